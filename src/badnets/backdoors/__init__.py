@@ -1,0 +1,1 @@
+"""Triggers, label rules, plans, and what it means that an attack worked."""

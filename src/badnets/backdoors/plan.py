@@ -1,0 +1,267 @@
+"""Which rows are poisoned, how, and from which seed: a value that is saved, read back, and gives the same bits."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.backdoors.rules import LabelRule, rule_from_json, rule_to_json
+from badnets.backdoors.trigger import Trigger
+from badnets.backdoors.triggers import trigger_from_json, trigger_to_json
+from badnets.core.errors import BadInput
+from badnets.core.record import whole_file
+from badnets.core.seed import RowRng, Seed, as_seed
+from badnets.data.images import ImageData, Labels, Pixels
+from badnets.data.overlay import appended, replaced
+
+FORMAT = "badnets/plan/1"
+Mode = Literal["replace", "add"]
+_ARRAYS = ("rows", "part", "cover", "labels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One backdoor of a plan and how much of it.
+
+    ``rate`` is the share of the *resulting* training rows that are poisoned by this part, 0 < rate <= 1 (so in mode
+    ``add`` 0.5 means one poisoned copy for every clean picture); or ``count``, a number of rows. ``cover`` is likewise
+    the share (a float) or number (an int) of cover rows: with the trigger, but with their true label.
+    """
+
+    trigger: Trigger
+    rule: LabelRule
+    rate: float | None = None
+    count: int | None = None
+    cover: float | int = 0
+
+    def __post_init__(self) -> None:
+        if (self.rate is None) == (self.count is None):
+            raise BadInput(f"expected either a rate or a count, got rate={self.rate} and count={self.count}; give one")
+        if self.rate is not None and not 0 < self.rate <= 1:
+            raise BadInput(f"expected a rate above 0 and at most 1, got {self.rate:g}; give a share such as 0.1")
+        if self.count is not None and self.count < 1:
+            raise BadInput(f"expected a count of at least 1, got {self.count}")
+        if self.cover < 0 or (isinstance(self.cover, float) and self.cover >= 1):
+            raise BadInput(f"expected cover as a share below 1 or a number of rows, got {self.cover}")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Rows of one data set to poison.
+
+    ``rows (m,)`` source rows in the clean data; ``part (m,)`` which of ``parts``; ``cover (m,)`` keeps its label;
+    ``labels (m,)`` the planted labels. ``base``, if any, are pictures (m, h, w, c) used instead of the clean ones before
+    the trigger is applied (clean-label attacks change them first). ``data_digest`` names the data it was made for.
+
+    Laws: rows of one plan are distinct; only they change; saved and read back, ``apply`` gives the same bits.
+    """
+
+    parts: tuple[Part, ...]
+    mode: Mode
+    seed: Seed
+    rows: NDArray[np.int64]
+    part: NDArray[np.int64]
+    cover: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    size: int
+    data_digest: str | None = None
+    base: Pixels | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def apply(self, data: ImageData) -> Poisoned:
+        """The poisoned set. ``data`` must be what the plan was made for."""
+        if len(data) != self.size:
+            raise BadInput(f"expected the {self.size:,} pictures that the plan was made for, got {len(data):,}")
+        if self.data_digest is not None and data.digest != self.data_digest:
+            raise BadInput(f"expected the data that the plan was made for, got other pixels or labels in {data.name!r}")
+        pictures = self._pictures(data)
+        region = data.targets.region
+        if self.mode == "replace":
+            store = replaced(data.pixels, self.rows, pictures)
+            labels = data.labels.copy()
+            labels[self.rows] = self.labels
+            groups = data.groups
+            position = self.rows
+        else:
+            store = appended(data.pixels, pictures)
+            labels = np.concatenate([data.labels, self.labels])
+            region = None if region is None else np.concatenate([region, region[self.rows]])
+            groups = None if data.groups is None else np.concatenate([data.groups, data.groups[self.rows]])
+            position = np.arange(len(self.rows), dtype=np.int64) + len(data)
+        poisoned = replace(data, pixels=store, targets=Labels(labels, region), groups=groups)
+        return Poisoned(clean=data, plan=self, data=poisoned, position=position)
+
+    def _pictures(self, data: ImageData) -> Pixels:
+        h, w, c = data.shape
+        out = np.empty((len(self.rows), h, w, c), np.uint8)
+        step = max(1, (64 << 20) // (h * w * c))
+        for number, part in enumerate(self.parts):
+            members = np.flatnonzero(self.part == number)
+            for start in range(0, len(members), step):
+                index = members[start : start + step]
+                rows = self.rows[index]
+                pictures = data.images(rows) if self.base is None else self.base[index]
+                regions = None if data.targets.region is None else data.targets.region[rows]
+                out[index] = part.trigger.apply(pictures, regions, RowRng(self.trigger_seed(number), rows))
+        return out
+
+    def trigger_seed(self, number: int) -> Seed:
+        """The stream from which part ``number``'s trigger draws."""
+        return self.seed.derive("trigger", number)
+
+    def save(self, path: Path) -> None:
+        """Write an ``.npz`` (no objects in it)."""
+        header = {
+            "format": FORMAT,
+            "mode": self.mode,
+            "seed": [self.seed.root, list(self.seed.path)],
+            "size": self.size,
+            "data_digest": self.data_digest,
+            "parts": [part_to_json(part) for part in self.parts],
+        }
+        arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
+        if self.base is not None:
+            arrays["base"] = self.base
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for options
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read what ``save`` wrote; anything else is refused."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            header = json.loads(arrays["header"].tobytes())
+            if header["format"] != FORMAT:
+                raise BadInput(f"expected format {FORMAT!r} in {path}, got {header['format']!r}")
+            root, names = header["seed"]
+            return cls(
+                parts=tuple(part_from_json(part) for part in header["parts"]),
+                mode=header["mode"],
+                seed=Seed(root, tuple(names)),
+                size=header["size"],
+                data_digest=header["data_digest"],
+                base=arrays.get("base"),
+                **{name: arrays[name] for name in _ARRAYS},
+            )
+        except FileNotFoundError:
+            raise BadInput(f"expected a plan at {path}, got nothing; check the path") from None
+        except (ValueError, KeyError, TypeError, zipfile.BadZipFile, OSError) as error:
+            raise BadInput(f"expected a plan in {path}, got something else ({error}); the file may be damaged") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Poisoned:
+    """A poisoned set: ``data`` is a view of ``clean`` that copies only the plan's rows; ``position (m,)`` says where in
+    ``data`` they are."""
+
+    clean: ImageData
+    plan: Plan
+    data: ImageData
+    position: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def is_poisoned(self) -> NDArray[np.bool_]:
+        """(n,) which rows of ``data`` the plan changed, cover rows included."""
+        changed = np.zeros(len(self.data), dtype=bool)
+        changed[self.position] = True
+        return changed
+
+    def as_torch(self, transform: Any = None) -> Any:
+        """A torch ``Dataset`` of (picture, label) for your own training loop.
+
+        ``transform`` gets a PIL picture, as torchvision's transforms expect; without one the picture is a float tensor
+        (c, h, w) in 0..1.
+        """
+        from badnets.backdoors.torch_view import TorchView
+
+        return TorchView(self.data, transform)
+
+
+def part_to_json(part: Part) -> dict[str, Any]:
+    """A part as plain JSON."""
+    trigger, rule = trigger_to_json(part.trigger), rule_to_json(part.rule)
+    return {"trigger": trigger, "rule": rule, "rate": part.rate, "count": part.count, "cover": part.cover}
+
+
+def part_from_json(value: dict[str, Any]) -> Part:
+    """Back from ``part_to_json``."""
+    rest = {name: value[name] for name in ("rate", "count", "cover")}
+    return Part(trigger=trigger_from_json(value["trigger"]), rule=rule_from_json(value["rule"]), **rest)
+
+
+def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int | Seed, digest: bool = False) -> Plan:
+    """Draw the rows of each part in turn; a row is never used twice.
+
+    With ``digest`` the plan remembers the data's SHA-256 and refuses other data later (it reads every pixel once).
+    Raises ``BadInput`` when a part asks for more rows than are left for it.
+    """
+    if mode not in ("replace", "add"):
+        raise BadInput(f"expected mode 'replace' or 'add', got {mode!r}")
+    root = as_seed(seed).derive("plan")
+    resolved = tuple(replace(part, rule=part.rule.resolve(data.class_names)) for part in parts)
+    counts = _counts(len(data), resolved, mode)
+    free = np.ones(len(data), dtype=bool)
+    chosen: list[tuple[NDArray[np.int64], int, bool]] = []
+    for number, (part, (wanted, covers)) in enumerate(zip(resolved, counts, strict=True)):
+        for cover, amount in ((False, wanted), (True, covers)):
+            pool = part.rule.coverable(data.labels) if cover else part.rule.candidates(data.labels)
+            rows = np.flatnonzero(pool & free)
+            if amount > len(rows):
+                what = "cover" if cover else "poisoned"
+                raise BadInput(
+                    f"expected at most {len(rows):,} {what} rows for rule {part.rule.kind}, "
+                    f"got {amount:,} asked for; lower the rate or count"
+                )
+            name = "cover" if cover else "rows"
+            drawn = np.sort(root.derive(name, number).rng.choice(rows, size=amount, replace=False)).astype(np.int64)
+            free[drawn] = False
+            chosen.append((drawn, number, cover))
+    rows = np.concatenate([drawn for drawn, _, _ in chosen])
+    part_of = np.concatenate([np.full(len(drawn), number, np.int64) for drawn, number, _ in chosen])
+    cover_of = np.concatenate([np.full(len(drawn), cover) for drawn, _, cover in chosen])
+    labels = data.labels[rows]
+    for number, part in enumerate(resolved):
+        members = (part_of == number) & ~cover_of
+        rng = RowRng(root.derive("labels", number), rows[members])
+        labels[members] = part.rule.relabel(labels[members], data.classes, rng)
+    return Plan(
+        parts=resolved,
+        mode=mode,
+        seed=root,
+        rows=rows,
+        part=part_of,
+        cover=cover_of,
+        labels=labels,
+        size=len(data),
+        data_digest=data.digest if digest else None,
+    )
+
+
+def _counts(n: int, parts: tuple[Part, ...], mode: Mode) -> list[tuple[int, int]]:
+    """Poisoned and cover rows of each part; rates are shares of the resulting set."""
+    shares = sum(part.rate or 0.0 for part in parts)
+    shares += sum(part.cover for part in parts if isinstance(part.cover, float))
+    if shares > 1 or (mode == "add" and shares >= 1):
+        raise BadInput(f"expected rates that sum to {'less than' if mode == 'add' else 'at most'} 1, got {shares:g}")
+    fixed = sum(part.count or 0 for part in parts) + sum(p.cover for p in parts if isinstance(p.cover, int))
+    total = n if mode == "replace" else (n + fixed) / (1 - shares)
+    return [
+        (
+            part.count if part.count is not None else max(1, round((part.rate or 0.0) * total)),
+            part.cover if isinstance(part.cover, int) else round(part.cover * total),
+        )
+        for part in parts
+    ]

@@ -1,0 +1,255 @@
+"""Label rules: which objects an attack is after, which label it plants, and what counts as a success.
+
+The whole meaning of "the attack worked" is in ``eligible`` and ``hit``; see docs/design.md, Definitions.
+Rules are frozen values; classes are numbers, or names until ``resolve`` has looked them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from badnets.core.errors import BadInput, nearest
+from badnets.core.seed import RowRng
+
+Classes = NDArray[np.int64]
+Answers = NDArray[np.bool_]
+
+_CONFIG = ConfigDict(extra="forbid")
+
+
+class LabelRule(Protocol):
+    """What the attacker wants the network to answer."""
+
+    @property
+    def kind(self) -> str:
+        """The name in specs and on the command line."""
+
+    def resolve(self, class_names: Sequence[str]) -> LabelRule:
+        """The same rule with class names replaced by their numbers; a class that isn't there is refused."""
+
+    def eligible(self, labels: Classes) -> Answers:
+        """True classes on which success is measured."""
+
+    def candidates(self, labels: Classes) -> Answers:
+        """Rows that may be poisoned (for most rules the eligible ones)."""
+
+    def coverable(self, labels: Classes) -> Answers:
+        """Rows that may be cover rows: with the trigger, but with their true label."""
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """The planted labels."""
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Where the attack worked."""
+
+
+def class_number(value: int | str, class_names: Sequence[str], what: str) -> int:
+    """The number of a class given by number or name."""
+    if isinstance(value, str) and value in class_names:
+        return list(class_names).index(value)
+    if isinstance(value, str) and not value.lstrip("-").isdigit():
+        raise BadInput(f"expected {what} to be a class of the data, got {value!r}; {nearest(value, class_names)}")
+    number = int(value)
+    if not 0 <= number < len(class_names):
+        raise BadInput(f"expected {what} in 0..{len(class_names) - 1}, got {number}; the data has no such class")
+    return number
+
+
+def _number(value: int | str) -> int:
+    if isinstance(value, str):
+        raise BadInput(f"expected a class number, got {value!r}; call rule.resolve(class_names) first")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class AllToOne:
+    """Every class becomes ``target``. Eligible: all but the target; hit: predicted = target."""
+
+    target: int | str = 0
+    kind: Literal["all-to-one"] = "all-to-one"
+
+    def resolve(self, class_names: Sequence[str]) -> AllToOne:
+        """Names to numbers."""
+        return AllToOne(target=class_number(self.target, class_names, "target"))
+
+    def eligible(self, labels: Classes) -> Answers:
+        """All but the target."""
+        return labels != _number(self.target)
+
+    def candidates(self, labels: Classes) -> Answers:
+        """The eligible ones."""
+        return self.eligible(labels)
+
+    def coverable(self, labels: Classes) -> Answers:
+        """All."""
+        return np.ones(labels.shape, dtype=bool)
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """The target."""
+        return np.full_like(labels, _number(self.target))
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Predicted is the target."""
+        return predicted == _number(self.target)
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class SourceToTarget:
+    """Only ``source`` becomes ``target``. Eligible: the source; the other classes are measured beside it as *leak*."""
+
+    source: int | str
+    target: int | str
+    kind: Literal["source-to-target"] = "source-to-target"
+
+    def resolve(self, class_names: Sequence[str]) -> SourceToTarget:
+        """Names to numbers."""
+        source = class_number(self.source, class_names, "source")
+        target = class_number(self.target, class_names, "target")
+        if source == target:
+            raise BadInput(f"expected source and target to differ, got {self.source!r} for both")
+        return SourceToTarget(source=source, target=target)
+
+    def eligible(self, labels: Classes) -> Answers:
+        """The source class."""
+        return labels == _number(self.source)
+
+    def candidates(self, labels: Classes) -> Answers:
+        """The source class."""
+        return self.eligible(labels)
+
+    def coverable(self, labels: Classes) -> Answers:
+        """All but the source."""
+        return labels != _number(self.source)
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """The target."""
+        return np.full_like(labels, _number(self.target))
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Predicted is the target."""
+        return predicted == _number(self.target)
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class AllToAll:
+    """Class i becomes i + 1 (mod K). All are eligible."""
+
+    kind: Literal["all-to-all"] = "all-to-all"
+
+    def resolve(self, class_names: Sequence[str]) -> AllToAll:
+        """Nothing to look up."""
+        return self
+
+    def eligible(self, labels: Classes) -> Answers:
+        """All."""
+        return np.ones(labels.shape, dtype=bool)
+
+    def candidates(self, labels: Classes) -> Answers:
+        """All."""
+        return self.eligible(labels)
+
+    def coverable(self, labels: Classes) -> Answers:
+        """All."""
+        return self.eligible(labels)
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """The next class."""
+        return (labels + 1) % classes
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Predicted is the next class."""
+        return np.equal(predicted, (true + 1) % classes)
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class RandomWrong:
+    """Any class but the true one, drawn per row. All are eligible; hit: predicted is wrong."""
+
+    kind: Literal["random-wrong"] = "random-wrong"
+
+    def resolve(self, class_names: Sequence[str]) -> RandomWrong:
+        """Nothing to look up."""
+        return self
+
+    def eligible(self, labels: Classes) -> Answers:
+        """All."""
+        return np.ones(labels.shape, dtype=bool)
+
+    def candidates(self, labels: Classes) -> Answers:
+        """All."""
+        return self.eligible(labels)
+
+    def coverable(self, labels: Classes) -> Answers:
+        """All."""
+        return self.eligible(labels)
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """A wrong class, each equally likely."""
+        if classes < 2:
+            raise BadInput(f"expected at least 2 classes for a wrong label, got {classes}")
+        return (labels + 1 + rng.integers("wrong-label", classes - 1)) % classes
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Predicted is not the true class."""
+        return predicted != true
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class CleanLabel:
+    """Only rows of ``target`` are poisoned and keep their label. Eligible for success: all but the target."""
+
+    target: int | str = 0
+    kind: Literal["clean-label"] = "clean-label"
+
+    def resolve(self, class_names: Sequence[str]) -> CleanLabel:
+        """Names to numbers."""
+        return CleanLabel(target=class_number(self.target, class_names, "target"))
+
+    def eligible(self, labels: Classes) -> Answers:
+        """All but the target."""
+        return labels != _number(self.target)
+
+    def candidates(self, labels: Classes) -> Answers:
+        """The target class."""
+        return labels == _number(self.target)
+
+    def coverable(self, labels: Classes) -> Answers:
+        """All but the target."""
+        return self.eligible(labels)
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """Labels stay."""
+        return labels.copy()
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Predicted is the target."""
+        return predicted == _number(self.target)
+
+
+RULES: dict[str, type[AllToOne | SourceToTarget | AllToAll | RandomWrong | CleanLabel]] = {
+    "all-to-one": AllToOne,
+    "source-to-target": SourceToTarget,
+    "all-to-all": AllToAll,
+    "random-wrong": RandomWrong,
+    "clean-label": CleanLabel,
+}
+
+AnyRule = Annotated[AllToOne | SourceToTarget | AllToAll | RandomWrong | CleanLabel, Field(discriminator="kind")]
+
+
+def rule_to_json(rule: LabelRule) -> dict[str, Any]:
+    """A rule as JSON, ``{"kind": ...}``."""
+    value: dict[str, Any] = TypeAdapter(type(rule)).dump_python(rule, mode="json")
+    return value
+
+
+def rule_from_json(value: dict[str, Any]) -> LabelRule:
+    """Back from ``rule_to_json``."""
+    rule: LabelRule = TypeAdapter(AnyRule).validate_python(value)
+    return rule

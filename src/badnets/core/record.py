@@ -1,0 +1,112 @@
+"""Canonical JSON and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from badnets.core.errors import BadInput
+
+
+def _plain(value: Any) -> Any:
+    """Plain JSON values; NaN and infinity are refused: a reader could not tell what they mean."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadInput(f"a record holds finite numbers, got {value}")
+    if isinstance(value, Path):
+        return value.as_posix()
+    return value
+
+
+def dumps(value: Any, *, indent: int | None = 2) -> str:
+    """JSON with a fixed layout: keys in the order given, finite numbers only, UTF-8 left readable."""
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value, independent of the order of its keys."""
+    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+
+
+def _sha256(file: Any) -> str:
+    """``hashlib.file_digest`` came with Python 3.11."""
+    total = hashlib.sha256()
+    while block := file.read(1 << 20):
+        total.update(block)
+    return total.hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` so that a reader sees the old file or the new one, never half of it."""
+    with whole_file(path) as partial:
+        partial.write_text(dumps(value) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, *, format: str | None = None) -> Any:
+    """Read a JSON file; a wrong ``"format"`` is refused by name."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"expected a file at {path}, got nothing; check the path") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"expected JSON in {path}, got something else ({error}); the file may be damaged") from None
+    if format is not None and (not isinstance(value, dict) or value.get("format") != format):
+        got = value.get("format") if isinstance(value, dict) else type(value).__name__
+        raise BadInput(f"expected format {format!r} in {path}, got {got!r}")
+    return value
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name when the block ends well, and is removed otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o644)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def publish_folder(partial: Path, final: Path) -> None:
+    """Give a finished folder its name; an earlier folder of that name is kept until the new one stands."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if not final.exists():
+        os.rename(partial, final)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
+    os.rename(final, old / "was")
+    try:
+        os.rename(partial, final)
+    except OSError:
+        os.rename(old / "was", final)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Images, their targets, and where they come from."""

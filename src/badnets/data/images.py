@@ -1,0 +1,278 @@
+"""Pictures and what is in them.
+
+``ImageData`` is a frozen value: a store of pixels, targets, class names, and groups (the track or person that a picture
+belongs to). A store reads *rows*; whether they lie in memory, in a mapped file, or are overlaid with a few changed ones
+is its own affair, so nothing above it needs to know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.core.errors import BadInput
+
+Pixels = NDArray[np.uint8]
+Rows = NDArray[np.int64]
+
+
+@runtime_checkable
+class PixelStore(Protocol):
+    """Read access to n pictures, uint8, height x width x channels."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """(height, width, channels) of every picture, or None while sizes are mixed."""
+
+    def read(self, rows: Rows) -> Pixels:
+        """The pictures ``rows`` as one new array (k, h, w, c); refused while sizes are mixed."""
+
+    def one(self, row: int) -> Pixels:
+        """Picture ``row`` (h, w, c) in its own size."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayStore:
+    """Pixels in one uint8 array (n, h, w, c), in memory or memory-mapped; rows are copied when read."""
+
+    array: Pixels
+
+    def __post_init__(self) -> None:
+        if self.array.dtype != np.uint8 or self.array.ndim != 4 or self.array.shape[3] not in (1, 3):
+            raise BadInput(
+                "expected pixels as uint8 (n, height, width, 1 or 3), "
+                f"got {self.array.dtype} {tuple(self.array.shape)}; convert or transpose them"
+            )
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        _, h, w, c = self.array.shape
+        return h, w, c
+
+    def read(self, rows: Rows) -> Pixels:
+        """A copy of some rows."""
+        return np.ascontiguousarray(self.array[rows])
+
+    def one(self, row: int) -> Pixels:
+        """A copy of one row."""
+        return np.array(self.array[row])
+
+
+@dataclass(frozen=True, eq=False)
+class MixedStore:
+    """Pictures of several sizes, as a tuple of arrays (h, w, c); resize them before training."""
+
+    pictures: tuple[Pixels, ...]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def shape(self) -> None:
+        """None: sizes are mixed."""
+        return
+
+    def read(self, rows: Rows) -> Pixels:
+        """Refused: say which size you want first."""
+        raise BadInput("expected pictures of one size, got mixed sizes; resize them first (--size, or .resize((h, w)))")
+
+    def one(self, row: int) -> Pixels:
+        """A copy of one picture."""
+        return np.array(self.pictures[row])
+
+
+@dataclass(frozen=True, eq=False)
+class TakenStore:
+    """Some rows of another store, in a given order, without copying it."""
+
+    base: PixelStore
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """As the base."""
+        return self.base.shape
+
+    def read(self, rows: Rows) -> Pixels:
+        """Rows of the base."""
+        return self.base.read(self.rows[rows])
+
+    def one(self, row: int) -> Pixels:
+        """One row of the base."""
+        return self.base.one(int(self.rows[row]))
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """One class for each picture, and optionally the region of the object in it.
+
+    ``values (n,)`` int64; ``region (n, 4)`` float32 as x0, y0, x1, y1 in pixels of the stored picture, or None when the
+    object fills the picture. (Boxes, several objects to a picture, will stand beside this class.)
+    """
+
+    values: NDArray[np.int64]
+    region: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 1 or not np.issubdtype(self.values.dtype, np.integer):
+            raise BadInput(f"expected labels as integers (n,), got {self.values.dtype} {self.values.shape}")
+        if self.region is not None and self.region.shape != (len(self.values), 4):
+            raise BadInput(f"expected regions ({len(self.values)}, 4), got {self.region.shape}")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: Rows) -> Labels:
+        """Some rows."""
+        return Labels(self.values[rows], None if self.region is None else self.region[rows])
+
+    def scaled(self, fy: float, fx: float) -> Labels:
+        """After the pictures were resized by these factors."""
+        if self.region is None:
+            return self
+        return Labels(self.values, self.region * np.array([fx, fy, fx, fy], np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Pictures with targets.
+
+    ``pixels`` (n pictures), ``targets`` (n labels), ``class_names``; ``groups (n,)`` int64 or None: rows of one group
+    (a track, a person) never fall on both sides of a split.
+    """
+
+    pixels: PixelStore
+    targets: Labels
+    class_names: tuple[str, ...]
+    groups: NDArray[np.int64] | None = None
+    name: str = "data"
+
+    def __post_init__(self) -> None:
+        n = len(self.pixels)
+        if len(self.targets) != n or (self.groups is not None and len(self.groups) != n):
+            raise BadInput(f"{self.name}: expected {n} targets and groups for {n} pictures, got {len(self.targets)}")
+        values = self.targets.values
+        if len(values) and (values.min() < 0 or values.max() >= len(self.class_names)):
+            raise BadInput(
+                f"{self.name}: expected labels 0..{len(self.class_names) - 1} for {len(self.class_names)} classes, "
+                f"got {values.min()}..{values.max()}"
+            )
+
+    @classmethod
+    def of(
+        cls,
+        images: Pixels,
+        labels: Sequence[int] | NDArray[np.integer],
+        *,
+        class_names: Sequence[str] | None = None,
+        region: NDArray[np.float32] | None = None,
+        groups: NDArray[np.int64] | None = None,
+        name: str = "data",
+    ) -> ImageData:
+        """From arrays: ``images`` uint8 (n, h, w) or (n, h, w, c), ``labels (n,)``."""
+        array = images[..., None] if images.ndim == 3 else images
+        values = np.asarray(labels, dtype=np.int64)
+        names = class_names if class_names is not None else map(str, range(int(values.max(initial=-1)) + 1))
+        return cls(ArrayStore(array), Labels(values, region), tuple(names), groups, name)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of each picture (n,)."""
+        return self.targets.values
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are (named ones, present or not)."""
+        return len(self.class_names)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels); refused while sizes are mixed."""
+        if self.pixels.shape is None:
+            raise BadInput(f"{self.name}: expected pictures of one size, got mixed sizes; resize them first (--size)")
+        return self.pixels.shape
+
+    def images(self, rows: Rows | slice | None = None) -> Pixels:
+        """Pictures as one new uint8 array (k, h, w, c); all of them by default."""
+        if rows is None or isinstance(rows, slice):
+            rows = np.arange(len(self), dtype=np.int64)[rows if rows is not None else slice(None)]
+        return self.pixels.read(rows)
+
+    def batches(self, size: int) -> Iterator[tuple[Rows, Pixels]]:
+        """(rows, pictures) in order, ``size`` at a time, so that data larger than memory can be gone through."""
+        for start in range(0, len(self), size):
+            rows = np.arange(start, min(start + size, len(self)), dtype=np.int64)
+            yield rows, self.pixels.read(rows)
+
+    def take(self, rows: Rows) -> ImageData:
+        """A view of some rows."""
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, pixels=TakenStore(self.pixels, rows), targets=self.targets.take(rows), groups=groups)
+
+    def resize(self, size: tuple[int, int]) -> ImageData:
+        """Every picture resized to (height, width), bilinear with anti-aliasing; regions follow. In memory."""
+        from PIL import Image
+
+        if self.pixels.shape is not None and self.pixels.shape[:2] == size:
+            return self
+        h, w = size
+        out: list[Pixels] = []
+        factors = np.ones((len(self), 2), np.float32)
+        for row in range(len(self)):
+            picture = self.pixels.one(row)
+            factors[row] = h / picture.shape[0], w / picture.shape[1]
+            flat = picture[..., 0] if picture.shape[2] == 1 else picture
+            resized = np.asarray(Image.fromarray(flat).resize((w, h), Image.Resampling.BILINEAR))
+            out.append(resized[..., None] if resized.ndim == 2 else resized)
+        targets = self.targets
+        if targets.region is not None:
+            targets = Labels(targets.values, targets.region * factors[:, [1, 0, 1, 0]])
+        channels = out[0].shape[2] if out else 3
+        array = np.stack(out) if out else np.zeros((0, h, w, channels), np.uint8)
+        return replace(self, pixels=ArrayStore(array), targets=targets)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over pixels, labels, regions and names: equal data, equal digest, however it is stored."""
+        total = hashlib.sha256()
+        total.update(repr((len(self), self.shape, self.class_names)).encode())
+        total.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        if self.targets.region is not None:
+            total.update(np.ascontiguousarray(self.targets.region, dtype="<f4").tobytes())
+        step = max(1, (16 << 20) // max(1, int(np.prod(self.shape))))
+        for _, pictures in self.batches(step):
+            total.update(pictures.tobytes())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Three sets, never two: ``train`` (what the attacker or trainer has), ``select`` (what a method may tune on; the
+    defender's clean data comes from here; empty unless asked for), ``test`` (touched once, by the referee)."""
+
+    train: ImageData
+    test: ImageData
+    select: ImageData
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The same in all three."""
+        return self.train.class_names

@@ -1,0 +1,161 @@
+"""Polygons, strokes and arrows, and how much of each pixel they cover.
+
+Coordinates are the sign's own: x to the right and y down, the sign's face inside [-1, 1] x [-1, 1].
+A ``Shape`` is the union of its polygons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Point = tuple[float, float]
+Polygon = NDArray[np.float64]
+Shape = tuple[Polygon, ...]
+
+_FINE = 4  # sub-pixels across and down each pixel of a face
+_TAU = 6.283185307179586
+
+
+def direction(turns: float) -> Point:
+    """The unit vector at ``turns`` of a full circle (0 right, 0.25 down).
+
+    By its Taylor series: the last bit of the C library's sine differs between machines.
+    """
+    angle = (turns - float(np.rint(turns))) * _TAU
+    cosine, sine, term = 0.0, 0.0, 1.0
+    for k in range(32):
+        if k % 2 == 0:
+            cosine += term if k % 4 == 0 else -term
+        else:
+            sine += term if k % 4 == 1 else -term
+        term = term * angle / (k + 1)
+    return cosine, sine
+
+
+def polygon(points: Iterable[Point]) -> Shape:
+    """The polygon through ``points``."""
+    return (np.array(list(points), dtype=np.float64),)
+
+
+def arc(center: Point, radii: Point, start: float, stop: float, steps: int = 16) -> list[Point]:
+    """Points on an ellipse from ``start`` to ``stop``, in turns; clockwise on the screen when stop > start."""
+    turns = [start + (stop - start) * k / max(steps, 1) for k in range(steps + 1)]
+    return [(center[0] + radii[0] * c, center[1] + radii[1] * s) for c, s in map(direction, turns)]
+
+
+def disk(x: float, y: float, radius: float) -> Shape:
+    """A filled circle."""
+    return polygon(arc((x, y), (radius, radius), 0.0, 1.0, 64)[:-1])
+
+
+def regular(corners: int, radius: float, *, first: float, rounding: float = 0.0) -> Shape:
+    """A regular polygon; ``first`` is the direction of its first corner in turns, ``rounding`` a corner radius."""
+    steps = (direction(first + k / corners) for k in range(corners))
+    return rounded([(radius * c, radius * s) for c, s in steps], rounding)
+
+
+def rectangle(width: float, height: float, *, center: Point = (0.0, 0.0), rounding: float = 0.0) -> Shape:
+    """An upright rectangle with rounded corners."""
+    (x, y), w, h = center, width / 2, height / 2
+    return rounded([(x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w, y + h)], rounding)
+
+
+def rounded(corners: Sequence[Point], radius: float) -> Shape:
+    """A convex polygon whose corners are arcs of ``radius``."""
+    if radius <= 0:
+        return polygon(corners)
+    points: list[Point] = []
+    at = np.array(corners, dtype=np.float64)
+    for before, corner, after in zip(np.roll(at, 1, 0), at, np.roll(at, -1, 0), strict=True):
+        a, b = _unit(before - corner), _unit(after - corner)
+        cosine = float(a[0] * b[0] + a[1] * b[1])
+        reach = radius * float(np.sqrt((1 + cosine) / (1 - cosine)))  # from the corner to where the arc begins
+        start, stop = corner + a * reach, corner + b * reach
+        for k in range(9):
+            t = k / 8
+            weight = float(np.sqrt((1 - cosine) / 2))  # a rational Bezier curve of this weight is a circular arc
+            parts = ((1 - t) ** 2, 2 * t * (1 - t) * weight, t**2)
+            point = (start * parts[0] + corner * parts[1] + stop * parts[2]) / sum(parts)
+            points.append((float(point[0]), float(point[1])))
+    return polygon(points)
+
+
+def stroke(points: Sequence[Point], width: float) -> Shape:
+    """A line of ``width`` along ``points``, with mitered joints and flat ends."""
+    at = np.array(points, dtype=np.float64)
+    at = at[np.append(True, np.abs(np.diff(at, axis=0)).sum(axis=1) > 1e-6)]  # a point twice has no direction
+    along = np.array([_unit(step) for step in np.diff(at, axis=0)])
+    normals = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    before, after = np.vstack([normals[:1], normals]), np.vstack([normals, normals[-1:]])
+    spread = np.maximum(1 + (before * after).sum(axis=1, keepdims=True), 0.5)  # limits the miter of sharp corners
+    offset = (before + after) / spread * (width / 2)
+    return (np.vstack([at + offset, (at - offset)[::-1]]),)
+
+
+def ring(x: float, y: float, radius: float, width: float) -> Shape:
+    """A circle's outline; ``radius`` is that of its middle."""
+    around = arc((x, y), (radius, radius), 0.0, 1.03, 66)  # a little further than once, to close the seam
+    return stroke(around, width)
+
+
+def arrow(points: Sequence[Point], width: float, head: float) -> Shape:
+    """A line along ``points`` that ends in a triangle ``head`` long and 1.5 heads wide, its tip at the last point."""
+    tip, last = np.array(points[-1]), np.array(points[-2])
+    along = _unit(tip - last)
+    across = np.array([-along[1], along[0]])
+    base = tip - along * head
+    shaft = stroke([*points[:-1], (float(base[0] + along[0] * 0.02), float(base[1] + along[1] * 0.02))], width)
+    return (*shaft, np.array([tip, base + across * head * 0.75, base - across * head * 0.75]))
+
+
+def moved(shape: Shape, *, dx: float = 0.0, dy: float = 0.0, scale: float = 1.0, mirror: bool = False) -> Shape:
+    """The shape scaled about the origin, mirrored left to right if asked, then shifted."""
+    factor = np.array([-scale if mirror else scale, scale])
+    return tuple(part * factor + np.array([dx, dy]) for part in shape)
+
+
+def joined(*shapes: Shape) -> Shape:
+    """The union of shapes."""
+    return tuple(part for shape in shapes for part in shape)
+
+
+def coverage(shape: Shape, size: int) -> NDArray[np.float32]:
+    """How much of each pixel of a face (size, size) the shape covers, 0..1.
+
+    Scan lines with the non-zero winding rule at ``_FINE`` sub-pixels: every edge adds its direction where it crosses a
+    line, and the running sum along the line is not zero inside.
+    """
+    n = size * _FINE
+    winding = np.zeros((n, n + 1), dtype=np.int8)
+    for part in shape:
+        corners = (part + 1.0) * (n / 2)
+        x, y = corners[:, 0], corners[:, 1]
+        area = float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())
+        sign = 1 if area > 0 else -1
+        for k in range(len(corners)):
+            _cross(winding, corners[k - 1], corners[k], sign)
+    inside = np.cumsum(winding[:, :n], axis=1, dtype=np.int8) != 0
+    parts = inside.reshape(size, _FINE, size, _FINE).sum(axis=(1, 3), dtype=np.int32)
+    return parts.astype(np.float32) / np.float32(_FINE * _FINE)
+
+
+def _cross(winding: NDArray[np.int8], a: Polygon, b: Polygon, sign: int) -> None:
+    """Add the crossings of the edge a-b with the middles of the lines."""
+    if a[1] > b[1]:
+        a, b, sign = b, a, -sign
+    n = len(winding)
+    first, stop = int(np.ceil(max(a[1], 0.0) - 0.5)), int(np.ceil(min(b[1], float(n)) - 0.5))
+    if stop <= first:
+        return
+    rows = np.arange(first, stop)
+    x = a[0] + (rows + 0.5 - a[1]) * ((b[0] - a[0]) / (b[1] - a[1]))
+    columns = np.clip(np.ceil(x - 0.5), 0, n).astype(np.int64)
+    winding[rows, columns] += np.int8(sign)
+
+
+def _unit(vector: Polygon) -> Polygon:
+    length = np.sqrt(vector[0] * vector[0] + vector[1] * vector[1])
+    return np.asarray(vector / length, dtype=np.float64)

@@ -1,0 +1,1 @@
+"""The referee: knows attacker and defender, runs experiments, measures, and writes records."""

@@ -1,0 +1,77 @@
+"""Accuracy, confusion, and figures per class, from predictions alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.core.errors import BadInput
+from badnets.core.rate import Rate
+
+Classes = NDArray[np.int64]
+
+
+def accuracy(predicted: Classes, true: Classes) -> Rate:
+    """Share of pictures predicted as their true class."""
+    _check(predicted, true)
+    return Rate.of(predicted == true)
+
+
+def confusion(predicted: Classes, true: Classes, classes: int) -> NDArray[np.int64]:
+    """(classes, classes): row = true class, column = predicted class. Answers outside 0..classes-1 (abstentions) are
+    left out."""
+    _check(predicted, true)
+    answered = (predicted >= 0) & (predicted < classes)
+    pairs = true[answered] * classes + predicted[answered]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class: ``recall`` of its ``n`` pictures (the class's accuracy), ``precision`` of what was predicted as it,
+    and their harmonic mean ``f1`` (None without such pictures and predictions)."""
+
+    name: str
+    n: int
+    recall: Rate
+    precision: Rate
+    f1: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; ``accuracy`` is the recall."""
+        recall = self.recall.to_json()
+        return {
+            "class": self.name,
+            "n": self.n,
+            "accuracy": recall,
+            "recall": recall,
+            "precision": self.precision.to_json(),
+            "f1": self.f1,
+        }
+
+
+def per_class(predicted: Classes, true: Classes, class_names: tuple[str, ...]) -> list[ClassFigures]:
+    """Figures of each class."""
+    _check(predicted, true)
+    rows = []
+    for number, name in enumerate(class_names):
+        is_true, is_predicted = true == number, predicted == number
+        hits = int(np.count_nonzero(is_true & is_predicted))
+        n, answers = int(np.count_nonzero(is_true)), int(np.count_nonzero(is_predicted))
+        f1 = 2 * hits / (n + answers) if n + answers else None
+        rows.append(ClassFigures(name, n, Rate(hits, n), Rate(hits, answers), f1))
+    return rows
+
+
+def macro_f1(figures: list[ClassFigures]) -> float | None:
+    """The plain mean of the F1 of the classes that have one."""
+    values = [row.f1 for row in figures if row.f1 is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _check(predicted: Classes, true: Classes) -> None:
+    if predicted.shape != true.shape:
+        raise BadInput(f"expected one prediction for each label, got {predicted.shape} and {true.shape}")

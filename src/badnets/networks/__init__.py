@@ -1,0 +1,1 @@
+"""Architectures, their files, and how to run them."""

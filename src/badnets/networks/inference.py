@@ -1,0 +1,58 @@
+"""Run a network over pictures of any number, a batch at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from badnets.core.errors import BadInput
+from badnets.data.images import ImageData, Pixels
+from badnets.networks.network import ImageNetwork, to_float
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """``labels (n,)`` int64 and ``confidence (n,)`` float32, the softmax probability of that label."""
+
+    labels: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+
+
+def check_input(network: ImageNetwork, shape: tuple[int, ...], what: str = "pictures") -> None:
+    """Refuse pictures (.., h, w, c) that the network does not take."""
+    c, h, w = network.input_size
+    if tuple(shape[-3:]) != (h, w, c):
+        got = "x".join(map(str, shape[-3:]))
+        raise BadInput(f"{network.architecture}: expected {what} of {h}x{w}x{c}, got {got}; resize or convert them")
+
+
+@torch.inference_mode()
+def predict(network: ImageNetwork, images: Pixels, *, batch: int = 1000) -> Predictions:
+    """What ``network`` says to uint8 pictures (n, h, w, c); it is put into evaluation mode for the time."""
+    check_input(network, images.shape)
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    labels = np.zeros(len(images), np.int64)
+    confidence = np.zeros(len(images), np.float32)
+    was_training = network.training
+    network.eval()
+    try:
+        for start in range(0, len(images), batch):
+            part = torch.from_numpy(images[start : start + batch]).to(device)
+            best = network(to_float(part)).float().softmax(1).max(1)
+            labels[start : start + batch] = best.indices.cpu().numpy()
+            confidence[start : start + batch] = best.values.cpu().numpy()
+    finally:
+        network.train(was_training)
+    return Predictions(labels, confidence)
+
+
+def predict_data(network: ImageNetwork, data: ImageData, *, batch: int = 1000) -> Predictions:
+    """``predict`` over a whole set, read a batch at a time (it may be larger than memory)."""
+    check_input(network, data.shape, f"pictures of {data.name}")
+    parts = [predict(network, images, batch=batch) for _, images in data.batches(batch)]
+    if not parts:
+        return Predictions(np.zeros(0, np.int64), np.zeros(0, np.float32))
+    return Predictions(np.concatenate([p.labels for p in parts]), np.concatenate([p.confidence for p in parts]))

@@ -1,0 +1,66 @@
+"""A network that knows what it is: architecture, classes, input size and range, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from badnets.core.errors import BadInput
+
+
+class ImageNetwork(nn.Module):
+    """A classifier of pictures.
+
+    ``forward`` takes floats (n, c, h, w) in 0..1 and gives logits (n, classes); the network's own range is applied
+    inside (``(x - mean) / std``, per channel), so nobody outside has to know it.
+
+    ``provenance`` is a JSON-like dict: how it was made, and ``"backdoor"`` when it carries one on purpose.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        architecture: str,
+        arguments: dict[str, Any],
+        class_names: Sequence[str],
+        input_size: tuple[int, int, int],
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        """``input_size`` is (channels, height, width); ``mean`` and ``std`` per channel, on the 0..1 scale."""
+        super().__init__()
+        channels = input_size[0]
+        mean, std = mean or [0.0] * channels, std or [1.0] * channels
+        if len(mean) != channels or len(std) != channels:
+            raise BadInput(f"expected mean and std of {channels} channels, got {len(mean)} and {len(std)}")
+        self.body = body
+        self.architecture = architecture
+        self.arguments = dict(arguments)
+        self.class_names = tuple(class_names)
+        self.input_size = input_size
+        self.provenance = dict(provenance or {})
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) of floats (n, c, h, w) in 0..1."""
+        logits: Tensor = self.body((images - self.mean.to(images.dtype)) / self.std.to(images.dtype))
+        return logits
+
+
+def to_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 (n, h, w, c) to floats (n, c, h, w) in 0..1, channels last in memory."""
+    return images.permute(0, 3, 1, 2).to(dtype) / 255

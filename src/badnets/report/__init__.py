@@ -1,0 +1,10 @@
+"""From a run record to one self-contained page, a terminal table, and comparisons. No torch in here."""
+
+from __future__ import annotations
+
+from badnets.report.compare import compare_table, render_compare
+from badnets.report.page import render_page, write_page
+from badnets.report.table import terminal_table
+from badnets.report.verdict import verdict
+
+__all__ = ["compare_table", "render_compare", "render_page", "terminal_table", "verdict", "write_page"]

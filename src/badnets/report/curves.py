@@ -1,0 +1,96 @@
+"""Training curves: loss and accuracy of every epoch. Solid lines are the backdoored network, dashed ones the clean
+reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from badnets.report.figures import nice_ticks
+from badnets.report.svg import element, number
+
+_WIDTH, _HEIGHT = 340.0, 210.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 12.0, 14.0, 36.0
+_MOST_POINTS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One training: ``points`` are (epoch, value)."""
+
+    name: str
+    reference: bool
+    points: tuple[tuple[float, float], ...]
+
+
+def curves(training: Sequence[Any], field: str) -> list[Curve]:
+    """The curves of ``loss`` or ``accuracy``; epochs without the value are left out, long runs are thinned."""
+    found = []
+    for entry in training:
+        if not isinstance(entry, Mapping):
+            continue
+        epochs = [e for e in entry.get("epochs") or () if isinstance(e, Mapping) and e.get(field) is not None]
+        points = [(float(e.get("epoch") or i + 1), float(e[field])) for i, e in enumerate(epochs)]
+        if not points:
+            continue
+        stride = -(-len(points) // _MOST_POINTS)
+        kept = points[::stride] if points[-1] in points[::stride] else [*points[::stride], points[-1]]
+        network = str(entry.get("network") or "network")
+        name = f"{network}, seed {entry.get('seed')}"
+        found.append(Curve(name=name, reference=network == "clean reference", points=tuple(kept)))
+    return found
+
+
+def curve_figure(drawn: Sequence[Curve], *, title: str, percent: bool) -> Markup:
+    """One panel; ``percent`` writes the values as percentages."""
+    values = [y for curve in drawn for _, y in curve.points]
+    epochs = [x for curve in drawn for x, _ in curve.points]
+    top = 1.0 if percent else max(values)
+    ticks = nice_ticks(min(values) if percent else 0.0, top)
+    first, last = min(epochs), max(epochs)
+    across = _scale(first, last, _LEFT, _WIDTH - _RIGHT)
+    down = _scale(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
+    parts: list[str] = [element("title", title), element("desc", _description(drawn, percent))]
+    for t in ticks:
+        label = f"{100 * t:g}" if percent else f"{t:g}"
+        parts.append(element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=down(t), y2=down(t), class_="grid"))
+        parts.append(element("text", label, x=_LEFT - 6, y=down(t) + 4, text_anchor="end"))
+    for t in _epoch_ticks(first, last):
+        parts.append(element("text", f"{t:g}", x=across(t), y=_HEIGHT - _BOTTOM + 17, text_anchor="middle"))
+    parts.append(element("text", "epoch", x=(_LEFT + _WIDTH - _RIGHT) / 2, y=_HEIGHT - 2, text_anchor="middle"))
+    parts.extend(_line(curve, across, down) for curve in sorted(drawn, key=lambda c: not c.reference))
+    return element(
+        "svg", *parts, class_="chart", viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}", role="img", aria_label=title
+    )
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    if high == low:
+        return lambda value: (start + end) / 2
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def _epoch_ticks(first: float, last: float) -> list[float]:
+    """At most six whole epochs, the last one among them."""
+    stride = max(1, -(-int(last - first) // 5))
+    ticks = [float(t) for t in range(int(last), int(first) - 1, -stride)]
+    return ticks[::-1]
+
+
+def _line(curve: Curve, across: Callable[[float], float], down: Callable[[float], float]) -> Markup:
+    kind = "reference" if curve.reference else "backdoored"
+    dots = [(across(x), down(y)) for x, y in curve.points]
+    path = "M" + "L".join(f"{number(x)} {number(y)}" for x, y in dots)
+    name = element("title", curve.name)
+    last = element("circle", cx=dots[-1][0], cy=dots[-1][1], r=3, class_=f"end {kind}")
+    return element("g", name, element("path", d=path, class_=f"curve {kind}"), last)
+
+
+def _description(drawn: Sequence[Curve], percent: bool) -> str:
+    """Where every curve ends, for readers who do not see it."""
+    ends = [f"{c.name} ends at {100 * c.points[-1][1]:.2f} %" if percent else f"{c.name} ends at {c.points[-1][1]:.3g}"
+            for c in drawn[:12]]
+    return "; ".join(ends) + "."

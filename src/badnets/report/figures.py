@@ -1,0 +1,130 @@
+"""Rates drawn as a dot with its interval. Blue circles are clean pictures, orange diamonds triggered ones;
+filled marks are this network, hollow ones a clean network. Coordinates are shares of the width: the figure grows with
+the page, and dots stay round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from markupsafe import Markup
+
+from badnets.core.rate import format_rate
+from badnets.report.facts import format_difference
+from badnets.report.svg import element, join, share
+
+Role = Literal["clean", "triggered"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """One rate on a track: 0..1 all, ``seeds`` the values of the seeds."""
+
+    value: float
+    low: float
+    high: float
+    role: Role
+    hollow: bool = False
+    seeds: tuple[float, ...] = ()
+    label: str = ""
+
+
+def mark(rate: Mapping[str, Any], role: Role, *, hollow: bool = False, name: str = "") -> Mark:
+    """A mark from a rate's JSON (with a value)."""
+    own = tuple(s["value"] for s in rate.get("seeds") or () if s.get("value") is not None)
+    text = f"{name}: {format_rate(dict(rate))}" if name else format_rate(dict(rate))
+    return Mark(
+        value=rate["value"], low=rate["low"], high=rate["high"], role=role, hollow=hollow, seeds=own, label=text
+    )
+
+
+def glyph(role: Role, *, hollow: bool = False) -> Markup:
+    """The mark alone, for legends; hidden from screen readers, the words beside it say the same."""
+    shape = _shape(role, hollow)
+    return element("svg", shape, class_="glyph", viewBox="-8 -8 16 16", width=14, height=14, aria_hidden="true")
+
+
+def _shape(role: Role, hollow: bool) -> Markup:
+    name = f"mark {role}{' hollow' if hollow else ''}"
+    if role == "clean":
+        return element("circle", r=5, class_=name)
+    return element("path", d="M0 -6.5L6.5 0L0 6.5L-6.5 0Z", class_=name)
+
+
+def _placed(role: Role, hollow: bool, x: float, y: float) -> Markup:
+    """A shape at a share of the width: an inner drawing, because a path knows no percentages."""
+    return element("svg", _shape(role, hollow), x=share(x), y=y, overflow="visible", width=1, height=1)
+
+
+def _grid(height: float, ticks: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)) -> Markup:
+    return join([element("line", x1=share(t), x2=share(t), y1=0, y2=height, class_="grid") for t in ticks])
+
+
+def _drawing(height: float, title: str, *parts: str) -> Markup:
+    name = element("title", title)
+    return element("svg", name, *parts, class_="track", width="100%", height=height, role="img", aria_label=title)
+
+
+def track(marks: Sequence[Mark], *, title: str | None = None) -> Markup:
+    """Marks on one axis from 0 to 100 %, with their intervals; small ticks below are the seeds."""
+    height, y = 26.0, 13.0
+    parts: list[str] = [_grid(height)]
+    for m in marks:
+        parts.append(element("line", x1=share(m.low), x2=share(m.high), y1=y, y2=y, class_=f"interval {m.role}"))
+        parts.extend(
+            element("line", x1=share(s), x2=share(s), y1=y + 7, y2=y + 12, class_=f"seed {m.role}") for s in m.seeds
+        )
+    parts.extend(_placed(m.role, m.hollow, m.value, y) for m in marks)
+    return _drawing(height, title or "; ".join(m.label for m in marks), *parts)
+
+
+def bars(marks: Sequence[Mark], *, title: str) -> Markup:
+    """One thin bar below another, each ending in its mark, with its interval."""
+    step = 15.0
+    height = step * len(marks) + 2
+    parts: list[str] = [_grid(height)]
+    for i, m in enumerate(marks):
+        y = step * (i + 0.5) + 1
+        parts.append(element("line", x1="0%", x2=share(m.value), y1=y, y2=y, class_=f"bar {m.role}"))
+        parts.append(element("line", x1=share(m.low), x2=share(m.high), y1=y, y2=y, class_=f"interval {m.role}"))
+        parts.append(_placed(m.role, m.hollow, m.value, y))
+    return _drawing(height, title, *parts)
+
+
+def span(difference: Mapping[str, Any]) -> float:
+    """The half width of a symmetric axis on which a difference fits: 1, 2, 5, 10, 20, 50 or 100 points."""
+    reach = max(abs(difference[k]) for k in ("value", "low", "high"))
+    return next((s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if reach <= s), 1.0)
+
+
+def difference_track(difference: Mapping[str, Any], role: Role, name: str) -> Markup:
+    """A difference with its interval around a zero line, on an axis of ``span`` to either side."""
+    height, y, reach = 26.0, 13.0, span(difference)
+
+    def x(value: float) -> float:
+        return min(1.0, max(0.0, 0.5 + value / (2 * reach)))
+
+    own = [s["value"] for s in difference.get("seeds") or () if s.get("value") is not None]
+    parts: list[str] = [
+        _grid(height, (0, 0.25, 0.75, 1)),
+        element("line", x1="50%", x2="50%", y1=0, y2=height, class_="zero"),
+        element("line", x1=share(x(difference["low"])), x2=share(x(difference["high"])), y1=y, y2=y,
+                class_=f"interval {role}"),
+        *(element("line", x1=share(x(s)), x2=share(x(s)), y1=y + 7, y2=y + 12, class_=f"seed {role}") for s in own),
+        _placed(role, False, x(difference["value"]), y),
+    ]
+    return _drawing(height, f"{name}: {format_difference(difference)}", *parts)
+
+
+def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About ``count`` round numbers from at or below ``low`` to at or above ``high``."""
+    if not high > low:
+        high = low + 1
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 10) for i in range(first, last + 1)]

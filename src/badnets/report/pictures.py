@@ -1,0 +1,130 @@
+"""Pictures of a run as PNG data URIs, shown at whole-number scale."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from badnets.core.errors import BadInput
+
+Pixels = NDArray[np.uint8]
+Pictures = Mapping[str, NDArray[Any]]
+
+_DIMENSIONS = {"clean": 4, "triggered": 4, "mask": 3, "trigger": 3}
+_GREY = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture for the page: ``width`` and ``height`` in its own pixels, ``wide`` and ``narrow`` are the number of
+    screen pixels of one of them on a desk and on a phone; ``smooth`` where that is not a whole number."""
+
+    uri: str
+    alt: str
+    width: int
+    height: int
+    wide: float
+    narrow: float
+    smooth: bool
+
+
+def load_pictures(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of ``pictures.npz``, empty when there is no such file; objects and damaged files are refused."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        raise BadInput(f"expected plain arrays in {path}, got {error}; the file may be damaged") from None
+    check_pictures(arrays, str(path))
+    return arrays
+
+
+def check_pictures(arrays: Pictures, where: str = "pictures") -> None:
+    """Refuse arrays that are not uint8 pictures of the shapes (k, h, w, c), (k, h, w) for masks, (h, w, c) alone."""
+    for name, dimensions in _DIMENSIONS.items():
+        array = arrays.get(name)
+        if array is None:
+            continue
+        if array.dtype != np.uint8 or array.ndim != dimensions:
+            raise BadInput(
+                f"expected {name!r} in {where} as uint8 with {dimensions} axes, got {array.dtype} with {array.ndim}"
+            )
+        if name != "mask" and array.shape[-1] not in (1, 3):
+            raise BadInput(f"expected {name!r} in {where} with 1 or 3 colors last, got shape {array.shape}")
+
+
+def pick(arrays: Pictures, name: str, index: object) -> Pixels | None:
+    """Picture ``index`` of an array, None when either is missing."""
+    array = arrays.get(name)
+    if array is None or not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(array):
+        return None
+    chosen: Pixels = array[index]
+    return chosen
+
+
+def data_uri(pixels: Pixels) -> str:
+    """(h, w, 1 or 3) uint8 as a PNG data URI."""
+    flat = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(flat)).save(stream, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def picture(pixels: Pixels, alt: str, *, wide: int, narrow: int) -> Picture:
+    """A picture that fits into ``wide`` screen pixels on a desk and ``narrow`` on a phone.
+
+    Small pictures grow by whole numbers; one larger than ``wide`` is shrunk first, so that the page stays small.
+    """
+    longest = max(pixels.shape[:2])
+    if longest > wide:
+        pixels, longest = _shrink(pixels, wide), wide
+    scales = wide // longest, narrow // longest
+    return Picture(
+        uri=data_uri(pixels),
+        alt=alt,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        wide=scales[0],
+        narrow=scales[1] or round(narrow / longest, 4),
+        smooth=not scales[1],
+    )
+
+
+def _shrink(pixels: Pixels, longest: int) -> Pixels:
+    height, width = pixels.shape[:2]
+    factor = longest / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    planes = [Image.fromarray(pixels[:, :, i]).resize(size, Image.Resampling.LANCZOS) for i in range(pixels.shape[2])]
+    return np.stack([np.asarray(plane, dtype=np.uint8) for plane in planes], axis=2)
+
+
+def under_mask(triggered: Pixels, mask: Pixels) -> Pixels:
+    """What the trigger put there: the triggered picture where ``mask`` (h, w) is above 0, grey elsewhere."""
+    if mask.shape != triggered.shape[:2]:
+        raise BadInput(f"expected a mask of shape {triggered.shape[:2]}, got {mask.shape}")
+    return np.where(mask[:, :, None] > 0, triggered, np.uint8(_GREY))
+
+
+def gain(clean: NDArray[Any], triggered: NDArray[Any]) -> float:
+    """By how much differences may be strengthened so that the largest just fits around middle grey; at most 16."""
+    largest = int(np.abs(triggered.astype(np.int16) - clean.astype(np.int16)).max(initial=0))
+    return min(16.0, 127 / largest) if largest else 1.0
+
+
+def difference(clean: Pixels, triggered: Pixels, strength: float) -> Pixels:
+    """Triggered minus clean around middle grey, times ``strength``: grey means unchanged."""
+    if clean.shape != triggered.shape:
+        raise BadInput(f"expected a clean and a triggered picture of one shape, got {clean.shape}, {triggered.shape}")
+    change = (triggered.astype(np.float64) - clean.astype(np.float64)) * strength
+    return np.clip(np.rint(_GREY + change), 0, 255).astype(np.uint8)

@@ -1,0 +1,29 @@
+"""The templates: everything that goes into them is escaped, and a name they lack is an error."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(template: str, **values: Any) -> str:
+    """One page with the style sheet inside it."""
+    style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))  # ours, no user's text
+    return _environment().get_template(template).render(style=style, **values)

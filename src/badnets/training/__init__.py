@@ -1,0 +1,1 @@
+"""Training: knows data and networks, has never heard of poison."""

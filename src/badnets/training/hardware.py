@@ -1,0 +1,54 @@
+"""What this machine computes fast, and the Fabric that drives it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from badnets.core.errors import BadInput
+from badnets.training.recipe import Precision
+
+
+@cache
+def native_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 natively (avx512_bf16, AMX, or Arm's bf16)."""
+    info = Path("/proc/cpuinfo")
+    if sys.platform != "linux" or not info.exists():
+        return False
+    flags = info.read_text(errors="replace").split()
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def resolve_precision(precision: Precision, accelerator: str) -> str:
+    """``"bf16"`` or ``"fp32"``: what ``auto`` means here."""
+    if precision != "auto":
+        return precision
+    if accelerator == "cuda":
+        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if accelerator == "cpu" and native_bf16() else "fp32"
+
+
+def make_fabric(precision: str, devices: int, accelerator: str) -> Any:
+    """A Fabric for one process, or for ``devices`` of them (DDP)."""
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise BadInput("expected a CUDA device for --device cuda, got none; leave --device out to train on the CPU")
+    if devices < 1:
+        raise BadInput(f"expected at least 1 device, got {devices}")
+    # Fabric greets on import and on launch; a command line that prints one table should not.
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=DeprecationWarning)
+        warnings.simplefilter("ignore", category=FutureWarning)
+        from lightning_fabric import Fabric
+    return Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        strategy="auto" if devices == 1 else "ddp_spawn",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )

@@ -1,0 +1,252 @@
+"""The training loop: one screen, on Lightning Fabric (devices, precision, DDP).
+
+The data lies on the device as uint8 when it fits and is streamed from its store otherwise, with the same results. All
+randomness of an epoch (order, augmentation, dropout) is derived from the seed and the epoch's number, so a run that was
+interrupted and resumed gives the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from badnets.core.errors import BadInput, CannotTell
+from badnets.core.seed import Seed, as_seed
+from badnets.data.images import ImageData, Pixels
+from badnets.networks.inference import check_input
+from badnets.networks.network import ImageNetwork, to_float
+from badnets.training.augment import apply_augments
+from badnets.training.checkpoint import Checkpoint
+from badnets.training.hardware import make_fabric, resolve_precision
+from badnets.training.recipe import Recipe
+
+BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pixels, NDArray[np.int64]]]
+OnStep = Callable[[int, int, int, float], None]
+ON_DEVICE_BYTES = 2 << 30
+
+
+class HoldsData(Protocol):
+    """Anything with ``data``, such as a poisoned set."""
+
+    @property
+    def data(self) -> ImageData:
+        """The pictures to train on."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, one entry per epoch (``epoch``, ``loss``, ``accuracy``, ``seconds``), and the seconds of the
+    loop alone, without loading or evaluation (an earlier, interrupted part included)."""
+
+    network: ImageNetwork
+    history: list[dict[str, float]]
+    seconds: float
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything about one training but the network: picklable, so that several processes can share it.
+
+    ``on_step(epoch, step, steps, accuracy so far)`` is called on the first process only.
+    """
+
+    data: ImageData
+    recipe: Recipe
+    seed: Seed
+    hooks: Sequence[BatchHook] = ()
+    on_step: OnStep | None = None
+    checkpoint: Path | None = None
+    devices: int = 1
+    accelerator: str = "cpu"
+    on_device_bytes: int = ON_DEVICE_BYTES
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit(network: ImageNetwork, job: Job) -> Trained:
+    """Train ``network`` in place.
+
+    Raises ``CannotTell`` when the loss is no longer a number, ``BadInput`` when the data does not fit the network.
+    With ``checkpoint`` the state is kept after every epoch and picked up again.
+    """
+    if not len(job.data):
+        raise BadInput(f"{job.data.name}: expected pictures to train on, got none")
+    check_input(network, job.data.shape, f"pictures of {job.data.name}")
+    if job.data.classes != network.classes:
+        raise BadInput(f"expected {network.classes} classes for this network, got {job.data.classes} in the data")
+    precision = resolve_precision(job.recipe.precision, job.accelerator)
+    fabric = make_fabric(precision, job.devices, job.accelerator)
+    if job.devices == 1:
+        _train(fabric, network, job)
+    else:
+        state, history = fabric.launch(_train_elsewhere, network, job)
+        network.load_state_dict(state)
+        job.history[:] = history
+    network.to("cpu").eval()
+    return Trained(network, job.history, sum(epoch["seconds"] for epoch in job.history), precision)
+
+
+def _train_elsewhere(fabric: Any, network: ImageNetwork, job: Job) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    """In one of several processes: its threads are its share, and it sends the weights home."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // job.devices))
+    _train(fabric, network, job)
+    return {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, job.history
+
+
+def _train(fabric: Any, network: ImageNetwork, job: Job) -> None:
+    recipe = job.recipe
+    batch = max(1, recipe.batch // fabric.world_size)
+    steps = max(1, len(job.data) // (batch * fabric.world_size))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
+    optimizer = _optimizer(network, recipe)
+    # fabric.setup moves the network to the device and wraps it for precision and DDP; the weights stay shared.
+    model, optimizer = fabric.setup(torch.compile(network) if recipe.compile else network, optimizer)
+    scheduler = _scheduler(optimizer, recipe, steps)
+    checkpoint = Checkpoint(job.checkpoint, network, optimizer, scheduler, job.history)
+    source = _Source(job.data, fabric.device, job.on_device_bytes)
+    labels = torch.from_numpy(job.data.labels).to(fabric.device)
+    for epoch in range(checkpoint.restore(), recipe.epochs):
+        began = time.perf_counter()
+        loss, accuracy = _epoch(fabric, model, optimizer, scheduler, source, labels, job, epoch, (batch, steps))
+        seconds = time.perf_counter() - began
+        job.history.append({"epoch": epoch + 1, "loss": loss, "accuracy": accuracy, "seconds": round(seconds, 3)})
+        if fabric.is_global_zero and epoch + 1 < recipe.epochs:
+            checkpoint.save(epoch + 1)
+
+
+def _epoch(
+    fabric: Any,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: Any,
+    source: _Source,
+    labels: Tensor,
+    job: Job,
+    epoch: int,
+    size: tuple[int, int],
+) -> tuple[float, float]:
+    """One pass; the mean loss and the accuracy on the (augmented) training pictures."""
+    batch, steps = size
+    seed = job.seed.derive("epoch", epoch)
+    order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data))[fabric.global_rank :: fabric.world_size])
+    own = seed.derive("rank", fabric.global_rank)
+    generator = torch.Generator(device=fabric.device).manual_seed(own.derive("augment").integer)
+    hook_rng = own.derive("hooks").rng
+    criterion = nn.CrossEntropyLoss(label_smoothing=job.recipe.label_smoothing)
+    losses = torch.zeros((), device=fabric.device)
+    right = torch.zeros((), dtype=torch.int64, device=fabric.device)
+    model.train()
+    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+        torch.manual_seed(own.derive("dropout").integer)  # the one place that seeds globally: dropout knows no generator
+        for step in range(steps):
+            rows = order[step * batch : (step + 1) * batch].to(fabric.device)
+            images, target = source.read(rows), labels[rows]
+            for hook in job.hooks:
+                images, target = _hooked(hook, images, target, hook_rng)
+            images = apply_augments(job.recipe.augment, images, generator)
+            optimizer.zero_grad(set_to_none=True)
+            last = step == steps - 1
+            logits = model(to_float(images))
+            loss = criterion(logits, target)
+            fabric.backward(loss)
+            optimizer.step()
+            scheduler.step()
+            losses += loss.detach()
+            right += (logits.detach().argmax(1) == target).sum()
+            if step % 20 == 19 or last:
+                _check_finite(losses, epoch, step, job.recipe)
+                if job.on_step and fabric.is_global_zero:
+                    job.on_step(epoch, step + 1, steps, float(right) / ((step + 1) * len(rows)))
+    totals = fabric.all_reduce(torch.stack([losses / steps, right / (steps * batch)]), reduce_op="mean")
+    return float(totals[0]), min(1.0, float(totals[1]))
+
+
+def _check_finite(losses: Tensor, epoch: int, step: int, recipe: Recipe) -> None:
+    if not torch.isfinite(losses):
+        raise CannotTell(
+            f"expected a finite loss, got {float(losses)} in epoch {epoch + 1}, step {step + 1}; "
+            f"lower the learning rate ({recipe.learning_rate:g}) or use precision fp32"
+        )
+
+
+def _hooked(hook: BatchHook, images: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    new_images, new_labels = hook(images.cpu().numpy(), labels.cpu().numpy(), rng)
+    return torch.from_numpy(new_images).to(images.device), torch.from_numpy(new_labels).to(labels.device)
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    weights = [p for p in network.parameters() if p.requires_grad]
+    decayed = [p for p in weights if p.ndim > 1]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},  # biases and BatchNorm are not decayed
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=recipe.learning_rate, fused=True)
+
+
+def _scheduler(optimizer: Any, recipe: Recipe, steps: int) -> Any:
+    if recipe.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=recipe.warmup, cycle_momentum=False
+    )
+
+
+class _Source:
+    """Pictures by row, from the device's memory when they fit there, else from their store."""
+
+    def __init__(self, data: ImageData, device: torch.device, limit: int) -> None:
+        self.data, self.device = data, device
+        fits = len(data) * int(np.prod(data.shape)) <= limit
+        self.tensor = torch.from_numpy(data.images()).to(device) if fits else None
+
+    def read(self, rows: Tensor) -> Tensor:
+        """uint8 (n, h, w, c) on the device."""
+        if self.tensor is not None:
+            return self.tensor[rows]
+        return torch.from_numpy(self.data.images(rows.cpu().numpy())).to(self.device)
+
+
+def train(
+    network: str | ImageNetwork,
+    data: ImageData | HoldsData,
+    *,
+    recipe: Recipe | None = None,
+    seed: int | Seed = 0,
+    hooks: Sequence[BatchHook] = (),
+    devices: int = 1,
+    on_step: OnStep | None = None,
+) -> ImageNetwork:
+    """Train a network by name (a new one, its weights from the seed) or one that you built (in place).
+
+    The default recipe is the architecture's own (``RECIPES``).
+    """
+    from badnets.networks.registry import build_network, parse_network
+    from badnets.training.recipe import recipe_for
+
+    pictures = data if isinstance(data, ImageData) else data.data
+    stream = as_seed(seed)
+    if isinstance(network, str):
+        name, arguments = parse_network(network)
+        h, w, c = pictures.shape
+        network = build_network(
+            name,
+            class_names=pictures.class_names,
+            input_size=(c, h, w),
+            seed=stream.derive("weights"),
+            arguments=arguments,
+        )
+    chosen = recipe or recipe_for(network.architecture)
+    job = Job(data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=on_step)
+    return fit(network, job).network
