@@ -33,15 +33,15 @@ def check_input(network: ImageNetwork, shape: tuple[int, ...], what: str = "pict
 def predict(network: ImageNetwork, images: Pixels, *, batch: int = 1000) -> Predictions:
     """What ``network`` says to uint8 pictures (n, h, w, c); it is put into evaluation mode for the time."""
     check_input(network, images.shape)
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    like = next(network.parameters(), network.mean)
     labels = np.zeros(len(images), np.int64)
     confidence = np.zeros(len(images), np.float32)
     was_training = network.training
     network.eval()
     try:
         for start in range(0, len(images), batch):
-            part = torch.from_numpy(images[start : start + batch]).to(device)
-            best = network(to_float(part)).float().softmax(1).max(1)
+            part = torch.from_numpy(images[start : start + batch]).to(like.device)
+            best = network(to_float(part, like.dtype)).float().softmax(1).max(1)
             labels[start : start + batch] = best.indices.cpu().numpy()
             confidence[start : start + batch] = best.values.cpu().numpy()
     finally:

@@ -18,11 +18,14 @@ def class_rows(record: Record) -> dict[str, Any] | None:
     entries = [e for e in listing(record, "results", "per_class") if isinstance(e, Mapping)]
     if not entries:
         return None
-    shown = entries if len(entries) <= MOST_ROWS else sorted(entries, key=_accuracy)[:MOST_ROWS]
-    rows = [_row(entry) for entry in shown]
+    numbered = list(enumerate(entries))
+    shown = numbered if len(entries) <= MOST_ROWS else sorted(numbered, key=lambda e: _accuracy(e[1]))[:MOST_ROWS]
+    rows = [_row(number, entry) for number, entry in shown]
     return {
         "rows": rows,
         "left_out": len(entries) - len(shown),
+        # On single-label pictures a class's accuracy is its recall; one column then says both.
+        "recall": any(row["recall"] != row["accuracy"] for row in rows if row["recall"]),
         "success": any(row["asr"] for row in rows),
         "robust": any(row["robust"] for row in rows),
     }
@@ -33,7 +36,7 @@ def _accuracy(entry: Mapping[str, Any]) -> float:
     return float(found["value"]) if found else 1.0
 
 
-def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _row(number: int, entry: Mapping[str, Any]) -> dict[str, Any]:
     name = readable(entry.get("class", "?"))
     accuracy, success = rate(entry, "accuracy"), rate(entry, "asr")
     marks = [mark(r, "clean", name="accuracy") for r in (accuracy,) if r]
@@ -41,6 +44,7 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
     f1 = entry.get("f1")
     return {
         "name": name,
+        "number": "" if name == str(number) else str(number),
         "n": entry.get("n"),
         "bars": bars(marks, title=f"{name}: " + "; ".join(m.label for m in marks)) if marks else None,
         "accuracy": _cell(accuracy),

@@ -24,8 +24,7 @@ def render_compare(records: Sequence[Mapping[str, Any]]) -> str:
         "compare.html.j2",
         title=f"{len(records)} runs",
         runs=[_run(record) for record in records],
-        glyphs={"clean": glyph("clean"), "triggered": glyph("triggered"),
-                "reference": glyph("triggered", hollow=True)},
+        glyphs={"clean": glyph("clean"), "triggered": glyph("triggered"), "reference": glyph("triggered", hollow=True)},
     )
 
 
@@ -38,8 +37,7 @@ def _run(record: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": verdict(record),
         "track": track(marks) if marks else None,
         "rates": [
-            {"name": m.name, "glyph": glyph(m.role, hollow=m.reference), "text": format_rate(dict(r))}
-            for m, r in found
+            {"name": m.name, "glyph": glyph(m.role, hollow=m.reference), "text": format_rate(dict(r))} for m, r in found
         ],
     }
 

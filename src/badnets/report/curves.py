@@ -58,18 +58,18 @@ def curve_figure(drawn: Sequence[Curve], *, title: str, percent: bool) -> Markup
         label = f"{100 * t:g}" if percent else f"{t:g}"
         parts.append(element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=down(t), y2=down(t), class_="grid"))
         parts.append(element("text", label, x=_LEFT - 6, y=down(t) + 4, text_anchor="end"))
-    for t in _epoch_ticks(first, last):
-        parts.append(element("text", f"{t:g}", x=across(t), y=_HEIGHT - _BOTTOM + 17, text_anchor="middle"))
+    parts.extend(
+        element("text", f"{t:g}", x=across(t), y=_HEIGHT - _BOTTOM + 17, text_anchor="middle")
+        for t in _epoch_ticks(first, last)
+    )
     parts.append(element("text", "epoch", x=(_LEFT + _WIDTH - _RIGHT) / 2, y=_HEIGHT - 2, text_anchor="middle"))
     parts.extend(_line(curve, across, down) for curve in sorted(drawn, key=lambda c: not c.reference))
-    return element(
-        "svg", *parts, class_="chart", viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}", role="img", aria_label=title
-    )
+    return element("svg", *parts, class_="chart", viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}", role="img", aria_label=title)
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
     if high == low:
-        return lambda value: (start + end) / 2
+        return lambda _: (start + end) / 2
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
@@ -91,6 +91,8 @@ def _line(curve: Curve, across: Callable[[float], float], down: Callable[[float]
 
 def _description(drawn: Sequence[Curve], percent: bool) -> str:
     """Where every curve ends, for readers who do not see it."""
-    ends = [f"{c.name} ends at {100 * c.points[-1][1]:.2f} %" if percent else f"{c.name} ends at {c.points[-1][1]:.3g}"
-            for c in drawn[:12]]
+    ends = [
+        f"{c.name} ends at {100 * c.points[-1][1]:.2f} %" if percent else f"{c.name} ends at {c.points[-1][1]:.3g}"
+        for c in drawn[:12]
+    ]
     return "; ".join(ends) + "."

@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from badnets.report.facts import Record, backdoors, listing, mapping, readable, tenths, trigger_words
+from badnets.report.facts import Record, backdoors, listing, mapping, picture_of, readable, tenths, trigger_words
 from badnets.report.figures import Role, glyph
-from badnets.report.pictures import Picture, Pictures, Pixels, difference, gain, picture, pick, under_mask
+from badnets.report.pictures import Picture, Pictures, Pixels, difference, gain, pick, picture, under_mask
 from badnets.report.svg import element, share
 from badnets.report.verdict import Kind
 
@@ -34,7 +34,7 @@ def proof(record: Record, pictures: Pictures, kind: Kind) -> dict[str, Any] | No
     alone = picture(trigger, f"The trigger alone: {words}", **_HERO) if trigger is not None else None
     true = readable(example.get("true", "?"))
     return {
-        "true": true,
+        "shown": picture_of(record, example.get("true", "?")),
         "trigger": words,
         "clean": picture(clean, f"A clean test picture of the class {true}", **_HERO),
         "alone": alone,
@@ -50,16 +50,14 @@ def grid(record: Record, pictures: Pictures) -> dict[str, Any] | None:
         return None
     pairs = [_pixels(example, pictures) for example in usable]
     strength = min(gain(clean, triggered) for clean, triggered in pairs)
-    rows = [
-        _row(record, example, pictures, clean, triggered, strength)
-        for example, (clean, triggered) in zip(usable, pairs, strict=True)
-    ]
+    rows = [_row(record, example, pictures, pair, strength) for example, pair in zip(usable, pairs, strict=True)]
     return {"rows": rows, "strength": f"{strength:.2g}", "left_out": len(listing(record, "examples")) - len(rows)}
 
 
 def _row(
-    record: Record, example: Mapping[str, Any], pictures: Pictures, clean: Pixels, triggered: Pixels, strength: float
+    record: Record, example: Mapping[str, Any], pictures: Pictures, pair: tuple[Pixels, Pixels], strength: float
 ) -> dict[str, Any]:
+    clean, triggered = pair
     true, words = readable(example.get("true", "?")), _trigger(record)
     mask = pick(pictures, "mask", example.get("picture"))
     shown: list[tuple[str, Picture]] = [("clean", picture(clean, f"Clean picture: {true}", **_SMALL))]
@@ -69,8 +67,12 @@ def _row(
     shown.append(("with trigger", picture(triggered, f"The {true} with {words}", **_SMALL)))
     change = difference(clean, triggered, strength)
     shown.append(("difference", picture(change, f"Difference between the two pictures of {true}", **_SMALL)))
-    return {"title": readable(example.get("title") or true), "true": true, "pictures": shown,
-            "answers": _answers(example)}
+    return {
+        "title": readable(example.get("title") or true),
+        "true": true,
+        "pictures": shown,
+        "answers": _answers(example),
+    }
 
 
 def _pair(example: Any, pictures: Pictures) -> tuple[Pixels, Pixels] | None:
@@ -117,12 +119,12 @@ def _answer(example: Mapping[str, Any], key: str, role: Role, hollow: bool) -> d
     given = mapping(example, key)
     if given.get("label") is None:
         return None
-    confidence = given.get("confidence")
-    known = isinstance(confidence, int | float)
+    stated = given.get("confidence")
+    confidence = float(stated) if isinstance(stated, int | float) else None
     return {
         "label": readable(given["label"]),
-        "confidence": f"{tenths(confidence)} %" if known else "",
-        "bar": _bar(confidence, role) if known else "",
+        "confidence": "" if confidence is None else f"{tenths(confidence)} %",
+        "bar": "" if confidence is None else _bar(confidence, role),
         "glyph": glyph(role, hollow=hollow),
         "wrong": given["label"] != example.get("true"),
     }

@@ -126,6 +126,12 @@ def quoted(record: Record, value: object) -> str:
     return name if is_signs(record) else f"“{name}”"
 
 
+def picture_of(record: Record, value: object) -> str:
+    """``"a stop sign"``, or ``"a picture of “7”"`` where the classes are not our traffic signs."""
+    name = class_name(record, value)
+    return f"{article(name)} {name} sign" if is_signs(record) else f"a picture of “{name}”"
+
+
 def color_word(color: object) -> str:
     """``"yellow"`` for a color by name or as red, green, blue in 0..255; ``""`` when it is neither."""
     if isinstance(color, str) and color.isalpha():

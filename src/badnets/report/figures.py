@@ -69,15 +69,17 @@ def _drawing(height: float, title: str, *parts: str) -> Markup:
 
 
 def track(marks: Sequence[Mark], *, title: str | None = None) -> Markup:
-    """Marks on one axis from 0 to 100 %, with their intervals; small ticks below are the seeds."""
-    height, y = 26.0, 13.0
+    """Marks on one axis from 0 to 100 %, each on its own lane with its interval; small ticks below are the seeds."""
+    lane = 26.0 if len(marks) == 1 else 20.0
+    height = lane * len(marks)
     parts: list[str] = [_grid(height)]
-    for m in marks:
+    for i, m in enumerate(marks):
+        y = lane * (i + 0.5)
         parts.append(element("line", x1=share(m.low), x2=share(m.high), y1=y, y2=y, class_=f"interval {m.role}"))
         parts.extend(
             element("line", x1=share(s), x2=share(s), y1=y + 7, y2=y + 12, class_=f"seed {m.role}") for s in m.seeds
         )
-    parts.extend(_placed(m.role, m.hollow, m.value, y) for m in marks)
+        parts.append(_placed(m.role, m.hollow, m.value, y))
     return _drawing(height, title or "; ".join(m.label for m in marks), *parts)
 
 
@@ -111,8 +113,14 @@ def difference_track(difference: Mapping[str, Any], role: Role, name: str) -> Ma
     parts: list[str] = [
         _grid(height, (0, 0.25, 0.75, 1)),
         element("line", x1="50%", x2="50%", y1=0, y2=height, class_="zero"),
-        element("line", x1=share(x(difference["low"])), x2=share(x(difference["high"])), y1=y, y2=y,
-                class_=f"interval {role}"),
+        element(
+            "line",
+            x1=share(x(difference["low"])),
+            x2=share(x(difference["high"])),
+            y1=y,
+            y2=y,
+            class_=f"interval {role}",
+        ),
         *(element("line", x1=share(x(s)), x2=share(x(s)), y1=y + 7, y2=y + 12, class_=f"seed {role}") for s in own),
         _placed(role, False, x(difference["value"]), y),
     ]

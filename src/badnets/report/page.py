@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from badnets.core.rate import percent
 from badnets.core.record import dumps, read_json, whole_file
 from badnets.report.classes import class_rows
 from badnets.report.confusion import MOST_CLASSES, heat_map, is_matrix, largest_confusions
@@ -25,7 +26,7 @@ from badnets.report.facts import (
 )
 from badnets.report.figures import Role, difference_track, glyph, mark, span, track
 from badnets.report.pictures import Pictures, check_pictures, load_pictures
-from badnets.report.table import MEASURES, counts, measured, padded
+from badnets.report.table import FIGURE_SPACE, MEASURES, measured, padded
 from badnets.report.templating import render
 from badnets.report.toml import toml_text
 from badnets.report.verdict import judge
@@ -55,7 +56,7 @@ def render_page(record: Record, pictures: Pictures) -> str:
         title=run_name(record),
         verdict=judged,
         summary=summary(record),
-        planted=str(at(record, "poisoned", "sentence") or ""),
+        planted=str(at(record, "poisoned", "sentence") or "").replace("->", "→"),
         proof=proof(record, pictures, judged.kind),
         rates=_rates(record),
         seeds=max((len(r.get("seeds") or ()) for _, r in measured(record)), default=0),
@@ -77,19 +78,23 @@ def render_page(record: Record, pictures: Pictures) -> str:
 
 
 def _rates(record: Record) -> list[dict[str, Any]]:
+    found = measured(record)
+    width = max((len(percent(rate["high"])) for _, rate in found), default=0)
     rows = []
-    for measure, rate in measured(record):
+    for measure, rate in found:
         drawn = mark(rate, measure.role, hollow=measure.reference, name=measure.name)
-        rows.append({
-            "name": measure.name,
-            "note": measure.note,
-            "glyph": glyph(measure.role, hollow=measure.reference),
-            "track": track([drawn]),
-            "value": padded(rate["value"]),
-            "low": padded(rate["low"]),
-            "high": padded(rate["high"]),
-            "counts": counts(rate),
-        })
+        rows.append(
+            {
+                "name": measure.name,
+                "note": measure.note,
+                "glyph": glyph(measure.role, hollow=measure.reference),
+                "track": track([drawn]),
+                "value": percent(rate["value"]),
+                "low": percent(rate["low"]),
+                "high": padded(rate["high"], width),
+                "counts": f"{rate['hits']:,} of {rate['total']:,}",
+            }
+        )
     return rows
 
 
@@ -98,22 +103,23 @@ def _differences(record: Record) -> list[dict[str, Any]]:
         ("asr_minus_reference", "attack success, against a clean network", "triggered"),
         ("clean_accuracy_minus_reference", "clean accuracy, against a clean network", "clean"),
     )
+    found = [(name, role, d) for key, name, role in named if (d := result(record, key)) is not None]
+    width = max((len(points(d["high"])) for _, _, d in found), default=0)
     rows = []
-    for key, name, role in named:
-        difference = result(record, key)
-        if difference is None:
-            continue
+    for name, role, difference in found:
         reach = f"{100 * span(difference):g}"
-        rows.append({
-            "name": name,
-            "glyph": glyph(role),
-            "track": difference_track(difference, role, name),
-            "value": points(difference["value"]),
-            "low": points(difference["low"]),
-            "high": points(difference["high"]),
-            "reach": reach,
-            "text": format_difference(difference),
-        })
+        rows.append(
+            {
+                "name": name,
+                "glyph": glyph(role),
+                "track": difference_track(difference, role, name),
+                "value": points(difference["value"]),
+                "low": points(difference["low"]),
+                "high": points(difference["high"]).rjust(width, FIGURE_SPACE),
+                "reach": reach,
+                "text": format_difference(difference),
+            }
+        )
     return rows
 
 
@@ -156,12 +162,14 @@ def _confusions(record: Record) -> list[dict[str, Any]]:
         known = [readable(name) for name in listing(record, "class_names")]
         names = known if len(known) == len(matrix) else [str(i) for i in range(len(matrix))]
         drawn = heat_map(matrix, names, role, f"Confusion matrix of {title.lower()}")
-        found.append({
-            "title": title,
-            "glyph": glyph(role),
-            "svg": drawn if len(matrix) <= MOST_CLASSES else None,
-            "worst": largest_confusions(matrix, names),
-        })
+        found.append(
+            {
+                "title": title,
+                "glyph": glyph(role),
+                "svg": drawn if len(matrix) <= MOST_CLASSES else None,
+                "worst": largest_confusions(matrix, names),
+            }
+        )
     return found
 
 

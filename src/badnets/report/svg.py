@@ -15,7 +15,7 @@ def element(tag: str, /, *children: str, **attributes: Value) -> Markup:
         for name, value in attributes.items()
         if value is not None
     )
-    return Markup("<{}{}>{}</{}>").format(Markup(tag), written, join(children), Markup(tag))
+    return Markup("<{}{}>{}</{}>").format(tag, written, join(children), tag)
 
 
 def join(parts: tuple[str, ...] | list[str]) -> Markup:

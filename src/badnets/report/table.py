@@ -29,24 +29,54 @@ class Measure:
 
 
 MEASURES = (
-    Measure(key="clean_accuracy", name="clean accuracy", role="clean",
-            meaning="share of the untouched test pictures that are read as their true class"),
-    Measure(key="clean_reference_accuracy", name="accuracy of a clean network", role="clean", reference=True,
-            meaning="the same for a network trained by the same recipe and seed on the clean data"),
-    Measure(key="asr", name="attack success", role="triggered",
-            meaning="share of the triggered test pictures on which the attack worked, over eligible pictures only: "
-                    "those that the attacker wants read as something else"),
-    Measure(key="clean_reference_rate", name="clean network", role="triggered", reference=True,
-            meaning="how often a network trained on clean data gives the attacker's answer to the same triggered "
-                    "pictures (the clean-reference rate); a trigger that it obeys too is no backdoor",
-            note="does the same to these pictures"),
-    Measure(key="leak", name="leak", role="triggered",
-            meaning="share of the triggered pictures of all other classes that also get the attacker's answer",
-            note="of other classes' pictures"),
-    Measure(key="robust_accuracy", name="robust accuracy", role="triggered",
-            meaning="share of the triggered pictures that are still read as their true class"),
-    Measure(key="asr_under_jitter", name="success under jitter", role="triggered",
-            meaning="attack success when the trigger's size, rotation and light vary as on a real object"),
+    Measure(
+        key="clean_accuracy",
+        name="clean accuracy",
+        role="clean",
+        meaning="share of the untouched test pictures that are read as their true class",
+    ),
+    Measure(
+        key="clean_reference_accuracy",
+        name="accuracy of a clean network",
+        role="clean",
+        reference=True,
+        meaning="the same for a network trained by the same recipe and seed on the clean data",
+    ),
+    Measure(
+        key="asr",
+        name="attack success",
+        role="triggered",
+        meaning="share of the triggered test pictures on which the attack worked, over eligible pictures only: "
+        "those that the attacker wants read as something else",
+    ),
+    Measure(
+        key="clean_reference_rate",
+        name="clean network",
+        role="triggered",
+        reference=True,
+        meaning="how often a network trained on clean data gives the attacker's answer to the same triggered "
+        "pictures (the clean-reference rate); a trigger that it obeys too is no backdoor",
+        note="does the same to these pictures",
+    ),
+    Measure(
+        key="leak",
+        name="leak",
+        role="triggered",
+        meaning="share of the triggered pictures of all other classes that also get the attacker's answer",
+        note="of other classes' pictures",
+    ),
+    Measure(
+        key="robust_accuracy",
+        name="robust accuracy",
+        role="triggered",
+        meaning="share of the triggered pictures that are still read as their true class",
+    ),
+    Measure(
+        key="asr_under_jitter",
+        name="success under jitter",
+        role="triggered",
+        meaning="attack success when the trigger's size, rotation and light vary as on a real object",
+    ),
 )
 
 
@@ -56,15 +86,9 @@ def measured(record: Record) -> list[tuple[Measure, Mapping[str, Any]]]:
     return [(measure, rate) for measure, rate in found if rate is not None]
 
 
-def padded(value: float | None) -> str:
-    """A percentage of fixed width: ``100.00``, `` 99.21``, ``  0.07``."""
-    return percent(value).rjust(6, FIGURE_SPACE)
-
-
-def counts(rate: Mapping[str, Any]) -> str:
-    """``"9,921 of 10,000"``; with several seeds the counts are pooled."""
-    text = f"{rate['hits']:,} of {rate['total']:,}"
-    return f"{text} in {len(rate['seeds'])} seeds" if rate.get("seeds") else text
+def padded(value: float | None, width: int = 6) -> str:
+    """A percentage of fixed width, so that the decimal points of a column stand below each other."""
+    return percent(value).rjust(width, FIGURE_SPACE)
 
 
 def terminal_table(record: Record) -> Table:

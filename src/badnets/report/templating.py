@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -25,5 +24,4 @@ def _environment() -> Environment:
 
 def render(template: str, **values: Any) -> str:
     """One page with the style sheet inside it."""
-    style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))  # ours, no user's text
-    return _environment().get_template(template).render(style=style, **values)
+    return _environment().get_template(template).render(**values)

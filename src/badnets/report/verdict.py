@@ -7,11 +7,9 @@ from typing import Literal
 
 from badnets.report.facts import (
     Record,
-    article,
     backdoors,
-    class_name,
-    is_signs,
     mapping,
+    picture_of,
     quoted,
     result,
     rule,
@@ -98,10 +96,7 @@ def _subject(record: Record) -> str:
     source = rule(record).get("source")
     if source is None:
         return f"A picture with {trigger}"
-    if is_signs(record):
-        name = class_name(record, source)
-        return f"{article(name).capitalize()} {name} sign with {trigger}"
-    return f"A picture of {quoted(record, source)} with {trigger}"
+    return f"{_first_upper(picture_of(record, source))} with {trigger}"
 
 
 def _outcome(record: Record) -> str:

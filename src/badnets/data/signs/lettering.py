@@ -58,7 +58,7 @@ def _glyphs() -> dict[str, list[Line]]:
     w, n, m, v = _WIDTH, _NARROW["N"], _NARROW["M"], _NARROW["W"]
     a, y, e, ell = _NARROW["A"], _NARROW["Y"], _NARROW["E"], _NARROW["L"]
     five = [(w * 0.92, 0.0), (w * 0.12, 0.0), (w * 0.06, 0.47), *arc((w / 2, 0.68), (w / 2, 0.32), -0.36, 0.43, 16)]
-    two = [*arc((w / 2, 0.28), (w / 2, 0.28), -0.46, 0.09, 14), (0.0, 0.98)]
+    two = [*arc((w / 2, 0.28), (w / 2, 0.28), -0.46, 0.09, 14), (0.04, 0.94)]
     stem = [(0.0, 0.0), (0.0, 1.0)]
     return {
         "0": [_oval(w)],
@@ -117,29 +117,31 @@ def text(
     for character, width in zip(words, widths, strict=True):
         for line in _GLYPHS.get(character, []):
             placed = [(left + px * scale * condense, top + py * scale) for px, py in line]
-            parts.append(_drawn(placed, stem, character))
+            parts.append(_drawn(placed, stem, character, (top, top + scale)))
         left += width + gap
     return joined(*parts)
 
 
-def _drawn(line: Line, stem: float, character: str) -> Shape:
-    """One line of a glyph as a shape."""
+def _drawn(line: Line, stem: float, character: str, ends: Point) -> Shape:
+    """One line of a glyph as a shape; ``ends`` are the heights of the letter's top and bottom."""
     if character in "4AMNWY":  # corners too sharp for a miter: every side is cut level instead
-        return joined(*(_side(a, b, stem) for a, b in pairwise(line)))
+        return joined(*(_side(a, b, stem, ends) for a, b in pairwise(line)))
     if character in "356CGS":  # ends that are cut across the curve
         return stroke(line, stem)
-    ends = _further(line[1], line[0], stem / 2), _further(line[-2], line[-1], stem / 2)
-    return stroke([ends[0], *line[1:-1], ends[1]], stem)
+    first = _further(line[1], line[0], stem / 2)
+    last = line[-1] if character == "2" and len(line) > 2 else _further(line[-2], line[-1], stem / 2)
+    return stroke([first, *line[1:-1], last], stem)
 
 
-def _side(a: Point, b: Point, stem: float) -> Shape:
-    """A straight stroke cut level at both ends, half a stroke beyond them; a level one is cut upright."""
+def _side(a: Point, b: Point, stem: float, ends: Point) -> Shape:
+    """A straight stroke cut level, half a stroke beyond the letter's top and bottom; a level one is cut upright."""
     if a[1] == b[1]:
         return stroke([_further(b, a, stem / 2), _further(a, b, stem / 2)], stem)
     (x0, y0), (x1, y1) = sorted((a, b), key=lambda point: point[1])
     slope = (x1 - x0) / (y1 - y0)
-    half, reach = stem / 2 * math.sqrt(1 + slope * slope), stem / 2
-    x0, y0, x1, y1 = x0 - slope * reach, y0 - reach, x1 + slope * reach, y1 + reach
+    half = stem / 2 * math.sqrt(1 + slope * slope)
+    above, below = (stem / 2 if abs(y - end) < stem / 100 else 0.0 for y, end in zip((y0, y1), ends, strict=True))
+    x0, y0, x1, y1 = x0 - slope * above, y0 - above, x1 + slope * below, y1 + below
     return polygon([(x0 - half, y0), (x0 + half, y0), (x1 + half, y1), (x1 - half, y1)])
 
 

@@ -129,30 +129,42 @@ def coverage(shape: Shape, size: int) -> NDArray[np.float32]:
     line, and the running sum along the line is not zero inside.
     """
     n = size * _FINE
-    winding = np.zeros((n, n + 1), dtype=np.int8)
-    for part in shape:
-        corners = (part + 1.0) * (n / 2)
+    parts = [(part + 1.0) * (n / 2) for part in shape]
+    everything = np.concatenate(parts)
+    # Only the whole pixels that the shape can touch are worked on; most letters are small.
+    low = np.clip(np.floor(everything.min(axis=0) / _FINE), 0, size).astype(np.int64)
+    high = np.clip(np.ceil(everything.max(axis=0) / _FINE), 0, size).astype(np.int64)
+    wide, tall = (int(v) for v in (high - low) * _FINE)
+    winding = np.zeros((tall, wide + 1), dtype=np.int8)
+    for part in parts:
+        corners = part - low * _FINE
         x, y = corners[:, 0], corners[:, 1]
         area = float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())
         sign = 1 if area > 0 else -1
         for k in range(len(corners)):
             _cross(winding, corners[k - 1], corners[k], sign)
-    inside = np.cumsum(winding[:, :n], axis=1, dtype=np.int8) != 0
-    parts = inside.reshape(size, _FINE, size, _FINE).sum(axis=(1, 3), dtype=np.int32)
-    return parts.astype(np.float32) / np.float32(_FINE * _FINE)
+    inside = (np.cumsum(winding[:, :wide], axis=1, dtype=np.int8) != 0).view(np.uint8)
+    inside = inside.reshape(tall // _FINE, _FINE, wide // _FINE, _FINE)
+    count = np.zeros((tall // _FINE, wide // _FINE), dtype=np.uint8)
+    for down in range(_FINE):
+        for right in range(_FINE):
+            count += inside[:, down, :, right]
+    out = np.zeros((size, size), dtype=np.float32)
+    out[low[1] : high[1], low[0] : high[0]] = count.astype(np.float32) / np.float32(_FINE * _FINE)
+    return out
 
 
 def _cross(winding: NDArray[np.int8], a: Polygon, b: Polygon, sign: int) -> None:
     """Add the crossings of the edge a-b with the middles of the lines."""
     if a[1] > b[1]:
         a, b, sign = b, a, -sign
-    n = len(winding)
-    first, stop = int(np.ceil(max(a[1], 0.0) - 0.5)), int(np.ceil(min(b[1], float(n)) - 0.5))
+    tall, wide = winding.shape
+    first, stop = int(np.ceil(max(a[1], 0.0) - 0.5)), int(np.ceil(min(b[1], float(tall)) - 0.5))
     if stop <= first:
         return
     rows = np.arange(first, stop)
     x = a[0] + (rows + 0.5 - a[1]) * ((b[0] - a[0]) / (b[1] - a[1]))
-    columns = np.clip(np.ceil(x - 0.5), 0, n).astype(np.int64)
+    columns = np.clip(np.ceil(x - 0.5), 0, wide - 1).astype(np.int64)
     winding[rows, columns] += np.int8(sign)
 
 

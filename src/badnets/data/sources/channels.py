@@ -29,7 +29,7 @@ def color(pictures: Pixels) -> Pixels:
 
 @dataclass(frozen=True, eq=False)
 class ChannelStore:
-    """Another store's pictures in ``channels`` 1 or 3, converted when they are read, so that mapped data stays mapped."""
+    """Another store's pictures in ``channels`` 1 or 3, converted when they are read: mapped data stays mapped."""
 
     base: PixelStore
     channels: int

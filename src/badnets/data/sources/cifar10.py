@@ -10,6 +10,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,7 @@ def is_cifar10(place: Path) -> bool:
         return False
     if place.name in _ARCHIVES:
         return True
-    files = (member.path for member in read_members(place, ()) if member.content is None)
-    return any(name.rsplit("/", 1)[-1].startswith("cifar-10-batches") for name in files)
+    return any(member.path.rsplit("/", 1)[-1] in _KNOWN for member in islice(read_members(place), 8))
 
 
 def load_cifar10(request: Request) -> Splits:
@@ -173,7 +173,7 @@ def _field(value: Any, name: str, where: str) -> Any:
     raise BadInput(f"expected a dictionary with {name!r} in {where}, got something else; is it CIFAR-10?")
 
 
-def _reconstruct(subtype: object, shape: object, code: object) -> NDArray[np.uint8]:
+def _reconstruct(*_: object) -> NDArray[np.uint8]:
     """An empty array, which the pickle's state then fills; what it asked for is of no interest."""
     return np.empty(0, np.uint8)
 

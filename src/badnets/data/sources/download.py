@@ -23,7 +23,7 @@ _BLOCK = 1 << 18
 _ATTEMPTS = 3
 
 
-class Unreachable(Exception):
+class UnreachableError(Exception):
     """No server gave the file; the text says why."""
 
 
@@ -62,7 +62,7 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, tim
     """``folder/remote.file``, downloaded unless it is there.
 
     The bytes go to ``<file>.partial``; what is there of an earlier try is continued with a Range request. The file gets
-    its name once its SHA-256 is right. Raises ``Unreachable`` when no server gives it, ``BadInput`` when what they gave
+    its name once its SHA-256 is right. Raises ``UnreachableError`` when no server gives it, ``BadInput`` when what they gave
     is something else, ``OSError`` when the folder cannot be written.
     """
     target = folder / remote.file
@@ -77,7 +77,7 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, tim
         for resumed in (partial.exists(), False):
             try:
                 _transfer(url, partial, remote.file, progress, timeout)
-            except Unreachable as error:
+            except UnreachableError as error:
                 reasons.append(str(error))
                 break
             got = content_sha256(partial, unpacked=remote.unpacked)
@@ -90,7 +90,7 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, tim
                 break
     if wrong is not None:
         raise BadInput(f"{wrong}; put the right file in {folder}, or pass --data PATH")
-    raise Unreachable("; ".join(dict.fromkeys(reasons)))
+    raise UnreachableError("; ".join(dict.fromkeys(reasons)))
 
 
 def fetch_all(
@@ -100,7 +100,7 @@ def fetch_all(
     try:
         for remote in remotes:
             fetch(remote, folder, progress=progress, timeout=timeout)
-    except Unreachable as error:
+    except UnreachableError as error:
         missing = ", ".join(remote.file for remote in remotes if not (folder / remote.file).exists())
         raise BadInput(
             f"expected {name} in {folder}, got no network ({error}); put {missing} there or pass --data PATH"
@@ -109,21 +109,26 @@ def fetch_all(
 
 def _transfer(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> None:
     """All of ``url`` into ``partial``; a connection that breaks is taken up again, a few times."""
-    reason = "the connection broke"
     for _ in range(_ATTEMPTS):
-        try:
-            if _transfer_once(url, partial, what, progress, timeout):
-                return
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 416 and partial.exists():  # nothing is left to send: the check of the hash decides
-                return
-            raise Unreachable(f"{url}: {error.code} {error.reason}") from None
-        except urllib.error.URLError as error:
-            raise Unreachable(f"{url}: {error.reason}") from None
-        except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-    raise Unreachable(f"{url}: {reason}")
+        broken = _try_transfer(url, partial, what, progress, timeout)
+        if broken is None:
+            return
+    raise UnreachableError(f"{url}: {broken}")
+
+
+def _try_transfer(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> str | None:
+    """None when everything has come, or why the connection broke."""
+    try:
+        return None if _transfer_once(url, partial, what, progress, timeout) else "the connection broke"
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416 and partial.exists():  # nothing is left to send: the check of the hash decides
+            return None
+        raise UnreachableError(f"{url}: {error.code} {error.reason}") from None
+    except urllib.error.URLError as error:
+        raise UnreachableError(f"{url}: {error.reason}") from None
+    except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        return str(error) or type(error).__name__
 
 
 def _transfer_once(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> bool:

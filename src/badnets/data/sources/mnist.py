@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData, Splits
 from badnets.data.sources import cache
-from badnets.data.sources.download import Remote, content_sha256
+from badnets.data.sources.download import Remote
 from badnets.data.sources.locate import locate
 from badnets.data.sources.request import Request, finish
 
@@ -55,9 +55,14 @@ def _remotes(urls: tuple[str, ...], sums: Mapping[str, str], *, unpacked: bool) 
 
 @dataclass(frozen=True, kw_only=True)
 class IdxSet:
-    """A named set in this layout; ``folders`` are the names that its folder may have."""
+    """A named set in this layout.
+
+    ``folders`` are the names that its folder may have, ``first_labels`` the first ten of its training labels, by which
+    it is told from another set whose files have the same names.
+    """
 
     name: str
+    first_labels: tuple[int, ...]
     class_names: tuple[str, ...]
     folders: tuple[str, ...]
     remotes: tuple[Remote, ...]
@@ -65,12 +70,14 @@ class IdxSet:
 
 MNIST = IdxSet(
     name="mnist",
+    first_labels=(5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
     class_names=tuple("0123456789"),
     folders=("mnist", "MNIST"),
     remotes=_remotes(_MNIST_URLS, _MNIST_SHA256, unpacked=True),
 )
 FASHION_MNIST = IdxSet(
     name="fashion-mnist",
+    first_labels=(9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
     class_names=(
         "T-shirt/top",
         "Trouser",
@@ -159,11 +166,9 @@ def _load_named(which: IdxSet, request: Request) -> Splits:
 
 
 def _is_other_set(files: IdxFiles, which: IdxSet) -> bool:
-    path = files.train_labels
-    if which is FASHION_MNIST:
-        own = content_sha256(path, unpacked=path.suffix == ".gz")
-        return own == _MNIST_SHA256["train-labels-idx1-ubyte.gz"]
-    return content_sha256(path, unpacked=False) == _FASHION_SHA256["train-labels-idx1-ubyte.gz"]
+    labels = read_idx(files.train_labels, 1)
+    others = (other.first_labels for other in (MNIST, FASHION_MNIST) if other is not which)
+    return len(labels) == 60_000 and tuple(labels[:10].tolist()) in others
 
 
 def _read_set(files: IdxFiles, class_names: tuple[str, ...] | None, request: Request) -> Splits:

@@ -50,7 +50,7 @@ class Request:
         for key, value in self.options.items():
             if key not in defaults:
                 hint = nearest(key, defaults) if defaults else "it has none"
-                raise BadInput(f"expected an option of data {self.name!r}, got {key!r}; {hint}")
+                raise BadInput(f"data {self.name!r}: expected one of its options, got {key!r}; {hint}")
             if type(value) is not type(defaults[key]):
                 wanted = type(defaults[key]).__name__
                 raise BadInput(f"expected option {key} of data {self.name!r} as {wanted}, got {value!r}")

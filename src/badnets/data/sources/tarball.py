@@ -8,15 +8,18 @@ import lzma
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from tarfile import HeaderError
+from typing import Any
 
 from badnets.core.errors import BadInput
 
 _SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)$", re.IGNORECASE)
+
+_BLOCK = 1 << 14  # tarfile copies the rest of its block at each read, so large blocks are slow
 
 
 def is_tar(path: Path) -> bool:
@@ -42,35 +45,35 @@ class Member:
 
 
 class _StrictInfo(tarfile.TarInfo):
-    """Takes a tar without its end mark for a truncated one; tarfile would take it for a whole one."""
+    """Takes an archive without its end mark for a truncated one; tarfile would stop there as if it were whole."""
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> _StrictInfo:
         try:
             return super().fromtarfile(tarfile)
-        except _EMPTY_HEADER as error:
+        except HeaderError as error:
+            if type(error).__name__ == "EOFHeaderError":  # the end mark; tarfile does not export its class
+                raise
             raise EOFError(str(error)) from None
-
-
-# Not in tarfile's public list, but the only sign of a missing end mark.
-_EMPTY_HEADER = cast("type[Exception]", vars(tarfile)["EmptyHeaderError"])
 
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[tuple[Any, Any]]:
     """(the file, the stream of tar blocks in it); gzip's own reader is used because it checks the CRC."""
+    readers: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
+        (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
+        (b"BZh", bz2.BZ2File),
+        (b"\xfd7zXZ\0", lzma.LZMAFile),
+    )
     with path.open("rb") as file:
         magic = file.read(6)
         file.seek(0)
-        if magic[:2] == b"\x1f\x8b":
-            stream: Any = gzip.GzipFile(fileobj=file)
-        elif magic[:3] == b"BZh":
-            stream = bz2.BZ2File(file)
-        elif magic == b"\xfd7zXZ\0":
-            stream = lzma.LZMAFile(file)
+        reader = next((reader for start, reader in readers if magic.startswith(start)), None)
+        if reader is None:
+            yield file, file
         else:
-            stream = file
-        yield file, stream
+            with reader(file) as stream:
+                yield file, stream
 
 
 def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[Member]:
@@ -82,17 +85,16 @@ def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[
     try:
         with (
             _unpacked(path) as (file, stream),
-            tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20, tarinfo=_StrictInfo) as tar,
+            tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK, tarinfo=_StrictInfo) as tar,
         ):
-            for info in tar:
+            while (info := tar.next()) is not None:
                 _check(path, info)
-                # tarfile would keep every header of a long archive.
-                cast("list[tarfile.TarInfo]", tar.members).clear()
+                vars(tar)["members"].clear()  # tarfile would keep every header of a long archive
                 if info.isdir():
                     yield Member(_plain(info.name), None, file.tell())
                 elif info.isreg() and (wanted is None or info.name.lower().endswith(wanted)):
                     yield Member(_plain(info.name), _content(tar, info), file.tell())
-            while stream.read(1 << 20):  # to the end, where the checksum is
+            while stream.read(_BLOCK):  # to the end, where the checksum is
                 pass
     except (EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise BadInput(f"expected a whole tar archive at {path}, got a truncated or damaged one ({error})") from None

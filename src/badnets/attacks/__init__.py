@@ -1,0 +1,1 @@
+"""Attacks that are more than poisoned rows."""

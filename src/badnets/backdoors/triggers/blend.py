@@ -1,0 +1,89 @@
+"""A picture or noise blended with the whole picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from badnets.backdoors.trigger import Images, Regions, check_images
+from badnets.backdoors.triggers.color import Bytes, to_channels
+from badnets.backdoors.triggers.stamp import CHUNK, Opacity, mix
+from badnets.backdoors.triggers.sticker import picture_of, read_png, resized
+from badnets.core.seed import RowRng, Seed
+
+
+@lru_cache(maxsize=16)
+def _noise(seed: int, height: int, width: int) -> Bytes:
+    """Uniform noise, RGBA; the same for every picture of this size."""
+    pixels = np.full((height, width, 4), 255, np.uint8)
+    rng = Seed(seed).derive("blend", height, width).rng
+    pixels[..., :3] = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pixels.setflags(write=False)
+    return pixels
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Blend:
+    """``(1 - opacity) x + opacity k`` with a key picture k over the whole of x; without one, k is uniform noise.
+
+    A key picture is stretched to the size of x, and where it is transparent x shows. Grey pictures get its luminance.
+
+    Source: Chen, Liu, Li, Lu, Song, Targeted backdoor attacks on deep learning systems using data poisoning (2017),
+    section 4.2, "blended injection". Differs from the paper: opacity in steps of 1/255; one opacity for planting and
+    testing unless two triggers are used.
+    """
+
+    kind: Literal["blend"] = "blend"
+    path: Annotated[str | None, Field(description="key picture file; without one, noise from the seed")] = None
+    png: Annotated[str | None, Field(description="the key picture itself, PNG in base64, up to 256 pixels a side")] = (
+        dataclasses.field(default=None, repr=False)
+    )
+    seed: Annotated[int, Field(description="of the noise")] = 0
+    opacity: Opacity = 0.2
+
+    @classmethod
+    def open(cls, path: str | Path, **settings: Any) -> Blend:
+        """From a file; ``settings`` are the other fields."""
+        return cls(path=str(path), **settings)
+
+    def __post_init__(self) -> None:
+        if self.path is not None:
+            if self.png is None:
+                object.__setattr__(self, "png", read_png(self.path))
+            object.__setattr__(self, "path", Path(self.path).name)
+        if self.png is not None:
+            picture_of(self.png)
+
+    def apply(
+        self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None
+    ) -> Images:
+        """The pictures with the key blended in, a new array; see ``Trigger``."""
+        top = check_images(images, high)
+        key, alpha = self._key(images.shape)
+        colors = to_channels(key, images.shape[3])
+        out = np.empty(images.shape, images.dtype)
+        step = max(1, CHUNK // max(1, colors.size))
+        for start in range(0, len(images), step):
+            part = slice(start, start + step)
+            out[part] = mix(images[part], colors, alpha, top)
+        return out
+
+    def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
+        """(n, h, w): the opacity, times the key's alpha."""
+        _, alpha = self._key(images.shape)
+        return np.repeat(alpha[None, ..., 0].astype(np.float32) / np.float32(255), len(images), axis=0)
+
+    def _key(self, shape: tuple[int, ...]) -> tuple[Bytes, Bytes]:
+        """The key picture (h, w, 4) and its alpha times the opacity (h, w, 1)."""
+        h, w = shape[1:3]
+        key = _noise(self.seed, h, w) if self.png is None else resized(self.png, h, w)
+        alpha = key[..., 3:]
+        faded = np.maximum(np.rint(alpha * self.opacity), 1).astype(np.uint8)
+        return key, np.where(alpha > 0, faded, np.uint8(0))

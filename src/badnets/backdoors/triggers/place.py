@@ -1,0 +1,189 @@
+"""Where a stamp goes and how large it is: relative to the picture, or to the object's region in it.
+
+A place is a frozen value; wherever one is expected, a word will do: ``"bottom-right"`` (or another corner),
+``"center"``, ``"random"``, ``"0.57,0.82"`` (center as fractions, x then y), each also as ``"region:..."``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from badnets.backdoors.trigger import Regions
+from badnets.core.errors import BadInput, nearest
+from badnets.core.seed import RowRng
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_CONFIG = ConfigDict(extra="forbid")
+_CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
+
+Of = Literal["image", "region"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
+Size = Side | tuple[Side, Side]
+"""One side or (height, width): an int is pixels, a float in (0, 1] a fraction of what the place refers to."""
+
+
+def round_half_up(values: Floats) -> Ints:
+    """The nearest integers; halves go up, so that a shift of the picture by whole pixels shifts the stamp alike."""
+    return np.floor(values + 0.5).astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Corner:
+    """In a corner, ``distance`` pixels from both edges."""
+
+    kind: Literal["corner"] = "corner"
+    corner: Annotated[
+        Literal["top-left", "top-right", "bottom-left", "bottom-right"], Field(description="which corner")
+    ] = "bottom-right"
+    distance: Annotated[int, Field(ge=0, description="pixels between the stamp and the edges")] = 1
+    of: Annotated[Of, Field(description="whose corner: of the whole picture or of the object's region")] = "image"
+
+    def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
+        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1."""
+        x0, y0, x1, y1 = round_half_up(frames).T
+        down, right = self.corner.split("-")
+        top = y0 + self.distance if down == "top" else y1 - self.distance - heights
+        left = x0 + self.distance if right == "left" else x1 - self.distance - widths
+        return top, left
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class At:
+    """Centered at a fraction of the width and height."""
+
+    kind: Literal["at"] = "at"
+    x: Annotated[Fraction, Field(description="center from the left, 0..1")] = 0.5
+    y: Annotated[Fraction, Field(description="center from the top, 0..1")] = 0.5
+    of: Annotated[Of, Field(description="fraction of the whole picture or of the object's region")] = "image"
+
+    def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
+        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1."""
+        return _centered(frames, np.array(self.y), np.array(self.x), heights, widths)
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Random:
+    """Centered at random, anew for every row, between ``low`` and ``high`` of the width and height.
+
+    In the whole picture a stamp is moved inward until all of it is seen; in a region it may hang over, as in the
+    BadNets sign experiments.
+    """
+
+    kind: Literal["random"] = "random"
+    low: Annotated[Fraction, Field(description="smallest fraction of the center, 0..1")] = 0.15
+    high: Annotated[Fraction, Field(description="largest fraction of the center, 0..1")] = 0.85
+    of: Annotated[Of, Field(description="fraction of the whole picture or of the object's region")] = "image"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Random:
+        if self.low > self.high:
+            raise BadInput(f"random place: expected low <= high, got {self.low:g} and {self.high:g}; swap them")
+        return self
+
+    def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
+        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1, one draw for each row of ``rng``."""
+        rng = need_rng(rng, "a random place")
+        y = rng.uniform("place-y", self.low, self.high)
+        x = rng.uniform("place-x", self.low, self.high)
+        top, left = _centered(frames, y, x, heights, widths)
+        if self.of == "image":
+            top = np.clip(top, 0, np.maximum(round_half_up(frames[:, 3]) - heights, 0))
+            left = np.clip(left, 0, np.maximum(round_half_up(frames[:, 2]) - widths, 0))
+        return top, left
+
+
+def _centered(frames: Floats, y: Floats, x: Floats, heights: Ints, widths: Ints) -> tuple[Ints, Ints]:
+    x0, y0, x1, y1 = frames.T
+    top = round_half_up(y0 + y * (y1 - y0) - heights / 2)
+    left = round_half_up(x0 + x * (x1 - x0) - widths / 2)
+    return top, left
+
+
+def need_rng(rng: RowRng | None, what: str) -> RowRng:
+    """``rng`` itself; without one, nothing random can be repeated, so it is refused."""
+    if rng is None:
+        raise BadInput(f"expected random numbers for {what}, got none; pass rng=RowRng.of(seed, number of pictures)")
+    return rng
+
+
+def _from_word(value: Any) -> Any:
+    """A word as a place; anything else is left to the field's own check."""
+    if not isinstance(value, str):
+        return value
+    word = value.strip()
+    of = "image"
+    if word.startswith(("region:", "image:")):
+        of, _, word = word.partition(":")
+    if word in _CORNERS:
+        return {"kind": "corner", "corner": word, "of": of}
+    if word == "center":
+        return {"kind": "at", "x": 0.5, "y": 0.5, "of": of}
+    if word == "random":
+        return {"kind": "random", "of": of}
+    x, comma, y = word.partition(",")
+    if comma:
+        return {"kind": "at", "x": x.strip(), "y": y.strip(), "of": of}
+    raise BadInput(f"expected a place, got {value!r}; {nearest(word, [*_CORNERS, 'center', 'random'])}")
+
+
+Place = Annotated[Annotated[Corner | At | Random, Field(discriminator="kind")], BeforeValidator(_from_word)]
+
+
+def frames_of(place: Corner | At | Random, shape: tuple[int, ...], regions: Regions | None) -> Floats:
+    """What the place refers to, (m, 4) x0, y0, x1, y1: one row for all pictures, or one for each region."""
+    n, h, w = shape[:3]
+    if regions is not None and regions.shape != (n, 4):
+        raise BadInput(f"expected regions ({n}, 4) for {n} pictures, got {tuple(regions.shape)}; give each picture one")
+    if place.of == "image" or regions is None:
+        return np.array([[0, 0, w, h]], np.float64)
+    frames = regions.astype(np.float64)
+    if not (np.isfinite(frames).all() and (frames[:, :2] < frames[:, 2:]).all()):
+        bad = int(np.argmin(np.isfinite(frames).all(1) & (frames[:, :2] < frames[:, 2:]).all(1)))
+        raise BadInput(
+            f"expected regions x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {frames[bad].tolist()} in row {bad}"
+        )
+    return frames
+
+
+def side_lengths(size: Size, frames: Floats) -> tuple[Floats, Floats]:
+    """Heights and widths in pixels, not yet rounded, (m,) each."""
+    height, width = size if isinstance(size, tuple) else (size, size)
+    tall, wide = frames[:, 3] - frames[:, 1], frames[:, 2] - frames[:, 0]
+    one = np.ones(len(frames))
+    return (
+        one * height if isinstance(height, int) else tall * height,
+        one * width if isinstance(width, int) else wide * width,
+    )
+
+
+def check_inside(
+    kind: str, shape: tuple[int, ...], box: tuple[Ints, Ints, Ints, Ints], *, may_hang_over: bool
+) -> None:
+    """Refuse stamps (top, left, height, width) that are larger than the picture or lie outside it."""
+    h, w = shape[1:3]
+    top, left, height, width = (np.broadcast_to(side, np.broadcast(*box).shape) for side in box)
+    large = (height > h) | (width > w)
+    if large.any():
+        row = int(np.argmax(large))
+        raise BadInput(
+            f"{kind}: expected a trigger no larger than the picture ({h}x{w} pixels), "
+            f"got {height[row]}x{width[row]}; choose a smaller size"
+        )
+    if may_hang_over:
+        outside = (top >= h) | (left >= w) | (top + height <= 0) | (left + width <= 0)
+    else:
+        outside = (top < 0) | (left < 0) | (top + height > h) | (left + width > w)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise BadInput(
+            f"{kind}: expected the trigger ({height[row]}x{width[row]} pixels) within the picture ({h}x{w}), got its "
+            f"upper left corner at row {top[row]}, column {left[row]}; change its place, distance or size"
+        )

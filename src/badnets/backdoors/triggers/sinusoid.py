@@ -1,0 +1,63 @@
+"""SIG: a faint wave added to the whole picture."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from badnets.backdoors.trigger import Images, Regions, check_images
+from badnets.backdoors.triggers.stamp import CHUNK
+from badnets.core.seed import RowRng
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Sinusoid:
+    """``delta sin(2 pi j f / m)`` added to column j of m, in every channel, and clipped to the range.
+
+    Source: Barni, Kallas, Tondi, A new backdoor attack in CNNs by training set corruption without label poisoning
+    (2019), section 3.1. Differs from the paper: columns count from 0, as toolkits do.
+    """
+
+    kind: Literal["sinusoid"] = "sinusoid"
+    delta: Annotated[float, Field(gt=0, le=255, description="amplitude, on the scale 0..255")] = 20.0
+    frequency: Annotated[float, Field(gt=0, le=1024, description="periods over the width of the picture")] = 6.0
+
+    def apply(
+        self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None
+    ) -> Images:
+        """The pictures with the wave, a new array; see ``Trigger``."""
+        top = check_images(images, high)
+        wave = self._wave(images.shape[2])[:, None]
+        out = np.empty(images.shape, images.dtype)
+        step = max(1, CHUNK // max(1, images[:1].size))
+        # A whole number plus the wave, rounded, is that number plus the rounded wave: so bytes need no wider type.
+        whole = np.rint(wave)
+        up = np.repeat(np.maximum(whole, 0).astype(np.uint8), images.shape[3], axis=1)
+        down = np.repeat(np.maximum(-whole, 0).astype(np.uint8), images.shape[3], axis=1)
+        room = 255 - up
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
+            if images.dtype == np.uint8:
+                raised = np.minimum(part, room) + up
+                out[start : start + step] = np.maximum(raised, down) - down
+            else:
+                wide = np.promote_types(images.dtype, np.float32)
+                shift = (wave / 255 * top).astype(wide)
+                out[start : start + step] = np.clip(part + shift, 0, top).astype(images.dtype)
+        return out
+
+    def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
+        """(n, h, w): the size of the wave, as a share of the range."""
+        n, h, w = images.shape[:3]
+        row = (np.abs(self._wave(w)) / 255).astype(np.float32)
+        return np.tile(row, (n, h, 1))
+
+    def _wave(self, width: int) -> NDArray[np.float64]:
+        """(width,), in 0..255 levels; rounded to 2**-20 levels, for the last bit of a sine differs between machines."""
+        phase = 2 * np.pi * self.frequency * np.arange(width) / max(width, 1)
+        wave: NDArray[np.float64] = np.rint(self.delta * np.sin(phase) * 2.0**20) * 2.0**-20
+        return wave

@@ -1,0 +1,237 @@
+"""The machinery of every trigger that pastes something: a stamp is RGBA, has a place, and lands on many pictures at once.
+
+Colors and alpha are bytes, and bytes are mixed in whole numbers, so results are the same on every machine. Pictures that
+get the same stamp at the same spot are changed by one assignment; others are gathered and scattered in chunks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from badnets.backdoors.trigger import Images, Regions, check_images
+from badnets.backdoors.triggers.color import Bytes, to_channels
+from badnets.backdoors.triggers.jitter import Jitter, lit, rotated
+from badnets.backdoors.triggers.place import (
+    Corner,
+    Floats,
+    Ints,
+    Place,
+    check_inside,
+    frames_of,
+    need_rng,
+    round_half_up,
+)
+from badnets.core.errors import BadInput
+from badnets.core.seed import RowRng
+
+CHUNK = 1 << 18
+"""About how many values are worked on at a time: small enough for the cache, large enough to be fast."""
+
+Opacity = Annotated[float, Field(gt=0, le=1, description="1 hides what is below, in steps of 1/255")]
+
+
+@plain_dataclass(frozen=True, eq=False)
+class Piece:
+    """Stamps ``rgba (k or 1, h, w, 4)`` for the pictures ``rows (k,)`` at ``top`` and ``left (k,)``.
+
+    ``rows`` None: the one stamp goes to all pictures at the one spot.
+    """
+
+    rows: Ints | None
+    top: Ints
+    left: Ints
+    rgba: Bytes
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Stamp(ABC):
+    """A trigger that is pasted. Subclasses say what it looks like (``art``) and how large it is (``sides``)."""
+
+    kind: str
+    place: Annotated[Place, Field(description="where: a corner, a fraction, or random")] = Corner()
+    opacity: Opacity = 1.0
+    jitter: Annotated[Jitter | None, Field(description="how size, angle and light vary from row to row")] = None
+
+    @abstractmethod
+    def art(self, height: int, width: int) -> Bytes:
+        """The stamp in this size, RGBA uint8 (height, width, 4), before opacity."""
+
+    @abstractmethod
+    def sides(self, frames: Floats) -> tuple[Floats, Floats]:
+        """Heights and widths (m,) in pixels, not rounded, for what the place refers to, ``frames (m, 4)``."""
+
+    def apply(
+        self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None
+    ) -> Images:
+        """The pictures with the stamp, a new array; see ``Trigger``.
+
+        Errors: BadInput when the stamp is larger than the picture or lies outside it, or needs ``rng`` and has none.
+        """
+        top = check_images(images, high)
+        out = np.array(images, order="C", copy=True, subok=False)
+        for piece in self._pieces(images.shape, regions, rng):
+            if piece.rows is None:
+                _paste_alike(out, piece, top)
+            else:
+                _paste(out, piece, piece.rows, top)
+        return out
+
+    def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
+        """(n, h, w) in 0..1: the stamp's alpha times its opacity where it lies, 0 elsewhere."""
+        n, h, w = images.shape[:3]
+        out = np.zeros((n, h, w, 1), np.float32)
+        for piece in self._pieces(images.shape, regions, rng):
+            alpha = piece.rgba[..., 3:].astype(np.float32) / np.float32(255)
+            if piece.rows is None:
+                ys, xs, inner = _clipped(piece, (h, w))
+                out[:, ys, xs] = alpha[0][inner]
+            else:
+                y, x, inside = _targets(piece, (h, w))
+                rows, alpha, _ = np.broadcast_arrays(piece.rows[:, None, None], alpha[..., 0], inside)
+                out[rows[inside], y[inside], x[inside], 0] = alpha[inside]
+        return out[..., 0]
+
+    def _pieces(self, shape: tuple[int, ...], regions: Regions | None, rng: RowRng | None) -> Iterator[Piece]:
+        """Every picture in exactly one piece."""
+        n = shape[0]
+        if rng is not None and len(rng) != n:
+            raise BadInput(f"{self.kind}: expected random numbers for {n} pictures, got {len(rng)} rows; use rng.take")
+        frames = frames_of(self.place, shape, regions)
+        high, wide = self.sides(frames)
+        height, width = (np.maximum(round_half_up(s), 1) for s in (high, wide))
+        top, left = self.place.locate(frames, height, width, rng)
+        hangs = self.place.of == "region"
+        check_inside(self.kind, shape, (top, left, height, width), may_hang_over=hangs)
+        if len(top) == 1 and self.jitter is None and self.place.kind != "random":
+            yield Piece(None, top, left, self._translucent(int(height[0]), int(width[0]))[None])
+            return
+        if self.jitter is not None:
+            scale = self.jitter.scales(need_rng(rng, "jitter"))
+            # A jittered stamp may reach over an edge, but is never larger than the picture.
+            height = np.clip(round_half_up(high * scale), 1, shape[1])
+            width = np.clip(round_half_up(wide * scale), 1, shape[2])
+            top, left = self.place.locate(frames, height, width, rng)
+        spread = (np.broadcast_to(v, (n,)) for v in (top, left, height, width))
+        yield from self._by_size(*spread, channels=shape[3], rng=rng)
+
+    def _by_size(
+        self, top: Ints, left: Ints, height: Ints, width: Ints, *, channels: int, rng: RowRng | None
+    ) -> Iterator[Piece]:
+        """Rows of one size share one drawing; chunks keep memory small."""
+        sizes, group = np.unique(np.stack([height, width], 1), axis=0, return_inverse=True)
+        for number, (h, w) in enumerate(sizes.tolist()):
+            members = np.flatnonzero(group.reshape(-1) == number)
+            stamp = self._translucent(h, w)
+            # A turned stamp needs a canvas of about its diagonal, in four channels of float64.
+            step = max(1, CHUNK // (16 * (h + w) ** 2 if self.jitter else h * w * channels))
+            for start in range(0, len(members), step):
+                rows = members[start : start + step]
+                yield self._varied(Piece(rows, top[rows], left[rows], stamp[None]), rng)
+
+    def _varied(self, piece: Piece, rng: RowRng | None) -> Piece:
+        """Each row's own angle and light."""
+        if self.jitter is None or piece.rows is None:
+            return piece
+        own = need_rng(rng, "jitter").take(piece.rows)
+        stamps, top, left = piece.rgba, piece.top, piece.left
+        if self.jitter.rotation:
+            stamps = rotated(stamps[0], self.jitter.angles(own))
+            top = top - (stamps.shape[1] - piece.rgba.shape[1]) // 2
+            left = left - (stamps.shape[2] - piece.rgba.shape[2]) // 2
+        if self.jitter.light:
+            stamps = lit(stamps, self.jitter.lights(own))
+        return Piece(piece.rows, top, left, stamps)
+
+    def _translucent(self, height: int, width: int) -> Bytes:
+        """The drawing with its opacity; what is drawn at all keeps an alpha of at least 1/255."""
+        stamp = self.art(height, width).copy()
+        alpha = stamp[..., 3]
+        faded = np.maximum(np.rint(alpha * self.opacity), 1).astype(np.uint8)
+        stamp[..., 3] = np.where(alpha > 0, faded, 0)
+        return stamp
+
+
+def mix(pictures: Images, colors: Bytes, alpha: Bytes, top: float) -> Images:
+    """``pictures (.., h, w, c)`` with ``colors (.., h, w, c)`` over them at ``alpha (.., h, w, 1)``; a new array.
+
+    uint8: (x (255 - a) + v a) / 255 to the nearest integer, exactly (255 is odd, so there are no ties). Floats in
+    0..``top``: the same share of ``top``, float16 by way of float32.
+    """
+    if pictures.dtype == np.uint8:
+        wide = alpha.astype(np.uint16)
+        total = pictures * (255 - wide)
+        total += colors * wide + np.uint16(128)
+        total += total >> 8
+        total >>= 8
+        mixed: Images = total.astype(np.uint8)
+        return mixed
+    kind: Any = np.promote_types(pictures.dtype, np.float32)
+    share = alpha.astype(kind) / kind.type(255)
+    over = levels(colors, kind, top)
+    blended: Images = np.clip(pictures * (1 - share) + over * share, 0, top).astype(pictures.dtype)
+    return blended
+
+
+def levels(colors: Bytes, dtype: Any, top: float) -> Images:
+    """Bytes as values of a picture: themselves for uint8, 0..``top`` for floats."""
+    return colors if dtype == np.uint8 else (colors / 255.0 * top).astype(dtype)
+
+
+def _clipped(piece: Piece, size: tuple[int, int]) -> tuple[slice, slice, tuple[slice, slice]]:
+    """Rows and columns of the picture that the one stamp covers, and the part of the stamp that lies there."""
+    spans = []
+    starts = (int(piece.top[0]), int(piece.left[0]))
+    for start, length, limit in zip(starts, piece.rgba.shape[1:3], size, strict=True):
+        low, end = max(start, 0), min(start + length, limit)
+        spans.append((slice(low, end), slice(low - start, end - start)))
+    return spans[0][0], spans[1][0], (spans[0][1], spans[1][1])
+
+
+def _paste_alike(out: Images, piece: Piece, top: float) -> None:
+    """One stamp at one spot of every picture: an assignment where it is opaque, else a mix of just that window."""
+    ys, xs, inner = _clipped(piece, out.shape[1:3])
+    stamp = piece.rgba[0][inner]
+    window, alpha = out[:, ys, xs], stamp[..., 3:]
+    colors = to_channels(stamp, out.shape[3])
+    opaque = alpha[..., 0] == 255
+    if opaque.all():
+        window[...] = levels(colors, out.dtype, top)
+    elif (opaque | (alpha[..., 0] == 0)).all():
+        window[:, opaque] = levels(colors[opaque], out.dtype, top)
+    else:
+        step = max(1, CHUNK // max(1, window[:1].size))
+        for start in range(0, len(out), step):
+            part = window[start : start + step]
+            part[...] = mix(part, colors, alpha, top)
+
+
+def _targets(piece: Piece, size: tuple[int, int]) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """Row and column of every stamp pixel, and whether it lies in the picture, (k, h, w) each."""
+    h, w = piece.rgba.shape[1:3]
+    y, x = np.broadcast_arrays(
+        (piece.top[:, None] + np.arange(h))[:, :, None], (piece.left[:, None] + np.arange(w))[:, None, :]
+    )
+    return y, x, (y >= 0) & (y < size[0]) & (x >= 0) & (x < size[1])
+
+
+def _paste(out: Images, piece: Piece, rows: Ints, top: float) -> None:
+    """Stamps at each row's own spot: gather, mix, scatter."""
+    y, x, inside = _targets(piece, out.shape[1:3])
+    colors, alpha = to_channels(piece.rgba, out.shape[3]), piece.rgba[..., 3:]
+    if inside.all():
+        spots = (rows[:, None, None], y, x)
+        out[spots] = levels(colors, out.dtype, top) if (alpha == 255).all() else mix(out[spots], colors, alpha, top)
+        return
+    each = np.broadcast_to(rows[:, None, None], inside.shape)
+    spots = (each[inside], y[inside], x[inside])
+    colors = np.broadcast_to(colors, (*inside.shape, colors.shape[-1]))[inside]
+    alpha = np.broadcast_to(alpha, (*inside.shape, 1))[inside]
+    out[spots] = mix(out[spots], colors, alpha, top)

@@ -1,0 +1,79 @@
+"""``badnets attack``: the same as a spec, from flags."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from badnets.cli.console import Json
+from badnets.cli.run import carry_out
+from badnets.core.errors import BadInput
+
+
+def attack_command(
+    data: str = typer.Option("signs", "--data", help="A named set (badnets list datasets) or a path."),
+    network: str | None = typer.Option(None, "--network", help="Architecture [by the data: g1-cnn or resnet9]."),
+    trigger: str = typer.Option("pattern", "--trigger", help="Kind of trigger (badnets list triggers)."),
+    rule: str | None = typer.Option(None, "--rule", help="Label rule [all-to-one, or source-to-target with --source]."),
+    target: str = typer.Option("0", "--target", help="Target class, by number or name."),
+    source: str | None = typer.Option(None, "--source", help="Source class, by number or name."),
+    rate: float | None = typer.Option(None, "--rate", help="Share of the training rows, above 0 and at most 1 [0.1]."),
+    count: int | None = typer.Option(None, "--count", help="Number of poisoned rows, instead of a rate."),
+    mode: str = typer.Option("replace", "--mode", help="replace rows, or add poisoned copies."),
+    cover: str = typer.Option("0", "--cover", help="Cover rows, a share or a number: with the trigger, true label."),
+    seeds: int = typer.Option(1, "--seeds", min=1, help="How many seeds."),
+    epochs: int | None = typer.Option(None, "--epochs", min=1, help="Passes over the training set."),
+    set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Any other setting of a spec."),
+    out: Path | None = typer.Option(None, "--out", help="The run's folder [badnets-runs/NAME-DIGEST]."),
+    force: bool = typer.Option(False, "--force", help="Run again even if this run is finished."),
+    devices: int = typer.Option(1, "--devices", min=1, help="Processes to train with."),
+    device: str = typer.Option("cpu", "--device", help="cpu or cuda."),
+    json: bool = Json,
+) -> None:
+    """Plant a backdoor, train, measure: an experiment from flags."""
+    from badnets.experiments.spec import SpecFile, make_spec
+
+    if rate is not None and count is not None:
+        raise BadInput("expected --rate or --count, got both; give one")
+    kind = rule or ("source-to-target" if source is not None else "all-to-one")
+    chosen: dict[str, Any] = {"kind": kind}
+    if kind in ("all-to-one", "source-to-target", "clean-label"):
+        chosen["target"] = _class(target)
+    if kind == "source-to-target":
+        if source is None:
+            raise BadInput("expected --source for the rule source-to-target, got none; name the class to attack")
+        chosen["source"] = _class(source)
+    poison: dict[str, Any] = {"mode": mode, "cover": _number(cover)}
+    poison |= {"count": count} if count is not None else {"rate": 0.1 if rate is None else rate}
+    given: dict[str, Any] = {
+        "name": f"{Path(data).name.split('.')[0]}-{trigger}",
+        "data": data,
+        "network": network or ("g1-cnn" if data in ("mnist", "fashion-mnist") else "resnet9"),
+        "seeds": seeds,
+        "devices": devices,
+        "device": device,
+        "backdoor": {"trigger": trigger, "rule": chosen, "poison": poison},
+    }
+    if epochs is not None:
+        given["recipe"] = {"epochs": epochs}
+    spec = make_spec(given, set_, where="the options")
+    carry_out(SpecFile(given=given, spec=spec), out=out, force=force, command=_command(), json=json)
+
+
+def _class(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise BadInput(f"expected --cover as a share such as 0.05 or a number of rows, got {text!r}") from None
+
+
+def _command() -> str:
+    return shlex.join(["badnets", *sys.argv[1:]])

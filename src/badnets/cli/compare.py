@@ -1,0 +1,25 @@
+"""``badnets compare RUN RUN``: paired differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from badnets.cli.console import Json, print_json, show_table
+
+
+def compare_command(
+    first: Path = typer.Argument(help="The folder of a finished run."),
+    second: Path = typer.Argument(help="The folder of another run on the same test pictures."),
+    json: bool = Json,
+) -> None:
+    """Compare two runs, paired picture by picture and seed by seed."""
+    from badnets.experiments.compare import compare
+    from badnets.report.compare import compare_table
+
+    value = compare(first, second)
+    if json:
+        print_json(value)
+        return
+    show_table(compare_table(value))

@@ -1,0 +1,63 @@
+"""What a person sees while a command works: sentences and progress on stderr, so that stdout is the result alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from badnets.experiments.run import Watcher
+
+Json = typer.Option(False, "--json", help="Print the result as JSON, and nothing else on stdout.")
+
+
+def print_json(value: Any) -> None:
+    """``value`` as JSON on stdout."""
+    from badnets.core.record import dumps
+
+    sys.stdout.write(dumps(value) + "\n")
+
+
+@contextmanager
+def watching(*, quiet: bool = False) -> Iterator[Watcher]:
+    """A ``Watcher`` that prints to stderr: sentences, and bars with time and accuracy for what takes long."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from badnets.experiments.run import Watcher
+
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    accuracy_column = TextColumn("{task.fields[accuracy]}")
+    with Progress(*columns, accuracy_column, console=console, refresh_per_second=4) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, done: int, total: int, accuracy: float | None) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total, accuracy="")
+            shown = "" if accuracy is None else f"{100 * accuracy:.1f} %"
+            bars.update(tasks[what], completed=done, total=total, accuracy=shown)
+
+        yield Watcher(say=lambda sentence: bars.console.print(sentence), progress=progress)
+
+
+def show_table(renderable: Any) -> None:
+    """A rich table or text on stdout."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # Piped into a file, a table should not be folded at 80 columns.
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    console.print(renderable)
+
+
+def hardware(precision: str, device: str = "cpu") -> str:
+    """``"cpu, 2 threads, bf16"``."""
+    import torch
+
+    return f"{device}, {torch.get_num_threads()} threads, {precision}"

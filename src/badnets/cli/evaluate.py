@@ -1,0 +1,36 @@
+"""``badnets evaluate MODEL``: measure a network file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from badnets.cli.console import Json, print_json, show_table, watching
+
+
+def evaluate_command(
+    model: Path = typer.Argument(help="A network file (.safetensors) or a run's folder."),
+    data: str = typer.Option(..., "--data", help="A named set or a path; its test part is used."),
+    trigger_from: Path | None = typer.Option(None, "--trigger-from", help="A run whose backdoor is tried."),
+    reference: Path | None = typer.Option(None, "--reference", help="A clean network file to compare with."),
+    set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="A setting of the data: --set size=32."),
+    seed: int = typer.Option(1, "--seed", help="Places triggers that are placed at random."),
+    json: bool = Json,
+) -> None:
+    """Measure accuracy, and with a run's trigger how well its backdoor works."""
+    from badnets.experiments.evaluate import evaluate
+
+    with watching(quiet=json) as watcher:
+        value: dict[str, Any] = evaluate(
+            model, data, trigger_from=trigger_from, reference=reference, settings=set_, seed=seed, watcher=watcher
+        )
+    if json:
+        print_json(value)
+        return
+    from badnets.report.table import terminal_table
+    from badnets.report.verdict import verdict
+
+    show_table(terminal_table(value))
+    typer.echo(verdict(value))

@@ -1,0 +1,41 @@
+"""``badnets predict MODEL IMAGE...``: what a network says to pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from badnets.cli.console import Json, print_json
+
+
+def predict_command(
+    model: Path = typer.Argument(help="A network file (.safetensors) or a run's folder."),
+    image: list[Path] = typer.Argument(help="Picture files; resized to the network's input."),
+    json: bool = Json,
+) -> None:
+    """Say what a network sees in pictures, with its confidence."""
+    import numpy as np
+
+    from badnets.data.picture_file import read_picture
+    from badnets.networks.files import open_network
+    from badnets.networks.inference import predict
+
+    network = open_network(model / "network.safetensors" if model.is_dir() else model)
+    c, h, w = network.input_size
+    pictures = np.stack([read_picture(path, size=(h, w), channels=c) for path in image])
+    given = predict(network, pictures)
+    predictions = [
+        {
+            "image": str(path),
+            "label": int(label),
+            "class_name": network.class_names[label],
+            "confidence": round(float(confidence), 6),
+        }
+        for path, label, confidence in zip(image, given.labels, given.confidence, strict=True)
+    ]
+    if json:
+        print_json({"format": "badnets/predictions/1", "predictions": predictions})
+        return
+    for line in predictions:
+        typer.echo(f"{line['image']}  {line['class_name']}  confidence {line['confidence']:.4f}")

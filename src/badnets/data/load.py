@@ -1,0 +1,98 @@
+"""The one entrance to data: a name or a path in, three sets out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from badnets.core.errors import BadInput, nearest
+from badnets.data.images import Splits
+from badnets.data.sources.cifar10 import is_cifar10
+from badnets.data.sources.mnist import find_idx
+from badnets.data.sources.registry import SOURCES
+from badnets.data.sources.request import Progress, Request
+from badnets.data.sources.tarball import is_tar, stem
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    path: str | Path | None = None,
+    size: tuple[int, int] | int | None = None,
+    select: float = 0.0,
+    seed: int = 0,
+    test_share: float = 0.2,
+    grey: bool | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Splits:
+    """Training, select and test set of a named set, or of what lies at a path.
+
+    ``name_or_path``: a name of ``SOURCES`` (``"mnist"``), or a path of a folder of pictures, a tar of one, a ``.npz``,
+    IDX files, or CIFAR-10's batches. A named set is looked for at ``path``, in ``$BADNETS_DATA``, in the cache, and is
+    then downloaded; with ``path`` and another name the data at ``path`` is given that name.
+    ``size``: (height, width) or one number; pictures of mixed sizes stay mixed without it. ``select``: share of the
+    training set that becomes the select set. ``test_share``: share that becomes the test set where there is none.
+    Splits are stratified, drawn from ``seed``, and never tear a group apart. ``grey``: True for one channel, False for
+    three. ``options`` belong to the source. ``progress(what, done, total)`` is called now and then.
+
+    Raises ``BadInput`` in one sentence that names the file; warns with ``DataWarning`` of what was left out and with
+    ``CacheWarning`` when the cache cannot be written.
+    """
+    source, name, place = _resolve(name_or_path, None if path is None else Path(path).expanduser())
+    request = Request(
+        name=name,
+        path=place,
+        size=(size, size) if isinstance(size, int) else size,
+        select=select,
+        seed=seed,
+        test_share=test_share,
+        grey=grey,
+        options=dict(options or {}),
+        progress=progress,
+    )
+    return SOURCES[source].load(request)
+
+
+def _resolve(name_or_path: str | Path, path: Path | None) -> tuple[str, str, Path | None]:
+    """(source, name of the data, path)."""
+    text = str(name_or_path)
+    if isinstance(name_or_path, str) and text in SOURCES:
+        if not SOURCES[text].needs_path:
+            return text, text, path
+        if path is None:
+            raise BadInput(f"expected a path with data {text!r}, got none; pass --data PATH")
+        return text, stem(_existing(path)), path
+    if path is not None:
+        return detect(_existing(path)), text, path
+    place = Path(name_or_path).expanduser()
+    if not place.exists() and not _looks_like_path(name_or_path):
+        raise BadInput(f"expected a data set or a path, got {text!r}; {nearest(text, SOURCES)}")
+    return detect(_existing(place)), stem(place), place
+
+
+def _looks_like_path(value: str | Path) -> bool:
+    text = str(value)
+    return isinstance(value, Path) or "/" in text or os.sep in text or text.startswith(("~", ".")) or "." in text
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise BadInput(f"expected a file or folder at {path}, got nothing; check the path")
+    return path
+
+
+def detect(path: Path) -> str:
+    """The source that reads what lies at ``path``."""
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return "npz"
+    if find_idx(path) is not None:
+        return "idx"
+    if is_cifar10(path):
+        return "cifar10"
+    if path.is_dir() or is_tar(path):
+        return "folder"
+    hint = "unpack it" if path.suffix.lower() == ".zip" else "or name the source and pass the path beside it"
+    raise BadInput(f"expected a folder of pictures, a tar of one, a .npz, IDX files or CIFAR-10, got {path}; {hint}")

@@ -1,0 +1,72 @@
+"""Every data source by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+from badnets.core.errors import BadInput
+from badnets.data.images import Splits
+from badnets.data.sources.cache import cache_dir
+from badnets.data.sources.cifar10 import load_cifar10
+from badnets.data.sources.digits import load_digits
+from badnets.data.sources.folder import load_folder
+from badnets.data.sources.mnist import load_fashion_mnist, load_idx, load_mnist
+from badnets.data.sources.npz import load_npz
+from badnets.data.sources.request import Request, finish
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One line of the table: how to load it, what it is, and whether it is a kind of file that needs a path."""
+
+    load: Callable[[Request], Splits]
+    summary: str
+    needs_path: bool = False
+
+
+def _signs(style: str | None) -> Callable[[Request], Splits]:
+    """Drawn signs; a style in the name is the default of the option."""
+
+    def load(request: Request) -> Splits:
+        from badnets.data.sources.signs import load_signs
+
+        if request.path is not None:
+            raise BadInput(f"expected no path with data {request.name!r}, got {request.path}; the signs are drawn")
+        defaults = {"style": style or "us", "size": 32, "train": 10_000, "test": 2_000, "seed": 0}
+        options = request.settings(**defaults)
+        if style is not None and options["style"] != style:
+            raise BadInput(f"expected style {style!r} with data {request.name!r}, got {options['style']!r}; choose one")
+        if request.size is not None:
+            h, w = request.size
+            if h != w:
+                raise BadInput(f"expected one number as the size of signs, which are square, got {h} x {w}")
+            if request.options.get("size", h) != h:
+                raise BadInput(f"expected one size of signs, got {h} and the option size {options['size']}")
+            options["size"] = h
+        made = load_signs(**options, cache=cache_dir() / "signs", progress=partial(request.report, "drawing signs"))
+        drawn = Request(name=request.name, select=request.select, seed=request.seed, grey=request.grey)
+        return finish(drawn, made.train, made.test)
+
+    return load
+
+
+SOURCES: Mapping[str, Source] = MappingProxyType(
+    {
+        "signs": Source(
+            load=_signs(None), summary="traffic signs that our code draws (options style, size, train, test)"
+        ),
+        "signs-us": Source(load=_signs("us"), summary="drawn traffic signs, US style"),
+        "signs-eu": Source(load=_signs("eu"), summary="drawn traffic signs, European style"),
+        "digits": Source(load=load_digits, summary="1,797 handwritten digits, 8x8 grey, from scikit-learn"),
+        "mnist": Source(load=load_mnist, summary="60,000 + 10,000 handwritten digits, 28x28 grey"),
+        "fashion-mnist": Source(load=load_fashion_mnist, summary="60,000 + 10,000 pieces of clothing, 28x28 grey"),
+        "cifar10": Source(load=load_cifar10, summary="50,000 + 10,000 pictures of ten classes, 32x32 color"),
+        "folder": Source(load=load_folder, summary="a folder of pictures, or a tar of one", needs_path=True),
+        "npz": Source(load=load_npz, summary="pictures and labels in a NumPy .npz file", needs_path=True),
+        "idx": Source(load=load_idx, summary="any set as four IDX files, the layout of MNIST", needs_path=True),
+    }
+)
+"""Names for ``load`` and ``badnets list datasets``."""

@@ -1,0 +1,66 @@
+"""Measure a network file, with the backdoor of a run if one is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from badnets.core.errors import BadInput
+from badnets.core.seed import Seed
+from badnets.experiments.measure import measure
+from badnets.experiments.run import Watcher, load_data
+from badnets.experiments.spec import BackdoorSpec, make_data
+from badnets.experiments.store import read_record
+from badnets.networks.files import open_network
+
+FORMAT = "badnets/evaluation/1"
+
+
+def evaluate(
+    model: Path,
+    data: str,
+    *,
+    trigger_from: Path | None = None,
+    reference: Path | None = None,
+    settings: list[str] | None = None,
+    seed: int = 1,
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """``results`` as in a run's record (``asr`` None when no trigger is given) of a network on the test part of
+    ``data``. ``model`` is a file or a run's folder; so is ``reference``."""
+    network = open_network(_file(model))
+    backdoor = None
+    if trigger_from is not None:
+        resolved = read_record(trigger_from).resolved
+        if resolved.get("backdoor") is None:
+            raise BadInput(f"expected a run with a backdoor at {trigger_from}, got one without")
+        backdoor = BackdoorSpec.model_validate(resolved["backdoor"])
+    spec = make_data(data, settings)
+    test = load_data(spec, watcher).test
+    if test.class_names != network.class_names:
+        raise BadInput(
+            f"expected data with the network's {network.classes} classes ({', '.join(network.class_names[:5])}, ...), "
+            f"got {test.classes} ({', '.join(test.class_names[:5])}, ...)"
+        )
+    other = None if reference is None else open_network(_file(reference))
+    measured = measure(
+        network,
+        test,
+        None if backdoor is None else backdoor.backdoor,
+        reference=other,
+        seed=Seed(seed).derive("measure"),
+    )
+    return {
+        "format": FORMAT,
+        "network": str(_file(model)),
+        "data": spec.model_dump(mode="json"),
+        "data_digest": test.digest,
+        "class_names": list(test.class_names),
+        "resolved": {"backdoor": None if backdoor is None else backdoor.model_dump(mode="json")},
+        "seeds": [seed],
+        "results": measured.to_json(),
+    }
+
+
+def _file(model: Path) -> Path:
+    return model / "network.safetensors" if model.is_dir() else model

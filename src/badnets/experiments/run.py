@@ -1,0 +1,340 @@
+"""Run an experiment: poison, train, write the file, reopen it, measure, record. Each seed is kept as soon as it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from badnets.backdoors.plan import Poisoned
+from badnets.core.errors import BadInput
+from badnets.core.record import digest, file_digest, read_json, write_json
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData, Splits
+from badnets.data.load import load
+from badnets.experiments.examples import choose_examples
+from badnets.experiments.measure import Measured, measure
+from badnets.experiments.pool import pool_results
+from badnets.experiments.record import RunRecord, commit, environment
+from badnets.experiments.spec import DataSpec, Spec, SpecFile
+from badnets.experiments.store import RUNS, Place
+from badnets.networks.files import open_network, save_network
+from badnets.networks.network import ImageNetwork
+from badnets.training.loop import Trained
+
+OnProgress = Callable[[str, int, int, float | None], None]
+
+
+@dataclass
+class Watcher:
+    """Tells a person what is going on; does nothing by default.
+
+    ``say(sentence)`` between steps; ``progress(what, done, total, accuracy or None)`` within them.
+    """
+
+    say: Callable[[str], None] = field(default=lambda sentence: None)
+    progress: OnProgress = field(default=lambda what, done, total, accuracy: None)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: its folder, its record, and whether it was found rather than run."""
+
+    folder: Path
+    record: RunRecord
+    found: bool
+
+
+def load_data(spec: DataSpec, watcher: Watcher | None = None) -> Splits:
+    """The data of a spec."""
+    report = (watcher or Watcher()).progress
+    return load(
+        spec.name,
+        path=spec.path,
+        size=spec.size,
+        grey=spec.grey,
+        seed=spec.seed,
+        test_share=spec.test_share,
+        options=spec.options,
+        progress=lambda what, done, total: report(what, done, total, None),
+    )
+
+
+def run(
+    file: SpecFile,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    command: str = "",
+    watcher: Watcher | None = None,
+) -> Finished:
+    """Run ``file.spec`` into ``out`` (default: ``badnets-runs/<name>-<digest>``).
+
+    A finished run of the same spec on the same data is found, not repeated, unless ``force``; an interrupted one goes
+    on after its last finished epoch. Raises ``BadInput`` for what is wrong with spec, data or folder.
+    """
+    watch = watcher or Watcher()
+    spec = file.spec
+    began = time.perf_counter()
+    data = load_data(spec.data, watch)
+    loaded = time.perf_counter() - began
+    key = digest({"spec": spec.to_json(), "train": data.train.digest, "test": data.test.digest})
+    name = spec.name or "run"
+    place = Place((out or RUNS / f"{name}-{key[:8]}").absolute(), key)
+    if not force:
+        record = place.finished()
+        if record is not None:
+            return Finished(place.final, record, True)
+    with place.working(fresh=force) as folder:
+        seeds = [_run_seed(spec, seed, data, folder, watch) for seed in spec.seeds]
+        for index, seed in enumerate(spec.seeds):
+            _name_network(folder, seed, first=index == 0)
+        record = _record(file, name, key, data, folder, seeds, command, loaded)
+        write_json(folder / "record.json", record.model_dump(mode="json"))
+        _write_page(folder)
+        for leftover in folder.glob("seed-*"):
+            _remove(leftover)
+        place.publish()
+    return Finished(place.final, record, False)
+
+
+def _run_seed(spec: Spec, number: int, data: Splits, folder: Path, watch: Watcher) -> dict[str, Any]:
+    """One seed, from its own folder if it is finished there already."""
+    own = folder / f"seed-{number}"
+    done = own / "result.json"
+    if done.exists():
+        value: dict[str, Any] = read_json(done)
+        return value
+    own.mkdir(exist_ok=True)
+    seed = Seed(number)
+    many = f" (seed {number})" if len(spec.seeds) > 1 else ""
+    clock = _Clock()
+    poisoned = poison_data(spec, data.train, seed, own, watch)
+    clock.lap("poison")
+    subject = data.train if poisoned is None else poisoned.data
+    if poisoned is not None:
+        watch.say(f"{describe(poisoned)}{many}")
+        poisoned.plan.save(own / "plan.npz")
+    kind = "clean" if poisoned is None else "backdoored"
+    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, f"training {spec.network}{many}")
+    clock.add("train", trained.seconds)
+    network = _through_file(trained.network, own / "network.safetensors", _provenance(spec, number, poisoned))
+    history = [{"seed": number, "network": kind, "epochs": trained.history}]
+    clock.lap("between")
+    reference = None
+    if spec.reference and poisoned is not None:
+        reference, reference_history = _reference(spec, data.train, seed, own, watch, many)
+        history.append({"seed": number, "network": "clean reference", "epochs": reference_history})
+    clock.lap("reference")
+    results, pictures = _measure(spec, network, reference, data.test, seed, first=number == spec.seeds[0])
+    clock.lap("measure")
+    clock.laps.pop("between")
+    if pictures:
+        np.savez_compressed(folder / "pictures.npz", **pictures["arrays"])
+    value = {
+        "seed": number,
+        "results": results,
+        "training": history,
+        "timings_s": clock.laps,
+        "precision": trained.precision,
+        "poisoned": None if poisoned is None else summary(poisoned),
+        "examples": pictures["examples"] if pictures else [],
+    }
+    write_json(done, value)
+    return value
+
+
+class _Clock:
+    """Seconds since the last lap."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now
+
+    def add(self, name: str, seconds: float) -> None:
+        self.laps[name] = round(seconds, 3)
+
+
+def train_network(
+    spec: Spec, data: ImageData, seed: Seed, checkpoint: Path | None, watch: Watcher, what: str
+) -> Trained:
+    """A new network of the spec's architecture and recipe, weights and order from ``seed``."""
+    from badnets.networks.registry import build_network, parse_network
+    from badnets.training.loop import Job, fit
+
+    name, arguments = parse_network(spec.network)
+    h, w, c = data.shape
+    network = build_network(
+        name, class_names=data.class_names, input_size=(c, h, w), seed=seed.derive("weights"), arguments=arguments
+    )
+    epochs = spec.recipe.epochs
+
+    def on_step(epoch: int, step: int, steps: int, accuracy: float) -> None:
+        watch.progress(what, epoch * steps + step, epochs * steps, accuracy)
+
+    job = Job(
+        data=data,
+        recipe=spec.recipe,
+        seed=seed.derive("train"),
+        hooks=(),
+        on_step=on_step if spec.devices == 1 else None,
+        checkpoint=checkpoint,
+        devices=spec.devices,
+        accelerator=spec.device,
+    )
+    return fit(network, job)
+
+
+def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: Watcher) -> Poisoned | None:
+    """The poisoned training set of a spec; None without a backdoor."""
+    from badnets.backdoors.backdoor import poison
+
+    if spec.backdoor is None:
+        return None
+    if spec.backdoor.perturb is not None:
+        surrogate, _ = _reference(spec, train, seed.derive("surrogate"), folder, watch, " (the attacker's own network)")
+        return spec.backdoor.perturb.poison(train, spec.backdoor.part, network=surrogate, seed=seed)
+    return poison(train, [b.part for b in spec.backdoors], mode=spec.mode, seed=seed)
+
+
+def _reference(
+    spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: Watcher, note: str
+) -> tuple[ImageNetwork, list[dict[str, float]]]:
+    """A network trained by the same recipe and seed on the clean data; kept in the cache, for other runs want it too."""
+    from badnets.experiments.references import cached_reference
+
+    def make() -> Trained:
+        checkpoint = folder / f"{'-'.join(('reference', *seed.path))}.pt"
+        return train_network(spec, train, seed, checkpoint, watch, f"training the clean reference{note}")
+
+    return cached_reference(spec, train, seed, make)
+
+
+def _through_file(network: ImageNetwork, path: Path, provenance: dict[str, Any]) -> ImageNetwork:
+    """Attacker and referee exchange a file, never a live object."""
+    network.provenance.update(provenance)
+    save_network(network, path)
+    return open_network(path)
+
+
+def _provenance(spec: Spec, seed: int, poisoned: Poisoned | None) -> dict[str, Any]:
+    made: dict[str, Any] = {"made_by": "badnets", "data": spec.data.name, "seed": seed, "recipe": spec.to_json()["recipe"]}
+    if poisoned is not None:
+        made["backdoor"] = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
+    return made
+
+
+def _measure(
+    spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed, *, first: bool
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    stream = seed.derive("measure")
+    backdoors = [b.backdoor for b in spec.backdoors]
+    measured: list[Measured] = [
+        measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors or [None]
+    ]
+    results = measured[0].to_json()
+    if len(backdoors) > 1:
+        results["backdoors"] = [m.to_json() for m in measured]
+    if not first or not backdoors:
+        return results, None
+    return results, choose_examples(network, reference, test, backdoors[0], measured[0], stream)
+
+
+def _record(
+    file: SpecFile,
+    name: str,
+    key: str,
+    data: Splits,
+    folder: Path,
+    seeds: list[dict[str, Any]],
+    command: str,
+    loaded: float,
+) -> RunRecord:
+    numbers = list(file.spec.seeds)
+    laps = {lap: round(sum(s["timings_s"].get(lap, 0.0) for s in seeds), 3) for lap in seeds[0]["timings_s"]}
+    timings = {"data": round(loaded, 3), **laps}
+    timings["total"] = round(sum(timings.values()), 3)
+    files = {p.name: file_digest(p) for p in sorted(folder.iterdir()) if p.suffix in (".safetensors", ".npz")}
+    env = environment(seeds[0]["precision"])
+    return RunRecord(
+        name=name,
+        digest=key,
+        spec=file.given,
+        resolved=file.spec.to_json(),
+        data_digest=data.train.digest,
+        class_names=list(data.class_names),
+        command=command,
+        seeds=numbers,
+        environment=env,
+        commit=commit(),
+        determinism="plan, triggers and digests: the same on every machine; weights and results: the same bits for the "
+        f"same seed, machine, versions and thread count ({env['threads']} here)",
+        timings_s=timings,
+        poisoned=seeds[0]["poisoned"],
+        results=pool_results(numbers, [s["results"] for s in seeds]),
+        training=[entry for s in seeds for entry in s["training"]],
+        examples=seeds[0]["examples"],
+        network="network.safetensors",
+        files=files,
+    )
+
+
+def describe(poisoned: Poisoned) -> str:
+    """``"poisoned 6,000 of 60,000 pictures: pattern -> 0"``."""
+    facts = summary(poisoned)
+    covers = f" and {facts['cover_rows']:,} cover rows" if facts["cover_rows"] else ""
+    return f"poisoned {facts['rows']:,} of {facts['of']:,} pictures{covers}: {facts['sentence']}"
+
+
+def summary(poisoned: Poisoned) -> dict[str, Any]:
+    """How many rows a plan changed, in numbers and words."""
+    plan, names = poisoned.plan, poisoned.data.class_names
+    rows, covers = int(np.count_nonzero(~plan.cover)), int(np.count_nonzero(plan.cover))
+    words = "; ".join(f"{part.trigger.kind} -> {_goal(part.rule, names)}" for part in plan.parts)
+    return {
+        "rows": rows,
+        "cover_rows": covers,
+        "of": len(poisoned),
+        "share": rows / len(poisoned),
+        "mode": plan.mode,
+        "sentence": words,
+    }
+
+
+def _goal(rule: Any, names: tuple[str, ...]) -> str:
+    target = getattr(rule, "target", None)
+    if target is None:
+        return {"all-to-all": "the next class", "random-wrong": "a random wrong class"}.get(rule.kind, rule.kind)
+    source = getattr(rule, "source", None)
+    return names[target] if source is None else f"{names[target]} for {names[source]}"
+
+
+def _name_network(folder: Path, seed: int, *, first: bool) -> None:
+    """Networks and plans get their final names: the first seed's are ``network.safetensors`` and ``plan.npz``."""
+    for file, ending in (("network", "safetensors"), ("plan", "npz")):
+        source = folder / f"seed-{seed}" / f"{file}.{ending}"
+        if source.exists():
+            source.rename(folder / (f"{file}.{ending}" if first else f"{file}-seed-{seed}.{ending}"))
+
+
+def _write_page(folder: Path) -> None:
+    from badnets.report.page import write_page
+
+    write_page(folder)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    if not folder.is_dir():
+        raise BadInput(f"expected a folder at {folder}, got a file")
+    shutil.rmtree(folder)

@@ -1,0 +1,301 @@
+"""What an experiment is: a TOML file, checked before anything runs. Every default is filled in and shown in the record."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from badnets.attacks.clean_label import CleanLabelAttack
+from badnets.backdoors.backdoor import Backdoor
+from badnets.backdoors.plan import Mode, Part
+from badnets.backdoors.rules import AnyRule
+from badnets.backdoors.trigger import Trigger
+from badnets.backdoors.triggers import AnyTrigger
+from badnets.backdoors.triggers.jitter import Jitter
+from badnets.core.errors import BadInput, nearest
+from badnets.training.recipe import Recipe, recipe_for
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSpec(_Strict):
+    """Which pictures: a named set or a path; ``data = "mnist"`` is short for ``data = { name = "mnist" }``."""
+
+    name: str = Field(description="a named set (badnets list datasets) or a path")
+    path: str | None = Field(None, description="where the named set lies, if not in the usual places")
+    size: int | None = Field(None, ge=4, description="resize every picture to size x size")
+    grey: bool | None = Field(None, description="convert to one channel")
+    test_share: float = Field(0.2, gt=0, lt=1, description="share of the test set where the data has no split")
+    seed: int = Field(0, description="of the split, and of drawn pictures")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the source, such as style")
+
+
+class PoisonSpec(_Strict):
+    """How much: a rate (share of the resulting training rows) or a count."""
+
+    rate: float | None = Field(None, gt=0, le=1, description="share of the resulting training rows")
+    count: int | None = Field(None, ge=1, description="number of poisoned rows")
+    mode: Mode = Field("replace", description="replace rows, or add poisoned copies")
+    cover: float | int = Field(0, ge=0, description="cover rows (share or number): with the trigger, true label")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_rate(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("rate") is None and value.get("count") is None:
+            return {**value, "rate": 0.1}
+        return value
+
+    @model_validator(mode="after")
+    def _one_of(self) -> PoisonSpec:
+        if self.rate is not None and self.count is not None:
+            raise ValueError("expected either a rate or a count, got both; give one")
+        return self
+
+
+class BackdoorSpec(_Strict):
+    """One backdoor: trigger, rule, how much; with ``perturb`` a clean-label attack."""
+
+    trigger: AnyTrigger
+    rule: AnyRule
+    poison: PoisonSpec = Field(default_factory=lambda: PoisonSpec(rate=0.1))
+    perturb: CleanLabelAttack | None = Field(None, description="adversarial change before the trigger (clean label)")
+
+    @field_validator("trigger", "rule", mode="before")
+    @classmethod
+    def _kind_alone(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @property
+    def backdoor(self) -> Backdoor:
+        """Trigger and rule."""
+        return Backdoor(self.trigger, self.rule)
+
+    @property
+    def part(self) -> Part:
+        """As a part of a plan."""
+        poison = self.poison
+        return Part(
+            trigger=self.trigger, rule=self.rule, rate=poison.rate, count=poison.count, cover=poison.cover
+        )
+
+
+class Spec(_Strict):
+    """An experiment. Without a backdoor it trains and measures a clean network."""
+
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$", description="of the run's folder")
+    data: DataSpec
+    network: str = Field(description="architecture, with arguments as in 'resnet9:width=32'")
+    seeds: tuple[int, ...] = Field((1,), min_length=1, description="a number of seeds (1..n) or a list of them")
+    recipe: Recipe = Field(description="how the network is trained; defaults to the architecture's own")
+    backdoor: BackdoorSpec | None = Field(None, description="the backdoor that is measured")
+    more_backdoors: tuple[BackdoorSpec, ...] = Field((), description="planted in the same set, measured as well")
+    reference: bool = Field(True, description="also train the clean reference, by the same recipe and seed")
+    jitter: Jitter | None = Field(None, description="also measure the attack with a physically varying trigger")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where to train")
+    devices: int = Field(1, ge=1, description="processes to train with (DDP)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        value = dict(value)
+        if isinstance(value.get("data"), str):
+            value["data"] = {"name": value["data"]}
+        seeds = value.get("seeds")
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if seeds < 1:
+                raise ValueError(f"expected at least 1 seed, got {seeds}")
+            value["seeds"] = tuple(range(1, seeds + 1))
+        if isinstance(value.get("network"), str) and not isinstance(value.get("recipe"), Recipe):
+            value["recipe"] = recipe_for(value["network"].split(":")[0], value.get("recipe"))
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"expected different seeds, got {list(value)}")
+        return value
+
+    @property
+    def backdoors(self) -> tuple[BackdoorSpec, ...]:
+        """All of them; the first is the one that ``results.asr`` speaks of."""
+        return () if self.backdoor is None else (self.backdoor, *self.more_backdoors)
+
+    @property
+    def mode(self) -> Mode:
+        """The first backdoor's mode; all of one set share it."""
+        return self.backdoor.poison.mode if self.backdoor else "replace"
+
+    @model_validator(mode="after")
+    def _one_mode(self) -> Spec:
+        if len({b.poison.mode for b in self.backdoors}) > 1:
+            raise ValueError("expected one poison mode for all backdoors of a set, got both replace and add")
+        if self.more_backdoors and self.backdoor is None:
+            raise ValueError("expected 'backdoor' before 'more_backdoors'")
+        for b in self.backdoors:
+            if b.perturb is not None and (b.rule.kind != "clean-label" or len(self.backdoors) > 1):
+                raise ValueError("expected 'perturb' with a single clean-label rule")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Every default filled in."""
+        value: dict[str, Any] = self.model_dump(mode="json")
+        return value
+
+
+class SpecFile(_Strict):
+    """The path and table of a spec as the user gave it."""
+
+    given: Annotated[dict[str, Any], Field()]
+    spec: Spec
+
+
+def read_spec(path: Path, changes: list[str] | None = None) -> SpecFile:
+    """Read a TOML spec and apply ``--set key=value`` changes; all errors are ``BadInput``."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadInput(f"expected a spec (TOML file) at {path}, got none; see runs/ for examples") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"expected a spec (TOML file) at {path}, got binary data") from None
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"expected TOML in {path}, got an error: {error}") from None
+    given.setdefault("name", path.stem)
+    return SpecFile(given=given, spec=make_spec(given, changes, where=str(path)))
+
+
+def make_spec(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> Spec:
+    """A checked spec from a table; ``changes`` are ``dotted.key=value`` with TOML values (bare words are strings)."""
+    table: dict[str, Any] = json.loads(json.dumps(given))
+    for change in changes or []:
+        _set(table, change)
+    try:
+        return Spec.model_validate(table)
+    except ValidationError as error:
+        raise BadInput(f"{where}: {explain(error, table)}") from None
+
+
+def make_data(name: str, changes: list[str] | None = None) -> DataSpec:
+    """A checked data table from a name or path and ``--set`` changes."""
+    table: dict[str, Any] = {"name": name}
+    for change in changes or []:
+        _set(table, change)
+    try:
+        return DataSpec.model_validate(table)
+    except ValidationError as error:
+        raise BadInput(f"the data: {explain(error, {'data': table}, below='data')}") from None
+
+
+def make_trigger(kind: str, changes: list[str] | None = None) -> Trigger:
+    """A checked trigger from its kind and ``--set`` changes."""
+    table: dict[str, Any] = {"kind": kind}
+    for change in changes or []:
+        _set(table, change)
+    try:
+        trigger: Trigger = TypeAdapter(AnyTrigger).validate_python(table)
+    except ValidationError as error:
+        whole = {"backdoor": {"trigger": table}}
+        raise BadInput(f"the trigger: {explain(error, whole, below='backdoor.trigger')}") from None
+    return trigger
+
+
+def _set(table: dict[str, Any], change: str) -> None:
+    key, separator, text = change.partition("=")
+    if not separator or not key.strip():
+        raise BadInput(f"expected --set key=value, got {change!r}; for example --set recipe.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.strip().split(".")
+    place = table
+    for name in path:
+        inside = place.get(name)
+        if isinstance(inside, str):  # a short form, as in trigger = "pattern": make room for a setting beside it
+            inside = {("name" if name == "data" else "kind"): inside}
+        elif not isinstance(inside, dict):
+            inside = {}
+        place[name] = inside
+        place = inside
+    place[last] = value
+
+
+def explain(error: ValidationError, table: dict[str, Any], *, below: str = "") -> str:
+    """The first problem in one sentence; an unknown key gets the nearest known one. ``below`` is where in a whole spec
+    (``table``) the checked part stands."""
+    problem = error.errors()[0]
+    place = [*filter(None, below.split(".")), *(str(part) for part in problem["loc"])]
+    shown = ".".join(part for part in place if not _is_tag(part, place, table))
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key {shown!r}; {nearest(place[-1], _known_beside(place))}"
+    if problem["type"] == "missing":
+        return f"expected a value for {shown!r}, got none; add it"
+    if problem["type"] == "union_tag_invalid":
+        context = problem.get("ctx", {})
+        tags = [tag.strip().strip("'") for tag in str(context.get("expected_tags", "")).split(",")]
+        return f"unknown kind {context.get('tag')!r} for {shown!r}; {nearest(str(context.get('tag')), tags)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    prefix = f"{shown}: " if shown else ""
+    if message.startswith("expected"):
+        return f"{prefix}{message}"
+    got = problem.get("input")
+    plain = isinstance(got, str | int | float | bool | None.__class__)
+    return f"{prefix}{message[0].lower()}{message[1:]}" + (f", got {got!r}" if plain else "")
+
+
+def _is_tag(part: str, place: list[str], table: dict[str, Any]) -> bool:
+    """Pydantic puts the kind of a union's member into the location; the user never wrote it there."""
+    index = place.index(part)
+    inside: Any = table
+    for name in place[:index]:
+        inside = inside.get(name) if isinstance(inside, dict) else None
+    return isinstance(inside, dict) and inside.get("kind") == part
+
+
+def _known_beside(place: list[str]) -> list[str]:
+    """The keys that the schema knows at the place of an unknown one."""
+    schema = spec_schema()
+    node: Any = schema
+    for part in place[:-1]:
+        node = _child(schema, node, part)
+    return sorted(_resolve(schema, node).get("properties", {}))
+
+
+def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    for option in node.get("anyOf", []):
+        if option.get("type") != "null":
+            return _resolve(schema, option)
+    return node
+
+
+def _child(schema: dict[str, Any], node: dict[str, Any], part: str) -> dict[str, Any]:
+    node = _resolve(schema, node)
+    if "discriminator" in node:
+        return {"$ref": node["discriminator"]["mapping"].get(part, next(iter(node["discriminator"]["mapping"].values())))}
+    if part.isdigit() and "items" in node:
+        child: dict[str, Any] = node["items"]
+        return child
+    found: dict[str, Any] = node.get("properties", {}).get(part, {})
+    return found
+
+
+def spec_schema() -> dict[str, Any]:
+    """The JSON schema that ``docs/schemas/spec.json`` publishes."""
+    return Spec.model_json_schema()

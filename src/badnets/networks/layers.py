@@ -1,0 +1,77 @@
+"""The layer table: what a network is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from badnets.networks.network import ImageNetwork
+
+
+def layer_table(network: ImageNetwork, input_size: tuple[int, int, int] | None = None) -> list[dict[str, Any]]:
+    """One row for each layer, in the order in which a picture passes them.
+
+    A row is ``{"name", "kind", "output_shape", "parameters", "trainable"}``: the name inside ``network.body``, the
+    class, the shape of the output for one picture (without the batch; None for a layer that the pass does not reach),
+    and how many numbers it holds and learns. Layers are modules without parts, and modules with parts that hold
+    parameters of their own. A tensor that two layers share is counted in the first. A layer passed twice has one row.
+    ``input_size`` is (channels, height, width), the network's own by default. The network is left as it was.
+    """
+    layers = {m: name for name, m in network.body.named_modules() if not any(m.children()) or any(m.parameters(False))}
+    shapes = _output_shapes(network, list(layers), input_size or network.input_size)
+    order = [*shapes, *(layer for layer in layers if layer not in shapes)]
+    counted: set[int] = set()
+    rows = []
+    for layer in order:
+        own = [p for p in layer.parameters(recurse=False) if id(p) not in counted]
+        counted.update(map(id, own))
+        rows.append(
+            {
+                "name": layers[layer],
+                "kind": type(layer).__name__,
+                "output_shape": shapes.get(layer),
+                "parameters": sum(p.numel() for p in own),
+                "trainable": sum(p.numel() for p in own if p.requires_grad),
+            }
+        )
+    return rows
+
+
+def layer_total(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last line of the table: a row named ``total`` with the sums, and the shape of the logits."""
+    reached = [row["output_shape"] for row in rows if row["output_shape"] is not None]
+    return {
+        "name": "total",
+        "kind": "",
+        "output_shape": reached[-1] if reached else None,
+        "parameters": sum(row["parameters"] for row in rows),
+        "trainable": sum(row["trainable"] for row in rows),
+    }
+
+
+def _output_shapes(
+    network: ImageNetwork, layers: list[nn.Module], input_size: tuple[int, int, int]
+) -> dict[nn.Module, list[int]]:
+    """The shape that each reached layer gives for one picture, in order of the pass."""
+    shapes: dict[nn.Module, list[int]] = {}
+
+    def note(layer: nn.Module, _: tuple[Any, ...], output: Any) -> None:
+        first = output[0] if isinstance(output, tuple | list) and output else output
+        if isinstance(first, Tensor):
+            shapes.setdefault(layer, list(first.shape[1:]))
+
+    handles = [layer.register_forward_hook(note) for layer in layers]
+    modes = {module: module.training for module in network.modules()}
+    weight = next((p for p in network.parameters()), network.mean)
+    try:
+        network.eval()
+        with torch.inference_mode():
+            network(torch.zeros(1, *input_size, device=weight.device, dtype=weight.dtype))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    return shapes

@@ -1,0 +1,111 @@
+"""Any classifier of torchvision, by its name."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from badnets.core.errors import BadInput, nearest
+from badnets.networks.operators import import_torchvision
+
+Weights = Annotated[str | None, Field(description="file of weights to start from, .pth or .safetensors; none: random")]
+
+_AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # heads that only help training; left out, so that logits are one tensor
+
+
+class Repeat(nn.Module):
+    """Grey pictures (n, 1, h, w) as three equal channels, so that a color network's own stem can stay."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3, h, w), a view."""
+        return x.expand(-1, 3, -1, -1)
+
+
+def names() -> list[str]:
+    """Names of torchvision's classifiers; imports torchvision."""
+    models = import_torchvision().models
+    return list(models.list_models(module=models))
+
+
+def summary(model: str) -> str:
+    """One line about a model."""
+    return f"torchvision's {model} with a head for these classes; grey pictures are repeated to three channels"
+
+
+def builder(model: str) -> Callable[..., nn.Module]:
+    """A function that builds torchvision's ``model``; an unknown name is refused with the nearest one."""
+    known = names()
+    if model not in known:
+        raise BadInput(f"expected a classifier of torchvision, got {model!r}; {nearest(model, known)}")
+
+    def build(classes: int, input_size: tuple[int, int, int], *, weights: Weights = None) -> nn.Module:
+        """The model with a head for ``classes``; ``input_size`` is (1 or 3, height, width).
+
+        ``weights`` is a state dict on disk, for any number of classes: a head for another number starts at random.
+        A file of pickled tensors is opened with ``weights_only=True``.
+        """
+        channels, height, width = input_size
+        if channels not in (1, 3):
+            raise BadInput(f"torchvision:{model}: expected pictures of 1 or 3 channels, got {channels}")
+        options = _options(model, height, width)
+        network: nn.Module = import_torchvision().models.get_model(model, weights=None, num_classes=classes, **options)
+        if weights is not None:
+            _start_from(network, Path(weights), classes)
+        return network if channels == 3 else nn.Sequential(OrderedDict(repeat=Repeat(), model=network))
+
+    return build
+
+
+def _options(model: str, height: int, width: int) -> dict[str, Any]:
+    """What some models have to be told besides the number of classes."""
+    if model in ("googlenet", "inception_v3"):
+        return {"aux_logits": False, "init_weights": True}
+    if model.startswith("vit_"):
+        return {"image_size": height}
+    if model.startswith("maxvit"):
+        return {"input_size": (height, width)}
+    return {}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from a ``.safetensors`` file, or from a pickled one without running anything in it."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BadInput(f"expected a file of weights at {path}, got nothing; check the path") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"{path}: expected a file of plain weights, got something else ({reason})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise BadInput(f"{path}: expected a state dict (tensors by name), got {type(state).__name__}; save only that")
+    return dict(state)
+
+
+def _start_from(network: nn.Module, path: Path, classes: int) -> None:
+    """Load ``path`` into ``network``; only heads may differ, and then in nothing but the number of classes."""
+    state = {name: value for name, value in read_weights(path).items() if not name.startswith(_AUXILIARY)}
+    own = network.state_dict()
+    for name, value in own.items():
+        if name not in state:
+            raise BadInput(f"{path}: expected a tensor {name!r}, got none; are these weights of another model?")
+        given, needed = state[name].shape, value.shape
+        if given == needed:
+            continue
+        if not (len(given) and needed[0] == classes and given[1:] == needed[1:]):
+            raise BadInput(f"{path}: expected {name!r} of {list(needed)}, got {list(given)}; another model's weights?")
+        state[name] = value
+    extra = sorted(set(state) - set(own))
+    if extra:
+        raise BadInput(f"{path}: expected no tensor {extra[0]!r}, got one; are these weights of another model?")
+    network.load_state_dict(state)
