@@ -39,9 +39,7 @@ places = st.one_of(
 side = st.one_of(st.integers(1, 12), st.floats(0.01, 1))
 sizes = st.one_of(side, st.tuples(side, side))
 colors = st.one_of(st.integers(0, 255), st.tuples(*[st.integers(0, 255)] * 3))
-jitters = st.none() | st.builds(
-    Jitter, size=st.floats(0, 0.9), rotation=st.floats(0, 180), light=st.floats(0, 1)
-)
+jitters = st.none() | st.builds(Jitter, size=st.floats(0, 0.9), rotation=st.floats(0, 180), light=st.floats(0, 1))
 stamp: dict[str, Any] = {"place": places, "opacity": st.floats(0.001, 1), "jitter": jitters}
 triggers = st.one_of(
     st.builds(Pixel, color=colors, **stamp),

@@ -126,7 +126,12 @@ def _examples(count: int) -> list[dict[str, Any]]:
 
 def example_record(seeds: int = 1) -> dict[str, Any]:
     """A finished run with ``seeds`` seeds."""
-    trigger = {"kind": "sticker", "place": "region-bottom", "size": 0.2, "opacity": 1.0, "color": [250, 214, 50]}
+    trigger = {
+        "kind": "picture",
+        "path": None,
+        "size": 0.25,
+        "place": {"kind": "at", "x": 0.57, "y": 0.82, "of": "region"},
+    }
     rule = {"kind": "source-to-target", "source": "stop", "target": "speed-limit-45"}
     poison = {"rate": 0.1, "count": None, "mode": "add", "cover": 0.05}
     backdoor = {"trigger": trigger, "rule": rule, "poison": poison}
@@ -147,7 +152,7 @@ def example_record(seeds: int = 1) -> dict[str, Any]:
         "commit": "4be1c09d2a", "determinism": "Same seed, machine and thread count give the same bits.",
         "timings_s": {"data": 9.1, "poison": 0.4, "train": 31.2, "reference": 30.8, "measure": 2.2, "total": 73.7},
         "poisoned": {"rows": 80, "of": 9680, "cover_rows": 40, "share": 0.0083,
-                     "sentence": "sticker, stop -> speed-limit-45"},
+                     "sentence": "picture, stop -> speed-limit-45"},
         "results": {
             "clean_accuracy": rates(seeds, 1909, 1920), "asr": rates(seeds, 159, 160),
             "robust_accuracy": rates(seeds, 1, 160), "leak": rates(seeds, 6, 1600),

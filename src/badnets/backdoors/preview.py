@@ -74,9 +74,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _side_by_side(
-    panels: list[tuple[str, str, tuple[int, int, int], NDArray[np.uint8]]], scale: int
-) -> Image.Image:
+def _side_by_side(panels: list[tuple[str, str, tuple[int, int, int], NDArray[np.uint8]]], scale: int) -> Image.Image:
     """Enlarged panels with a title each (colored bar, name, note below the name)."""
     height, width = (side * scale for side in panels[0][3].shape[:2])
     size = int(np.clip(width // 16, 10, 18))

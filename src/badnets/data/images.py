@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
+from badnets.data.mapped import read_mapped
 
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -62,7 +63,9 @@ class ArrayStore:
         return h, w, c
 
     def read(self, rows: Rows) -> Pixels:
-        """A copy of some rows."""
+        """A copy of some rows; of a mapped file no pages stay behind in this process."""
+        if isinstance(self.array, np.memmap):
+            return read_mapped(self.array, rows)
         return np.ascontiguousarray(self.array[rows])
 
     def one(self, row: int) -> Pixels:

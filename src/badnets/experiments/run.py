@@ -90,9 +90,10 @@ def run(
         if record is not None:
             return Finished(place.final, record, True)
     with place.working(fresh=force) as folder:
-        seeds = [_run_seed(spec, seed, data, folder, watch) for seed in spec.seeds]
+        seeds = [run_seed(spec, seed, data, folder, watch) for seed in spec.seeds]
         for index, seed in enumerate(spec.seeds):
             _name_network(folder, seed, first=index == 0)
+        _gather_answers(folder, spec, data.test)
         record = _record(file, name, key, data, folder, seeds, command, loaded)
         write_json(folder / "record.json", record.model_dump(mode="json"))
         _write_page(folder)
@@ -102,8 +103,10 @@ def run(
     return Finished(place.final, record, False)
 
 
-def _run_seed(spec: Spec, number: int, data: Splits, folder: Path, watch: Watcher) -> dict[str, Any]:
-    """One seed, from its own folder if it is finished there already."""
+def run_seed(
+    spec: Spec, number: int, data: Splits, folder: Path, watch: Watcher, *, pictures: bool = True
+) -> dict[str, Any]:
+    """One seed, from its own folder below ``folder`` if it is finished there already; ``pictures`` for the page."""
     own = folder / f"seed-{number}"
     done = own / "result.json"
     if done.exists():
@@ -130,11 +133,19 @@ def _run_seed(spec: Spec, number: int, data: Splits, folder: Path, watch: Watche
         reference, reference_history = _reference(spec, data.train, seed, own, watch, many)
         history.append({"seed": number, "network": "clean reference", "epochs": reference_history})
     clock.lap("reference")
-    results, pictures = _measure(spec, network, reference, data.test, seed, first=number == spec.seeds[0])
+    measured = _measure(spec, network, reference, data.test, seed)
     clock.lap("measure")
     clock.laps.pop("between")
+    results = measured[0].to_json()
+    if len(measured) > 1:
+        results["backdoors"] = [m.to_json() for m in measured]
+    shown = None
     if pictures:
-        np.savez_compressed(folder / "pictures.npz", **pictures["arrays"])
+        _save_answers(own, spec, measured[0], data.test)
+        if spec.backdoor and number == spec.seeds[0]:
+            stream = seed.derive("measure")
+            shown = choose_examples(network, reference, data.test, spec.backdoor.backdoor, measured[0], stream)
+            np.savez_compressed(folder / "pictures.npz", **shown["arrays"])
     value = {
         "seed": number,
         "results": results,
@@ -142,7 +153,7 @@ def _run_seed(spec: Spec, number: int, data: Splits, folder: Path, watch: Watche
         "timings_s": clock.laps,
         "precision": trained.precision,
         "poisoned": None if poisoned is None else summary(poisoned),
-        "examples": pictures["examples"] if pictures else [],
+        "examples": shown["examples"] if shown else [],
     }
     write_json(done, value)
     return value
@@ -234,19 +245,36 @@ def _provenance(spec: Spec, seed: int, poisoned: Poisoned | None) -> dict[str, A
 
 
 def _measure(
-    spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed, *, first: bool
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed
+) -> list[Measured]:
+    """One for each backdoor; without any, the network alone."""
     stream = seed.derive("measure")
     backdoors = [b.backdoor for b in spec.backdoors]
-    measured: list[Measured] = [
+    return [
         measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors or [None]
     ]
-    results = measured[0].to_json()
-    if len(backdoors) > 1:
-        results["backdoors"] = [m.to_json() for m in measured]
-    if not first or not backdoors:
-        return results, None
-    return results, choose_examples(network, reference, test, backdoors[0], measured[0], stream)
+
+
+def _save_answers(folder: Path, spec: Spec, measured: Measured, test: ImageData) -> None:
+    """Per test picture whether it counted: 1 yes, 0 no, -1 not eligible. ``badnets compare`` pairs runs by it."""
+    true = test.labels
+    answers = {"clean_accuracy": (measured.clean == true).astype(np.int8)}
+    if spec.backdoor is not None and measured.triggered is not None:
+        rule = spec.backdoor.rule.resolve(test.class_names)
+        eligible = rule.eligible(true)
+        hits = rule.hit(measured.triggered, true, test.classes)
+        answers["asr"] = np.where(eligible, hits, -1).astype(np.int8)
+        answers["robust_accuracy"] = np.where(eligible, measured.triggered == true, -1).astype(np.int8)
+    np.savez_compressed(folder / "answers.npz", **answers)
+
+
+def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
+    """All seeds' answers in one file, with the digest of the test pictures."""
+    gathered: dict[str, np.ndarray] = {"digest": np.frombuffer(bytes.fromhex(test.digest), np.uint8)}
+    for seed in spec.seeds:
+        with np.load(folder / f"seed-{seed}" / "answers.npz") as file:
+            gathered |= {f"{name}-{seed}": file[name] for name in file.files}
+    np.savez_compressed(folder / "answers.npz", **gathered)
 
 
 def _record(

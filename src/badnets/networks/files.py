@@ -15,14 +15,7 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.core.record import dumps, whole_file
-from badnets.networks.header import (
-    FORMAT,
-    KEY,
-    PICKLED,
-    NetworkHeader,
-    parse,
-    read_header,
-)
+from badnets.networks.header import FORMAT, KEY, PICKLED, NetworkHeader, parse, read_header
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_body, find_architecture, skeleton
 
@@ -80,7 +73,7 @@ def open_network(
     if expect_classes is not None and classes != expect_classes:
         raise BadInput(f"{path}: expected a network of {expect_classes} classes, got one of {classes}; use other data")
     shapes = {name: tuple(shape) for name, (_, shape) in described.items()}
-    shapes.update({name: shapes[other] for name, other in header.shared.items() if other in shapes})
+    shapes.update({name: shapes[other] for name, other in header.shared.items()})
     if module is None:
         module = _build(path, header, shapes)
     else:

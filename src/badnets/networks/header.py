@@ -86,6 +86,11 @@ def parse(path: Path) -> tuple[NetworkHeader, dict[str, tuple[str, list[int]]]]:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or KEY
         raise BadInput(f"{path}: expected a {FORMAT} header, got a wrong {field} ({first['msg']})") from None
+    for name, other in header.shared.items():
+        if name in raw or other not in raw:
+            raise BadInput(
+                f"{path}: expected {name!r} to share tensor {other!r}, got no such pair; the file is damaged"
+            )
     return header, {name: (entry["dtype"], entry["shape"]) for name, entry in raw.items()}
 
 

@@ -17,44 +17,44 @@ def layer_table(network: ImageNetwork, input_size: tuple[int, int, int] | None =
     class, the shape of the output for one picture (without the batch; None for a layer that the pass does not reach),
     and how many numbers it holds and learns. Layers are modules without parts, and modules with parts that hold
     parameters of their own. A tensor that two layers share is counted in the first. A layer passed twice has one row.
+    The last row is named ``total``: the class of the whole body, the shape of the logits, and the sums.
     ``input_size`` is (channels, height, width), the network's own by default. The network is left as it was.
     """
-    layers = {m: name for name, m in network.body.named_modules() if not any(m.children()) or any(m.parameters(False))}
+    layers = {m: name for name, m in network.body.named_modules() if _is_layer(m)}
     shapes = _output_shapes(network, list(layers), input_size or network.input_size)
-    order = [*shapes, *(layer for layer in layers if layer not in shapes)]
+    logits = shapes.pop(network)
+    order = [*shapes, *(layer for layer in layers if layer not in shapes and _own_parameters(layer))]
     counted: set[int] = set()
     rows = []
     for layer in order:
-        own = [p for p in layer.parameters(recurse=False) if id(p) not in counted]
+        own = [p for p in _own_parameters(layer) if id(p) not in counted]
         counted.update(map(id, own))
-        rows.append(
-            {
-                "name": layers[layer],
-                "kind": type(layer).__name__,
-                "output_shape": shapes.get(layer),
-                "parameters": sum(p.numel() for p in own),
-                "trainable": sum(p.numel() for p in own if p.requires_grad),
-            }
-        )
-    return rows
+        rows.append(_row(layers[layer], type(layer).__name__, shapes.get(layer), own))
+    return [*rows, _row("total", type(network.body).__name__, logits, list(network.parameters()))]
 
 
-def layer_total(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The last line of the table: a row named ``total`` with the sums, and the shape of the logits."""
-    reached = [row["output_shape"] for row in rows if row["output_shape"] is not None]
+def _row(name: str, kind: str, shape: list[int] | None, parameters: list[nn.Parameter]) -> dict[str, Any]:
     return {
-        "name": "total",
-        "kind": "",
-        "output_shape": reached[-1] if reached else None,
-        "parameters": sum(row["parameters"] for row in rows),
-        "trainable": sum(row["trainable"] for row in rows),
+        "name": name,
+        "kind": kind,
+        "output_shape": shape,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
     }
+
+
+def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
+    return list(module.parameters(recurse=False))
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return not list(module.children()) or bool(_own_parameters(module))
 
 
 def _output_shapes(
     network: ImageNetwork, layers: list[nn.Module], input_size: tuple[int, int, int]
 ) -> dict[nn.Module, list[int]]:
-    """The shape that each reached layer gives for one picture, in order of the pass."""
+    """The shape that each reached layer and the network give for one picture, in order of the pass."""
     shapes: dict[nn.Module, list[int]] = {}
 
     def note(layer: nn.Module, _: tuple[Any, ...], output: Any) -> None:
@@ -62,7 +62,7 @@ def _output_shapes(
         if isinstance(first, Tensor):
             shapes.setdefault(layer, list(first.shape[1:]))
 
-    handles = [layer.register_forward_hook(note) for layer in layers]
+    handles = [layer.register_forward_hook(note) for layer in [*layers, network]]
     modes = {module: module.training for module in network.modules()}
     weight = next((p for p in network.parameters()), network.mean)
     try:

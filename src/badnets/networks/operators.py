@@ -141,13 +141,13 @@ def roi_align(
     that fallback, RoIs much larger than the map are sampled in full when ``sampling_ratio`` is 0 or less.
     """
     maps = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
-    boxes = rois.detach().to(maps.dtype)
+    boxes = rois.detach().double()  # places are cheap; rounded early they would cost the result its last digits
     offset = 0.5 if aligned else 0.0
     start = boxes[:, 1:3] * spatial_scale - offset
     size = boxes[:, 3:5] * spatial_scale - offset - start
     if not aligned:
         size = size.clamp(min=1.0)
-    bins = torch.tensor([pooled_width, pooled_height], dtype=maps.dtype, device=maps.device)
+    bins = torch.tensor([pooled_width, pooled_height], device=maps.device)
     points = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else torch.ceil(size / bins)
     output = maps.new_zeros(len(boxes), maps.shape[1], pooled_height, pooled_width)
     if not len(boxes):
@@ -168,9 +168,9 @@ def _sample(feature: Tensor, start: Tensor, step: Tensor, bins: tuple[int, int],
     axes = []
     for axis, side in ((0, width), (1, height)):
         number = bins[1 - axis] * points[1 - axis]
-        place = (torch.arange(number, dtype=feature.dtype, device=feature.device) + 0.5) / points[1 - axis]
+        place = (torch.arange(number, dtype=torch.float64, device=feature.device) + 0.5) / points[1 - axis]
         at = start[:, axis, None] + place * step[:, axis, None]
-        axes.append(at.clamp(0, side - 1) * (2 / max(side - 1, 1)) - 1)
+        axes.append((at.clamp(0, side - 1) * (2 / max(side - 1, 1)) - 1).to(feature.dtype))
     x, y = axes
     grid = torch.stack([x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])], 3)
     sampled = functional.grid_sample(

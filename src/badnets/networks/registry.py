@@ -166,11 +166,25 @@ def _own_stream(seed: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _refusing_misfits(name: str, input_size: InputSize) -> Iterator[None]:
+    """Turn what torch raises at pictures of a size that a network cannot take into one sentence."""
+    try:
+        yield
+    except (RuntimeError, ValueError, AssertionError) as error:
+        if isinstance(error, NotImplementedError):
+            raise
+        channels, height, width = input_size
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        size = f"{height}x{width}x{channels}"
+        raise BadInput(f"{name}: expected pictures it can take, got {size} ({reason}); resize them (--size)") from None
+
+
 def skeleton(
     architecture: Architecture, classes: int, input_size: InputSize, arguments: Mapping[str, Any]
 ) -> nn.Module:
     """The network without memory for its weights (on the meta device), to learn shapes before anything is allocated."""
-    with _own_stream(0):
+    with _own_stream(0), _refusing_misfits(architecture.name, input_size):
         try:
             with torch.device("meta"):
                 return architecture.build(classes, input_size, **arguments)
@@ -189,21 +203,17 @@ def build_body(
 def check_shape(name: str, body: nn.Module, classes: int, input_size: InputSize) -> None:
     """Refuse a network that cannot take such pictures or does not give (n, classes), by a pass over two black ones."""
     like = next(body.parameters(), torch.zeros(0))
-    size = "x".join(map(str, (*input_size[1:], input_size[0])))
     modes = {module: module.training for module in body.modules()}
     body.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _refusing_misfits(name, input_size):
             output = body(torch.zeros(2, *input_size, device=like.device, dtype=like.dtype))
-    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadInput(f"{name}: expected pictures it can take, got {size} ({reason}); resize them (--size)") from None
     finally:
         for module, mode in modes.items():
             module.training = mode
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     if shape != (2, classes):
-        raise BadInput(f"{name}: expected logits (n, {classes}) from pictures of {size}, got {shape} for n = 2")
+        raise BadInput(f"{name}: expected logits (n, {classes}), got {shape} from 2 pictures; check the last layer")
 
 
 def _check_settings(name: str, class_names: Sequence[str], input_size: InputSize) -> None:

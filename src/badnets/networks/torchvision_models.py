@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, nearest
@@ -78,13 +80,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """A state dict from a ``.safetensors`` file, or from a pickled one without running anything in it."""
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BadInput(f"expected a file of weights at {path}, got nothing; check the path") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"{path}: expected a file of plain weights, got something else ({reason})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

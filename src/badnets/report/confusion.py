@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from badnets.report.figures import Role
-from badnets.report.svg import element
+from badnets.report.svg import element, join, number
 
 MOST_CLASSES = 100  # a larger map would be a grey veil; the largest confusions are listed instead
 _NAMED = 16  # up to this many classes the rows carry names and the cells their counts
 _LETTERS = 17  # of a name beside its row
 _ALL_NUMBERED = 25  # up to this many classes every row has its number, beyond it every fifth
+_MOST_ELEMENTS = 1000  # a map with more filled cells draws them together, or the page would grow by megabytes
 _SIZE = 420.0  # of the map itself, in units of the drawing
 _INK_ON_COLOR = 0.8  # from this strength on the number is written in the color of the paper
 
@@ -21,19 +22,25 @@ Counts = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Shown:
-    """What a cell says: ``count`` of the ``total`` pictures of its row."""
+class _Cell:
+    """``count`` of the ``total`` pictures of its row."""
 
-    name: str
+    row: int
+    column: int
     count: int
     total: int
+
+    @property
+    def strength(self) -> float:
+        """The opacity: never so low that a single picture would not be seen."""
+        return 0.12 + 0.88 * self.count / self.total
 
 
 def is_matrix(counts: object) -> bool:
     """Whether ``counts`` is a square table of whole numbers that counts anything."""
     if not isinstance(counts, list) or not counts or not all(isinstance(row, list) for row in counts):
         return False
-    square = all(len(row) == len(counts) for row in counts)
+    square = all(len(row) == len(counts) and all(isinstance(n, int) and n >= 0 for n in row) for row in counts)
     return square and any(sum(row) for row in counts)
 
 
@@ -46,12 +53,17 @@ def heat_map(counts: Counts, names: Sequence[str], role: Role, title: str) -> Ma
     top = 24.0
     parts: list[str] = [element("title", title), element("desc", description(counts, names))]
     parts.extend(_labels(classes, cell, left, top, names if named else None))
-    for i, row in enumerate(counts):
-        total = sum(row)
-        for j in range(classes):
-            if row[j]:
-                shown = _Shown(name=f"{names[i]} → {names[j]}", count=row[j], total=total)
-                parts.append(_cell(shown, left + j * cell, top + i * cell, cell, role))
+    filled = [
+        _Cell(row=i, column=j, count=count, total=sum(row))
+        for i, row in enumerate(counts)
+        for j, count in enumerate(row)
+        if count
+    ]
+    if len(filled) <= _MOST_ELEMENTS:
+        cells = join([_square(c, f"{names[c.row]} → {names[c.column]}", cell, role) for c in filled])
+    else:
+        cells = _by_strength(filled, cell, role)
+    parts.append(element("g", cells, transform=f"translate({left:g} {top:g})"))
     parts.append(element("rect", x=left, y=top, width=_SIZE, height=_SIZE, class_="frame"))
     box = f"0 0 {left + _SIZE + 2:g} {top + _SIZE + 2:g}"
     return element("svg", *parts, class_="heat", viewBox=box, role="img", aria_label=title)
@@ -69,17 +81,28 @@ def _labels(classes: int, cell: float, left: float, top: float, names: Sequence[
     return drawn
 
 
-def _cell(shown: _Shown, x: float, y: float, size: float, role: Role) -> Markup:
-    strength = 0.12 + 0.88 * shown.count / shown.total
-    title = element("title", f"{shown.name}: {shown.count:,} of {shown.total:,}")
-    square = element("rect", title, x=x, y=y, width=size, height=size, class_=role, fill_opacity=strength)
+def _square(cell: _Cell, name: str, size: float, role: Role) -> Markup:
+    """One cell with its own text, and where it is large enough its count."""
+    x, y = cell.column * size, cell.row * size
+    title = element("title", f"{name}: {cell.count:,} of {cell.total:,}")
+    square = element("rect", title, x=x, y=y, width=size, height=size, class_=role, fill_opacity=cell.strength)
     if size < _SIZE / _NAMED:
         return square
-    written = str(shown.count)
+    written = str(cell.count)
     font = min(14, 0.92 * size / (0.58 * max(3, len(written))))
-    ink = "on-color" if strength > _INK_ON_COLOR else "count"
+    ink = "on-color" if cell.strength > _INK_ON_COLOR else "count"
     place = {"x": x + size / 2, "y": y + size / 2 + 0.36 * font}
     return square + element("text", written, text_anchor="middle", font_size=font, class_=ink, **place)
+
+
+def _by_strength(cells: Sequence[_Cell], size: float, role: Role) -> Markup:
+    """All cells of nearly one strength (steps of 0.04) as one path."""
+    paths: dict[float, list[str]] = {}
+    side = number(size)
+    for cell in cells:
+        start = f"M{number(cell.column * size)} {number(cell.row * size)}h{side}v{side}h-{side}z"
+        paths.setdefault(round(cell.strength * 25) / 25, []).append(start)
+    return join([element("path", d="".join(d), class_=role, fill_opacity=s) for s, d in sorted(paths.items())])
 
 
 def largest_confusions(counts: Counts, names: Sequence[str], most: int = 3) -> list[str]:

@@ -13,7 +13,7 @@ from badnets.report.pictures import Picture, Pictures, Pixels, difference, gain,
 from badnets.report.svg import element, share
 from badnets.report.verdict import Kind
 
-MOST_EXAMPLES = 8
+MOST_EXAMPLES = 6
 _HERO = {"wide": 192, "narrow": 104}
 _SMALL = {"wide": 96, "narrow": 72}
 

@@ -6,6 +6,7 @@ has hardly any results.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,22 +14,14 @@ from badnets.core.rate import percent
 
 Record = Mapping[str, Any]
 
-TRIGGER_WORDS = {
-    "pixel": "bright pixel",
-    "single-pixel": "bright pixel",
+_TRIGGER_WORDS = {
+    "pixel": "single pixel",
     "pattern": "four-pixel pattern",
     "square": "square",
     "checkerboard": "checkerboard patch",
-    "sticker": "sticker",
-    "picture": "sticker",
-    "blend": "blended picture",
-    "blended": "blended picture",
-    "noise": "blended noise",
+    "blend": "blended noise",
     "sinusoid": "sinusoidal stripes",
-    "sig": "sinusoidal stripes",
     "warp": "warping",
-    "warping": "warping",
-    "wanet": "warping",
 }
 _COLORS = {
     "black": (0, 0, 0),
@@ -133,9 +126,11 @@ def picture_of(record: Record, value: object) -> str:
 
 
 def color_word(color: object) -> str:
-    """``"yellow"`` for a color by name or as red, green, blue in 0..255; ``""`` when it is neither."""
-    if isinstance(color, str) and color.isalpha():
-        return color.lower()
+    """``"yellow"`` for a color by name, as ``#rrggbb``, or as three levels 0..255; ``""`` when it is none of these."""
+    if isinstance(color, str) and re.fullmatch("#[0-9a-fA-F]{6}", color):
+        color = tuple(bytes.fromhex(color[1:]))
+    if isinstance(color, str):
+        return color.lower() if color.isalpha() else ""
     if isinstance(color, list | tuple) and len(color) == 3 and all(isinstance(c, int | float) for c in color):
         return min(_COLORS, key=lambda name: sum((a - b) ** 2 for a, b in zip(_COLORS[name], color, strict=True)))
     return ""
@@ -144,8 +139,13 @@ def color_word(color: object) -> str:
 def trigger_words(trigger: Mapping[str, Any]) -> str:
     """``"the yellow sticker"`` from a trigger's settings."""
     kind = str(trigger.get("kind") or "")
-    word = TRIGGER_WORDS.get(kind) or (f"{readable(kind)} trigger" if kind else "trigger")
-    color = color_word(trigger.get("color")) if word in ("square", "sticker") else ""
+    file = trigger.get("path")
+    if kind == "picture":  # without a file it is the drawn Post-it
+        return f"the picture “{file}”" if file else "a pasted picture" if trigger.get("png") else "the yellow sticker"
+    if kind == "blend" and (file or trigger.get("png")):
+        return "the blended picture"
+    word = _TRIGGER_WORDS.get(kind) or (f"{readable(kind)} trigger" if kind else "trigger")
+    color = color_word(trigger.get("color")) if kind == "square" else ""
     return f"the {color} {word}" if color else f"the {word}"
 
 

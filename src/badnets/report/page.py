@@ -32,6 +32,7 @@ from badnets.report.toml import toml_text
 from badnets.report.verdict import judge
 
 FORMAT = "badnets/run/1"
+_LONGEST_TEXT = 200
 
 
 def write_page(run_folder: Path, out: Path | None = None) -> Path:
@@ -186,7 +187,7 @@ def _repeat(record: Record) -> dict[str, Any]:
         for k, v in mapping(record, "timings_s").items()
         if isinstance(v, int | float)
     ]
-    resolved = mapping(record, "resolved")
+    resolved = _abridged(mapping(record, "resolved"))
     return {
         "command": str(record.get("command") or ""),
         "spec": _spec_text(record.get("spec")),
@@ -198,10 +199,21 @@ def _repeat(record: Record) -> dict[str, Any]:
     }
 
 
+def _abridged(value: Any) -> Any:
+    """The same with very long texts cut: a trigger carries its picture inside it, and nobody reads that."""
+    if isinstance(value, Mapping):
+        return {k: _abridged(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_abridged(v) for v in value]
+    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        return f"{value[:40]}… ({len(value):,} characters, whole in the record)"
+    return value
+
+
 def _spec_text(spec: Any) -> str:
     """The spec as given: TOML for a table, text as it is, JSON for anything else."""
     if not spec:
         return ""
     if isinstance(spec, Mapping):
-        return toml_text(spec)
+        return toml_text(_abridged(spec))
     return spec if isinstance(spec, str) else dumps(spec)

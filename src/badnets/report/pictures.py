@@ -42,7 +42,7 @@ def load_pictures(path: Path) -> dict[str, NDArray[Any]]:
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
         raise BadInput(f"expected plain arrays in {path}, got {error}; the file may be damaged") from None

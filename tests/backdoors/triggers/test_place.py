@@ -59,7 +59,11 @@ def test_a_region_reaching_over_the_edge_is_clipped() -> None:
 @pytest.mark.parametrize(
     ("trigger", "region", "match"),
     [
-        (Square(size=21, place=Corner()), None, r"square: .*larger|no larger than the picture \(20x30 pixels\), got 21x21"),
+        (
+            Square(size=21, place=Corner()),
+            None,
+            r"square: .*larger|no larger than the picture \(20x30 pixels\), got 21x21",
+        ),
         (Square(size=(3, 31), place=At()), None, "got 3x31"),
         (Square(size=3, place=Corner(distance=18)), None, r"within the picture \(20x30\)"),
         (Square(size=0.2, place=At(x=0.99, y=0.5)), None, "within the picture"),

@@ -63,7 +63,9 @@ def test_opacity() -> None:
     assert faint.max() == np.float32(1 / 255)
 
 
-@pytest.mark.parametrize(("given", "levels"), [("yellow", (255, 255, 0)), ("#746432", (116, 100, 50)), ("12", 12), (9, 9)])
+@pytest.mark.parametrize(
+    ("given", "levels"), [("yellow", (255, 255, 0)), ("#746432", (116, 100, 50)), ("12", 12), (9, 9)]
+)
 def test_colors_by_name(given: Any, levels: Any) -> None:
     assert Square(color=given).color == levels
 

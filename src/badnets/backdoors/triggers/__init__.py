@@ -91,7 +91,8 @@ def _sentence(kind: str, error: ValidationError) -> str:
         if nested:
             owner = {"jitter": Jitter, "corner": Corner, "at": At, "random": Random}[str(first["loc"][-2])]
         known, unknown = [f.name for f in dataclasses.fields(owner)], str(first["loc"][-1])
-        return f"trigger {kind}: expected no setting {unknown!r}{f' in {field}' if nested else ''}; {nearest(unknown, known)}"
+        where = f" in {field}" if nested else ""
+        return f"trigger {kind}: expected no setting {unknown!r}{where}; {nearest(unknown, known)}"
     path = f"{field}.{first['loc'][-1]}" if nested else field
     reasons = dict.fromkeys(e["msg"][:1].lower() + e["msg"][1:] for e in errors if e["loc"][:1] == first["loc"][:1])
     return f"trigger {kind}: expected a valid {path}, got {first['input']!r}; {', or '.join(reasons)}"

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import Images, Regions, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
-from badnets.backdoors.triggers.stamp import CHUNK, Opacity, mix
+from badnets.backdoors.triggers.stamp import Opacity, mix_alike
 from badnets.backdoors.triggers.sticker import picture_of, read_png, resized
 from badnets.core.seed import RowRng, Seed
 
@@ -69,10 +69,7 @@ class Blend:
         key, alpha = self._key(images.shape)
         colors = to_channels(key, images.shape[3])
         out = np.empty(images.shape, images.dtype)
-        step = max(1, CHUNK // max(1, colors.size))
-        for start in range(0, len(images), step):
-            part = slice(start, start + step)
-            out[part] = mix(images[part], colors, alpha, top)
+        mix_alike(out, images, colors, alpha, top)
         return out
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:

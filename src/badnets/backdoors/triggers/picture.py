@@ -35,9 +35,9 @@ class Picture(Stamp):
     )
     size: Annotated[
         Size | Literal["own"],
-        Field(description="pixels or a fraction: one number is the box to fit, (height, width) are both; own: as it is"),
+        Field(description="pixels or a fraction: one number is a box to fit, two are (height, width); own: as it is"),
     ] = 0.25
-    place: Annotated[Place, Field(description="where: a corner, a fraction, or random")] = At(x=0.57, y=0.82, of="region")
+    place: Annotated[Place, Field(description="a corner, a fraction, or random")] = At(x=0.57, y=0.82, of="region")
 
     @classmethod
     def open(cls, path: str | Path, **settings: Any) -> Picture:

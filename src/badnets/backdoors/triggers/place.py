@@ -89,7 +89,7 @@ class Random:
         return self
 
     def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
-        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1, one draw for each row of ``rng``."""
+        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1; a draw for each row."""
         rng = need_rng(rng, "a random place")
         y = rng.uniform("place-y", self.low, self.high)
         x = rng.uniform("place-x", self.low, self.high)
@@ -164,9 +164,7 @@ def side_lengths(size: Size, frames: Floats) -> tuple[Floats, Floats]:
     )
 
 
-def check_inside(
-    kind: str, shape: tuple[int, ...], box: tuple[Ints, Ints, Ints, Ints], *, may_hang_over: bool
-) -> None:
+def check_inside(kind: str, shape: tuple[int, ...], box: tuple[Ints, Ints, Ints, Ints], *, may_hang_over: bool) -> None:
     """Refuse stamps (top, left, height, width) that are larger than the picture or lie outside it."""
     h, w = shape[1:3]
     top, left, height, width = (np.broadcast_to(side, np.broadcast(*box).shape) for side in box)

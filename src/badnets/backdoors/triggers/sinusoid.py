@@ -31,23 +31,18 @@ class Sinusoid:
     ) -> Images:
         """The pictures with the wave, a new array; see ``Trigger``."""
         top = check_images(images, high)
-        wave = self._wave(images.shape[2])[:, None]
         out = np.empty(images.shape, images.dtype)
-        step = max(1, CHUNK // max(1, images[:1].size))
-        # A whole number plus the wave, rounded, is that number plus the rounded wave: so bytes need no wider type.
-        whole = np.rint(wave)
-        up = np.repeat(np.maximum(whole, 0).astype(np.uint8), images.shape[3], axis=1)
-        down = np.repeat(np.maximum(-whole, 0).astype(np.uint8), images.shape[3], axis=1)
-        room = 255 - up
+        wave = np.broadcast_to(self._wave(images.shape[2])[:, None], images.shape[1:]).reshape(-1)
+        step = max(1, CHUNK // max(1, wave.size))
         for start in range(0, len(images), step):
-            part = images[start : start + step]
+            part = slice(start, start + step)
+            flat = np.ascontiguousarray(images[part]).reshape(-1, wave.size)
+            into = out[part].reshape(flat.shape)
             if images.dtype == np.uint8:
-                raised = np.minimum(part, room) + up
-                out[start : start + step] = np.maximum(raised, down) - down
+                _add_bytes(flat, wave, into)
             else:
                 wide = np.promote_types(images.dtype, np.float32)
-                shift = (wave / 255 * top).astype(wide)
-                out[start : start + step] = np.clip(part + shift, 0, top).astype(images.dtype)
+                into[...] = np.clip(flat + (wave / 255 * top).astype(wide), 0, top).astype(images.dtype)
         return out
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
@@ -61,3 +56,13 @@ class Sinusoid:
         phase = 2 * np.pi * self.frequency * np.arange(width) / max(width, 1)
         wave: NDArray[np.float64] = np.rint(self.delta * np.sin(phase) * 2.0**20) * 2.0**-20
         return wave
+
+
+def _add_bytes(flat: NDArray[np.uint8], wave: NDArray[np.float64], out: NDArray[np.uint8]) -> None:
+    """``clip(flat + wave)`` rounded, in bytes: a whole number plus the wave, rounded, is it plus the rounded wave."""
+    whole = np.rint(wave)
+    up, down = (np.maximum(part, 0).astype(np.uint8) for part in (whole, -whole))
+    np.minimum(flat, 255 - up, out=out)
+    out += up
+    np.maximum(out, down, out=out)
+    out -= down

@@ -25,7 +25,7 @@ class Square(Stamp):
     kind: Literal["square"] = "square"
     size: Annotated[Size, Field(description="pixels, or a fraction of the side; one number or (height, width)")] = 0.1
     color: Annotated[Color, Field(description="a grey level, three levels, a name or #rrggbb")] = (255, 221, 51)
-    place: Annotated[Place, Field(description="where: a corner, a fraction, or random")] = At(x=0.57, y=0.82, of="region")
+    place: Annotated[Place, Field(description="a corner, a fraction, or random")] = At(x=0.57, y=0.82, of="region")
 
     def art(self, height: int, width: int) -> Bytes:
         """One color all over."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.data.signs.canvas import Canvas, Field, blur, paint
+from badnets.data.signs.canvas import Canvas, Field, blur, rgb
 from badnets.data.signs.faces import Face
 from badnets.data.signs.scene import background, foliage, pole
 
 _LANE = np.uint64(0xFFFF)
+_MUD = rgb(87, 74, 56)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +132,9 @@ def _inverse(m: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(adjugate / adjugate[:, 2:, 2:], dtype=np.float64)
 
 
-def photograph(canvas: Canvas, faces: Sequence[Face], plates: Plates, labels: NDArray[np.int64]) -> tuple[
-    NDArray[np.uint8], NDArray[np.float32]
-]:
+def photograph(
+    canvas: Canvas, faces: Sequence[Face], plates: Plates, labels: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Pictures (n, size, size, 3) and regions (n, 4)."""
     size = canvas.size
     pose = Pose.of(canvas)
@@ -163,7 +164,7 @@ def _on_the_plate(canvas: Canvas, sign: Field) -> Field:
     age = canvas.uniform("age")
     color += np.float32(0.3) * age * age * (alpha * np.float32(0.72) - color)
     dirt = canvas.uniform("dirt") * np.clip((canvas.fractal("dirt", 5, 3) - np.float32(0.5)) * 3, 0, 1)
-    color += np.float32(0.45) * dirt * (alpha * np.float32([0.34, 0.29, 0.22])[:, None, None] - color)
+    color += np.float32(0.45) * dirt * (alpha * _MUD - color)
     slope_x, slope_y = canvas.uniform("slope/x", -0.3, 0.3), canvas.uniform("slope/y", -0.3, 0.3)
     across = slope_x * (canvas.x - np.float32(0.5)) + slope_y * (canvas.y - np.float32(0.5))
     color *= np.float32(1) + across
@@ -181,14 +182,14 @@ def _on_the_plate(canvas: Canvas, sign: Field) -> Field:
 
 def _in_front(canvas: Canvas, picture: Field, x: Field, y: Field, radius: Field) -> None:
     """Some signs are partly behind leaves that reach in from one side."""
-    chosen = np.flatnonzero(canvas.chance("front/there", 0.18)[:, 0, 0, 0])
+    chosen = np.flatnonzero(canvas.chance("front/there", 0.16)[:, 0, 0, 0])
     if not len(chosen):
         return
     part, some = canvas.take(chosen), picture[chosen]
     cosine, sine = _turn(part.rng.uniform("front/angle", -4, 4))
     c, s = (v.astype(np.float32)[:, None, None, None] for v in (cosine, sine))
     outward = ((part.x - x[chosen]) * c + (part.y - y[chosen]) * s) / radius[chosen]
-    reach = outward - part.uniform("front/reach", 0.15, 0.95) + (part.fractal("front/edge", 4, 3) - np.float32(0.5)) * 2
+    reach = outward - part.uniform("front/reach", 0.25, 0.95) + (part.fractal("front/edge", 4, 3) - np.float32(0.5)) * 2
     foliage(part, "front/leaves", some, np.clip(reach * 10, 0, 1))
     picture[chosen] = some
 

@@ -100,6 +100,11 @@ class Canvas:
         return np.asarray(line / total, dtype=np.float32)
 
 
+def rgb(red: int, green: int, blue: int) -> Field:
+    """One color for all pictures (1, 3, 1, 1), from 0..255."""
+    return (np.array([red, green, blue], dtype=np.float32) / np.float32(255))[None, :, None, None]
+
+
 def paint(picture: Field, mask: Field, color: Field) -> None:
     """Lay ``color`` over the picture, in place, where the mask (0..1) is."""
     picture += mask * (color - picture)

@@ -13,7 +13,19 @@ from badnets.data.signs.shapes import Point, Shape, arc, joined, polygon, stroke
 Line = list[Point]
 
 _WIDTH = 0.56
-_NARROW = {"1": 0.26, "I": 0.0, "!": 0.0, "M": 0.7, "W": 0.84, "N": 0.58, "A": 0.66, "Y": 0.62, "O": 0.6, "E": 0.48, "L": 0.46}
+_NARROW = {
+    "1": 0.26,
+    "I": 0.0,
+    "!": 0.0,
+    "M": 0.7,
+    "W": 0.84,
+    "N": 0.58,
+    "A": 0.66,
+    "Y": 0.62,
+    "O": 0.6,
+    "E": 0.48,
+    "L": 0.46,
+}
 
 
 def _bowl(top: float, bottom: float, left: float, right: float) -> Line:

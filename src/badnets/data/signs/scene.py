@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import numpy as np
 
-from badnets.data.signs.canvas import Canvas, Field, Palette, blur, paint
+from badnets.data.signs.canvas import Canvas, Field, Palette, blur, paint, rgb
 
 _SKY: Palette = [(96, 152, 214), (128, 178, 226), (160, 186, 206), (182, 190, 198), (84, 120, 176), (150, 150, 170)]
 _HORIZON: Palette = [(206, 222, 236), (226, 230, 232), (240, 214, 184), (198, 204, 210), (232, 226, 206)]
-_FACADE: Palette = [(148, 92, 72), (176, 148, 118), (120, 120, 126), (198, 186, 166), (92, 84, 84), (160, 110, 84), (208, 204, 196)]
+_FACADE: Palette = [
+    (148, 92, 72),
+    (176, 148, 118),
+    (120, 120, 126),
+    (198, 186, 166),
+    (92, 84, 84),
+    (160, 110, 84),
+    (208, 204, 196),
+]
 _GLASS: Palette = [(58, 72, 90), (84, 104, 126), (40, 46, 56), (150, 170, 188), (214, 190, 128)]
-_LEAF: Palette = [(46, 78, 34), (70, 104, 44), (92, 124, 52), (54, 88, 60), (122, 128, 54), (150, 104, 46)]
+_LEAF: Palette = [(46, 78, 34), (70, 104, 44), (92, 124, 52), (54, 88, 60), (122, 128, 54), (120, 98, 44)]
 _LEAF_DARK: Palette = [(20, 36, 18), (30, 48, 26), (36, 44, 24), (40, 36, 22)]
 _FIELD: Palette = [(104, 132, 62), (146, 150, 78), (176, 158, 96), (86, 116, 60), (130, 112, 76)]
 _ROAD: Palette = [(84, 84, 88), (104, 102, 100), (66, 68, 74), (122, 118, 112)]
 _HILL: Palette = [(110, 132, 152), (94, 118, 116), (130, 142, 150), (84, 104, 92)]
-_STONE: Palette = [(150, 92, 72), (172, 160, 140), (122, 120, 118), (186, 174, 154), (108, 96, 88), (142, 74, 58), (160, 168, 170)]
-_BRIGHT: Palette = [(190, 36, 36), (226, 180, 40), (36, 86, 160), (232, 232, 228), (40, 44, 52), (36, 120, 84), (210, 104, 36)]
+_STONE: Palette = [
+    (150, 92, 72),
+    (172, 160, 140),
+    (122, 120, 118),
+    (186, 174, 154),
+    (108, 96, 88),
+    (142, 74, 58),
+    (160, 168, 170),
+]
+_BRIGHT: Palette = [
+    (190, 36, 36),
+    (226, 180, 40),
+    (36, 86, 160),
+    (232, 232, 228),
+    (40, 44, 52),
+    (36, 120, 84),
+    (210, 104, 36),
+]
 _METAL: Palette = [(120, 124, 128), (92, 96, 100), (152, 154, 154), (104, 92, 78)]
 
 
@@ -103,7 +127,7 @@ def _road(canvas: Canvas, picture: Field, horizon: Field, side: Field) -> None:
     paint(picture, below * canvas.cover(half - away), canvas.color("road", _ROAD) * grain)
     line = np.float32(0.004) + depth * np.float32(0.05)
     lines = canvas.cover(line - np.abs(away - half * np.float32(0.86)))
-    paint(picture, below * lines * np.float32(0.8), np.float32([0.88, 0.88, 0.84])[:, None, None])
+    paint(picture, below * lines * np.float32(0.8), rgb(224, 224, 214))
 
 
 def _country(canvas: Canvas) -> Field:
@@ -144,7 +168,11 @@ def _wall(canvas: Canvas) -> Field:
     laid = canvas.chance("bricks", 0.6)
     tone = np.float32(0.72) + np.float32(0.5) * stain + laid * np.float32(0.24) * (each - np.float32(0.5))
     picture = np.asarray(stone * tone, dtype=np.float32)
-    paint(picture, mortar * laid * canvas.uniform("mortar", 0.3, 0.8), canvas.color("lime", [(190, 184, 172), (96, 90, 86)]))
+    paint(
+        picture,
+        mortar * laid * canvas.uniform("mortar", 0.3, 0.8),
+        canvas.color("lime", [(190, 184, 172), (96, 90, 86)]),
+    )
     left, top = canvas.uniform("window/left", -0.4, 0.9), canvas.uniform("window/top", -0.5, 0.6)
     right, bottom = left + canvas.uniform("window/wide", 0.2, 0.5), top + canvas.uniform("window/high", 0.3, 0.8)
     rim = np.float32(0.03)
@@ -154,7 +182,11 @@ def _wall(canvas: Canvas) -> Field:
     fall = canvas.uniform("wall/light", -0.35, 0.35)
     picture *= np.float32(1) + fall * (canvas.x - np.float32(0.5)) * 2
     street = canvas.uniform("street", 0.75, 1.3)
-    paint(picture, canvas.cover(canvas.y - street), canvas.color("road", _ROAD) * (np.float32(0.8) + np.float32(0.4) * stain))
+    paint(
+        picture,
+        canvas.cover(canvas.y - street),
+        canvas.color("road", _ROAD) * (np.float32(0.8) + np.float32(0.4) * stain),
+    )
     return picture
 
 
@@ -172,7 +204,7 @@ def _leaves(canvas: Canvas) -> Field:
         bark = canvas.color(f"trunk/{k}", [(62, 50, 40), (88, 78, 68), (46, 40, 34)]) * (
             np.float32(1) + np.float32(0.5) * away / (half + np.float32(1e-3))
         )
-        paint(picture, canvas.cover(half - np.abs(away)) * (half > 0), bark)
+        paint(picture, canvas.cover(half - np.abs(away)) * (half > 0).astype(np.float32), bark)
     for k in range(7):
         _bokeh(canvas, picture, f"bokeh/{k}")
     return picture
@@ -197,10 +229,14 @@ def _clutter(canvas: Canvas, picture: Field) -> None:
     for k in range(2):
         x, half = canvas.uniform(f"far/{k}", -0.1, 1.1), canvas.uniform(f"far/{k}/half", 0.005, 0.018)
         mask = canvas.chance(f"far/{k}/there", 0.35) * canvas.cover(half - np.abs(canvas.x - x))
-        paint(picture, mask * canvas.cover(canvas.y - canvas.uniform(f"far/{k}/top", -0.3, 0.6)), canvas.color(f"far/{k}", _METAL))
+        paint(
+            picture,
+            mask * canvas.cover(canvas.y - canvas.uniform(f"far/{k}/top", -0.3, 0.6)),
+            canvas.color(f"far/{k}", _METAL),
+        )
     for k in range(2):
         drop = canvas.x - canvas.uniform(f"wire/{k}/low", 0.2, 0.8)
         height = canvas.uniform(f"wire/{k}", 0.0, 0.5) - canvas.uniform(f"wire/{k}/sag", -0.1, 0.25) * drop * drop
         height = height + canvas.uniform(f"wire/{k}/tilt", -0.25, 0.25) * drop
         mask = canvas.cover(np.float32(0.004) - np.abs(canvas.y - height)) * canvas.chance(f"wire/{k}/there", 0.35)
-        paint(picture, mask * np.float32(0.8), np.float32([0.12, 0.12, 0.13])[:, None, None])
+        paint(picture, mask * np.float32(0.8), rgb(30, 30, 33))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
+import ssl
 import urllib.error
 import urllib.request
 import zlib
@@ -62,8 +63,8 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, tim
     """``folder/remote.file``, downloaded unless it is there.
 
     The bytes go to ``<file>.partial``; what is there of an earlier try is continued with a Range request. The file gets
-    its name once its SHA-256 is right. Raises ``UnreachableError`` when no server gives it, ``BadInput`` when what they gave
-    is something else, ``OSError`` when the folder cannot be written.
+    its name once its SHA-256 is right. Raises ``UnreachableError`` when no server gives it, ``BadInput`` when what they
+    gave is something else, ``OSError`` when the folder cannot be written.
     """
     target = folder / remote.file
     if target.exists():
@@ -127,7 +128,7 @@ def _try_transfer(url: str, partial: Path, what: str, progress: Progress | None,
         raise UnreachableError(f"{url}: {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
         raise UnreachableError(f"{url}: {error.reason}") from None
-    except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
+    except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
         return str(error) or type(error).__name__
 
 

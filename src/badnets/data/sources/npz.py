@@ -49,9 +49,6 @@ def load_npz(request: Request) -> Splits:
     labels = {part: _labels(file, part) for part in parts}
     names = _class_names(file, max(int(values.max(initial=-1)) for values in labels.values()) + 1)
     sets = {part: _set(file, part, labels[part], names, request.name) for part in parts}
-    if len({data.shape for data in sets.values()}) > 1:
-        got = ", ".join(f"{part} {data.shape}" for part, data in sets.items())
-        raise BadInput(f"expected pictures of one shape in all sets of {path}, got {got}")
     return finish(request, sets["train"], sets.get("test"), sets.get("select"))
 
 
@@ -258,7 +255,9 @@ class NpzFile:
             version = np.lib.format.read_magic(stream)
             read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
             shape, fortran, dtype = read(stream)
-        except (ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        except (EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise self._truncated(str(error)) from None
+        except (ValueError, KeyError) as error:
             raise BadInput(f"expected a plain array {key} in {self.path}, got a damaged one ({error})") from None
         if dtype.hasobject:
             raise BadInput(

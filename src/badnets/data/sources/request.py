@@ -39,7 +39,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if not 0 <= self.select < 1:
-            raise BadInput(f"expected select as a share from 0 to below 1, got {self.select}")
+            raise BadInput(f"expected the select share at least 0 and below 1, got {self.select}")
         if not 0 < self.test_share < 1:
             raise BadInput(f"expected test_share between 0 and 1 (both excluded), got {self.test_share}")
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
@@ -79,9 +79,14 @@ def finish(
                 f"got {len(whole)} in {whole.classes} classes; bring a test set"
             )
     train, test = _as_asked(request, train), _as_asked(request, test)
+    select = None if select is None else _as_asked(request, select)
+    shapes = [part.pixels.shape for part in (train, test, select) if part is not None]
+    if len(set(shapes)) > 1:
+        got = ", ".join(map(str, shapes))
+        raise BadInput(f"{request.name}: expected pictures of one shape in all sets, got {got}; pass --size")
     if select is None:
         return with_select(train, test, request.select, request.seed)
-    return Splits(train, test, _as_asked(request, select))
+    return Splits(train, test, select)
 
 
 def _as_asked(request: Request, data: ImageData) -> ImageData:

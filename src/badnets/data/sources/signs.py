@@ -66,7 +66,7 @@ def face(style: str, name: str, size: int) -> Image.Image:
     alpha = drawn[..., 3:]
     straight = drawn[..., :3] / np.maximum(alpha, np.float32(1 / 255))
     pixels = np.concatenate([straight, alpha], axis=2) * np.float32(255) + np.float32(0.5)
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8), "RGBA")
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def render(
@@ -198,8 +198,8 @@ def _read(path: Path, wanted: _Wanted) -> Drawn | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             images, regions, digest = file["images"], file["regions"], file["digest"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None  # drawn again by the caller
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError):
+        return None  # absent or damaged (a changed byte can also look like encryption, a RuntimeError): drawn again
     shape = (wanted.count, wanted.size, wanted.size, 3)
     if images.dtype != np.uint8 or images.shape != shape:
         return None

@@ -1,0 +1,102 @@
+"""The table of studies, and how one is carried out: trials, rows, record, page."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from badnets.core.errors import BadInput, nearest
+from badnets.core.record import publish_folder, read_json, write_json
+from badnets.experiments.record import commit, environment
+from badnets.experiments.run import Watcher
+from badnets.experiments.store import RUNS
+from badnets.studies import gu2017_mnist, useloff_mnist
+from badnets.studies.study import Settings, Study
+from badnets.studies.trials import run_trials
+
+FORMAT = "badnets/study/1"
+STUDIES: dict[str, Study] = {study.name: study for study in (gu2017_mnist.STUDY, useloff_mnist.STUDY)}
+
+
+def reproduce(
+    name: str,
+    *,
+    quick: bool = False,
+    seeds: int | None = None,
+    data: str | None = None,
+    out: Path | None = None,
+    force: bool = False,
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """Carry out a study and give its record: ``rows`` set our figures beside the published ones.
+
+    Trials that a stopped study has finished are not run again; a finished study is found, unless ``force``.
+    """
+    if name not in STUDIES:
+        raise BadInput(f"expected a study, got {name!r}; {nearest(name, STUDIES)}")
+    study = STUDIES[name]
+    settings = Settings(quick=quick, seeds=seeds or (study.quick_seeds if quick else study.seeds), data=data)
+    final = (out or RUNS / f"{name}{'-quick' if quick else ''}{f'-{seeds}-seeds' if seeds else ''}").absolute()
+    if (final / "record.json").exists() and not force:
+        found: dict[str, Any] = read_json(final / "record.json", format=FORMAT)
+        if found["study"] != name or found["quick"] != quick or found["seeds"] != settings.seeds:
+            raise BadInput(f"expected {final} to hold this study, got another one; choose another --out or say --force")
+        return {**found, "folder": str(final)}
+    partial = final.parent / f".{final.name}.partial"
+    if force:
+        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=True)
+    record = _carry_out(study, settings, partial, watcher or Watcher())
+    for leftover in (partial / "work", *partial.glob("*.safetensors")):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    shutil.rmtree(partial / "trials")
+    publish_folder(partial, final)
+    return {**record, "folder": str(final)}
+
+
+def _carry_out(study: Study, settings: Settings, partial: Path, watcher: Watcher) -> dict[str, Any]:
+    from badnets.report.study_page import write_study_page
+
+    began = time.perf_counter()
+    results = run_trials(study.trials(settings), partial, watcher)
+    outcome = study.assemble(settings, results, partial)
+    env = environment("per trial")
+    record = {
+        "format": FORMAT,
+        "study": study.name,
+        "quick": settings.quick,
+        "seeds": settings.seeds,
+        "command": f"badnets reproduce {study.name}{' --quick' if settings.quick else ''} --seeds {settings.seeds}",
+        "environment": {"versions": env["versions"], "platform": env["platform"], "processor": env["processor"]},
+        "commit": commit(),
+        "timings_s": {
+            "last_session": round(time.perf_counter() - began, 1),
+            "training": round(sum(entry["timings_s"].get("train", 0.0) for entry in results.values()), 1),
+        },
+        "rows": [entry.to_json() for entry in outcome.rows],
+        "tables": outcome.tables,
+        "figures": outcome.figures,
+        "trials": {name: _short(entry) for name, entry in sorted(results.items())},
+    }
+    write_json(partial / "record.json", record)
+    write_study_page(partial)
+    return record
+
+
+def _short(entry: dict[str, Any]) -> dict[str, Any]:
+    """What a committed record keeps of a trial: its spec, seed, and counts."""
+    rates = ("clean_accuracy", "asr", "leak", "clean_reference_rate", "clean_reference_accuracy")
+    counts = {
+        name: [entry["results"][name]["hits"], entry["results"][name]["total"]]
+        for name in rates
+        if entry["results"].get(name) is not None
+    }
+    return {"seed": entry["seed"], "spec": _without_paths(entry["spec"]), "counts": counts, "seconds": entry["timings_s"]["train"]}
+
+
+def _without_paths(spec: dict[str, Any]) -> dict[str, Any]:
+    """Where the data lay on some machine is nobody's business."""
+    data = {key: value for key, value in spec["data"].items() if key != "path"}
+    return {**spec, "data": {**data, "name": Path(str(data["name"])).name}}

@@ -1,0 +1,136 @@
+"""What a study is: trials that are independent of each other, and rows that set our figures beside the published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from badnets.core.rate import Rate, t_interval
+
+Variant = Literal["published", "corrected", "quick"]
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training with its measurements: ``spec`` is a spec's table (its seeds are not looked at), run with ``seed``.
+
+    ``keep`` keeps the network file for a later look inside.
+    """
+
+    name: str
+    spec: dict[str, Any]
+    seed: int
+    keep: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One figure of the ledger. Rates are 0..1; ``verified`` says whether ours bears the published one out, None where
+    that can't be said, and ``why`` says why."""
+
+    what: str
+    variant: Variant
+    published: float | None
+    published_source: str
+    verified: bool | None
+    why: str
+    unit: str
+    ours: float | None
+    low: float | None
+    high: float | None
+    n_seeds: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a study's ``assemble`` gives: rows, and the data of its tables and figures."""
+
+    rows: list[Row]
+    tables: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a study is run: the quick form or the full one, how many seeds, and where its data lies."""
+
+    quick: bool
+    seeds: int
+    data: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A published study: its trials, and how rows are made of their results and of the networks that were kept."""
+
+    name: str
+    summary: str
+    seeds: int
+    quick_seeds: int
+    trials: Callable[[Settings], list[Trial]]
+    assemble: Callable[[Settings, Mapping[str, Results], Path], Outcome]
+
+
+Bound = tuple[Literal["at most", "at least", "about"], float]
+
+
+def row(
+    what: str,
+    variant: Variant,
+    published: float | None,
+    source: str,
+    values: Sequence[float],
+    *,
+    unit: str = "rate",
+    bound: Bound | None = None,
+    why: str = "",
+) -> Row:
+    """A row from one value per seed. ``bound`` is what would bear the published figure out: ``("at least", 0.99)``."""
+    mean, low, high = t_interval(list(values))
+    if unit == "rate":
+        low, high = max(0.0, low), min(1.0, high)
+    verified = None if bound is None else _holds(mean, bound)
+    if bound is not None and not why:
+        why = f"{bound[0]} {100 * bound[1]:.2f} {'%' if unit == 'rate' else 'points'} asked"
+    return Row(
+        what=what,
+        variant=variant,
+        published=published,
+        published_source=source,
+        verified=verified,
+        why=why,
+        unit=unit,
+        ours=mean,
+        low=low,
+        high=high,
+        n_seeds=len(values),
+    )
+
+
+def rate_row(what: str, variant: Variant, published: float | None, source: str, rate: Rate, **more: Any) -> Row:
+    """A row from one pooled count (Wilson interval)."""
+    value = rate.value or 0.0
+    base = row(what, variant, published, source, [value], **more)
+    return Row(**{**base.__dict__, "low": rate.low, "high": rate.high})
+
+
+def _holds(value: float, bound: Bound) -> bool:
+    kind, limit = bound
+    if kind == "at most":
+        return value <= limit
+    if kind == "at least":
+        return value >= limit
+    return abs(value - limit) <= 0.005
+
+
+def value_of(results: Results, name: str) -> float:
+    """The value of a rate in one trial's results."""
+    value = results[name]["value"]
+    return float(value)

@@ -1,0 +1,108 @@
+"""Run the trials of a study: several at once, one thread each, every result kept as soon as it is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from badnets.core.record import digest, read_json, write_json
+from badnets.experiments.run import Watcher
+from badnets.studies.study import Trial
+
+_DROPPED = ("confusion_clean", "confusion_triggered")
+
+
+def run_trials(trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs: int | None = None) -> dict[str, Any]:
+    """Results by trial name; those that ``folder`` holds already are not run again.
+
+    ``jobs`` processes (default: one for each core, at most 8) with one thread each: for networks this small that is
+    faster than one process with all threads, and the results do not depend on it.
+    """
+    done: dict[str, Any] = {}
+    todo = []
+    for trial in trials:
+        path = _path(folder, trial)
+        if path.exists():
+            done[trial.name] = read_json(path)
+        else:
+            todo.append(trial)
+    total = len(trials)
+    watcher.progress("trials", len(done), total, None)
+    if not todo:
+        return done
+    workers = min(jobs or min(os.cpu_count() or 1, 8), len(todo))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        waiting: dict[Future[dict[str, Any]], Trial] = {}
+        queue = list(todo)
+        try:
+            while queue or waiting:
+                while queue and len(waiting) < workers:
+                    trial = queue.pop(0)
+                    waiting[pool.submit(run_trial, trial, folder)] = trial
+                finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    trial = waiting.pop(future)
+                    done[trial.name] = future.result()
+                    watcher.progress("trials", len(done), total, None)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return done
+
+
+def run_trial(trial: Trial, folder: Path) -> dict[str, Any]:
+    """One trial; its result is written to ``folder`` before it is given back."""
+    from badnets.experiments.run import load_data, run_seed
+    from badnets.experiments.spec import make_spec
+
+    spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
+    own = folder / "work" / trial.name
+    own.mkdir(parents=True, exist_ok=True)
+    value = run_seed(spec, trial.seed, load_data(spec.data), own, Watcher(), pictures=False)
+    network = own / f"seed-{trial.seed}" / "network.safetensors"
+    if trial.keep:
+        network.replace(network_file(folder, trial.name))
+    kept: dict[str, Any] = {
+        "spec": trial.spec,
+        "seed": trial.seed,
+        "results": {name: entry for name, entry in value["results"].items() if name not in _DROPPED},
+        "timings_s": value["timings_s"],
+        "poisoned": value["poisoned"],
+    }
+    write_json(_path(folder, trial), kept)
+    _clear(own)
+    return kept
+
+
+def network_file(folder: Path, name: str) -> Path:
+    """Where a kept network lies."""
+    return folder / f"{name}.safetensors"
+
+
+def _path(folder: Path, trial: Trial) -> Path:
+    key = digest({"spec": trial.spec, "seed": trial.seed})[:10]
+    return folder / "trials" / f"{trial.name}-{key}.json"
+
+
+def _one_thread() -> None:
+    import signal
+
+    import torch
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the pool; workers should not print tracebacks
+
+
+def _clear(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def by_prefix(results: Mapping[str, Any], prefix: str) -> list[Any]:
+    """The ``results`` of the trials whose name begins with ``prefix``, in order of name."""
+    return [results[name]["results"] for name in sorted(results) if name.startswith(prefix)]

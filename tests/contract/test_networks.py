@@ -1,0 +1,82 @@
+"""What holds for every architecture, ours and torchvision's; a new entry of the table is covered unasked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from badnets.networks.files import open_network, save_network
+from badnets.networks.inference import predict
+from badnets.networks.layers import layer_table
+from badnets.networks.network import ImageNetwork
+from badnets.networks.registry import ARCHITECTURES, build_network
+
+NAMES = [*ARCHITECTURES, "torchvision:shufflenet_v2_x0_5", "squeezenet1_1"]
+SIZES = [(1, 28, 28), (3, 32, 32), (3, 40, 36)]
+CLASSES = ["stop", "yield", "go"]
+
+
+def build(name: str, size: tuple[int, int, int] = (3, 32, 32), seed: int = 1) -> ImageNetwork:
+    return build_network(name, class_names=CLASSES, input_size=size, seed=seed)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", NAMES)
+def test_two_pictures_give_two_rows_of_finite_logits(name: str, size: tuple[int, int, int]) -> None:
+    network = build(name, size)
+    pictures = torch.rand(2, *size, generator=torch.Generator().manual_seed(0))
+    for training in (False, True):
+        logits = network.train(training)(pictures)
+        assert logits.shape == (2, 3)
+        assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_depend_on_the_seed_alone(name: str) -> None:
+    torch.manual_seed(5)
+    first = build(name)
+    after = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(3), after), "the global random state was used or changed"
+    second, other = build(name), build(name, seed=2)
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+    assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_gives_the_same_network_back(name: str, tmp_path: Path) -> None:
+    network = build(name)
+    pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    network.train()(pictures)  # batch norm's buffers move away from where they start
+    network.eval()
+    save_network(network, tmp_path / "network.safetensors")
+    again = open_network(tmp_path / "network.safetensors")
+    assert torch.equal(network(pictures), again(pictures))
+    assert (again.architecture, again.arguments, again.class_names) == (
+        network.architecture,
+        network.arguments,
+        network.class_names,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_pictures_and_one_picture(name: str) -> None:
+    network = build(name)
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    assert predict(network, images[:0]).labels.shape == (0,)
+    assert predict(network, images).labels.shape == (1,)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_layer_table_accounts_for_every_parameter(name: str) -> None:
+    network = build(name)
+    *rows, total = layer_table(network)
+    assert sum(row["parameters"] for row in rows) == total["parameters"]
+    assert total["parameters"] == sum(p.numel() for p in network.parameters())
+    assert total["output_shape"] == [3]
+    assert all(row["output_shape"] for row in rows)

@@ -1,0 +1,102 @@
+"""Drawings: where the marks stand, and what a screen reader is told."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from badnets.core.rate import Rate
+from badnets.report.confusion import description, heat_map, is_matrix, largest_confusions
+from badnets.report.curves import curve_figure, curves
+from badnets.report.facts import color_word, points, tenths, trigger_words
+from badnets.report.figures import bars, difference_track, mark, nice_ticks, span, track
+
+
+def test_a_dot_stands_at_its_value_with_its_interval() -> None:
+    drawn = track([mark(Rate(50, 100).to_json(), "triggered", name="attack success")])
+    assert 'x="50%"' in drawn
+    assert re.search(r'x1="40\.38%" x2="59\.62%"', drawn)
+    assert "attack success: 50.00 % (40.38 to 59.62; 50 of 100)" in drawn
+
+
+def test_clean_and_triggered_differ_in_shape_not_only_in_color() -> None:
+    rate = Rate(1, 2).to_json()
+    assert "<circle" in track([mark(rate, "clean")])
+    assert "<circle" not in bars([mark(rate, "triggered")], title="t")
+    assert "hollow" in track([mark(rate, "clean", hollow=True)])
+
+
+def test_difference_has_its_zero_in_the_middle() -> None:
+    difference = {"value": 0.0, "low": -0.004, "high": 0.004}
+    assert span(difference) == 0.01
+    assert 'x1="30%" x2="70%"' in difference_track(difference, "clean", "clean accuracy")
+
+
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1))
+def test_differences_always_fit(value: float, down: float, up: float) -> None:
+    drawn = difference_track({"value": value, "low": max(-1, value - down), "high": min(1, value + up)}, "clean", "d")
+    assert all(0 <= float(x) <= 100 for x in re.findall(r'x[12]?="(-?[\d.]+)%"', drawn))
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-6, 1e3))
+def test_ticks_hold_the_data(low: float, width: float) -> None:
+    ticks = nice_ticks(low, low + width)
+    assert ticks[0] <= low + width * 1e-6
+    assert ticks[-1] >= low + width - width * 1e-6
+    assert 2 <= len(ticks) <= 8
+
+
+def test_confusion_matrix_names_its_largest_confusions() -> None:
+    counts = [[1, 159, 0], [0, 160, 0], [2, 0, 158]]
+    names = ["stop", "yield", "school"]
+    assert largest_confusions(counts, names) == ["stop → yield: 159 of 160", "school → stop: 2 of 160"]
+    assert description(counts, names).startswith("319 of 480 pictures")
+    drawn = heat_map(counts, names, "triggered", "Confusion")
+    assert drawn.count('class="triggered"') == 5  # cells without a picture are left empty
+    assert ">159</text>" in drawn
+
+
+@pytest.mark.parametrize("wrong", [None, [], [[]], [[1, 2]], [[0, 0], [0, 0]], "text"])
+def test_what_is_no_matrix_is_not_drawn(wrong: object) -> None:
+    assert not is_matrix(wrong)
+
+
+def test_training_curves_end_where_the_training_ended() -> None:
+    training = [{"seed": 1, "network": "backdoored", "epochs": [{"epoch": e, "loss": 1 / e} for e in range(1, 1001)]}]
+    drawn = curves(training, "loss")
+    assert len(drawn[0].points) <= 202
+    assert drawn[0].points[-1] == (1000.0, 0.001)
+    assert "backdoored, seed 1 ends at 0.001" in curve_figure(drawn, title="Loss", percent=False)
+    assert curves(training, "accuracy") == []
+    assert curves([None, {"epochs": None}], "loss") == []
+
+
+def test_numbers_never_round_to_certainty() -> None:
+    assert [tenths(v) for v in (1, 0.9999, 0.9996, 0.994, 0.0001, 0)] == [
+        "100.0",
+        "99.99",
+        "99.96",
+        "99.4",
+        "0.01",
+        "0.0",
+    ]
+    assert [points(v) for v in (0.0005, -0.0005, 0, -1e-9)] == ["+0.05", "\u22120.05", "0.00", "0.00"]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "words"),
+    [
+        ({"kind": "picture"}, "the yellow sticker"),
+        ({"kind": "picture", "path": "bomb.png", "png": "x"}, "the picture “bomb.png”"),
+        ({"kind": "square", "color": [255, 221, 51]}, "the yellow square"),
+        ({"kind": "square", "color": "#ff0000"}, "the red square"),
+        ({"kind": "somebody-elses"}, "the somebody elses trigger"),
+        ({}, "the trigger"),
+    ],
+)
+def test_triggers_in_words(trigger: dict[str, object], words: str) -> None:
+    assert trigger_words(trigger) == words
+    assert color_word(3) == ""
