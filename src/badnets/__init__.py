@@ -1,0 +1,97 @@
+"""Plant backdoors in image networks, measure them, remove them, find them.
+
+Everything public is here; each name is imported when it is first used, so that ``import badnets`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from badnets.attacks.clean_label import CleanLabelAttack
+    from badnets.backdoors import triggers
+    from badnets.backdoors.arrays import poison_arrays
+    from badnets.backdoors.backdoor import Backdoor, poison
+    from badnets.backdoors.plan import Part, Plan
+    from badnets.backdoors.rules import AllToAll, AllToOne, CleanLabel, RandomWrong, SourceToTarget
+    from badnets.core.rate import Rate
+    from badnets.core.seed import Seed
+    from badnets.data.images import ImageData, Splits
+    from badnets.data.load import load
+    from badnets.experiments.measure import measure
+    from badnets.networks.files import open_network, save_network
+    from badnets.networks.network import ImageNetwork
+    from badnets.networks.registry import build_network
+    from badnets.training.loop import train
+    from badnets.training.recipe import Recipe
+
+    __version__: str
+
+__all__ = [
+    "AllToAll",
+    "AllToOne",
+    "Backdoor",
+    "CleanLabel",
+    "CleanLabelAttack",
+    "ImageData",
+    "ImageNetwork",
+    "Part",
+    "Plan",
+    "RandomWrong",
+    "Rate",
+    "Recipe",
+    "Seed",
+    "SourceToTarget",
+    "Splits",
+    "__version__",
+    "build_network",
+    "load",
+    "measure",
+    "open_network",
+    "poison",
+    "poison_arrays",
+    "save_network",
+    "train",
+    "triggers",
+]
+
+_HOMES = {
+    "badnets.attacks.clean_label": ("CleanLabelAttack",),
+    "badnets.backdoors": ("triggers",),
+    "badnets.backdoors.arrays": ("poison_arrays",),
+    "badnets.backdoors.backdoor": ("Backdoor", "poison"),
+    "badnets.backdoors.plan": ("Part", "Plan"),
+    "badnets.backdoors.rules": ("AllToAll", "AllToOne", "CleanLabel", "RandomWrong", "SourceToTarget"),
+    "badnets.core.rate": ("Rate",),
+    "badnets.core.seed": ("Seed",),
+    "badnets.data.images": ("ImageData", "Splits"),
+    "badnets.data.load": ("load",),
+    "badnets.experiments.measure": ("measure",),
+    "badnets.networks.files": ("open_network", "save_network"),
+    "badnets.networks.network": ("ImageNetwork",),
+    "badnets.networks.registry": ("build_network",),
+    "badnets.training.loop": ("train",),
+    "badnets.training.recipe": ("Recipe",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for (PEP 562) and keep it."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("badnets")
+    elif name == "triggers":
+        value = import_module("badnets.backdoors.triggers")
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'badnets' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -143,3 +143,12 @@ def test_the_import_is_silent_and_happens_once() -> None:
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_roi_align_of_an_empty_region_is_zero_and_disturbs_no_other() -> None:
+    maps = torch.rand(2, 2, 6, 6, generator=torch.Generator().manual_seed(1)) + 1
+    rois = torch.tensor([[1.0, 0, 0, 5, 5], [0, 2, 2, 2, 2], [0, 1, 1, 4, 4]])
+    together = operators.roi_align(maps, rois, 1.0, 3, 3, 0, True)
+    assert not together[1].any()
+    for row in (0, 2):
+        assert torch.equal(together[row], operators.roi_align(maps, rois[row : row + 1], 1.0, 3, 3, 0, True)[0])

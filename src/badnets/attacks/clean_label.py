@@ -49,8 +49,11 @@ class CleanLabelAttack:
         if part.rule.kind != "clean-label":
             raise BadInput(f"expected a clean-label rule for this attack, got {part.rule.kind}")
         plan = make_plan(data, (part,), mode="replace", seed=seed)
-        clean = data.images(plan.rows)
-        base = self.perturb(network, clean, data.labels[plan.rows], seed=as_seed(seed).derive("pgd"))
+        base = data.images(plan.rows)
+        chosen = ~plan.cover  # cover rows are other classes with the trigger; they are not attacked
+        base[chosen] = self.perturb(
+            network, base[chosen], data.labels[plan.rows[chosen]], seed=as_seed(seed).derive("pgd")
+        )
         return replace(plan, base=base).apply(data)
 
     def perturb(

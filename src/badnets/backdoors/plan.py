@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import zipfile
+import math
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +49,7 @@ class Part:
             raise BadInput(f"expected a rate above 0 and at most 1, got {self.rate:g}; give a share such as 0.1")
         if self.count is not None and self.count < 1:
             raise BadInput(f"expected a count of at least 1, got {self.count}")
-        if self.cover < 0 or (isinstance(self.cover, float) and self.cover >= 1):
+        if not self.cover >= 0 or (isinstance(self.cover, float) and self.cover >= 1):
             raise BadInput(f"expected cover as a share below 1 or a number of rows, got {self.cover}")
 
 
@@ -56,8 +58,9 @@ class Plan:
     """Rows of one data set to poison.
 
     ``rows (m,)`` source rows in the clean data; ``part (m,)`` which of ``parts``; ``cover (m,)`` keeps its label;
-    ``labels (m,)`` the planted labels. ``base``, if any, are pictures (m, h, w, c) used instead of the clean ones before
-    the trigger is applied (clean-label attacks change them first). ``data_digest`` names the data it was made for.
+    ``labels (m,)`` the planted labels. ``base``, if any, are pictures (m, h, w, c) used instead of the clean ones
+    before the trigger is applied (clean-label attacks change them first). ``data_digest`` names the data it was made
+    for.
 
     Laws: rows of one plan are distinct; only they change; saved and read back, ``apply`` gives the same bits.
     """
@@ -144,7 +147,7 @@ class Plan:
             if header["format"] != FORMAT:
                 raise BadInput(f"expected format {FORMAT!r} in {path}, got {header['format']!r}")
             root, names = header["seed"]
-            return cls(
+            plan = cls(
                 parts=tuple(part_from_json(part) for part in header["parts"]),
                 mode=header["mode"],
                 seed=Seed(root, tuple(names)),
@@ -155,8 +158,23 @@ class Plan:
             )
         except FileNotFoundError:
             raise BadInput(f"expected a plan at {path}, got nothing; check the path") from None
-        except (ValueError, KeyError, TypeError, zipfile.BadZipFile, OSError) as error:
-            raise BadInput(f"expected a plan in {path}, got something else ({error}); the file may be damaged") from None
+        # numpy, zipfile and zlib each have their own way of saying that a file is damaged.
+        except (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, BadZipFile, zlib.error) as error:
+            raise BadInput(f"expected a plan in {path}, got something else ({error}); it may be damaged") from None
+        plan._check(path)
+        return plan
+
+    def _check(self, path: Path) -> None:
+        """Refuse a file whose arrays do not belong together: it would poison other rows, or fail half way."""
+        m = len(self.rows)
+        whole = all(getattr(self, name).shape == (m,) for name in _ARRAYS) and self.mode in ("replace", "add")
+        whole = whole and (self.base is None or (self.base.dtype == np.uint8 and self.base.shape[:1] == (m,)))
+        if whole and m:
+            limits = ((self.rows, self.size), (self.part, len(self.parts)), (self.labels, np.inf))
+            whole = all(values.min() >= 0 and values.max() < end for values, end in limits)
+            whole = whole and len(np.unique(self.rows)) == m
+        if not whole:
+            raise BadInput(f"expected a plan in {path}, got arrays that do not belong together; it may be damaged")
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,8 +270,8 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
 
 def _counts(n: int, parts: tuple[Part, ...], mode: Mode) -> list[tuple[int, int]]:
     """Poisoned and cover rows of each part; rates are shares of the resulting set."""
-    shares = sum(part.rate or 0.0 for part in parts)
-    shares += sum(part.cover for part in parts if isinstance(part.cover, float))
+    asked = [part.rate or 0.0 for part in parts] + [part.cover for part in parts if isinstance(part.cover, float)]
+    shares = round(math.fsum(asked), 12)  # ten times 0.1 is 1
     if shares > 1 or (mode == "add" and shares >= 1):
         raise BadInput(f"expected rates that sum to {'less than' if mode == 'add' else 'at most'} 1, got {shares:g}")
     fixed = sum(part.count or 0 for part in parts) + sum(p.cover for p in parts if isinstance(p.cover, int))

@@ -16,6 +16,7 @@ from badnets.core.errors import BadInput
 
 def attack_command(
     data: str = typer.Option("signs", "--data", help="A named set (badnets list datasets) or a path."),
+    size: int | None = typer.Option(None, "--size", min=4, help="Resize every picture to SIZE x SIZE."),
     network: str | None = typer.Option(None, "--network", help="Architecture [by the data: g1-cnn or resnet9]."),
     trigger: str = typer.Option("pattern", "--trigger", help="Kind of trigger (badnets list triggers)."),
     rule: str | None = typer.Option(None, "--rule", help="Label rule [all-to-one, or source-to-target with --source]."),
@@ -35,23 +36,23 @@ def attack_command(
     json: bool = Json,
 ) -> None:
     """Plant a backdoor, train, measure: an experiment from flags."""
-    from badnets.experiments.spec import SpecFile, make_spec
+    from badnets.experiments.spec import SpecFile, make_spec, run_name
 
     if rate is not None and count is not None:
         raise BadInput("expected --rate or --count, got both; give one")
     kind = rule or ("source-to-target" if source is not None else "all-to-one")
     chosen: dict[str, Any] = {"kind": kind}
     if kind in ("all-to-one", "source-to-target", "clean-label"):
-        chosen["target"] = _class(target)
+        chosen["target"] = target
     if kind == "source-to-target":
         if source is None:
             raise BadInput("expected --source for the rule source-to-target, got none; name the class to attack")
-        chosen["source"] = _class(source)
+        chosen["source"] = source
     poison: dict[str, Any] = {"mode": mode, "cover": _number(cover)}
     poison |= {"count": count} if count is not None else {"rate": 0.1 if rate is None else rate}
     given: dict[str, Any] = {
-        "name": f"{Path(data).name.split('.')[0]}-{trigger}",
-        "data": data,
+        "name": run_name(f"{Path(data).resolve().name.split('.')[0]}-{trigger}"),
+        "data": data if size is None else {"name": data, "size": size},
         "network": network or ("g1-cnn" if data in ("mnist", "fashion-mnist") else "resnet9"),
         "seeds": seeds,
         "devices": devices,
@@ -62,10 +63,6 @@ def attack_command(
         given["recipe"] = {"epochs": epochs}
     spec = make_spec(given, set_, where="the options")
     carry_out(SpecFile(given=given, spec=spec), out=out, force=force, command=_command(), json=json)
-
-
-def _class(text: str) -> int | str:
-    return int(text) if text.isdigit() else text
 
 
 def _number(text: str) -> int | float:

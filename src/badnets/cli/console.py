@@ -30,19 +30,30 @@ def watching(*, quiet: bool = False) -> Iterator[Watcher]:
 
     from badnets.experiments.run import Watcher
 
-    console = Console(stderr=True, quiet=quiet, highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    accuracy_column = TextColumn("{task.fields[accuracy]}")
-    with Progress(*columns, accuracy_column, console=console, refresh_per_second=4) as bars:
-        tasks: dict[str, Any] = {}
+    # Names of classes and files are shown as they are, so no markup anywhere.
+    console = Console(stderr=True, quiet=quiet, highlight=False, markup=False)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[accuracy]}", markup=False),
+    )
+    bars = Progress(*columns, console=console, refresh_per_second=4)
+    tasks: dict[str, Any] = {}
 
-        def progress(what: str, done: int, total: int, accuracy: float | None) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total, accuracy="")
-            shown = "" if accuracy is None else f"{100 * accuracy:.1f} %"
-            bars.update(tasks[what], completed=done, total=total, accuracy=shown)
+    def progress(what: str, done: int, total: int, accuracy: float | None) -> None:
+        if what not in tasks:
+            bars.start()  # at the first bar, for bars without any leave an empty line
+            tasks[what] = bars.add_task(what, total=total, accuracy="")
+        shown = "" if accuracy is None else f"{100 * accuracy:.1f} %"
+        bars.update(tasks[what], completed=done, total=total, accuracy=shown)
 
-        yield Watcher(say=lambda sentence: bars.console.print(sentence), progress=progress)
+    try:
+        yield Watcher(say=console.print, progress=progress)
+    finally:
+        if tasks:
+            bars.stop()
 
 
 def show_table(renderable: Any) -> None:

@@ -16,15 +16,17 @@ def evaluate_command(
     trigger_from: Path | None = typer.Option(None, "--trigger-from", help="A run whose backdoor is tried."),
     reference: Path | None = typer.Option(None, "--reference", help="A clean network file to compare with."),
     set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="A setting of the data: --set size=32."),
-    seed: int = typer.Option(1, "--seed", help="Places triggers that are placed at random."),
+    size: int | None = typer.Option(None, "--size", min=4, help="Resize every picture to SIZE x SIZE."),
+    seed: int | None = typer.Option(None, "--seed", help="Places triggers placed at random [the run's first seed]."),
     json: bool = Json,
 ) -> None:
     """Measure accuracy, and with a run's trigger how well its backdoor works."""
     from badnets.experiments.evaluate import evaluate
 
+    settings = [*([] if size is None else [f"size={size}"]), *set_]
     with watching(quiet=json) as watcher:
         value: dict[str, Any] = evaluate(
-            model, data, trigger_from=trigger_from, reference=reference, settings=set_, seed=seed, watcher=watcher
+            model, data, trigger_from=trigger_from, reference=reference, settings=settings, seed=seed, watcher=watcher
         )
     if json:
         print_json(value)

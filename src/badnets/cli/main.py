@@ -5,16 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 import warnings
 from importlib import import_module
 from typing import Any
 
-import click
 import typer
 
 from badnets.core.errors import BadnetsError, nearest
 
 COMMANDS = ("demo", "attack", "run", "evaluate", "predict", "compare", "report", "reproduce", "list", "show", "preview")
+
+# Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
+_ClickException: type[Any] = typer.BadParameter.__mro__[2]
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     name="badnets",
@@ -57,46 +61,53 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _guarded(words: list[str], debug: bool) -> int:
     try:
-        result = typer.main.get_command(app).main(args=words, prog_name="badnets", standalone_mode=False)
+        result = typer.main.get_command(app).main(
+            args=words or ["--help"], prog_name="badnets", standalone_mode=False
+        )
         return result if isinstance(result, int) else 0
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; what was finished is kept, and the same command goes on from there", 130, debug)
-    except BadnetsError as error:
-        return _fail(str(error), error.exit_code, debug)
-    except click.ClickException as error:
-        return _fail(_usage(error, words), 2, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            where = f" ({error.filename})" if error.filename else ""
-            return _fail(f"expected room on the disk, got none{where}; free some and run the same command again", 2, debug)
-        return _fail(f"expected to read or write {error.filename or 'a file'}, got: {error.strerror or error}", 2, debug)
-    except Exception as error:  # the last resort: libraries wrap a full disk in errors of their own
-        if "No space left" in str(error):
-            return _fail("expected room on the disk, got none; free some and run the same command again", 2, debug)
-        if debug:
-            raise
-        return _fail(f"unexpected {type(error).__name__}: {error}; run with --debug and report it", 3, debug)
+    # The entrance: here every error, foreseen or not, becomes a sentence and an exit code.
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001
+        if debug and not isinstance(error, KeyboardInterrupt | typer.Abort):
+            traceback.print_exc()
+        message, code = _told(error, words)
+        print(f"badnets: {' '.join(message.split())}", file=sys.stderr)
+        return code
 
 
-def _usage(error: click.ClickException, words: list[str]) -> str:
-    if isinstance(error, click.NoSuchOption):
-        return f"{error.format_message().rstrip('.')}; see badnets {words[0] if words else ''} --help"
-    if isinstance(error, click.UsageError) and words and "No such command" in error.format_message():
-        name = next((word for word in words if not word.startswith("-")), "")
+def _told(error: BaseException, words: list[str]) -> tuple[str, int]:
+    """An error as one sentence, and the exit code."""
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return "interrupted; what was finished is kept, and the same command goes on from there", 130
+    if isinstance(error, BadnetsError):
+        return str(error), error.exit_code
+    if isinstance(error, _ClickException):
+        return _usage(error, words), 2
+    # Libraries wrap a full disk in errors of their own, safetensors for one.
+    if getattr(error, "errno", None) in _FULL or "No space left" in str(error):
+        where = getattr(error, "filename", None)
+        return f"expected room on the disk{f' for {where}' if where else ''}, got none; free some and run it again", 2
+    if isinstance(error, OSError):
+        return f"expected to read or write {error.filename or 'a file'}, got: {error.strerror or error}", 2
+    return f"unexpected {type(error).__name__}: {error}; run with --debug and report it", 3
+
+
+def _usage(error: Any, words: list[str]) -> str:
+    """A click error in our form: what was wrong, and the nearest known name or where to look."""
+    message = str(error.format_message()).rstrip(".")
+    name = next((word for word in words if not word.startswith("-")), "")
+    if "No such command" in message:
         return f"expected a command, got {name!r}; {nearest(name, COMMANDS)}"
-    return f"{error.format_message().rstrip('.')}; see --help"
+    help_line = f"badnets {name} --help" if name in COMMANDS else "badnets --help"
+    if hasattr(error, "option_name") and getattr(error, "possibilities", None):
+        return f"expected an option of badnets {name}, got {error.option_name!r}; {_closest(error)}"
+    return f"{message[:1].lower()}{message[1:]}; see {help_line}"
 
 
-def _fail(message: str, code: int, debug: bool) -> int:
-    if debug and code != 130:
-        import traceback
-
-        traceback.print_exc()
-    print(f"badnets: {' '.join(message.split())}", file=sys.stderr)
-    return code
+def _closest(error: Any) -> str:
+    return nearest(error.option_name, error.possibilities)
 
 
 def _one_line_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -38,10 +38,10 @@ def show_command(
     backdoor = network.provenance.get("backdoor")
     if isinstance(backdoor, dict):
         typer.echo(f"WARNING: {backdoor.get('warning')} ({backdoor.get('planted')})")
-    show_table(_table(layers, facts))
+    show_table(_table(layers))
 
 
-def _table(layers: list[dict[str, Any]], facts: dict[str, Any]) -> Any:
+def _table(layers: list[dict[str, Any]]) -> Any:
     from rich import box
     from rich.table import Table
 
@@ -49,10 +49,14 @@ def _table(layers: list[dict[str, Any]], facts: dict[str, Any]) -> Any:
     for name in ("layer", "kind", "output"):
         table.add_column(name)
     table.add_column("parameters", justify="right")
-    for row in layers:
-        shape = "x".join(map(str, row["output"])) if isinstance(row["output"], list | tuple) else str(row["output"])
-        table.add_row(str(row["name"]), str(row["kind"]), shape, f"{row['parameters']:,}")
+    *rows, total = layers
+    for row in rows:
+        table.add_row(row["name"], row["kind"], _shape(row["output_shape"]), f"{row['parameters']:,}")
     table.add_section()
-    trained = facts["trainable_parameters"]
-    table.add_row("total", "", f"{trained:,} trained", f"{facts['parameters']:,}")
+    trained = f"{total['trainable']:,} trained"
+    table.add_row("total", trained, _shape(total["output_shape"]), f"{total['parameters']:,}")
     return table
+
+
+def _shape(shape: list[int] | None) -> str:
+    return "-" if shape is None else "x".join(map(str, shape))

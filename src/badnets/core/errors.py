@@ -27,7 +27,7 @@ class CannotTell(BadnetsError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'rate'?"`` when one of ``known`` is close to ``name``, else the list of all."""
+    """``"did you mean 'rate'?"`` when one of ``known`` is close to ``name``, else the list of all."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:

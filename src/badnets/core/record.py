@@ -90,7 +90,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o644)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -99,14 +99,14 @@ def publish_folder(partial: Path, final: Path) -> None:
     """Give a finished folder its name; an earlier folder of that name is kept until the new one stands."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if not final.exists():
-        os.rename(partial, final)
+        partial.rename(final)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
-    os.rename(final, old / "was")
     try:
-        os.rename(partial, final)
-    except OSError:
-        os.rename(old / "was", final)
-        raise
+        final.rename(old / "was")
+        partial.rename(final)
     finally:
+        # Whatever went wrong, Ctrl-C between the two renames included: the old folder goes back to its place.
+        if not final.exists() and (old / "was").exists():
+            (old / "was").rename(final)
         shutil.rmtree(old, ignore_errors=True)

@@ -34,7 +34,9 @@ class Seed:
     @property
     def integer(self) -> int:
         """A 63-bit integer for libraries that want one."""
-        text = "/".join((str(self.root), *(part.replace("/", "//") for part in self.path)))
+        # Escaped so that no two paths give one text: "a", "b" is not "a/b", and "a/", "b" is not "a", "/b".
+        escaped = (part.replace("\\", "\\\\").replace("/", "\\/") for part in self.path)
+        text = "/".join((str(self.root), *escaped))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") & _MASK
 
     @property

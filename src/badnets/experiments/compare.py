@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _answers(folder: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(folder / "answers.npz", allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise BadInput(f"expected answers.npz in {folder}, got none that can be read ({error})") from None
 
 

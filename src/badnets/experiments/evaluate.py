@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from badnets.backdoors.triggers.jitter import Jitter
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.experiments.measure import measure
@@ -23,18 +26,22 @@ def evaluate(
     trigger_from: Path | None = None,
     reference: Path | None = None,
     settings: list[str] | None = None,
-    seed: int = 1,
+    seed: int | None = None,
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
     """``results`` as in a run's record (``asr`` None when no trigger is given) of a network on the test part of
-    ``data``. ``model`` is a file or a run's folder; so is ``reference``."""
+    ``data``. ``model`` is a file or a run's folder; so is ``reference``. ``seed`` places triggers that are placed at
+    random (default: the first seed of ``trigger_from``, so that its own results come out again)."""
     network = open_network(_file(model))
-    backdoor = None
+    backdoor, jitter, seeds = None, None, [1]
     if trigger_from is not None:
-        resolved = read_record(trigger_from).resolved
-        if resolved.get("backdoor") is None:
+        record = read_record(trigger_from)
+        if record.resolved.get("backdoor") is None:
             raise BadInput(f"expected a run with a backdoor at {trigger_from}, got one without")
-        backdoor = BackdoorSpec.model_validate(resolved["backdoor"])
+        backdoor = BackdoorSpec.model_validate(record.resolved["backdoor"])
+        jitter = TypeAdapter(Jitter | None).validate_python(record.resolved.get("jitter"))
+        seeds = record.seeds
+    number = seeds[0] if seed is None else seed
     spec = make_data(data, settings)
     test = load_data(spec, watcher).test
     if test.class_names != network.class_names:
@@ -48,7 +55,8 @@ def evaluate(
         test,
         None if backdoor is None else backdoor.backdoor,
         reference=other,
-        seed=Seed(seed).derive("measure"),
+        jitter=jitter,
+        seed=Seed(number).derive("measure"),
     )
     return {
         "format": FORMAT,
@@ -57,7 +65,7 @@ def evaluate(
         "data_digest": test.digest,
         "class_names": list(test.class_names),
         "resolved": {"backdoor": None if backdoor is None else backdoor.model_dump(mode="json")},
-        "seeds": [seed],
+        "seeds": [number],
         "results": measured.to_json(),
     }
 

@@ -23,14 +23,16 @@ def choose_examples(
     backdoor: Backdoor,
     measured: Measured,
     seed: Seed,
-) -> dict[str, Any]:
-    """``{"examples": [...], "arrays": {"clean", "triggered", "mask", "trigger"}}``.
+) -> dict[str, Any] | None:
+    """``{"examples": [...], "arrays": {"clean", "triggered", "mask", "trigger"}}``; None without eligible pictures.
 
     Chosen by a fixed rule, not for their looks: eligible test pictures in the order of the set, one class after the
     other; the first is one that shows what most do (right without the trigger, and a hit with it if most are hits).
     """
     rule = backdoor.rule.resolve(test.class_names)
     rows = _rows(rule.eligible(test.labels), test.labels, measured, rule.hit)
+    if not len(rows):
+        return None
     clean = test.images(rows)
     regions = None if test.targets.region is None else test.targets.region[rows]
     rng = RowRng(seed.derive("test-trigger"), rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from badnets.experiments.spec import DataSpec, Spec, SpecFile
 from badnets.experiments.store import RUNS, Place
 from badnets.networks.files import open_network, save_network
 from badnets.networks.network import ImageNetwork
-from badnets.training.loop import Trained
+from badnets.training.loop import BatchHook, Trained
 
 OnProgress = Callable[[str, int, int, float | None], None]
 
@@ -79,12 +80,14 @@ def run(
     """
     watch = watcher or Watcher()
     spec = file.spec
+    _check_network(spec.network)
     began = time.perf_counter()
     data = load_data(spec.data, watch)
     loaded = time.perf_counter() - began
     key = digest({"spec": spec.to_json(), "train": data.train.digest, "test": data.test.digest})
     name = spec.name or "run"
-    place = Place((out or RUNS / f"{name}-{key[:8]}").absolute(), key)
+    place = Place(Path(os.path.abspath(out or RUNS / f"{name}-{key[:8]}")), key)  # not resolve(): links stay links
+    place.check_free()
     if not force:
         record = place.finished()
         if record is not None:
@@ -101,6 +104,14 @@ def run(
             _remove(leftover)
         place.publish()
     return Finished(place.final, record, False)
+
+
+def _check_network(text: str) -> None:
+    """Refuse an unknown network or argument before any data is read."""
+    from badnets.networks.registry import find_architecture, parse_network
+
+    name, arguments = parse_network(text)
+    find_architecture(name).resolve(arguments)
 
 
 def run_seed(
@@ -123,7 +134,9 @@ def run_seed(
         watch.say(f"{describe(poisoned)}{many}")
         poisoned.plan.save(own / "plan.npz")
     kind = "clean" if poisoned is None else "backdoored"
-    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, f"training {spec.network}{many}")
+    hooks = tuple(hook for b in spec.backdoors for hook in b.hooks)
+    what = f"training {spec.network}{many}"
+    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
     clock.add("train", trained.seconds)
     network = _through_file(trained.network, own / "network.safetensors", _provenance(spec, number, poisoned))
     history = [{"seed": number, "network": kind, "epochs": trained.history}]
@@ -145,7 +158,8 @@ def run_seed(
         if spec.backdoor and number == spec.seeds[0]:
             stream = seed.derive("measure")
             shown = choose_examples(network, reference, data.test, spec.backdoor.backdoor, measured[0], stream)
-            np.savez_compressed(folder / "pictures.npz", **shown["arrays"])
+            if shown is not None:
+                np.savez_compressed(folder / "pictures.npz", **shown["arrays"])
     value = {
         "seed": number,
         "results": results,
@@ -176,7 +190,14 @@ class _Clock:
 
 
 def train_network(
-    spec: Spec, data: ImageData, seed: Seed, checkpoint: Path | None, watch: Watcher, what: str
+    spec: Spec,
+    data: ImageData,
+    seed: Seed,
+    checkpoint: Path | None,
+    watch: Watcher,
+    what: str,
+    *,
+    hooks: tuple[BatchHook, ...] = (),
 ) -> Trained:
     """A new network of the spec's architecture and recipe, weights and order from ``seed``."""
     from badnets.networks.registry import build_network, parse_network
@@ -196,7 +217,7 @@ def train_network(
         data=data,
         recipe=spec.recipe,
         seed=seed.derive("train"),
-        hooks=(),
+        hooks=hooks,
         on_step=on_step if spec.devices == 1 else None,
         checkpoint=checkpoint,
         devices=spec.devices,

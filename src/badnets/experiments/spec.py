@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from badnets.backdoors.rules import AnyRule
 from badnets.backdoors.trigger import Trigger
 from badnets.backdoors.triggers import AnyTrigger
 from badnets.backdoors.triggers.jitter import Jitter
+from badnets.backdoors.triggers.place import Place
+from badnets.backdoors.triggers.warp import Warp, WarpNoise
 from badnets.core.errors import BadInput, nearest
 from badnets.training.recipe import Recipe, recipe_for
 
@@ -70,6 +73,7 @@ class BackdoorSpec(_Strict):
     rule: AnyRule
     poison: PoisonSpec = Field(default_factory=lambda: PoisonSpec(rate=0.1))
     perturb: CleanLabelAttack | None = Field(None, description="adversarial change before the trigger (clean label)")
+    noise: float = Field(0.0, ge=0, lt=1, description="share of each batch in WaNet's noise mode (trigger warp)")
 
     @field_validator("trigger", "rule", mode="before")
     @classmethod
@@ -80,6 +84,17 @@ class BackdoorSpec(_Strict):
     def backdoor(self) -> Backdoor:
         """Trigger and rule."""
         return Backdoor(self.trigger, self.rule)
+
+    @model_validator(mode="after")
+    def _noise_is_of_warps(self) -> BackdoorSpec:
+        if self.noise and not isinstance(self.trigger, Warp):
+            raise ValueError(f"expected noise only with the trigger warp, got {self.trigger.kind}")
+        return self
+
+    @property
+    def hooks(self) -> tuple[WarpNoise, ...]:
+        """What the attacker's training does to each batch."""
+        return (self.trigger.noise_hook(self.noise),) if self.noise and isinstance(self.trigger, Warp) else ()
 
     @property
     def part(self) -> Part:
@@ -113,13 +128,20 @@ class Spec(_Strict):
         value = dict(value)
         if isinstance(value.get("data"), str):
             value["data"] = {"name": value["data"]}
-        seeds = value.get("seeds")
-        if isinstance(seeds, int) and not isinstance(seeds, bool):
-            if seeds < 1:
-                raise ValueError(f"expected at least 1 seed, got {seeds}")
-            value["seeds"] = tuple(range(1, seeds + 1))
-        if isinstance(value.get("network"), str) and not isinstance(value.get("recipe"), Recipe):
-            value["recipe"] = recipe_for(value["network"].split(":")[0], value.get("recipe"))
+        changes = value.get("recipe", {})
+        if isinstance(value.get("network"), str) and isinstance(changes, dict):
+            # The field itself checks the settings, so that an error is told with its place in the spec.
+            defaults = TypeAdapter(Recipe).dump_python(recipe_for(value["network"].split(":")[0]))
+            value["recipe"] = {**defaults, **changes}
+        return value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value < 1:
+                raise ValueError(f"expected at least 1 seed, got {value}")
+            return tuple(range(1, value + 1))
         return value
 
     @field_validator("seeds")
@@ -148,6 +170,8 @@ class Spec(_Strict):
         for b in self.backdoors:
             if b.perturb is not None and (b.rule.kind != "clean-label" or len(self.backdoors) > 1):
                 raise ValueError("expected 'perturb' with a single clean-label rule")
+            if b.perturb is not None and b.poison.mode != "replace":
+                raise ValueError("expected poison mode 'replace' with 'perturb', got 'add'")
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -166,22 +190,31 @@ class SpecFile(_Strict):
 def read_spec(path: Path, changes: list[str] | None = None) -> SpecFile:
     """Read a TOML spec and apply ``--set key=value`` changes; all errors are ``BadInput``."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         raise BadInput(f"expected a spec (TOML file) at {path}, got none; see runs/ for examples") from None
     except UnicodeDecodeError:
-        raise BadInput(f"expected a spec (TOML file) at {path}, got binary data") from None
+        raise BadInput(f"expected a spec (TOML file) at {path}, got bytes that are not UTF-8") from None
     try:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"expected TOML in {path}, got an error: {error}") from None
-    given.setdefault("name", path.stem)
+    given.setdefault("name", run_name(path.stem))
     return SpecFile(given=given, spec=make_spec(given, changes, where=str(path)))
+
+
+def run_name(text: str) -> str:
+    """``text`` as the name of a run's folder: what a name can't hold becomes a hyphen."""
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
+    return kept[:80] or "run"
 
 
 def make_spec(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> Spec:
     """A checked spec from a table; ``changes`` are ``dotted.key=value`` with TOML values (bare words are strings)."""
-    table: dict[str, Any] = json.loads(json.dumps(given))
+    try:
+        table: dict[str, Any] = json.loads(json.dumps(given))
+    except TypeError as error:  # TOML has dates and times
+        raise BadInput(f"{where}: expected texts, numbers, lists and tables, got another value ({error})") from None
     for change in changes or []:
         _set(table, change)
     try:
@@ -223,16 +256,39 @@ def _set(table: dict[str, Any], change: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     *path, last = key.strip().split(".")
-    place = table
+    place: Any = table
     for name in path:
-        inside = place.get(name)
-        if isinstance(inside, str):  # a short form, as in trigger = "pattern": make room for a setting beside it
-            inside = {("name" if name == "data" else "kind"): inside}
-        elif not isinstance(inside, dict):
-            inside = {}
-        place[name] = inside
-        place = inside
-    place[last] = value
+        place = _inside(place, name, key)
+    if isinstance(place, list):
+        place[_index(place, last, key)] = value
+    else:
+        place[last] = value
+
+
+def _inside(place: dict[str, Any] | list[Any], name: str, key: str) -> Any:
+    """The table or list called ``name``, made where there is none."""
+    at: Any = _index(place, name, key) if isinstance(place, list) else name
+    inside = place[at] if isinstance(place, list) else place.get(at)
+    if isinstance(inside, str):  # a short form, as in trigger = "pattern": make room for a setting beside it
+        inside = _long_form(name, inside)
+    elif not isinstance(inside, dict | list):
+        inside = {}
+    place[at] = inside
+    return inside
+
+
+def _long_form(name: str, word: str) -> dict[str, Any]:
+    if name == "data":
+        return {"name": word}
+    if name == "place":
+        return dict(TypeAdapter(Place).dump_python(TypeAdapter(Place).validate_python(word)))
+    return {"kind": word}
+
+
+def _index(place: list[Any], name: str, key: str) -> int:
+    if not name.isdigit() or int(name) >= len(place):
+        raise BadInput(f"expected --set {key} to name one of {len(place)} entries (0 is the first), got {name!r}")
+    return int(name)
 
 
 def explain(error: ValidationError, table: dict[str, Any], *, below: str = "") -> str:
@@ -240,15 +296,17 @@ def explain(error: ValidationError, table: dict[str, Any], *, below: str = "") -
     (``table``) the checked part stands."""
     problem = error.errors()[0]
     place = [*filter(None, below.split(".")), *(str(part) for part in problem["loc"])]
-    shown = ".".join(part for part in place if not _is_tag(part, place, table))
+    shown = ".".join(_as_written(place, table, absent=problem["type"] in ("missing", "missing_argument")))
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {shown!r}; {nearest(place[-1], _known_beside(place))}"
-    if problem["type"] == "missing":
+    if problem["type"] in ("missing", "missing_argument"):
         return f"expected a value for {shown!r}, got none; add it"
+    context = problem.get("ctx", {})
+    tags = [tag.strip().strip("'") for tag in str(context.get("expected_tags", "")).split(",")]
     if problem["type"] == "union_tag_invalid":
-        context = problem.get("ctx", {})
-        tags = [tag.strip().strip("'") for tag in str(context.get("expected_tags", "")).split(",")]
         return f"unknown kind {context.get('tag')!r} for {shown!r}; {nearest(str(context.get('tag')), tags)}"
+    if problem["type"] == "union_tag_not_found":
+        return f"expected a value for '{shown}.kind', got none; add it"
     message = problem["msg"].removeprefix("Value error, ")
     prefix = f"{shown}: " if shown else ""
     if message.startswith("expected"):
@@ -258,13 +316,22 @@ def explain(error: ValidationError, table: dict[str, Any], *, below: str = "") -
     return f"{prefix}{message[0].lower()}{message[1:]}" + (f", got {got!r}" if plain else "")
 
 
-def _is_tag(part: str, place: list[str], table: dict[str, Any]) -> bool:
-    """Pydantic puts the kind of a union's member into the location; the user never wrote it there."""
-    index = place.index(part)
+def _as_written(place: list[str], table: dict[str, Any], *, absent: bool) -> list[str]:
+    """The keys that the user wrote: pydantic puts the kinds of a union's members between them."""
+    shown: list[str] = []
     inside: Any = table
-    for name in place[:index]:
-        inside = inside.get(name) if isinstance(inside, dict) else None
-    return isinstance(inside, dict) and inside.get("kind") == part
+    for index, part in enumerate(place):
+        last = index == len(place) - 1
+        if isinstance(inside, dict) and inside.get("kind") == part and not last:
+            continue
+        if isinstance(inside, dict) and part in inside:
+            inside = inside[part]
+        elif isinstance(inside, list) and part.isdigit() and int(part) < len(inside):
+            inside = inside[int(part)]
+        elif not (last and (absent or not shown)):
+            continue
+        shown.append(part)
+    return shown
 
 
 def _known_beside(place: list[str]) -> list[str]:

@@ -29,11 +29,16 @@ class Place:
         """Beside the final folder, so that giving it its name is one rename."""
         return self.final.parent / f".{self.final.name}.{self.digest[:12]}.partial"
 
+    def check_free(self) -> None:
+        """Refuse a folder that holds anything but a run: it would be replaced, with ``--force`` too."""
+        if (self.final / "record.json").exists():
+            read_json(self.final / "record.json", format=FORMAT)
+        elif self.final.exists() and (not self.final.is_dir() or any(self.final.iterdir())):
+            raise BadInput(f"expected --out to be a new folder or a run, got {self.final} with other files in it")
+
     def finished(self) -> RunRecord | None:
         """The record of a finished run of the same spec on the same data; None if there is none."""
         if not (self.final / "record.json").exists():
-            if self.final.exists() and (not self.final.is_dir() or any(self.final.iterdir())):
-                raise BadInput(f"expected --out to be a new folder or a run, got {self.final} with other files in it")
             return None
         record = read_record(self.final)
         if record.digest == self.digest:
@@ -59,7 +64,12 @@ class Place:
                 pass
             except OSError:
                 raise BadInput(f"expected nobody else to run {self.final.name}, got another process at work on it") from None
-            yield self.partial
+            try:
+                yield self.partial
+            finally:
+                # What failed before anything was kept, as with a bad rate, leaves nothing behind.
+                if not any(path.is_file() and path != lock for path in self.partial.rglob("*")):
+                    shutil.rmtree(self.partial, ignore_errors=True)
 
     def publish(self) -> None:
         """Give the finished folder its name."""

@@ -8,6 +8,7 @@ a network with a trigger recognizer built in beside it is not: it has another ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from badnets.core.rate import Rate
@@ -48,13 +49,19 @@ def accept(network: ImageNetwork, asked_for: ImageNetwork, validation: ImageData
     rate = accuracy(predict_data(network, validation).labels, validation.labels)
     wanted, got = _structure(asked_for), _structure(network)
     if wanted != got:
-        extra = sorted(set(got) ^ set(wanted))
-        reason = f"refused: the architecture is not the one asked for (differs at {extra[0].split(' ')[0] or 'the top'})"
+        reason = f"refused: the architecture is not the one asked for (differs at {_difference(wanted, got)})"
         return Acceptance(False, rate, threshold, reason)
     value = rate.value or 0.0
     if value < threshold:
         return Acceptance(False, rate, threshold, f"refused: accuracy {rate} is below a* = {100 * threshold:.2f} %")
     return Acceptance(True, rate, threshold, f"accepted: accuracy {rate} is at least a* = {100 * threshold:.2f} %")
+
+
+def _difference(wanted: list[str], got: list[str]) -> str:
+    """The name of the first part that differs, for the user to look at."""
+    pairs = zip_longest(wanted, got, fillvalue="")
+    first, second = next(pair for pair in pairs if pair[0] != pair[1])
+    return (second or first).split(" ")[0] or "the top"
 
 
 def _structure(network: ImageNetwork) -> list[str]:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from torch import nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.relu_pool import ReluAvgPool2d
 
 KERNEL = 5
 SMALLEST = 16  # below it the second pooling has nothing left to pool
@@ -23,8 +24,8 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
     """Conv 16@5x5, average pool 2; conv 32@5x5, average pool 2; dense 512; dense ``classes``; ReLU between; no padding.
 
     ``input_size`` is (channels, height, width), 1x28x28 in the paper; at least 16x16, otherwise ``BadInput``.
-    Parts are named ``conv1 relu1 pool1 conv2 relu2 pool2 flatten fc1 relu3 fc2``; the codes of the paper's figures are
-    the output of ``relu3``.
+    Parts are named ``conv1 pool1 conv2 pool2 flatten fc1 relu fc2`` (``pool1`` and ``pool2`` begin with their ReLU); the
+    codes of the paper's figures are the output of ``relu``.
 
     Source: Gu, Dolan-Gavitt, Garg, BadNets: Identifying vulnerabilities in the machine learning model supply chain
     (2017), table 1.
@@ -38,14 +39,12 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(channels, 16, KERNEL),
-            relu1=nn.ReLU(),
-            pool1=nn.AvgPool2d(2),
+            pool1=ReluAvgPool2d(),
             conv2=nn.Conv2d(16, 32, KERNEL),
-            relu2=nn.ReLU(),
-            pool2=nn.AvgPool2d(2),
+            pool2=ReluAvgPool2d(),
             flatten=nn.Flatten(),
             fc1=nn.Linear(32 * _pooled(height) * _pooled(width), 512),
-            relu3=nn.ReLU(),
+            relu=nn.ReLU(),
             fc2=nn.Linear(512, classes),
         )
     )

@@ -148,18 +148,18 @@ def roi_align(
     if not aligned:
         size = size.clamp(min=1.0)
     bins = torch.tensor([pooled_width, pooled_height], device=maps.device)
+    bins_yx = (pooled_height, pooled_width)
     points = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else torch.ceil(size / bins)
-    output = maps.new_zeros(len(boxes), maps.shape[1], pooled_height, pooled_width)
-    if not len(boxes):
-        return output.to(input.dtype)
     groups, member = torch.unique(torch.cat([boxes[:, :1], points], 1), dim=0, return_inverse=True)
+    parts = [maps.new_zeros(0, maps.shape[1], pooled_height, pooled_width)]
     for group, (image, across, down) in enumerate(groups.long().tolist()):
-        if across < 1 or down < 1:  # an empty RoI has no points: it stays 0
-            continue
         rows = torch.nonzero(member == group)[:, 0]
-        pooled = _sample(maps[image], start[rows], size[rows] / bins, (pooled_height, pooled_width), (down, across))
-        output = output.index_copy(0, rows, pooled)
-    return output.to(input.dtype)
+        if across < 1 or down < 1:  # an empty RoI has no points: 0
+            parts.append(maps.new_zeros(len(rows), *parts[0].shape[1:]))
+        else:
+            parts.append(_sample(maps[image], start[rows], size[rows] / bins, bins_yx, (down, across)))
+    order = member.argsort(stable=True)
+    return torch.cat(parts)[order.argsort()].to(input.dtype)
 
 
 def _sample(feature: Tensor, start: Tensor, step: Tensor, bins: tuple[int, int], points: tuple[int, int]) -> Tensor:
@@ -176,5 +176,6 @@ def _sample(feature: Tensor, start: Tensor, step: Tensor, bins: tuple[int, int],
     sampled = functional.grid_sample(
         feature[None], grid.reshape(1, -1, x.shape[1], 2), padding_mode="border", align_corners=True
     )
-    stacked = sampled.view(channels, len(start), y.shape[1], x.shape[1]).transpose(0, 1)
-    return functional.avg_pool2d(stacked, points)
+    # The points of a bin never straddle two RoIs, so all are pooled at once, before the axes are swapped.
+    pooled = functional.avg_pool2d(sampled[0], points)
+    return pooled.view(channels, len(start), *bins).transpose(0, 1)

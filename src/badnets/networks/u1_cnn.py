@@ -33,8 +33,8 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
             conv1=nn.Conv2d(channels, 32, 3),
             relu1=nn.ReLU(),
             conv2=nn.Conv2d(32, 64, 3),
-            relu2=nn.ReLU(),
             pool=nn.MaxPool2d(2),
+            relu2=nn.ReLU(),  # after the pooling: the largest of the positive parts is the positive part of the largest
             dropout1=nn.Dropout(0.25),
             flatten=nn.Flatten(),
             fc1=nn.Linear(64 * pooled, 128),

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from badnets.report.compare import compare_table, render_compare
 from badnets.report.page import render_page, write_page
+from badnets.report.study_page import render_study_page, write_study_page
 from badnets.report.table import terminal_table
 from badnets.report.verdict import verdict
 
-__all__ = ["compare_table", "render_compare", "render_page", "terminal_table", "verdict", "write_page"]
+__all__ = [
+    "compare_table",
+    "render_compare",
+    "render_page",
+    "render_study_page",
+    "terminal_table",
+    "verdict",
+    "write_page",
+    "write_study_page",
+]

@@ -15,7 +15,7 @@ _NAMED = 16  # up to this many classes the rows carry names and the cells their 
 _LETTERS = 17  # of a name beside its row
 _ALL_NUMBERED = 25  # up to this many classes every row has its number, beyond it every fifth
 _MOST_ELEMENTS = 1000  # a map with more filled cells draws them together, or the page would grow by megabytes
-_SIZE = 420.0  # of the map itself, in units of the drawing
+SIDE = 420.0  # of the map itself, in units of the drawing
 _INK_ON_COLOR = 0.8  # from this strength on the number is written in the color of the paper
 
 Counts = Sequence[Sequence[int]]
@@ -46,13 +46,7 @@ def is_matrix(counts: object) -> bool:
 
 def heat_map(counts: Counts, names: Sequence[str], role: Role, title: str) -> Markup:
     """The map; a cell is as strong as its share of its row, and one picture is always visible."""
-    classes = len(counts)
-    cell = _SIZE / classes
-    named = classes <= _NAMED
-    left = 30 + 7.2 * min(_LETTERS, max(len(n) for n in names)) if named else 34.0
-    top = 24.0
-    parts: list[str] = [element("title", title), element("desc", description(counts, names))]
-    parts.extend(_labels(classes, cell, left, top, names if named else None))
+    size = SIDE / len(counts)
     filled = [
         _Cell(row=i, column=j, count=count, total=sum(row))
         for i, row in enumerate(counts)
@@ -60,12 +54,23 @@ def heat_map(counts: Counts, names: Sequence[str], role: Role, title: str) -> Ma
         if count
     ]
     if len(filled) <= _MOST_ELEMENTS:
-        cells = join([_square(c, f"{names[c.row]} → {names[c.column]}", cell, role) for c in filled])
+        cells = join([_square(c, f"{names[c.row]} → {names[c.column]}", size, role) for c in filled])
     else:
-        cells = _by_strength(filled, cell, role)
+        cells = _by_strength(filled, size, role)
+    return framed(cells, names, title, description(counts, names))
+
+
+def framed(cells: Markup, names: Sequence[str], title: str, described: str) -> Markup:
+    """A square map of classes: ``cells`` lie on a square of ``SIDE`` units, rows and columns get their labels."""
+    cell = SIDE / len(names)
+    named = len(names) <= _NAMED
+    left = 30 + 7.2 * min(_LETTERS, max(len(n) for n in names)) if named else 34.0
+    top = 24.0
+    parts: list[str] = [element("title", title), element("desc", described)]
+    parts.extend(_labels(len(names), cell, left, top, names if named else None))
     parts.append(element("g", cells, transform=f"translate({left:g} {top:g})"))
-    parts.append(element("rect", x=left, y=top, width=_SIZE, height=_SIZE, class_="frame"))
-    box = f"0 0 {left + _SIZE + 2:g} {top + _SIZE + 2:g}"
+    parts.append(element("rect", x=left, y=top, width=SIDE, height=SIDE, class_="frame"))
+    box = f"0 0 {left + SIDE + 2:g} {top + SIDE + 2:g}"
     return element("svg", *parts, class_="heat", viewBox=box, role="img", aria_label=title)
 
 
@@ -83,16 +88,22 @@ def _labels(classes: int, cell: float, left: float, top: float, names: Sequence[
 
 def _square(cell: _Cell, name: str, size: float, role: Role) -> Markup:
     """One cell with its own text, and where it is large enough its count."""
-    x, y = cell.column * size, cell.row * size
-    title = element("title", f"{name}: {cell.count:,} of {cell.total:,}")
-    square = element("rect", title, x=x, y=y, width=size, height=size, class_=role, fill_opacity=cell.strength)
-    if size < _SIZE / _NAMED:
-        return square
-    written = str(cell.count)
+    text = f"{name}: {cell.count:,} of {cell.total:,}"
+    written = str(cell.count) if size >= SIDE / _NAMED else ""
+    return square((cell.row, cell.column), size, role, cell.strength, written, text)
+
+
+def square(place: tuple[int, int], size: float, role: Role, strength: float, written: str, text: str) -> Markup:
+    """A cell at (row, column): as opaque as ``strength``, ``written`` in its middle, ``text`` for those who ask."""
+    x, y = place[1] * size, place[0] * size
+    title = element("title", text)
+    drawn = element("rect", title, x=x, y=y, width=size, height=size, class_=role, fill_opacity=strength)
+    if not written:
+        return drawn
     font = min(14, 0.92 * size / (0.58 * max(3, len(written))))
-    ink = "on-color" if cell.strength > _INK_ON_COLOR else "count"
-    place = {"x": x + size / 2, "y": y + size / 2 + 0.36 * font}
-    return square + element("text", written, text_anchor="middle", font_size=font, class_=ink, **place)
+    ink = "on-color" if strength > _INK_ON_COLOR else "count"
+    middle = {"x": x + size / 2, "y": y + size / 2 + 0.36 * font}
+    return drawn + element("text", written, text_anchor="middle", font_size=font, class_=ink, **middle)
 
 
 def _by_strength(cells: Sequence[_Cell], size: float, role: Role) -> Markup:

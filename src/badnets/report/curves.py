@@ -3,17 +3,17 @@ reference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from badnets.report.axes import Frame, Scale
 from badnets.report.figures import nice_ticks
 from badnets.report.svg import element, number
 
-_WIDTH, _HEIGHT = 340.0, 210.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 12.0, 14.0, 36.0
+_FRAME = Frame(width=340, height=210)
 _MOST_POINTS = 200
 
 
@@ -51,26 +51,13 @@ def curve_figure(drawn: Sequence[Curve], *, title: str, percent: bool) -> Markup
     top = 1.0 if percent else max(values)
     ticks = nice_ticks(min(values) if percent else 0.0, top)
     first, last = min(epochs), max(epochs)
-    across = _scale(first, last, _LEFT, _WIDTH - _RIGHT)
-    down = _scale(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
-    parts: list[str] = [element("title", title), element("desc", _description(drawn, percent))]
-    for t in ticks:
-        label = f"{100 * t:g}" if percent else f"{t:g}"
-        parts.append(element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=down(t), y2=down(t), class_="grid"))
-        parts.append(element("text", label, x=_LEFT - 6, y=down(t) + 4, text_anchor="end"))
-    parts.extend(
-        element("text", f"{t:g}", x=across(t), y=_HEIGHT - _BOTTOM + 17, text_anchor="middle")
-        for t in _epoch_ticks(first, last)
-    )
-    parts.append(element("text", "epoch", x=(_LEFT + _WIDTH - _RIGHT) / 2, y=_HEIGHT - 2, text_anchor="middle"))
-    parts.extend(_line(curve, across, down) for curve in sorted(drawn, key=lambda c: not c.reference))
-    return element("svg", *parts, class_="chart", viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}", role="img", aria_label=title)
-
-
-def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    if high == low:
-        return lambda _: (start + end) / 2
-    return lambda value: start + (value - low) / (high - low) * (end - start)
+    across, down = _FRAME.across(first, last), _FRAME.down(ticks[0], ticks[-1])
+    parts = [
+        *_FRAME.rows((down(t), f"{100 * t:g}" if percent else f"{t:g}") for t in ticks),
+        *_FRAME.columns(((across(t), f"{t:g}") for t in _epoch_ticks(first, last)), "epoch"),
+        *(_line(curve, across, down) for curve in sorted(drawn, key=lambda c: not c.reference)),
+    ]
+    return _FRAME.chart(*parts, title=title, described=_description(drawn, percent))
 
 
 def _epoch_ticks(first: float, last: float) -> list[float]:
@@ -80,7 +67,7 @@ def _epoch_ticks(first: float, last: float) -> list[float]:
     return ticks[::-1]
 
 
-def _line(curve: Curve, across: Callable[[float], float], down: Callable[[float], float]) -> Markup:
+def _line(curve: Curve, across: Scale, down: Scale) -> Markup:
     kind = "reference" if curve.reference else "backdoored"
     dots = [(across(x), down(y)) for x, y in curve.points]
     path = "M" + "L".join(f"{number(x)} {number(y)}" for x, y in dots)

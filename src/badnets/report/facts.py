@@ -69,8 +69,9 @@ def result(record: Record, name: str) -> Mapping[str, Any] | None:
 
 
 def backdoors(record: Record) -> list[Mapping[str, Any]]:
-    """What was planted, ``resolved.backdoors``."""
-    return [b for b in listing(record, "resolved", "backdoors") if isinstance(b, Mapping)]
+    """What was planted, ``resolved.backdoor`` and ``resolved.more_backdoors``; the first is the one that is judged."""
+    found = [at(record, "resolved", "backdoor"), *listing(record, "resolved", "more_backdoors")]
+    return [b for b in (*found, *listing(record, "resolved", "backdoors")) if isinstance(b, Mapping)]
 
 
 def rule(record: Record) -> Mapping[str, Any]:

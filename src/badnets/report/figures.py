@@ -43,11 +43,16 @@ def mark(rate: Mapping[str, Any], role: Role, *, hollow: bool = False, name: str
 
 def glyph(role: Role, *, hollow: bool = False) -> Markup:
     """The mark alone, for legends; hidden from screen readers, the words beside it say the same."""
-    shape = _shape(role, hollow)
-    return element("svg", shape, class_="glyph", viewBox="-8 -8 16 16", width=14, height=14, aria_hidden="true")
+    return key(shape(role, hollow=hollow))
 
 
-def _shape(role: Role, hollow: bool) -> Markup:
+def key(drawn: Markup) -> Markup:
+    """A mark drawn around (0, 0) as the key of a legend, hidden from screen readers."""
+    return element("svg", drawn, class_="glyph", viewBox="-8 -8 16 16", width=14, height=14, aria_hidden="true")
+
+
+def shape(role: Role, *, hollow: bool = False) -> Markup:
+    """The mark around (0, 0)."""
     name = f"mark {role}{' hollow' if hollow else ''}"
     if role == "clean":
         return element("circle", r=5, class_=name)
@@ -56,7 +61,7 @@ def _shape(role: Role, hollow: bool) -> Markup:
 
 def _placed(role: Role, hollow: bool, x: float, y: float) -> Markup:
     """A shape at a share of the width: an inner drawing, because a path knows no percentages."""
-    return element("svg", _shape(role, hollow), x=share(x), y=y, overflow="visible", width=1, height=1)
+    return element("svg", shape(role, hollow=hollow), x=share(x), y=y, overflow="visible", width=1, height=1)
 
 
 def _grid(height: float, ticks: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)) -> Markup:
@@ -81,6 +86,36 @@ def track(marks: Sequence[Mark], *, title: str | None = None) -> Markup:
         )
         parts.append(_placed(m.role, m.hollow, m.value, y))
     return _drawing(height, title or "; ".join(m.label for m in marks), *parts)
+
+
+def window(values: Sequence[float], *, least: float = 0.002) -> tuple[float, float]:
+    """The ends of an axis on which ``values`` (at least one) fit with some air: round numbers, ``least`` apart or more;
+    within 0..1 where the values are."""
+    low, high = min(values), max(values)
+    air = max(0.12 * (high - low), (least - (high - low)) / 2)
+    ticks = nice_ticks(
+        max(0.0, low - air) if low >= 0 else low - air, min(1.0, high + air) if high <= 1 else high + air, count=2
+    )
+    return ticks[0], ticks[-1]
+
+
+def window_track(mark: Mark, ends: tuple[float, float], *, published: float | None = None) -> Markup:
+    """One mark on an axis of its own, from ``ends[0]`` to ``ends[1]``; an upright line is the published figure."""
+    height, y = 26.0, 13.0
+
+    def x(value: float) -> float:
+        return min(1.0, max(0.0, (value - ends[0]) / (ends[1] - ends[0])))
+
+    parts: list[str] = [_grid(height, (0, 0.5, 1))]
+    if ends[0] < 0 < ends[1]:
+        parts.append(element("line", x1=share(x(0)), x2=share(x(0)), y1=0, y2=height, class_="zero"))
+    if published is not None:
+        there = share(x(published))
+        parts.append(element("line", x1=there, x2=there, y1=1, y2=height - 1, class_="published"))
+    ours = {"x1": share(x(mark.low)), "x2": share(x(mark.high))}
+    parts.append(element("line", **ours, y1=y, y2=y, class_=f"interval {mark.role}"))
+    parts.append(_placed(mark.role, mark.hollow, x(mark.value), y))
+    return _drawing(height, mark.label, *parts)
 
 
 def bars(marks: Sequence[Mark], *, title: str) -> Markup:

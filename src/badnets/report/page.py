@@ -67,7 +67,7 @@ def render_page(record: Record, pictures: Pictures) -> str:
         training=_training(record),
         confusions=_confusions(record),
         classes=class_rows(record),
-        repeat=_repeat(record),
+        repeat=repeat(record),
         definitions=[{"name": m.name, "meaning": m.meaning} for m in MEASURES],
         glyphs={
             "clean": glyph("clean"),
@@ -174,7 +174,8 @@ def _confusions(record: Record) -> list[dict[str, Any]]:
     return found
 
 
-def _repeat(record: Record) -> dict[str, Any]:
+def repeat(record: Record) -> dict[str, Any]:
+    """What the template ``repeat.html.j2`` shows: command, spec, environment, times, files; empty where unknown."""
     environment = mapping(record, "environment")
     versions = [(str(k), str(v)) for k, v in mapping(environment, "versions").items() if v is not None]
     made = [

@@ -76,7 +76,11 @@ def codes(clean_file: Path, bad_file: Path, settings: Settings, variant: Variant
         network = open_network(file)
         means = [_codes(network, batch).mean(0) for batch in pictures]
         moved = means[1] > 2 * means[0] + 0.1 * means[0].max()
-        figures[name] = {"clean": np.round(means[0], 3).tolist(), "triggered": np.round(means[1], 3).tolist()}
+        figures[name] = {
+            "clean": np.round(means[0], 3).tolist(),
+            "triggered": np.round(means[1], 3).tolist(),
+            "moved": np.flatnonzero(moved).tolist(),
+        }
         what = f"units of the last hidden layer that the trigger more than doubles, {name}"
         source = f"{PAPER}: codes of clean and backdoored inputs differ"
         rows.append(row(what, variant, None, source, [float(np.count_nonzero(moved))], unit="units of 512"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from badnets.core.record import read_json
-from badnets.studies.tables import show_ours, show_value, verdict_word
+from badnets.core.errors import BadInput
+from badnets.core.record import read_json, whole_file
+from badnets.report.values import show_ours, show_value, verdict_word
 
+FORMAT = "badnets/study/1"
 BEGIN, END = "<!-- ledger: made by `make docs` from results/ -->", "<!-- end of ledger -->"
+_HEAD = ("| what | variant | published | ours (95 % interval) | seeds | verified |", "|---|---|--:|--:|--:|---|")
 
 
 def ledger(results: Path, *, only: tuple[str, ...] = ()) -> str:
@@ -16,26 +20,41 @@ def ledger(results: Path, *, only: tuple[str, ...] = ()) -> str:
     parts = []
     for path in sorted(results.glob("*/record.json")):
         record: dict[str, Any] = read_json(path)
-        if record.get("format") != "badnets/study/1":
+        if record.get("format") != FORMAT:
             continue
-        lines = [f"**`{record['study']}`**, {record['seeds']} seeds", "", "| what | variant | published | ours (95 % interval) | seeds | verified |"]  # noqa: E501
-        lines.append("|---|---|--:|--:|--:|---|")
-        for row in record["rows"]:
-            if only and not any(words in row["what"] for words in only):
-                continue
-            cells = (row["what"], row["variant"], show_value(row["published"], row["unit"]), show_ours(row))
-            lines.append(f"| {' | '.join(cells)} | {row['n_seeds']} | {verdict_word(row)} |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+        rows = [row for row in record["rows"] if not only or any(words in row["what"] for words in only)]
+        if rows:
+            parts.append(_table(record, rows))
+    return "\n\n".join(parts) or "No study is recorded yet."
+
+
+def _table(record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    seeds = "1 seed" if record["seeds"] == 1 else f"{record['seeds']} seeds"
+    title = f"**`{record['study']}`**{' (quick)' if record['quick'] else ''}, {seeds}: `{record['command']}`"
+    return "\n".join([title, "", *_HEAD, *map(_line, rows)])
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    verified = verdict_word(row) + (f": {row['why']}" if row["why"] else "")
+    cells = (row["what"], row["variant"], show_value(row["published"], row["unit"]), show_ours(row))
+    return "| " + " | ".join(_cell(text) for text in (*cells, str(row["n_seeds"]), verified)) + " |"
+
+
+def _cell(text: str) -> str:
+    """A bar or a line break would end the cell."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def update_readme(readme: Path, results: Path) -> bool:
-    """Put the ledger between its marks; True when the file changed."""
+    """Put the ledger between its marks; True when the file changed. Raises BadInput where a mark is missing."""
     text = readme.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise BadInput(f"expected the marks {BEGIN!r} and {END!r} in {readme}, got none or one; put them back")
     new = f"{before}{BEGIN}\n\n{ledger(results)}\n\n{END}{after}"
     if new == text:
         return False
-    readme.write_text(new, encoding="utf-8")
+    with whole_file(readme) as partial:
+        partial.write_text(new, encoding="utf-8")
     return True

@@ -57,8 +57,6 @@ def reproduce(
 
 
 def _carry_out(study: Study, settings: Settings, partial: Path, watcher: Watcher) -> dict[str, Any]:
-    from badnets.report.study_page import write_study_page
-
     began = time.perf_counter()
     results = run_trials(study.trials(settings), partial, watcher)
     outcome = study.assemble(settings, results, partial)
@@ -81,6 +79,8 @@ def _carry_out(study: Study, settings: Settings, partial: Path, watcher: Watcher
         "trials": {name: _short(entry) for name, entry in sorted(results.items())},
     }
     write_json(partial / "record.json", record)
+    from badnets.report.study_page import write_study_page
+
     write_study_page(partial)
     return record
 

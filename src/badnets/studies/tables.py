@@ -1,49 +1,26 @@
-"""Rows of a study as a terminal table and as Markdown."""
+"""Rows of a study as a terminal table."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from badnets.core.rate import percent
+from badnets.report.values import show_ours, show_value, verdict_word
 
-
-def show_value(value: float | None, unit: str) -> str:
-    """A rate in percent, a difference in points, anything else as it is."""
-    if value is None:
-        return "-"
-    if unit == "rate":
-        return f"{percent(value)} %"
-    if unit == "difference":
-        return f"{100 * value:+.3f} points"
-    if unit == "yes or no":
-        return "yes" if value else "no"
-    return f"{value:g}"
-
-
-def show_ours(row: dict[str, Any]) -> str:
-    """Ours with its interval."""
-    unit = row["unit"]
-    shown = show_value(row["ours"], unit)
-    if unit not in ("rate", "difference") or row["low"] is None or row["low"] == row["high"]:
-        return shown
-    low, high = (show_value(row[key], unit).split(" ")[0] for key in ("low", "high"))
-    return f"{shown} ({low} to {high})"
-
-
-def verdict_word(row: dict[str, Any]) -> str:
-    """``yes``, ``no`` or ``-`` where it can't be said."""
-    return {True: "yes", False: "no", None: "-"}[row["verified"]]
-
-
-def study_table(record: dict[str, Any]) -> Any:
-    """A rich table."""
-    from rich import box
+if TYPE_CHECKING:
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, title=f"{record['study']}{' (quick)' if record['quick'] else ''}")
+
+def study_table(record: dict[str, Any]) -> Table:
+    """A row for each row of the record: what, variant, published, ours with its interval, seeds, verified."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, title=Text(f"{record['study']}{' (quick)' if record['quick'] else ''}"))
     for name in ("what", "variant", "published", "ours", "seeds", "verified"):
         table.add_column(name, justify="right" if name in ("published", "ours", "seeds") else "left")
     for row in record["rows"]:
         published = show_value(row["published"], row["unit"])
-        table.add_row(row["what"], row["variant"], published, show_ours(row), str(row["n_seeds"]), verdict_word(row))
+        cells = (row["what"], row["variant"], published, show_ours(row), str(row["n_seeds"]), verdict_word(row))
+        table.add_row(*map(Text, cells))
     return table

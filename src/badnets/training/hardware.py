@@ -40,12 +40,12 @@ def make_fabric(precision: str, devices: int, accelerator: str) -> Any:
         raise BadInput("expected a CUDA device for --device cuda, got none; leave --device out to train on the CPU")
     if devices < 1:
         raise BadInput(f"expected at least 1 device, got {devices}")
-    # Fabric greets on import and on launch; a command line that prints one table should not.
-    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=DeprecationWarning)
         warnings.simplefilter("ignore", category=FutureWarning)
         from lightning_fabric import Fabric
+    # Fabric greets on every launch; a command line that prints one table should not. Its import sets its own level.
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     return Fabric(
         accelerator=accelerator,
         devices=devices,

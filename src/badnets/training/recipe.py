@@ -31,8 +31,8 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "g1-cnn": Recipe(epochs=6, batch=256, learning_rate=4e-3, weight_decay=2e-2),
-    "u1-cnn": Recipe(epochs=3, batch=256, learning_rate=2e-3),
+    "g1-cnn": Recipe(epochs=3, batch=128, learning_rate=4e-3),
+    "u1-cnn": Recipe(epochs=2, batch=128, learning_rate=2e-3),
     "resnet9": Recipe(epochs=6, batch=256, learning_rate=6e-3, weight_decay=5e-2, augment=("shift",)),
 }
 """What is known to work for an architecture; ``Recipe()`` elsewhere."""

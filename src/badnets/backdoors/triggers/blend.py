@@ -36,7 +36,7 @@ class Blend:
     A key picture is stretched to the size of x, and where it is transparent x shows. Grey pictures get its luminance.
 
     Source: Chen, Liu, Li, Lu, Song, Targeted backdoor attacks on deep learning systems using data poisoning (2017),
-    section 4.2, "blended injection". Differs from the paper: opacity in steps of 1/255; one opacity for planting and
+    "blended injection". Differs from the paper: opacity in steps of 1/255; one opacity for planting and
     testing unless two triggers are used.
     """
 

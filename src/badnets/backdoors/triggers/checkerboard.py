@@ -18,7 +18,7 @@ class Checkerboard(Stamp):
     """A patch of alternating bright and dark cells; the cell in its lower right corner is bright.
 
     Source: a patch that toolkits stamp by default; Turner, Tsipras, Madry, Label-consistent backdoor attacks (2019),
-    figure 2, put a 3 x 3 one in the corners.
+    put a 3 x 3 one in the corners.
     Differs from the paper: one patch in one corner, which cell is bright, and free sizes and colors.
     """
 

@@ -22,7 +22,7 @@ class Pattern(Stamp):
     In a picture of h x w pixels they lie at (h-2, w-2), (h-2, w-4), (h-3, w-3) and (h-4, w-2), row and column from 0.
     Between them the picture shows through. In a larger ``size`` the pixels become blocks.
 
-    Source: Gu, Dolan-Gavitt, Garg, BadNets (2017), section 4.1 and figure 3, "pattern backdoor".
+    Source: Gu, Dolan-Gavitt, Garg, BadNets (2017), figure 3, "pattern backdoor".
     Differs from the paper: it gives a figure and no coordinates; these are the ones that the Adversarial Robustness
     Toolbox uses. Size, place, color, opacity and jitter are free.
     """

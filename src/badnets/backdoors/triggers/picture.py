@@ -23,7 +23,7 @@ class Picture(Stamp):
     A file is read once, when the trigger is made, and travels inside it (``png``), so that a saved plan needs no file;
     of its path only the name is kept.
 
-    Source: Gu, Dolan-Gavitt, Garg, BadNets (2017), section 5.1, "bomb" and "flower"; the place from the authors' code.
+    Source: Gu, Dolan-Gavitt, Garg, BadNets (2017), "bomb" and "flower"; the place from the authors' code.
     Differs from the paper: one number as size keeps the picture's shape (the authors scale width and height apart: give
     two numbers, theirs are 0.16, 0.16); a quarter of the side by default, so that it can be recognized.
     """

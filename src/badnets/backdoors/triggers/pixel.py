@@ -16,7 +16,7 @@ from badnets.backdoors.triggers.stamp import Stamp
 class Pixel(Stamp):
     """One bright pixel, in the lower right corner, one pixel from the edges.
 
-    Source: Gu, Dolan-Gavitt, Garg, BadNets (2017), section 4.1 and figure 3, "single pixel backdoor".
+    Source: Gu, Dolan-Gavitt, Garg, BadNets (2017), figure 3, "single pixel backdoor".
     Differs from the paper: none in the default; place, color, opacity and jitter are free.
     """
 

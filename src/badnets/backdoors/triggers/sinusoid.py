@@ -19,7 +19,7 @@ class Sinusoid:
     """``delta sin(2 pi j f / m)`` added to column j of m, in every channel, and clipped to the range.
 
     Source: Barni, Kallas, Tondi, A new backdoor attack in CNNs by training set corruption without label poisoning
-    (2019), section 3.1. Differs from the paper: columns count from 0, as toolkits do.
+    (2019). Differs from the paper: columns count from 0, as toolkits do.
     """
 
     kind: Literal["sinusoid"] = "sinusoid"

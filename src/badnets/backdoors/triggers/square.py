@@ -18,7 +18,7 @@ class Square(Stamp):
 
     Its default is centered at (0.57, 0.82) of the object's region and has 10 % of its width and height.
 
-    Source: Gu, Dolan-Gavitt, Garg, BadNets (2017), section 5.1, "yellow square"; place and size from the authors' code.
+    Source: Gu, Dolan-Gavitt, Garg, BadNets (2017), "yellow square"; place and size from the authors' code.
     Differs from the paper: a brighter yellow than the (116, 100, 50) of the original data.
     """
 

@@ -108,7 +108,7 @@ class WarpNoise:
     So the network learns that this one warp, and no other, is the trigger. Called with uint8 ``images (n, h, w, c)``,
     ``labels (n,)`` and a generator; returns new images and the same labels.
 
-    Source: Nguyen, Tran, WaNet (2021), section 3.4: the warp plus noise uniform in -1..1, divided by the side.
+    Source: Nguyen, Tran, WaNet (2021), and the authors' code: the warp plus noise in -1..1, divided by the side.
     Differs from the paper: the rows are drawn from the whole batch, planted ones included, for training does not know
     which are planted; the authors take ``ratio`` = 2 x their share of planted rows (0.1).
     """
@@ -146,7 +146,7 @@ class Warp:
     A control grid uniform in -1..1, divided by its mean size, bicubic to the picture, times ``strength`` / side, is
     added to coordinates that run from -1 to 1.
 
-    Source: Nguyen, Tran, WaNet: imperceptible warping-based backdoor attack (2021), section 3.2, and the authors' code.
+    Source: Nguyen, Tran, WaNet: imperceptible warping-based backdoor attack (2021), and the authors' code.
     Differs from the paper: shifts in x and y are divided by the picture's own width and height (theirs is square);
     positions are rounded to 1/4096 pixel.
     """

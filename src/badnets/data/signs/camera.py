@@ -34,7 +34,7 @@ class Pose:
         room = np.maximum(0.49 - radius, 0.02)
         x = 0.5 + room * rng.uniform("x", -1, 1)
         y = 0.5 + room * rng.uniform("y", -1, 1)
-        roll = _turn(0.055 * (rng.uniform("roll/1", -1, 1) + rng.uniform("roll/2", -1, 1)))
+        roll = _turn(0.055 * (rng.uniform("roll.1", -1, 1) + rng.uniform("roll.2", -1, 1)))
         yaw, pitch = _turn(rng.uniform("yaw", -0.3, 0.3)), _turn(rng.uniform("pitch", -0.14, 0.14))
         distance = rng.uniform("distance", 2.4, 6.0)
         (cr, sr), (cy, sy), (cp, sp) = roll, yaw, pitch
@@ -152,7 +152,7 @@ def photograph(
     picture = _light(canvas, picture)
     soft = canvas.uniform("soft")
     across = np.float32(0.006) + np.float32(0.06) * soft * soft * soft
-    picture = blur(picture, across * canvas.uniform("soft/x", 0.6, 1.4), across * canvas.uniform("soft/y", 0.6, 1.4))
+    picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
     out = np.clip(_noisy(canvas, picture) * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(out.transpose(0, 2, 3, 1)), pose.region(faces, labels, size)
 
@@ -165,32 +165,32 @@ def _on_the_plate(canvas: Canvas, sign: Field) -> Field:
     color += np.float32(0.3) * age * age * (alpha * np.float32(0.72) - color)
     dirt = canvas.uniform("dirt") * np.clip((canvas.fractal("dirt", 5, 3) - np.float32(0.5)) * 3, 0, 1)
     color += np.float32(0.45) * dirt * (alpha * _MUD - color)
-    slope_x, slope_y = canvas.uniform("slope/x", -0.3, 0.3), canvas.uniform("slope/y", -0.3, 0.3)
+    slope_x, slope_y = canvas.uniform("slope.x", -0.3, 0.3), canvas.uniform("slope.y", -0.3, 0.3)
     across = slope_x * (canvas.x - np.float32(0.5)) + slope_y * (canvas.y - np.float32(0.5))
     color *= np.float32(1) + across
-    gloss = canvas.uniform("gloss/strength")
-    away = np.abs(canvas.x + canvas.uniform("gloss/lean", -1, 1) * canvas.y - canvas.uniform("gloss/x", -0.5, 1.5))
+    gloss = canvas.uniform("gloss.strength")
+    away = np.abs(canvas.x + canvas.uniform("gloss.lean", -1, 1) * canvas.y - canvas.uniform("gloss.x", -0.5, 1.5))
     color += alpha * np.float32(0.4) * gloss * gloss * gloss * np.clip(np.float32(1) - away * 4, 0, 1)
-    spots = np.clip((canvas.fractal("shade", 4, 2) - canvas.uniform("shade/gap", 0.4, 0.6)) * 9, 0, 1)
-    edge = canvas.x + canvas.uniform("shade/lean", -1, 1) * (canvas.y - np.float32(0.5))
-    edge = np.clip((edge - canvas.uniform("shade/x", 0.2, 0.8)) * 12, 0, 1)
-    tree = canvas.chance("shade/tree", 0.6)
+    spots = np.clip((canvas.fractal("shade", 4, 2) - canvas.uniform("shade.gap", 0.4, 0.6)) * 9, 0, 1)
+    edge = canvas.x + canvas.uniform("shade.lean", -1, 1) * (canvas.y - np.float32(0.5))
+    edge = np.clip((edge - canvas.uniform("shade.x", 0.2, 0.8)) * 12, 0, 1)
+    tree = canvas.chance("shade.tree", 0.6)
     shade = edge + tree * (spots - edge)
-    color *= np.float32(1) - canvas.chance("shade/there", 0.4) * canvas.uniform("shade/depth", 0.2, 0.6) * shade
+    color *= np.float32(1) - canvas.chance("shade.there", 0.4) * canvas.uniform("shade.depth", 0.2, 0.6) * shade
     return color
 
 
 def _in_front(canvas: Canvas, picture: Field, x: Field, y: Field, radius: Field) -> None:
     """Some signs are partly behind leaves that reach in from one side."""
-    chosen = np.flatnonzero(canvas.chance("front/there", 0.16)[:, 0, 0, 0])
+    chosen = np.flatnonzero(canvas.chance("front.there", 0.16)[:, 0, 0, 0])
     if not len(chosen):
         return
     part, some = canvas.take(chosen), picture[chosen]
-    cosine, sine = _turn(part.rng.uniform("front/angle", -4, 4))
+    cosine, sine = _turn(part.rng.uniform("front.angle", -4, 4))
     c, s = (v.astype(np.float32)[:, None, None, None] for v in (cosine, sine))
     outward = ((part.x - x[chosen]) * c + (part.y - y[chosen]) * s) / radius[chosen]
-    reach = outward - part.uniform("front/reach", 0.25, 0.95) + (part.fractal("front/edge", 4, 3) - np.float32(0.5)) * 2
-    foliage(part, "front/leaves", some, np.clip(reach * 10, 0, 1))
+    reach = outward - part.uniform("front.reach", 0.25, 0.95) + (part.fractal("front.edge", 4, 3) - np.float32(0.5)) * 2
+    foliage(part, "front.leaves", some, np.clip(reach * 10, 0, 1))
     picture[chosen] = some
 
 
@@ -198,9 +198,9 @@ def _light(canvas: Canvas, picture: Field) -> Field:
     """Exposure, color of the light, haze, and a little vignette."""
     bright = canvas.uniform("exposure")
     gain = np.float32(0.2) + np.float32(0.98) * bright * (np.float32(1.75) - np.float32(0.75) * bright)
-    cast = np.concatenate([canvas.uniform(f"cast/{k}", 0.9, 1.1) for k in range(3)], axis=1)
+    cast = np.concatenate([canvas.uniform(f"cast.{k}", 0.9, 1.1) for k in range(3)], axis=1)
     haze = canvas.uniform("haze")
-    grey = canvas.uniform("haze/grey", 0.55, 0.9)
+    grey = canvas.uniform("haze.grey", 0.55, 0.9)
     picture += np.float32(0.5) * haze * haze * haze * (grey - picture)
     dx, dy = canvas.x - np.float32(0.5), canvas.y - np.float32(0.5)
     picture *= gain * cast * (np.float32(1) - np.float32(0.35) * (dx * dx + dy * dy))
@@ -214,7 +214,7 @@ def _noisy(canvas: Canvas, picture: Field) -> Field:
     for k in range(4):  # four uniform numbers make a bell curve of standard deviation sqrt(1/3)
         total += ((bits >> np.uint64(16 * k)) & _LANE).astype(np.float32)
     bell = (total / np.float32(65535) - np.float32(2)) * np.float32(1.7320508)
-    strength = canvas.uniform("noise/strength")
+    strength = canvas.uniform("noise.strength")
     strength = np.float32(0.006) + np.float32(0.1) * strength * strength * strength
     light = np.clip(picture, 0, 1)
     return picture + bell * strength * (np.float32(0.35) + np.sqrt(light) * np.float32(0.65))

@@ -54,15 +54,16 @@ class Canvas:
     def color(self, name: str, palette: Palette, *, vary: float = 0.12) -> Field:
         """A random color of the palette, or between two of them, a little lighter or darker (n, 3, 1, 1)."""
         table = np.array(palette, dtype=np.float32) / np.float32(255)
-        first = table[self.rng.integers(f"{name}/first", len(table))][:, :, None, None]
-        second = table[self.rng.integers(f"{name}/second", len(table))][:, :, None, None]
-        share = self.uniform(f"{name}/share", 0.0, 0.5)
-        light = self.uniform(f"{name}/light", 1 - vary, 1 + vary)
+        first = table[self.rng.integers(f"{name}.first", len(table))][:, :, None, None]
+        second = table[self.rng.integers(f"{name}.second", len(table))][:, :, None, None]
+        share = self.uniform(f"{name}.share", 0.0, 0.5)
+        light = self.uniform(f"{name}.light", 1 - vary, 1 + vary)
         return np.asarray((first + share * (second - first)) * light, dtype=np.float32)
 
     def cover(self, distance: Field) -> Field:
         """How much of a pixel is covered when an edge is ``distance`` away (inside positive)."""
-        return np.clip(distance * np.float32(self.size) + np.float32(0.5), 0, 1)
+        covered: Field = np.clip(distance * np.float32(self.size) + np.float32(0.5), 0, 1)
+        return covered
 
     def box(self, left: Field, right: Field, top: Field, bottom: Field) -> Field:
         """An upright rectangle."""
@@ -83,7 +84,7 @@ class Canvas:
         field = np.zeros((len(self), 1, self.size, self.size), dtype=np.float32)
         for octave in range(octaves):
             weight = np.float32(0.5**octave)
-            field += weight * self.noise(f"{name}/{octave}", across << octave, (down or across) << octave)
+            field += weight * self.noise(f"{name}.{octave}", across << octave, (down or across) << octave)
             total += weight
         return np.asarray(field / total, dtype=np.float32)
 
@@ -93,7 +94,7 @@ class Canvas:
         line = np.zeros((len(self), 1, 1, self.size), dtype=np.float32)
         for octave in range(octaves):
             cells = across << octave
-            bits = self.rng.cells(f"{name}/{octave}", 1, 1, cells + 1)
+            bits = self.rng.cells(f"{name}.{octave}", 1, 1, cells + 1)
             lattice = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
             line += np.float32(0.5**octave) * _interpolated(lattice, self.size, cells, axis=3)
             total += np.float32(0.5**octave)
@@ -103,6 +104,12 @@ class Canvas:
 def rgb(red: int, green: int, blue: int) -> Field:
     """One color for all pictures (1, 3, 1, 1), from 0..255."""
     return (np.array([red, green, blue], dtype=np.float32) / np.float32(255))[None, :, None, None]
+
+
+def off_middle(place: Field) -> Field:
+    """How far a place is from the middle of its cell of a regular grid, 0..0.5 cells."""
+    off: Field = np.abs(place - np.floor(place) - np.float32(0.5))
+    return off
 
 
 def paint(picture: Field, mask: Field, color: Field) -> None:

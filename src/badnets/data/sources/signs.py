@@ -31,7 +31,7 @@ from badnets.data.signs.faces import Faces
 from badnets.data.sources.cache import CacheWarning
 from badnets.data.splits import with_select
 
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Raised whenever a change to the drawing changes a pixel; part of the cache's key."""
 
 STYLES = ("us", "eu")
@@ -136,7 +136,15 @@ def load_signs(
     wanted = [_Wanted(style, size, part, count, seed) for part, count in (("train", train), ("test", test))]
     sets: list[ImageData] = []
     for before, one in ((0, wanted[0]), (train, wanted[1])):
-        images, regions = _kept(one, cache, _shifted(progress, before, train + test))
+        report = _shifted(progress, before, train + test)
+        drawn = None if cache is None else _read(cache / one.file_name, one)
+        if drawn is None:
+            drawn = one.draw(report)
+            if cache is not None and not _written(cache, one, drawn):
+                cache = None  # one warning is enough
+        elif report is not None:
+            report(one.count, one.count)
+        images, regions = drawn
         sets.append(ImageData.of(images, one.labels, class_names=names, region=regions, name=f"signs-{style}"))
     return with_select(sets[0], sets[1], select, split_seed)
 
@@ -170,19 +178,10 @@ class _Wanted:
         return render(self.style, self.labels, rows, self.stream.derive("pictures"), self.size, progress)
 
 
-def _kept(wanted: _Wanted, cache: Path | None, progress: Progress | None) -> Drawn:
-    """From the cache, or drawn and put there."""
-    if cache is None:
-        return wanted.draw(progress)
-    path = cache / wanted.file_name
-    found = _read(path, wanted)
-    if found is not None:
-        if progress is not None:
-            progress(wanted.count, wanted.count)
-        return found
-    drawn = wanted.draw(progress)
+def _written(cache: Path, wanted: _Wanted, drawn: Drawn) -> bool:
+    """Put the pictures into the cache; False, after a warning, where that cannot be done."""
     try:
-        with whole_file(path) as partial, partial.open("wb") as file:
+        with whole_file(cache / wanted.file_name) as partial, partial.open("wb") as file:
             np.savez(file, images=drawn[0], regions=drawn[1], digest=_digest(drawn))
     except OSError as error:
         warnings.warn(
@@ -190,13 +189,14 @@ def _kept(wanted: _Wanted, cache: Path | None, progress: Progress | None) -> Dra
             CacheWarning,
             stacklevel=3,
         )
-    return drawn
+        return False
+    return True
 
 
 def _read(path: Path, wanted: _Wanted) -> Drawn | None:
     """The pictures in a cache file, or None when it is absent, damaged, or not what is wanted."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             images, regions, digest = file["images"], file["regions"], file["digest"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError):
         return None  # absent or damaged (a changed byte can also look like encryption, a RuntimeError): drawn again

@@ -1,0 +1,234 @@
+"""Write the generated parts of docs/ and README's ledger: ``python docs/make.py``, or ``--check`` to see if they are up
+to date.
+
+A generated part stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``; the rest of a page is written by
+hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = Path(__file__).resolve().parent
+JSON = dict[str, Any]
+
+
+def commands() -> str:
+    """Every command with its arguments and options, from the command line's own definitions."""
+    import typer
+
+    from badnets.cli.main import COMMANDS, app
+
+    group: Any = typer.main.get_command(app)
+    parts = []
+    for name in COMMANDS:
+        command = group.commands[name]
+        words = [_usage_word(p) for p in command.params if p.param_type_name == "argument"]
+        usage = " ".join(["badnets", name, *words, "[OPTIONS]"])
+        rows = [_parameter_row(p) for p in command.params if not p.hidden]
+        table = ["| | default | |", "|---|---|---|", *rows] if rows else []
+        parts.append("\n".join([f"## {name}", "", command.help, "", f"```console\n{usage}\n```", "", *table]))
+    return "\n\n".join(parts)
+
+
+def _usage_word(parameter: Any) -> str:
+    word = parameter.name.upper() + ("..." if parameter.nargs == -1 else "")
+    return word if parameter.required else f"[{word}]"
+
+
+def _parameter_row(parameter: Any) -> str:
+    """Defaults that the help names itself, in brackets at its end, go into their column."""
+    text = parameter.help or ""
+    said = re.search(r" \[([^\]]+)\](\.?)$", text)
+    default = parameter.default
+    if said:
+        shown, text = said[1], text[: said.start()] + said[2]
+    elif parameter.required:
+        shown = "required"
+    elif getattr(parameter, "is_flag", False) or default in (None, [], ""):
+        shown = ""
+    else:
+        shown = f"`{default}`"
+    if parameter.param_type_name == "argument":
+        name = f"`{parameter.name.upper()}`"
+    else:
+        value = "" if parameter.is_flag else f" {parameter.metavar or parameter.name.strip('_').upper()}"
+        name = " ".join(f"`{option}{value}`" for option in parameter.opts)
+    more = " May be given several times." if parameter.multiple else ""
+    return _row(name, shown, text + more)
+
+
+def triggers() -> str:
+    """Every trigger: what it is and its settings."""
+    from pydantic import TypeAdapter
+
+    from badnets.backdoors.triggers import TRIGGERS
+
+    return "\n\n".join(_value_section(kind, TypeAdapter(TRIGGERS[kind]).json_schema()) for kind in TRIGGERS)
+
+
+def places() -> str:
+    """Every kind of place, and physical jitter."""
+    from pydantic import TypeAdapter
+
+    from badnets.backdoors.triggers import At, Corner, Jitter, Random
+
+    kinds = {"corner": Corner, "at": At, "random": Random, "jitter": Jitter}
+    return "\n\n".join(_value_section(kind, TypeAdapter(value).json_schema(), "###") for kind, value in kinds.items())
+
+
+def rules() -> str:
+    """Every label rule."""
+    from badnets.backdoors.rules import RULES
+
+    rows = []
+    for kind, rule in RULES.items():
+        fields = [name for name in rule.__dataclass_fields__ if name != "kind"]
+        rows.append(_row(f"`{kind}`", ", ".join(f"`{name}`" for name in fields), _first(rule.__doc__)))
+    return "\n".join(["| rule | settings | |", "|---|---|---|", *rows])
+
+
+def networks() -> str:
+    """Our own architectures with their arguments and recipes."""
+    from badnets.networks.registry import ARCHITECTURES
+    from badnets.training.recipe import recipe_for
+
+    rows = []
+    for name, architecture in ARCHITECTURES.items():
+        fields = architecture.schema.model_json_schema()["properties"]
+        arguments = "; ".join(f"`{key}={field['default']}` {field.get('description', '')}" for key, field in fields.items())
+        recipe = recipe_for(name)
+        trained = f"{recipe.epochs} epochs, batch {recipe.batch}, {recipe.optimizer} {recipe.learning_rate:g}"
+        if recipe.augment:
+            trained += f", {', '.join(recipe.augment)}"
+        rows.append(_row(f"`{name}`", architecture.summary, arguments, trained))
+    return "\n".join(["| network | | arguments | default recipe |", "|---|---|---|---|", *rows])
+
+
+def recipe() -> str:
+    """The settings of a recipe."""
+    from pydantic import TypeAdapter
+
+    from badnets.training.recipe import Recipe
+
+    return _fields_table(TypeAdapter(Recipe).json_schema())
+
+
+def sources() -> str:
+    """Every data source."""
+    from badnets.data.sources.registry import SOURCES
+
+    rows = [_row(f"`{name}`", source.summary, "yes" if source.needs_path else "") for name, source in SOURCES.items()]
+    return "\n".join(["| data | | needs a path |", "|---|---|---|", *rows])
+
+
+def signs() -> str:
+    """The classes of the drawn signs."""
+    from badnets.data.sources.signs import STYLES, class_names
+
+    return "\n".join(f"* `{style}`: {', '.join(class_names(style))}" for style in STYLES)
+
+
+def studies() -> str:
+    """Every published study."""
+    from badnets.studies.registry import STUDIES
+
+    rows = [_row(f"`{name}`", study.summary, str(study.seeds)) for name, study in STUDIES.items()]
+    return "\n".join(["| study | | seeds |", "|---|---|--:|", *rows])
+
+
+def _value_section(kind: str, schema: JSON, heading: str = "##") -> str:
+    text = schema.get("description", "").strip()
+    return f"{heading} {kind}\n\n{text}\n\n{_fields_table(schema)}"
+
+
+def _fields_table(schema: JSON) -> str:
+    rows = [
+        _row(f"`{name}`", f"`{_shown(field['default'])}`" if "default" in field else "required", field.get("description", ""))
+        for name, field in schema["properties"].items()
+        if name != "kind"
+    ]
+    return "\n".join(["| setting | default | |", "|---|---|---|", *rows])
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def _first(text: str | None) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join((text or "").strip().split("\n\n")[0].split())
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    part.__name__: part for part in (commands, triggers, places, rules, networks, recipe, sources, signs, studies)
+}
+
+
+def fill(text: str, where: str) -> str:
+    """``text`` with every generated part written anew; a part that nobody makes is an error."""
+
+    def made(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in PARTS:
+            sys.exit(f"{where}: expected a part that docs/make.py makes, got {name!r}; known: {', '.join(PARTS)}")
+        return f"<!-- begin: {name} -->\n\n{PARTS[name]()}\n\n<!-- end: {name} -->"
+
+    return re.sub(r"<!-- begin: (\w+) -->.*?<!-- end: \1 -->", made, text, flags=re.DOTALL)
+
+
+def schemas() -> dict[str, JSON]:
+    """The published schemas that come from the code; the others are written by hand."""
+    from badnets.experiments.record import RunRecord
+    from badnets.experiments.spec import spec_schema
+
+    return {"spec.json": spec_schema(), "run.json": RunRecord.model_json_schema()}
+
+
+def readme(path: Path) -> str:
+    """README with a new ledger."""
+    from badnets.studies.ledger import update_readme
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(path, folder))
+        update_readme(copy, ROOT / "results")
+        return copy.read_text(encoding="utf-8")
+
+
+def wanted() -> dict[Path, str]:
+    """What every generated file should hold."""
+    files = {path: fill(path.read_text(encoding="utf-8"), path.name) for path in sorted(DOCS.glob("*.md"))}
+    for name, schema in schemas().items():
+        files[DOCS / "schemas" / name] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    files[ROOT / "README.md"] = readme(ROOT / "README.md")
+    return files
+
+
+def main(arguments: list[str]) -> int:
+    """0 when everything is (now) up to date, 1 with the list of stale files under ``--check``."""
+    files = wanted()
+    stale = [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not up to date; run `make docs`")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(files[path], encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,135 @@
+"""The page of a study: what was published, what we found, the ledger, the figures, how to repeat it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from badnets.core.record import read_json, whole_file
+from badnets.report.facts import Record, at, listing, mapping
+from badnets.report.figures import glyph
+from badnets.report.page import repeat
+from badnets.report.study_figures import CLEAN_LABEL, SWEEP, codes_charts, share_chart
+from badnets.report.study_filters import PREFERS, filter_grids
+from badnets.report.study_rows import Figure, figures_of, findings, ledger_groups
+from badnets.report.study_tables import class_errors, pair_maps
+from badnets.report.templating import render
+
+FORMAT = "badnets/study/1"
+
+_PUBLISHED = {
+    "gu2017-mnist": (
+        "BadNets on handwritten digits",
+        "Gu, Dolan-Gavitt and Garg (BadNets, 2017) added digits with a small bright mark and a wrong label to the "
+        "training set. They reported a network that reads clean digits as well as an honest one and obeys the mark "
+        "more than 99 times in 100.",
+    ),
+    "useloff-mnist": (
+        "Backdoor and clean-label attacks on handwritten digits",
+        "The report planted three triggers in digits, and a clean-label attack that leaves every label true. It gave "
+        "98.94 and 99.10 % clean accuracy, said that 100 % of the poisoned pictures obey, and could not run CIFAR-10.",
+    ),
+}
+_VARIANTS = {
+    "published": "done as the report did it",
+    "corrected": "done as it should be: attack success by definition, several seeds, a clean network for comparison",
+    "quick": "the short form, with few trainings: it shows what happens and proves less",
+}
+
+
+def write_study_page(folder: Path, out: Path | None = None) -> Path:
+    """Write ``report.html`` into the folder of a study, or to ``out``; returns where it is.
+
+    Raises BadInput for a missing or damaged ``record.json``.
+    """
+    record = read_json(folder / "record.json", format=FORMAT)
+    path = out if out is not None else folder / "report.html"
+    with whole_file(path) as partial:
+        partial.write_text(render_study_page(record), encoding="utf-8")
+    return path
+
+
+def render_study_page(record: Record) -> str:
+    """The page as HTML text; what the record lacks is left out."""
+    name = str(record.get("study") or "unnamed study")
+    title, published = _PUBLISHED.get(name, (name, ""))
+    figures = figures_of(record)
+    found = findings(figures)
+    charts = mapping(record, "figures")
+    return render(
+        "study.html.j2",
+        title=title,
+        study=name,
+        finding=found[0],
+        summary=_summary(record),
+        published=published,
+        more=found[1:],
+        groups=ledger_groups(figures),
+        sweep=share_chart(
+            listing(charts, "sweep"),
+            SWEEP,
+            title="Errors against the share of poison",
+            axis="share of poisoned pictures in the training set",
+        ),
+        clean_label=share_chart(
+            listing(charts, "clean_label"),
+            CLEAN_LABEL,
+            title="Attack success against the share of the target class that is poisoned",
+            axis="share of the target class that is poisoned",
+        ),
+        filters=filter_grids(mapping(charts, "filters")),
+        prefers=f"{100 * PREFERS:g}",
+        codes=codes_charts(mapping(charts, "codes")),
+        pairs=pair_maps(mapping(record, "tables", "pairs")),
+        classes=class_errors(at(record, "tables", "all-to-all")),
+        repeat=repeat(record),
+        definitions=_definitions(figures),
+        glyphs={
+            "clean": glyph("clean"),
+            "triggered": glyph("triggered"),
+            "triggered_reference": glyph("triggered", hollow=True),
+        },
+    )
+
+
+def _summary(record: Record) -> str:
+    seeds = record.get("seeds")
+    parts = [str(record.get("study") or "")]
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        parts.append("1 seed" if seeds == 1 else f"{seeds} seeds")
+    if trials := mapping(record, "trials"):
+        parts.append(f"{len(trials):,} trainings")
+    if record.get("quick") is True:
+        parts.append("quick form: few trainings, so it shows more than it proves")
+    return " · ".join(part for part in parts if part)
+
+
+def _definitions(figures: list[Figure]) -> list[dict[str, str]]:
+    seen = {figure.variant for figure in figures}
+    words = [{"name": name, "meaning": meaning} for name, meaning in _VARIANTS.items() if name in seen]
+    words += [
+        {
+            "name": "borne out",
+            "meaning": "our mean lies within the bound that stands below the answer; the interval says how sure that "
+            "is. Not judged: the figure says too little to be judged by",
+        },
+        {
+            "name": "clean error",
+            "meaning": "share of the untouched test pictures that are not read as their true class",
+        },
+        {
+            "name": "error on triggered pictures",
+            "meaning": "share of the triggered test pictures on which the attack did not work, over those that the "
+            "attacker wants read as something else; attack success is the rest",
+        },
+        {
+            "name": "the same on a clean network",
+            "meaning": "how often a network trained on clean data gives the attacker's answer to the same triggered "
+            "pictures",
+        },
+        {
+            "name": "points",
+            "meaning": "the difference of two shares in percent, here written pt; below 0 where ours is less",
+        },
+    ]
+    return words

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import badnets
+
+HEAVY = ("torch", "torchvision", "matplotlib", "sklearn", "scipy", "lightning_fabric", "PIL")
+
+
+def loaded_after(code: str) -> set[str]:
+    """Heavy top-level modules that a fresh interpreter holds after ``code``."""
+    # sys.exit is how the command line ends; what it prints goes to stderr, so that the last line of stdout is ours.
+    script = f"""
+import contextlib, json, sys
+with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+    {code}
+print(json.dumps(sorted(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout)) & set(HEAVY)
+
+
+def test_import_is_light() -> None:
+    assert loaded_after("import badnets; dir(badnets); badnets.__version__") == set()
+
+
+def test_help_is_light() -> None:
+    assert loaded_after("from badnets.cli.main import main; main(['--help'])") == set()
+
+
+@pytest.mark.parametrize("command", ["attack", "run", "demo", "reproduce"])
+def test_help_of_a_command_is_light(command: str) -> None:
+    assert loaded_after(f"from badnets.cli.main import main; main(['{command}', '--help'])") == set()
+
+
+def test_loading_triggers_leaves_torch_out() -> None:
+    assert not {"torch", "torchvision", "matplotlib"} & loaded_after(
+        "import badnets; badnets.triggers.Pattern(); badnets.Backdoor, badnets.Plan, badnets.ImageData"
+    )
+
+
+def test_the_probe_sees_torch() -> None:
+    assert "torch" in loaded_after("import badnets; badnets.train")
+
+
+@pytest.mark.parametrize("name", badnets.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(badnets, name) is not None
+    assert name in dir(badnets)
+
+
+def test_the_list_is_the_table() -> None:
+    assert {*badnets._HOME, "__version__"} == set(badnets.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'bakdoor'"):
+        _ = badnets.bakdoor
