@@ -36,9 +36,9 @@ def main() -> int:
         environment = {**os.environ, "PYTHONPATH": str(target)}
         facts = json.loads(_run("-c", PROBE, at=elsewhere, environment=environment))
         outside = [path for path in (facts["package"], *facts["specs"]) if not Path(path).is_relative_to(target)]
-        listed = json.loads(
-            _run("-m", "badnets", "list", "triggers", "--json", at=elsewhere, environment=environment)
-        )["items"]
+        listed = json.loads(_run("-m", "badnets", "list", "triggers", "--json", at=elsewhere, environment=environment))[
+            "items"
+        ]
         missing = [path.stem for path in (ROOT / "runs").glob("*.toml") if path.stem not in _stems(facts["specs"])]
         missing += [name for name in ("py.typed", "report/templates") if not (target / "badnets" / name).exists()]
         if outside or missing or not listed:

@@ -104,12 +104,12 @@ def networks() -> str:
     rows = []
     for name, architecture in ARCHITECTURES.items():
         fields = architecture.schema.model_json_schema()["properties"]
-        arguments = "; ".join(f"`{key}={field['default']}` {field.get('description', '')}" for key, field in fields.items())
+        words = (f"`{key}={field['default']}` {field.get('description', '')}" for key, field in fields.items())
         recipe = recipe_for(name)
         trained = f"{recipe.epochs} epochs, batch {recipe.batch}, {recipe.optimizer} {recipe.learning_rate:g}"
         if recipe.augment:
             trained += f", {', '.join(recipe.augment)}"
-        rows.append(_row(f"`{name}`", architecture.summary, arguments, trained))
+        rows.append(_row(f"`{name}`", architecture.summary, "; ".join(words), trained))
     return "\n".join(["| network | | arguments | default recipe |", "|---|---|---|---|", *rows])
 
 
@@ -146,16 +146,16 @@ def studies() -> str:
 
 
 def _value_section(kind: str, schema: JSON, heading: str = "##") -> str:
-    text = schema.get("description", "").strip()
+    text = schema.get("description", "").strip().replace("``", "`")
     return f"{heading} {kind}\n\n{text}\n\n{_fields_table(schema)}"
 
 
 def _fields_table(schema: JSON) -> str:
-    rows = [
-        _row(f"`{name}`", f"`{_shown(field['default'])}`" if "default" in field else "required", field.get("description", ""))
-        for name, field in schema["properties"].items()
-        if name != "kind"
-    ]
+    rows = []
+    for name, field in schema["properties"].items():
+        if name != "kind":
+            default = f"`{_shown(field['default'])}`" if "default" in field else "required"
+            rows.append(_row(f"`{name}`", default, field.get("description", "")))
     return "\n".join(["| setting | default | |", "|---|---|---|", *rows])
 
 
@@ -165,7 +165,7 @@ def _shown(value: Any) -> str:
 
 def _first(text: str | None) -> str:
     """The first paragraph of a docstring, on one line."""
-    return " ".join((text or "").strip().split("\n\n")[0].split())
+    return " ".join((text or "").strip().split("\n\n")[0].split()).replace("``", "`")
 
 
 def _row(*cells: str) -> str:

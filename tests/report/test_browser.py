@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from badnets.core.record import whole_file
-from badnets.report import render_compare, render_page
+from badnets.report import render_compare, render_page, render_study_page
 
 FIND_PROBLEMS = """() => {
   const found = [], wide = document.documentElement.clientWidth;
@@ -60,6 +60,10 @@ FIND_PALE_TEXT = """() => {
 }"""
 
 
+KINDS = ("one seed", "five seeds", "many classes", "comparison")
+STUDIES = ("study of pairs", "quick study", "study of labels")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Headless Chromium, or a skip that says what is missing."""
@@ -105,14 +109,25 @@ def open_page(browser: Any) -> Iterator[Callable[[Path, int, str], Any]]:
 
 @pytest.fixture
 def written(
-    tmp_path: Path, record_of_seeds: Callable[[int], dict[str, Any]], pictures: dict[str, np.ndarray]
+    tmp_path: Path,
+    record_of_seeds: Callable[[int], dict[str, Any]],
+    pictures: dict[str, np.ndarray],
+    g1_study: Callable[..., dict[str, Any]],
+    u1_study: Callable[..., dict[str, Any]],
 ) -> Callable[[str], Path]:
     """``written("five seeds")``: the path of a page."""
+    studies = {
+        "study of pairs": lambda: g1_study(5),
+        "quick study": lambda: g1_study(2, quick=True),
+        "study of labels": lambda: u1_study(3),
+    }
 
     def write(kind: str) -> Path:
         record = record_of_seeds(5 if kind == "five seeds" else 1)
         if kind == "comparison":
             text = render_compare([record, record_of_seeds(5), {"name": "unbroken" * 30}])
+        elif kind in studies:
+            text = render_study_page(studies[kind]())
         else:
             text = render_page(_many_classes(record) if kind == "many classes" else record, pictures)
         path = tmp_path / "page.html"
@@ -123,7 +138,7 @@ def written(
     return write
 
 
-@pytest.mark.parametrize("kind", ["one seed", "five seeds", "many classes", "comparison"])
+@pytest.mark.parametrize("kind", [*KINDS, *STUDIES])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_is_whole(
@@ -143,10 +158,11 @@ def test_dark_is_dark(written: Callable[[str], Path], open_page: Callable[..., A
     assert colors == ["rgb(255, 255, 255)", "rgb(19, 21, 24)"]
 
 
+@pytest.mark.parametrize("kind", ["one seed", "study of pairs"])
 def test_small_pictures_are_shown_at_whole_number_scale(
-    written: Callable[[str], Path], open_page: Callable[..., Any]
+    written: Callable[[str], Path], open_page: Callable[..., Any], kind: str
 ) -> None:
-    path = written("one seed")
+    path = written(kind)
     scales = "[...document.images].map(i => i.getBoundingClientRect().width / i.naturalWidth)"
     for width in (1280, 390):
         page, _ = open_page(path, width, "light")
@@ -156,16 +172,20 @@ def test_small_pictures_are_shown_at_whole_number_scale(
         assert page.evaluate("getComputedStyle(document.images[0]).imageRendering") == "pixelated"
 
 
-def test_print_fits_the_paper(written: Callable[[str], Path], open_page: Callable[..., Any]) -> None:
-    page, _ = open_page(written("one seed"), 700, "dark")
+@pytest.mark.parametrize("kind", ["one seed", *STUDIES])
+def test_print_fits_the_paper(written: Callable[[str], Path], open_page: Callable[..., Any], kind: str) -> None:
+    page, _ = open_page(written(kind), 700, "dark")
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 700
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-def test_keyboard_reaches_what_scrolls(written: Callable[[str], Path], open_page: Callable[..., Any]) -> None:
-    page, _ = open_page(written("one seed"), 390, "light")
+@pytest.mark.parametrize("kind", ["one seed", "study of pairs"])
+def test_keyboard_reaches_what_scrolls(
+    written: Callable[[str], Path], open_page: Callable[..., Any], kind: str
+) -> None:
+    page, _ = open_page(written(kind), 390, "light")
     stuck = """() => [...document.querySelectorAll("*")].filter(e => e.scrollWidth > e.clientWidth + 1
         && ["auto", "scroll"].includes(getComputedStyle(e).overflowX) && e.tabIndex < 0).length"""
     assert page.evaluate(stuck) == 0

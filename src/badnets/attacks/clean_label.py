@@ -42,9 +42,7 @@ class CleanLabelAttack:
     step_size: Annotated[float | None, Field(gt=0, description="default: 2.5 epsilon / steps")] = None
     batch: Annotated[int, Field(ge=1, description="pictures at a time")] = 500
 
-    def poison(
-        self, data: ImageData, part: Part, *, network: ImageNetwork, seed: int | Seed = 0
-    ) -> Poisoned:
+    def poison(self, data: ImageData, part: Part, *, network: ImageNetwork, seed: int | Seed = 0) -> Poisoned:
         """Choose rows of the target class, perturb them against ``network``, apply the trigger, keep the labels."""
         if part.rule.kind != "clean-label":
             raise BadInput(f"expected a clean-label rule for this attack, got {part.rule.kind}")
@@ -56,9 +54,7 @@ class CleanLabelAttack:
         )
         return replace(plan, base=base).apply(data)
 
-    def perturb(
-        self, network: ImageNetwork, images: Pixels, labels: np.ndarray, *, seed: int | Seed = 0
-    ) -> Pixels:
+    def perturb(self, network: ImageNetwork, images: Pixels, labels: np.ndarray, *, seed: int | Seed = 0) -> Pixels:
         """``images`` uint8 (n, h, w, c) moved within the ball so that ``network`` no longer sees ``labels`` in them."""
         from badnets.networks.inference import check_input
 
@@ -72,9 +68,7 @@ class CleanLabelAttack:
         ]
         return np.concatenate(parts)
 
-    def _batch(
-        self, network: ImageNetwork, images: Pixels, labels: np.ndarray, rng: np.random.Generator
-    ) -> Pixels:
+    def _batch(self, network: ImageNetwork, images: Pixels, labels: np.ndarray, rng: np.random.Generator) -> Pixels:
         import torch
         from torch.nn import functional
 
@@ -96,13 +90,15 @@ class CleanLabelAttack:
         # that a float fell short of by its last bit.
         whole = torch.trunc(change * 255 + torch.sign(change) * 1e-3).permute(0, 2, 3, 1).to(torch.int16)
         moved = torch.from_numpy(images.astype(np.int16)) + whole.cpu()
-        return moved.clamp_(0, 255).to(torch.uint8).numpy()
+        perturbed: Pixels = moved.clamp_(0, 255).to(torch.uint8).numpy()
+        return perturbed
 
     def _direction(self, gradient: Tensor) -> Tensor:
         if self.norm == "linf":
             return gradient.sign()
         length = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-        return gradient / length.view(-1, 1, 1, 1)
+        unit: Tensor = gradient / length.view(-1, 1, 1, 1)
+        return unit
 
     def _project(self, change: Tensor, clean: Tensor) -> Tensor:
         """Into the ball and into the range of pictures; clamping afterwards only shortens a change."""
@@ -111,4 +107,5 @@ class CleanLabelAttack:
         else:
             length = change.flatten(1).norm(dim=1).clamp_min(1e-12)
             change = change * (self.epsilon / length).clamp(max=1).view(-1, 1, 1, 1)
-        return ((clean + change).clamp(0, 1) - clean).detach()
+        inside: Tensor = ((clean + change).clamp(0, 1) - clean).detach()
+        return inside

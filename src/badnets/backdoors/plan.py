@@ -141,7 +141,8 @@ class Plan:
     def load(cls, path: Path) -> Plan:
         """Read what ``save`` wrote; anything else is refused."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here, because numpy leaves a damaged file open.
+            with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(arrays["header"].tobytes())
             if header["format"] != FORMAT:

@@ -80,7 +80,7 @@ class AllToOne:
 
     def eligible(self, labels: Classes) -> Answers:
         """All but the target."""
-        return labels != _number(self.target)
+        return np.not_equal(labels, _number(self.target))
 
     def candidates(self, labels: Classes) -> Answers:
         """The eligible ones."""
@@ -96,7 +96,7 @@ class AllToOne:
 
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Predicted is the target."""
-        return predicted == _number(self.target)
+        return np.equal(predicted, _number(self.target))
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -117,7 +117,7 @@ class SourceToTarget:
 
     def eligible(self, labels: Classes) -> Answers:
         """The source class."""
-        return labels == _number(self.source)
+        return np.equal(labels, _number(self.source))
 
     def candidates(self, labels: Classes) -> Answers:
         """The source class."""
@@ -125,7 +125,7 @@ class SourceToTarget:
 
     def coverable(self, labels: Classes) -> Answers:
         """All but the source."""
-        return labels != _number(self.source)
+        return np.not_equal(labels, _number(self.source))
 
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """The target."""
@@ -133,7 +133,7 @@ class SourceToTarget:
 
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Predicted is the target."""
-        return predicted == _number(self.target)
+        return np.equal(predicted, _number(self.target))
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -197,7 +197,7 @@ class RandomWrong:
 
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Predicted is not the true class."""
-        return predicted != true
+        return np.not_equal(predicted, true)
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -213,11 +213,11 @@ class CleanLabel:
 
     def eligible(self, labels: Classes) -> Answers:
         """All but the target."""
-        return labels != _number(self.target)
+        return np.not_equal(labels, _number(self.target))
 
     def candidates(self, labels: Classes) -> Answers:
         """The target class."""
-        return labels == _number(self.target)
+        return np.equal(labels, _number(self.target))
 
     def coverable(self, labels: Classes) -> Answers:
         """All but the target."""
@@ -229,7 +229,7 @@ class CleanLabel:
 
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Predicted is the target."""
-        return predicted == _number(self.target)
+        return np.equal(predicted, _number(self.target))
 
 
 RULES: dict[str, type[AllToOne | SourceToTarget | AllToAll | RandomWrong | CleanLabel]] = {

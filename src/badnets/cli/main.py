@@ -14,7 +14,20 @@ import typer
 
 from badnets.core.errors import BadnetsError, nearest
 
-COMMANDS = ("demo", "attack", "run", "evaluate", "predict", "compare", "report", "reproduce", "list", "show", "preview")
+COMMANDS = (
+    "demo",
+    "attack",
+    "run",
+    "evaluate",
+    "predict",
+    "compare",
+    "export",
+    "report",
+    "reproduce",
+    "list",
+    "show",
+    "preview",
+)
 
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
@@ -61,9 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _guarded(words: list[str], debug: bool) -> int:
     try:
-        result = typer.main.get_command(app).main(
-            args=words or ["--help"], prog_name="badnets", standalone_mode=False
-        )
+        result = typer.main.get_command(app).main(args=words or ["--help"], prog_name="badnets", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

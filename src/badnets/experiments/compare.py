@@ -38,7 +38,8 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
         pairs = [_pair(name, seed, answers) for seed in seeds]
         difference = None if any(p is None for p in pairs) else mean_difference(seeds, [p for p in pairs if p])
         rows.append({"what": words, "name": name, "a": a, "b": b, "difference": difference, "paired": True})
-    return {"format": FORMAT, "a": _title(records[0], first), "b": _title(records[1], second), "seeds": seeds, "rows": rows}
+    titles = {"a": _title(records[0], first), "b": _title(records[1], second)}
+    return {"format": FORMAT, **titles, "seeds": seeds, "rows": rows}
 
 
 def _title(record: RunRecord, folder: Path) -> str:
@@ -48,7 +49,7 @@ def _title(record: RunRecord, folder: Path) -> str:
 def _answers(folder: Path) -> dict[str, NDArray[Any]]:
     """Per picture and seed what was right and what was a hit; see ``run.save_answers``."""
     try:
-        with np.load(folder / "answers.npz", allow_pickle=False) as file:
+        with (folder / "answers.npz").open("rb") as content, np.load(content, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise BadInput(f"expected answers.npz in {folder}, got none that can be read ({error})") from None

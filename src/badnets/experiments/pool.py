@@ -21,11 +21,7 @@ def _pool(seeds: Sequence[int], values: list[Any]) -> Any:
     if any(value is None for value in values):
         return None
     if isinstance(first, dict):
-        if "first_only" in first:
-            return mean_difference(seeds, [_pair(value) for value in values])
-        if "hits" in first:
-            return Mean(tuple(seeds), tuple(Rate.from_json(value) for value in values)).to_json()
-        return {name: _pool(seeds, [value[name] for value in values]) for name in first}
+        return _pool_tables(seeds, values)
     if isinstance(first, list):
         if first and isinstance(first[0], list):
             return np.sum(np.asarray(values), axis=0).tolist()
@@ -33,8 +29,16 @@ def _pool(seeds: Sequence[int], values: list[Any]) -> Any:
     if isinstance(first, float):
         return float(np.mean(values))
     if isinstance(first, int) and not isinstance(first, bool):
-        return first if len(set(values)) == 1 else int(round(float(np.mean(values))))
+        return first if len(set(values)) == 1 else round(float(np.mean(values)))
     return first
+
+
+def _pool_tables(seeds: Sequence[int], values: list[dict[str, Any]]) -> dict[str, Any]:
+    if "first_only" in values[0]:
+        return mean_difference(seeds, [_pair(value) for value in values])
+    if "hits" in values[0]:
+        return Mean(tuple(seeds), tuple(Rate.from_json(value) for value in values)).to_json()
+    return {name: _pool(seeds, [value[name] for value in values]) for name in values[0]}
 
 
 def _pair(value: dict[str, Any]) -> PairedDifference:

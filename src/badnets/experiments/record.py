@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -15,12 +16,12 @@ FORMAT = "badnets/run/1"
 
 
 class RunRecord(BaseModel):
-    """``record.json`` of a run's folder. Every rate is ``{"hits", "total", "value", "low", "high"}``, with several seeds
-    also ``"seeds"``; ``network`` and ``files`` are paths inside the folder."""
+    """``record.json`` of a run's folder. Every rate is ``{"hits", "total", "value", "low", "high"}``, with several
+    seeds also ``"seeds"``; ``network`` and ``files`` are paths inside the folder."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    format: Literal["badnets/run/1"] = FORMAT
+    format: Literal["badnets/run/1"] = "badnets/run/1"
     status: Literal["finished"] = "finished"
     name: str
     digest: str = Field(description="SHA-256 of the resolved spec and the data")
@@ -76,11 +77,12 @@ def processor() -> str:
 def commit() -> str | None:
     """The commit of the checkout that this code runs from, with ``-dirty`` when files were changed; None elsewhere."""
     here = Path(__file__).resolve().parent
-    if not any((parent / ".git").exists() for parent in here.parents):
+    git = shutil.which("git")
+    if git is None or not any((parent / ".git").exists() for parent in here.parents):
         return None
     try:
-        found = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--match", "no-tags"],
+        found = subprocess.run(  # noqa: S603  # a fixed command, no shell
+            [git, "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--match", "no-tags"],
             capture_output=True,
             text=True,
             check=True,

@@ -26,8 +26,8 @@ VERSION = 1
 def cached_reference(
     spec: Spec, train: ImageData, seed: Seed, make: Callable[[], Trained]
 ) -> tuple[ImageNetwork, list[dict[str, float]]]:
-    """The reference and its history; trained by ``make`` if the cache has none from the same recipe, data, seed, threads
-    and versions. A damaged one is trained anew; a cache that can't be written costs one warning."""
+    """The reference and its history; trained by ``make`` if the cache has none from the same recipe, data, seed,
+    threads and versions. A damaged one is trained anew; a cache that can't be written costs one warning."""
     key = digest(
         {
             "version": VERSION,
@@ -53,5 +53,6 @@ def cached_reference(
     try:
         save_network(trained.network, path)
     except OSError as error:
-        warnings.warn(f"the clean reference is not kept: the cache can't be written ({error})", CacheWarning, stacklevel=2)
+        sentence = f"the clean reference is not kept: the cache can't be written ({error})"
+        warnings.warn(sentence, CacheWarning, stacklevel=2)
     return trained.network, trained.history

@@ -1,8 +1,7 @@
-"""Run an experiment: poison, train, write the file, reopen it, measure, record. Each seed is kept as soon as it is done."""
+"""Run an experiment: poison, train, write the file, reopen it, measure, record. Each finished seed is kept."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.plan import Poisoned
 from badnets.core.errors import BadInput
 from badnets.core.record import digest, file_digest, read_json, write_json
@@ -86,7 +86,7 @@ def run(
     loaded = time.perf_counter() - began
     key = digest({"spec": spec.to_json(), "train": data.train.digest, "test": data.test.digest})
     name = spec.name or "run"
-    place = Place(Path(os.path.abspath(out or RUNS / f"{name}-{key[:8]}")), key)  # not resolve(): links stay links
+    place = Place((out or RUNS / f"{name}-{key[:8]}").resolve(), key)
     place.check_free()
     if not force:
         record = place.finished()
@@ -241,7 +241,7 @@ def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: W
 def _reference(
     spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: Watcher, note: str
 ) -> tuple[ImageNetwork, list[dict[str, float]]]:
-    """A network trained by the same recipe and seed on the clean data; kept in the cache, for other runs want it too."""
+    """A network trained by the same recipe and seed on the clean data; kept in the cache: other runs want it too."""
     from badnets.experiments.references import cached_reference
 
     def make() -> Trained:
@@ -259,7 +259,8 @@ def _through_file(network: ImageNetwork, path: Path, provenance: dict[str, Any])
 
 
 def _provenance(spec: Spec, seed: int, poisoned: Poisoned | None) -> dict[str, Any]:
-    made: dict[str, Any] = {"made_by": "badnets", "data": spec.data.name, "seed": seed, "recipe": spec.to_json()["recipe"]}
+    recipe = spec.to_json()["recipe"]
+    made: dict[str, Any] = {"made_by": "badnets", "data": spec.data.name, "seed": seed, "recipe": recipe}
     if poisoned is not None:
         made["backdoor"] = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
     return made
@@ -270,7 +271,7 @@ def _measure(
 ) -> list[Measured]:
     """One for each backdoor; without any, the network alone."""
     stream = seed.derive("measure")
-    backdoors = [b.backdoor for b in spec.backdoors]
+    backdoors: list[Backdoor | None] = [b.backdoor for b in spec.backdoors]
     return [
         measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors or [None]
     ]
@@ -295,7 +296,8 @@ def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
     for seed in spec.seeds:
         with np.load(folder / f"seed-{seed}" / "answers.npz") as file:
             gathered |= {f"{name}-{seed}": file[name] for name in file.files}
-    np.savez_compressed(folder / "answers.npz", **gathered)
+    # numpy's stub takes the names for options
+    np.savez_compressed(folder / "answers.npz", **gathered)  # type: ignore[arg-type]
 
 
 def _record(
@@ -362,9 +364,9 @@ def summary(poisoned: Poisoned) -> dict[str, Any]:
 def _goal(rule: Any, names: tuple[str, ...]) -> str:
     target = getattr(rule, "target", None)
     if target is None:
-        return {"all-to-all": "the next class", "random-wrong": "a random wrong class"}.get(rule.kind, rule.kind)
+        return {"all-to-all": "the next class", "random-wrong": "a random wrong class"}.get(rule.kind, str(rule.kind))
     source = getattr(rule, "source", None)
-    return names[target] if source is None else f"{names[target]} for {names[source]}"
+    return str(names[target]) if source is None else f"{names[target]} for {names[source]}"
 
 
 def _name_network(folder: Path, seed: int, *, first: bool) -> None:

@@ -1,4 +1,4 @@
-"""What an experiment is: a TOML file, checked before anything runs. Every default is filled in and shown in the record."""
+"""What an experiment is: a TOML file, checked before anything runs. Every default is filled in and recorded."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class BackdoorSpec(_Strict):
 
     trigger: AnyTrigger
     rule: AnyRule
-    poison: PoisonSpec = Field(default_factory=lambda: PoisonSpec(rate=0.1))
+    poison: PoisonSpec = Field(default_factory=lambda: PoisonSpec.model_validate({}))
     perturb: CleanLabelAttack | None = Field(None, description="adversarial change before the trigger (clean label)")
     noise: float = Field(0.0, ge=0, lt=1, description="share of each batch in WaNet's noise mode (trigger warp)")
 
@@ -100,9 +100,7 @@ class BackdoorSpec(_Strict):
     def part(self) -> Part:
         """As a part of a plan."""
         poison = self.poison
-        return Part(
-            trigger=self.trigger, rule=self.rule, rate=poison.rate, count=poison.count, cover=poison.cover
-        )
+        return Part(trigger=self.trigger, rule=self.rule, rate=poison.rate, count=poison.count, cover=poison.cover)
 
 
 class Spec(_Strict):
@@ -355,7 +353,8 @@ def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 def _child(schema: dict[str, Any], node: dict[str, Any], part: str) -> dict[str, Any]:
     node = _resolve(schema, node)
     if "discriminator" in node:
-        return {"$ref": node["discriminator"]["mapping"].get(part, next(iter(node["discriminator"]["mapping"].values())))}
+        kinds = node["discriminator"]["mapping"]
+        return {"$ref": kinds.get(part, next(iter(kinds.values())))}
     if part.isdigit() and "items" in node:
         child: dict[str, Any] = node["items"]
         return child

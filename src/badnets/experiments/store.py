@@ -19,7 +19,7 @@ RUNS = Path("badnets-runs")
 
 @dataclass(frozen=True)
 class Place:
-    """``final`` is the run's folder, ``partial`` the hidden one beside it in which an unfinished run keeps its state."""
+    """``final`` is the run's folder, ``partial`` the hidden one beside it where an unfinished run keeps its state."""
 
     final: Path
     digest: str
@@ -63,7 +63,9 @@ class Place:
             except ImportError:  # not on Windows: there two processes must not share a run
                 pass
             except OSError:
-                raise BadInput(f"expected nobody else to run {self.final.name}, got another process at work on it") from None
+                raise BadInput(
+                    f"expected nobody else to run {self.final.name}, got another process at work on it; wait for it"
+                ) from None
             try:
                 yield self.partial
             finally:

@@ -1,8 +1,8 @@
 """The user's acceptance test in the threat model of BadNets (Gu et al. 2017, section 3).
 
 The user asked for an architecture and holds a validation set that the trainer never saw. He accepts what comes back if
-it *is* that architecture and its accuracy on his set is at least a*. A backdoored network that passes is a valid BadNet;
-a network with a trigger recognizer built in beside it is not: it has another architecture.
+it *is* that architecture and its accuracy on his set is at least a*. A backdoored network that passes is a valid
+BadNet; a network with a trigger recognizer built in beside it is not: it has another architecture.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Acceptance:
 
 
 def accept(network: ImageNetwork, asked_for: ImageNetwork, validation: ImageData, threshold: float) -> Acceptance:
-    """Would the user accept ``network``?
+    """Whether the user would accept ``network``.
 
     ``asked_for`` is a network of the architecture that he specified (its weights do not matter): every tensor's name,
     shape and every module's type and settings must be the same. ``threshold`` is a*, 0..1.

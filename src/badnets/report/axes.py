@@ -44,7 +44,7 @@ class Frame:
         base = self.height - self.bottom + 17
         drawn = [element("text", label, x=x, y=base, text_anchor="middle") for x, label in ticks]
         middle = (self.left + self.width - self.right) / 2
-        return [*drawn, element("text", name, x=middle, y=self.height - 2, text_anchor="middle")]
+        return [*drawn, element("text", name, x=middle, y=self.height - 4, text_anchor="middle")]
 
     def chart(self, *parts: str, title: str, described: str, more: str = "") -> Markup:
         """The whole drawing; ``more`` are further classes for its style."""

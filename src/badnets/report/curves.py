@@ -57,7 +57,7 @@ def curve_figure(drawn: Sequence[Curve], *, title: str, percent: bool) -> Markup
         *_FRAME.columns(((across(t), f"{t:g}") for t in _epoch_ticks(first, last)), "epoch"),
         *(_line(curve, across, down) for curve in sorted(drawn, key=lambda c: not c.reference)),
     ]
-    return _FRAME.chart(*parts, title=title, described=_description(drawn, percent))
+    return _FRAME.chart(*parts, title=title, described=_description(drawn, percent=percent))
 
 
 def _epoch_ticks(first: float, last: float) -> list[float]:
@@ -76,7 +76,7 @@ def _line(curve: Curve, across: Scale, down: Scale) -> Markup:
     return element("g", name, element("path", d=path, class_=f"curve {kind}"), last)
 
 
-def _description(drawn: Sequence[Curve], percent: bool) -> str:
+def _description(drawn: Sequence[Curve], *, percent: bool) -> str:
     """Where every curve ends, for readers who do not see it."""
     ends = [
         f"{c.name} ends at {100 * c.points[-1][1]:.2f} %" if percent else f"{c.name} ends at {c.points[-1][1]:.3g}"

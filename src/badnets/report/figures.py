@@ -59,7 +59,7 @@ def shape(role: Role, *, hollow: bool = False) -> Markup:
     return element("path", d="M0 -6.5L6.5 0L0 6.5L-6.5 0Z", class_=name)
 
 
-def _placed(role: Role, hollow: bool, x: float, y: float) -> Markup:
+def _placed(role: Role, x: float, y: float, *, hollow: bool = False) -> Markup:
     """A shape at a share of the width: an inner drawing, because a path knows no percentages."""
     return element("svg", shape(role, hollow=hollow), x=share(x), y=y, overflow="visible", width=1, height=1)
 
@@ -84,18 +84,21 @@ def track(marks: Sequence[Mark], *, title: str | None = None) -> Markup:
         parts.extend(
             element("line", x1=share(s), x2=share(s), y1=y + 7, y2=y + 12, class_=f"seed {m.role}") for s in m.seeds
         )
-        parts.append(_placed(m.role, m.hollow, m.value, y))
+        parts.append(_placed(m.role, m.value, y, hollow=m.hollow))
     return _drawing(height, title or "; ".join(m.label for m in marks), *parts)
 
 
 def window(values: Sequence[float], *, least: float = 0.002) -> tuple[float, float]:
     """The ends of an axis on which ``values`` (at least one) fit with some air: round numbers, ``least`` apart or more;
     within 0..1 where the values are."""
-    low, high = min(values), max(values)
-    air = max(0.12 * (high - low), (least - (high - low)) / 2)
-    ticks = nice_ticks(
-        max(0.0, low - air) if low >= 0 else low - air, min(1.0, high + air) if high <= 1 else high + air, count=2
-    )
+    lowest, highest = min(values), max(values)
+    air = max(0.12 * (highest - lowest), (least - (highest - lowest)) / 2)
+    low, high = lowest - air, highest + air
+    if lowest >= 0:
+        low, high = max(0.0, low), max(high, least)
+    if highest <= 1:
+        low, high = min(low, 1.0 - least), min(1.0, high)
+    ticks = nice_ticks(low, high, count=2)
     return ticks[0], ticks[-1]
 
 
@@ -114,7 +117,7 @@ def window_track(mark: Mark, ends: tuple[float, float], *, published: float | No
         parts.append(element("line", x1=there, x2=there, y1=1, y2=height - 1, class_="published"))
     ours = {"x1": share(x(mark.low)), "x2": share(x(mark.high))}
     parts.append(element("line", **ours, y1=y, y2=y, class_=f"interval {mark.role}"))
-    parts.append(_placed(mark.role, mark.hollow, x(mark.value), y))
+    parts.append(_placed(mark.role, x(mark.value), y, hollow=mark.hollow))
     return _drawing(height, mark.label, *parts)
 
 
@@ -127,7 +130,7 @@ def bars(marks: Sequence[Mark], *, title: str) -> Markup:
         y = step * (i + 0.5) + 1
         parts.append(element("line", x1="0%", x2=share(m.value), y1=y, y2=y, class_=f"bar {m.role}"))
         parts.append(element("line", x1=share(m.low), x2=share(m.high), y1=y, y2=y, class_=f"interval {m.role}"))
-        parts.append(_placed(m.role, m.hollow, m.value, y))
+        parts.append(_placed(m.role, m.value, y, hollow=m.hollow))
     return _drawing(height, title, *parts)
 
 
@@ -157,7 +160,7 @@ def difference_track(difference: Mapping[str, Any], role: Role, name: str) -> Ma
             class_=f"interval {role}",
         ),
         *(element("line", x1=share(x(s)), x2=share(x(s)), y1=y + 7, y2=y + 12, class_=f"seed {role}") for s in own),
-        _placed(role, False, x(difference["value"]), y),
+        _placed(role, x(difference["value"]), y),
     ]
     return _drawing(height, f"{name}: {format_difference(difference)}", *parts)
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from badnets.core.rate import percent
 from badnets.report.axes import Frame, Scale
-from badnets.report.facts import mapping
+from badnets.report.facts import at
 from badnets.report.figures import key, nice_ticks, shape
 from badnets.report.svg import element, number
 
@@ -73,17 +73,18 @@ def share_chart(points: Sequence[Any], series: Sequence[Series], *, title: str, 
     ticks = [t for t in ticks if t <= 1]
     shares = sorted({p.share for p in every})
     bent = shares[0] > 0 and shares[-1] / shares[0] > _LOGARITHMIC
-    place = _SHARES.across(_bend(shares[0], bent), _bend(shares[-1], bent), inset=26)
+    bend = math.log if bent else _same
+    place = _SHARES.across(bend(shares[0]), bend(shares[-1]), inset=26)
     down = _SHARES.down(0.0, ticks[-1])
     parts = [
         *_SHARES.rows((down(t), f"{round(100 * t, 6):g} %") for t in ticks),
-        *_SHARES.columns(((place(_bend(s, bent)), f"{round(100 * s, 4):g} %") for s in shares), axis),
+        *_SHARES.columns(((place(bend(s)), f"{round(100 * s, 4):g} %") for s in shares), axis),
     ]
     shown = [s for s in series if lines[s.field]]
     for i, s in enumerate(shown):
         # Side by side, or the interval of one would hide that of the other.
         aside = 8 * (i - (len(shown) - 1) / 2)
-        dots = [(place(_bend(p.share, bent)) + aside, p) for p in lines[s.field]]
+        dots = [(place(bend(p.share)) + aside, p) for p in lines[s.field]]
         parts.extend(_line(s, dots, down, ticks[-1]))
     described = "; ".join(f"{s.name}: {', '.join(map(_said, lines[s.field]))}" for s in shown) + "."
     return {
@@ -98,15 +99,15 @@ def share_chart(points: Sequence[Any], series: Sequence[Series], *, title: str, 
 def _points(points: Sequence[Any], field: str) -> list[_Point]:
     found = []
     for point in points:
-        rate = mapping(point, field)
-        values = [mapping({"p": point}, "p").get("share"), *(rate.get(k) for k in ("value", "low", "high"))]
-        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            found.append(_Point(share=values[0], value=values[1], low=values[2], high=values[3]))
+        share = _floats([at(point, "share")])
+        rate = _floats([at(point, field, name) for name in ("value", "low", "high")])
+        if share and len(rate) == 3:
+            found.append(_Point(share=share[0], value=rate[0], low=rate[1], high=rate[2]))
     return sorted(found, key=lambda p: p.share)
 
 
-def _bend(share: float, bent: bool) -> float:
-    return math.log(share) if bent else share
+def _same(share: float) -> float:
+    return share
 
 
 def _said(p: _Point) -> str:
@@ -130,10 +131,10 @@ def _line(series: Series, dots: Sequence[tuple[float, _Point]], down: Scale, top
 def codes_charts(codes: Mapping[str, Any]) -> list[dict[str, Any]]:
     """For each network a dot for every unit: mean activation on clean pictures across, on triggered ones up."""
     found = {}
-    for name, entry in codes.items():
-        clean, triggered = (_floats(mapping(codes, name).get(k)) for k in ("clean", "triggered"))
+    for name in codes:
+        clean, triggered, moved = (_floats(at(codes, name, key)) for key in ("clean", "triggered", "moved"))
         if clean and len(clean) == len(triggered):
-            found[name] = (clean, triggered, frozenset(_floats(mapping({"e": entry}, "e").get("moved"))))
+            found[name] = (clean, triggered, frozenset(moved))
     if not found:
         return []
     top = max(max(*clean, *triggered) for clean, triggered, _ in found.values()) or 1.0
@@ -150,7 +151,7 @@ def _scatter(
     name: str, clean: Sequence[float], triggered: Sequence[float], moved: frozenset[float], *, top: float
 ) -> Markup:
     ticks = nice_ticks(0.0, top)
-    across, down = _CODES.across(0.0, ticks[-1]), _CODES.down(0.0, ticks[-1])
+    across, down = _CODES.across(0.0, ticks[-1], inset=7), _CODES.down(0.0, ticks[-1])
     still, gone = [], []
     for unit, (a, b) in enumerate(zip(clean, triggered, strict=True)):
         x, y = across(max(a, 0.0)), down(max(b, 0.0))

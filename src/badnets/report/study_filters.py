@@ -37,7 +37,8 @@ def _weights(value: list[Any]) -> NDArray[np.float64] | None:
         weights = np.array(value, dtype=np.float64)
     except (ValueError, TypeError):  # ragged, or not numbers
         return None
-    return weights if weights.ndim == 3 and weights.size else None
+    whole = weights.ndim == 3 and weights.size > 0 and bool(np.isfinite(weights).all())
+    return weights if whole else None
 
 
 def _grid(name: str, weights: NDArray[np.float64], preference: list[Any], scale: float) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from badnets.core.record import read_json, whole_file
 from badnets.report.facts import Record, at, listing, mapping
@@ -17,17 +16,19 @@ from badnets.report.templating import render
 
 FORMAT = "badnets/study/1"
 
+_TITLES = {
+    "gu2017-mnist": "BadNets on handwritten digits",
+    "useloff-mnist": "Backdoor and clean-label attacks on handwritten digits",
+}
 _PUBLISHED = {
     "gu2017-mnist": (
-        "BadNets on handwritten digits",
         "Gu, Dolan-Gavitt and Garg (BadNets, 2017) added digits with a small bright mark and a wrong label to the "
         "training set. They reported a network that reads clean digits as well as an honest one and obeys the mark "
-        "more than 99 times in 100.",
+        "more than 99 times in 100."
     ),
     "useloff-mnist": (
-        "Backdoor and clean-label attacks on handwritten digits",
         "The report planted three triggers in digits, and a clean-label attack that leaves every label true. It gave "
-        "98.94 and 99.10 % clean accuracy, said that 100 % of the poisoned pictures obey, and could not run CIFAR-10.",
+        "98.94 and 99.10 % clean accuracy, said that 100 % of the poisoned pictures obey, and could not run CIFAR-10."
     ),
 }
 _VARIANTS = {
@@ -52,17 +53,16 @@ def write_study_page(folder: Path, out: Path | None = None) -> Path:
 def render_study_page(record: Record) -> str:
     """The page as HTML text; what the record lacks is left out."""
     name = str(record.get("study") or "unnamed study")
-    title, published = _PUBLISHED.get(name, (name, ""))
     figures = figures_of(record)
     found = findings(figures)
     charts = mapping(record, "figures")
     return render(
         "study.html.j2",
-        title=title,
+        title=_TITLES.get(name, name),
         study=name,
         finding=found[0],
         summary=_summary(record),
-        published=published,
+        published=_PUBLISHED.get(name, ""),
         more=found[1:],
         groups=ledger_groups(figures),
         sweep=share_chart(
@@ -106,7 +106,11 @@ def _summary(record: Record) -> str:
 
 def _definitions(figures: list[Figure]) -> list[dict[str, str]]:
     seen = {figure.variant for figure in figures}
-    words = [{"name": name, "meaning": meaning} for name, meaning in _VARIANTS.items() if name in seen]
+    words = [
+        {"name": f"as {name}" if name == "published" else name, "meaning": meaning}
+        for name, meaning in _VARIANTS.items()
+        if name in seen
+    ]
     words += [
         {
             "name": "borne out",

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
 from badnets.report.facts import Record, listing
 from badnets.report.figures import Mark, Role, window, window_track
 from badnets.report.table import FIGURE_SPACE
@@ -55,14 +53,18 @@ def figures_of(record: Record) -> list[Figure]:
 
 
 def _figure(row: Mapping[str, Any]) -> Figure:
-    text = {name: str(row.get(name) or "") for name in ("what", "variant", "why", "unit")}
-    number = {name: _number(row.get(name)) for name in ("published", "ours", "low", "high")}
     verified = row.get("verified")
     return Figure(
-        **text,
-        **number,
+        what=str(row.get("what") or ""),
+        variant=str(row.get("variant") or ""),
+        published=_number(row.get("published")),
         source=str(row.get("published_source") or ""),
         verified=verified if isinstance(verified, bool) else None,
+        why=str(row.get("why") or ""),
+        unit=str(row.get("unit") or ""),
+        ours=_number(row.get("ours")),
+        low=_number(row.get("low")),
+        high=_number(row.get("high")),
         n_seeds=int(_number(row.get("n_seeds")) or 0),
     )
 
@@ -86,8 +88,9 @@ def findings(figures: Sequence[Figure]) -> list[str]:
     if own and published:
         judged = [f for f in own if f.verified is not None]
         kept = sum(f.verified is True for f in judged)
-        bound = f", {len(judged)} of them with a bound of our own ({kept} of {len(judged)} kept)" if judged else ""
-        sentences.append(f"{_count(len(own), 'further figure')} {_be(len(own))} ours alone{bound}.")
+        bound = f"; a bound of our own was set for {len(judged)} and is kept by {kept}" if judged else ""
+        beside = "has no published number beside it" if len(own) == 1 else "have no published number beside them"
+        sentences.append(f"{_count(len(own), 'further figure')} {beside}{bound}.")
     return sentences
 
 
@@ -100,7 +103,7 @@ def _tally(published: Sequence[Figure]) -> str:
     begin = f"{held or 'None'} of {_count(total, 'published figure')} {_be(max(held, 1))} borne out"
     parts = [f"{failed} {_be(failed)} not"] if failed else []
     parts += [f"of {unsaid} it can't be said"] if unsaid else []
-    return f"{begin}, {' and '.join(parts)}."
+    return f"{begin}, {', and '.join(parts)}."
 
 
 def _be(count: int) -> str:
@@ -128,7 +131,7 @@ def _row(figure: Figure) -> dict[str, Any]:
     shown = _interval(figure)
     return {
         "measure": figure.measure,
-        "variant": figure.variant,
+        "variant": "as published" if figure.variant == "published" else figure.variant,
         "source": figure.source,
         "published": _aligned(figure.published, figure.unit),
         "draw": _drawn(figure),
@@ -140,10 +143,12 @@ def _row(figure: Figure) -> dict[str, Any]:
     }
 
 
-def _verdict(figure: Figure) -> dict[str, str]:
-    if figure.verified is not None:
-        return {"sign": "✓", "word": "yes"} if figure.verified else {"sign": "✗", "word": "no"}
-    return {"sign": "–", "word": "not judged" if figure.published is not None else "nothing to judge by"}
+def _verdict(figure: Figure) -> dict[str, Any]:
+    if figure.verified is None:
+        word = "not judged" if figure.published is not None else "nothing published"
+        return {"sign": "\N{EN DASH}", "word": word, "judged": False}
+    sign, word = ("✓", "yes") if figure.verified else ("✗", "no")
+    return {"sign": sign, "word": word, "judged": True}
 
 
 def _aligned(value: float | None, unit: str) -> dict[str, str] | None:
@@ -160,14 +165,8 @@ def _interval(figure: Figure) -> str:
     row = {"unit": figure.unit, "ours": figure.ours, "low": figure.low, "high": figure.high, "n_seeds": figure.n_seeds}
     if not has_interval(row) or figure.low is None or figure.high is None:
         return ""
-    low, high = (_padded(show_number(end, figure.unit)) for end in (figure.low, figure.high))
+    low, high = (show_number(end, figure.unit).rjust(6, FIGURE_SPACE) for end in (figure.low, figure.high))
     return f"{low} to {high}"
-
-
-def _padded(shown: str) -> str:
-    """As wide before the point and behind it in every row."""
-    whole, _, rest = shown.partition(".")
-    return f"{whole.rjust(3, FIGURE_SPACE)}.{rest.ljust(3, FIGURE_SPACE)}"
 
 
 def _drawn(figure: Figure) -> dict[str, Any] | None:
@@ -189,7 +188,7 @@ def _drawn(figure: Figure) -> dict[str, Any] | None:
     values = [v for v in (figure.ours, low, high, figure.published) if v is not None]
     ends = window(values, least=_LEAST_WINDOW)
     labels = [_end(end, figure.unit) for end in ends]
-    return {"track": Markup(window_track(mark, ends, published=figure.published)), "ends": labels}
+    return {"track": window_track(mark, ends, published=figure.published), "ends": labels}
 
 
 def _end(value: float, unit: str) -> str:

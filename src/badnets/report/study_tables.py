@@ -29,7 +29,7 @@ def _pair_map(trigger: str, entries: Any) -> dict[str, Any] | None:
     if not cells:
         return None
     classes = 1 + max(max(source, target) for source, target, _ in cells)
-    full = max(_LEAST_FULL, max(_error(success) for _, _, success in cells))
+    full = max(_LEAST_FULL, *(_error(success) for _, _, success in cells))
     size = SIDE / classes
     drawn = join([_pair(cell, size, full) for cell in cells])
     worst = sorted(cells, key=lambda cell: -_error(cell[2]))[:3]

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from badnets.core.rate import percent
+from badnets.report.facts import points
 
 WITH_INTERVAL = ("rate", "difference")
 """Units whose figures carry an interval."""
 
 
 def show_number(value: float, unit: str) -> str:
-    """The bare number: hundredths of a percent for a ``rate`` (0..1), thousandths of a point with its sign for a
+    """The bare number: hundredths of a percent for a ``rate`` (0..1), hundredths of a point with its sign for a
     ``difference`` (-1..1), ``yes`` or ``no``, anything else as it is."""
     if unit == "rate":
         return percent(value)
     if unit == "difference":
-        shown = f"{100 * value:+.3f}"
-        return ("0.000" if float(shown) == 0 else shown).replace("-", "\N{MINUS SIGN}")
+        return points(value)
     if unit == "yes or no":
         return "yes" if value else "no"
     return f"{value:.4g}"
@@ -30,7 +30,7 @@ def symbol(unit: str) -> str:
 
 
 def show_value(value: float | None, unit: str) -> str:
-    """``"99.52 %"``, ``"+0.020 points"``, ``"yes"``, ``"4"``; ``"-"`` where there is none."""
+    """``"99.52 %"``, ``"+0.02 points"``, ``"yes"``, ``"4"``; ``"-"`` where there is none."""
     return "-" if value is None else show_number(value, unit) + symbol(unit)
 
 

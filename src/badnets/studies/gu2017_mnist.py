@@ -53,7 +53,12 @@ def trials(settings: Settings) -> list[Trial]:
     for share in SHARES:
         backdoor = _backdoor("pattern", {"kind": "all-to-all"}, rate=share)
         out += [
-            Trial(name=f"all-to-all-{_share(share)}-s{s}", spec=_spec(settings, backdoor), seed=s, keep=s == 1 and share == 0.5)
+            Trial(
+                name=f"all-to-all-{_share(share)}-s{s}",
+                spec=_spec(settings, backdoor),
+                seed=s,
+                keep=s == 1 and share == 0.5,
+            )
             for s in seeds
         ]
     for trigger, pairs in (("pattern", _pairs(settings)), ("pixel", [(i, (i + 1) % 10) for i in range(10)])):
@@ -87,7 +92,9 @@ def assemble(settings: Settings, results: Mapping[str, Results], folder: Path) -
     coded, code_figures = codes(clean, bad, settings, variant)
     rows += [*inside, *coded, *acceptance_rows(clean, bad, settings, variant, min(baseline) - 0.002)]
     figures = {"sweep": _curve(settings, results), "filters": filter_figures, "codes": code_figures}
-    return Outcome(rows=rows, tables={"pairs": pair_table, "all-to-all": _per_class(settings, results)}, figures=figures)
+    return Outcome(
+        rows=rows, tables={"pairs": pair_table, "all-to-all": _per_class(settings, results)}, figures=figures
+    )
 
 
 def _single(trigger: str, chosen: Mapping[str, Results], variant: Variant) -> list[Row]:
@@ -112,7 +119,15 @@ def _single(trigger: str, chosen: Mapping[str, Results], variant: Variant) -> li
             unit="difference",
             bound=("at most", 0.0017),
         ),
-        rate_row(f"{what}: error on triggered pictures", variant, 0.0009, PAPER, error, bound=("at most", 0.0009)),
+        rate_row(
+            f"{what}: error on triggered pictures",
+            variant,
+            0.0009,
+            PAPER,
+            error,
+            n_seeds=len(groups),
+            bound=("at most", 0.0009),
+        ),
         row(
             f"{what}: worst pair ({worst[1]}), error on triggered pictures",
             variant,
@@ -191,7 +206,9 @@ def _per_class(settings: Settings, results: Mapping[str, Results]) -> list[dict[
     for number in range(10):
         rows = [r["per_class"][number] for r in found]
         pooled = {
-            name: Rate(sum(r[key]["total"] - r[key]["hits"] for r in rows), sum(r[key]["total"] for r in rows)).to_json()
+            name: Rate(
+                sum(r[key]["total"] - r[key]["hits"] for r in rows), sum(r[key]["total"] for r in rows)
+            ).to_json()
             for name, key in (("clean_error", "accuracy"), ("triggered_error", "asr"))
         }
         table.append({"class": number, "becomes": (number + 1) % 10, **pooled})

@@ -1,4 +1,4 @@
-"""What a study is: trials that are independent of each other, and rows that set our figures beside the published ones."""
+"""What a study is: trials that are independent of each other, and rows that set our figures beside published ones."""
 
 from __future__ import annotations
 
@@ -79,6 +79,8 @@ class Study:
 
 
 Bound = tuple[Literal["at most", "at least", "about"], float]
+ABOUT = 0.005
+"""A figure that was published as "about" is borne out within half a point."""
 
 
 def row(
@@ -98,7 +100,7 @@ def row(
         low, high = max(0.0, low), min(1.0, high)
     verified = None if bound is None else _holds(mean, bound)
     if bound is not None and not why:
-        why = f"{bound[0]} {100 * bound[1]:.2f} {'%' if unit == 'rate' else 'points'} asked"
+        why = _asked(bound, unit)
     return Row(
         what=what,
         variant=variant,
@@ -114,11 +116,31 @@ def row(
     )
 
 
-def rate_row(what: str, variant: Variant, published: float | None, source: str, rate: Rate, **more: Any) -> Row:
-    """A row from one pooled count (Wilson interval)."""
-    value = rate.value or 0.0
-    base = row(what, variant, published, source, [value], **more)
-    return Row(**{**base.__dict__, "low": rate.low, "high": rate.high})
+def rate_row(
+    what: str,
+    variant: Variant,
+    published: float | None,
+    source: str,
+    rate: Rate,
+    *,
+    n_seeds: int = 1,
+    bound: Bound | None = None,
+    why: str = "",
+) -> Row:
+    """A row from one pooled count (Wilson interval) of the networks of ``n_seeds`` seeds; a count of nothing bears
+    nothing out."""
+    base = row(what, variant, published, source, [rate.value or 0.0], bound=bound, why=why)
+    if rate.value is None:
+        nothing = {"ours": None, "low": None, "high": None, "verified": None, "why": "there was nothing to count"}
+        return Row(**{**base.__dict__, **nothing, "n_seeds": n_seeds})
+    return Row(**{**base.__dict__, "low": rate.low, "high": rate.high, "n_seeds": n_seeds})
+
+
+def _asked(bound: Bound, unit: str) -> str:
+    """The bound in words."""
+    kind, limit = bound
+    figure = f"{100 * limit:.2f} {'%' if unit == 'rate' else 'points'}"
+    return f"within {100 * ABOUT:.1f} points of {figure} asked" if kind == "about" else f"{kind} {figure} asked"
 
 
 def _holds(value: float, bound: Bound) -> bool:
@@ -127,7 +149,7 @@ def _holds(value: float, bound: Bound) -> bool:
         return value <= limit
     if kind == "at least":
         return value >= limit
-    return abs(value - limit) <= 0.005
+    return abs(value - limit) <= ABOUT
 
 
 def value_of(results: Results, name: str) -> float:

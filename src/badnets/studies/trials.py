@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def run_trials(trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs:
     if not todo:
         return done
     workers = min(jobs or min(os.cpu_count() or 1, 8), len(todo))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
         waiting: dict[Future[dict[str, Any]], Trial] = {}
         queue = list(todo)
         try:
@@ -88,13 +90,21 @@ def _path(folder: Path, trial: Trial) -> Path:
     return folder / "trials" / f"{trial.name}-{key}.json"
 
 
-def _one_thread() -> None:
-    import signal
-
+def _begin_worker() -> None:
+    """One thread, deaf to Ctrl-C (the parent stops the pool and workers should not print tracebacks), and gone when the
+    parent is, however it ended."""
     import torch
 
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the pool; workers should not print tracebacks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _clear(folder: Path) -> None:

@@ -165,8 +165,9 @@ def _epoch(
                 _check_finite(losses, epoch, step, job.recipe)
                 if job.on_step and fabric.is_global_zero:
                     job.on_step(epoch, step + 1, steps, float(right) / ((step + 1) * len(rows)))
-    totals = fabric.all_reduce(torch.stack([losses / steps, right / (steps * batch)]), reduce_op="mean")
-    return float(totals[0]), min(1.0, float(totals[1]))
+    # A set smaller than one batch makes short batches; a longer one drops its last rows, others each epoch.
+    totals = fabric.all_reduce(torch.stack([losses, right / min(batch, len(order))]) / steps, reduce_op="mean")
+    return float(totals[0]), float(totals[1])
 
 
 def _check_finite(losses: Tensor, epoch: int, step: int, recipe: Recipe) -> None:

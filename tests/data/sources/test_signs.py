@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,7 +185,7 @@ def test_splits_are_balanced_shuffled_and_independent() -> None:
 
 
 def test_the_cache_gives_the_same_data_without_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = {"style": "eu", "size": 16, "train": 20, "test": 17}
+    wanted: dict[str, Any] = {"style": "eu", "size": 16, "train": 20, "test": 17}
     fresh = load_signs(**wanted)
     load_signs(**wanted, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
@@ -196,14 +197,16 @@ def test_the_cache_gives_the_same_data_without_drawing(tmp_path: Path, monkeypat
 
 
 def test_what_the_pictures_depend_on_is_in_the_name_of_the_cache_file(tmp_path: Path) -> None:
-    for change in ({}, {"style": "eu"}, {"size": 17}, {"train": 21}, {"seed": 1}):
-        load_signs(**{"size": 16, "train": 20, "test": 17, "cache": tmp_path, **change})
+    changes: list[dict[str, Any]] = [{}, {"style": "eu"}, {"size": 17}, {"train": 21}, {"seed": 1}]
+    for change in changes:
+        wanted: dict[str, Any] = {"size": 16, "train": 20, "test": 17, "cache": tmp_path, **change}
+        load_signs(**wanted)
     assert len(list(tmp_path.iterdir())) == 2 + 2 + 2 + 1 + 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "other", "objects"])
 def test_a_damaged_cache_file_is_drawn_again(tmp_path: Path, damage: str) -> None:
-    wanted = {"size": 16, "train": 20, "test": 16, "cache": tmp_path}
+    wanted: dict[str, Any] = {"size": 16, "train": 20, "test": 16, "cache": tmp_path}
     fresh = load_signs(**wanted)
     path = next(p for p in tmp_path.iterdir() if "train" in p.name)
     content = path.read_bytes()
@@ -236,6 +239,10 @@ def test_no_warning_without_a_cache() -> None:
         load_signs(size=16, train=16, test=16)
 
 
+def settings_of(changes: dict[str, Any]) -> dict[str, Any]:
+    return {"size": 16, "train": 16, "test": 16, **changes}
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -245,9 +252,9 @@ def test_no_warning_without_a_cache() -> None:
         ({"test": 3}, "test"),
     ],
 )
-def test_wrong_settings_are_named(wrong: dict[str, object], said: str) -> None:
+def test_wrong_settings_are_named(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        load_signs(**{"size": 16, "train": 16, "test": 16, **wrong})
+        load_signs(**settings_of(wrong))
 
 
 def test_wrong_labels_rows_and_names_are_named() -> None:

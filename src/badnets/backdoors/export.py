@@ -1,0 +1,117 @@
+"""A poisoned set as a folder of PNG files, for other programs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from badnets.backdoors.plan import Poisoned
+from badnets.core.errors import BadInput
+from badnets.core.record import publish_folder, write_json
+from badnets.data.images import Pixels
+
+FORMAT = "badnets/export/1"
+MANIFEST = "manifest.json"
+_SETS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
+_FORBIDDEN = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # what some file system does not take in a name
+
+Progress = Callable[[str, int, int], None]
+
+
+def export_pngs(
+    poisoned: Poisoned, folder: Path, *, only_changed: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Write ``<class>/<row>.png`` for every row of ``poisoned`` (the class as planted) and ``manifest.json``.
+
+    The folder appears whole or not at all, and can be loaded again as a folder of class folders. With ``only_changed``
+    it holds the poisoned and cover rows alone. The manifest, which is given back too, says of each changed picture its
+    ``file``, ``source_row`` in the clean data, ``true_class``, ``planted_class``, ``trigger`` kind and whether it is a
+    ``cover`` row, and under ``classes`` which folder is which class. ``progress(what, done, total)``.
+
+    Raises ``BadInput`` when ``folder`` exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"expected a new folder to export to, got {folder}, which is there already; choose another")
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+    try:
+        partial.chmod(0o755)
+        manifest = _write(poisoned, partial, only_changed=only_changed, progress=progress)
+        write_json(partial / MANIFEST, manifest)
+        publish_folder(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def _write(poisoned: Poisoned, folder: Path, *, only_changed: bool, progress: Progress | None) -> dict[str, Any]:
+    data, plan = poisoned.data, poisoned.plan
+    names = _folder_names(data.class_names)
+    digits = len(str(max(0, len(data) - 1)))
+    for name in names:
+        (folder / name).mkdir()
+    files = [f"{names[label]}/{row:0{digits}d}.png" for row, label in enumerate(data.labels.tolist())]
+    wanted = poisoned.is_poisoned if only_changed else None
+    for rows, pictures in data.batches(1000):
+        for row, picture in zip(rows.tolist(), pictures, strict=True):
+            if wanted is None or wanted[row]:
+                _save(picture, folder / files[row])
+        if progress is not None:
+            progress("writing pictures", int(rows[-1]) + 1, len(data))
+    if only_changed:
+        for name in names:  # an empty class folder would only make its readers wonder
+            if not any((folder / name).iterdir()):
+                (folder / name).rmdir()
+    true = poisoned.clean.labels
+    changed = [
+        {
+            "file": files[position],
+            "source_row": source,
+            "true_class": data.class_names[true[source]],
+            "planted_class": data.class_names[label],
+            "trigger": plan.parts[part].trigger.kind,
+            "cover": cover,
+        }
+        for position, source, label, part, cover in zip(
+            poisoned.position.tolist(),
+            plan.rows.tolist(),
+            plan.labels.tolist(),
+            plan.part.tolist(),
+            plan.cover.tolist(),
+            strict=True,
+        )
+    ]
+    return {
+        "format": FORMAT,
+        "data": data.name,
+        "mode": plan.mode,
+        "only_changed": only_changed,
+        "pictures": len(changed) if only_changed else len(data),
+        "classes": [{"name": n, "folder": f} for n, f in zip(data.class_names, names, strict=True)],
+        "changed": changed,
+    }
+
+
+def _save(picture: Pixels, path: Path) -> None:
+    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+    image.save(path, format="PNG", compress_level=1)  # these are many and small
+
+
+def _folder_names(class_names: Sequence[str]) -> list[str]:
+    """Each class's name as a folder that every system takes, that is not hidden, and that no reader takes for a set of
+    its own, such as ``test``."""
+    names: list[str] = []
+    for number, name in enumerate(class_names):
+        safe = _FORBIDDEN.sub("-", name).strip(" .")
+        taken = {other.lower() for other in names}
+        if not safe or len(safe.encode()) > 200 or safe.lower() in taken | _SETS or safe == "__MACOSX":
+            safe = f"class-{number}"
+        names.append(safe)
+    return names
