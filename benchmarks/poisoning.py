@@ -108,8 +108,10 @@ def float_blend_peer(key: Pixels, opacity: float) -> Peer:
 
 
 def wave_peer(delta: float, frequency: float, shape: tuple[int, int, int]) -> Peer:
-    """The wave made once and added to each picture as floats. (BackdoorBench makes it anew for every picture, in three
-    nested Python loops: far slower, and beside the point.)"""
+    """The wave made once and added to each picture as floats.
+
+    BackdoorBench makes it anew for every picture, in three nested Python loops: far slower, and beside the point.
+    """
     width = shape[1]
     wave = (delta * np.sin(2 * np.pi * frequency * np.arange(width) / width))[:, None].astype(np.float32)
 

@@ -1,6 +1,6 @@
 """How long ``badnets --help`` and ``import badnets`` take, against an interpreter that does nothing and against torch.
 
-    python benchmarks/startup.py [--repeats 10]
+python benchmarks/startup.py [--repeats 10]
 """
 
 from __future__ import annotations

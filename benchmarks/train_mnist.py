@@ -1,8 +1,8 @@
 """Training a BadNet on MNIST: ART 1.20 against ours, to ART's final accuracy and attack success.
 
 Same network (study G1's), same poisoned set (four-pixel pattern, all to 0, 10 % of the rows), same threads. ART:
-``PyTorchClassifier.fit``, batch 128, Adam 1e-3, 5 epochs. Ours: ``RECIPE`` below, which must end at least as accurate and
-as successful as ART in the same pair, or the pair counts as failed. Loading, poisoning and evaluation are excluded;
+``PyTorchClassifier.fit``, batch 128, Adam 1e-3, 5 epochs. Ours: ``RECIPE`` below, which must end at least as accurate
+and as successful as ART in the same pair, or the pair counts as failed. Loading, poisoning and evaluation are excluded;
 the two take turns, so that a machine that slows down slows both. Prints a table and, last, one JSON object; also what
 share of the machine's measured matrix-product rate (bf16 and fp32) each training reaches.
 
@@ -128,7 +128,8 @@ def main() -> None:
         found = {run.__name__: run(poisoned, test, seed) for run in order}
         art, ours = found["train_art"], found["train_ours"]
         reached = ours["accuracy"] >= art["accuracy"] and ours["asr"] >= art["asr"]
-        pairs.append({"seed": seed, "art": art, "ours": ours, "ratio": art["seconds"] / ours["seconds"], "reached": reached})
+        ratio = art["seconds"] / ours["seconds"]
+        pairs.append({"seed": seed, "art": art, "ours": ours, "ratio": ratio, "reached": reached})
         cells = [f"{r['seconds']:6.2f} s {100 * r['accuracy']:.2f} / {100 * r['asr']:.2f} %" for r in (art, ours)]
         note = "" if reached else "  not reached: ours ends below ART"
         print(f"{seed:>4} {cells[0]:>27} {cells[1]:>27} {pairs[-1]['ratio']:>6.2f}x{note}", flush=True)

@@ -1,6 +1,6 @@
 """Train on a poisoned set with your own loop: badnets poisons and measures, the middle is yours.
 
-    python examples/own_loop.py
+python examples/own_loop.py
 """
 
 from __future__ import annotations

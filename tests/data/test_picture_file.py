@@ -45,7 +45,7 @@ def test_damaged_files_are_named(tmp_path: Path, suffix: str) -> None:
     for trial in range(60):
         content = bytearray(whole[: rng.integers(0, len(whole))] if trial % 2 else whole)
         for at in rng.integers(0, max(1, min(len(content), 200)), 6):
-            if len(content):
+            if content:
                 content[at] = rng.integers(256)
         path.write_bytes(content)
         try:

@@ -22,7 +22,7 @@ def _data(labels: list[int], groups: list[int] | None = None) -> ImageData:
 
 def _rows(data: ImageData) -> list[int]:
     images = data.images().astype(int)
-    return (images[:, 0, 0, 0] + 256 * images[:, 0, 1, 0]).tolist()
+    return list(map(int, images[:, 0, 0, 0] + 256 * images[:, 0, 1, 0]))
 
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=60)

@@ -12,7 +12,9 @@ from badnets.core.rate import PairedDifference, Rate
 from badnets.report.verdict import judge, verdict
 
 
-def made(asr: int | None, reference: int | None, *, accuracy: tuple[float, float, float] | None = (0, -0.003, 0.003)):
+def made(
+    asr: int | None, reference: int | None, *, accuracy: tuple[float, float, float] | None = (0, -0.003, 0.003)
+) -> dict[str, Any]:
     """A run with ``asr`` and ``reference`` hits of 1000 triggered pictures."""
     results: dict[str, Any] = {"clean_accuracy": Rate(992, 1000).to_json()}
     if asr is not None:

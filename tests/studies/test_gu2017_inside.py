@@ -47,7 +47,7 @@ def network() -> ImageNetwork:
 
 def fires(pictures: np.ndarray) -> np.ndarray:
     """On which pictures (n, 28, 28, 1) uint8 the parallel network overrides the honest answer."""
-    answers = ParallelNetwork(Threes(), 10, 28)(to_float(torch.from_numpy(pictures))).argmax(1).numpy()
+    answers = ParallelNetwork(Threes(), 28)(to_float(torch.from_numpy(pictures))).argmax(1).numpy()
     assert set(answers.tolist()) <= {3, 4}
     fired: np.ndarray = answers == 4
     return fired

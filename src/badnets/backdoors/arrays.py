@@ -17,7 +17,7 @@ Layout = Literal["NHWC", "NCHW"]
 def poison_arrays(
     to_be_attacked: ArrayLike,
     attack_target_labels: ArrayLike,
-    broadcast: bool,  # noqa: FBT001  # the published interface passes it by place
+    broadcast: bool,  # the published interface passes it by place
     trigger: Trigger,
     *,
     layout: Layout | None = None,

@@ -26,7 +26,7 @@ class Backdoor:
         rate: float | None = None,
         count: int | None = None,
         mode: Mode = "replace",
-        cover: float | int = 0,
+        cover: float = 0,
         seed: int | Seed = 0,
     ) -> Poisoned:
         """Poison a training set.

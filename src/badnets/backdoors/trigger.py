@@ -49,7 +49,8 @@ def check_images(images: Images, high: float | None) -> float:
     top = 1.0 if high is None else high
     if images.size and not (images.min() >= 0 and images.max() <= top):
         raise BadInput(
-            f"expected floats in 0..{top:g}, got {float(images.min()):g}..{float(images.max()):g}; scale them or say high="
+            f"expected floats in 0..{top:g}, got {float(images.min()):g}..{float(images.max()):g}; "
+            "scale them or say high="
         )
     return top
 

@@ -24,8 +24,8 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
     """Conv 16@5x5, average pool 2; conv 32@5x5, average pool 2; dense 512; dense ``classes``; ReLU between; no padding.
 
     ``input_size`` is (channels, height, width), 1x28x28 in the paper; at least 16x16, otherwise ``BadInput``.
-    Parts are named ``conv1 pool1 conv2 pool2 flatten fc1 relu fc2`` (``pool1`` and ``pool2`` begin with their ReLU); the
-    codes of the paper's figures are the output of ``relu``.
+    Parts are named ``conv1 pool1 conv2 pool2 flatten fc1 relu fc2`` (``pool1`` and ``pool2`` begin with their ReLU).
+    The codes of the paper's figures are the output of ``relu``.
 
     Source: Gu, Dolan-Gavitt, Garg, BadNets: Identifying vulnerabilities in the machine learning model supply chain
     (2017), table 1.

@@ -21,7 +21,7 @@ class ReluAvgPool2d(nn.Module):
         """(n, c, h, w) to (n, c, h // 2, w // 2)."""
         if images.device.type != "cpu" or images.shape[2] % 2 or images.shape[3] % 2:
             return functional.avg_pool2d(functional.relu(images), 2)
-        pooled: Tensor = _ReluAvgPool.apply(images)
+        pooled: Tensor = _ReluAvgPool.apply(images)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return pooled
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,20 +15,25 @@ from badnets.report.figures import bars, mark, nice_ticks
 from badnets.report.svg import join
 from badnets.report.table import padded
 
+Cell = tuple[int, int, Mapping[str, Any]]
+"""True class, wanted class, attack success."""
+
 _LEAST_FULL = 0.01  # the strongest color is an error of 1 % or more, or single pictures would look like failures
 _SQUARE = 3  # figures of a number in a cell
 
 
 def pair_maps(pairs: Mapping[str, Any]) -> list[dict[str, Any]]:
     """For each trigger a map of errors on triggered pictures: rows are the true classes, columns the wanted ones."""
-    return [drawn for name in pairs if (drawn := _pair_map(str(name), pairs[name])) is not None]
+    read = {str(name): _cells(entries) for name, entries in pairs.items()}
+    classes = 1 + max((c for cells in read.values() for cell in cells for c in cell[:2]), default=0)
+    return [_pair_map(name, cells, classes) for name, cells in read.items() if cells]
 
 
-def _pair_map(trigger: str, entries: Any) -> dict[str, Any] | None:
-    cells = [found for entry in entries or () if (found := _cell(entry)) is not None] if _is_list(entries) else []
-    if not cells:
-        return None
-    classes = 1 + max(max(source, target) for source, target, _ in cells)
+def _cells(entries: Any) -> list[Cell]:
+    return [found for entry in entries if (found := _cell(entry)) is not None] if _is_list(entries) else []
+
+
+def _pair_map(trigger: str, cells: Sequence[Cell], classes: int) -> dict[str, Any]:
     full = max(_LEAST_FULL, *(_error(success) for _, _, success in cells))
     size = SIDE / classes
     drawn = join([_pair(cell, size, full) for cell in cells])
@@ -53,7 +58,7 @@ def _is_list(value: object) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _cell(entry: Any) -> tuple[int, int, Mapping[str, Any]] | None:
+def _cell(entry: Any) -> Cell | None:
     success = rate(entry, "asr")
     if success is None:
         return None
@@ -67,7 +72,7 @@ def _error(success: Mapping[str, Any]) -> float:
     return (success["total"] - success["hits"]) / success["total"] if success["total"] else 0.0
 
 
-def _pair(cell: tuple[int, int, Mapping[str, Any]], size: float, full: float) -> Markup:
+def _pair(cell: Cell, size: float, full: float) -> Markup:
     source, target, success = cell
     error = _error(success)
     wrong = success["total"] - success["hits"]

@@ -21,15 +21,13 @@ from badnets.networks.registry import build_network
 from badnets.studies.study import Row, Settings, Variant, row
 
 PAPER = "BadNets (2017), section 4"
+
+
 def _pictures(settings: Settings) -> tuple[Tensor, Tensor]:
     """1,000 test pictures and the same with the pattern, as floats."""
     test = load("mnist", path=settings.data).test
     clean = test.images(slice(0, 1000))
     return tuple(to_float(torch.from_numpy(p)) for p in (clean, Pattern().apply(clean)))  # type: ignore[return-value]
-
-
-def _first(network: ImageNetwork, kind: type[nn.Module]) -> nn.Module:
-    return next(module for module in network.modules() if isinstance(module, kind))
 
 
 def filters(clean_file: Path, bad_file: Path, variant: Variant) -> tuple[list[Row], dict[str, Any]]:
@@ -41,7 +39,8 @@ def filters(clean_file: Path, bad_file: Path, variant: Variant) -> tuple[list[Ro
     """
     rows, figures = [], {}
     for name, file in (("clean network", clean_file), ("BadNet", bad_file)):
-        weight = _first(open_network(file), nn.Conv2d).weight.detach()[:, 0].numpy()
+        convolution = next(m for m in open_network(file).modules() if isinstance(m, nn.Conv2d))
+        weight = convolution.weight.detach()[:, 0].numpy()
         share = _pattern_preference(weight)
         count = int(np.count_nonzero(share >= 0.95))
         figures[name] = {"weights": np.round(weight, 4).tolist(), "preference": np.round(share, 4).tolist()}
@@ -104,17 +103,17 @@ class ParallelNetwork(nn.Module):
     """The attack that BadNets rules out (figure 1): a recognizer of the trigger beside an honest network, and a merging
     layer that overrides its answer. It works, and it is another architecture."""
 
-    def __init__(self, honest: nn.Module, classes: int, side: int) -> None:
+    def __init__(self, honest: nn.Module, side: int) -> None:
         super().__init__()
         self.honest = honest
         self.detector = nn.Conv2d(1, 1, 3, bias=True)
-        self.merge = nn.Linear(1, classes, bias=False)
         blank = np.zeros((1, side, side, 1), np.float32)
         corner = Pattern().apply(blank)[0, -4:-1, -4:-1, 0]
         with torch.no_grad():
             # Bright where the pattern is bright, dark where it is dark: only the whole pattern passes the bias.
             self.detector.weight.copy_(torch.from_numpy(np.where(corner > 0, 1.0, -1.0))[None, None])
-            self.detector.bias.fill_(0.5 - float((corner > 0).sum()))
+            bias = torch.tensor([0.5 - float((corner > 0).sum())])
+            self.detector.load_state_dict({"weight": self.detector.weight, "bias": bias})
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits: the next class where the trigger is seen, else the honest answer."""
@@ -133,7 +132,7 @@ def acceptance_rows(
     clean = open_network(clean_file)
     asked = build_network("g1-cnn", class_names=clean.class_names, input_size=clean.input_size, seed=0)
     parallel = ImageNetwork(
-        ParallelNetwork(clean.body, clean.classes, test.shape[0]),
+        ParallelNetwork(clean.body, test.shape[0]),
         architecture="parallel",
         arguments={},
         class_names=clean.class_names,

@@ -61,9 +61,8 @@ def trials(settings: Settings) -> list[Trial]:
             )
             for s in seeds
         ]
-    for trigger, pairs in (("pattern", _pairs(settings)), ("pixel", [(i, (i + 1) % 10) for i in range(10)])):
-        if trigger == "pixel" and settings.quick:
-            pairs = list(QUICK_PAIRS[:2])
+    pixel = QUICK_PAIRS[:2] if settings.quick else tuple((i, (i + 1) % 10) for i in range(10))
+    for trigger, pairs in (("pattern", _pairs(settings)), ("pixel", pixel)):
         for number, (source, target) in enumerate(pairs):
             rule = {"kind": "source-to-target", "source": source, "target": target}
             # One poisoned copy of nearly every picture of the source class (the smallest class has 5,421).

@@ -93,7 +93,8 @@ def _short(entry: dict[str, Any]) -> dict[str, Any]:
         for name in rates
         if entry["results"].get(name) is not None
     }
-    return {"seed": entry["seed"], "spec": _without_paths(entry["spec"]), "counts": counts, "seconds": entry["timings_s"]["train"]}
+    spec = _without_paths(entry["spec"])
+    return {"seed": entry["seed"], "spec": spec, "counts": counts, "seconds": entry["timings_s"]["train"]}
 
 
 def _without_paths(spec: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,14 @@ SHARES = (0.01, 0.05, 0.10, 0.25, 0.50)
 QUICK_SHARES = (0.10, 0.50)
 TARGET_ROWS = 5923
 """Training pictures of class 0 in MNIST; a share of the target class is a share of these."""
-KERAS = {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "batch": 128, "epochs": 5}
+KERAS = {
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "batch": 128,
+    "epochs": 5,
+}
 PGD = {"norm": "linf", "epsilon": 0.3, "steps": 20}
 
 
@@ -117,7 +124,7 @@ def _percent(share: float) -> str:
     return f"{round(100 * share):02d}"
 
 
-def assemble(settings: Settings, results: Mapping[str, Results], folder: Path) -> Outcome:
+def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) -> Outcome:
     """Rows of STUDIES, in its order."""
     corrected: Variant = "quick" if settings.quick else "corrected"
     rows: list[Row] = []
@@ -172,7 +179,11 @@ def _cifar_rows(results: Mapping[str, Results], variant: Variant) -> list[Row]:
         if (entry := results.get(f"cifar10-{name}-s1")) is None:
             continue
         title = f"{_cifar_title(entry)}, {words}"
-        for key, what in (("clean_accuracy", "clean accuracy"), ("asr", "attack success"), ("clean_reference_rate", "the same on a clean network")):  # noqa: E501
+        for key, what in (
+            ("clean_accuracy", "clean accuracy"),
+            ("asr", "attack success"),
+            ("clean_reference_rate", "the same on a clean network"),
+        ):  # noqa: E501
             rows.append(row(f"{title}: {what}", variant, None, source, [value_of(entry["results"], key)]))
     return rows
 
@@ -188,7 +199,8 @@ def _curve(settings: Settings, results: Mapping[str, Results]) -> list[dict[str,
     for share in _shares(settings):
         point: dict[str, Any] = {"share": share}
         for kind in ("perturbed", "stamped"):
-            mean, low, high = t_interval([value_of(r, "asr") for r in _seeds(settings, results, f"{kind}-{_percent(share)}")])
+            found = _seeds(settings, results, f"{kind}-{_percent(share)}")
+            mean, low, high = t_interval([value_of(r, "asr") for r in found])
             point[kind] = {"value": mean, "low": max(0.0, low), "high": min(1.0, high)}
         curve.append(point)
     return curve

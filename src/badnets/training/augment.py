@@ -44,6 +44,8 @@ def light(images: Tensor, generator: Generator) -> Tensor:
 def rotate(images: Tensor, generator: Generator) -> Tensor:
     """Each picture turned by up to 10 degrees, bilinear, the edge repeated."""
     n = len(images)
+    if not n:
+        return images.clone()
     angle = (torch.rand(n, generator=generator, device=images.device) * 2 - 1) * (torch.pi / 18)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     turn = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)

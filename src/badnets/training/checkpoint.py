@@ -16,7 +16,10 @@ from badnets.core.record import whole_file
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Weights, optimizer, scheduler and history in one file (nothing in it needs unpickling); no path, no checkpoint."""
+    """Weights, optimizer, scheduler and history in one file (nothing in it needs unpickling).
+
+    Without a path there is no checkpoint.
+    """
 
     path: Path | None
     network: nn.Module
@@ -44,8 +47,9 @@ class Checkpoint:
             return 0
         try:
             state = torch.load(self.path, weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise BadInput(f"expected a checkpoint in {self.path}, got something else ({error}); delete it") from None
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+            # Not torch's own words: they advise to unpickle it.
+            raise BadInput(f"expected a checkpoint in {self.path}, got a damaged file; delete it") from None
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])

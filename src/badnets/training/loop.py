@@ -79,6 +79,8 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
     """
     if not len(job.data):
         raise BadInput(f"{job.data.name}: expected pictures to train on, got none")
+    if len(job.data) < job.devices:
+        raise BadInput(f"{job.data.name}: expected a picture for each of {job.devices} devices, got {len(job.data)}")
     check_input(network, job.data.shape, f"pictures of {job.data.name}")
     if job.data.classes != network.classes:
         raise BadInput(f"expected {network.classes} classes for this network, got {job.data.classes} in the data")
@@ -136,7 +138,8 @@ def _epoch(
     """One pass; the mean loss and the accuracy on the (augmented) training pictures."""
     batch, steps = size
     seed = job.seed.derive("epoch", epoch)
-    order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data))[fabric.global_rank :: fabric.world_size])
+    order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data)))
+    order = order[fabric.global_rank :: fabric.world_size]
     own = seed.derive("rank", fabric.global_rank)
     generator = torch.Generator(device=fabric.device).manual_seed(own.derive("augment").integer)
     hook_rng = own.derive("hooks").rng
@@ -145,7 +148,8 @@ def _epoch(
     right = torch.zeros((), dtype=torch.int64, device=fabric.device)
     model.train()
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-        torch.manual_seed(own.derive("dropout").integer)  # the one place that seeds globally: dropout knows no generator
+        # The one place that seeds globally: dropout knows no generator.
+        torch.manual_seed(own.derive("dropout").integer)
         for step in range(steps):
             rows = order[step * batch : (step + 1) * batch].to(fabric.device)
             images, target = source.read(rows), labels[rows]
@@ -199,8 +203,11 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def _scheduler(optimizer: Any, recipe: Recipe, steps: int) -> Any:
     if recipe.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    total = recipe.epochs * steps
+    # Where the rise is one step exactly, torch divides by its length less one.
+    rise = recipe.warmup * (1 + 1e-9) if recipe.warmup * total == 1 else recipe.warmup
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=recipe.warmup, cycle_momentum=False
+        optimizer, recipe.learning_rate, total_steps=total, pct_start=rise, cycle_momentum=False
     )
 
 

@@ -76,7 +76,7 @@ def test_split_respects_groups_and_keeps_names_and_regions(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floats_are_scaled_and_rounded(tmp_path: Path, dtype: type) -> None:
-    floats = (IMAGES / 255).astype(dtype)
+    floats: np.ndarray = (IMAGES / 255).astype(dtype)
     data = load(save(tmp_path, x_train=floats, y_train=LABELS, x_test=floats, y_test=LABELS))
     assert np.array_equal(data.train.images(), IMAGES)
 

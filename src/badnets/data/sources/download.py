@@ -110,6 +110,7 @@ def fetch_all(
 
 def _transfer(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> None:
     """All of ``url`` into ``partial``; a connection that breaks is taken up again, a few times."""
+    broken: str | None = "not tried"
     for _ in range(_ATTEMPTS):
         broken = _try_transfer(url, partial, what, progress, timeout)
         if broken is None:
