@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def _answers(folder: Path) -> dict[str, NDArray[Any]]:
     try:
         with (folder / "answers.npz").open("rb") as content, np.load(content, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise BadInput(f"expected answers.npz in {folder}, got none that can be read ({error})") from None
 
 
