@@ -43,7 +43,9 @@ def _attack(norm: Any, epsilon: float, **settings: Any) -> CleanLabelAttack:
     return CleanLabelAttack(norm=norm, epsilon=epsilon, steps=settings.pop("steps", 5), **settings)
 
 
-@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 8 / 255), ("linf", 0.3), ("linf", 1 / 255), ("l2", 2.0), ("l2", 0.3)])
+@pytest.mark.parametrize(
+    ("norm", "epsilon"), [("linf", 8 / 255), ("linf", 0.3), ("linf", 1 / 255), ("l2", 2.0), ("l2", 0.3)]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_stays_inside_the_ball_and_raises_the_loss(norm: str, epsilon: float, channels: int) -> None:
     data, network = _data(channels), _network(channels)
@@ -113,8 +115,8 @@ def test_what_is_refused() -> None:
     data, network = _data(1), _network(1)
     with pytest.raises(BadInput, match="clean-label rule"):
         _attack("linf", 0.1).poison(data, Part(trigger=Pattern(), rule=AllToOne(), count=1), network=network)
+    part = Part(trigger=Pattern(), rule=CleanLabel(), count=11)
     with pytest.raises(BadInput, match="expected at most 10 poisoned rows"):
-        part = Part(trigger=Pattern(), rule=CleanLabel(), count=11)
         _attack("linf", 0.1).poison(data, part, network=network)
     with pytest.raises(BadInput, match="16x16x3"):
         _attack("linf", 0.1).perturb(_network(3), data.images(), data.labels)

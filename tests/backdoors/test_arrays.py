@@ -72,7 +72,9 @@ def test_one_integer_for_all(form: Any) -> None:
     assert labels.tolist() == [3] * N
 
 
-@pytest.mark.parametrize("form", [np.eye(4)[2], np.eye(4, dtype=np.float32)[2:3], [0, 0, 1, 0], np.eye(4, dtype=bool)[2]])
+@pytest.mark.parametrize(
+    "form", [np.eye(4)[2], np.eye(4, dtype=np.float32)[2:3], [0, 0, 1, 0], np.eye(4, dtype=bool)[2]]
+)
 def test_one_vector_for_all(form: Any) -> None:
     _, labels = poison_arrays(_pictures(), form, True, Pixel(), layout="NHWC")
     assert labels.dtype == np.asarray(form).dtype

@@ -26,7 +26,7 @@ def tiny(**changes: Any) -> Table:
     }
 
 
-def spec_file(table: Table) -> SpecFile:
+def _file(table: Table) -> SpecFile:
     """As ``read_spec`` gives it."""
     return SpecFile(given=table, spec=make_spec(table))
 
@@ -42,7 +42,7 @@ def start(tmp_path: Path) -> Callable[..., Finished]:
     """Run a table into ``tmp_path / "run"``."""
 
     def call(table: Table | None = None, **options: Any) -> Finished:
-        return run(spec_file(table or tiny()), **{"out": tmp_path / "run", **options})
+        return run(_file(table or tiny()), **{"out": tmp_path / "run", **options})
 
     return call
 
@@ -68,4 +68,4 @@ def two_seeds(tmp_path_factory: pytest.TempPathFactory, _session_cache: Path) ->
 def _run_once(table: Table, out: Path, cache: Path) -> Finished:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BADNETS_CACHE", str(cache))
-        return run(spec_file(table), out=out, command="badnets run tiny.toml")
+        return run(_file(table), out=out, command="badnets run tiny.toml")

@@ -46,9 +46,7 @@ def test_without_a_trigger(finished: Finished) -> None:
 
 
 def test_against_a_reference(finished: Finished) -> None:
-    value = evaluate(
-        finished.folder, "digits", trigger_from=finished.folder, reference=finished.folder, settings=SIZE
-    )
+    value = evaluate(finished.folder, "digits", trigger_from=finished.folder, reference=finished.folder, settings=SIZE)
     results = value["results"]
     assert results["clean_reference_rate"] == results["asr"]  # itself
     assert results["asr_minus_reference"]["value"] == 0

@@ -17,7 +17,7 @@ from badnets.core.record import file_digest
 from badnets.data.load import load
 from badnets.experiments import run as run_module
 from badnets.experiments.record import RunRecord
-from badnets.experiments.run import Finished, Watcher, run
+from badnets.experiments.run import Finished, Watcher
 from badnets.experiments.store import read_record
 from badnets.networks.files import open_network
 
@@ -33,7 +33,7 @@ def _names(folder: Path) -> set[str]:
 def _bits(folder: Path) -> dict[str, Any]:
     """What must come out the same again: everything but times."""
     record = json.loads((folder / "record.json").read_text())
-    for name in ("timings_s", "command", "spec"):
+    for name in ("timings_s", "command", "spec", "commit"):
         record.pop(name)
     for entry in record["training"]:
         for epoch in entry["epochs"]:
@@ -136,14 +136,12 @@ def test_a_finished_run_is_found(start: Start, table: Table) -> None:
     assert _names(replaced.folder.parent) == {"run"}
 
 
-def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
-    from conftest import spec_file  # type: ignore[import-not-found]
-
+def test_the_default_folder(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = run(spec_file(table()))
+    done = start(out=None)
     assert done.folder.parent == tmp_path / "badnets-runs"
     assert done.folder.name == f"tiny-{done.record.digest[:8]}"
-    assert run(spec_file(table())).found
+    assert start(out=None).found
 
 
 def test_an_empty_folder_is_a_new_one(start: Start, tmp_path: Path) -> None:
@@ -179,19 +177,25 @@ def test_relative_and_linked_folders(start: Start, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("what", "at"), [("training g1-cnn", 1), ("training g1-cnn", 2), ("training the clean reference", 2)]
 )
-def test_an_interrupted_run_goes_on(start: Start, table: Table, tmp_path: Path, what: str, at: int) -> None:
-    own = table(seeds=[31], recipe={"epochs": 3, "batch": 128, "precision": "fp32"})
+def test_an_interrupted_run_goes_on(
+    start: Start, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, at: int
+) -> None:
+    own = table(recipe={"epochs": 3, "batch": 128, "precision": "fp32"})
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "cache"))
+    runs = tmp_path / "runs"
     with pytest.raises(KeyboardInterrupt):
-        start(own, watcher=_Interrupted(what, at))
-    assert not (tmp_path / "run").exists()
+        start(own, out=runs / "run", watcher=_Interrupted(what, at))
+    assert not (runs / "run").exists()
     watcher = _Interrupted("nothing")
-    resumed = start(own, watcher=watcher)
-    assert _names(tmp_path) == {"run"}
-    straight = start(own, out=tmp_path / "straight")
+    resumed = start(own, out=runs / "run", watcher=watcher)
+    assert _names(runs) == {"run"}
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "other"))
+    straight = start(own, out=runs / "straight")
     assert _bits(resumed.folder) == _bits(straight.folder)
-    if at == 2:
-        epochs = watcher.seen.count("training g1-cnn")
-        assert epochs == (3 if "reference" in what else 2)
+    # Each epoch tells of itself once. A training that was done is repeated from its last checkpoint on.
+    assert watcher.seen.count("training g1-cnn") == {("training g1-cnn", 1): 3, ("training g1-cnn", 2): 2}.get(
+        (what, at), 1
+    )
 
 
 def test_a_finished_seed_is_not_run_again(start: Start, table: Table, tmp_path: Path) -> None:
@@ -223,9 +227,7 @@ def test_an_interruption_at_the_end_goes_on(
     assert _names(tmp_path) == {"run", "straight"}
 
 
-def test_a_full_disk_leaves_the_earlier_run(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_earlier_run(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = _bits(start().folder)
 
     def full(*_: Any, **__: Any) -> None:
@@ -305,11 +307,12 @@ def test_without_a_reference(start: Start, table: Table) -> None:
 
 
 def test_several_backdoors(start: Start, table: Table) -> None:
-    second = {"trigger": "pixel", "rule": {"kind": "all-to-one", "target": 7}, "poison": {"count": 50}}
+    rule = {"kind": "source-to-target", "source": 1, "target": 7}
+    second = {"trigger": "pixel", "rule": rule, "poison": {"count": 50}}
     results = start(table(more_backdoors=[second])).record.results
     assert len(results["backdoors"]) == 2
     assert results["asr"] == results["backdoors"][0]["asr"]
-    assert results["backdoors"][1]["asr"]["total"] != results["asr"]["total"]
+    assert results["backdoors"][1]["asr"]["total"] < results["asr"]["total"] / 5
 
 
 def test_a_source_class_without_test_pictures(start: Start, table: Table, tmp_path: Path) -> None:

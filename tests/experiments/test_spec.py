@@ -88,7 +88,10 @@ def test_the_given_table_is_not_touched() -> None:
         (_with(recipe={"epocs": 1}), "unknown key 'recipe.epocs'; did you mean 'epochs'"),
         (_with(data={"name": "mnist", "sise": 3}), "unknown key 'data.sise'; did you mean 'size'"),
         (_backdoor(triger="x"), "unknown key 'backdoor.triger'; did you mean 'trigger'"),
-        (_backdoor(trigger={"kind": "pattern", "plac": 1}), "unknown key 'backdoor.trigger.plac'; did you mean 'place'"),
+        (
+            _backdoor(trigger={"kind": "pattern", "plac": 1}),
+            "unknown key 'backdoor.trigger.plac'; did you mean 'place'",
+        ),
         (_backdoor(trigger={"kind": "square", "sise": 1}), "unknown key 'backdoor.trigger.sise'; did you mean 'size'"),
         (_backdoor(rule={"kind": "all-to-one", "targt": 1}), "'backdoor.rule.targt'; did you mean 'target'"),
         (_backdoor(poison={"rte": 0.1}), "unknown key 'backdoor.poison.rte'; did you mean 'rate'"),
@@ -215,6 +218,8 @@ def test_the_schema_knows_every_key() -> None:
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "runs").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "runs").glob("*.toml")), ids=lambda path: path.stem
+)
 def test_the_shipped_specs_are_right(path: Path) -> None:
     assert read_spec(path).spec.name == path.stem

@@ -39,9 +39,7 @@ def test_as_scikit_learn_has_it(pairs: list[tuple[int, int]]) -> None:
     true, said = (np.array(values) for values in zip(*pairs, strict=True))
     np.testing.assert_array_equal(confusion(said, true, 4), metrics.confusion_matrix(true, said, labels=range(4)))
     figures = per_class(said, true, ("a", "b", "c", "d"))
-    precision, recall, f1, n = metrics.precision_recall_fscore_support(
-        true, said, labels=range(4), zero_division=0.0
-    )
+    precision, recall, f1, n = metrics.precision_recall_fscore_support(true, said, labels=range(4), zero_division=0.0)
     assert [row.recall.value or 0 for row in figures] == pytest.approx(recall)
     assert [row.precision.value or 0 for row in figures] == pytest.approx(precision)
     assert [row.f1 or 0 for row in figures] == pytest.approx(f1)

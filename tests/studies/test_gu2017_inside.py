@@ -41,6 +41,13 @@ def digits() -> ImageData:
 
 
 @pytest.fixture
+def few(digits: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks inside use 200 digits instead of MNIST."""
+    some = digits.take(np.arange(200))
+    monkeypatch.setattr(gu2017_inside, "load", lambda name, path: Splits(some, some, some))
+
+
+@pytest.fixture
 def network() -> ImageNetwork:
     return build_network("g1-cnn", class_names=tuple("0123456789"), input_size=(1, 28, 28), seed=1)
 
@@ -127,10 +134,7 @@ def test_filters_are_counted_and_drawn(tmp_path: Path, network: ImageNetwork) ->
     assert np.shape(figures["BadNet"]["weights"]) == (16, 5, 5)
 
 
-def test_units_that_the_trigger_wakes_are_found(
-    tmp_path: Path, network: ImageNetwork, digits: ImageData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gu2017_inside, "load", lambda name, path: Splits(digits, digits, digits))
+def test_units_that_the_trigger_wakes_are_found(tmp_path: Path, network: ImageNetwork, few: None) -> None:
     save_network(network, tmp_path / "n.safetensors")
     rows, figures = codes(tmp_path / "n.safetensors", tmp_path / "n.safetensors", SETTINGS, "quick")
     assert rows[0].ours == rows[1].ours == len(figures["BadNet"]["moved"])
@@ -141,9 +145,8 @@ def test_units_that_the_trigger_wakes_are_found(
 
 
 def test_the_user_accepts_the_badnet_and_refuses_the_parallel_network(
-    tmp_path: Path, network: ImageNetwork, digits: ImageData, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, network: ImageNetwork, few: None
 ) -> None:
-    monkeypatch.setattr(gu2017_inside, "load", lambda name, path: Splits(digits, digits, digits))
     save_network(network, tmp_path / "n.safetensors")
     bad, parallel = acceptance_rows(tmp_path / "n.safetensors", tmp_path / "n.safetensors", SETTINGS, "quick", 0.0)
     assert (bad.ours, bad.verified) == (1.0, True)

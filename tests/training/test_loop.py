@@ -59,9 +59,7 @@ def test_it_learns(digits: Splits) -> None:
 @pytest.mark.parametrize("schedule", ["one-cycle", "constant"])
 def test_every_optimizer_lowers_the_loss(few: ImageData, optimizer: Any, schedule: Any) -> None:
     rate = 0.1 if optimizer == "sgd" else 5e-3
-    recipe = Recipe(
-        epochs=6, batch=25, optimizer=optimizer, schedule=schedule, learning_rate=rate, precision="fp32"
-    )
+    recipe = Recipe(epochs=6, batch=25, optimizer=optimizer, schedule=schedule, learning_rate=rate, precision="fp32")
     history = _fit(few, recipe).history
     assert history[-1]["loss"] < 0.95 * history[0]["loss"]
 
@@ -114,9 +112,7 @@ def test_a_resumed_training_gives_the_same_bits(few: ImageData, tmp_path: Path, 
             _fit(few, recipe, name="u1-cnn", checkpoint=checkpoint, on_step=_Stop(epoch))
         assert checkpoint.exists()
     steps: list[int] = []
-    resumed = _fit(
-        few, recipe, name="u1-cnn", checkpoint=checkpoint, on_step=lambda epoch, *_: steps.append(epoch)
-    )
+    resumed = _fit(few, recipe, name="u1-cnn", checkpoint=checkpoint, on_step=lambda epoch, *_: steps.append(epoch))
     assert set(steps) == {2}  # only the last epoch was left
     assert _same_weights(whole.network, resumed.network)
     names = ("epoch", "loss", "accuracy")
@@ -143,9 +139,7 @@ def test_a_loss_that_is_no_number_ends_it(few: ImageData) -> None:
 def test_batch_hooks_change_the_batch(few: ImageData) -> None:
     seen: list[tuple[Any, ...]] = []
 
-    def hook(
-        images: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def hook(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         seen.append((images.dtype, images.shape, labels.dtype, float(rng.random())))
         return np.zeros_like(images), np.full_like(labels, 3)
 

@@ -50,7 +50,7 @@ def watching(*, quiet: bool = False) -> Iterator[Watcher]:
         bars.update(tasks[what], completed=done, total=total, accuracy=shown)
 
     try:
-        yield Watcher(say=console.print, progress=progress)
+        yield Watcher(say=lambda sentence: console.print(sentence, soft_wrap=True), progress=progress)
     finally:
         if tasks:
             bars.stop()

@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
-from badnets.data.mapped import read_mapped
+from badnets.data.mapped import map_again, place_of, read_mapped
 
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -71,6 +71,15 @@ class ArrayStore:
     def one(self, row: int) -> Pixels:
         """A copy of one row."""
         return np.array(self.array[row])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapped file goes to another process by its name: it may be larger than memory.
+        place = place_of(self.array)
+        return (ArrayStore, (self.array,)) if place is None else (_mapped_store, place)
+
+
+def _mapped_store(name: str, dtype: str, position: int, shape: tuple[int, ...]) -> ArrayStore:
+    return ArrayStore(map_again(name, dtype, position, shape))
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,31 @@ def read_mapped(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
     return out
 
 
+Place = tuple[str, str, int, tuple[int, ...]]
+"""File, dtype, position of the first byte, shape."""
+
+
+def place_of(array: NDArray[Any]) -> Place | None:
+    """Where a mapped array, or a contiguous view of one, lies in its file; None for any other array.
+
+    Another process can map the same bytes again by ``map_again``, instead of being sent a copy of all of them.
+    """
+    mapping: mmap.mmap | None = getattr(array, "_mmap", None)
+    name = getattr(array, "filename", None)
+    if not isinstance(array, np.memmap) or mapping is None or name is None or not array.flags.c_contiguous:
+        return None
+    if array.mode not in ("r", "r+"):  # private changes of a copy-on-write map are not in the file
+        return None
+    first = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
+    start = np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
+    return str(name), array.dtype.str, first + array.__array_interface__["data"][0] - start, array.shape
+
+
+def map_again(name: str, dtype: str, position: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The bytes at a ``Place``, mapped read-only."""
+    return np.memmap(name, dtype=dtype, mode="r", offset=position, shape=shape)
+
+
 def _block(array: NDArray[Any], rows: NDArray[np.integer], mapping: mmap.mmap | None) -> NDArray[Any]:
     """Some rows, and their pages given back."""
     block = np.ascontiguousarray(array[rows])

@@ -52,7 +52,7 @@ def cached_reference(
     )
     try:
         save_network(trained.network, path)
-    except OSError as error:
+    except (OSError, BadInput) as error:
         sentence = f"the clean reference is not kept: the cache can't be written ({error})"
         warnings.warn(sentence, CacheWarning, stacklevel=2)
     return trained.network, trained.history

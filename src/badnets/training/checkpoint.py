@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,10 @@ class Checkpoint:
             "scheduler": self.scheduler.state_dict(),
             "history": self.history,
         }
+        content = io.BytesIO()  # torch itself reports a full disk as an error of its own format
+        torch.save(state, content)
         with whole_file(self.path) as partial:
-            torch.save(state, partial)
+            partial.write_bytes(content.getbuffer())
 
     def restore(self) -> int:
         """How many epochs are done; 0 without a checkpoint."""

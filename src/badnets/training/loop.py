@@ -89,15 +89,25 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
     if job.devices == 1:
         _train(fabric, network, job)
     else:
-        state, history = fabric.launch(_train_elsewhere, network, job)
+        state, history = fabric.launch(_train_elsewhere, network, _Parcel(job))
         network.load_state_dict(state)
         job.history[:] = history
     network.to("cpu").eval()
     return Trained(network, job.history, sum(epoch["seconds"] for epoch in job.history), precision)
 
 
-def _train_elsewhere(fabric: Any, network: ImageNetwork, job: Job) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+class _Parcel:
+    """Carries a job to another process: Fabric would take a frozen dataclass apart and try to put tensors into it."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+
+def _train_elsewhere(
+    fabric: Any, network: ImageNetwork, parcel: _Parcel
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """In one of several processes: its threads are its share, and it sends the weights home."""
+    job = parcel.job
     torch.set_num_threads(max(1, torch.get_num_threads() // job.devices))
     _train(fabric, network, job)
     return {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, job.history
