@@ -19,7 +19,7 @@ from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial,
 
 REPORT = "report U1, results"
 TRIGGERS = {"pixel": "single pixel", "pattern": "pattern", "picture": "inserted picture"}
-SHARES = (0.01, 0.10, 0.25, 0.50)
+SHARES = (0.01, 0.10, 0.50)
 QUICK_SHARES = (0.10, 0.50)
 TARGET_ROWS = 5923
 """Training pictures of class 0 in MNIST; a share of the target class is a share of these."""
@@ -62,7 +62,7 @@ def trials(settings: Settings) -> list[Trial]:
     seeds = range(1, settings.seeds + 1)
     out = []
     for trigger in TRIGGERS:
-        if not settings.quick:
+        if not settings.quick and trigger == "pattern":
             out.append(Trial(name=f"published-{trigger}", spec=_spec(settings, _dirty(trigger), KERAS), seed=1))
         out += [Trial(name=f"backdoor-{trigger}-s{s}", spec=_spec(settings, _dirty(trigger)), seed=s) for s in seeds]
     if not settings.quick:
@@ -81,7 +81,7 @@ def _cifar_trials(settings: Settings) -> list[Trial]:
     if data is None:
         return []
     square = {"kind": "square", "size": 4}
-    recipe = {"epochs": 2 if settings.quick else 5, "augment": ["flip", "shift"]}
+    recipe = {"epochs": 2 if settings.quick else 3, "augment": ["flip", "shift"]}
     backdoors: dict[str, dict[str, Any]] = {
         "backdoor": {"trigger": square, "rule": {"kind": "all-to-one", "target": 0}, "poison": {"rate": 0.1}},
         "clean-label": {
@@ -130,7 +130,7 @@ def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) 
     corrected: Variant = "quick" if settings.quick else "corrected"
     rows: list[Row] = []
     for trigger, words in TRIGGERS.items():
-        if not settings.quick:
+        if not settings.quick and trigger == "pattern":
             rows += _published(results[f"published-{trigger}"]["results"], f"backdoor, {words}", 0.9894)
         found = _seeds(settings, results, f"backdoor-{trigger}")
         rows += _pair(found, f"backdoor, {words}", corrected, 0.9894, ("at least", 0.99))
@@ -184,7 +184,7 @@ def _cifar_rows(results: Mapping[str, Results], variant: Variant) -> list[Row]:
             ("clean_accuracy", "clean accuracy"),
             ("asr", "attack success"),
             ("clean_reference_rate", "the same on a clean network"),
-        ):  # noqa: E501
+        ):
             rows.append(row(f"{title}: {what}", variant, None, source, [value_of(entry["results"], key)]))
     return rows
 
