@@ -15,6 +15,7 @@ from badnets.core.record import publish_folder, read_json
 from badnets.experiments.record import FORMAT, RunRecord
 
 RUNS = Path("badnets-runs")
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -51,32 +52,50 @@ class Place:
     @contextlib.contextmanager
     def working(self, *, fresh: bool) -> Iterator[Path]:
         """The partial folder, locked against a second process; published by ``publish`` when the run is done."""
-        if fresh and self.partial.exists():
-            shutil.rmtree(self.partial)
-        self.partial.mkdir(parents=True, exist_ok=True)
-        lock = self.partial / ".lock"
-        with lock.open("a") as handle:
-            try:
-                import fcntl
-
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except ImportError:  # not on Windows: there two processes must not share a run
-                pass
-            except OSError:
-                raise BadInput(
-                    f"expected nobody else to run {self.final.name}, got another process at work on it; wait for it"
-                ) from None
-            try:
-                yield self.partial
-            finally:
-                # What failed before anything was kept, as with a bad rate, leaves nothing behind.
-                if not any(path.is_file() and path != lock for path in self.partial.rglob("*")):
-                    shutil.rmtree(self.partial, ignore_errors=True)
+        with working_folder(self.partial, self.final.name, fresh=fresh) as folder:
+            yield folder
 
     def publish(self) -> None:
         """Give the finished folder its name."""
-        (self.partial / ".lock").unlink(missing_ok=True)
-        publish_folder(self.partial, self.final)
+        publish_working(self.partial, self.final)
+
+
+@contextlib.contextmanager
+def working_folder(partial: Path, name: str, *, fresh: bool) -> Iterator[Path]:
+    """``partial``, made if need be (and emptied if ``fresh``), locked while the block runs.
+
+    Two processes at work on one folder would mix their results. ``name`` is what the error calls it.
+    """
+    partial.mkdir(parents=True, exist_ok=True)
+    lock = partial / _LOCK
+    with lock.open("a") as handle:
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # not on Windows: there two processes must not share a run
+            pass
+        except OSError:
+            raise BadInput(
+                f"expected nobody else to run {name}, got another process at work on it; wait for it"
+            ) from None
+        for leftover in partial.iterdir() if fresh else ():
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            elif leftover != lock:
+                leftover.unlink()
+        try:
+            yield partial
+        finally:
+            # What failed before anything was kept, as with a bad rate, leaves nothing behind.
+            if not any(path.is_file() and path != lock for path in partial.rglob("*")):
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish_working(partial: Path, final: Path) -> None:
+    """Give a finished working folder its name."""
+    (partial / _LOCK).unlink(missing_ok=True)
+    publish_folder(partial, final)
 
 
 def read_record(run: Path) -> RunRecord:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
-from badnets.core.record import publish_folder, read_json, write_json
+from badnets.core.record import read_json, write_json
 from badnets.experiments.record import commit, environment
 from badnets.experiments.run import Watcher
-from badnets.experiments.store import RUNS
+from badnets.experiments.store import RUNS, publish_working, working_folder
 from badnets.studies import gu2017_mnist, useloff_mnist
 from badnets.studies.study import Settings, Study
 from badnets.studies.trials import run_trials
@@ -45,14 +45,11 @@ def reproduce(
             raise BadInput(f"expected {final} to hold this study, got another one; choose another --out or say --force")
         return {**found, "folder": str(final)}
     partial = final.parent / f".{final.name}.partial"
-    if force:
-        shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True, exist_ok=True)
-    record = _carry_out(study, settings, partial, watcher or Watcher())
-    for leftover in (partial / "work", *partial.glob("*.safetensors")):
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-    shutil.rmtree(partial / "trials")
-    publish_folder(partial, final)
+    with working_folder(partial, name, fresh=force):
+        record = _carry_out(study, settings, partial, watcher or Watcher())
+        for leftover in (partial / "work", partial / "trials", *partial.glob("*.safetensors")):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+        publish_working(partial, final)
     return {**record, "folder": str(final)}
 
 

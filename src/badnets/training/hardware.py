@@ -40,15 +40,19 @@ def make_fabric(precision: str, devices: int, accelerator: str) -> Any:
         raise BadInput("expected a CUDA device for --device cuda, got none; leave --device out to train on the CPU")
     if devices < 1:
         raise BadInput(f"expected at least 1 device, got {devices}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=DeprecationWarning)
-        warnings.simplefilter("ignore", category=FutureWarning)
-        from lightning_fabric import Fabric
-    # Fabric greets on every launch; a command line that prints one table should not. Its import sets its own level.
-    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-    return Fabric(
+    return quiet_fabric()(
         accelerator=accelerator,
         devices=devices,
         strategy="auto" if devices == 1 else "ddp_spawn",
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
+
+
+def quiet_fabric() -> Any:
+    """Lightning's ``Fabric``, imported without its greetings: a command line that prints one table should not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=DeprecationWarning)
+        warnings.simplefilter("ignore", category=FutureWarning)
+        from lightning_fabric import Fabric
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # after the import, which sets its own level
+    return Fabric

@@ -7,6 +7,7 @@ interrupted and resumed gives the same bits as one that was not.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,19 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from badnets.core.errors import BadInput, CannotTell
+from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Pixels
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.training.augment import apply_augments
 from badnets.training.checkpoint import Checkpoint
-from badnets.training.hardware import make_fabric, resolve_precision
+from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
 from badnets.training.recipe import Recipe
 
 BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pixels, NDArray[np.int64]]]
 OnStep = Callable[[int, int, int, float], None]
 ON_DEVICE_BYTES = 2 << 30
+_SentHome = tuple[bytes, list[dict[str, float]], BadnetsError | None]
 
 
 class HoldsData(Protocol):
@@ -89,8 +91,10 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
     if job.devices == 1:
         _train(fabric, network, job)
     else:
-        state, history = fabric.launch(_train_elsewhere, network, _Parcel(job))
-        network.load_state_dict(state)
+        content, history, error = fabric.launch(_train_elsewhere, network, _Parcel(job))
+        if error is not None:
+            raise error
+        network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
         job.history[:] = history
     network.to("cpu").eval()
     return Trained(network, job.history, sum(epoch["seconds"] for epoch in job.history), precision)
@@ -102,15 +106,23 @@ class _Parcel:
     def __init__(self, job: Job) -> None:
         self.job = job
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        quiet_fabric()
 
-def _train_elsewhere(
-    fabric: Any, network: ImageNetwork, parcel: _Parcel
-) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
-    """In one of several processes: its threads are its share, and it sends the weights home."""
+
+def _train_elsewhere(fabric: Any, network: ImageNetwork, parcel: _Parcel) -> _SentHome:
+    """In one of several processes: its threads are its share, and it sends the weights home as bytes, for tensors
+    would be shared with a process that is gone by then."""
     job = parcel.job
     torch.set_num_threads(max(1, torch.get_num_threads() // job.devices))
-    _train(fabric, network, job)
-    return {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, job.history
+    content = io.BytesIO()
+    try:
+        _train(fabric, network, job)
+    except BadnetsError as error:  # every process comes to the same one; raised here it would lose its type
+        return b"", [], error
+    torch.save({name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, content)
+    return content.getvalue(), job.history, None
 
 
 def _train(fabric: Any, network: ImageNetwork, job: Job) -> None:
@@ -176,7 +188,8 @@ def _epoch(
             losses += loss.detach()
             right += (logits.detach().argmax(1) == target).sum()
             if step % 20 == 19 or last:
-                _check_finite(losses, epoch, step, job.recipe)
+                # Over all processes, so that they all stop or none does.
+                _check_finite(fabric.all_reduce(losses.clone(), reduce_op="sum"), epoch, step, job.recipe)
                 if job.on_step and fabric.is_global_zero:
                     job.on_step(epoch, step + 1, steps, float(right) / ((step + 1) * len(rows)))
     # A set smaller than one batch makes short batches; a longer one drops its last rows, others each epoch.
