@@ -19,7 +19,8 @@ from badnets.backdoors.triggers import AnyTrigger
 from badnets.backdoors.triggers.jitter import Jitter
 from badnets.backdoors.triggers.place import Place
 from badnets.backdoors.triggers.warp import Warp, WarpNoise
-from badnets.core.errors import BadInput, nearest
+from badnets.core.errors import BadInput
+from badnets.experiments.spec_errors import explain
 from badnets.training.recipe import Recipe, recipe_for
 
 if sys.version_info >= (3, 11):
@@ -218,7 +219,7 @@ def make_spec(given: dict[str, Any], changes: list[str] | None = None, *, where:
     try:
         return Spec.model_validate(table)
     except ValidationError as error:
-        raise BadInput(f"{where}: {explain(error, table)}") from None
+        raise BadInput(f"{where}: {explain(error, spec_schema(), table)}") from None
 
 
 def make_data(name: str, changes: list[str] | None = None) -> DataSpec:
@@ -229,7 +230,7 @@ def make_data(name: str, changes: list[str] | None = None) -> DataSpec:
     try:
         return DataSpec.model_validate(table)
     except ValidationError as error:
-        raise BadInput(f"the data: {explain(error, {'data': table}, below='data')}") from None
+        raise BadInput(f"the data: {explain(error, spec_schema(), {'data': table}, below='data')}") from None
 
 
 def make_trigger(kind: str, changes: list[str] | None = None) -> Trigger:
@@ -241,7 +242,7 @@ def make_trigger(kind: str, changes: list[str] | None = None) -> Trigger:
         trigger: Trigger = TypeAdapter(AnyTrigger).validate_python(table)
     except ValidationError as error:
         whole = {"backdoor": {"trigger": table}}
-        raise BadInput(f"the trigger: {explain(error, whole, below='backdoor.trigger')}") from None
+        raise BadInput(f"the trigger: {explain(error, spec_schema(), whole, below='backdoor.trigger')}") from None
     return trigger
 
 
@@ -287,79 +288,6 @@ def _index(place: list[Any], name: str, key: str) -> int:
     if not name.isdigit() or int(name) >= len(place):
         raise BadInput(f"expected --set {key} to name one of {len(place)} entries (0 is the first), got {name!r}")
     return int(name)
-
-
-def explain(error: ValidationError, table: dict[str, Any], *, below: str = "") -> str:
-    """The first problem in one sentence; an unknown key gets the nearest known one. ``below`` is where in a whole spec
-    (``table``) the checked part stands."""
-    problem = error.errors()[0]
-    place = [*filter(None, below.split(".")), *(str(part) for part in problem["loc"])]
-    shown = ".".join(_as_written(place, table, absent=problem["type"] in ("missing", "missing_argument")))
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"unknown key {shown!r}; {nearest(place[-1], _known_beside(place))}"
-    if problem["type"] in ("missing", "missing_argument"):
-        return f"expected a value for {shown!r}, got none; add it"
-    context = problem.get("ctx", {})
-    tags = [tag.strip().strip("'") for tag in str(context.get("expected_tags", "")).split(",")]
-    if problem["type"] == "union_tag_invalid":
-        return f"unknown kind {context.get('tag')!r} for {shown!r}; {nearest(str(context.get('tag')), tags)}"
-    if problem["type"] == "union_tag_not_found":
-        return f"expected a value for '{shown}.kind', got none; add it"
-    message = problem["msg"].removeprefix("Value error, ")
-    prefix = f"{shown}: " if shown else ""
-    if message.startswith("expected"):
-        return f"{prefix}{message}"
-    got = problem.get("input")
-    plain = isinstance(got, str | int | float | bool | None.__class__)
-    return f"{prefix}{message[0].lower()}{message[1:]}" + (f", got {got!r}" if plain else "")
-
-
-def _as_written(place: list[str], table: dict[str, Any], *, absent: bool) -> list[str]:
-    """The keys that the user wrote: pydantic puts the kinds of a union's members between them."""
-    shown: list[str] = []
-    inside: Any = table
-    for index, part in enumerate(place):
-        last = index == len(place) - 1
-        if isinstance(inside, dict) and inside.get("kind") == part and not last:
-            continue
-        if isinstance(inside, dict) and part in inside:
-            inside = inside[part]
-        elif isinstance(inside, list) and part.isdigit() and int(part) < len(inside):
-            inside = inside[int(part)]
-        elif not (last and (absent or not shown)):
-            continue
-        shown.append(part)
-    return shown
-
-
-def _known_beside(place: list[str]) -> list[str]:
-    """The keys that the schema knows at the place of an unknown one."""
-    schema = spec_schema()
-    node: Any = schema
-    for part in place[:-1]:
-        node = _child(schema, node, part)
-    return sorted(_resolve(schema, node).get("properties", {}))
-
-
-def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in node:
-        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-    for option in node.get("anyOf", []):
-        if option.get("type") != "null":
-            return _resolve(schema, option)
-    return node
-
-
-def _child(schema: dict[str, Any], node: dict[str, Any], part: str) -> dict[str, Any]:
-    node = _resolve(schema, node)
-    if "discriminator" in node:
-        kinds = node["discriminator"]["mapping"]
-        return {"$ref": kinds.get(part, next(iter(kinds.values())))}
-    if part.isdigit() and "items" in node:
-        child: dict[str, Any] = node["items"]
-        return child
-    found: dict[str, Any] = node.get("properties", {}).get(part, {})
-    return found
 
 
 def spec_schema() -> dict[str, Any]:

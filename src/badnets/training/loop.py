@@ -7,7 +7,7 @@ interrupted and resumed gives the same bits as one that was not.
 
 from __future__ import annotations
 
-import io
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,6 @@ from badnets.training.recipe import Recipe
 BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pixels, NDArray[np.int64]]]
 OnStep = Callable[[int, int, int, float], None]
 ON_DEVICE_BYTES = 2 << 30
-_SentHome = tuple[bytes, list[dict[str, float]], BadnetsError | None]
 
 
 class HoldsData(Protocol):
@@ -91,11 +90,7 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
     if job.devices == 1:
         _train(fabric, network, job)
     else:
-        content, history, error = fabric.launch(_train_elsewhere, network, _Parcel(job))
-        if error is not None:
-            raise error
-        network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
-        job.history[:] = history
+        _train_in_several(fabric, network, job)
     network.to("cpu").eval()
     return Trained(network, job.history, sum(epoch["seconds"] for epoch in job.history), precision)
 
@@ -103,26 +98,38 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
 class _Parcel:
     """Carries a job to another process: Fabric would take a frozen dataclass apart and try to put tensors into it."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, job: Job, home: Path) -> None:
+        self.job, self.home = job, home
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         quiet_fabric()
 
 
-def _train_elsewhere(fabric: Any, network: ImageNetwork, parcel: _Parcel) -> _SentHome:
-    """In one of several processes: its threads are its share, and it sends the weights home as bytes, for tensors
-    would be shared with a process that is gone by then."""
+def _train_in_several(fabric: Any, network: ImageNetwork, job: Job) -> None:
+    """The weights come home in a file: Fabric waits for its processes before it reads what they send."""
+    with tempfile.TemporaryDirectory(prefix="badnets-") as folder:
+        home = Path(folder) / "weights.pt"
+        history, error = fabric.launch(_train_elsewhere, network, _Parcel(job, home))
+        if error is not None:
+            raise error
+        network.load_state_dict(torch.load(home, weights_only=True))
+    job.history[:] = history
+
+
+def _train_elsewhere(
+    fabric: Any, network: ImageNetwork, parcel: _Parcel
+) -> tuple[list[dict[str, float]], BadnetsError | None]:
+    """In one of several processes; its threads are its share."""
     job = parcel.job
     torch.set_num_threads(max(1, torch.get_num_threads() // job.devices))
-    content = io.BytesIO()
     try:
         _train(fabric, network, job)
     except BadnetsError as error:  # every process comes to the same one; raised here it would lose its type
-        return b"", [], error
-    torch.save({name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, content)
-    return content.getvalue(), job.history, None
+        return [], error
+    if fabric.is_global_zero:
+        torch.save({name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, parcel.home)
+    return job.history, None
 
 
 def _train(fabric: Any, network: ImageNetwork, job: Job) -> None:
