@@ -32,6 +32,7 @@ COMMANDS = (
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_WORDS = ("No space left", "File too large", "quota exceeded", "PytorchStreamWriter failed writing", "unexpected pos")
 
 app = typer.Typer(
     name="badnets",
@@ -96,8 +97,8 @@ def _told(error: BaseException, words: list[str]) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, _ClickException):
         return _usage(error, words), 2
-    # Libraries wrap a full disk in errors of their own, safetensors for one.
-    if getattr(error, "errno", None) in _FULL or "No space left" in str(error):
+    # Libraries wrap a full disk in errors of their own: safetensors, and torch when it writes a checkpoint.
+    if getattr(error, "errno", None) in _FULL or any(sign in str(error) for sign in _FULL_WORDS):
         where = getattr(error, "filename", None)
         return f"expected room on the disk{f' for {where}' if where else ''}, got none; free some and run it again", 2
     if isinstance(error, OSError):
