@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,25 @@ def test_no_pages_stay_behind(tmp_path: Path) -> None:
         if head.endswith(path.name)
     ]
     assert sum(resident) < 1024  # kB
+
+
+@pytest.mark.parametrize("start", [0, 1, 130])
+def test_a_mapped_file_goes_to_another_process_by_its_name(pixels: Any, tmp_path: Path, start: int) -> None:
+    np.save(tmp_path / "pixels.npy", pixels)
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")[start:]
+    sent = pickle.dumps(ArrayStore(mapped))
+    assert len(sent) < 1000
+    again = pickle.loads(sent)  # noqa: S301  # our own bytes
+    assert isinstance(again.array, np.memmap)
+    assert np.array_equal(again.array, pixels[start:])
+
+
+@pytest.mark.parametrize("kind", ["memory", "strided", "private"])
+def test_other_arrays_go_as_they_are(pixels: Any, tmp_path: Path, kind: str) -> None:
+    np.save(tmp_path / "pixels.npy", pixels)
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="c")
+    mapped[3] = 5
+    strided = np.load(tmp_path / "pixels.npy", mmap_mode="r")[::2]
+    array = {"memory": pixels, "strided": strided, "private": mapped}[kind]
+    again = pickle.loads(pickle.dumps(ArrayStore(array)))  # noqa: S301  # our own bytes
+    assert np.array_equal(again.array, array)

@@ -177,7 +177,7 @@ def test_a_file(tmp_path: Path) -> None:
     file = read_spec(path, ["seeds=2"])
     assert file.spec.name == "my-spec-2"
     assert file.spec.seeds == (1, 2)
-    assert file.given == {"data": "mnist", "network": "g1-cnn", "name": "my-spec-2"}
+    assert file.given == {"data": "mnist", "network": "g1-cnn", "name": "my-spec-2", "seeds": 2}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def attack_command(
     json: bool = Json,
 ) -> None:
     """Plant a backdoor, train, measure: an experiment from flags."""
-    from badnets.experiments.spec import SpecFile, make_spec, run_name
+    from badnets.experiments.spec import run_name, spec_file
 
     if rate is not None and count is not None:
         raise BadInput("expected --rate or --count, got both; give one")
@@ -61,8 +61,7 @@ def attack_command(
     }
     if epochs is not None:
         given["recipe"] = {"epochs": epochs}
-    spec = make_spec(given, set_, where="the options")
-    carry_out(SpecFile(given=given, spec=spec), out=out, force=force, command=_command(), json=json)
+    carry_out(spec_file(given, set_, where="the options"), out=out, force=force, command=_command(), json=json)
 
 
 def _number(text: str) -> int | float:

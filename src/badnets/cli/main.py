@@ -32,7 +32,13 @@ COMMANDS = (
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_WORDS = ("No space left", "File too large", "quota exceeded", "PytorchStreamWriter failed writing", "unexpected pos")
+_FULL_WORDS = (
+    "No space left",
+    "File too large",
+    "quota exceeded",
+    "PytorchStreamWriter failed writing",
+    "unexpected pos",
+)
 
 app = typer.Typer(
     name="badnets",

@@ -199,7 +199,13 @@ def read_spec(path: Path, changes: list[str] | None = None) -> SpecFile:
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"expected TOML in {path}, got an error: {error}") from None
     given.setdefault("name", run_name(path.stem))
-    return SpecFile(given=given, spec=make_spec(given, changes, where=str(path)))
+    return spec_file(given, changes, where=str(path))
+
+
+def spec_file(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> SpecFile:
+    """A spec with what was given for it, ``--set`` changes included."""
+    table = _changed(given, changes, where)
+    return SpecFile(given=table, spec=make_spec(table, where=where))
 
 
 def run_name(text: str) -> str:
@@ -210,16 +216,22 @@ def run_name(text: str) -> str:
 
 def make_spec(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> Spec:
     """A checked spec from a table; ``changes`` are ``dotted.key=value`` with TOML values (bare words are strings)."""
+    table = _changed(given, changes, where)
+    try:
+        return Spec.model_validate(table)
+    except ValidationError as error:
+        raise BadInput(f"{where}: {explain(error, spec_schema(), table)}") from None
+
+
+def _changed(given: dict[str, Any], changes: list[str] | None, where: str) -> dict[str, Any]:
+    """A copy of ``given`` with the changes made."""
     try:
         table: dict[str, Any] = json.loads(json.dumps(given))
     except TypeError as error:  # TOML has dates and times
         raise BadInput(f"{where}: expected texts, numbers, lists and tables, got another value ({error})") from None
     for change in changes or []:
         _set(table, change)
-    try:
-        return Spec.model_validate(table)
-    except ValidationError as error:
-        raise BadInput(f"{where}: {explain(error, spec_schema(), table)}") from None
+    return table
 
 
 def make_data(name: str, changes: list[str] | None = None) -> DataSpec:
