@@ -82,6 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _guarded(words: list[str], debug: bool) -> int:
     try:
         result = typer.main.get_command(app).main(args=words or ["--help"], prog_name="badnets", standalone_mode=False)
+        if result == 130:  # newer typer makes an exit code of Ctrl-C, without a word
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -80,7 +80,7 @@ def run(
     """
     watch = watcher or Watcher()
     spec = file.spec
-    _check_network(spec.network)
+    _check_training(spec)
     began = time.perf_counter()
     data = load_data(spec.data, watch)
     loaded = time.perf_counter() - began
@@ -106,12 +106,14 @@ def run(
     return Finished(place.final, record, False)
 
 
-def _check_network(text: str) -> None:
-    """Refuse an unknown network or argument before any data is read."""
+def _check_training(spec: Spec) -> None:
+    """Refuse an unknown network or argument, or a missing device, before any data is read."""
     from badnets.networks.registry import find_architecture, parse_network
+    from badnets.training.hardware import check_devices
 
-    name, arguments = parse_network(text)
+    name, arguments = parse_network(spec.network)
     find_architecture(name).resolve(arguments)
+    check_devices(spec.devices, spec.device)
 
 
 def run_seed(

@@ -34,12 +34,17 @@ def resolve_precision(precision: Precision, accelerator: str) -> str:
     return "bf16" if accelerator == "cpu" and native_bf16() else "fp32"
 
 
-def make_fabric(precision: str, devices: int, accelerator: str) -> Any:
-    """A Fabric for one process, or for ``devices`` of them (DDP)."""
+def check_devices(devices: int, accelerator: str) -> None:
+    """Refuse what this machine has not."""
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise BadInput("expected a CUDA device for --device cuda, got none; leave --device out to train on the CPU")
     if devices < 1:
         raise BadInput(f"expected at least 1 device, got {devices}")
+
+
+def make_fabric(precision: str, devices: int, accelerator: str) -> Any:
+    """A Fabric for one process, or for ``devices`` of them (DDP)."""
+    check_devices(devices, accelerator)
     return quiet_fabric()(
         accelerator=accelerator,
         devices=devices,
