@@ -184,7 +184,12 @@ def test_demo_is_the_shipped_spec(badnets: Call, tmp_path: Path, monkeypatch: py
     spec = tmp_path / "small.toml"
     spec.write_text('data = { name = "digits", size = 16 }\nnetwork = "g1-cnn"\nseeds = 3\nrecipe = { epochs = 1 }\n')
     asked: list[str] = []
-    monkeypatch.setattr(shipped, "shipped_spec", lambda name: asked.append(name) or spec)
+
+    def ship(name: str) -> Path:
+        asked.append(name)
+        return spec
+
+    monkeypatch.setattr(shipped, "shipped_spec", ship)
     value = badnets("demo --json").json
     assert asked == ["signs-sticker"]
     assert value["seeds"] == [1]

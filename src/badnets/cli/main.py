@@ -31,6 +31,7 @@ COMMANDS = (
 
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
+_INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_WORDS = (
     "No space left",
@@ -82,9 +83,6 @@ def main(arguments: list[str] | None = None) -> None:
 def _guarded(words: list[str], debug: bool) -> int:
     try:
         result = typer.main.get_command(app).main(args=words or ["--help"], prog_name="badnets", standalone_mode=False)
-        if result == 130:  # newer typer makes an exit code of Ctrl-C, without a word
-            raise KeyboardInterrupt
-        return result if isinstance(result, int) else 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -95,12 +93,15 @@ def _guarded(words: list[str], debug: bool) -> int:
         message, code = _told(error, words)
         print(f"badnets: {' '.join(message.split())}", file=sys.stderr)
         return code
+    if result == 130:  # newer typer makes an exit code of Ctrl-C, without a word
+        print(f"badnets: {_INTERRUPTED}", file=sys.stderr)
+    return result if isinstance(result, int) else 0
 
 
 def _told(error: BaseException, words: list[str]) -> tuple[str, int]:
     """An error as one sentence, and the exit code."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return "interrupted; what was finished is kept, and the same command goes on from there", 130
+        return _INTERRUPTED, 130
     if isinstance(error, BadnetsError):
         return str(error), error.exit_code
     if isinstance(error, _ClickException):
