@@ -25,14 +25,15 @@ def test_a_table_for_each_study(results: Path) -> None:
     text = ledger(results)
     first, second = text.split("\n\n**")
     assert first.startswith("**`earlier`** (quick), 1 seed: `badnets reproduce")
-    assert second.startswith("`made-up`**, 2 seeds: `badnets reproduce made-up --seeds 2`\n\n| what |")
-    lines = second.splitlines()[4:]
+    assert second.startswith("`made-up`**, 2 seeds: `badnets reproduce made-up --seeds 2`\n\n<details><summary>")
+    table = [line for line in second.splitlines() if line.startswith("|")]
+    lines = table[2:]
     assert lines[0] == (
         "| baseline: clean accuracy | published | 99.50 % | 99.10 % (97.83 to 100.00) | 2 "
         "| yes: within 0.5 points of 99.50 % asked |"
     )
     assert lines[2].endswith("| 1 | -: printed, not judged |")
-    assert [line.replace("\\|", "").count("|") for line in second.splitlines()[2:]] == [7] * 7
+    assert [line.replace("\\|", "").count("|") for line in table] == [7] * 7
 
 
 def test_only_some_rows(results: Path) -> None:
@@ -48,7 +49,7 @@ def test_readme_changes_between_its_marks_alone(tmp_path: Path, results: Path) -
     assert update_readme(readme, results)
     text = readme.read_text(encoding="utf-8")
     assert text.startswith(f"# Title\n\n{BEGIN}\n\n**`earlier`**")
-    assert text.endswith(f"|\n\n{END}\n\nafter\n")
+    assert text.endswith(f"|\n\n</details>\n\n{END}\n\nafter\n")
     assert "old" not in text
     assert not update_readme(readme, results)  # the same records, the same text
     assert readme.read_text(encoding="utf-8") == text

@@ -16,7 +16,7 @@ _HEAD = ("| what | variant | published | ours (95 % interval) | seeds | verified
 
 
 def ledger(results: Path, *, only: tuple[str, ...] = ()) -> str:
-    """Markdown: a table for each study, in the order of their names; ``only`` keeps rows that contain one of these."""
+    """Markdown: a folded table for each study, by name; ``only`` keeps rows that contain one of these."""
     parts = []
     for path in sorted(results.glob("*/record.json")):
         record: dict[str, Any] = read_json(path)
@@ -31,7 +31,19 @@ def ledger(results: Path, *, only: tuple[str, ...] = ()) -> str:
 def _table(record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     seeds = "1 seed" if record["seeds"] == 1 else f"{record['seeds']} seeds"
     title = f"**`{record['study']}`**{' (quick)' if record['quick'] else ''}, {seeds}: `{record['command']}`"
-    return "\n".join([title, "", *_HEAD, *map(_line, rows)])
+    fold = f"<details><summary>{_summary(rows)}</summary>"
+    return "\n".join([title, "", fold, "", *_HEAD, *map(_line, rows), "", "</details>"])
+
+
+def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What a reader sees before unfolding the table."""
+    judged = [row["verified"] for row in rows if row["published"] is not None]
+    borne, not_borne = judged.count(True), judged.count(False)
+    open_ones = len(judged) - borne - not_borne
+    return (
+        f"{borne} of {len(judged)} published figures are borne out, {not_borne} are not, "
+        f"of {open_ones} it can't be said; all {len(rows)} rows"
+    )
 
 
 def _line(row: Mapping[str, Any]) -> str:
