@@ -268,7 +268,8 @@ def train(
 ) -> ImageNetwork:
     """Train a network by name (a new one, its weights from the seed) or one that you built (in place).
 
-    The default recipe is the architecture's own (``RECIPES``).
+    The default recipe is the architecture's own (``RECIPES``). With ``devices`` above 1 a script must call this below
+    ``if __name__ == "__main__":``, for each process imports the script.
     """
     from badnets.networks.registry import build_network, parse_network
     from badnets.training.recipe import recipe_for
