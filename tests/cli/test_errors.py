@@ -257,8 +257,13 @@ def test_ctrl_c_anywhere(badnets: Call, monkeypatch: pytest.MonkeyPatch) -> None
         assert "Traceback" not in said.err
 
 
+# A test run that was started in the background ignores Ctrl-C, and so would its children.
+HEEDING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import runpy; "
+HEEDING += "runpy.run_module('badnets', run_name='__main__')"
+
+
 def _start(words: list[str], folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "badnets", *words]
+    command = [sys.executable, "-c", HEEDING, *words]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
