@@ -8,25 +8,38 @@ from typing import Any
 import typer
 
 from badnets.cli.console import Json, print_json, show_table, watching
+from badnets.cli.foreign import Arch, Classes, InputRange, InputSize, foreign_options
 
 
 def evaluate_command(
-    model: Path = typer.Argument(help="A network file (.safetensors) or a run's folder."),
+    model: Path = typer.Argument(help="A network file, or a run's folder."),
     data: str = typer.Option(..., "--data", help="A named set or a path; its test part is used."),
     trigger_from: Path | None = typer.Option(None, "--trigger-from", help="A run whose backdoor is tried."),
     reference: Path | None = typer.Option(None, "--reference", help="A clean network file to compare with."),
     set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="A setting of the data: --set size=32."),
     size: int | None = typer.Option(None, "--size", min=4, help="Resize every picture to SIZE x SIZE."),
     seed: int | None = typer.Option(None, "--seed", help="Places triggers placed at random [the run's first seed]."),
+    arch: str | None = Arch,
+    classes: int | None = Classes,
+    input_size: str | None = InputSize,
+    input_range: str | None = InputRange,
     json: bool = Json,
 ) -> None:
     """Measure accuracy, and with a run's trigger how well its backdoor works."""
     from badnets.experiments.evaluate import evaluate
 
+    foreign = foreign_options(arch, classes, input_size, input_range)
     settings = [*([] if size is None else [f"size={size}"]), *set_]
     with watching(quiet=json) as watcher:
         value: dict[str, Any] = evaluate(
-            model, data, trigger_from=trigger_from, reference=reference, settings=settings, seed=seed, watcher=watcher
+            model,
+            data,
+            trigger_from=trigger_from,
+            reference=reference,
+            settings=settings,
+            seed=seed,
+            foreign=foreign,
+            watcher=watcher,
         )
     if json:
         print_json(value)

@@ -38,14 +38,37 @@ def _studies() -> dict[str, str]:
     return {name: study.summary for name, study in STUDIES.items()}
 
 
-KINDS = {"triggers": _triggers, "rules": _rules, "datasets": _datasets, "networks": _networks, "studies": _studies}
+def _repairs() -> dict[str, str]:
+    from badnets.defenses.repairs import REPAIRS
+    from badnets.defenses.settings import with_plugins
+
+    return {name: _first_line(kind) for name, kind in with_plugins("badnets.repairs", REPAIRS).items()}
+
+
+def _abstainers() -> dict[str, str]:
+    from badnets.defenses.abstainers import ABSTAINERS
+
+    return {name: _first_line(kind) for name, kind in ABSTAINERS.items()}
+
+
+KINDS = {
+    "triggers": _triggers,
+    "rules": _rules,
+    "datasets": _datasets,
+    "networks": _networks,
+    "repairs": _repairs,
+    "abstainers": _abstainers,
+    "studies": _studies,
+}
 
 
 def list_command(
-    what: str = typer.Argument("", help="triggers, rules, datasets, networks or studies; all of them by default."),
+    what: str = typer.Argument(
+        "", help="triggers, rules, datasets, networks, repairs, abstainers or studies; all of them by default."
+    ),
     json: bool = Json,
 ) -> None:
-    """List triggers, rules, datasets, networks or studies."""
+    """List triggers, rules, datasets, networks, repairs, abstainers or studies."""
     if what and what not in KINDS:
         raise BadInput(f"expected something to list, got {what!r}; {nearest(what, KINDS)}")
     chosen = [what] if what else list(KINDS)

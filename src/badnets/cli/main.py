@@ -20,6 +20,7 @@ COMMANDS = (
     "run",
     "evaluate",
     "predict",
+    "repair",
     "compare",
     "export",
     "report",

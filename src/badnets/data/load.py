@@ -10,6 +10,8 @@ from typing import Any
 from badnets.core.errors import BadInput, nearest
 from badnets.data.images import Splits
 from badnets.data.sources.cifar10 import is_cifar10
+from badnets.data.sources.gtsrb import is_gtsrb
+from badnets.data.sources.hdf5 import is_hdf5
 from badnets.data.sources.mnist import find_idx
 from badnets.data.sources.registry import SOURCES
 from badnets.data.sources.request import Progress, Request
@@ -31,8 +33,8 @@ def load(
     """Training, select and test set of a named set, or of what lies at a path.
 
     ``name_or_path``: a name of ``SOURCES`` (``"mnist"``), or a path of a folder of pictures, a tar of one, a ``.npz``,
-    IDX files, or CIFAR-10's batches. A named set is looked for at ``path``, in ``$BADNETS_DATA``, in the cache, and is
-    then downloaded; with ``path`` and another name the data at ``path`` is given that name.
+    an HDF5 file, IDX files, CIFAR-10's batches, or GTSRB. A named set is looked for at ``path``, in ``$BADNETS_DATA``,
+    in the cache, and is then downloaded; with ``path`` and another name the data at ``path`` is given that name.
     ``size``: (height, width) or one number; pictures of mixed sizes stay mixed without it. ``select``: share of the
     training set that becomes the select set. ``test_share``: share that becomes the test set where there is none.
     Splits are stratified, drawn from ``seed``, and never tear a group apart. ``grey``: True for one channel, False for
@@ -88,11 +90,18 @@ def detect(path: Path) -> str:
     """The source that reads what lies at ``path``."""
     if path.suffix.lower() == ".npz" and path.is_file():
         return "npz"
+    if is_hdf5(path):
+        return "hdf5"
     if find_idx(path) is not None:
         return "idx"
     if is_cifar10(path):
         return "cifar10"
+    if is_gtsrb(path):
+        return "gtsrb"
     if path.is_dir() or is_tar(path):
         return "folder"
     hint = "unpack it" if path.suffix.lower() == ".zip" else "or name the source and pass the path beside it"
-    raise BadInput(f"expected a folder of pictures, a tar of one, a .npz, IDX files or CIFAR-10, got {path}; {hint}")
+    raise BadInput(
+        f"expected a folder of pictures, a tar of one, a .npz, an HDF5 file, IDX files, CIFAR-10 or GTSRB, got {path}; "
+        f"{hint}"
+    )

@@ -14,7 +14,9 @@ from badnets.experiments.measure import measure
 from badnets.experiments.run import Watcher, load_data
 from badnets.experiments.spec import BackdoorSpec, make_data
 from badnets.experiments.store import read_record
+from badnets.networks.classes import align_classes
 from badnets.networks.files import open_network
+from badnets.networks.foreign.load import ForeignOptions, open_any
 
 FORMAT = "badnets/evaluation/1"
 
@@ -27,12 +29,14 @@ def evaluate(
     reference: Path | None = None,
     settings: list[str] | None = None,
     seed: int | None = None,
+    foreign: ForeignOptions | None = None,
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
     """``results`` as in a run's record (``asr`` None when no trigger is given) of a network on the test part of
     ``data``. ``model`` is a file or a run's folder; so is ``reference``. ``seed`` places triggers that are placed at
-    random (default: the first seed of ``trigger_from``, so that its own results come out again)."""
-    network = open_network(_file(model))
+    random (default: the first seed of ``trigger_from``, so that its own results come out again). ``foreign`` says what
+    a file of another program is; its input range, if not named, is found on the training part of ``data`` (the test
+    part, where there is no other), and ``foreign`` in the result is what is known of the file."""
     backdoor, jitter, seeds = None, None, [1]
     if trigger_from is not None:
         record = read_record(trigger_from)
@@ -43,12 +47,9 @@ def evaluate(
         seeds = record.seeds
     number = seeds[0] if seed is None else seed
     spec = make_data(data, settings)
-    test = load_data(spec, watcher).test
-    if test.class_names != network.class_names:
-        raise BadInput(
-            f"expected data with the network's {network.classes} classes ({', '.join(network.class_names[:5])}, ...), "
-            f"got {test.classes} ({', '.join(test.class_names[:5])}, ...)"
-        )
+    splits = load_data(spec, watcher)
+    network = open_any(model, foreign, clean=splits.train or splits.test)
+    test = align_classes(splits.test, network)
     other = None if reference is None else open_network(_file(reference))
     measured = measure(
         network,
@@ -67,6 +68,7 @@ def evaluate(
         "resolved": {"backdoor": None if backdoor is None else backdoor.model_dump(mode="json")},
         "seeds": [number],
         "results": measured.to_json(),
+        **({"foreign": network.provenance} if network.provenance.get("foreign") else {}),
     }
 
 

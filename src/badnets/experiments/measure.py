@@ -17,7 +17,7 @@ from badnets.backdoors.triggers.jitter import Jitter, with_jitter
 from badnets.core.rate import PairedDifference, Rate
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData
-from badnets.measures.classification import ClassFigures, accuracy, confusion, macro_f1, per_class
+from badnets.measures.classification import ClassFigures, accuracy, confusion, macro_f1, per_class, refused
 from badnets.networks.inference import check_input, predict, predict_data
 from badnets.networks.network import ImageNetwork
 
@@ -30,6 +30,9 @@ class Measured:
 
     ``asr`` and what follows it are None without a backdoor, the ``clean_reference`` ones without a reference, ``leak``
     for rules that have no single source. Arrays: ``clean (n,)`` and ``triggered (n,)`` predicted classes.
+
+    Of a network that abstains only: ``refused``, the share of clean pictures that it refuses; of the eligible triggered
+    pictures, ``refused_triggered``, and ``refused_or_right``, refused or predicted as their true class.
     """
 
     clean_accuracy: Rate
@@ -48,12 +51,16 @@ class Measured:
     clean_reference_accuracy: Rate | None = None
     asr_minus_reference: PairedDifference | None = None
     clean_accuracy_minus_reference: PairedDifference | None = None
+    refused: Rate | None = None
+    refused_triggered: Rate | None = None
+    refused_or_right: Rate | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The results of a record for one seed."""
         rates = ("clean_accuracy", "asr", "robust_accuracy", "leak", "clean_reference_rate", "clean_reference_accuracy")
         pairs = ("asr_minus_reference", "clean_accuracy_minus_reference", "asr_under_jitter")
-        values = {name: getattr(self, name) for name in rates + pairs}
+        refusals = () if self.refused is None else ("refused", "refused_triggered", "refused_or_right")
+        values = {name: getattr(self, name) for name in rates + pairs + refusals}
         return {
             **{name: None if value is None else value.to_json() for name, value in values.items()},
             "macro_f1": macro_f1(self.figures),
@@ -90,13 +97,17 @@ def measure(
     true = test.labels
     if backdoor is None:
         clean = predict_data(network, test).labels
-        extra = {} if reference is None else _against(clean, predict_data(reference, test).labels, true)
+        extra: dict[str, Any] = {} if reference is None else _against(clean, predict_data(reference, test).labels, true)
+        if network.abstains:
+            extra["refused"] = refused(clean, test.classes)
         return Measured(**_clean(clean, true, test), **extra)
     backdoor = Backdoor(backdoor.trigger, backdoor.rule.resolve(test.class_names))
     answers = _answers([network] if reference is None else [network, reference], test, backdoor, stream)
     clean, with_trigger = answers[0]
     own = success(backdoor.rule, with_trigger, true, test.classes)
     values: dict[str, Any] = {**_clean(clean, true, test), **_attacked(own, with_trigger, true, test)}
+    if network.abstains:
+        values |= _refusals(clean, with_trigger, own, test)
     if reference is not None:
         other = success(backdoor.rule, answers[1][1], true, test.classes)
         values |= _against(clean, answers[1][0], true)
@@ -143,6 +154,16 @@ def _attacked(own: Success, answers: Classes, true: Classes, test: ImageData) ->
         "robust_per_class": [Rate.of((answers == true)[m]) for m in members],
         "confusion_triggered": confusion(answers, true, test.classes),
         "triggered": answers,
+    }
+
+
+def _refusals(clean: Classes, answers: Classes, own: Success, test: ImageData) -> dict[str, Any]:
+    among = own.eligible
+    away = answers == test.classes
+    return {
+        "refused": refused(clean, test.classes),
+        "refused_triggered": Rate.of(away[among]),
+        "refused_or_right": Rate.of((away | (answers == test.labels))[among]),
     }
 
 

@@ -20,6 +20,11 @@ def accuracy(predicted: Classes, true: Classes) -> Rate:
     return Rate.of(predicted == true)
 
 
+def refused(predicted: Classes, classes: int) -> Rate:
+    """Share of pictures that the network refused to answer: predicted as ``classes``, the class N+1."""
+    return Rate.of(predicted == classes)
+
+
 def confusion(predicted: Classes, true: Classes, classes: int) -> NDArray[np.int64]:
     """(classes, classes): row = true class, column = predicted class. Answers outside 0..classes-1 (abstentions) are
     left out."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput
 from badnets.core.record import dumps, whole_file
 from badnets.networks.header import FORMAT, KEY, PICKLED, NetworkHeader, parse, read_header
+from badnets.networks.narrow import narrow_as_recorded
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_body, find_architecture, skeleton
 
@@ -46,6 +47,8 @@ def save_network(network: ImageNetwork, path: Path | str) -> None:
         "channels_last": _is_channels_last(network.body),
         "shared": shared,
     }
+    if network.narrowed:
+        header["narrowed"] = network.narrowed
     try:
         with whole_file(path) as partial:
             save_file(tensors, partial, metadata={KEY: dumps(header, indent=None)})
@@ -77,6 +80,7 @@ def open_network(
     if module is None:
         module = _build(path, header, shapes)
     else:
+        _narrow(path, header, module)
         _check_fit(path, header, module, shapes)
     try:
         state = load_file(path)
@@ -100,7 +104,16 @@ def _network(header: NetworkHeader, body: nn.Module) -> ImageNetwork:
         mean=header.mean,
         std=header.std,
         provenance=header.provenance,
+        narrowed=header.narrowed,
     )
+
+
+def _narrow(path: Path, header: NetworkHeader, body: nn.Module) -> None:
+    """Take out of ``body`` as many channels as were taken out of the file's network."""
+    try:
+        narrow_as_recorded(body, header.narrowed)
+    except BadInput as error:
+        raise BadInput(f"{path}: wrong narrowed: {error}; the file is damaged or of another network") from None
 
 
 def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
@@ -111,8 +124,11 @@ def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, tuple[int, ..
         bare = skeleton(architecture, len(header.class_names), header.input_size, recorded)
     except BadInput as error:
         raise BadInput(f"{path}: {error} (a wrapped module is opened with open_network(path, module=...))") from None
+    _narrow(path, header, bare)
     _check_fit(path, header, bare, shapes)
-    return build_body(architecture, len(header.class_names), header.input_size, recorded, seed=0)
+    body = build_body(architecture, len(header.class_names), header.input_size, recorded, seed=0)
+    _narrow(path, header, body)
+    return body
 
 
 def _check_fit(path: Path, header: NetworkHeader, body: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:

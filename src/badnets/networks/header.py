@@ -39,6 +39,7 @@ class NetworkHeader(BaseModel):
     ``input_size`` is (channels, height, width), ``mean`` and ``std`` per channel on the 0..1 scale; ``provenance`` is
     how it was made, with ``"backdoor"`` when it carries one on purpose. ``shared`` names tensors that are another one
     of the same network; ``channels_last`` is how weights lay in memory, which decides the last bit of a result.
+    ``narrowed`` gives how many channels are left of each convolution from which some were taken out.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
@@ -53,6 +54,7 @@ class NetworkHeader(BaseModel):
     provenance: dict[str, JsonValue] = {}
     channels_last: bool = False
     shared: dict[str, str] = {}
+    narrowed: dict[Name, Annotated[int, Field(ge=1, le=1 << 20)]] = {}
 
     @model_validator(mode="after")
     def _one_per_channel(self) -> NetworkHeader:
@@ -78,7 +80,7 @@ def parse(path: Path) -> tuple[NetworkHeader, dict[str, tuple[str, list[int]]]]:
     if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
         raise BadInput(
             f"{path}: expected a network that badnets saved, got a safetensors file without its header; foreign files "
-            "need --arch, which a later version brings: until then build the network in Python and wrap() it"
+            "need --arch NAME and --input-range RANGE (in Python: open_foreign)"
         )
     try:
         header = NetworkHeader.model_validate_json(metadata[KEY])
@@ -98,8 +100,8 @@ def _read(path: Path) -> dict[str, Any]:
     """The JSON of a safetensors file, with every tensor inside the file."""
     if path.suffix.lower() in PICKLED:
         raise BadInput(
-            f"{path}: expected a .safetensors file, got {path.suffix}, which may run code when opened; "
-            "load it in Python where you trust it, wrap() the network and save it with save_network"
+            f"{path}: expected a .safetensors file, got {path.suffix}, which may run code when opened; weights "
+            "alone can be opened with --arch NAME and --input-range RANGE (in Python: open_foreign)"
         )
     try:
         total = path.stat().st_size
@@ -131,6 +133,8 @@ def _guess(start: bytes, total: int) -> str:
         return " (it is empty)"
     if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         return " (it looks pickled, and such files may run code when opened)"
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return " (it is HDF5; Keras weights need --arch NAME and --input-range RANGE, in Python: open_foreign)"
     return ""
 
 

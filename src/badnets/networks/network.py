@@ -15,9 +15,11 @@ class ImageNetwork(nn.Module):
     """A classifier of pictures.
 
     ``forward`` takes floats (n, c, h, w) in 0..1 and gives logits (n, classes); the network's own range is applied
-    inside (``(x - mean) / std``, per channel), so nobody outside has to know it.
+    inside (``(x - mean) / std``, per channel), so nobody outside has to know it. A network that ``abstains`` gives
+    logits (n, classes + 1): the last answer, number ``classes``, means "refused".
 
     ``provenance`` is a JSON-like dict: how it was made, and ``"backdoor"`` when it carries one on purpose.
+    ``narrowed`` says of which convolutions channels were taken out, and how many are left.
     """
 
     mean: Tensor
@@ -34,6 +36,7 @@ class ImageNetwork(nn.Module):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         provenance: dict[str, Any] | None = None,
+        narrowed: dict[str, int] | None = None,
     ) -> None:
         """``input_size`` is (channels, height, width); ``mean`` and ``std`` per channel, on the 0..1 scale."""
         super().__init__()
@@ -47,6 +50,7 @@ class ImageNetwork(nn.Module):
         self.class_names = tuple(class_names)
         self.input_size = input_size
         self.provenance = dict(provenance or {})
+        self.narrowed = dict(narrowed or {})
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
@@ -55,10 +59,19 @@ class ImageNetwork(nn.Module):
         """Number of classes."""
         return len(self.class_names)
 
+    @property
+    def abstains(self) -> bool:
+        """Whether it may refuse to answer."""
+        return bool(getattr(self.body, "abstains", False))
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of floats (n, c, h, w) in 0..1."""
-        logits: Tensor = self.body((images - self.mean.to(images.dtype)) / self.std.to(images.dtype))
+        logits: Tensor = self.body(self.normalized(images))
         return logits
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """What ``body`` is given for ``images`` in 0..1."""
+        return (images - self.mean.to(images.dtype)) / self.std.to(images.dtype)
 
 
 def to_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

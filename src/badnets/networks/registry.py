@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,7 +22,9 @@ from badnets.core.errors import BadInput, nearest
 from badnets.core.record import file_digest
 from badnets.core.seed import Seed, as_seed
 from badnets.networks import (
+    deepid,
     g1_cnn,
+    l1_cnn,
     preact_resnet18,
     resnet9,
     resnet18,
@@ -29,10 +32,13 @@ from badnets.networks import (
     u1_cnn,
 )
 from badnets.networks.network import ImageNetwork
+from badnets.networks.outputs import PREFIX, LogProbabilities, kind_of_outputs
 
 InputSize = tuple[int, int, int]
 ENTRY_POINTS = "badnets.networks"
 _TORCHVISION = "torchvision:"
+GUARD = "guard:"
+"""``guard:NAME`` is a network that may refuse, made of one or two others (``badnets.networks.guards``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +48,16 @@ class Architecture:
     ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to logits (n, classes). Its
     keyword-only parameters are the architecture's arguments: their annotations (``Annotated[int, Field(ge=1)]``) are
     checked, their defaults recorded, and they must be JSON values. Those named in ``transient`` only matter to the
-    first building and are not written into files. It draws its weights from torch's CPU generator, and it must work
-    under ``torch.device("meta")`` or raise ``NotImplementedError`` there.
+    first building and are not written into files. ``input_size`` is (channels, height, width) where the architecture
+    was made for one. It draws its weights from torch's CPU generator, and it must work under ``torch.device("meta")``
+    or raise ``NotImplementedError`` there.
     """
 
     name: str
     summary: str
     build: Callable[..., nn.Module]
     transient: frozenset[str] = frozenset()
+    input_size: InputSize | None = None
 
     @cached_property
     def schema(self) -> type[BaseModel]:
@@ -82,6 +90,15 @@ class Architecture:
 _OWN = (
     Architecture(name="g1-cnn", summary="G1's MNIST network: two convolutions, two dense layers", build=g1_cnn.build),
     Architecture(name="u1-cnn", summary="eight layers with dropout, Useloff's MNIST network", build=u1_cnn.build),
+    Architecture(
+        name="l1-cnn", summary="L1's traffic-sign network: three convolutions, batch norm", build=l1_cnn.build
+    ),
+    Architecture(
+        name="deepid",
+        summary="C1's face network: three convolutions, then two branches",
+        build=deepid.build,
+        input_size=deepid.INPUT_SIZE,
+    ),
     Architecture(name="resnet9", summary="small residual network for 32x32, good on CPUs", build=resnet9.build),
     Architecture(name="resnet18", summary="ResNet-18 with the CIFAR stem", build=resnet18.build),
     Architecture(
@@ -99,7 +116,7 @@ def plugins() -> dict[str, Architecture]:
         value = entry.load()
         if not isinstance(value, Architecture):
             raise BadInput(f"entry point {entry.value!r}: expected an Architecture, got {type(value).__name__}")
-        if value.name in ARCHITECTURES or value.name in found or value.name.startswith(_TORCHVISION):
+        if value.name in ARCHITECTURES or value.name in found or value.name.startswith((_TORCHVISION, PREFIX, GUARD)):
             raise BadInput(f"entry point {entry.value!r}: expected a new name, {value.name!r} is taken; rename it")
         found[value.name] = value
     return found
@@ -109,9 +126,16 @@ def find_architecture(name: str) -> Architecture:
     """Ours, another package's, or torchvision's (``torchvision:resnet34``, or ``resnet34`` if nobody else has it).
 
     Torchvision is imported only when nobody else has the name. Unknown names are refused with the nearest known one.
+    ``logits-of:NAME`` is architecture ``NAME``, which ends in a softmax, followed by the logarithm.
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
+    if name.startswith(PREFIX):
+        return _with_logits(find_architecture(name.removeprefix(PREFIX)))
+    if name.startswith(GUARD):
+        from badnets.networks.guards import find_guard  # guards are built of networks
+
+        return find_guard(name)
     if name.startswith(_TORCHVISION):
         return _from_torchvision(name.removeprefix(_TORCHVISION))
     others = plugins()
@@ -134,6 +158,14 @@ def _from_torchvision(model: str) -> Architecture:
         build=torchvision_models.builder(model),
         transient=frozenset({"weights"}),
     )
+
+
+def _with_logits(inner: Architecture) -> Architecture:
+    @functools.wraps(inner.build)  # for the signature, of which the schema of the arguments is made
+    def build(classes: int, input_size: InputSize, **arguments: Any) -> nn.Module:
+        return LogProbabilities(inner.build(classes, input_size, **arguments))
+
+    return replace(inner, name=PREFIX + inner.name, summary=f"{inner.summary}; then the logarithm", build=build)
 
 
 def parse_network(text: str) -> tuple[str, dict[str, Any]]:
@@ -201,7 +233,10 @@ def build_body(
 
 
 def check_shape(name: str, body: nn.Module, classes: int, input_size: InputSize) -> None:
-    """Refuse a network that cannot take such pictures or does not give (n, classes), by a pass over two black ones."""
+    """Refuse a network that cannot take such pictures or does not give (n, classes), by a pass over two black ones.
+
+    A module whose ``abstains`` is True gives (n, classes + 1).
+    """
     like = next(body.parameters(), torch.zeros(0))
     modes = {module: module.training for module in body.modules()}
     body.eval()
@@ -212,8 +247,9 @@ def check_shape(name: str, body: nn.Module, classes: int, input_size: InputSize)
         for module, mode in modes.items():
             module.training = mode
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-    if shape != (2, classes):
-        raise BadInput(f"{name}: expected logits (n, {classes}), got {shape} from 2 pictures; check the last layer")
+    columns = classes + bool(getattr(body, "abstains", False))
+    if shape != (2, columns):
+        raise BadInput(f"{name}: expected logits (n, {columns}), got {shape} from 2 pictures; check the last layer")
 
 
 def _check_settings(name: str, class_names: Sequence[str], input_size: InputSize) -> None:
@@ -274,11 +310,16 @@ def wrap(
 
     ``mean`` and ``std`` are the normalization that the module expects, if it does not do it itself. It can be saved
     like any other; ``open_network(path, module=...)`` then needs a module of the same shapes again.
+    A module whose outputs are probabilities (it ends in a softmax) is followed by their logarithm, so that confidences
+    are its own; the architecture is then named ``logits-of:NAME``.
     """
-    if name in ARCHITECTURES or name.startswith(_TORCHVISION):
+    if name in ARCHITECTURES or name.startswith((_TORCHVISION, PREFIX, GUARD)):
         raise BadInput(f"expected a new name for a wrapped module, got {name!r}, which badnets builds; rename it")
     _check_settings(name, class_names, input_size)
     check_shape(name, module, len(class_names), input_size)
-    return ImageNetwork(
+    network = ImageNetwork(
         module, architecture=name, arguments={}, class_names=class_names, input_size=input_size, mean=mean, std=std
     )
+    if kind_of_outputs(network) == "probabilities":
+        network.body, network.architecture = LogProbabilities(module), PREFIX + name
+    return network

@@ -82,16 +82,15 @@ def _carry_out(study: Study, settings: Settings, partial: Path, watcher: Watcher
     return record
 
 
+_COUNTED = ("clean_accuracy", "asr", "leak", "clean_reference_rate", "clean_reference_accuracy")
+
+
 def _short(entry: dict[str, Any]) -> dict[str, Any]:
     """What a committed record keeps of a trial: its spec, seed, and counts."""
-    rates = ("clean_accuracy", "asr", "leak", "clean_reference_rate", "clean_reference_accuracy")
-    counts = {
-        name: [entry["results"][name]["hits"], entry["results"][name]["total"]]
-        for name in rates
-        if entry["results"].get(name) is not None
-    }
-    spec = _without_paths(entry["spec"])
-    return {"seed": entry["seed"], "spec": spec, "counts": counts, "seconds": entry["timings_s"]["train"]}
+    results = entry["results"]
+    counts = {name: [results[name]["hits"], results[name]["total"]] for name in _COUNTED if results.get(name)}
+    seconds = entry["timings_s"].get("train", entry["timings_s"].get("total"))
+    return {"seed": entry["seed"], "spec": _without_paths(entry["spec"]), "counts": counts, "seconds": seconds}
 
 
 def _without_paths(spec: dict[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,17 @@ Results = Mapping[str, Any]
 class Trial:
     """One training with its measurements: ``spec`` is a spec's table (its seeds are not looked at), run with ``seed``.
 
-    ``keep`` keeps the network file for a later look inside.
+    ``keep`` keeps the network file for a later look inside. ``work`` (a function of a module, for other processes find
+    it by its name) does something else than train and measure by a spec: it gets the trial and a folder of its own,
+    in which it finds what it wrote before it was interrupted, and gives ``{"results": ..., "timings_s": ...}``;
+    ``spec`` is then whatever it needs, and ``spec["data"]`` its data.
     """
 
     name: str
     spec: dict[str, Any]
     seed: int
     keep: bool = False
+    work: Callable[[Trial, Path], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

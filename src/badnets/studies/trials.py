@@ -58,26 +58,30 @@ def run_trials(trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs:
 
 def run_trial(trial: Trial, folder: Path) -> dict[str, Any]:
     """One trial; its result is written to ``folder`` before it is given back."""
+    own = folder / "work" / trial.name
+    own.mkdir(parents=True, exist_ok=True)
+    value = (trial.work or train_and_measure)(trial, own)
+    if trial.keep:
+        (own / "network.safetensors").replace(network_file(folder, trial.name))
+    kept: dict[str, Any] = {"spec": trial.spec, "seed": trial.seed, **value}
+    write_json(_path(folder, trial), kept)
+    _clear(own)
+    return kept
+
+
+def train_and_measure(trial: Trial, own: Path) -> dict[str, Any]:
+    """The usual trial: what ``badnets run`` does with one seed of a spec."""
     from badnets.experiments.run import load_data, run_seed
     from badnets.experiments.spec import make_spec
 
     spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
-    own = folder / "work" / trial.name
-    own.mkdir(parents=True, exist_ok=True)
     value = run_seed(spec, trial.seed, load_data(spec.data), own, Watcher(), pictures=False)
-    network = own / f"seed-{trial.seed}" / "network.safetensors"
-    if trial.keep:
-        network.replace(network_file(folder, trial.name))
-    kept: dict[str, Any] = {
-        "spec": trial.spec,
-        "seed": trial.seed,
+    (own / f"seed-{trial.seed}" / "network.safetensors").replace(own / "network.safetensors")
+    return {
         "results": {name: entry for name, entry in value["results"].items() if name not in _DROPPED},
         "timings_s": value["timings_s"],
         "poisoned": value["poisoned"],
     }
-    write_json(_path(folder, trial), kept)
-    _clear(own)
-    return kept
 
 
 def network_file(folder: Path, name: str) -> Path:

@@ -57,7 +57,8 @@ class Trained:
 class Job:
     """Everything about one training but the network: picklable, so that several processes can share it.
 
-    ``on_step(epoch, step, steps, accuracy so far)`` is called on the first process only.
+    ``on_step(epoch, step, steps, accuracy so far)`` is called on the first process only. ``after_step()`` is called
+    after every change of the weights, to put right what must not move (one device only).
     """
 
     data: ImageData
@@ -65,6 +66,7 @@ class Job:
     seed: Seed
     hooks: Sequence[BatchHook] = ()
     on_step: OnStep | None = None
+    after_step: Callable[[], None] | None = None
     checkpoint: Path | None = None
     devices: int = 1
     accelerator: str = "cpu"
@@ -82,6 +84,8 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
         raise BadInput(f"{job.data.name}: expected pictures to train on, got none")
     if len(job.data) < job.devices:
         raise BadInput(f"{job.data.name}: expected a picture for each of {job.devices} devices, got {len(job.data)}")
+    if job.after_step is not None and job.devices > 1:
+        raise BadInput(f"expected one device for a training with held weights, got {job.devices}; leave --devices out")
     check_input(network, job.data.shape, f"pictures of {job.data.name}")
     if job.data.classes != network.classes:
         raise BadInput(f"expected {network.classes} classes for this network, got {job.data.classes} in the data")
@@ -191,6 +195,8 @@ def _epoch(
             loss = criterion(logits, target)
             fabric.backward(loss)
             optimizer.step()
+            if job.after_step is not None:
+                job.after_step()
             scheduler.step()
             losses += loss.detach()
             right += (logits.detach().argmax(1) == target).sum()

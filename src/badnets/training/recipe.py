@@ -34,6 +34,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "g1-cnn": Recipe(epochs=3, batch=128, learning_rate=4e-3),
     "u1-cnn": Recipe(epochs=2, batch=128, learning_rate=2e-3),
+    "l1-cnn": Recipe(epochs=4, batch=64, learning_rate=1e-3),
     "resnet9": Recipe(epochs=4, batch=128, learning_rate=8e-3, augment=("shift",)),
 }
 """What is known to work for an architecture; ``Recipe()`` elsewhere."""

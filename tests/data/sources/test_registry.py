@@ -13,7 +13,7 @@ from badnets.data.sources.registry import SOURCES
 
 def test_every_source_says_what_it_is() -> None:
     assert {"signs", "signs-us", "signs-eu", "digits", "mnist", "fashion-mnist", "cifar10"} <= SOURCES.keys()
-    assert {name for name, source in SOURCES.items() if source.needs_path} == {"folder", "npz", "idx"}
+    assert {name for name, source in SOURCES.items() if source.needs_path} == {"folder", "hdf5", "idx", "npz"}
     for source in SOURCES.values():
         assert source.summary
         assert "\n" not in source.summary

@@ -13,6 +13,8 @@ from badnets.data.sources.cache import cache_dir
 from badnets.data.sources.cifar10 import load_cifar10
 from badnets.data.sources.digits import load_digits
 from badnets.data.sources.folder import load_folder
+from badnets.data.sources.gtsrb import load_gtsrb
+from badnets.data.sources.hdf5 import load_hdf5
 from badnets.data.sources.mnist import load_fashion_mnist, load_idx, load_mnist
 from badnets.data.sources.npz import load_npz
 from badnets.data.sources.request import Request, finish
@@ -64,8 +66,12 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "mnist": Source(load=load_mnist, summary="60,000 + 10,000 handwritten digits, 28x28 grey"),
         "fashion-mnist": Source(load=load_fashion_mnist, summary="60,000 + 10,000 pieces of clothing, 28x28 grey"),
         "cifar10": Source(load=load_cifar10, summary="50,000 + 10,000 pictures of ten classes, 32x32 color"),
+        "gtsrb": Source(load=load_gtsrb, summary="German traffic signs, 43 classes (options classes, equalize, crop)"),
         "folder": Source(load=load_folder, summary="a folder of pictures, or a tar of one", needs_path=True),
         "npz": Source(load=load_npz, summary="pictures and labels in a NumPy .npz file", needs_path=True),
+        "hdf5": Source(
+            load=load_hdf5, summary="pictures and labels in an HDF5 file (options test, classes)", needs_path=True
+        ),
         "idx": Source(load=load_idx, summary="any set as four IDX files, the layout of MNIST", needs_path=True),
     }
 )

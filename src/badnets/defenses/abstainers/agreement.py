@@ -1,0 +1,80 @@
+"""Agreement with a repaired copy: the N+1 network, soft or hard."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from badnets.core.errors import BadInput
+from badnets.defenses.abstain import Made
+from badnets.defenses.repair import OnRow, Repair, repair
+from badnets.defenses.repairs import make_repair
+from badnets.defenses.view import DefenderView
+from badnets.networks.files import open_network
+from badnets.networks.guards.agreement import Agreement as AgreementGuard
+from badnets.networks.network import ImageNetwork
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Agreement:
+    """Answer where a repaired copy finds the answer likely enough; it is as strong as that copy.
+
+    A copy that obeys the trigger too agrees with the original, and nothing is gained: that is what happens with a
+    lightly pruned one. ``hard`` is the N+1 network of study C1: refuse where the two answers differ.
+    With ``repaired`` all clean pictures calibrate; a copy that was fitted to the same pictures is then surer of them
+    than of fresh ones, and more than the stated share is refused.
+
+    Source: Vora, GoodNet (study C1): two networks, and class N+1 where they differ.
+    Differs from the paper: by default the copy is not pruned but repaired, and the doubt that is let through is
+    calibrated on clean pictures.
+    """
+
+    kind: Literal["agreement"] = "agreement"
+    repair: Annotated[str, Field(description="the repair that makes the copy")] = "fine-tune"
+    settings: Annotated[dict[str, Any], Field(description="settings of that repair", default_factory=dict)]
+    repaired: Annotated[Path | None, Field(description="a repaired network's file, instead of a repair")] = None
+    hard: Annotated[bool, Field(description="refuse where the two answers differ, without a threshold")] = False
+
+    @property
+    def calibrated(self) -> bool:
+        """The soft form is."""
+        return not self.hard
+
+    @property
+    def needs_data(self) -> bool:
+        """As its repair."""
+        return self.repaired is None and self._method().needs_data
+
+    def make(self, view: DefenderView, on_row: OnRow) -> Made:
+        """Repair a copy, or open the second network."""
+        if self.repaired is not None:
+            second = open_network(self.repaired)
+            _check_like(second, view.network, self.repaired)
+            return Made(guard=self._guard(view.network, second), chosen="")
+        done = repair(view, self._method(), on_row=on_row)
+        return Made(
+            guard=self._guard(view.network, done.network),
+            chosen=done.chosen,
+            trace=tuple(done.trace),
+            stopped=done.stopped,
+        )
+
+    def _guard(self, network: ImageNetwork, second: ImageNetwork) -> AgreementGuard:
+        return AgreementGuard(copy.deepcopy(network), second, hard=self.hard)
+
+    def _method(self) -> Repair:
+        return make_repair(self.repair, self.settings)
+
+
+def _check_like(second: ImageNetwork, first: ImageNetwork, path: Path) -> None:
+    if second.abstains:
+        raise BadInput(f"{path}: expected a network that always answers, got one that abstains; name the repaired one")
+    if (second.class_names, second.input_size) != (first.class_names, first.input_size):
+        raise BadInput(
+            f"{path}: expected a network of {first.classes} classes and input {first.input_size} like the original, "
+            f"got one of {second.classes} classes and input {second.input_size}; name a repaired copy of it"
+        )

@@ -1,0 +1,46 @@
+"""Refusing one class."""
+
+from __future__ import annotations
+
+import copy
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from badnets.core.errors import BadInput
+from badnets.defenses.abstain import Made
+from badnets.defenses.repair import OnRow
+from badnets.defenses.view import DefenderView
+from badnets.networks.guards.refuse_class import RefuseClass as RefuseClassGuard
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class RefuseClass:
+    """Refuse every answer of one suspect class: it costs that class, and nothing else.
+
+    With many classes that is a small share: a baseline that other abstainers have to beat.
+
+    Source: none, a baseline.
+    Differs from the paper: there is none.
+    """
+
+    calibrated: ClassVar[bool] = False
+    needs_data: ClassVar[bool] = False
+    kind: Literal["refuse-class"] = "refuse-class"
+    suspect: Annotated[int | str, Field(description="the class: its name, or its number")]
+
+    def make(self, view: DefenderView, on_row: OnRow) -> Made:
+        """Look the class up."""
+        return Made(guard=RefuseClassGuard(copy.deepcopy(view.network), self._number(view)), chosen="")
+
+    def _number(self, view: DefenderView) -> int:
+        names = view.network.class_names
+        if str(self.suspect) in names:
+            return names.index(str(self.suspect))
+        if isinstance(self.suspect, int) and 0 <= self.suspect < len(names):
+            return self.suspect
+        raise BadInput(
+            f"{self.kind}: expected suspect to be a class ({', '.join(names[:5])}, ...) or a number below "
+            f"{len(names)}, got {self.suspect!r}; name one of them"
+        )

@@ -1,0 +1,133 @@
+"""Masks on neurons: a number for each channel, which scales it, and pruning by those numbers.
+
+A neuron is a channel of a BatchNorm, scale and shift together, in networks that have BatchNorms, and otherwise an output
+channel of a convolution or dense layer, its bias included; the layer that gives the logits has none. So a neuron whose
+mask is 0 gives 0 for every picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from badnets.core.errors import BadInput
+from badnets.data.images import ImageData
+from badnets.defenses.repair import Work
+from badnets.networks.graph import layer_of, trace
+from badnets.networks.network import ImageNetwork
+
+Layers = dict[str, nn.Module]
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_WEIGHTED = (nn.Conv2d, nn.Linear)
+
+
+def neuron_layers(network: ImageNetwork) -> Layers:
+    """The layers whose channels are neurons, by their names in ``network``, in the order of the pass.
+
+    Raises ``BadInput`` for a network without any.
+    """
+    traced = trace(network.body)
+    found: Layers = {}
+    for node in traced.graph.nodes:
+        layer = layer_of(traced, node)
+        if isinstance(layer, (*_NORMS, *_WEIGHTED)):
+            found.setdefault(f"body.{node.target}", layer)
+    norms = {name: layer for name, layer in found.items() if isinstance(layer, _NORMS) and layer.affine}
+    weighted = {name: layer for name, layer in found.items() if isinstance(layer, _WEIGHTED)}
+    chosen = norms or dict(list(weighted.items())[:-1])
+    if not chosen:
+        raise BadInput(
+            f"expected a network with BatchNorms, convolutions or hidden dense layers, got {network.architecture}; "
+            "use a method that needs no neurons"
+        )
+    return chosen
+
+
+def ones(layers: Layers) -> list[Tensor]:
+    """A mask of ones (channels,) for each layer."""
+    return [torch.ones(len(_weight(layer))) for layer in layers.values()]
+
+
+def forward(
+    network: ImageNetwork, layers: Layers, scales: Sequence[Tensor], shifts: Sequence[Tensor], images: Tensor
+) -> Tensor:
+    """Logits with each layer's weights times its ``scales`` and its biases times its ``shifts``, one for each channel.
+
+    Nothing of the network changes: in training mode the running statistics of BatchNorms are counted on copies.
+    """
+    changed = scaled(layers, scales, shifts)
+    if network.training:
+        changed.update({name: buffer.clone() for name, buffer in network.named_buffers()})
+    logits: Tensor = functional_call(network, changed, (images,))
+    return logits
+
+
+def scaled(layers: Layers, scales: Sequence[Tensor], shifts: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The scaled parameters by name, with gradients to scales and shifts."""
+    changed = {}
+    for (name, layer), scale, shift in zip(layers.items(), scales, shifts, strict=True):
+        weight, bias = _weight(layer), layer.bias
+        changed[f"{name}.weight"] = weight.detach() * scale.view(-1, *[1] * (weight.ndim - 1))
+        if isinstance(bias, Tensor):
+            changed[f"{name}.bias"] = bias.detach() * shift
+    return changed
+
+
+@torch.no_grad()
+def apply_masks(layers: Layers, masks: Sequence[Tensor]) -> None:
+    """Scale the layers themselves."""
+    for name, value in scaled(layers, masks, masks).items():
+        layer, _, part = name.rpartition(".")
+        getattr(layers[layer], part).copy_(value)
+
+
+def prune_by_masks(
+    work: Work, masks: Sequence[Tensor], held_out: ImageData, *, allowance: float, step: float = 0.05
+) -> tuple[float, int]:
+    """Prune ``work.network``'s neurons with the lowest masks; the threshold reached and how many it pruned.
+
+    Thresholds rise by ``step``; neurons at or below one are pruned. It stops before the first threshold at which
+    accuracy on ``held_out`` has fallen by more than ``allowance`` (a share: 0.01 is one point). A layer keeps at least
+    its best neuron. One row of the trace per threshold that prunes more than the one before.
+    """
+    state = {name: value.clone() for name, value in work.network.state_dict().items()}
+    before = work.accuracy(held_out)
+    work.keep()
+    reached, pruned, count = 0.0, 0, int(round(1 / step))
+    for index in range(count):
+        threshold = round(index * step, 6)
+        kept = [(mask > threshold) | (mask == mask.max()) for mask in masks]
+        gone = int(sum((~part).sum() for part in kept))
+        if gone == pruned and index:
+            reached = threshold
+            continue
+        work.network.load_state_dict(state)
+        apply_masks(neuron_layers(work.network), [part.float() for part in kept])
+        rate = work.accuracy(held_out)
+        if before.hits - rate.hits > allowance * before.total:
+            break
+        work.keep()
+        reached, pruned = threshold, gone
+        work.row(index + 1, count, threshold=threshold, pruned=gone, held_out_accuracy=rate)
+    work.restore()
+    return reached, pruned
+
+
+def as_numbers(layers: Layers, masks: Sequence[Tensor]) -> Mapping[str, list[float]]:
+    """The masks as JSON: four digits each, by the layer's name inside the body."""
+    return {
+        name.removeprefix("body."): np.round(mask.detach().numpy().astype(float), 4).tolist()
+        for name, mask in zip(layers, masks, strict=True)
+    }
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    weight = layer.weight
+    if not isinstance(weight, Tensor):
+        raise BadInput(f"expected a layer with weights, got {type(layer).__name__}; use a method that needs no neurons")
+    return weight

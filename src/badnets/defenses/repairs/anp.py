@@ -1,0 +1,110 @@
+"""Adversarial neuron pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+
+from badnets.defenses.masks import Layers, forward, neuron_layers, ones, prune_by_masks
+from badnets.defenses.repair import Work
+from badnets.defenses.draw import draw
+from badnets.networks.network import ImageNetwork
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Anp:
+    """Find neurons whose disturbance makes clean pictures go wrong, and prune them.
+
+    In each step noise on the neurons is drawn from [-eps, eps] and moved by eps in the direction of the sign of the
+    gradient of the loss; then the masks m, in [0, 1] and 1 at first, take a step down
+    ``alpha * loss(m) + (1 - alpha) * loss(m + noise)``. Neurons with low masks are pruned, by a threshold that clean
+    accuracy on a hold-out fixes.
+
+    Source: Wu, Wang, Adversarial Neuron Pruning Purifies Backdoored Deep Models (2021), equations 3 to 6, and the
+    authors' optimize_mask_cifar.py: one inner step, weights times (m + noise), biases times (1 + noise).
+    Differs from the paper: the threshold is the largest at which clean accuracy on a hold-out falls by at most
+    ``allowance``, where the paper fixes it beforehand and ports pick it by attack success; 400 steps by default, where
+    it takes 2,000; masks scale a channel's bias too, so that a pruned neuron is zero; networks without BatchNorm have
+    masks on convolutions and hidden dense layers; BatchNorms are in evaluation mode, where the authors use the
+    batch's own statistics, once with noise and once without.
+    """
+
+    needs_data: ClassVar[bool] = True
+    kind: Literal["anp"] = "anp"
+    steps: Annotated[int, Field(ge=1, description="changes of the masks")] = 400
+    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 128
+    learning_rate: Annotated[float, Field(gt=0, description="of the masks, SGD with momentum 0.9")] = 0.2
+    eps: Annotated[float, Field(ge=0, description="largest noise on a neuron, relative to its weights")] = 0.4
+    alpha: Annotated[float, Field(ge=0, le=1, description="weight of the loss without noise")] = 0.2
+    allowance: Annotated[float, Field(ge=0, le=1, description="clean accuracy that pruning may cost, a share")] = 0.01
+    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose the threshold by")] = 0.2
+
+    def repair(self, work: Work) -> str:
+        """Learn the masks, then prune."""
+        fit, held_out = work.split(self.hold_out)
+        layers = neuron_layers(work.network)
+        masks = [mask.requires_grad_() for mask in ones(layers)]
+        optimizer = torch.optim.SGD(masks, lr=self.learning_rate, momentum=0.9)
+        generator = torch.Generator().manual_seed(work.view.seed.derive("noise").integer)
+        for index, (images, labels) in enumerate(draw(fit, self.batch, self.steps, work.view.seed.derive("batches"))):
+            noise = worst_noise(work.network, layers, masks, images, labels, eps=self.eps, generator=generator)
+            optimizer.zero_grad()
+            clean = functional.cross_entropy(forward(work.network, layers, masks, masks, images), labels)
+            noisy = disturbed_loss(work.network, layers, masks, noise, images, labels)
+            (self.alpha * clean + (1 - self.alpha) * noisy).backward()
+            optimizer.step()
+            with torch.no_grad():
+                for mask in masks:
+                    mask.clamp_(0, 1)
+            if (index + 1) % 50 == 0:
+                work.row(index + 1, self.steps, loss=round(float(clean), 6), disturbed_loss=round(float(noisy), 6))
+        learned = [mask.detach() for mask in masks]
+        threshold, pruned = prune_by_masks(work, learned, held_out, allowance=self.allowance)
+        total = sum(map(len, learned))
+        return (
+            f"the threshold {threshold:g} ({pruned:,} of {total:,} neurons pruned), by accuracy on {len(held_out):,} "
+            "held-out clean pictures"
+        )
+
+
+Noise = tuple[list[Tensor], list[Tensor]]
+"""On weights and on biases, one tensor (channels,) for each layer."""
+
+
+def disturbed_loss(
+    network: ImageNetwork, layers: Layers, masks: Sequence[Tensor], noise: Noise, images: Tensor, labels: Tensor
+) -> Tensor:
+    """Cross entropy with weights times (mask + noise) and biases times (mask + noise of their own)."""
+    scales = [mask + part for mask, part in zip(masks, noise[0], strict=True)]
+    shifts = [mask + part for mask, part in zip(masks, noise[1], strict=True)]
+    return functional.cross_entropy(forward(network, layers, scales, shifts, images), labels)
+
+
+def worst_noise(
+    network: ImageNetwork,
+    layers: Layers,
+    masks: Sequence[Tensor],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    generator: torch.Generator,
+) -> Noise:
+    """Uniform noise in [-eps, eps], moved by eps up the sign of the loss's gradient (so it lies in [-2 eps, 2 eps])."""
+    fixed = [mask.detach() for mask in masks]
+    parts = [(torch.rand(len(mask), generator=generator) * 2 - 1) * eps for mask in [*fixed, *fixed]]
+    parts = [part.requires_grad_() for part in parts]
+    noise = parts[: len(fixed)], parts[len(fixed) :]
+    loss = disturbed_loss(network, layers, fixed, noise, images, labels)
+    slopes = torch.autograd.grad(loss, parts, allow_unused=True)  # a layer may have no bias
+    moved = [
+        part.detach() if slope is None else part.detach() + eps * slope.sign()
+        for part, slope in zip(parts, slopes, strict=True)
+    ]
+    return moved[: len(fixed)], moved[len(fixed) :]

@@ -1,0 +1,127 @@
+"""Neural attention distillation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+
+from badnets.core.errors import BadInput
+from badnets.defenses.repair import Work
+from badnets.defenses.tuning import sgd, tune
+from badnets.networks.layers import layer_table
+from badnets.networks.network import ImageNetwork
+from badnets.training.recipe import AugmentName
+
+BETAS = (500.0, 1000.0, 1000.0)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Nad:
+    """Fine-tune a copy, the teacher, then tune the network so that it looks where the teacher looks.
+
+    The loss is the cross entropy plus, for each of up to three layers, beta times the mean squared difference of the
+    two attention maps. A map is the sum of the squared channels, divided by its Euclidean norm. The layers are the last
+    ones at each size of map; of more than three sizes, the three smallest.
+
+    Source: Li, Lyu, Koren, Lyu, Li, Ma, Neural Attention Distillation (2021), equations 1 to 4, and the authors'
+    main.py and at.py (betas 500, 1000, 1000; mean over positions; 0.1 for two epochs, then 0.01).
+    Differs from the paper: layers are found by the size of their maps and not by the names of blocks; epochs of teacher
+    and student are chosen on a clean hold-out, where their code keeps one by accuracy on the test set; the rate falls
+    by a cosine from a setting; the teacher's maps come from its evaluation mode, as in their code.
+    """
+
+    needs_data: ClassVar[bool] = True
+    kind: Literal["nad"] = "nad"
+    teacher_epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures for the teacher")] = 10
+    epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures for the student")] = 20
+    betas: Annotated[tuple[float, float, float], Field(description="weights of the layers, the largest maps first")] = (
+        BETAS
+    )
+    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.1
+    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
+    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose epochs by")] = 0.1
+    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ("shift",)
+
+    def repair(self, work: Work) -> str:
+        """Tune a teacher, go back, and distill."""
+        fit, held_out = work.split(self.hold_out)
+        names = attention_layers(work.network)
+        settings: dict[str, Any] = {"batch": self.batch, "augment": self.augment}
+        self._tune(work, [], None, fit, held_out, epochs=self.teacher_epochs, name="teacher", **settings)
+        teacher = copy.deepcopy(work.network).eval().requires_grad_(requires_grad=False)
+        work.network.load_state_dict(work.view.network.state_dict())
+        self._tune(work, names, teacher, fit, held_out, epochs=self.epochs, name="student", **settings)
+        return f"the epochs of teacher and student, by accuracy on {len(held_out):,} held-out clean pictures"
+
+    def _tune(
+        self, work: Work, names: Sequence[str], teacher: ImageNetwork | None, *data: Any, **settings: Any
+    ) -> None:
+        """Cross entropy, and with a teacher the attention too."""
+        network = work.network
+        optimizer = sgd(network, self.learning_rate, decay=1e-4)
+        betas = self.betas[len(self.betas) - len(names) :]
+
+        def step(images: Tensor, labels: Tensor) -> Tensor:
+            optimizer.zero_grad()
+            with listening(network, names) as own:
+                loss = functional.cross_entropy(network(images), labels)
+            if teacher is not None:
+                with listening(teacher, names) as theirs, torch.no_grad():
+                    teacher(images)
+                for beta, name in zip(betas, names, strict=True):
+                    loss = loss + beta * attention_distance(own[name], theirs[name])
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            optimizer.step()
+            return loss
+
+        tune(work, step, *data, anneal=optimizer, **settings)
+
+
+def attention(maps: Tensor) -> Tensor:
+    """(n, c, h, w) to (n, h * w): the sum of squares over channels, divided by its Euclidean norm."""
+    return functional.normalize(maps.pow(2).sum(1).flatten(1), dim=1, eps=1e-6)
+
+
+def attention_distance(own: Tensor, theirs: Tensor) -> Tensor:
+    """The mean over pictures and positions of the squared difference of two attention maps."""
+    return functional.mse_loss(attention(own), attention(theirs))
+
+
+def attention_layers(network: ImageNetwork) -> list[str]:
+    """The last layer at each size of map above one pixel, at most the three smallest, in order of the pass."""
+    last: dict[tuple[int, int], str] = {}
+    for row in layer_table(network):
+        shape = row["output_shape"]
+        if shape and len(shape) == 3 and shape[1] * shape[2] > 1:
+            last[shape[1], shape[2]] = row["name"]
+    if not last:
+        raise BadInput("nad: expected a network with maps of more than one pixel, got none; use --method fine-tune")
+    order = sorted(last, key=lambda size: -size[0] * size[1])
+    return [last[size] for size in order[-3:]]
+
+
+@contextmanager
+def listening(network: ImageNetwork, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Inside, a dict that each pass fills with the outputs of the layers ``names``."""
+    heard: dict[str, Tensor] = {}
+
+    def hear(name: str, output: Tensor) -> None:
+        heard[name] = output
+
+    handles = [
+        network.body.get_submodule(name).register_forward_hook(lambda _m, _i, output, name=name: hear(name, output))
+        for name in names
+    ]
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()

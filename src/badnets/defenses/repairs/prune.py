@@ -1,0 +1,145 @@
+"""Pruning of the channels that clean pictures hardly use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from badnets.core.errors import BadInput
+from badnets.core.rate import Rate, percent
+from badnets.data.images import ImageData
+from badnets.defenses.repair import Work
+from badnets.measures.classification import accuracy
+from badnets.networks.channels import Point, check_channels, rank_channels, shrink, silence, site
+from badnets.networks.sweep import pruning_sweep
+
+Means = NDArray[np.float64]
+Allows = Callable[[int, Rate, Rate, Rate], bool]
+"""Whether step ``number`` may be pruned, from accuracy before all, after the step before, and after this step."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Prune:
+    """Silence channels of a convolution one by one, least active on clean pictures first, while accuracy holds.
+
+    Channels are ranked by their mean activation, and accuracy is taken, on all clean pictures that the defender has,
+    the paper's validation set. It stops before the first step after which accuracy has fallen by more than
+    ``max_drop`` (0.05 are 5 points). The trace is the whole curve, to the last channel: ``kept`` says which steps are
+    in the result. With ``convention`` "published" the allowance is measured from 100 % and the step that uses it up is
+    still carried out, as study C1 does it. ``channels`` asks for an exact number instead, and ``order`` for an order;
+    with both no data is needed.
+
+    Source: Liu, Dolan-Gavitt, Garg, Fine-Pruning (2018), section 3.1, and the authors' face/conv_output_prune.py.
+    Differs from the paper: the batch norms behind a channel are silenced with it; the allowance is a setting; the
+    authors rank after the pooling (``at`` "pool").
+    """
+
+    kind: Literal["prune"] = "prune"
+    layer: Annotated[str | None, Field(description="convolution; by default the last one that can be pruned")] = None
+    at: Annotated[Point, Field(description="rank after the first activation, or after the pooling that follows")] = (
+        "activation"
+    )
+    first: Annotated[Literal["least-active", "most-active"], Field(description="which channels go first")] = (
+        "least-active"
+    )
+    order: Annotated[tuple[int, ...] | None, Field(description="channels in the order of pruning; no ranking")] = None
+    channels: Annotated[int | None, Field(ge=0, description="how many to prune, whatever it costs")] = None
+    max_drop: Annotated[float, Field(ge=0, le=1, description="clean accuracy that may be lost, a share")] = 0.05
+    convention: Annotated[
+        Literal["before", "published"],
+        Field(description="stop before the step that breaks the allowance; or C1's: after it, counted from 100 %"),
+    ] = "before"
+    shrink: Annotated[bool, Field(description="take the channels out: a smaller network, same answers")] = False
+
+    @property
+    def needs_data(self) -> bool:
+        """Not when order and number are given."""
+        return self.order is None or self.channels is None
+
+    def repair(self, work: Work) -> str:
+        """Rank, sweep, prune."""
+        data = work.view.clean(self.kind) if self.needs_data else work.view.data
+        where = site(work.network, self.layer)
+        means = None if data is None else rank_channels(work.network, data, where.layer, at=self.at)
+        order = self._order(means)
+        check_channels(where, order)
+        if self.channels is not None and self.channels > len(order):
+            raise BadInput(f"prune: expected at most the {len(order)} channels of the order, got {self.channels}")
+        if data is None:
+            silence(work.network, where, order[: self.channels])
+            pruned = order[: self.channels]
+        else:
+            pruned = sweep(work, where.layer, order, means, data, self._allows)
+        if self.shrink:
+            work.network = shrink(work.network, where.layer)
+        return f"{self._chosen(where.layer, pruned, data)}"
+
+    def _order(self, means: Means | None) -> list[int]:
+        if self.order is not None or means is None:
+            return list(self.order or ())
+        return ranking(means if self.first == "least-active" else -means)
+
+    def _allows(self, number: int, before: Rate, last: Rate, now: Rate) -> bool:
+        if self.channels is not None:
+            return number <= self.channels
+        if self.convention == "before":
+            return within(before, now, self.max_drop)
+        return within(Rate(last.total, last.total), last, self.max_drop)
+
+    def _chosen(self, layer: str, pruned: Sequence[int], data: ImageData | None) -> str:
+        what = f"{len(pruned)} channels of {layer}"
+        if self.channels is not None:
+            return f"{what}, as asked for"
+        on = f"accuracy on all {0 if data is None else len(data):,} clean pictures"
+        if not pruned:
+            return f"no channel: already the first would cost more than {percent(self.max_drop)} points of {on}"
+        return f"{what}, by {on}"
+
+
+def ranking(means: Means) -> list[int]:
+    """Channels from the lowest mean to the highest; equal ones by number."""
+    return [int(channel) for channel in np.argsort(means, kind="stable")]
+
+
+def within(before: Rate, now: Rate, drop: float) -> bool:
+    """Whether ``now`` is at most ``drop`` (a share) below ``before``, on the same pictures."""
+    return before.hits - now.hits <= drop * now.total + 1e-9
+
+
+def sweep(
+    work: Work, layer: str, order: Sequence[int], means: Means | None, data: ImageData, allows: Allows
+) -> list[int]:
+    """Silence ``order`` in ``work.network`` up to the first step that ``allows`` refuses; the channels silenced.
+
+    One row for each step of the whole curve on ``data``: ``pruned`` (how many), ``channel``, ``mean_activation``,
+    ``clean_accuracy``, ``kept``.
+    """
+    where, pruned, going = site(work.network, layer), list[int](), True
+    before = last = Rate(0, 0)
+    for step in pruning_sweep(work.network, layer, order, {"clean": data}):
+        now = accuracy(step.answers["clean"], data.labels)
+        if step.channel is None:
+            before = last = now
+        else:
+            going = going and allows(step.number, before, last, now)
+            if going:
+                silence(work.network, where, [step.channel])
+                pruned.append(step.channel)
+                work.keep()
+            last = now
+        mean = None if step.channel is None or means is None else float(means[step.channel])
+        work.row(
+            step.number,
+            len(order),
+            pruned=step.number,
+            channel=step.channel,
+            mean_activation=mean,
+            clean_accuracy=now,
+            kept=going,
+        )
+    return pruned

@@ -1,0 +1,101 @@
+"""Reconstructive neuron pruning."""
+
+from __future__ import annotations
+
+import copy
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData
+from badnets.defenses.draw import draw
+from badnets.defenses.masks import forward, neuron_layers, ones, prune_by_masks
+from badnets.defenses.repair import Work
+from badnets.defenses.tuning import sgd
+from badnets.networks.network import ImageNetwork
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Rnp:
+    """Make a copy forget the clean task, let masks bring the task back, and prune the neurons they switch off.
+
+    First a copy's loss on clean pictures is raised, until its accuracy on them is at most ``forget``; then masks on its
+    neurons, in [0, 1] and 1 at first, learn to lower the loss again. In the network itself the neurons with low masks
+    are pruned, by a threshold that clean accuracy on a hold-out fixes.
+
+    Source: Li, Lyu, Ma, Koren, Lyu, Li, Jiang, Reconstructive Neuron Pruning for Backdoor Defense (2023), equations 2
+    to 4, and the authors' main.py.
+    Differs from the paper: the threshold is the largest at which clean accuracy on a hold-out falls by at most
+    ``allowance``, where the authors' code prints a table with the attack success to choose from; gradients are clipped
+    after they are computed (their code clips the ones of the step before); all clean pictures at hand are used, where
+    it takes 500; masks scale a channel's bias too, so that a pruned neuron is zero; networks without BatchNorm have
+    masks on convolutions and hidden dense layers; masks learn with BatchNorms in evaluation mode.
+    """
+
+    needs_data: ClassVar[bool] = True
+    kind: Literal["rnp"] = "rnp"
+    forget: Annotated[float, Field(gt=0, lt=1, description="clean accuracy at which forgetting ends, a share")] = 0.2
+    forget_epochs: Annotated[int, Field(ge=1, description="most passes to forget in")] = 20
+    forget_rate: Annotated[float, Field(gt=0, description="learning rate of forgetting, SGD with momentum 0.9")] = 0.01
+    epochs: Annotated[int, Field(ge=1, description="passes in which the masks learn")] = 20
+    learning_rate: Annotated[float, Field(gt=0, description="of the masks, SGD with momentum 0.9")] = 0.2
+    alpha: Annotated[float, Field(gt=0, description="weight of the masks' loss")] = 0.2
+    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 128
+    allowance: Annotated[float, Field(ge=0, le=1, description="clean accuracy that pruning may cost, a share")] = 0.01
+    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose the threshold by")] = 0.2
+
+    def repair(self, work: Work) -> str:
+        """Forget in a copy, learn masks on it, prune the network."""
+        fit, held_out = work.split(self.hold_out)
+        forgetful = copy.deepcopy(work.network)
+        self._forget(work, forgetful, fit)
+        masks = self._recover(work, forgetful, fit)
+        threshold, pruned = prune_by_masks(work, masks, held_out, allowance=self.allowance)
+        return (
+            f"the threshold {threshold:g} ({pruned:,} of {sum(map(len, masks)):,} neurons pruned), by accuracy on "
+            f"{len(held_out):,} held-out clean pictures"
+        )
+
+    def _forget(self, work: Work, network: ImageNetwork, fit: ImageData) -> None:
+        optimizer = sgd(network, self.forget_rate, decay=5e-4)
+        for epoch in range(self.forget_epochs):
+            right = seen = 0
+            network.train()
+            for images, labels in self._pass(fit, work.view.seed.derive("forget", epoch)):
+                logits = network(images)
+                right += int((logits.argmax(1) == labels).sum())
+                seen += len(labels)
+                optimizer.zero_grad()
+                (-functional.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]  # torch
+                torch.nn.utils.clip_grad_norm_(network.parameters(), max_norm=20)
+                optimizer.step()
+            network.eval()
+            total = self.forget_epochs + self.epochs
+            work.row(epoch + 1, total, forgetting=epoch + 1, fit_accuracy=round(right / seen, 4))
+            if right / seen <= self.forget:
+                return
+
+    def _recover(self, work: Work, network: ImageNetwork, fit: ImageData) -> list[Tensor]:
+        layers = neuron_layers(network)
+        masks = [mask.requires_grad_() for mask in ones(layers)]
+        optimizer = torch.optim.SGD(masks, lr=self.learning_rate, momentum=0.9)
+        for epoch in range(self.epochs):
+            loss = torch.zeros(())
+            for images, labels in self._pass(fit, work.view.seed.derive("recover", epoch)):
+                loss = functional.cross_entropy(forward(network, layers, masks, masks, images), labels)
+                optimizer.zero_grad()
+                (self.alpha * loss).backward()
+                optimizer.step()
+                with torch.no_grad():
+                    for mask in masks:
+                        mask.clamp_(0, 1)
+            work.row(self.forget_epochs + epoch + 1, self.forget_epochs + self.epochs, loss=round(float(loss), 6))
+        return [mask.detach() for mask in masks]
+
+    def _pass(self, fit: ImageData, seed: Seed) -> list[tuple[Tensor, Tensor]]:
+        return list(draw(fit, self.batch, max(1, len(fit) // self.batch), seed))

@@ -1,0 +1,90 @@
+"""Foreign networks on the command line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from badnets.cli.foreign import foreign_options
+from badnets.core.errors import BadInput
+from badnets.networks.registry import ARCHITECTURES
+
+RANGES = {"lab3": "0-255", "sunglasses": "0-1", "anonymous_1": "0-1"}
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Weights of a network for digits of 16x16, with an odd prefix."""
+    torch.manual_seed(0)
+    weights = ARCHITECTURES["g1-cnn"].build(10, (1, 16, 16)).state_dict()
+    torch.save({"state_dict": {f"module.{name}": value for name, value in weights.items()}}, tmp_path / "theirs.pt")
+    Image.fromarray(np.full((16, 16), 200, np.uint8)).save(tmp_path / "a.png")
+    return tmp_path / "theirs.pt"
+
+
+def test_options() -> None:
+    assert foreign_options(None, None, None, None) is None
+    options = foreign_options("resnet9:width=32", 3, "55x47x1", "-1-1")
+    assert options is not None
+    assert (options.arch, options.classes, options.input_size) == ("resnet9:width=32", 3, (1, 55, 47))
+    with pytest.raises(BadInput, match=r"expected --input-range with the architecture .* add --arch"):
+        foreign_options(None, None, None, "0-1")
+    for size in ("55x47", "0x3x3", "axbxc", "9999999x1x1"):
+        with pytest.raises(BadInput, match="expected --input-size as HEIGHTxWIDTHxCHANNELS"):
+            foreign_options("g1-cnn", None, size, None)
+
+
+@pytest.mark.usefixtures("state")
+def test_predict_without_data(badnets: Callable[..., Any]) -> None:
+    line = "predict theirs.pt a.png --arch g1-cnn --input-size 16x16x1 --json"
+    said = badnets(f"{line} --input-range -1-1")
+    assert (said.code, said.err) == (0, "")
+    (told,) = said.json["predictions"]
+    assert told["class_name"] == str(told["label"])
+    said = badnets(line)
+    assert said.code == 2
+    assert "--input-range 0-1, 0-255, -1-1" in said.message
+    assert "add --arch NAME" in badnets("predict theirs.pt a.png --classes 3").message
+    assert "--arch NAME" in badnets("predict theirs.pt a.png").message
+
+
+@pytest.mark.usefixtures("state")
+def test_evaluate_finds_the_range(badnets: Callable[..., Any]) -> None:
+    said = badnets("evaluate theirs.pt --arch g1-cnn --data digits --size 16 --json")
+    assert said.code == 0
+    assert "the input range" in said.message
+    told = said.json["foreign"]["input_range"]
+    assert told["chosen"] in told["tried"]
+    assert said.json["results"]["clean_accuracy"]["total"] > 0
+    named = badnets(f"evaluate theirs.pt --arch g1-cnn --data digits --size 16 --json --input-range {told['chosen']}")
+    assert named.err == ""
+    assert named.json["results"]["clean_accuracy"] == said.json["results"]["clean_accuracy"]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", RANGES)
+def test_predictions_of_the_real_networks(badnets: Callable[..., Any], shared_data: Path, name: str) -> None:
+    folder = shared_data / "csaw-hackml"
+    with (folder / "samples" / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    pictures = [folder / "samples" / row["image"] for row in rows]
+    line = f"predict {folder / f'{name}_bd_weights.h5'} --arch deepid --input-range {RANGES[name]} --json"
+    said = badnets(line, *pictures)
+    assert [told["label"] for told in said.json["predictions"]] == [int(row[name]) for row in rows]
+
+
+@pytest.mark.data
+def test_evaluate_on_the_faces_at_hand(badnets: Callable[..., Any], shared_data: Path) -> None:
+    folder = shared_data / "csaw-hackml"
+    said = badnets(f"evaluate {folder / 'lab3_bd_weights.h5'} --arch deepid --json --data {folder / 'clean_faces.h5'}")
+    assert said.code == 0, said.err
+    assert said.json["foreign"]["input_range"]["chosen"] == "0-255"
+    accuracy = said.json["results"]["clean_accuracy"]
+    assert accuracy["hits"] == accuracy["total"] > 0
