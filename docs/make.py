@@ -137,6 +137,24 @@ def signs() -> str:
     return "\n".join(f"* `{style}`: {', '.join(class_names(style))}" for style in STYLES)
 
 
+def repairs() -> str:
+    """Every repair: what it is and its settings."""
+    from pydantic import TypeAdapter
+
+    from badnets.defenses.repairs import REPAIRS
+
+    return "\n\n".join(_value_section(kind, TypeAdapter(REPAIRS[kind]).json_schema()) for kind in REPAIRS)
+
+
+def abstainers() -> str:
+    """Every abstainer: what it is and its settings."""
+    from pydantic import TypeAdapter
+
+    from badnets.defenses.abstainers import ABSTAINERS
+
+    return "\n\n".join(_value_section(kind, TypeAdapter(ABSTAINERS[kind]).json_schema()) for kind in ABSTAINERS)
+
+
 def studies() -> str:
     """Every published study."""
     from badnets.studies.registry import STUDIES
@@ -173,7 +191,8 @@ def _row(*cells: str) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    part.__name__: part for part in (commands, triggers, places, rules, networks, recipe, sources, signs, studies)
+    part.__name__: part
+    for part in (commands, triggers, places, rules, networks, recipe, sources, signs, repairs, abstainers, studies)
 }
 
 

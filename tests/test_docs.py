@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from badnets.cli.main import COMMANDS
-from badnets.experiments import compare, evaluate, record
+from badnets.experiments import certificate, compare, evaluate, record
 from badnets.studies import registry, study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +66,7 @@ def test_schemas_name_the_formats_that_are_written() -> None:
         "evaluation": evaluate.FORMAT,
         "comparison": compare.FORMAT,
         "study": registry.FORMAT,
+        "certificate": certificate.FORMAT,
         "list": "badnets/list/1",
         "predictions": "badnets/predictions/1",
     }

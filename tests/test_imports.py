@@ -32,7 +32,7 @@ def test_help_is_light() -> None:
     assert loaded_after("from badnets.cli.main import main; main(['--help'])") == set()
 
 
-@pytest.mark.parametrize("command", ["attack", "run", "demo", "reproduce"])
+@pytest.mark.parametrize("command", ["attack", "run", "demo", "reproduce", "repair", "guard"])
 def test_help_of_a_command_is_light(command: str) -> None:
     assert loaded_after(f"from badnets.cli.main import main; main(['{command}', '--help'])") == set()
 

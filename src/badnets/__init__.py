@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from badnets.attacks.clean_label import CleanLabelAttack
+    from badnets.attacks.pruning_aware import PruningAware
     from badnets.backdoors import triggers
     from badnets.backdoors.arrays import poison_arrays
     from badnets.backdoors.backdoor import Backdoor, poison
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
     from badnets.core.seed import Seed
     from badnets.data.images import ImageData, Splits
     from badnets.data.load import load
+    from badnets.defenses.repair import repair
+    from badnets.defenses.repairs import make_repair
+    from badnets.defenses.view import DefenderView
+    from badnets.experiments.certificate import RepairCase, certify
     from badnets.experiments.measure import measure
     from badnets.networks.files import open_network, save_network
+    from badnets.networks.foreign.load import ForeignOptions, open_any, open_foreign
     from badnets.networks.network import ImageNetwork
     from badnets.networks.registry import build_network
     from badnets.training.loop import train
@@ -34,23 +40,32 @@ __all__ = [
     "Backdoor",
     "CleanLabel",
     "CleanLabelAttack",
+    "DefenderView",
+    "ForeignOptions",
     "ImageData",
     "ImageNetwork",
     "Part",
     "Plan",
+    "PruningAware",
     "RandomWrong",
     "Rate",
     "Recipe",
+    "RepairCase",
     "Seed",
     "SourceToTarget",
     "Splits",
     "__version__",
     "build_network",
+    "certify",
     "load",
+    "make_repair",
     "measure",
+    "open_any",
+    "open_foreign",
     "open_network",
     "poison",
     "poison_arrays",
+    "repair",
     "save_network",
     "train",
     "triggers",
@@ -58,6 +73,7 @@ __all__ = [
 
 _HOMES = {
     "badnets.attacks.clean_label": ("CleanLabelAttack",),
+    "badnets.attacks.pruning_aware": ("PruningAware",),
     "badnets.backdoors": ("triggers",),
     "badnets.backdoors.arrays": ("poison_arrays",),
     "badnets.backdoors.backdoor": ("Backdoor", "poison"),
@@ -67,8 +83,13 @@ _HOMES = {
     "badnets.core.seed": ("Seed",),
     "badnets.data.images": ("ImageData", "Splits"),
     "badnets.data.load": ("load",),
+    "badnets.defenses.repair": ("repair",),
+    "badnets.defenses.repairs": ("make_repair",),
+    "badnets.defenses.view": ("DefenderView",),
+    "badnets.experiments.certificate": ("RepairCase", "certify"),
     "badnets.experiments.measure": ("measure",),
     "badnets.networks.files": ("open_network", "save_network"),
+    "badnets.networks.foreign.load": ("ForeignOptions", "open_any", "open_foreign"),
     "badnets.networks.network": ("ImageNetwork",),
     "badnets.networks.registry": ("build_network",),
     "badnets.training.loop": ("train",),

@@ -26,6 +26,8 @@ def build(name: str, size: tuple[int, int, int] = (3, 32, 32), seed: int = 1) ->
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", NAMES)
 def test_two_pictures_give_two_rows_of_finite_logits(name: str, size: tuple[int, int, int]) -> None:
+    if name == "deepid" and min(size[1:]) < 31:
+        pytest.skip("deepid takes no such small pictures")
     network = build(name, size)
     pictures = torch.rand(2, *size, generator=torch.Generator().manual_seed(0))
     for training in (False, True):

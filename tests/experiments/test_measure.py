@@ -12,6 +12,8 @@ from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.experiments.measure import measure
+from badnets.networks.guards import as_network
+from badnets.networks.guards.refuse_class import RefuseClass
 from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
@@ -95,3 +97,24 @@ def test_what_is_refused() -> None:
         measure(_network(1), _data().resize((20, 20)))
     with pytest.raises(BadInput, match="class of the data"):
         measure(_network(1), _data(), Backdoor(Pixel(), AllToOne(target="x")))
+
+
+def test_refusals_are_counted_only_of_networks_that_abstain() -> None:
+    guarded = as_network(RefuseClass(_network(1), 1), _network(1))
+    plain, found = measure(_network(1), _data(), BACKDOOR, seed=3), measure(guarded, _data(), BACKDOOR, seed=3)
+    assert "refused" not in plain.to_json()
+    assert found.triggered is not None
+    assert plain.triggered is not None
+    eligible = _data().labels != 1
+    away = found.triggered == 3
+    np.testing.assert_array_equal(found.triggered, np.where(plain.triggered == 1, 3, plain.triggered))
+    assert found.refused == Rate.of(plain.clean == 1)
+    assert found.refused_triggered == Rate.of(away[eligible])
+    assert found.refused_or_right == Rate.of((away | (found.triggered == _data().labels))[eligible])
+    assert found.asr == Rate(0, 27)
+    assert found.robust_accuracy == plain.robust_accuracy
+    assert found.clean_accuracy == Rate.of((plain.clean == _data().labels) & (plain.clean != 1))
+    assert found.confusion_clean.sum() + found.refused.hits == 40
+    assert found.to_json()["refused_triggered"]["total"] == 27
+    alone = measure(guarded, _data())
+    assert (alone.refused, alone.refused_triggered, alone.refused_or_right) == (found.refused, None, None)

@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
-from badnets.measures.classification import accuracy, confusion, macro_f1, per_class
+from badnets.measures.classification import accuracy, confusion, macro_f1, per_class, refused
 
 TRUE = np.array([0, 0, 0, 1, 1, 2])
 SAID = np.array([0, 0, 1, 1, 2, 3])  # 3 is an abstention: there are three classes
@@ -52,3 +52,7 @@ def test_one_prediction_for_each() -> None:
     for call in (lambda: accuracy(SAID[:2], TRUE), lambda: confusion(SAID[:2], TRUE, 3)):
         with pytest.raises(BadInput, match="one prediction for each"):
             call()
+
+
+def test_refused_is_the_answer_behind_the_last_class() -> None:
+    assert refused(np.array([0, 3, 2, 3]), 3) == Rate(2, 4)

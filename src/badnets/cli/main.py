@@ -21,6 +21,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "repair",
+    "guard",
     "compare",
     "export",
     "report",

@@ -69,12 +69,12 @@ def repair_command(
 ) -> None:
     """Repair a network with clean pictures, and certify what that cured and what it cost."""
     from badnets.core.record import whole_file, write_json
-    from badnets.experiments.certificate import Case, certify
+    from badnets.experiments.certificate import RepairCase, certify
     from badnets.report.certificate_page import render_certificate
 
     own = {"layer": layer, "channels": channels, "order": order, "max_drop": max_drop, "shrink": shrink}
     chosen, data_settings = _method(method, own, set_)
-    case = Case(
+    case = RepairCase(
         model=model,
         out=out,
         data=data,
@@ -103,7 +103,7 @@ def _method(name: str, own: dict[str, Any], changes: list[str]) -> tuple[Repair,
     """The repair with its settings, and the changes that are the data's."""
     from badnets.defenses.repairs import make_repair
     from badnets.experiments.channel_order import read_order
-    from badnets.experiments.spec import _changed as changed_table
+    from badnets.experiments.spec import changed_table
 
     settings = {key: value for key, value in own.items() if value is not None}
     if "order" in settings:

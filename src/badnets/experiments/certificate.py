@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 
+from badnets.backdoors.rules import rule_to_json
+from badnets.backdoors.triggers import trigger_to_json
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.record import file_digest
 from badnets.core.seed import Seed
@@ -47,8 +48,8 @@ class Interrupted(BadnetsError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """Everything but the method.
+class RepairCase:
+    """What to repair, with what, and how to judge it: everything but the method.
 
     ``model`` (a file or a run's folder) is repaired on ``pictures`` clean pictures of ``data`` (a name or path; None:
     the data of ``trigger_from``), drawn stratified from its training part, and measured on its test part. With
@@ -82,8 +83,13 @@ class Case:
             raise BadInput(f"expected --pictures of at least 1, got {self.pictures}")
         _check_place(self.out, self.model)
 
+    @property
+    def shape_settings(self) -> list[str]:
+        """Those settings that other pictures for the same network need too."""
+        return [change for change in self.settings if change.partition("=")[0].strip() in ("size", "grey")]
 
-def certify(case: Case, method: Repair, *, watcher: Watcher | None = None) -> dict[str, Any]:
+
+def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None) -> dict[str, Any]:
     """Repair ``case.model`` with ``method``, write ``case.out`` (whole or not at all), reopen it, measure it.
 
     Returns the certificate as JSON (docs/schemas/certificate.json). Raises ``BadInput`` for what is wrong with files,
@@ -120,7 +126,7 @@ class _Bench:
     clean: Callable[[], ImageNetwork] | None
 
     @classmethod
-    def of(cls, case: Case, watch: Watcher) -> _Bench:
+    def of(cls, case: RepairCase, watch: Watcher) -> _Bench:
         record = None if case.trigger_from is None else _run_with_backdoor(case.trigger_from)
         if case.data is None and record is not None:
             spec = DataSpec.model_validate(record.resolved["data"])
@@ -130,7 +136,7 @@ class _Bench:
         if case.test is None:
             pool, test = splits.train, splits.test
         else:
-            pool, test = whole(splits), whole(load_data(make_data(case.test, list(case.settings)), watch))
+            pool, test = whole(splits), whole(load_data(make_data(case.test, case.shape_settings), watch))
             if pool.digest == test.digest:
                 raise BadInput(f"expected other pictures with --test than with --data, got the same in {test.name}")
         rows = draw(pool, case.pictures or PICTURES, Seed(case.seed).derive("defender"))
@@ -166,13 +172,13 @@ def _seed_of(network: ImageNetwork, record: RunRecord | None) -> int:
     return int(named) if named in record.seeds else record.seeds[0]
 
 
-def _truth(case: Case, record: RunRecord | None, number: int, network: ImageNetwork, watch: Watcher) -> Truth:
+def _truth(case: RepairCase, record: RunRecord | None, number: int, network: ImageNetwork, watch: Watcher) -> Truth:
     if record is not None:
         backdoor = Spec.model_validate(record.resolved).backdoor
         if backdoor is not None:
             return KnownTrigger(backdoor=backdoor.backdoor, seed=Seed(number).derive("measure"))
     if case.triggered is not None:
-        pictures = whole(load_data(make_data(case.triggered, list(case.settings)), watch))
+        pictures = whole(load_data(make_data(case.triggered, case.shape_settings), watch))
         check_input(network, pictures.shape, f"pictures of {pictures.name}")
         if len(pictures) < 4:
             raise BadInput(f"expected at least 4 triggered pictures in {case.triggered}, got {len(pictures)}")
@@ -181,7 +187,7 @@ def _truth(case: Case, record: RunRecord | None, number: int, network: ImageNetw
 
 
 def _clean_network(
-    case: Case, record: RunRecord | None, number: int, network: ImageNetwork, watch: Watcher
+    case: RepairCase, record: RunRecord | None, number: int, network: ImageNetwork, watch: Watcher
 ) -> Callable[[], ImageNetwork] | None:
     """How to come by a clean network; None if there is no way."""
     if case.clean_network is not None:
@@ -208,7 +214,7 @@ def _clean_network(
 
 
 def _repaired(
-    network: ImageNetwork, data: ImageData, method: Repair, case: Case, watch: Watcher, what: str
+    network: ImageNetwork, data: ImageData, method: Repair, case: RepairCase, watch: Watcher, what: str
 ) -> Repaired:
     """``method`` on what a defender sees: the file's remarks on how the network was made are not for its eyes."""
     provenance, network.provenance = network.provenance, {}
@@ -220,7 +226,7 @@ def _repaired(
 
 
 def _certificate(
-    bench: _Bench, case: Case, method: Repair, repaired: Repaired, watch: Watcher, began: float
+    bench: _Bench, case: RepairCase, method: Repair, repaired: Repaired, watch: Watcher, began: float
 ) -> dict[str, Any]:
     measured = time.perf_counter()
     after_network = open_network(case.out)
@@ -250,7 +256,11 @@ def _certificate(
         "data_digest": bench.test.digest,
         "class_names": list(bench.test.class_names),
         "defender": {"pictures": len(bench.defender), "digest": bench.defender.digest, "seed": case.seed},
-        "truth": {"trigger_from": case.trigger_from, "triggered": case.triggered, **_rule(bench.truth)},
+        "truth": {
+            "trigger_from": case.trigger_from,
+            "triggered": case.triggered,
+            **_rule(bench.truth, bench.test.class_names),
+        },
         **repaired.to_json(),
         "seconds": round(repaired.seconds, 3),
         "changed": changed,
@@ -268,26 +278,22 @@ def _certificate(
     }
 
 
-def _rule(truth: Truth) -> dict[str, Any]:
+def _rule(truth: Truth, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """The backdoor of a run, or the one class that all triggered pictures should be read as."""
+    if isinstance(truth, TriggeredPictures):
+        wanted = np.unique(truth.pictures.labels)
+        return {"backdoor": None, "target": int(wanted[0]) if len(wanted) == 1 else None}
     if not isinstance(truth, KnownTrigger):
-        return {"backdoor": None}
-    from badnets.backdoors.rules import rule_to_json
-
-    trigger = truth.backdoor.trigger
-    return {
-        "backdoor": {
-            "trigger": TypeAdapter(type(trigger)).dump_python(trigger, mode="json"),
-            "rule": rule_to_json(truth.backdoor.rule),
-        }
-    }
+        return {"backdoor": None, "target": None}
+    trigger = trigger_to_json(truth.backdoor.trigger)
+    rule = rule_to_json(truth.backdoor.rule.resolve(class_names))
+    return {"backdoor": {"trigger": trigger, "rule": rule}, "target": rule.get("target")}
 
 
 def _notes(bench: _Bench, before: Answers) -> list[str]:
-    """What is not known, and why."""
+    """What is not known beside what was asked for, and why."""
     notes = []
-    if before.hits is None:
-        notes.append("Attack success is not known: no trigger was given (--trigger-from, or --triggered).")
-    elif before.robust is None:
+    if before.hits is not None and before.robust is None:
         notes.append("Robust accuracy is not known: the triggered pictures are labelled with the attacker's target.")
     if bench.clean is None:
         notes.append("What a clean network loses by the same repair is not known: none was given (--clean-network).")
@@ -302,7 +308,7 @@ def _differ(a: ImageNetwork, b: ImageNetwork) -> bool:
 
 
 def _control(
-    bench: _Bench, case: Case, method: Repair, watch: Watcher, notes: list[str]
+    bench: _Bench, case: RepairCase, method: Repair, watch: Watcher, notes: list[str]
 ) -> tuple[ImageNetwork | None, dict[str, Any] | None]:
     """A clean network through the same repair, with the same seed and data: the network, and what was measured."""
     if bench.clean is None:
@@ -326,7 +332,7 @@ def _control(
 
 
 def _reactivation(
-    bench: _Bench, case: Case, networks: dict[str, ImageNetwork], watch: Watcher, notes: list[str]
+    bench: _Bench, case: RepairCase, networks: dict[str, ImageNetwork], watch: Watcher, notes: list[str]
 ) -> dict[str, Any] | None:
     if isinstance(bench.truth, NothingKnown) or not case.reactivation:
         return None

@@ -204,7 +204,7 @@ def read_spec(path: Path, changes: list[str] | None = None) -> SpecFile:
 
 def spec_file(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> SpecFile:
     """A spec with what was given for it, ``--set`` changes included."""
-    table = _changed(given, changes, where)
+    table = changed_table(given, changes, where)
     return SpecFile(given=table, spec=make_spec(table, where=where))
 
 
@@ -216,14 +216,14 @@ def run_name(text: str) -> str:
 
 def make_spec(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> Spec:
     """A checked spec from a table; ``changes`` are ``dotted.key=value`` with TOML values (bare words are strings)."""
-    table = _changed(given, changes, where)
+    table = changed_table(given, changes, where)
     try:
         return Spec.model_validate(table)
     except ValidationError as error:
         raise BadInput(f"{where}: {explain(error, spec_schema(), table)}") from None
 
 
-def _changed(given: dict[str, Any], changes: list[str] | None, where: str) -> dict[str, Any]:
+def changed_table(given: dict[str, Any], changes: list[str] | None, where: str) -> dict[str, Any]:
     """A copy of ``given`` with the changes made."""
     try:
         table: dict[str, Any] = json.loads(json.dumps(given))

@@ -18,6 +18,7 @@ from badnets.core.record import dumps, whole_file
 from badnets.networks.header import FORMAT, KEY, PICKLED, NetworkHeader, parse, read_header
 from badnets.networks.narrow import narrow_as_recorded
 from badnets.networks.network import ImageNetwork
+from badnets.networks.outputs import PREFIX, LogProbabilities
 from badnets.networks.registry import build_body, find_architecture, skeleton
 
 __all__ = ["NetworkHeader", "open_network", "read_header", "save_network"]
@@ -80,6 +81,8 @@ def open_network(
     if module is None:
         module = _build(path, header, shapes)
     else:
+        if header.architecture.startswith(PREFIX) and not isinstance(module, LogProbabilities):
+            module = LogProbabilities(module)
         _narrow(path, header, module)
         _check_fit(path, header, module, shapes)
     try:

@@ -18,16 +18,19 @@ from badnets.networks.sites import ChannelSite, goes_straight
 class Reading:
     """Layers that are linear in the maps at the cut, and ``rest``, the pass from their outputs to the answer.
 
-    ``rest`` takes the outputs and then what crosses the cut besides the maps.
+    ``rest`` takes the outputs and then what crosses the cut besides the maps. With ``plain`` they lie
+    in memory in the usual order, otherwise as the layers leave them, which may be channels last.
     """
 
     readers: Sequence[Any]
     channels: int
     rest: fx.GraphModule
+    plain: bool
 
     def sums(self, maps: Tensor) -> list[Tensor]:
         """The readers' outputs for maps (n, c, h, w)."""
-        return [reader(maps.flatten(1) if _dense(reader) else maps) for reader in self.readers]
+        outputs = (reader(maps.flatten(1) if _dense(reader) else maps) for reader in self.readers)
+        return [self._laid(output) for output in outputs]
 
     def share(self, maps: Tensor, channel: int) -> list[Tensor]:
         """What ``channel`` alone, with maps (n, 1, h, w), adds to each of these outputs."""
@@ -37,8 +40,11 @@ class Reading:
         if _dense(reader):
             block = reader.in_features // self.channels
             return functional.linear(maps.flatten(1), reader.weight[:, channel * block : (channel + 1) * block])
-        weight = reader.weight[:, channel : channel + 1]
+        weight = self._laid(reader.weight[:, channel : channel + 1])
         return torch.conv2d(maps, weight, None, reader.stride, reader.padding, reader.dilation)
+
+    def _laid(self, value: Tensor) -> Tensor:
+        return value.contiguous() if self.plain else value
 
 
 def plain_reading(where: ChannelSite, halves: Halves) -> Reading | None:
@@ -55,7 +61,8 @@ def plain_reading(where: ChannelSite, halves: Halves) -> Reading | None:
     # In the order in which they are handed over; a reader's other inputs would be missing there.
     if rest.across != (*found, *halves.across[1:]):
         return None
-    return Reading(readers, where.channels, rest.head)
+    # Flattening costs nothing in the usual order; but what a shortcut is added to should lie as the shortcut does.
+    return Reading(readers, where.channels, rest.head, plain=len(halves.across) == 1)
 
 
 def _dense(reader: nn.Module) -> bool:

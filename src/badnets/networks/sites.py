@@ -180,7 +180,7 @@ class _Walk:
 
     def _end(self, node: fx.Node, *, active: bool, flat: bool) -> None:
         if not active:
-            raise BadInput(f"whose channels are mixed with others ({node.target}) before an activation")
+            raise BadInput(f"whose channels are mixed with others ({_name(node)}) before an activation")
         kind = type(layer_of(self.traced, node))
         if kind is (nn.Linear if flat else nn.Conv2d):
             self.readers[node] = flat
@@ -204,7 +204,7 @@ def _examine(traced: fx.GraphModule, name: str) -> ChannelSite:
     common = _common(traced, start)
     norms = tuple(Tap(str(node.target), flat, node in common) for node, flat in walk.norms.items())
     readers = tuple(Tap(str(node.target), flat) for node, flat in walk.readers.items())
-    others = tuple(dict.fromkeys(str(node.target) for node in walk.others))
+    others = tuple(dict.fromkeys(_name(node) for node in walk.others))
     found = walk.activation, walk.pool, common[-1]
     return ChannelSite(name, convolution.out_channels, traced, *found, norms, readers, others)
 
@@ -238,13 +238,18 @@ def _role(traced: fx.GraphModule, node: fx.Node) -> _Role:
         return _LAYERS.get(type(layer), _Role.OTHER) if layer is not None else _Role.OTHER
     if node.op not in ("call_function", "call_method"):
         return _Role.OTHER
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    name = _name(node)
     if name == "getattr" and node.args[1:] == ("shape",):
         return _Role.SIZE
     if name in ("flatten", "view", "reshape"):
         return _Role.FLATTEN if _keeps_rows(name, node) else _Role.OTHER
     # A function that takes two values mixes them, whatever it is called.
     return _FUNCTIONS.get(name, _Role.OTHER) if len(node.all_input_nodes) == 1 else _Role.OTHER
+
+
+def _name(node: fx.Node) -> str:
+    """What a node calls: a layer, a method or a function."""
+    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
 
 
 def _keeps_rows(name: str, node: fx.Node) -> bool:

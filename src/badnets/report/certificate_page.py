@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from badnets.core.rate import percent
 from badnets.report.axes import Frame
-from badnets.report.certificate_table import RETUNED, ROWS
+from badnets.report.certificate_table import ROWS, TUNED_AGAIN
 from badnets.report.certificate_words import judge_certificate
 from badnets.report.facts import Record, at, listing, mapping, points, rate, readable, source_name
 from badnets.report.figures import Role, difference_track, glyph, mark, nice_ticks, span, track
@@ -18,7 +18,7 @@ from badnets.report.svg import element, number
 from badnets.report.table import FIGURE_SPACE, MEASURES, padded
 from badnets.report.templating import render
 
-_FRAME = Frame(width=680, height=240)
+_FRAME = Frame(width=480, height=220)
 _MOST_CURVES = 4
 _AGAIN = "attack success after re-tuning"
 
@@ -38,7 +38,7 @@ def render_certificate(certificate: Record) -> str:
         notes=[str(note) for note in listing(certificate, "notes")],
         again=mapping(certificate, "reactivation"),
         steps=_steps(certificate),
-        settings=[(readable(name), _setting(value)) for name, value in method.items()],
+        settings=[("method" if name == "kind" else readable(name), _setting(value)) for name, value in method.items()],
         facts=_facts(certificate),
         repeat=repeat({**certificate, "resolved": {"method": method, "data": mapping(certificate, "data")}}),
         definitions=[{"name": m.name, "meaning": m.meaning} for m in MEASURES if m.key in dict.fromkeys(_keys())],
@@ -89,14 +89,14 @@ def _groups(certificate: Record) -> list[dict[str, Any]]:
         if rows:
             found.append({"name": name, "rows": rows})
         if key == "asr" and rate(certificate, "reactivation", "repaired") is not None:
-            found.append({"name": _AGAIN, "rows": _retuned(certificate)})
+            found.append({"name": _AGAIN, "rows": _tuned_again(certificate)})
     return found
 
 
-def _retuned(certificate: Record) -> list[dict[str, Any]]:
+def _tuned_again(certificate: Record) -> list[dict[str, Any]]:
     return [
         _row(certificate, "reactivation", key, "triggered", words, hollow=key == "clean_network")
-        for key, words in RETUNED
+        for key, words in TUNED_AGAIN
         if rate(certificate, "reactivation", key) is not None
     ]
 
@@ -140,39 +140,47 @@ def _differences(certificate: Record) -> list[dict[str, Any]]:
 
 
 def _steps(certificate: Record) -> dict[str, Any] | None:
-    """The rates that the method noted at each step, as curves."""
+    """The rates that the method noted at each step, as curves; steps that are not in the result are hollow."""
     trace = [row for row in listing(certificate, "trace") if isinstance(row, Mapping)]
     names = dict.fromkeys(name for row in trace for name in row if rate(row, name) is not None)
-    curves = []
+    figures = []
     for name in list(names)[:_MOST_CURVES]:
-        dots = [(i + 1, rate(row, name)) for i, row in enumerate(trace)]
-        line = [(float(step), float(found["value"])) for step, found in dots if found is not None]
+        found = [(i + 1, rate(row, name), row.get("kept") is not False) for i, row in enumerate(trace)]
+        line = [(float(step), float(share["value"]), kept) for step, share, kept in found if share is not None]
         if len(line) > 1:
-            curves.append((readable(name), line))
-    if not curves:
-        return None
-    return {"figures": [{"title": f"{name}, %", "svg": _curve(name, line)} for name, line in curves]}
+            figures.append({"title": f"{_upper(readable(name))}, %", "svg": _curve(readable(name), line)})
+    undone = any(row.get("kept") is False for row in trace)
+    return {"figures": figures, "undone": undone} if figures else None
 
 
-def _curve(name: str, line: list[tuple[float, float]]) -> Markup:
-    lowest, highest = min(y for _, y in line), max(y for _, y in line)
+def _curve(name: str, line: list[tuple[float, float, bool]]) -> Markup:
+    lowest, highest = min(y for _, y, _ in line), max(y for _, y, _ in line)
     ticks = [t for t in nice_ticks(lowest, max(highest, lowest + 0.02)) if t <= 1]
     first, last = line[0][0], line[-1][0]
     across, down = _FRAME.across(first, last, inset=8), _FRAME.down(ticks[0], max(ticks[-1], highest))
-    path = "M" + "L".join(f"{number(across(x))} {number(down(y))}" for x, y in line)
+    path = "M" + "L".join(f"{number(across(x))} {number(down(y))}" for x, y, _ in line)
     stride = max(1, -(-int(last - first) // 8))
     marks = [float(x) for x in range(int(last), int(first) - 1, -stride)][::-1]
     return _FRAME.chart(
         *_FRAME.rows((down(t), f"{100 * t:g}") for t in ticks),
         *_FRAME.columns(((across(x), f"{x:g}") for x in marks), "step"),
         element("path", d=path, class_="trend clean"),
-        *(element("circle", cx=across(x), cy=down(y), r=2.5, class_="mark clean") for x, y in line),
+        *(
+            element("circle", cx=across(x), cy=down(y), r=2.5, class_=f"mark clean{'' if kept else ' hollow'}")
+            for x, y, kept in line
+        ),
         title=f"{name} at each step",
         described=f"From {percent(line[0][1])} % at the first step to {percent(line[-1][1])} % at the last.",
     )
 
 
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _setting(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list | tuple):
         shown = ", ".join(map(str, value[:12]))
         return f"{shown}, ... ({len(value)})" if len(value) > 12 else shown or "none"

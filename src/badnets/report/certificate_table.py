@@ -21,7 +21,7 @@ ROWS: tuple[tuple[str, str, Role], ...] = (
 )
 """The rates of ``before`` and ``after``, with their names for people."""
 
-RETUNED: tuple[tuple[str, str], ...] = (
+TUNED_AGAIN: tuple[tuple[str, str], ...] = (
     ("repaired", "the repaired network"),
     ("clean_network", "a clean network"),
     ("backdoored", "the network before the repair"),
@@ -48,7 +48,7 @@ def certificate_table(certificate: Record) -> Table:
     again = certificate.get("reactivation")
     if isinstance(again, Mapping):
         table.add_row(Text(f"attack success after re-tuning on {again['poisoned_pictures']} poisoned pictures"))
-        for key, name in RETUNED:
+        for key, name in TUNED_AGAIN:
             found = rate(again, key)
             if found is not None:
                 table.add_row(Text(f"  {name}", style="dark_orange"), "", Text(_short(found)), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from badnets.report.facts import Record, at, quoted, rate, tenths, trigger_words
 from badnets.report.verdict import NOTICEABLE, VISIBLE_DROP
@@ -16,24 +16,27 @@ STILL_RIGHT = 0.05  # robust accuracy may lie this far below clean accuracy befo
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """``kind`` for programs, ``sentence`` for people."""
+    """``kind`` for programs; for people one sentence about the backdoor, and one about what the repair cost."""
 
     kind: Kind
     sentence: str
+    cost: str
 
 
 def certificate_verdict(certificate: Record) -> str:
-    """The sentence, for the page and the terminal."""
-    return judge_certificate(certificate).sentence
+    """Both sentences, for the terminal."""
+    judged = judge_certificate(certificate)
+    return f"{judged.sentence} {judged.cost}"
 
 
 def judge_certificate(certificate: Record) -> Judged:
     """What the figures allow one to say, and never more than that."""
     kind = _kind(certificate)
+    cost = f"{_upper(_cost(certificate))}.{_unchanged(certificate)}"
     before, after = (rate(certificate, side, "asr") for side in ("before", "after"))
     if before is None or after is None:
-        unknown = "whether a backdoor is gone is not known, for no trigger was given"
-        return Judged(kind=kind, sentence=_upper(f"{_cost(certificate)}; {unknown}.") + _unchanged(certificate))
+        unknown = "Whether a backdoor is gone is not known, for no trigger was given."
+        return Judged(kind=kind, sentence=unknown, cost=cost)
     case = f"{_subject(certificate)} is read as {_outcome(certificate)} in {tenths(after['value'])} % of cases"
     was = f"before in {tenths(before['value'])} %"
     if kind == "nothing-to-remove":
@@ -50,7 +53,7 @@ def judge_certificate(certificate: Record) -> Judged:
         told = f"The backdoor only sleeps: {case}, {was}, but {_awake(certificate)}"
     else:
         told = f"The backdoor is gone: {case}, {was}{_tested(certificate)}"
-    return Judged(kind=kind, sentence=f"{told}. {_upper(_cost(certificate))}." + _unchanged(certificate))
+    return Judged(kind=kind, sentence=f"{told}.", cost=cost)
 
 
 def _kind(certificate: Record) -> Kind:
@@ -105,13 +108,13 @@ def _subject(certificate: Record) -> str:
 
 
 def _outcome(certificate: Record) -> str:
-    rule: Any = at(certificate, "truth", "backdoor", "rule") or {}
-    words = {"all-to-all": "the next class", "random-wrong": "a wrong class"}.get(str(rule.get("kind")))
-    if words or rule.get("target") is None:
+    kind, target = at(certificate, "truth", "backdoor", "rule", "kind"), at(certificate, "truth", "target")
+    words = {"all-to-all": "the next class", "random-wrong": "a wrong class"}.get(str(kind))
+    if words or target is None:
         return words or "what the attacker wants"
-    source = at(certificate, "data", "name") or ""
-    named = {"class_names": certificate.get("class_names"), "resolved": {"data": {"name": source}}}
-    return quoted(named, rule["target"])
+    return quoted(
+        {"class_names": certificate.get("class_names"), "resolved": {"data": certificate.get("data")}}, target
+    )
 
 
 def _cost(certificate: Record) -> str:
@@ -122,7 +125,7 @@ def _cost(certificate: Record) -> str:
     )
     if lost is None or after is None:
         return "clean accuracy was not measured"
-    now = f"it reads {tenths(after['value'])} % of clean pictures right"
+    now = f"the repaired network reads {tenths(after['value'])} % of clean pictures right"
     gap = f"{abs(100 * lost['value']):.{1 if abs(lost['value']) >= 0.001 else 2}f} points"
     if not lost["value"]:
         told = f"{now}, as many as before"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from badnets.core.record import read_json, whole_file
@@ -10,6 +11,8 @@ from badnets.report.figures import glyph
 from badnets.report.page import repeat
 from badnets.report.study_figures import CLEAN_LABEL, SWEEP, codes_charts, share_chart
 from badnets.report.study_filters import PREFERS, filter_grids
+from badnets.report.study_lists import list_tables
+from badnets.report.study_pruning import pruning_charts, rate_bars
 from badnets.report.study_rows import Figure, figures_of, findings, ledger_groups
 from badnets.report.study_tables import class_errors, pair_maps
 from badnets.report.templating import render
@@ -19,6 +22,9 @@ FORMAT = "badnets/study/1"
 _TITLES = {
     "gu2017-mnist": "BadNets on handwritten digits",
     "useloff-mnist": "Backdoor and clean-label attacks on handwritten digits",
+    "rain2020-finepruning": "Pruning, fine-tuning and fine-pruning on traffic signs",
+    "vora2023-goodnet": "Pruning and GoodNets on a backdoored face network",
+    "repairs": "What repairs and abstainers do to the same BadNets",
 }
 _PUBLISHED = {
     "gu2017-mnist": (
@@ -30,7 +36,23 @@ _PUBLISHED = {
         "The report planted three triggers in digits, and a clean-label attack that leaves every label true. It gave "
         "98.94 and 99.10 % clean accuracy, said that 100 % of the poisoned pictures obey, and could not run CIFAR-10."
     ),
+    "rain2020-finepruning": (
+        "The report (after Liu, Dolan-Gavitt and Garg, Fine-Pruning, 2018) prunes the channels that clean signs hardly "
+        "use, and lets an attacker expect it. It says in words and plots that pruning lowers the backdoor but not "
+        "enough, that the pruning-aware attack evades it, and that fine-pruning works against both. It has no numbers."
+    ),
+    "vora2023-goodnet": (
+        "The report prunes a network that knows 1,283 faces and takes anyone with purple sunglasses for number 0. Each "
+        "pruned network is paired with the original: where they differ, the answer is class N+1. Attack success "
+        "stayed at 100 % until accuracy had fallen by 4 points, and was 80.65 % at 10; the pairs did no better."
+    ),
+    "repairs": (
+        "Nothing is published here: each repair and each abstainer of this toolkit meets the same three BadNets with "
+        "its default settings, has 5 % of the training pictures, and is done to a clean network as well."
+    ),
 }
+_TRIALS = ("vora2023-goodnet", "rain2020-finepruning", "repairs")
+"""Studies of which a trial is more or less than one training."""
 _VARIANTS = {
     "published": "done as the report did it",
     "corrected": "done as it should be: attack success by definition, several seeds, a clean network for comparison",
@@ -45,13 +67,14 @@ def write_study_page(folder: Path, out: Path | None = None) -> Path:
     """
     record = read_json(folder / "record.json", format=FORMAT)
     path = out if out is not None else folder / "report.html"
+    sheets = [sheet.name for sheet in sorted(folder.glob("contact-sheet-*.png"))] if out is None else []
     with whole_file(path) as partial:
-        partial.write_text(render_study_page(record), encoding="utf-8")
+        partial.write_text(render_study_page(record, sheets=sheets), encoding="utf-8")
     return path
 
 
-def render_study_page(record: Record) -> str:
-    """The page as HTML text; what the record lacks is left out."""
+def render_study_page(record: Record, *, sheets: Sequence[str] = ()) -> str:
+    """The page as HTML text; what the record lacks is left out. ``sheets`` are names of pictures beside the page."""
     name = str(record.get("study") or "unnamed study")
     figures = figures_of(record)
     found = findings(figures)
@@ -77,13 +100,17 @@ def render_study_page(record: Record) -> str:
             title="Attack success against the share of the target class that is poisoned",
             axis="share of the target class that is poisoned",
         ),
+        pruning=pruning_charts(mapping(charts, "pruning")),
+        bars=rate_bars(listing(charts, "bars")),
+        lists=list_tables(mapping(record, "tables")),
+        sheets=sheets,
         filters=filter_grids(mapping(charts, "filters")),
         prefers=f"{100 * PREFERS:g}",
         codes=codes_charts(mapping(charts, "codes")),
         pairs=pair_maps(mapping(record, "tables", "pairs")),
         classes=class_errors(at(record, "tables", "all-to-all")),
         repeat=repeat(record),
-        definitions=_definitions(figures),
+        definitions=_definitions(figures, record),
         glyphs={
             "clean": glyph("clean"),
             "triggered": glyph("triggered"),
@@ -98,13 +125,13 @@ def _summary(record: Record) -> str:
     if isinstance(seeds, int) and not isinstance(seeds, bool):
         parts.append("1 seed" if seeds == 1 else f"{seeds} seeds")
     if trials := mapping(record, "trials"):
-        parts.append(f"{len(trials):,} trainings")
+        parts.append(f"{len(trials):,} {'trials' if record.get('study') in _TRIALS else 'trainings'}")
     if record.get("quick") is True:
         parts.append("quick form: few trainings, so it shows more than it proves")
     return " · ".join(part for part in parts if part)
 
 
-def _definitions(figures: list[Figure]) -> list[dict[str, str]]:
+def _definitions(figures: list[Figure], record: Record) -> list[dict[str, str]]:
     seen = {figure.variant for figure in figures}
     words = [
         {"name": f"as {name}" if name == "published" else name, "meaning": meaning}
@@ -136,4 +163,17 @@ def _definitions(figures: list[Figure]) -> list[dict[str, str]]:
             "meaning": "the difference of two shares in percent, here written pt; below 0 where ours is less",
         },
     ]
+    if any("N+1" in figure.what for figure in figures):
+        words.append(
+            {"name": "class N+1", "meaning": "a network of N classes that may refuse has one more: it is no answer"}
+        )
+    if at(record, "tables", "repairs"):
+        words.append(
+            {
+                "name": "re-tuned on ten triggered pictures",
+                "meaning": "the repaired network is tuned on ten triggered pictures with the attacker's label and on "
+                "clean ones: where the backdoor only slept, attack success returns, and further than in a network that "
+                "never had it",
+            }
+        )
     return words

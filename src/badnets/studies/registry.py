@@ -12,12 +12,21 @@ from badnets.core.record import read_json, write_json
 from badnets.experiments.record import commit, environment
 from badnets.experiments.run import Watcher
 from badnets.experiments.store import RUNS, publish_working, working_folder
-from badnets.studies import gu2017_mnist, useloff_mnist
+from badnets.studies import gu2017_mnist, rain2020_finepruning, repairs, useloff_mnist, vora2023_goodnet
 from badnets.studies.study import Settings, Study
 from badnets.studies.trials import run_trials
 
 FORMAT = "badnets/study/1"
-STUDIES: dict[str, Study] = {study.name: study for study in (gu2017_mnist.STUDY, useloff_mnist.STUDY)}
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        gu2017_mnist.STUDY,
+        useloff_mnist.STUDY,
+        rain2020_finepruning.STUDY,
+        vora2023_goodnet.STUDY,
+        repairs.STUDY,
+    )
+}
 
 
 def reproduce(

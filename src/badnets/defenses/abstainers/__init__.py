@@ -23,4 +23,4 @@ ABSTAINERS: dict[str, type[Abstainer]] = {
 
 def make_abstainer(kind: str, settings: Mapping[str, Any] | None = None) -> Abstainer:
     """The abstainer ``kind`` with ``settings``; ``BadInput`` for an unknown name or a wrong value."""
-    return method_from(with_plugins("badnets.abstainers", ABSTAINERS), "abstainer", kind, settings or {})
+    return method_from(with_plugins("badnets.abstainers", ABSTAINERS), "guard", kind, settings or {})

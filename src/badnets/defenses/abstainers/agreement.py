@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,10 +35,16 @@ class Agreement:
     """
 
     kind: Literal["agreement"] = "agreement"
-    repair: Annotated[str, Field(description="the repair that makes the copy")] = "fine-tune"
-    settings: Annotated[dict[str, Any], Field(description="settings of that repair", default_factory=dict)]
+    repair: Annotated[str, Field(description="the repair that makes the copy")] = "fst"
+    settings: Annotated[dict[str, Any], Field(description="settings of that repair")] = field(default_factory=dict)
     repaired: Annotated[Path | None, Field(description="a repaired network's file, instead of a repair")] = None
     hard: Annotated[bool, Field(description="refuse where the two answers differ, without a threshold")] = False
+
+    def __post_init__(self) -> None:
+        if self.repaired is not None and self.settings:
+            raise BadInput("agreement: expected settings of a repair, or a repaired network, got both; leave out one")
+        if self.repaired is None:
+            self._method()
 
     @property
     def calibrated(self) -> bool:

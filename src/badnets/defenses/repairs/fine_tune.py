@@ -53,5 +53,6 @@ class FineTune:
             batch=self.batch,
             augment=self.augment,
             patience=self.patience,
+            anneal=optimizer,
         )
         return f"the epoch, by accuracy on {len(held_out):,} held-out clean pictures"

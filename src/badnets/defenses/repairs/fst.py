@@ -51,12 +51,7 @@ class Fst:
         optimizer = sgd(network, self.learning_rate)
 
         def step(images: Tensor, labels: Tensor) -> Tensor:
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(network(images), labels) + self.alpha * (last.weight * old).sum()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
-            rescale(last, old)
-            return loss
+            return shifting_step(network, last, old, optimizer, images, labels, alpha=self.alpha)
 
         tune(
             work,
@@ -90,7 +85,22 @@ def draw_anew(layer: nn.Linear | nn.Conv2d, generator: torch.Generator) -> None:
             value.copy_((torch.rand(value.shape, generator=generator) * 2 - 1) * reach)
 
 
-@torch.no_grad()
-def rescale(layer: nn.Linear | nn.Conv2d, old: Tensor) -> None:
-    """Give the weights the norm of ``old``."""
-    layer.weight.mul_(old.norm() / layer.weight.norm())
+def shifting_step(
+    network: nn.Module,
+    last: nn.Linear | nn.Conv2d,
+    old: Tensor,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float,
+) -> Tensor:
+    """One step of ``optimizer`` on cross entropy plus ``alpha`` times the inner product, and the norm of ``old``
+    again."""
+    optimizer.zero_grad()
+    loss = functional.cross_entropy(network(images), labels) + alpha * (last.weight * old).sum()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    optimizer.step()
+    with torch.no_grad():
+        last.weight.mul_(old.norm() / last.weight.norm())
+    return loss.detach()

@@ -37,6 +37,7 @@ class FtSam:
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 30
     rho: Annotated[float, Field(ge=0, description="how far to look, relative to the weights")] = 2.0
     learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.01
+    clip: Annotated[float, Field(gt=0, description="greatest length of the gradient that is followed")] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="share of the label given to other classes")] = 0.1
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose the epoch by")] = 0.1
@@ -54,6 +55,7 @@ class FtSam:
                 optimizer,
                 lambda: functional.cross_entropy(network(images), labels, label_smoothing=self.label_smoothing),
                 self.rho,
+                clip=self.clip,
             )
 
         tune(
@@ -70,9 +72,14 @@ class FtSam:
 
 
 def sharpness_aware_step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor], rho: float
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[], Tensor],
+    rho: float,
+    *,
+    clip: float | None = None,
 ) -> Tensor:
-    """One step of ``optimizer`` with the gradient at w + rho w^2 g / norm(w g); the loss at w.
+    """One step of ``optimizer`` with the gradient at w + rho w^2 g / norm(w g), shortened to ``clip``; the loss at w.
 
     Running statistics of BatchNorms are those of the pass at w.
     """
@@ -88,8 +95,10 @@ def sharpness_aware_step(
     with torch.no_grad():
         for weight, old in zip(moved, before, strict=True):
             weight.copy_(old)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(moved, clip)
     optimizer.step()
-    return here
+    return here.detach()
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -67,7 +68,7 @@ class Branches(nn.Module):
         x = functional.max_pool2d(functional.relu(self.bn(self.conv(x))), 2)
         x = functional.dropout(x, 0.5, training=self.training)
         fine = torch.relu_(self.next(x))
-        out: Tensor = self.fc((self.one(x.view(x.size(0), -1)) + self.two(torch.flatten(fine, 1))).relu())
+        out: Tensor = self.fc((self.one(x.reshape(x.size(0), -1)) + self.two(torch.flatten(fine, 1))).relu())
         return out
 
 
@@ -105,7 +106,7 @@ class NormOnOneWay(nn.Module):
         return out
 
 
-TOYS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+BUILDERS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "norm before": (norm_before, "conv"),
     "norm after": (norm_after, "conv"),
     "norm of columns": (norm_of_columns, "conv"),
@@ -114,19 +115,37 @@ TOYS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "pre-activation": (PreAct, "conv1"),
     "norm on one way": (NormOnOneWay, "conv"),
 }
-"""Each with the convolution to prune."""
-SHRINKABLE = tuple(name for name in TOYS if name != "norm on one way")
+"""Each with the convolution to prune; a sum reads the channels of the last."""
+
+Toy = tuple[ImageNetwork, str]
 
 
-def toy(name: str, seed: int = 0) -> tuple[ImageNetwork, str]:
+def make_toy(name: str, seed: int = 0) -> Toy:
     """A toy with random weights and random statistics of its norms, in evaluation mode, and its layer."""
-    build, layer = TOYS[name]
+    build, layer = BUILDERS[name]
     stream = torch.Generator().manual_seed(seed)
     body = build()
-    for tensor in body.state_dict().values():
+    for key, tensor in body.state_dict().items():
         if tensor.is_floating_point():
             tensor.copy_(torch.randn(tensor.shape, generator=stream))
-    for module in body.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            module.running_var = torch.rand(module.num_features, generator=stream) + 0.1
-    return wrap(body, class_names="abcd".split("|") * 4, input_size=SIZE).eval(), layer
+        if key.endswith("running_var"):
+            tensor.abs_().add_(0.1)
+    return wrap(body, class_names=["a", "b", "c", "d"], input_size=SIZE).eval(), layer
+
+
+@pytest.fixture
+def toy() -> Callable[..., Toy]:
+    """A toy by its name and, if it matters, a seed: the network and the layer to prune."""
+    return make_toy
+
+
+@pytest.fixture(params=BUILDERS)
+def each_toy(request: pytest.FixtureRequest) -> Toy:
+    """Every toy in turn."""
+    return make_toy(request.param)
+
+
+@pytest.fixture(params=list(BUILDERS)[:-1])
+def shrinkable(request: pytest.FixtureRequest) -> Toy:
+    """Every toy whose channels can be taken out."""
+    return make_toy(request.param)

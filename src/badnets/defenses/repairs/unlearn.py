@@ -1,0 +1,124 @@
+"""Unlearning of a trigger that is known."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+
+from badnets.core.errors import BadInput
+from badnets.defenses.inversion import Stamp
+from badnets.defenses.repair import Work
+from badnets.defenses.tuning import Step, sgd, tune
+from badnets.networks.network import ImageNetwork
+from badnets.training.recipe import AugmentName
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Unlearn:
+    """Train on with clean pictures, a share of which carries a given trigger and keeps its true label.
+
+    ``trigger`` is a file: a PNG of the network's picture size, whose alpha is the mask, or an ``.npz`` with ``mask``
+    (h, w) and ``pattern`` (h, w, c), as floats in 0..1 or as bytes.
+
+    Source: Wang, Yao, Shan, Li, Viswanath, Zheng, Zhao, Neural Cleanse (2019), section 6.3 (unlearning).
+    Differs from the paper: half of the pictures carry the trigger and there are up to ten passes, where the paper
+    stamps a fifth and passes once; the epoch is chosen by clean accuracy on a hold-out.
+    """
+
+    needs_data: ClassVar[bool] = True
+    kind: Literal["unlearn"] = "unlearn"
+    trigger: Annotated[str, Field(description="PNG with alpha, or .npz with mask and pattern")]
+    share: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry the trigger")] = 0.5
+    epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 10
+    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9")] = 0.01
+    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
+    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to stop by")] = 0.2
+    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ("shift",)
+
+    def repair(self, work: Work) -> str:
+        """SGD on the cross entropy with the true labels."""
+        stamp = read_stamp(Path(self.trigger), work.network.input_size)
+        fit, held_out = work.split(self.hold_out)
+        optimizer = sgd(work.network, self.learning_rate, decay=5e-4)
+        generator = torch.Generator().manual_seed(work.view.seed.derive("stamps").integer)
+        step = stamped_step(work.network, optimizer, [stamp], self.share, generator)
+        tune(work, step, fit, held_out, epochs=self.epochs, batch=self.batch, augment=self.augment, anneal=optimizer)
+        return f"the epoch, by accuracy on {len(held_out):,} held-out clean pictures"
+
+
+def stamped_step(
+    network: ImageNetwork,
+    optimizer: torch.optim.Optimizer,
+    stamps: Sequence[Stamp],
+    share: float,
+    generator: torch.Generator,
+) -> Step:
+    """A step on the cross entropy with true labels, where ``share`` of the pictures carry one of ``stamps`` each."""
+
+    def step(images: Tensor, labels: Tensor) -> Tensor:
+        loss = functional.cross_entropy(network(with_stamps(images, stamps, share, generator)), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def with_stamps(images: Tensor, stamps: Sequence[Stamp], share: float, generator: torch.Generator) -> Tensor:
+    """Floats (n, c, h, w), new ones: the first ``share`` of them, rounded, carry one of ``stamps`` each, at random."""
+    count = round(share * len(images))
+    which = torch.randint(len(stamps), (count,), generator=generator)
+    masks, patterns = torch.stack([s.mask for s in stamps]), torch.stack([s.pattern for s in stamps])
+    stamped = (1 - masks[which]) * images[:count] + masks[which] * patterns[which]
+    return torch.cat([stamped, images[count:]])
+
+
+def read_stamp(path: Path, input_size: tuple[int, int, int]) -> Stamp:
+    """The trigger in a file, for pictures of ``input_size`` (c, h, w); ``BadInput`` for anything else."""
+    try:
+        mask, pattern = _from_npz(path) if path.suffix.lower() == ".npz" else _from_picture(path, input_size[0])
+    except FileNotFoundError:
+        raise BadInput(f"unlearn: expected a trigger at {path}, got nothing; check the path") from None
+    except KeyError:
+        raise BadInput(f"{path}: expected arrays named mask and pattern, got others; name them so") from None
+    except (UnidentifiedImageError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise BadInput(f"expected a PNG or .npz with a trigger in {path}, got something else ({error})") from None
+    c, h, w = input_size
+    if mask.shape != (h, w) or pattern.shape != (h, w, c):
+        got = f"{'x'.join(map(str, mask.shape))} and {'x'.join(map(str, pattern.shape))}"
+        raise BadInput(f"{path}: expected a mask of {h}x{w} and a pattern of {h}x{w}x{c}, got {got}; resize it")
+    if not (mask.min() >= 0 and mask.max() <= 1 and pattern.min() >= 0 and pattern.max() <= 1):
+        raise BadInput(f"{path}: expected mask and pattern in 0..1 or as bytes, got other values; scale them")
+    return Stamp(torch.from_numpy(mask)[None], torch.from_numpy(pattern).permute(2, 0, 1).contiguous())
+
+
+Floats = NDArray[np.float32]
+
+
+def _from_npz(path: Path) -> tuple[Floats, Floats]:
+    with np.load(path, allow_pickle=False) as file:
+        mask, pattern = _unit(file["mask"]), _unit(file["pattern"])
+    return mask, pattern[..., None] if pattern.ndim == 2 else pattern
+
+
+def _from_picture(path: Path, channels: int) -> tuple[Floats, Floats]:
+    with Image.open(path) as file:
+        picture = file.convert("RGBA")
+    colors = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    return _unit(np.asarray(picture)[..., 3]), _unit(colors[..., None] if colors.ndim == 2 else colors)
+
+
+def _unit(values: NDArray[np.generic]) -> Floats:
+    return values.astype(np.float32) / (255 if values.dtype == np.uint8 else 1)

@@ -1,0 +1,85 @@
+"""The referee of an abstainer: lets the method see what a defender sees, writes the guarded network, reopens it, and
+measures what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from badnets.core.rate import Rate
+from badnets.core.record import file_digest
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData
+from badnets.defenses.abstain import Abstainer, Guarded, abstain
+from badnets.defenses.view import DefenderView
+from badnets.experiments.certificate import Interrupted, RepairCase, _Bench
+from badnets.experiments.record import commit, environment
+from badnets.experiments.run import Watcher
+from badnets.experiments.truth import Answers
+from badnets.networks.files import open_network, save_network
+from badnets.networks.network import ImageNetwork
+
+FORMAT = "badnets/guard/1"
+
+
+def guard(
+    case: RepairCase, method: Abstainer, *, refuse: float = 0.01, watcher: Watcher | None = None
+) -> dict[str, Any]:
+    """Guard ``case.model`` with ``method``, write ``case.out`` (whole or not at all), reopen it, measure it.
+
+    ``refuse``: share of clean pictures that may be refused. Returns JSON: ``before`` and ``after`` as in a certificate,
+    in ``after`` also ``refused`` (of clean pictures), ``refused_triggered`` and ``refused_or_right`` (of eligible
+    triggered pictures: refused, or predicted as their true class); these are None where the truth is not known.
+    Raises ``BadInput`` and ``CannotTell`` as ``abstain`` does, and ``Interrupted`` on Ctrl-C, after writing what there
+    is.
+    """
+    watch = watcher or Watcher()
+    bench = _Bench.of(case, watch)
+    guarded = _guarded(bench.network, bench.defender, method, case, refuse, watch)
+    guarded.network.provenance = {**bench.network.provenance, "guarded": guarded.method}
+    save_network(guarded.network, case.out)
+    if guarded.stopped == "interrupted":
+        raise Interrupted(f"interrupted; the network as it was then, guarded, is in {case.out}, not measured")
+    try:
+        before, after = (bench.truth.measure(n, bench.test) for n in (bench.network, open_network(case.out)))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the guarded network is in {case.out}, it is not measured") from None
+    return {
+        "format": FORMAT,
+        "network": str(case.out),
+        "model": str(case.model),
+        "architecture": bench.network.architecture,
+        "data": bench.spec.model_dump(mode="json"),
+        "data_digest": bench.test.digest,
+        "class_names": list(bench.test.class_names),
+        "defender": {"pictures": len(bench.defender), "digest": bench.defender.digest, "seed": case.seed},
+        "truth": {"trigger_from": case.trigger_from, "triggered": case.triggered},
+        **guarded.to_json(),
+        "seconds": round(guarded.seconds, 3),
+        "before": before.to_json(),
+        "after": {**after.to_json(), "refused_or_right": _refused_or_right(after)},
+        "after_minus_before": after.minus(before),
+        "command": case.command,
+        "environment": environment("fp32"),
+        "commit": commit(),
+        "files": {case.out.name: file_digest(case.out)},
+    }
+
+
+def _guarded(
+    network: ImageNetwork, data: ImageData, method: Abstainer, case: RepairCase, refuse: float, watch: Watcher
+) -> Guarded:
+    """``method`` on what a defender sees: the file's remarks on how the network was made are not for its eyes."""
+    provenance, network.provenance = network.provenance, {}
+    try:
+        view = DefenderView(network=network, data=data, seed=Seed(case.seed), budget_s=case.budget_s)
+        return abstain(view, method, refuse=refuse, on_row=watch.progress)
+    finally:
+        network.provenance = provenance
+
+
+def _refused_or_right(answers: Answers) -> dict[str, Any] | None:
+    if answers.robust is None or answers.refused_triggered is None:
+        return None
+    return Rate.of(np.logical_or(answers.robust, answers.refused_triggered)).to_json()

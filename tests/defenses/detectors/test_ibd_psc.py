@@ -1,0 +1,51 @@
+"""Which batch normalizations are amplified, and how deep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from badnets.core.errors import BadInput
+from badnets.core.rate import Rate
+from badnets.data.images import ImageData
+from badnets.defenses.detectors.ibd_psc import amplified_error, choose_depth, norm_layers
+from badnets.measures.classification import accuracy
+from badnets.networks.inference import predict_data
+from badnets.networks.network import ImageNetwork
+
+
+def test_layers_come_from_the_last_to_the_first(normed: ImageNetwork) -> None:
+    found = norm_layers(normed)
+    assert found[0] == "residual2.conv2.bn"
+    assert found[-1] == "prep.bn"
+    assert len(found) == 8
+
+
+def test_a_network_without_batch_normalization_is_refused(plain: ImageNetwork) -> None:
+    with pytest.raises(BadInput, match="expected a network with batch normalization, got g1-cnn without; use strip or"):
+        norm_layers(plain)
+
+
+def test_all_pictures_count_not_only_the_first_batch(normed: ImageNetwork, digits: ImageData) -> None:
+    many = digits.take(np.tile(np.arange(300), 5))  # 1,500: two batches
+    found = amplified_error(normed, many, [], 1.5)
+    right = accuracy(predict_data(normed, many).labels, many.labels)
+    assert found == Rate(right.total - right.hits, 1500)
+
+
+def test_the_depth_is_the_first_that_exceeds_the_error(normed: ImageNetwork, digits: ImageData) -> None:
+    layers = norm_layers(normed)
+    errors = [amplified_error(normed, digits, layers[:depth], 3.0) for depth in range(1, 9)]
+    shares = [rate.value or 0.0 for rate in errors]
+    assert max(shares) > shares[0]
+    limit = (shares[0] + max(shares)) / 2
+    depth, trace = choose_depth(normed, digits, layers, factor=3.0, error=limit)
+    assert depth == next(number for number, share in enumerate(shares, 1) if share > limit)
+    assert [row["depth"] for row in trace] == list(range(1, depth + 1))
+    assert trace[-1]["error"] == errors[depth - 1].to_json()
+
+
+def test_where_no_depth_exceeds_the_error_there_is_none(normed: ImageNetwork, digits: ImageData) -> None:
+    depth, trace = choose_depth(normed, digits, norm_layers(normed), factor=1.0001, error=0.99)
+    assert depth is None
+    assert len(trace) == 8

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from badnets.defenses.repairs.ft_sam import sharpness_aware_step
+
+
+def test_one_step_by_hand() -> None:
+    # Loss (w1 + 2 w2)^2 / 2 at (1, 1): gradient (3, 6); norm(w g) = sqrt(45). With rho = sqrt(45) / 3 the weights move
+    # to (1 + 1, 1 + 2), where the gradient is 8 (1, 2). SGD follows it from (1, 1).
+    network = nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        network.weight.fill_(1)
+    picture = torch.tensor([1.0, 2.0])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    loss = sharpness_aware_step(network, optimizer, lambda: network(picture).square().sum() / 2, rho=45**0.5 / 3)
+    assert float(loss) == pytest.approx(4.5)
+    assert network.weight.flatten().tolist() == pytest.approx([1 - 0.8, 1 - 1.6])
+
+
+def test_without_rho_it_is_sgd() -> None:
+    network = nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        network.weight.fill_(1)
+    picture = torch.tensor([1.0, 2.0])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    sharpness_aware_step(network, optimizer, lambda: network(picture).square().sum() / 2, rho=0)
+    assert network.weight.flatten().tolist() == pytest.approx([0.7, 0.4])
+
+
+def test_running_statistics_are_those_of_the_first_pass() -> None:
+    network = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    with torch.no_grad():
+        network[0].weight.fill_(1)
+        network[0].bias.zero_()
+    pictures = torch.tensor([[0.0], [2.0]])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    calls: list[Tensor] = []
+
+    def loss() -> Tensor:
+        calls.append(network(pictures))
+        return (calls[-1] * torch.tensor([[1.0], [3.0]])).sum()
+
+    sharpness_aware_step(network, optimizer, loss, rho=1)
+    norm = network[1]
+    assert len(calls) == 2
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_mean is not None
+    assert float(norm.running_mean[0]) == pytest.approx(0.1)  # 0.1 times the mean of 0 and 2, once
+    assert norm.momentum == 0.1

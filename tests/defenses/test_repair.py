@@ -1,0 +1,139 @@
+"""What ``repair`` keeps for every method, shown on one whose steps can be counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+import numpy as np
+import pytest
+import torch
+from pydantic.dataclasses import dataclass
+
+from badnets.core.errors import BadInput, CannotTell
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData
+from badnets.defenses.repair import Work, repair
+from badnets.defenses.view import DefenderView
+from badnets.networks.network import ImageNetwork
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """Three steps; each adds one to a bias, the second is not kept."""
+
+    needs_data: ClassVar[bool] = True
+    kind: Literal["count"] = "count"
+    value: float = 1.0
+
+    def repair(self, work: Work) -> str:
+        bias = bias_of(work.network)
+        for number in (1, 2, 3):
+            with torch.no_grad():
+                bias += self.value
+            if number != 2:
+                work.keep()
+            work.row(number, 3, accuracy=work.accuracy(work.split(0.5)[1]))
+        return "nothing"
+
+
+def bias_of(network: ImageNetwork) -> torch.Tensor:
+    bias = network.body.get_submodule("fc2").bias
+    assert isinstance(bias, torch.Tensor)
+    return bias
+
+
+def same(first: ImageNetwork, second: ImageNetwork) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def interrupt(after: int) -> Callable[..., None]:
+    def on_row(what: str, done: int, total: int, accuracy: float | None) -> None:
+        if done == after:
+            raise KeyboardInterrupt
+
+    return on_row
+
+
+def test_the_network_the_trace_and_the_settings(view: DefenderView) -> None:
+    heard: list[tuple[str, int, int]] = []
+    result = repair(view, Count(), on_row=lambda what, done, total, _: heard.append((what, done, total)))
+    assert torch.equal(bias_of(result.network), bias_of(view.network) + 1 + 1 + 1)
+    assert heard == [("count", 1, 3), ("count", 2, 3), ("count", 3, 3)]
+    assert [row["step"] for row in result.trace] == [1, 2, 3]
+    assert {"hits", "total", "value", "low", "high"} == set(result.trace[0]["accuracy"])
+    assert (result.chosen, result.stopped, result.pictures) == ("nothing", None, 120)
+    assert result.network.provenance["repaired"] == {"kind": "count", "value": 1.0}
+    assert json.loads(json.dumps(result.to_json()))["method"]["kind"] == "count"
+    assert "network" not in result.to_json()
+
+
+def test_the_views_network_is_left_alone(view: DefenderView) -> None:
+    before = {name: value.clone() for name, value in view.network.state_dict().items()}
+    view.network.train()
+    repair(view, Count())
+    assert all(torch.equal(before[name], value) for name, value in view.network.state_dict().items())
+    assert view.network.training
+
+
+@pytest.mark.parametrize(("after", "steps"), [(1, 1), (2, 1), (3, 3)])
+def test_ctrl_c_gives_what_was_kept_last(view: DefenderView, after: int, steps: int) -> None:
+    result = repair(view, Count(), on_row=interrupt(after))
+    assert (result.stopped, len(result.trace)) == ("interrupted", after)
+    assert torch.allclose(bias_of(result.network), bias_of(view.network) + steps)
+    assert "stopped after" in result.chosen
+
+
+def test_ctrl_c_before_anything_was_kept_gives_the_network_as_it_was(view: DefenderView) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Stopped(Count):
+        def repair(self, work: Work) -> str:
+            with torch.no_grad():
+                bias_of(work.network).zero_()
+            raise KeyboardInterrupt
+
+    assert same(repair(view, Stopped()).network, view.network)
+
+
+def test_the_budget_ends_a_repair_after_the_step_in_which_it_is_spent(plain: ImageNetwork, view: DefenderView) -> None:
+    result = repair(DefenderView(network=plain, data=view.data, budget_s=1e-9), Count())
+    assert (result.stopped, len(result.trace)) == ("budget", 1)
+    assert torch.equal(bias_of(result.network), bias_of(plain) + 1)
+
+
+def test_nan_is_no_result(view: DefenderView) -> None:
+    with pytest.raises(CannotTell, match="count: expected finite weights, got NaN or infinity; lower"):
+        repair(view, Count(value=float("nan")))
+
+
+def test_too_little_data_is_refused_before_the_method_begins(view: DefenderView, digits: ImageData) -> None:
+    few = DefenderView(network=view.network, data=digits.take(np.arange(10)))
+    with pytest.raises(BadInput, match="count: expected at least 20 clean pictures, got 10"):
+        repair(few, Count())
+
+
+def test_two_secrets_behind_one_view_give_the_same_bits(plain: ImageNetwork, view: DefenderView) -> None:
+    from badnets.defenses.repairs import make_repair
+
+    results = []
+    for secret in ({"trigger": {"kind": "pattern"}, "target": 0}, {"trigger": {"kind": "blend"}, "target": 7}):
+        torch.manual_seed(secret["target"])  # type: ignore[arg-type]  # whatever else happened before
+        plain.provenance = {"backdoor": secret}
+        same_view = DefenderView(network=plain, data=view.data, seed=Seed(5))
+        results.append(repair(same_view, make_repair("fine-tune", {"epochs": 2})))
+    assert same(results[0].network, results[1].network)
+    assert results[0].trace == results[1].trace
+
+
+def test_splits_are_seeded_and_hold_out_at_least_five(view: DefenderView, digits: ImageData) -> None:
+    work = Work(view, view.network, "x", lambda *_: None)
+    fit, held_out = work.split(0.2)
+    assert len(fit) + len(held_out) == 120
+    assert np.array_equal(held_out.images(), work.split(0.2)[1].images())
+    one_of_each = digits.take(np.unique(digits.labels, return_index=True)[1])
+    two = ImageData.of(
+        np.concatenate([one_of_each.images()] * 2), np.tile(one_of_each.labels, 2), class_names=digits.class_names
+    )
+    assert min(map(len, Work(DefenderView(network=view.network, data=two), view.network, "x", print).split(0.01))) >= 5
