@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 from badnets.core.rate import Rate
 from badnets.networks.files import open_network, save_network
 
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 Badnets = Callable[..., Any]
 FAST = "--repair fine-tune --set settings.epochs=1 --pictures 300 --refuse 0.05 --out guarded.safetensors"
 
@@ -37,6 +39,10 @@ def test_it_prints_accuracy_success_and_refusals_with_counts(guarded: Any) -> No
     assert guarded["method"]["kind"] == "agreement"
     assert guarded["refuse"] == 0.05
     assert guarded["trace"][0]["step"] == 1
+    published = json.loads((SCHEMAS / "guard.json").read_text(encoding="utf-8"))
+    assert set(published["required"]) == set(guarded)
+    assert guarded["format"] == published["properties"]["format"]["const"]
+    assert set(after) == set(published["$defs"]["answers"]["properties"])
 
 
 def test_evaluate_and_predict_work_on_the_file(badnets: Badnets, guarded: Any, tiny_run: Path) -> None:

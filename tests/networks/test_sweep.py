@@ -19,9 +19,7 @@ from badnets.networks import sweep
 from badnets.networks.channels import prune_channels, rank_channels
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
-from badnets.networks.reading import plain_reading
 from badnets.networks.registry import build_network, wrap
-from badnets.networks.sites import site
 from badnets.networks.sweep import SweepStep, pruning_sweep
 
 Toy = tuple[ImageNetwork, str]
@@ -95,18 +93,6 @@ def settle(network: ImageNetwork, data: ImageData) -> None:
             module.momentum = 1.0
     with torch.no_grad():
         network.train()(torch.from_numpy(data.images()).permute(0, 3, 1, 2) / 255)
-
-
-def test_plain_layers_are_read_without_running_them() -> None:
-    def reads(name: str, layer: str, size: tuple[int, int, int]) -> bool:
-        network = build_network(name, class_names=["a", "b"], input_size=size, seed=1)
-        where = site(network, layer)
-        return plain_reading(where, sweep.split(where.traced, where.cut)) is not None
-
-    assert reads("deepid", "conv_3", (3, 55, 47))
-    assert reads("l1-cnn", "conv3", (3, 32, 32))
-    assert reads("resnet18", "stage2.block2.conv1", (3, 16, 16))
-    assert not reads("resnet9", "residual2.conv2.conv", (3, 32, 32)), "a sum reads these"
 
 
 class Tied(nn.Module):

@@ -87,7 +87,7 @@ def guard_command(
 def _method(name: str, own: dict[str, Any], changes: list[str]) -> tuple[Abstainer, list[str]]:
     """The abstainer with its settings, and the changes that are the data's."""
     from badnets.defenses.abstainers import make_abstainer
-    from badnets.experiments.spec import _changed as changed_table
+    from badnets.experiments.spec import changed_table
 
     if own["repair"] is not None and own["repaired"] is not None:
         raise BadInput("expected either --repair or --repaired, got both; give one")

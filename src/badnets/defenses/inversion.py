@@ -23,6 +23,9 @@ Form = Literal["patch", "blend"]
 WINDOW = 5
 """Steps over which the success is counted before the weight of the mask changes."""
 
+JUDGES = 500
+"""Pictures, at most, on which a stamp's success is counted in the end."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stamp:
@@ -66,45 +69,76 @@ def invert(
     Adam with betas 0.5 and 0.9 on mask and pattern, both behind a tanh, from random starts; the loss is the cross
     entropy towards the target plus a weight times the mask's sum. The weight starts at ``weight`` for each target on
     its own; after ``WINDOW`` steps it grows 1.5-fold where the stamp succeeded and shrinks 1.5 ** 1.5-fold where it
-    did not. Where no window succeeded, the last state is given back; look at ``success``, which is counted on all of
-    ``data`` but the target's own pictures.
+    did not. Where no window succeeded, the last state is given back; look at ``success``, which is counted on up to
+    ``JUDGES`` pictures of ``data``, less the target's own.
 
     Source: Wang, Yao, Shan, Li, Viswanath, Zheng, Zhao, Neural Cleanse (2019), equations 2 and 3, and the authors'
     visualizer.py.
     Differs from the paper: all targets at once, 150 steps in place of epochs, and the form ``blend``.
     """
     network.eval()
-    c, h, w = network.input_size
-    generator = torch.Generator().manual_seed(seed.derive("start").integer)
-    shape = (len(targets), 1, h, w) if form == "patch" else (len(targets), 1, 1, 1)
-    masks = (torch.randn(shape, generator=generator) * 0.5 - 2).requires_grad_()
-    patterns = torch.randn((len(targets), c, h, w), generator=generator).requires_grad_()
-    optimizer = torch.optim.Adam([masks, patterns], lr=learning_rate, betas=(0.5, 0.9))
-    wanted, cost = torch.tensor(list(targets)), torch.full((len(targets),), weight)
-    best = torch.full((len(targets),), torch.inf)
-    kept = [masks.detach().clone(), patterns.detach().clone()]
-    hits = torch.zeros(len(targets))
+    search = _Search(network.input_size, targets, form, seed.derive("start"), learning_rate, weight)
     for index, (images, _) in enumerate(draw(data, batch, steps, seed.derive("pictures"))):
-        mask, pattern = _unit(masks), _unit(patterns)
-        stamped = (1 - mask[:, None]) * images + mask[:, None] * pattern[:, None]
-        logits = network(stamped.flatten(0, 1))
-        answers = wanted.repeat_interleave(len(images))
-        loss = functional.cross_entropy(logits, answers, reduction="none").view(len(targets), -1).mean(1)
-        size = mask.expand(-1, 1, h, w).sum((1, 2, 3))
-        optimizer.zero_grad()
-        (loss + cost * size).sum().backward()
-        hits += (logits.argmax(1) == answers).view(len(targets), -1).float().mean(1)
+        search.step(network, images)
         if (index + 1) % WINDOW == 0:
-            works = hits >= threshold * WINDOW
-            better = works & (size.detach() < best)
-            best = torch.where(better, size.detach(), best)
-            for keep, now in zip(kept, (masks, patterns), strict=True):
-                keep[better | best.isinf()] = now.detach()[better | best.isinf()]
-            cost = torch.where(works, cost * 1.5, cost / 1.5**1.5)
-            hits.zero_()
-        optimizer.step()
-    stamps = [Stamp(m.expand(1, h, w).clone(), p) for m, p in zip(_unit(kept[0]), _unit(kept[1]), strict=True)]
-    return [_verified(network, data, t, form, stamp) for t, stamp in zip(targets, stamps, strict=True)]
+            search.judge(threshold)
+        search.optimizer.step()
+    stamps = search.stamps()
+    judges = data.take(np.sort(seed.derive("judges").rng.permutation(len(data))[:JUDGES]))
+    return [_verified(network, judges, t, form, stamp) for t, stamp in zip(targets, stamps, strict=True)]
+
+
+class _Search:
+    """Masks (k, 1, h, w) or (k, 1, 1, 1) and patterns (k, c, h, w) of k targets, behind a tanh, and the best so far."""
+
+    def __init__(
+        self,
+        input_size: tuple[int, int, int],
+        targets: Sequence[int],
+        form: Form,
+        seed: Seed,
+        learning_rate: float,
+        weight: float,
+    ) -> None:
+        c, h, w = input_size
+        k, generator = len(targets), torch.Generator().manual_seed(seed.integer)
+        shape = (k, 1, h, w) if form == "patch" else (k, 1, 1, 1)
+        self.masks = (torch.randn(shape, generator=generator) * 0.5 - 2).requires_grad_()
+        self.patterns = torch.randn((k, c, h, w), generator=generator).requires_grad_()
+        self.optimizer = torch.optim.Adam([self.masks, self.patterns], lr=learning_rate, betas=(0.5, 0.9))
+        self.targets, self.weights = torch.tensor(list(targets)), torch.full((k,), weight)
+        self.hits, self.sizes, self.best = torch.zeros(k), torch.zeros(k), torch.full((k,), torch.inf)
+        self.kept = [self.masks.detach().clone(), self.patterns.detach().clone()]
+
+    def step(self, network: ImageNetwork, images: Tensor) -> None:
+        """Gradients of each target's own loss, its hits and its mask's size; all targets in one pass."""
+        k, (_, h, w) = len(self.targets), network.input_size
+        mask, pattern = _unit(self.masks), _unit(self.patterns)
+        stamped = ((1 - mask[:, None]) * images + mask[:, None] * pattern[:, None]).flatten(0, 1)
+        logits = network(stamped.contiguous(memory_format=torch.channels_last))
+        answers = self.targets.repeat_interleave(len(images))
+        losses = functional.cross_entropy(logits, answers, reduction="none").view(k, -1).mean(1)
+        sizes = mask.expand(-1, 1, h, w).sum((1, 2, 3))
+        total = (losses + self.weights * sizes).sum()
+        self.masks.grad, self.patterns.grad = torch.autograd.grad(total, [self.masks, self.patterns])
+        self.hits += (logits.argmax(1) == answers).view(k, -1).float().mean(1)
+        self.sizes = sizes.detach()
+
+    def judge(self, threshold: float) -> None:
+        """At a window's end: keep what succeeded and is smaller, and change the weights of the masks."""
+        works = self.hits >= threshold * WINDOW
+        better = (works & (self.sizes < self.best)) | self.best.isinf()
+        for kept, now in zip(self.kept, (self.masks, self.patterns), strict=True):
+            kept[better] = now.detach()[better]
+        self.best = torch.where(works & better, self.sizes, self.best)
+        self.weights = torch.where(works, self.weights * 1.5, self.weights / 1.5**1.5)
+        self.hits.zero_()
+
+    def stamps(self) -> list[Stamp]:
+        """The best of each target; the last state where none succeeded."""
+        _, _, h, w = self.patterns.shape
+        pairs = zip(_unit(self.kept[0]), _unit(self.kept[1]), strict=True)
+        return [Stamp(mask.expand(1, h, w).clone(), pattern) for mask, pattern in pairs]
 
 
 def _unit(value: Tensor) -> Tensor:
@@ -114,7 +148,9 @@ def _unit(value: Tensor) -> Tensor:
 @torch.inference_mode()
 def _verified(network: ImageNetwork, data: ImageData, target: int, form: Form, stamp: Stamp) -> Inverted:
     others = data.take(np.flatnonzero(data.labels != target))
-    answers = [network(stamp.apply(to_float(torch.from_numpy(part)))).argmax(1).numpy() for _, part in others.batches(1000)]
+    answers = [
+        network(stamp.apply(to_float(torch.from_numpy(part)))).argmax(1).numpy() for _, part in others.batches(1000)
+    ]
     success = Rate.of(np.concatenate(answers) == target) if answers else Rate(0, 0)
     return Inverted(target, form, stamp, float(stamp.mask.sum()), success)
 

@@ -1,15 +1,14 @@
 """Masks on neurons: a number for each channel, which scales it, and pruning by those numbers.
 
-A neuron is a channel of a BatchNorm, scale and shift together, in networks that have BatchNorms, and otherwise an output
-channel of a convolution or dense layer, its bias included; the layer that gives the logits has none. So a neuron whose
-mask is 0 gives 0 for every picture.
+In networks with BatchNorms a neuron is a channel of one, scale and shift together; otherwise it is an output channel of
+a convolution or dense layer, its bias included, but for the layer that gives the logits. So a neuron whose mask is 0
+gives 0 for every picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -37,8 +36,8 @@ def neuron_layers(network: ImageNetwork) -> Layers:
         layer = layer_of(traced, node)
         if isinstance(layer, (*_NORMS, *_WEIGHTED)):
             found.setdefault(f"body.{node.target}", layer)
-    norms = {name: layer for name, layer in found.items() if isinstance(layer, _NORMS) and layer.affine}
-    weighted = {name: layer for name, layer in found.items() if isinstance(layer, _WEIGHTED)}
+    norms: Layers = {name: layer for name, layer in found.items() if isinstance(layer, _NORMS) and layer.affine}
+    weighted: Layers = {name: layer for name, layer in found.items() if isinstance(layer, _WEIGHTED)}
     chosen = norms or dict(list(weighted.items())[:-1])
     if not chosen:
         raise BadInput(
@@ -56,14 +55,8 @@ def ones(layers: Layers) -> list[Tensor]:
 def forward(
     network: ImageNetwork, layers: Layers, scales: Sequence[Tensor], shifts: Sequence[Tensor], images: Tensor
 ) -> Tensor:
-    """Logits with each layer's weights times its ``scales`` and its biases times its ``shifts``, one for each channel.
-
-    Nothing of the network changes: in training mode the running statistics of BatchNorms are counted on copies.
-    """
-    changed = scaled(layers, scales, shifts)
-    if network.training:
-        changed.update({name: buffer.clone() for name, buffer in network.named_buffers()})
-    logits: Tensor = functional_call(network, changed, (images,))
+    """Logits with each layer's weights times its ``scales`` and its biases times its ``shifts``, one a channel."""
+    logits: Tensor = functional_call(network, scaled(layers, scales, shifts), (images,))
     return logits
 
 
@@ -98,7 +91,7 @@ def prune_by_masks(
     state = {name: value.clone() for name, value in work.network.state_dict().items()}
     before = work.accuracy(held_out)
     work.keep()
-    reached, pruned, count = 0.0, 0, int(round(1 / step))
+    reached, pruned, count = 0.0, 0, round(1 / step)
     for index in range(count):
         threshold = round(index * step, 6)
         kept = [(mask > threshold) | (mask == mask.max()) for mask in masks]
@@ -116,14 +109,6 @@ def prune_by_masks(
         work.row(index + 1, count, threshold=threshold, pruned=gone, held_out_accuracy=rate)
     work.restore()
     return reached, pruned
-
-
-def as_numbers(layers: Layers, masks: Sequence[Tensor]) -> Mapping[str, list[float]]:
-    """The masks as JSON: four digits each, by the layer's name inside the body."""
-    return {
-        name.removeprefix("body."): np.round(mask.detach().numpy().astype(float), 4).tolist()
-        for name, mask in zip(layers, masks, strict=True)
-    }
 
 
 def _weight(layer: nn.Module) -> Tensor:

@@ -42,16 +42,16 @@ def stamp(images: Tensor, masks: Tensor, patterns: Tensor) -> Tensor:
 
 
 class Patches:
-    """``count`` patches on pictures of (c, h, w), each one rectangle, or (one in ``every``) the whole picture with an
-    opacity of 0.1 to 0.3.
+    """``count`` patches on pictures of (c, h, w): each one opaque rectangle, or, with the chance ``faint``, the whole
+    picture with an opacity of 0.1 to 0.3.
 
-    ``share``, from 0 to 1, of those that are not over the whole picture: the largest short side.
+    ``short``, from 0.15 to 1, is the largest short side of a rectangle, as a share of the picture's.
     """
 
     def __init__(
-        self, count: int, shape: tuple[int, int, int], generator: Generator, *, short: float, every: int
+        self, count: int, shape: tuple[int, int, int], generator: Generator, *, short: float, faint: float
     ) -> None:
-        self.shape, self.generator, self.short, self.every = shape, generator, short, every
+        self.shape, self.generator, self.short, self.faint = shape, generator, short, faint
         self.points: list[Tensor] = []
         self.masks = torch.zeros(count, 1, shape[1], shape[2])
         for index in range(count):
@@ -63,7 +63,7 @@ class Patches:
         channels, height, width = self.shape
         grid = GRIDS[int(torch.randint(len(GRIDS), (1,), generator=self.generator))]
         self.points[index] = torch.randn(1, channels, grid, grid, generator=self.generator) * 1.5
-        if int(torch.randint(self.every, (1,), generator=self.generator)) == 0:
+        if float(torch.rand(1, generator=self.generator)) < self.faint:
             self.masks[index] = 0.1 + 0.2 * torch.rand(1, generator=self.generator)
         else:
             self.masks[index] = rectangles(1, height, width, self.short, self.generator)[0]

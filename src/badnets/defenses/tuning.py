@@ -65,6 +65,11 @@ def tune(
     work.restore()
 
 
+def epochs_of(steps: int, pictures: int, batch: int) -> int:
+    """The epochs in which ``steps`` batches of ``pictures`` are done."""
+    return math.ceil(steps / math.ceil(pictures / batch))
+
+
 def standard_error(hits: int, total: int) -> float:
     """Of ``hits`` among ``total``, as a number of pictures."""
     return math.sqrt(hits * (total - hits) / total)

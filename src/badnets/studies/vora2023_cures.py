@@ -177,6 +177,21 @@ def _abstain(bench: Bench, name: str, kind: str, settings: Mapping[str, Any]) ->
     return {"after": bench.truth(name).measure(guarded, bench.test["clean"]).to_json()}
 
 
+def rows_before(entries: Sequence[Results], variant: Variant) -> tuple[list[Row], list[dict[str, Any]]]:
+    """What the networks do before any repair, on the same faces."""
+    rows, lines = [], []
+    for name in (*SUNGLASSES, CLEAN_NETWORK):
+        found = [entry[name]["before"] for entry in entries if "before" in entry.get(name, {})]
+        if not found:
+            continue
+        line = {key: over([one[key] for one in found]) for key in ("asr", "clean_accuracy") if found[0].get(key)}
+        lines.append({"network": name, "method": "as found", **line})
+        for key, words in (("asr", "attack success"), ("clean_accuracy", "clean accuracy")):
+            if key in line and not (name == CLEAN_NETWORK and key == "asr"):
+                rows.append(_as_row(f"{name} as found: {words}", line[key], len(found), variant, "rate"))
+    return rows, lines
+
+
 def cure_rows(method: str, entries: Sequence[Results], variant: Variant) -> tuple[list[Row], list[dict[str, Any]]]:
     """For each network: attack success after ``method`` with all else that counts, and the same as lines of a table."""
     rows, lines = [], []
@@ -230,7 +245,9 @@ def _network_rows(
     """Two rows for a sunglasses network, judged by the issue's bounds; one for the other."""
     what = f"{method} on {name}"
     lost = _as_row(f"{what}: clean accuracy lost", line["lost"], len(found), variant, "difference")
-    lost = Row(**{**lost.__dict__, "verified": line["lost"]["value"] <= MOST_LOST, "why": "at most 5 points asked"})
+    lost = Row(
+        **{**lost.__dict__, "verified": line["lost"]["value"] <= MOST_LOST + 1e-9, "why": "at most 5 points asked"}
+    )
     if name == CLEAN_NETWORK:
         return [lost]
     asr = _as_row(f"{what}: attack success afterwards", line["asr"], len(found), variant, "rate")
@@ -239,7 +256,7 @@ def _network_rows(
         values = (line["reactivated"]["value"], line["reactivated_clean_network"]["value"])
         shown = [f"{100 * value:.1f} %" for value in values]
         why += f"; re-tuned on ten triggered faces {shown[0]}, {CLEAN_NETWORK} after the same {shown[1]}"
-    asr = Row(**{**asr.__dict__, "verified": line["asr"]["value"] <= MOST_ASR, "why": why})
+    asr = Row(**{**asr.__dict__, "verified": line["asr"]["value"] <= MOST_ASR + 1e-9, "why": why})
     return [asr, lost]
 
 

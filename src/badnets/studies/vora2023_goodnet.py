@@ -24,6 +24,7 @@ from badnets.studies.vora2023_cures import (
     abstainer_rows,
     cure,
     cure_rows,
+    rows_before,
     unable_lines,
 )
 from badnets.studies.vora2023_data import NAME, Files, find_files, read_curve, read_faces
@@ -84,7 +85,8 @@ def assemble(settings: Settings, results: Mapping[str, Results], folder: Path) -
         for name, entry in results.items()
         if name.startswith("repair-")
     }
-    lines: list[dict[str, Any]] = []
+    more, lines = rows_before(next(iter(tried.values()), []), own)
+    rows += more
     for method, entries in tried.items():
         more, table = cure_rows(method, entries, own)
         rows, lines = [*rows, *more], [*lines, *table]

@@ -42,7 +42,7 @@ FEW_FACES = "optimistic: faces on which most networks agree"
 def published_stop(accuracies: Sequence[float], drop: float) -> int | None:
     """C1's convention: channels pruned when accuracy is ``drop`` or more below 100 %, that step included; None if it
     never is. ``accuracies[i]`` is after ``i + 1`` channels."""
-    return next((n for n, value in enumerate(accuracies, 1) if 1 - value >= drop), None)
+    return next((n for n, value in enumerate(accuracies, 1) if 1 - value >= drop - 1e-9), None)
 
 
 def careful_stop(before: float, accuracies: Sequence[float], drop: float) -> int:

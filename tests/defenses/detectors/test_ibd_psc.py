@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.defenses.detectors.ibd_psc import amplified_error, choose_depth, norm_layers
@@ -39,13 +39,23 @@ def test_the_depth_is_the_first_that_exceeds_the_error(normed: ImageNetwork, dig
     shares = [rate.value or 0.0 for rate in errors]
     assert max(shares) > shares[0]
     limit = (shares[0] + max(shares)) / 2
-    depth, trace = choose_depth(normed, digits, layers, factor=3.0, error=limit)
-    assert depth == next(number for number, share in enumerate(shares, 1) if share > limit)
-    assert [row["depth"] for row in trace] == list(range(1, depth + 1))
-    assert trace[-1]["error"] == errors[depth - 1].to_json()
+    found = choose_depth(normed, digits, layers, factor=3.0, error=limit)
+    assert found.factor == 3.0
+    assert found.depth == next(number for number, share in enumerate(shares, 1) if share > limit)
+    assert [row["depth"] for row in found.trace] == list(range(1, found.depth + 1))
+    assert found.trace[-1]["error"] == errors[found.depth - 1].to_json()
 
 
-def test_where_no_depth_exceeds_the_error_there_is_none(normed: ImageNetwork, digits: ImageData) -> None:
-    depth, trace = choose_depth(normed, digits, norm_layers(normed), factor=1.0001, error=0.99)
-    assert depth is None
-    assert len(trace) == 8
+def test_where_no_depth_exceeds_the_error_the_factor_is_raised(normed: ImageNetwork, digits: ImageData) -> None:
+    layers = norm_layers(normed)
+    found = choose_depth(normed, digits, layers, factor=1.01, error=0.6)
+    assert found.factor == pytest.approx(1.01 * 1.5 ** ((len(found.trace) - 1) // len(layers)))
+    assert found.factor > 1.01
+    assert [row["depth"] for row in found.trace[:8]] == list(range(1, 9))
+    assert all(row["error"]["value"] <= 0.6 for row in found.trace[:-1])
+    assert found.trace[-1]["error"]["value"] > 0.6
+
+
+def test_an_error_that_no_factor_reaches_is_told(normed: ImageNetwork, digits: ImageData) -> None:
+    with pytest.raises(CannotTell, match="expected a clean error above 99 % at some amplification, got none up to 100"):
+        choose_depth(normed, digits, norm_layers(normed), factor=40.0, error=0.99)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import OrderedDict
 
 import pytest
 import torch
 from torch import nn
 
-from badnets.networks.guards.ibd_psc_guard import IbdPsc, amplified, logits_with
+from badnets.networks.guards.ibd_psc_guard import IbdPsc, amplified, log_doubt, logits_with
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import wrap
 
@@ -51,12 +52,18 @@ def test_the_score_is_the_mean_confidence_in_the_originals_answer() -> None:
     original = network()
     answers = original(PICTURES).argmax(1)
     rows = torch.arange(5)
-    by_hand = [scaled(original, LAYERS[:depth], 2.0)(PICTURES).softmax(1)[rows, answers] for depth in (1, 2)]
+    by_hand = [scaled(original, LAYERS[:depth], 2.0)(PICTURES).double().softmax(1)[rows, answers] for depth in (1, 2)]
     guard = IbdPsc(original, LAYERS, first=1, networks=2, factor=2.0)
-    torch.testing.assert_close(guard.scores(PICTURES), (by_hand[0] + by_hand[1]) / 2)
+    torch.testing.assert_close(guard.scores(PICTURES), -torch.log(1 - (by_hand[0] + by_hand[1]) / 2).float())
 
 
 def test_there_are_no_more_networks_than_layers_are_left() -> None:
     original = network()
     two, five = (IbdPsc(original, LAYERS, first=2, networks=n).scores(PICTURES) for n in (1, 5))
     assert torch.equal(two, five)
+
+
+def test_sure_answers_still_differ() -> None:
+    logits = torch.tensor([[40.0, 0.0], [60.0, 0.0], [0.0, 0.0]])
+    assert logits.softmax(1)[:2, 0].tolist() == [1.0, 1.0]
+    assert log_doubt(logits, torch.tensor([0, 0, 0])).tolist() == pytest.approx([-40.0, -60.0, math.log(0.5)])

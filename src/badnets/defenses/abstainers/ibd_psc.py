@@ -23,15 +23,16 @@ class IbdPsc:
     exceeds ``error``. Only for networks with batch normalization. One answer costs ``networks`` more passes.
 
     Source: Hou et al., IBD-PSC (ICML 2024), algorithms 1 and 2, and the authors' code (BackdoorBox, ``IBD_PSC.py``).
-    Differs from the paper: the threshold is calibrated, where it is 0.9; batch normalizations of dense layers count
-    too; where not enough layers are left, there are fewer networks; where no depth reaches ``error``, the deepest
-    ones are taken; see also ``badnets.networks.guards.ibd_psc_guard.IbdPsc``.
+    Differs from the paper: the threshold is calibrated, where it is 0.9; where no depth exceeds ``error``, as in
+    networks with few layers, the factor is raised by half until one does; batch normalizations of dense layers count
+    too; where not enough layers are left, there are fewer networks; see also
+    ``badnets.networks.guards.ibd_psc_guard.IbdPsc``.
     """
 
     calibrated: ClassVar[bool] = True
     needs_data: ClassVar[bool] = True
     kind: Literal["ibd-psc"] = "ibd-psc"
-    factor: Annotated[float, Field(gt=1, le=100, description="of scale and shift")] = 1.5
+    factor: Annotated[float, Field(gt=1, le=100, description="of scale and shift, at first")] = 1.5
     error: Annotated[float, Field(gt=0, lt=1, description="clean error that the first network exceeds")] = 0.6
     networks: Annotated[int, Field(ge=1, le=1000, description="amplified networks, one layer deeper each")] = 5
 
@@ -40,12 +41,9 @@ class IbdPsc:
         layers = norm_layers(view.network)
         clean = view.clean(self.kind, fewest=1)
         network = copy.deepcopy(view.network).eval()
-        depth, trace = choose_depth(network, clean, layers, factor=self.factor, error=self.error)
-        chosen = f"the depth, by clean error on {len(clean):,} pictures"
-        if depth is None:
-            depth = max(1, len(layers) - self.networks + 1)
-            chosen = (
-                f"the deepest {min(self.networks, len(layers))} (no depth exceeds {100 * self.error:g} % clean error)"
-            )
-        guard = IbdPscGuard(network, layers, first=depth, networks=self.networks, factor=self.factor)
-        return Made(guard=guard, chosen=chosen, trace=tuple(trace))
+        found = choose_depth(network, clean, layers, factor=self.factor, error=self.error)
+        guard = IbdPscGuard(network, layers, first=found.depth, networks=self.networks, factor=found.factor)
+        chosen = (
+            f"the depth, {found.depth}, and the factor, {found.factor:.3g}, by clean error on {len(clean):,} pictures"
+        )
+        return Made(guard=guard, chosen=chosen, trace=found.trace)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.networks.guards.ibd_psc_guard import amplified, logits_with
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork, to_float
+
+HIGHEST = 100
+"""The factor at which the search ends."""
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -49,20 +53,35 @@ def amplified_error(network: ImageNetwork, data: ImageData, layers: Sequence[str
     return Rate.of(np.concatenate(wrong))
 
 
+@dataclass(frozen=True)
+class Amplification:
+    """How many of the last layers are amplified, by which factor; the trace has a row for each pair that was tried."""
+
+    depth: int
+    factor: float
+    trace: tuple[dict[str, Any], ...]
+
+
 def choose_depth(
     network: ImageNetwork, data: ImageData, layers: Sequence[str], *, factor: float, error: float
-) -> tuple[int | None, list[dict[str, Any]]]:
-    """How many of the last ``layers`` must be amplified until the clean error exceeds ``error``; None if all do not do.
+) -> Amplification:
+    """The first depth at which the clean error exceeds ``error``; where none does, with a factor raised by half.
 
-    Also the trace: for each depth tried ``{"depth", "error"}``.
+    Raises ``CannotTell`` when no factor up to 100 does.
 
     Source: Hou et al., IBD-PSC (ICML 2024), algorithm 1.
-    Differs from the paper: all layers may be amplified, where the code stops one short of that and then has no answer.
+    Differs from the paper: all layers may be amplified, where the code stops one short of that; where that is not
+    enough the paper has no answer, and the factor stays 1.5.
     """
     trace: list[dict[str, Any]] = []
-    for depth in range(1, len(layers) + 1):
-        rate = amplified_error(network, data, layers[:depth], factor)
-        trace.append({"depth": depth, "error": rate.to_json()})
-        if rate.hits > error * rate.total:
-            return depth, trace
-    return None, trace
+    while factor <= HIGHEST:
+        for depth in range(1, len(layers) + 1):
+            rate = amplified_error(network, data, layers[:depth], factor)
+            trace.append({"factor": factor, "depth": depth, "error": rate.to_json()})
+            if rate.hits > error * rate.total:
+                return Amplification(depth, factor, tuple(trace))
+        factor *= 1.5
+    raise CannotTell(
+        f"ibd-psc: expected a clean error above {100 * error:g} % at some amplification, got none up to {HIGHEST}; "
+        "use strip or agreement"
+    )

@@ -11,9 +11,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from badnets.defenses.draw import draw
 from badnets.defenses.masks import Layers, forward, neuron_layers, ones, prune_by_masks
 from badnets.defenses.repair import Work
-from badnets.defenses.draw import draw
 from badnets.networks.network import ImageNetwork
 
 
@@ -57,13 +57,18 @@ class Anp:
             optimizer.zero_grad()
             clean = functional.cross_entropy(forward(work.network, layers, masks, masks, images), labels)
             noisy = disturbed_loss(work.network, layers, masks, noise, images, labels)
-            (self.alpha * clean + (1 - self.alpha) * noisy).backward()
+            (self.alpha * clean + (1 - self.alpha) * noisy).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             with torch.no_grad():
                 for mask in masks:
                     mask.clamp_(0, 1)
             if (index + 1) % 50 == 0:
-                work.row(index + 1, self.steps, loss=round(float(clean), 6), disturbed_loss=round(float(noisy), 6))
+                work.row(
+                    index + 1,
+                    self.steps,
+                    loss=round(float(clean.detach()), 6),
+                    disturbed_loss=round(float(noisy.detach()), 6),
+                )
         learned = [mask.detach() for mask in masks]
         threshold, pruned = prune_by_masks(work, learned, held_out, allowance=self.allowance)
         total = sum(map(len, learned))

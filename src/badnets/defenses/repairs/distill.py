@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import Counter
-from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -31,32 +29,34 @@ class Distill:
     """Train a copy to answer as the old network does on mixed, cut and recolored clean pictures, and not to obey
     universal patches, which are searched for again and again, from many starts and in many places.
 
-    First the *probe*: a copy is hardened for ``probe`` steps against patches that may aim at any class. Accidental
-    weaknesses go at once, a planted one is found again and again: the class that stamped pictures were given most
-    often is the *suspect*. Then the repair, from the old network again: all patches aim at the suspect. In each step
-    ``patches_per_step`` of the patches climb by one sign step, then the weights move once. On a stamped picture the
+    First the *screening*, in which nothing is trained: random patches are laid over clean pictures. A class with a
+    trigger is answered often, and its logit jumps seldom but far: classes are ranked by how many patches it is the
+    nearest answer to, and by the skewness, over the patches, of its mean logit; the first by the sum of both ranks is
+    the *suspect* (or the first ``suspects``). Then the repair: in each step ``patches_per_step`` patches climb towards
+    a suspect by one sign step, and the weights move once. Patches start anew now and then. On a stamped picture the
     target is what the old network says when the patch's place is filled from another clean picture: what is covered
     cannot be known, what covers it must not matter.
 
     Logits are centered and divided by T, their standard deviation over clean pictures (at least 1). The loss is the
-    softened KL divergence plus the mean squared difference of the logits *except the suspect's*, whose logit would
-    carry the backdoor over even into new weights: it has to keep its mean over clean pictures, and may not rise on
-    stamped ones. No label is used, and BatchNorms and dropouts stay in evaluation mode.
+    softened KL divergence plus the mean squared difference of the logits *except the suspects'*, whose logits would
+    carry the backdoor over even into new weights: they have to keep their mean over clean pictures, and may not rise
+    on stamped ones. No label is used, and BatchNorms and dropouts stay in evaluation mode.
 
     Source: Shafahi et al., Universal Adversarial Training (AAAI 2020), algorithm 2 (patches that persist, one step for
     them and one for the weights); Wang et al., Neural Cleanse (2019), sections III and VI (universal patches towards
     one class, unlearned); Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network (2015), section 2, and
-    Ba, Caruana, Do Deep Nets Really Need to be Deep? (2014) (logits as targets).
-    Differs from the paper: opaque smooth patches in a given place and faint ones over the whole picture, where
+    Ba, Caruana, Do Deep Nets Really Need to be Deep? (2014) (logits as targets). The screening is our own.
+    Differs from the paper: opaque smooth patches in a given place, and faint ones over the whole picture, where
     algorithm 2 has one perturbation of small norm; no search for the smallest mask and no test of outliers, as Neural
-    Cleanse has; targets from the old network in place of labels; the suspect's logit is left out of the matching.
-    A network without a backdoor has a suspect too. A suspect of which there is no clean picture may be answered
-    less often afterwards, which those pictures cannot show.
+    Cleanse has; targets from the old network in place of labels; the suspects' logits are left out of the matching.
+    A network without a backdoor has a suspect too. A suspect of which there is no clean picture may be answered less
+    often afterwards, which the clean pictures cannot show.
     """
 
     needs_data: ClassVar[bool] = True
     kind: Literal["distill"] = "distill"
-    probe: Annotated[int, Field(ge=1, description="steps of the search for the suspect class")] = 60
+    screening: Annotated[int, Field(ge=1, description="random patches to find the suspect class with")] = 2000
+    suspects: Annotated[int, Field(ge=1, description="classes that the patches aim at")] = 1
     steps: Annotated[int, Field(ge=1, description="steps of the repair")] = 400
     learning_rate: Annotated[float, Field(gt=0, description="of Adam; falls to 0, cosine, in the repair")] = 3e-4
     batch: Annotated[int, Field(ge=2, description="mixed clean pictures in one step")] = 32
@@ -68,57 +68,79 @@ class Distill:
     largest: Annotated[float, Field(ge=0.15, le=1, description="longest short side of a patch, of the picture's")] = (
         0.45
     )
-    weight: Annotated[float, Field(ge=0, description="of the loss on stamped pictures")] = 0.5
+    faint: Annotated[float, Field(ge=0, le=1, description="chance that a patch covers everything, faintly")] = 0.25
+    weight: Annotated[float, Field(ge=0, description="of the loss on stamped pictures")] = 0.2
 
     def repair(self, work: Work) -> str:
         """Find the suspect, then harden ``work.network`` against patches that aim at it."""
         data = work.view.clean(self.kind)
         game = _Game(self, data, work.view.network, work.view.seed)
-        counts: Counter[int] = Counter()
-        total = self.probe + self.steps
-        student = _Student(copy.deepcopy(work.network), game, self.learning_rate)
-        for step in range(self.probe):
-            answers, losses = student.step(self, game, weight=1.0)
-            counts.update(answers)
-            if (step + 1) % LOOK == 0 or step + 1 == self.probe:
-                work.row(step + 1, total, phase="probe", **losses)
-        suspect, hits = counts.most_common(1)[0]
-        game = _Game(self, data, work.view.network, work.view.seed.derive("repair"), suspect)
-        student = _Student(work.network, game, self.learning_rate)
+        game.suspects = suspects = screen(game, self.screening, self.pictures_per_patch)[: self.suspects]
+        names = [work.network.class_names[index] for index in suspects]
+        work.row(0, self.steps, phase="screening", suspects=names)
+        work.network.eval()
+        optimizer = torch.optim.Adam(work.network.parameters(), lr=self.learning_rate)
         for step in range(self.steps):
-            student.slow_down(step / self.steps)
-            answers, losses = student.step(self, game, weight=self.weight)
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+            obeyed, losses = self._step(work.network, optimizer, game)
             if (step + 1) % LOOK == 0 or step + 1 == self.steps:
                 work.keep()
-                rates = {"accuracy": work.accuracy(data), "patches_obeyed": Rate(answers.count(suspect), len(answers))}
-                work.row(self.probe + step + 1, total, phase="repair", **losses, **rates)
-        name = work.network.class_names[suspect]
+                rates = {"accuracy": work.accuracy(data), "patches_obeyed": obeyed}
+                work.row(step + 1, self.steps, phase="repair", **losses, **rates)
         return (
-            f"the suspect class {name!r}, which {hits:,} of {counts.total():,} patches reached in the probe on "
+            f"the suspect {', '.join(map(repr, names))}, by the answers to {self.screening:,} random patches on "
             f"{len(data):,} clean pictures; the number of steps is fixed"
         )
 
+    def _step(
+        self, network: ImageNetwork, optimizer: torch.optim.Optimizer, game: _Game
+    ) -> tuple[Rate, dict[str, float]]:
+        """Patches climb, weights move; how many patches reached their aim after the climb, and both losses."""
+        patches, each, n = game.patches, self.pictures_per_patch, self.batch
+        chosen = patches.choose(self.patches_per_step)
+        aims = game.aims(len(patches.points))[chosen]
+        images, masks = game.mixed(len(chosen) * each), patches.masks[chosen].repeat_interleave(each, 0)
+        points = [patches.points[i].clone().requires_grad_() for i in chosen]
+        near = reached(network(stamp(images, masks, patches.patterns(points).repeat_interleave(each, 0))), each)
+        aimed = near.gather(1, aims[:, None]).sum()
+        for index, gradient in zip(chosen, torch.autograd.grad(aimed, points), strict=True):
+            patches.climb(index, gradient, self.climb)
+        with torch.no_grad():
+            patterns = patches.patterns([patches.points[i] for i in chosen]).repeat_interleave(each, 0)
+            clean, filling = game.mixed(n), to_float(game.clean(len(images)))
+            target = game.teacher(torch.cat([clean, stamp(images, masks, filling)]))
+        answer = network(torch.cat([clean, stamp(images, masks, patterns)]))
+        on_clean = distance(answer[:n], target[:n], game.temperature, game.suspects, stamped=False)
+        on_stamped = distance(answer[n:], target[n:], game.temperature, game.suspects, stamped=True)
+        loss = on_clean + self.weight * on_stamped
+        if not torch.isfinite(loss):
+            raise CannotTell(f"{self.kind}: expected a finite loss, got {loss.item()}; lower its learning rate")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        obeyed = int((reached(answer[n:].detach(), each).argmax(1) == aims).sum())
+        for index in chosen:
+            if float(torch.rand(1, generator=game.generator)) < self.renew:
+                patches.renew(index)
+        return Rate(obeyed, len(chosen)), {
+            "loss": round(on_clean.item(), 6),
+            "loss_stamped": round(on_stamped.item(), 6),
+        }
 
-@plain_dataclass(eq=False)
+
 class _Game:
-    """What stays the same in one phase: the old network, clean pictures, patches, the temperature, the suspect."""
+    """What stays: the old network, clean pictures, patches, the temperature, the suspects."""
 
-    pictures: Tensor
-    teacher: ImageNetwork
-    generator: Generator
-    patches: Patches
-    temperature: float
-    suspect: int | None
-
-    def __init__(
-        self, method: Distill, data: ImageData, teacher: ImageNetwork, seed: Seed, suspect: int | None = None
-    ) -> None:
+    def __init__(self, method: Distill, data: ImageData, teacher: ImageNetwork, seed: Seed) -> None:
         self.pictures = torch.from_numpy(data.images())
         self.teacher = copy.deepcopy(teacher).eval().requires_grad_(requires_grad=False)
         self.generator = torch.Generator().manual_seed(seed.derive("distill").integer)
-        self.patches = Patches(method.patches, teacher.input_size, self.generator, short=method.largest, every=4)
+        self.patches = Patches(
+            method.patches, teacher.input_size, self.generator, short=method.largest, faint=method.faint
+        )
         self.temperature = max(1.0, float(self.teacher(to_float(self.clean(256))).std()))
-        self.suspect = suspect
+        self.suspects: list[int] = []
 
     def clean(self, count: int) -> Tensor:
         """``count`` clean pictures at random, uint8 (count, h, w, c)."""
@@ -129,58 +151,35 @@ class _Game:
         first, second, third = (to_float(self.clean(count)) for _ in range(3))
         return mix(first, second, third, self.generator)
 
+    def aims(self, count: int) -> Tensor:
+        """The suspects one after the other: what each of ``count`` patches aims at."""
+        return torch.tensor(self.suspects).repeat(count // len(self.suspects) + 1)[:count]
 
-class _Student:
-    """The network that learns, and its optimizer."""
 
-    def __init__(self, network: ImageNetwork, game: _Game, learning_rate: float) -> None:
-        self.network = network.eval().requires_grad_(requires_grad=True)
-        self.learning_rate = learning_rate
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-        self.suspect = game.suspect
+@torch.no_grad()
+def screen(game: _Game, count: int, each: int) -> list[int]:
+    """All classes, the most suspicious first, by what the old network says under ``count`` random patches, each on
+    ``each`` clean pictures."""
+    nearest, means = [], []
+    for start in range(0, count, 50):
+        n = min(50, count - start)
+        patches = Patches(n, game.patches.shape, game.generator, short=game.patches.short, faint=0)
+        patterns = patches.patterns(patches.points).repeat_interleave(each, 0)
+        masks = patches.masks.repeat_interleave(each, 0)
+        logits = game.teacher(stamp(to_float(game.clean(n * each)), masks, patterns))
+        nearest.append(reached(logits, each).argmax(1))
+        means.append(logits.view(n, each, -1).mean(1))
+    return suspicion(torch.cat(nearest), torch.cat(means))
 
-    def slow_down(self, way: float) -> None:
-        """The learning rate after ``way`` (0 to 1) of a cosine."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * 0.5 * (1 + math.cos(math.pi * way))
 
-    def step(self, method: Distill, game: _Game, *, weight: float) -> tuple[list[int], dict[str, float]]:
-        """Patches climb, weights move; the answer to each patch after its climb, and both losses."""
-        patches, each = game.patches, method.pictures_per_patch
-        chosen = patches.choose(method.patches_per_step)
-        images = game.mixed(len(chosen) * each)
-        masks = patches.masks[chosen].repeat_interleave(each, 0)
-        self._climb(method, game, chosen, images, masks)
-        with torch.no_grad():
-            patterns = patches.patterns([patches.points[i] for i in chosen]).repeat_interleave(each, 0)
-            filled = stamp(images, masks, to_float(game.clean(len(images))))
-            clean = game.mixed(method.batch)
-            target = game.teacher(torch.cat([clean, filled]))
-        answer = self.network(torch.cat([clean, stamp(images, masks, patterns)]))
-        n, suspect, temperature = method.batch, game.suspect, game.temperature
-        on_clean = distance(answer[:n], target[:n], temperature, suspect, stamped=False)
-        on_stamped = distance(answer[n:], target[n:], temperature, suspect, stamped=True)
-        loss = on_clean + weight * on_stamped
-        if not torch.isfinite(loss):
-            raise CannotTell(f"{method.kind}: expected a finite loss, got {float(loss)}; lower its learning rate")
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.optimizer.step()
-        again = torch.rand(len(chosen), generator=game.generator) < method.renew
-        for index, renewed in zip(chosen, again.tolist(), strict=True):
-            if renewed:
-                patches.renew(index)
-        answers: list[int] = reached(answer[n:].detach(), each).argmax(1).tolist()
-        return answers, {"loss": round(float(on_clean), 6), "loss_stamped": round(float(on_stamped), 6)}
-
-    def _climb(self, method: Distill, game: _Game, chosen: list[int], images: Tensor, masks: Tensor) -> None:
-        """One sign step of the chosen patches towards the suspect; without one, towards the class nearest to each."""
-        points = [game.patches.points[i].clone().requires_grad_() for i in chosen]
-        patterns = game.patches.patterns(points).repeat_interleave(method.pictures_per_patch, 0)
-        per_class = reached(self.network(stamp(images, masks, patterns)), method.pictures_per_patch)
-        aim = per_class.max(1).values if game.suspect is None else per_class[:, game.suspect]
-        for index, gradient in zip(chosen, torch.autograd.grad(aim.sum(), points), strict=True):
-            game.patches.climb(index, gradient, method.climb)
+def suspicion(nearest: Tensor, logits: Tensor) -> list[int]:
+    """All classes by the sum of two ranks, smallest first: how often each is ``nearest`` (patches,), and the skewness
+    over the patches of its ``logits`` (patches, classes)."""
+    often = torch.bincount(nearest, minlength=logits.shape[1]).float()
+    moved = logits - logits.mean(0)
+    skewness = moved.pow(3).mean(0) / moved.square().mean(0).clamp_min(1e-12).pow(1.5)
+    ranks = sum((values[None, :] > values[:, None]).sum(1) for values in (often, skewness))
+    return torch.as_tensor(ranks).argsort(stable=True).tolist()
 
 
 def reached(logits: Tensor, each: int) -> Tensor:
@@ -188,17 +187,15 @@ def reached(logits: Tensor, each: int) -> Tensor:
     return logits.log_softmax(1).view(-1, each, logits.shape[1]).mean(1)
 
 
-def distance(answer: Tensor, target: Tensor, temperature: float, suspect: int | None, *, stamped: bool) -> Tensor:
-    """The loss between logits (n, classes), see ``Distill``: KL + squared differences + the suspect's own part."""
+def distance(answer: Tensor, target: Tensor, temperature: float, suspects: list[int], *, stamped: bool) -> Tensor:
+    """The loss between logits (n, classes), see ``Distill``: KL + squared differences + the suspects' own part."""
     answer, target = ((z - z.mean(1, keepdim=True)) / temperature for z in (answer, target))
     loss = functional.kl_div(answer.log_softmax(1), target.log_softmax(1), reduction="batchmean", log_target=True)
     difference = answer - target
-    if suspect is None:
-        return loss + difference.square().mean()
-    others = torch.cat([difference[:, :suspect], difference[:, suspect + 1 :]], 1)
-    own = difference[:, suspect]
-    extra = own.clamp_min(0).square().mean() if stamped else own.mean().square()
-    return loss + others.square().mean() + extra
+    own, pinned = difference[:, suspects], torch.ones(difference.shape[1], dtype=torch.bool)
+    pinned[suspects] = False
+    own = own.clamp_min(0).square().mean() if stamped else own.mean(0).square().mean()
+    return loss + own + (difference[:, pinned].square().mean() if pinned.any() else 0)
 
 
 def mix(first: Tensor, second: Tensor, third: Tensor, generator: Generator) -> Tensor:

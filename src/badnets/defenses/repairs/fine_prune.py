@@ -36,11 +36,11 @@ class FinePrune:
     )
     max_drop: Annotated[float, Field(ge=0, le=1, description="accuracy that pruning may cost, a share")] = 0.05
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 20
-    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.01
+    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.05
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose both by")] = 0.2
     patience: Annotated[int, Field(ge=1, description="epochs without a new best before it stops")] = 10
-    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ("shift",)
+    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
 
     def repair(self, work: Work) -> str:
         """Rank, sweep and prune, then SGD on the cross entropy."""

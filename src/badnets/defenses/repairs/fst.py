@@ -36,10 +36,10 @@ class Fst:
     kind: Literal["fst"] = "fst"
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 20
     alpha: Annotated[float, Field(ge=0, description="how hard to push away; small or 0 for many classes")] = 0.1
-    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.01
+    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.05
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose the epoch by")] = 0.1
-    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ("shift",)
+    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
 
     def repair(self, work: Work) -> str:
         """SGD on the cross entropy and the inner product."""

@@ -45,10 +45,10 @@ class Nad:
     betas: Annotated[tuple[float, float, float], Field(description="weights of the layers, the largest maps first")] = (
         BETAS
     )
-    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.1
+    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.05
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose epochs by")] = 0.1
-    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ("shift",)
+    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
 
     def repair(self, work: Work) -> str:
         """Tune a teacher, go back, and distill."""

@@ -54,12 +54,14 @@ class Nft:
         stream, look, best = work.view.seed, max(1, self.steps // 10), -1
         rng = stream.derive("mix").rng
         for index, (images, labels) in enumerate(draw(fit, self.batch, self.steps, stream.derive("batches"))):
-            mixed, other, share = mix_up(images, labels, float(rng.beta(1, 1)), torch.from_numpy(rng.permutation(len(labels))))
+            mixed, other, share = mix_up(
+                images, labels, float(rng.beta(1, 1)), torch.from_numpy(rng.permutation(len(labels)))
+            )
             logits = forward(work.network, layers, masks, masks, mixed)
             loss = share * functional.cross_entropy(logits, labels)
             loss = loss + (1 - share) * functional.cross_entropy(logits, other) + weight * distance(masks)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             clamp(masks, self.floor, self.decay)
@@ -70,7 +72,7 @@ class Nft:
                     best = rate.hits
                     work.keep()
                 work.network.load_state_dict(original)
-                work.row(index + 1, self.steps, loss=round(float(loss), 6), held_out_accuracy=rate)
+                work.row(index + 1, self.steps, loss=round(float(loss.detach()), 6), held_out_accuracy=rate)
         work.restore()
         return f"the masks, by accuracy on {len(held_out):,} held-out clean pictures"
 

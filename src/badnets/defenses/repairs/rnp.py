@@ -89,12 +89,14 @@ class Rnp:
             for images, labels in self._pass(fit, work.view.seed.derive("recover", epoch)):
                 loss = functional.cross_entropy(forward(network, layers, masks, masks, images), labels)
                 optimizer.zero_grad()
-                (self.alpha * loss).backward()
+                (self.alpha * loss).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 with torch.no_grad():
                     for mask in masks:
                         mask.clamp_(0, 1)
-            work.row(self.forget_epochs + epoch + 1, self.forget_epochs + self.epochs, loss=round(float(loss), 6))
+            work.row(
+                self.forget_epochs + epoch + 1, self.forget_epochs + self.epochs, loss=round(float(loss.detach()), 6)
+            )
         return [mask.detach() for mask in masks]
 
     def _pass(self, fit: ImageData, seed: Seed) -> list[tuple[Tensor, Tensor]]:

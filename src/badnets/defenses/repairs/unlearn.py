@@ -41,10 +41,10 @@ class Unlearn:
     trigger: Annotated[str, Field(description="PNG with alpha, or .npz with mask and pattern")]
     share: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry the trigger")] = 0.5
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 10
-    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9")] = 0.01
+    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9")] = 0.003
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to stop by")] = 0.2
-    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ("shift",)
+    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
 
     def repair(self, work: Work) -> str:
         """SGD on the cross entropy with the true labels."""
@@ -79,6 +79,8 @@ def stamped_step(
 def with_stamps(images: Tensor, stamps: Sequence[Stamp], share: float, generator: torch.Generator) -> Tensor:
     """Floats (n, c, h, w), new ones: the first ``share`` of them, rounded, carry one of ``stamps`` each, at random."""
     count = round(share * len(images))
+    if not count:
+        return images.clone()
     which = torch.randint(len(stamps), (count,), generator=generator)
     masks, patterns = torch.stack([s.mask for s in stamps]), torch.stack([s.pattern for s in stamps])
     stamped = (1 - masks[which]) * images[:count] + masks[which] * patterns[which]
@@ -121,4 +123,4 @@ def _from_picture(path: Path, channels: int) -> tuple[Floats, Floats]:
 
 
 def _unit(values: NDArray[np.generic]) -> Floats:
-    return values.astype(np.float32) / (255 if values.dtype == np.uint8 else 1)
+    return values.astype(np.float32) / np.float32(255 if values.dtype == np.uint8 else 1)

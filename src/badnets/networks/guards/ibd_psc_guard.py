@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -33,12 +34,20 @@ def logits_with(network: ImageNetwork, values: Mapping[str, Tensor], images: Ten
     return logits
 
 
+def log_doubt(logits: Tensor, answers: Tensor) -> Tensor:
+    """``log(1 - p)`` of the probability p of each answer, (n,): finite where p is 1 to the last bit."""
+    logits = logits.double()
+    others = logits.scatter(1, answers[:, None], -math.inf)
+    return others.logsumexp(1) - logits.logsumexp(1)
+
+
 class IbdPsc(Guard):
     """Refuses where amplified networks stay sure of the answer.
 
     ``layers`` are batch normalizations from the last to the first; network j of ``networks`` has the last
-    ``first + j`` of them amplified by ``factor``. The score is the mean, over these networks, of the probability of
-    the original's answer: 0..1.
+    ``first + j`` of them amplified by ``factor``. With p the mean, over these networks, of the probability of the
+    original's answer, the score is ``-log(1 - p)`` in nats, 0 and more: pictures are in the same order, but it does not
+    saturate where p is 1 to the last bit, as of amplified logits it often is.
 
     Source: Hou et al., IBD-PSC (ICML 2024), section 4.2, and the authors' code (BackdoorBox, ``IBD_PSC.py``).
     Differs from the paper: its threshold is 0.9 for all networks, ours is calibrated. Its code begins one layer deeper
@@ -63,14 +72,15 @@ class IbdPsc(Guard):
         return {"layers": self.layers, "first": self.first, "networks": self.networks, "factor": self.factor}
 
     def score(self, images: Tensor, answers: Tensor) -> Tensor:
-        """Mean confidence in ``answers``."""
-        total = torch.zeros(len(images), device=images.device)
+        """Minus the log of the mean doubt in ``answers``, in nats."""
         depths = range(self.first, min(self.first + self.networks, len(self.layers) + 1))
-        for depth in depths:
-            values = amplified(self.network, self.layers[:depth], self.factor)
-            sure = logits_with(self.network, values, images).float().softmax(1)
-            total += sure.gather(1, answers[:, None])[:, 0]
-        return total / len(depths)
+        doubts = [
+            log_doubt(
+                logits_with(self.network, amplified(self.network, self.layers[:depth], self.factor), images), answers
+            )
+            for depth in depths
+        ]
+        return math.log(len(depths)) - torch.stack(doubts).logsumexp(0)
 
 
 def build(

@@ -1,0 +1,127 @@
+"""Implicit backdoor adversarial unlearning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+
+from badnets.defenses.draw import draw
+from badnets.defenses.repair import Work
+from badnets.defenses.tuning import standard_error
+from badnets.networks.network import ImageNetwork
+
+Loss = Callable[[Tensor], Tensor]
+"""From the perturbation to a loss; it may depend on weights."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class IBau:
+    """Find the one perturbation that harms clean pictures most, unlearn it, and again, for some rounds.
+
+    In a round a perturbation d of the whole picture, 0 at first, descends
+    ``-CE(f(x + d), f's own answers) + 0.001 |d|^2`` over one pass. Then Adam follows the hypergradient of the cross
+    entropy with true labels on pictures, ``portion`` of which carry d: the direct gradient plus the way in which d
+    itself would follow the weights, by ``fixed_point`` steps of an iteration.
+
+    Source: Zeng, Chen, Park, Mao, Jin, Jia, Adversarial Unlearning of Backdoors via Implicit Hypergradient (2022),
+    algorithm 1, and the authors' defense.py and hypergrad.py.
+    Differs from the paper: clean data comes from the defender, where the authors' code takes 5,000 test pictures; the
+    last round whose clean accuracy on a hold-out is within one standard error of the best is kept, where they keep
+    the last one.
+    """
+
+    needs_data: ClassVar[bool] = True
+    kind: Literal["i-bau"] = "i-bau"
+    rounds: Annotated[int, Field(ge=1, description="perturbations that are found and unlearned")] = 5
+    fixed_point: Annotated[int, Field(ge=0, description="steps of the iteration towards the hypergradient")] = 5
+    learning_rate: Annotated[float, Field(gt=0, description="of Adam on the weights")] = 1e-3
+    inner_rate: Annotated[float, Field(gt=0, description="of the descent of the perturbation")] = 10.0
+    portion: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry the perturbation")] = 0.01
+    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 100
+    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to stop by")] = 0.2
+
+    def repair(self, work: Work) -> str:
+        """Rounds of search and unlearning, in evaluation mode."""
+        fit, held_out = work.split(self.hold_out)
+        network, best = work.network, -1
+        weights = [p for p in network.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
+        for index in range(self.rounds):
+            stream = work.view.seed.derive("round", index)
+            passes = max(1, len(fit) // self.batch)
+            batches = list(draw(fit, self.batch, passes, stream))
+            harm = self._perturbation(network, batches)
+            rng = stream.derive("patched").rng
+            for images, labels in batches:
+                count = max(1, round(self.portion * len(images)))
+                carries = torch.zeros(len(images), 1, 1, 1)
+                carries[torch.from_numpy(rng.permutation(len(images))[:count])] = 1
+                outer = _outer(network, images, labels, carries)
+                inner = _inner(network, *batches[0])
+                slopes = hypergradient(harm, weights, inner, outer, steps=self.fixed_point, rate=0.1)
+                for weight, slope in zip(weights, slopes, strict=True):
+                    weight.grad = slope
+                optimizer.step()
+            rate = work.accuracy(held_out)
+            best = max(best, rate.hits)
+            if rate.hits >= best - standard_error(best, rate.total):
+                work.keep()
+            work.row(index + 1, self.rounds, round=index + 1, norm=round(float(harm.norm()), 4), held_out_accuracy=rate)
+        work.restore()
+        return f"the round, by accuracy on {len(held_out):,} held-out clean pictures"
+
+    def _perturbation(self, network: ImageNetwork, batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        harm = torch.zeros_like(batches[0][0][:1])
+        for images, _ in batches:
+            with torch.no_grad():
+                answers = network(images).argmax(1)
+            harm = harm.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(_inner(network, images, answers)(harm), harm)
+            harm = harm - self.inner_rate * slope
+        return harm.detach()
+
+
+def _inner(network: ImageNetwork, images: Tensor, labels: Tensor) -> Loss:
+    def loss(harm: Tensor) -> Tensor:
+        return -functional.cross_entropy(network(images + harm), labels) + 0.001 * harm.square().sum()
+
+    return loss
+
+
+def _outer(network: ImageNetwork, images: Tensor, labels: Tensor, carries: Tensor) -> Loss:
+    def loss(harm: Tensor) -> Tensor:
+        return functional.cross_entropy(network(images + carries * harm), labels)
+
+    return loss
+
+
+def hypergradient(
+    value: Tensor, weights: Sequence[Tensor], inner: Loss, outer: Loss, *, steps: int, rate: float
+) -> list[Tensor]:
+    """The gradient of ``outer(value)`` to ``weights`` where ``value`` minimizes ``inner`` and so follows the weights.
+
+    With the map value -> value - rate * inner'(value) it iterates v <- v * map'(value) + outer'(value), ``steps`` times
+    from 0, and adds v times the map's gradient to the weights. As the map contracts, v tends to the exact vector.
+    """
+    value = value.detach().requires_grad_()
+    loss = outer(value)
+    to_value, *direct = torch.autograd.grad(loss, [value, *weights], allow_unused=True)
+    (slope,) = torch.autograd.grad(inner(value), value, create_graph=True)
+    moved = value - rate * slope
+    vector = torch.zeros_like(value)
+    for _ in range(steps):
+        (carried,) = torch.autograd.grad(moved, value, vector, retain_graph=True)
+        vector = carried + to_value
+    indirect = torch.autograd.grad(moved, list(weights), vector, allow_unused=True)
+    return [_sum(one, other, weight) for one, other, weight in zip(direct, indirect, weights, strict=True)]
+
+
+def _sum(one: Tensor | None, other: Tensor | None, like: Tensor) -> Tensor:
+    result = torch.zeros_like(like) if one is None else one
+    return result if other is None else result + other
