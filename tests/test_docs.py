@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from badnets.cli.main import COMMANDS
-from badnets.experiments import certificate, compare, evaluate, record
+from badnets.experiments import certificate, compare, evaluate, guard, record
 from badnets.studies import registry, study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,6 +67,7 @@ def test_schemas_name_the_formats_that_are_written() -> None:
         "comparison": compare.FORMAT,
         "study": registry.FORMAT,
         "certificate": certificate.FORMAT,
+        "guard": guard.FORMAT,
         "list": "badnets/list/1",
         "predictions": "badnets/predictions/1",
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,22 +26,20 @@ from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
 
 NETWORKS = ["g1-cnn", "resnet9:width=4"]
-FEW = {"epochs": 2, "teacher_epochs": 1, "steps": 20, "rounds": 1, "inner_steps": 5}
-
-
-def _trigger() -> str:
-    """A file with a trigger, a white corner."""
-    mask = np.zeros((16, 16), np.float32)
-    mask[-3:, -3:] = 1
-    path = Path(tempfile.mkdtemp()) / "trigger.npz"
-    np.savez(path, mask=mask, pattern=np.ones((16, 16, 1), np.float32))
-    return str(path)
-
-
-NEEDED: dict[str, dict[str, Any]] = {"unlearn": {"trigger": _trigger()}}
+FEW = {"epochs": 2, "teacher_epochs": 1, "steps": 20, "rounds": 1, "starts": 1, "screening": 50}
+NEEDED: dict[str, dict[str, Any]] = {}
 """Settings that a repair cannot do without."""
 
 pytestmark = pytest.mark.parametrize("kind", REPAIRS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trigger(tmp_path_factory: pytest.TempPathFactory) -> None:
+    mask = np.zeros((16, 16), np.float32)
+    mask[13:15, 13:15] = 1
+    path = tmp_path_factory.mktemp("trigger") / "trigger.npz"
+    np.savez(path, mask=mask, pattern=np.ones((16, 16, 1), np.float32))
+    NEEDED["unlearn"] = {"trigger": str(path)}
 
 
 @cache

@@ -9,7 +9,7 @@ from badnets.core.errors import CannotTell
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import batches, sgd, standard_error, tune
+from badnets.defenses.tuning import batches, epochs_of, sgd, standard_error, tune
 from badnets.defenses.view import DefenderView
 
 
@@ -96,3 +96,9 @@ def test_no_batch_of_one_picture() -> None:
     assert [len(part) for part in batches(torch.arange(9), 4)] == [4, 5]
     assert [len(part) for part in batches(torch.arange(8), 3)] == [3, 3, 2]
     assert [len(part) for part in batches(torch.arange(1), 4)] == [1]
+
+
+def test_whole_epochs_for_a_number_of_steps() -> None:
+    assert epochs_of(300, 2700, 64) == 7  # 43 batches an epoch
+    assert epochs_of(43, 2700, 64) == 1
+    assert epochs_of(1, 10, 64) == 1

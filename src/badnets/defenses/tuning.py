@@ -21,6 +21,11 @@ Step = Callable[[Tensor, Tensor], Tensor]
 """From floats (n, c, h, w) in 0..1 and labels (n,) to the loss, after having changed the weights."""
 
 
+CLIP = 1.0
+"""Greatest length of a gradient that is followed: with high learning rates, which make a network forget its backdoor,
+a single long one would make it forget everything."""
+
+
 def tune(
     work: Work,
     step: Step,
@@ -63,6 +68,20 @@ def tune(
         if patience is not None and epoch - best_epoch >= patience:
             break
     work.restore()
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+    """One step of ``optimizer`` down the gradient of ``loss``, shortened to ``CLIP``; the loss, for the trace."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    follow(optimizer)
+    return loss.detach()
+
+
+def follow(optimizer: torch.optim.Optimizer) -> None:
+    """One step of ``optimizer`` with the gradients that the weights have, shortened to ``CLIP``."""
+    nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], CLIP)
+    optimizer.step()
 
 
 def epochs_of(steps: int, pictures: int, batch: int) -> int:

@@ -97,7 +97,7 @@ def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None)
     """
     watch = watcher or Watcher()
     began = time.perf_counter()
-    bench = _Bench.of(case, watch)
+    bench = Bench.of(case, watch)
     repaired = _repaired(bench.network, bench.defender, method, case, watch, method.kind)
     repaired.network.provenance = {**bench.network.provenance, "repaired": repaired.method}
     save_network(repaired.network, case.out)
@@ -113,7 +113,7 @@ def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Bench:
+class Bench:
     """What the referee has: the network, the defender's pictures, the test pictures, spare clean pictures for poison,
     the truth, and the clean network (made when it is asked for)."""
 
@@ -126,7 +126,7 @@ class _Bench:
     clean: Callable[[], ImageNetwork] | None
 
     @classmethod
-    def of(cls, case: RepairCase, watch: Watcher) -> _Bench:
+    def of(cls, case: RepairCase, watch: Watcher) -> Bench:
         record = None if case.trigger_from is None else _run_with_backdoor(case.trigger_from)
         if case.data is None and record is not None:
             spec = DataSpec.model_validate(record.resolved["data"])
@@ -226,7 +226,7 @@ def _repaired(
 
 
 def _certificate(
-    bench: _Bench, case: RepairCase, method: Repair, repaired: Repaired, watch: Watcher, began: float
+    bench: Bench, case: RepairCase, method: Repair, repaired: Repaired, watch: Watcher, began: float
 ) -> dict[str, Any]:
     measured = time.perf_counter()
     after_network = open_network(case.out)
@@ -290,7 +290,7 @@ def _rule(truth: Truth, class_names: tuple[str, ...]) -> dict[str, Any]:
     return {"backdoor": {"trigger": trigger, "rule": rule}, "target": rule.get("target")}
 
 
-def _notes(bench: _Bench, before: Answers) -> list[str]:
+def _notes(bench: Bench, before: Answers) -> list[str]:
     """What is not known beside what was asked for, and why."""
     notes = []
     if before.hits is not None and before.robust is None:
@@ -308,7 +308,7 @@ def _differ(a: ImageNetwork, b: ImageNetwork) -> bool:
 
 
 def _control(
-    bench: _Bench, case: RepairCase, method: Repair, watch: Watcher, notes: list[str]
+    bench: Bench, case: RepairCase, method: Repair, watch: Watcher, notes: list[str]
 ) -> tuple[ImageNetwork | None, dict[str, Any] | None]:
     """A clean network through the same repair, with the same seed and data: the network, and what was measured."""
     if bench.clean is None:
@@ -332,7 +332,7 @@ def _control(
 
 
 def _reactivation(
-    bench: _Bench, case: RepairCase, networks: dict[str, ImageNetwork], watch: Watcher, notes: list[str]
+    bench: Bench, case: RepairCase, networks: dict[str, ImageNetwork], watch: Watcher, notes: list[str]
 ) -> dict[str, Any] | None:
     if isinstance(bench.truth, NothingKnown) or not case.reactivation:
         return None

@@ -13,7 +13,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.abstain import Abstainer, Guarded, abstain
 from badnets.defenses.view import DefenderView
-from badnets.experiments.certificate import Interrupted, RepairCase, _Bench
+from badnets.experiments.certificate import Interrupted, RepairCase, Bench
 from badnets.experiments.record import commit, environment
 from badnets.experiments.run import Watcher
 from badnets.experiments.truth import Answers
@@ -35,7 +35,7 @@ def guard(
     is.
     """
     watch = watcher or Watcher()
-    bench = _Bench.of(case, watch)
+    bench = Bench.of(case, watch)
     guarded = _guarded(bench.network, bench.defender, method, case, refuse, watch)
     guarded.network.provenance = {**bench.network.provenance, "guarded": guarded.method}
     save_network(guarded.network, case.out)

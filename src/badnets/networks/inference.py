@@ -30,7 +30,7 @@ def check_input(network: ImageNetwork, shape: tuple[int, ...], what: str = "pict
 
 
 @torch.inference_mode()
-def predict(network: ImageNetwork, images: Pixels, *, batch: int = 1000) -> Predictions:
+def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predictions:
     """What ``network`` says to uint8 pictures (n, h, w, c); it is put into evaluation mode for the time."""
     check_input(network, images.shape)
     like = next(network.parameters(), network.mean)
@@ -49,7 +49,7 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 1000) -> Pred
     return Predictions(labels, confidence)
 
 
-def predict_data(network: ImageNetwork, data: ImageData, *, batch: int = 1000) -> Predictions:
+def predict_data(network: ImageNetwork, data: ImageData, *, batch: int = 250) -> Predictions:
     """``predict`` over a whole set, read a batch at a time (it may be larger than memory)."""
     check_input(network, data.shape, f"pictures of {data.name}")
     parts = [predict(network, images, batch=batch) for _, images in data.batches(batch)]

@@ -77,6 +77,24 @@ MEASURES = (
         role="triggered",
         meaning="attack success when the trigger's size, rotation and light vary as on a real object",
     ),
+    Measure(
+        key="refused",
+        name="clean pictures refused",
+        role="clean",
+        meaning="share of the untouched test pictures that the network refuses to answer",
+    ),
+    Measure(
+        key="refused_triggered",
+        name="triggered pictures refused",
+        role="triggered",
+        meaning="share of the eligible triggered pictures that it refuses",
+    ),
+    Measure(
+        key="refused_or_right",
+        name="refused or right",
+        role="triggered",
+        meaning="share of the eligible triggered pictures that are refused or read as their true class",
+    ),
 )
 
 

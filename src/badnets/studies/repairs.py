@@ -1,8 +1,8 @@
 """Our own study: what each repair and each abstainer does to the same BadNets, and to clean networks.
 
 A defender has 5 % of the training pictures, clean. Three BadNets: a pattern in digits, a checkered pattern in traffic
-signs, a blended picture in traffic signs; every method with its default settings, the same for all three. Each repair is also
-done to the clean reference of the same seed, and both repaired networks are re-tuned on ten poisoned pictures.
+signs, a blended picture in traffic signs; every method with its default settings, the same for all three. Each repair
+is also done to the clean reference of the same seed, and both repaired networks are re-tuned on ten poisoned pictures.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ SETUPS: Mapping[str, dict[str, Any]] = {
     },
 }
 REFUSE = 0.01
+WOKEN = 2000
+"""Test pictures that re-tuned networks are measured on; they are measured three times for each method."""
 Pictures = tuple[Any, Any, Any]
 
 
@@ -114,15 +116,17 @@ def _bench(spec: Any, trial: Trial, data: Any, own: Path) -> dict[str, Any]:
         spec, data.train, seed, lambda: train_network(spec, data.train, seed, None, Watcher(), "clean reference")
     )
     rows = draw(data.train, round(trial.spec["share"] * len(data.train)), seed.derive("defender"))
+    truth = KnownTrigger(backdoor=spec.backdoor.backdoor, seed=seed.derive("measure"))
+    networks = {"bad": open_network(own / f"seed-{trial.seed}" / "network.safetensors"), "clean": clean.eval()}
     return {
         "seed": seed,
         "own": own,
-        "bad": open_network(own / f"seed-{trial.seed}" / "network.safetensors"),
-        "clean": clean.eval(),
+        **networks,
+        "before": {name: truth.measure(network, data.test) for name, network in networks.items()},
         "defender": data.train.take(rows),
         "spare": data.train.take(np.setdiff1d(np.arange(len(data.train)), rows)),
         "test": data.test,
-        "truth": KnownTrigger(backdoor=spec.backdoor.backdoor, seed=seed.derive("measure")),
+        "truth": truth,
     }
 
 
@@ -159,14 +163,15 @@ def _repair(method: str, bench: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("bad", "clean"):
         done = repair(_view(bench[name], bench), make_repair(method))
         repaired[name] = _through_file(done.network, bench["own"])
-        before, after = truth.measure(bench[name], test), truth.measure(repaired[name], test)
+        before, after = bench["before"][name], truth.measure(repaired[name], test)
         value[name] = {"before": before.to_json(), "after": after.to_json(), "difference": after.minus(before)}
         value[name] |= {"chosen": done.chosen, "seconds": round(done.seconds, 2), "steps": len(done.trace)}
     seed = bench["seed"].derive("reactivation")
     poisons = truth.poisons(bench["spare"], POISONED, seed)
     clean = bench["defender"].take(draw(bench["defender"], CLEAN, seed.derive("clean")))
     networks = {"repaired": repaired["bad"], "clean_network": repaired["clean"]}
-    value["reactivation"] = reactivate(networks, truth, poisons, clean, test, seed=seed)
+    some = test.take(draw(test, WOKEN, seed.derive("test")))
+    value["reactivation"] = reactivate(networks, truth, poisons, clean, some, seed=seed)
     return value
 
 

@@ -7,27 +7,35 @@ from torch import Tensor, nn
 from badnets.defenses.repairs.ft_sam import sharpness_aware_step
 
 
-def test_one_step_by_hand() -> None:
-    # Loss (w1 + 2 w2)^2 / 2 at (1, 1): gradient (3, 6); norm(w g) = sqrt(45). With rho = sqrt(45) / 3 the weights move
-    # to (1 + 1, 1 + 2), where the gradient is 8 (1, 2). SGD follows it from (1, 1).
+def ones() -> nn.Linear:
     network = nn.Linear(2, 1, bias=False)
     with torch.no_grad():
         network.weight.fill_(1)
-    picture = torch.tensor([1.0, 2.0])
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    loss = sharpness_aware_step(network, optimizer, lambda: network(picture).square().sum() / 2, rho=45**0.5 / 3)
-    assert float(loss) == pytest.approx(4.5)
-    assert network.weight.flatten().tolist() == pytest.approx([1 - 0.8, 1 - 1.6])
+    return network
+
+
+def stepped(rho: float, scale: float) -> tuple[float, list[float]]:
+    """Loss and weights after one step of rate 1 on ``scale`` (w1 + 2 w2)^2 / 2 from (1, 1)."""
+    network, picture = ones(), torch.tensor([1.0, 2.0])
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    loss = sharpness_aware_step(network, optimizer, lambda: scale * network(picture).square().sum() / 2, rho)
+    return float(loss), network.weight.flatten().tolist()
+
+
+def test_one_step_by_hand() -> None:
+    # The gradient is 0.05 (3, 6), norm(w g) is 0.05 sqrt(45). With rho = sqrt(45) / 3 the weights move to
+    # (1 + 1, 1 + 2), where the gradient is 0.05 * 8 (1, 2). SGD follows it from (1, 1).
+    loss, weights = stepped(45**0.5 / 3, 0.05)
+    assert loss == pytest.approx(0.05 * 4.5)
+    assert weights == pytest.approx([1 - 0.4, 1 - 0.8])
 
 
 def test_without_rho_it_is_sgd() -> None:
-    network = nn.Linear(2, 1, bias=False)
-    with torch.no_grad():
-        network.weight.fill_(1)
-    picture = torch.tensor([1.0, 2.0])
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    sharpness_aware_step(network, optimizer, lambda: network(picture).square().sum() / 2, rho=0)
-    assert network.weight.flatten().tolist() == pytest.approx([0.7, 0.4])
+    assert stepped(0, 0.05)[1] == pytest.approx([1 - 0.15, 1 - 0.3])
+
+
+def test_a_gradient_longer_than_one_is_shortened() -> None:
+    assert stepped(0, 1.0)[1] == pytest.approx([1 - 1 / 5**0.5, 1 - 2 / 5**0.5], abs=1e-5)
 
 
 def test_running_statistics_are_those_of_the_first_pass() -> None:

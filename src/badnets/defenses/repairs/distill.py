@@ -58,7 +58,7 @@ class Distill:
     screening: Annotated[int, Field(ge=1, description="random patches to find the suspect class with")] = 2000
     suspects: Annotated[int, Field(ge=1, description="classes that the patches aim at")] = 1
     steps: Annotated[int, Field(ge=1, description="steps of the repair")] = 400
-    learning_rate: Annotated[float, Field(gt=0, description="of Adam; falls to 0, cosine, in the repair")] = 3e-4
+    learning_rate: Annotated[float, Field(gt=0, description="of Adam; falls to 0, cosine")] = 1e-3
     batch: Annotated[int, Field(ge=2, description="mixed clean pictures in one step")] = 32
     patches: Annotated[int, Field(ge=1, description="universal patches at any time")] = 32
     patches_per_step: Annotated[int, Field(ge=1, description="patches that climb and are learned in one step")] = 8
@@ -69,7 +69,7 @@ class Distill:
         0.45
     )
     faint: Annotated[float, Field(ge=0, le=1, description="chance that a patch covers everything, faintly")] = 0.25
-    weight: Annotated[float, Field(ge=0, description="of the loss on stamped pictures")] = 0.2
+    weight: Annotated[float, Field(ge=0, description="of the loss on stamped pictures")] = 0.3
 
     def repair(self, work: Work) -> str:
         """Find the suspect, then harden ``work.network`` against patches that aim at it."""

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from badnets.defenses.repair import Work
 from badnets.defenses.repairs.prune import ranking, sweep, within
-from badnets.defenses.tuning import sgd, tune
+from badnets.defenses.tuning import descend, sgd, tune
 from badnets.networks.channels import Point, find_layer, hold, rank_channels
 from badnets.training.recipe import AugmentName
 
@@ -25,7 +25,8 @@ class FinePrune:
 
     Source: Liu, Dolan-Gavitt, Garg, Fine-Pruning (2018), section 3.3.
     Differs from the paper: the allowance of pruning is a setting (there: until accuracy falls); the epoch is chosen on
-    a clean hold-out, where it trains a fixed number; the batch norms behind a channel are silenced with it.
+    a clean hold-out, where it trains a fixed number; a higher learning rate, as in fine-tune; the batch norms behind a
+    channel are silenced with it.
     """
 
     needs_data: ClassVar[bool] = True
@@ -60,10 +61,7 @@ class FinePrune:
         optimizer = sgd(network, self.learning_rate, decay=5e-4)
 
         def step(images: Tensor, labels: Tensor) -> Tensor:
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(network(images), labels)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
+            loss = descend(optimizer, functional.cross_entropy(network(images), labels))
             silence()
             return loss
 

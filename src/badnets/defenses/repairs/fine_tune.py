@@ -10,16 +10,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import sgd, tune
+from badnets.defenses.tuning import descend, sgd, tune
 from badnets.training.recipe import AugmentName
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class FineTune:
-    """Train on with clean data, all layers; the epoch that is best on a clean hold-out is kept.
+    """Train on with clean data, all layers; the epoch is chosen on a clean hold-out.
 
     Source: Liu, Dolan-Gavitt, Garg, Fine-Pruning (2018), section 3.2.
-    Differs from the paper: early stopping on a clean hold-out, where it trains a fixed number of epochs.
+    Differs from the paper: early stopping on a clean hold-out, where it trains a fixed number of epochs; a high
+    learning rate that falls to 0, with gradients shortened to length 1, where it goes on with the small one at which
+    training ended: that leaves most backdoors alive.
     """
 
     needs_data: ClassVar[bool] = True
@@ -38,11 +40,7 @@ class FineTune:
         optimizer = sgd(network, self.learning_rate, decay=5e-4)
 
         def step(images: Tensor, labels: Tensor) -> Tensor:
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(network(images), labels)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
-            return loss
+            return descend(optimizer, functional.cross_entropy(network(images), labels))
 
         tune(
             work,

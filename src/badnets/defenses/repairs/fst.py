@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from badnets.core.errors import BadInput
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import sgd, tune
+from badnets.defenses.tuning import descend, sgd, tune
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork
 from badnets.training.recipe import AugmentName
@@ -97,10 +97,7 @@ def shifting_step(
 ) -> Tensor:
     """One step of ``optimizer`` on cross entropy plus ``alpha`` times the inner product, and the norm of ``old``
     again."""
-    optimizer.zero_grad()
-    loss = functional.cross_entropy(network(images), labels) + alpha * (last.weight * old).sum()
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    optimizer.step()
+    loss = descend(optimizer, functional.cross_entropy(network(images), labels) + alpha * (last.weight * old).sum())
     with torch.no_grad():
         last.weight.mul_(old.norm() / last.weight.norm())
-    return loss.detach()
+    return loss

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import epochs_of, sgd, tune
+from badnets.defenses.tuning import epochs_of, follow, sgd, tune
 from badnets.training.recipe import AugmentName
 
 
@@ -28,7 +28,7 @@ class FtSam:
     Source: Zhu, Wei, Shen, Fan, Wu, Enhancing Fine-Tuning Based Backdoor Defense with Sharpness-Aware Minimization
     (2023), equation 4 and algorithm 1, and the authors' code in BackdoorBench (defense/ft-sam.py).
     Differs from the paper: made for few pictures and few epochs. The gradient that is followed is shortened to
-    ``clip``, without which networks without BatchNorm fall apart, and the learning rate is higher (there 0.01); rho is
+    length 1, without which networks without BatchNorm fall apart, and the learning rate is higher (there 0.01); rho is
     4, between their 2 for CIFAR-10 and 8 for GTSRB; no label smoothing, as for GTSRB (0.1 for CIFAR-10). An epoch is
     chosen on a clean hold-out, where a fixed number is trained (100 and 50); the learning rate falls once over all
     epochs, where their code steps a cosine of that many epochs once a batch.
@@ -36,10 +36,9 @@ class FtSam:
 
     needs_data: ClassVar[bool] = True
     kind: Literal["ft-sam"] = "ft-sam"
-    steps: Annotated[int, Field(ge=1, description="changes of the weights, rounded up to whole epochs")] = 350
+    steps: Annotated[int, Field(ge=1, description="changes of the weights, rounded up to whole epochs")] = 300
     rho: Annotated[float, Field(ge=0, description="how far to look, relative to the weights")] = 4.0
     learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.05
-    clip: Annotated[float, Field(gt=0, description="greatest length of the gradient that is followed")] = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="share of the label given to other classes")] = 0.0
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose the epoch by")] = 0.1
@@ -57,7 +56,6 @@ class FtSam:
                 optimizer,
                 lambda: functional.cross_entropy(network(images), labels, label_smoothing=self.label_smoothing),
                 self.rho,
-                clip=self.clip,
             )
 
         tune(
@@ -78,10 +76,8 @@ def sharpness_aware_step(
     optimizer: torch.optim.Optimizer,
     loss: Callable[[], Tensor],
     rho: float,
-    *,
-    clip: float | None = None,
 ) -> Tensor:
-    """One step of ``optimizer`` with the gradient at w + rho w^2 g / norm(w g), shortened to ``clip``; the loss at w.
+    """One step of ``optimizer`` with the gradient at w + rho w^2 g / norm(w g), shortened to ``CLIP``; the loss at w.
 
     Running statistics of BatchNorms are those of the pass at w.
     """
@@ -97,9 +93,7 @@ def sharpness_aware_step(
     with torch.no_grad():
         for weight, old in zip(moved, before, strict=True):
             weight.copy_(old)
-    if clip is not None:
-        nn.utils.clip_grad_norm_(moved, clip)
-    optimizer.step()
+    follow(optimizer)
     return here.detach()
 
 

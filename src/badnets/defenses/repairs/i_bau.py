@@ -25,13 +25,15 @@ class IBau:
     """Find the one perturbation that harms clean pictures most, unlearn it, and again, for some rounds.
 
     In a round a perturbation d of the whole picture, 0 at first, descends
-    ``-CE(f(x + d), f's own answers) + 0.001 |d|^2`` over one pass. Then Adam follows the hypergradient of the cross
+    ``-CE(f(x + d), f's own answers) + 0.001 |d|^2`` over one pass and is
+    brought back to an l2 norm of at most ``radius``. Then Adam follows the hypergradient of the cross
     entropy with true labels on pictures, ``portion`` of which carry d: the direct gradient plus the way in which d
     itself would follow the weights, by ``fixed_point`` steps of an iteration.
 
     Source: Zeng, Chen, Park, Mao, Jin, Jia, Adversarial Unlearning of Backdoors via Implicit Hypergradient (2022),
     algorithm 1, and the authors' defense.py and hypergrad.py.
     Differs from the paper: clean data comes from the defender, where the authors' code takes 5,000 test pictures; the
+    norm is bounded as in the paper (their code has the line commented out), or networks without BatchNorm break; the
     last round whose clean accuracy on a hold-out is within one standard error of the best is kept, where they keep
     the last one.
     """
@@ -42,6 +44,7 @@ class IBau:
     fixed_point: Annotated[int, Field(ge=0, description="steps of the iteration towards the hypergradient")] = 5
     learning_rate: Annotated[float, Field(gt=0, description="of Adam on the weights")] = 1e-3
     inner_rate: Annotated[float, Field(gt=0, description="of the descent of the perturbation")] = 10.0
+    radius: Annotated[float, Field(gt=0, description="largest l2 norm of the perturbation, on the 0..1 scale")] = 10.0
     portion: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry the perturbation")] = 0.01
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 100
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to stop by")] = 0.2
@@ -84,7 +87,7 @@ class IBau:
             harm = harm.detach().requires_grad_()
             (slope,) = torch.autograd.grad(_inner(network, images, answers)(harm), harm)
             harm = harm - self.inner_rate * slope
-        return harm.detach()
+        return harm.detach() * min(1.0, self.radius / max(float(harm.detach().norm()), 1e-12))
 
 
 def _inner(network: ImageNetwork, images: Tensor, labels: Tensor) -> Loss:

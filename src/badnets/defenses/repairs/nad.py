@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from badnets.core.errors import BadInput
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import sgd, tune
+from badnets.defenses.tuning import descend, sgd, tune
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork
 from badnets.training.recipe import AugmentName
@@ -70,7 +70,6 @@ class Nad:
         betas = self.betas[len(self.betas) - len(names) :]
 
         def step(images: Tensor, labels: Tensor) -> Tensor:
-            optimizer.zero_grad()
             with listening(network, names) as own:
                 loss = functional.cross_entropy(network(images), labels)
             if teacher is not None:
@@ -78,9 +77,7 @@ class Nad:
                     teacher(images)
                 for beta, name in zip(betas, names, strict=True):
                     loss = loss + beta * attention_distance(own[name], theirs[name])
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
-            return loss
+            return descend(optimizer, loss)
 
         tune(work, step, *data, anneal=optimizer, **settings)
 
