@@ -10,7 +10,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from pydantic import TypeAdapter
@@ -33,10 +33,12 @@ class Repair(Protocol):
     """A method with its settings: a frozen keyword-only dataclass with one method.
 
     ``repair`` changes ``work.network`` and returns one sentence: what was chosen, on which data ("the number of
-    channels, by accuracy on all 3,000 clean pictures"). ``needs_data`` is False for data-free methods.
+    channels, by accuracy on all 3,000 clean pictures").
     """
 
-    needs_data: ClassVar[bool]
+    @property
+    def needs_data(self) -> bool:
+        """Whether it can do nothing without clean data."""
 
     @property
     def kind(self) -> str:

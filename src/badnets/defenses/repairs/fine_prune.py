@@ -36,8 +36,8 @@ class FinePrune:
         "activation"
     )
     max_drop: Annotated[float, Field(ge=0, le=1, description="accuracy that pruning may cost, a share")] = 0.05
-    epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 20
-    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.05
+    epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 10
+    learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.1
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose both by")] = 0.2
     patience: Annotated[int, Field(ge=1, description="epochs without a new best before it stops")] = 10

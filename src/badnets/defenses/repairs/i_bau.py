@@ -25,17 +25,16 @@ class IBau:
     """Find the one perturbation that harms clean pictures most, unlearn it, and again, for some rounds.
 
     In a round a perturbation d of the whole picture, 0 at first, descends
-    ``-CE(f(x + d), f's own answers) + 0.001 |d|^2`` over one pass and is
-    brought back to an l2 norm of at most ``radius``. Then Adam follows the hypergradient of the cross
-    entropy with true labels on pictures, ``portion`` of which carry d: the direct gradient plus the way in which d
-    itself would follow the weights, by ``fixed_point`` steps of an iteration.
+    ``-CE(f(x + d), f's own answers) + 0.001 |d|^2`` over one pass and is brought back to an l2 norm of at most
+    ``radius``. Then Adam follows the hypergradient of the cross entropy with true labels on pictures, ``portion`` of
+    which carry d: the direct gradient plus the way in which d itself would follow the weights, by ``fixed_point`` steps
+    of an iteration.
 
     Source: Zeng, Chen, Park, Mao, Jin, Jia, Adversarial Unlearning of Backdoors via Implicit Hypergradient (2022),
     algorithm 1, and the authors' defense.py and hypergrad.py.
     Differs from the paper: clean data comes from the defender, where the authors' code takes 5,000 test pictures; the
-    norm is bounded as in the paper (their code has the line commented out), or networks without BatchNorm break; the
-    last round whose clean accuracy on a hold-out is within one standard error of the best is kept, where they keep
-    the last one.
+    perturbation's norm is bounded, as in the paper, where a line of their code that did so is commented out; the last
+    round whose clean accuracy on a hold-out is within one standard error of the best is kept, where they keep the last.
     """
 
     needs_data: ClassVar[bool] = True
