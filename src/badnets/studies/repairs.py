@@ -20,8 +20,8 @@ from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial,
 
 OURS = "our own figure"
 SHARE = 0.05
-GIVEN = ("unlearn",)
-"""Repairs that must be told the trigger: no match for the others."""
+GIVEN = ("unlearn", "refuse-class")
+"""Methods that must be told the trigger or the target: no match for the others."""
 SIGNS = {"epochs": 5, "augment": []}
 CHECKS = {"kind": "checkerboard", "size": 3}
 """In place of four white pixels, which cannot be seen on the one sign in twenty whose corner is white."""
@@ -51,7 +51,7 @@ def _methods() -> list[str]:
 def _abstainers() -> list[str]:
     from badnets.defenses.abstainers import ABSTAINERS
 
-    return list(ABSTAINERS)
+    return [name for name in ABSTAINERS if name not in GIVEN]
 
 
 def trials(settings: Settings) -> list[Trial]:

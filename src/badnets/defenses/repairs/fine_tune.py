@@ -18,7 +18,7 @@ from badnets.training.recipe import AugmentName
 class FineTune:
     """Train on with clean data, all layers; the epoch is chosen on a clean hold-out.
 
-    Source: Liu, Dolan-Gavitt, Garg, Fine-Pruning (2018), section 3.2.
+    Source: Liu, Dolan-Gavitt, Garg, Fine-Pruning (2018), which discusses it as a defense.
     Differs from the paper: early stopping on a clean hold-out, where it trains a fixed number of epochs; a high
     learning rate that falls to 0, with gradients shortened to length 1, where it goes on with the small one at which
     training ended: that leaves most backdoors alive.

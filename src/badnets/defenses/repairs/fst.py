@@ -25,11 +25,11 @@ class Fst:
     The loss is the cross entropy plus ``alpha`` times the inner product of the last layer's weights and the old ones;
     after each step those weights are scaled to the norm of the old ones.
 
-    Source: Min, Qin, Shen, Cheng, Towards Stable Backdoor Purification through Feature Shift Tuning (2023), equation 1
-    and algorithm 1, and the authors' fine_tune/ft.py (new weights uniform within 1/sqrt(inputs), learning rate
+    Source: Min, Qin, Shen, Cheng, Towards Stable Backdoor Purification through Feature Shift Tuning (2023), and
+    the authors' fine_tune/ft.py, which this follows (new weights uniform within 1/sqrt(inputs), learning rate
     annealed by a cosine).
     Differs from the paper: alpha is 0.002 and the learning rate 0.1, with gradients shortened to length 1; there 0.1 to
-    0.2 (0.001 for many classes) and 0.01, which costs small networks several points. An epoch is chosen on a clean
+    0.2 (small or 0 for many classes) and 0.01, which costs small networks several points. An epoch is chosen on a clean
     hold-out, where it takes the last of 10; batches of 64, where it takes 128.
     """
 

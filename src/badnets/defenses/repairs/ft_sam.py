@@ -26,7 +26,7 @@ class FtSam:
     by element; the gradient there is the one that SGD follows from w.
 
     Source: Zhu, Wei, Shen, Fan, Wu, Enhancing Fine-Tuning Based Backdoor Defense with Sharpness-Aware Minimization
-    (2023), equation 4 and algorithm 1, and the authors' code in BackdoorBench (defense/ft-sam.py).
+    (2023), and the authors' code in BackdoorBench (defense/ft-sam.py, utils/defense_utils/sam/sam.py).
     Differs from the paper: made for few pictures and few epochs. The gradient that is followed is shortened to
     length 1, without which networks without BatchNorm fall apart, and the learning rate is higher (there 0.01); rho is
     4, between their 2 for CIFAR-10 and 8 for GTSRB; no label smoothing, as for GTSRB (0.1 for CIFAR-10). An epoch is

@@ -31,7 +31,7 @@ class Nad:
     two attention maps. A map is the sum of the squared channels, divided by its Euclidean norm. The layers are the last
     ones at each size of map; of more than three sizes, the three smallest.
 
-    Source: Li, Lyu, Koren, Lyu, Li, Ma, Neural Attention Distillation (2021), equations 1 to 4, and the authors'
+    Source: Li, Lyu, Koren, Lyu, Li, Ma, Neural Attention Distillation (2021), and the authors'
     main.py and at.py (betas 500, 1000, 1000; mean over positions; 0.1 for two epochs, then 0.01).
     Differs from the paper: layers are found by the size of their maps and not by the names of blocks; epochs of teacher
     and student are chosen on a clean hold-out, where their code keeps one by accuracy on the test set; fewer epochs
