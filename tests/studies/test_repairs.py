@@ -42,14 +42,13 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], P
 
 def test_a_trial_measures_both_networks_and_keeps_each_method(outcome: tuple[dict[str, Any], Path]) -> None:
     results, own = outcome
-    for method in ("prune", "clp"):
-        entry = results["mnist-pattern-s1"]["results"]["repairs"][method]
+    found = results["mnist-pattern-s1"]["results"]
+    for method, entry in found["repairs"].items():
         assert read_json(own / f"repairs-{method}.json") == entry
         for network in ("bad", "clean"):
             assert entry[network]["after"]["clean_accuracy"]["total"] == 359
         assert entry["reactivation"]["poisoned_pictures"] == 10
-    asr = results["mnist-pattern-s1"]["results"]["trained"]["asr"]
-    assert entry["bad"]["before"]["asr"] == asr, "the same network, measured in the same way"
+        assert entry["bad"]["before"]["asr"] == found["trained"]["asr"], "the same network, measured in the same way"
 
 
 def test_rows_say_who_cures_and_who_does_not(outcome: tuple[dict[str, Any], Path]) -> None:

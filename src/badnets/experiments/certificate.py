@@ -127,6 +127,7 @@ class Bench:
 
     @classmethod
     def of(cls, case: RepairCase, watch: Watcher) -> Bench:
+        """Open and load all that ``case`` names."""
         record = None if case.trigger_from is None else _run_with_backdoor(case.trigger_from)
         if case.data is None and record is not None:
             spec = DataSpec.model_validate(record.resolved["data"])

@@ -13,7 +13,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.abstain import Abstainer, Guarded, abstain
 from badnets.defenses.view import DefenderView
-from badnets.experiments.certificate import Interrupted, RepairCase, Bench
+from badnets.experiments.certificate import Bench, Interrupted, RepairCase
 from badnets.experiments.record import commit, environment
 from badnets.experiments.run import Watcher
 from badnets.experiments.truth import Answers
