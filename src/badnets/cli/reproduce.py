@@ -16,14 +16,18 @@ def reproduce_command(
     data: str | None = typer.Option(None, "--data", help="Where the study's data lies, if not in the usual places."),
     out: Path | None = typer.Option(None, "--out", help="The study's folder [badnets-runs/STUDY or STUDY-quick]."),
     force: bool = typer.Option(False, "--force", help="Start anew instead of going on."),
+    so_far: bool = typer.Option(False, "--so-far", help="Run nothing: the record and page of what is finished."),
     json: bool = Json,
 ) -> None:
     """Repeat a published study and set our figures beside the published ones."""
-    from badnets.studies.registry import reproduce
+    from badnets.studies.registry import reproduce, reproduce_so_far
     from badnets.studies.tables import study_table
 
     with watching(quiet=json) as watcher:
-        value = reproduce(study, quick=quick, seeds=seeds, data=data, out=out, force=force, watcher=watcher)
+        if so_far:
+            value = reproduce_so_far(study, quick=quick, seeds=seeds, data=data, out=out)
+        else:
+            value = reproduce(study, quick=quick, seeds=seeds, data=data, out=out, force=force, watcher=watcher)
     if json:
         print_json(value)
         return

@@ -13,8 +13,8 @@ from badnets.experiments.record import commit, environment
 from badnets.experiments.run import Watcher
 from badnets.experiments.store import RUNS, publish_working, working_folder
 from badnets.studies import gu2017_mnist, rain2020_finepruning, repairs, useloff_mnist, vora2023_goodnet
-from badnets.studies.study import Settings, Study
-from badnets.studies.trials import run_trials
+from badnets.studies.study import Outcome, Settings, Study
+from badnets.studies.trials import finished, run_trials
 
 FORMAT = "badnets/study/1"
 STUDIES: dict[str, Study] = {
@@ -43,11 +43,7 @@ def reproduce(
 
     Trials that a stopped study has finished are not run again; a finished study is found, unless ``force``.
     """
-    if name not in STUDIES:
-        raise BadInput(f"expected a study, got {name!r}; {nearest(name, STUDIES)}")
-    study = STUDIES[name]
-    settings = Settings(quick=quick, seeds=seeds or (study.quick_seeds if quick else study.seeds), data=data)
-    final = (out or RUNS / f"{name}{'-quick' if quick else ''}{f'-{seeds}-seeds' if seeds else ''}").absolute()
+    study, settings, final = _asked(name, quick=quick, seeds=seeds, data=data, out=out)
     if (final / "record.json").exists() and not force:
         found: dict[str, Any] = read_json(final / "record.json", format=FORMAT)
         if found["study"] != name or found["quick"] != quick or found["seeds"] != settings.seeds:
@@ -62,12 +58,57 @@ def reproduce(
     return {**record, "folder": str(final)}
 
 
+def reproduce_so_far(
+    name: str, *, quick: bool = False, seeds: int | None = None, data: str | None = None, out: Path | None = None
+) -> dict[str, Any]:
+    """The record and the page of a study that was stopped, from its finished trials; nothing is run or deleted.
+
+    They lie beside the study's folder, with "-so-far" in the name; ``unfinished`` names the trials that are missing.
+    """
+    study, settings, final = _asked(name, quick=quick, seeds=seeds, data=data, out=out)
+    partial = final.parent / f".{final.name}.partial"
+    trials = study.trials(settings)
+    results = finished(trials, partial)
+    folder = final.parent / f"{final.name}-so-far"
+    too_few = f"expected enough finished trials of {name}, got {len(results)} of {len(trials)}; let it run on"
+    if not results:
+        raise BadInput(too_few)
+    try:
+        record = _record(study, settings, results, study.assemble(settings, results, partial), seconds=0.0)
+    except (KeyError, FileNotFoundError):  # rows that compare trials need both
+        raise BadInput(too_few) from None
+    record["unfinished"] = sorted(trial.name for trial in trials if trial.name not in results)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(record, folder)
+    return {**record, "folder": str(folder)}
+
+
+def _asked(
+    name: str, *, quick: bool, seeds: int | None, data: str | None, out: Path | None
+) -> tuple[Study, Settings, Path]:
+    """The study, how it is to be run, and its folder."""
+    if name not in STUDIES:
+        raise BadInput(f"expected a study, got {name!r}; {nearest(name, STUDIES)}")
+    study = STUDIES[name]
+    settings = Settings(quick=quick, seeds=seeds or (study.quick_seeds if quick else study.seeds), data=data)
+    final = (out or RUNS / f"{name}{'-quick' if quick else ''}{f'-{seeds}-seeds' if seeds else ''}").absolute()
+    return study, settings, final
+
+
 def _carry_out(study: Study, settings: Settings, partial: Path, watcher: Watcher) -> dict[str, Any]:
     began = time.perf_counter()
     results = run_trials(study.trials(settings), partial, watcher)
     outcome = study.assemble(settings, results, partial)
+    record = _record(study, settings, results, outcome, seconds=time.perf_counter() - began)
+    _write(record, partial)
+    return record
+
+
+def _record(
+    study: Study, settings: Settings, results: dict[str, Any], outcome: Outcome, *, seconds: float
+) -> dict[str, Any]:
     env = environment("per trial")
-    record = {
+    return {
         "format": FORMAT,
         "study": study.name,
         "quick": settings.quick,
@@ -76,7 +117,7 @@ def _carry_out(study: Study, settings: Settings, partial: Path, watcher: Watcher
         "environment": {"versions": env["versions"], "platform": env["platform"], "processor": env["processor"]},
         "commit": commit(),
         "timings_s": {
-            "last_session": round(time.perf_counter() - began, 1),
+            "last_session": round(seconds, 1),
             "training": round(sum(entry["timings_s"].get("train", 0.0) for entry in results.values()), 1),
         },
         "rows": [entry.to_json() for entry in outcome.rows],
@@ -84,11 +125,14 @@ def _carry_out(study: Study, settings: Settings, partial: Path, watcher: Watcher
         "figures": outcome.figures,
         "trials": {name: _short(entry) for name, entry in sorted(results.items())},
     }
-    write_json(partial / "record.json", record)
+
+
+def _write(record: dict[str, Any], folder: Path) -> None:
+    """The record and its page."""
     from badnets.report.study_page import write_study_page
 
-    write_study_page(partial)
-    return record
+    write_json(folder / "record.json", record)
+    write_study_page(folder)
 
 
 _COUNTED = ("clean_accuracy", "asr", "leak", "clean_reference_rate", "clean_reference_accuracy")

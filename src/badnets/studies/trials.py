@@ -24,14 +24,8 @@ def run_trials(trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs:
     ``jobs`` processes (default: one for each core, at most 8) with one thread each: for networks this small that is
     faster than one process with all threads, and the results do not depend on it.
     """
-    done: dict[str, Any] = {}
-    todo = []
-    for trial in trials:
-        path = _path(folder, trial)
-        if path.exists():
-            done[trial.name] = read_json(path)
-        else:
-            todo.append(trial)
+    done = finished(trials, folder)
+    todo = [trial for trial in trials if trial.name not in done]
     total = len(trials)
     watcher.progress("trials", len(done), total, None)
     if not todo:
@@ -45,8 +39,8 @@ def run_trials(trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs:
                 while queue and len(waiting) < workers:
                     trial = queue.pop(0)
                     waiting[pool.submit(run_trial, trial, folder)] = trial
-                finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
+                ended, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in ended:
                     trial = waiting.pop(future)
                     done[trial.name] = future.result()
                     watcher.progress("trials", len(done), total, None)
@@ -54,6 +48,11 @@ def run_trials(trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return done
+
+
+def finished(trials: Sequence[Trial], folder: Path) -> dict[str, Any]:
+    """Results by trial name of those trials that ``folder`` holds."""
+    return {trial.name: read_json(_path(folder, trial)) for trial in trials if _path(folder, trial).exists()}
 
 
 def run_trial(trial: Trial, folder: Path) -> dict[str, Any]:
