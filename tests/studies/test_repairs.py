@@ -14,7 +14,7 @@ from badnets.studies.study import Settings, Trial
 
 def test_every_badnet_meets_every_method_with_every_seed() -> None:
     found = repairs.trials(Settings(quick=False, seeds=5))
-    assert len(found) == len({trial.name for trial in found}) == 15
+    assert len(found) == len({trial.name for trial in found}) == 20
     assert "unlearn" not in found[0].spec["repairs"], "it must be told the trigger"
     assert {"prune", "fine-tune", "fine-prune", "clp"} <= set(found[0].spec["repairs"])
     assert [trial.name for trial in repairs.trials(Settings(quick=True, seeds=1))] == ["mnist-pattern-s1"]

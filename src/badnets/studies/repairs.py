@@ -1,7 +1,7 @@
 """Our own study: what each repair and each abstainer does to the same BadNets, and to clean networks.
 
-A defender has 5 % of the training pictures, clean. Three BadNets: a pattern in digits, a checkered pattern in traffic
-signs, a blended picture in traffic signs; every method with its default settings, the same for all three. Each repair
+A defender has 5 % of the training pictures, clean. Four BadNets: a pattern and a blended picture in digits, a checkered
+pattern and a blended picture in traffic signs; every method with its default settings, the same for all. Each repair
 is also done to the clean reference of the same seed, and both repaired networks are re-tuned on ten poisoned pictures.
 """
 
@@ -27,6 +27,7 @@ CHECKS = {"kind": "checkerboard", "size": 3}
 """In place of four white pixels, which cannot be seen on the one sign in twenty whose corner is white."""
 SETUPS: Mapping[str, dict[str, Any]] = {
     "mnist-pattern": {"data": "mnist", "network": "g1-cnn", "trigger": {"kind": "pattern"}, "target": 0, "recipe": {}},
+    "mnist-blend": {"data": "mnist", "network": "g1-cnn", "trigger": {"kind": "blend"}, "target": 0, "recipe": {}},
     "gtsrb-checks": {"data": "gtsrb", "network": "resnet9", "trigger": CHECKS, "target": "stop", "recipe": SIGNS},
     "gtsrb-blend": {
         "data": "gtsrb",
@@ -295,7 +296,7 @@ def _abstainer_line(name: str, method: str, entries: list[Any], variant: Variant
 
 STUDY = Study(
     name="repairs",
-    summary="every repair and abstainer on three BadNets and on clean networks, with reactivation",
+    summary="every repair and abstainer on four BadNets and on clean networks, with reactivation",
     seeds=5,
     quick_seeds=1,
     trials=trials,
