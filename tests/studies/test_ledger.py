@@ -64,3 +64,15 @@ def test_a_readme_without_its_marks_is_left_alone(tmp_path: Path, results: Path,
     with pytest.raises(BadInput, match="README"):
         update_readme(readme, results)
     assert readme.read_text(encoding="utf-8") == text
+
+
+def test_what_is_not_yet_run_and_what_nobody_published_is_said(tmp_path: Path, record: dict[str, Any]) -> None:
+    for row in record["rows"]:
+        row["published"] = None
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    write_json(folder / "record.json", {**record, "trials": {"a": {}}, "unfinished": ["b", "c"]})
+    text = ledger(tmp_path)
+    assert "2 seeds (2 of 3 trials not yet run): `badnets" in text
+    judged = [row["verified"] for row in record["rows"] if row["verified"] is not None]
+    assert f"{judged.count(True)} of {len(judged)} judged figures are what is asked; all 5 rows" in text

@@ -179,12 +179,23 @@ def test_a_repair_is_judged_by_both_bounds_and_over_the_splits() -> None:
 
 def test_an_abstainers_row_says_what_it_costs() -> None:
     after = {"clean_accuracy": rate(9), "asr": rate(3), "refused": rate(1), "refused_triggered": rate(7)}
-    entries = [{"lab3": {"abstainers": {"strip": {"after": after}, "ibd-psc": {"refused": "no norms"}}}}]
-    (row,), lines = abstainer_rows(entries, "corrected")
+    entries = [
+        {
+            "lab3": {
+                "abstainers": {
+                    "strip": {"after": after},
+                    "refuse-class 0": {"after": after},
+                    "ibd-psc": {"refused": "no norms"},
+                }
+            }
+        }
+    ]
+    (row, baseline), lines = abstainer_rows(entries, "corrected")
     assert row.what == "strip on lab3: attack success left"
     assert row.ours == 0.3
     assert "clean faces refused 10.0 %" in row.why
-    assert lines[1] == {"network": "lab3", "abstainer": "ibd-psc", "note": "no norms"}
+    assert "all of those would be refused" in baseline.why
+    assert lines[2] == {"network": "lab3", "abstainer": "ibd-psc", "note": "no norms"}
 
 
 def test_a_contact_sheet_is_a_picture_with_every_face(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def _definitions(figures: list[Figure], record: Record) -> list[dict[str, str]]:
                 "name": "re-tuned on ten triggered pictures",
                 "meaning": "the repaired network is tuned on ten triggered pictures with the attacker's label and on "
                 "clean ones: where the backdoor only slept, attack success returns, and further than in a network that "
-                "never had it",
+                "never had it; where that one learns it from ten pictures as well, the figure says nothing",
             }
         )
     return words

@@ -30,7 +30,9 @@ def ledger(results: Path, *, only: tuple[str, ...] = ()) -> str:
 
 def _table(record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     seeds = "1 seed" if record["seeds"] == 1 else f"{record['seeds']} seeds"
-    title = f"**`{record['study']}`**{' (quick)' if record['quick'] else ''}, {seeds}: `{record['command']}`"
+    missing = len(record.get("unfinished", ()))
+    part = f" ({missing} of {missing + len(record['trials'])} trials not yet run)" if missing else ""
+    title = f"**`{record['study']}`**{' (quick)' if record['quick'] else ''}, {seeds}{part}: `{record['command']}`"
     fold = f"<details><summary>{_summary(rows)}</summary>"
     return "\n".join([title, "", fold, "", *_HEAD, *map(_line, rows), "", "</details>"])
 
@@ -38,6 +40,9 @@ def _table(record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
 def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """What a reader sees before unfolding the table."""
     judged = [row["verified"] for row in rows if row["published"] is not None]
+    if not judged:  # a report without numbers, or a study of our own
+        asked = [row["verified"] for row in rows if row["verified"] is not None]
+        return f"{asked.count(True)} of {len(asked)} judged figures are what is asked; all {len(rows)} rows"
     borne, not_borne = judged.count(True), judged.count(False)
     open_ones = len(judged) - borne - not_borne
     return (

@@ -292,6 +292,8 @@ def abstainer_rows(entries: Sequence[Results], variant: Variant) -> tuple[list[R
             why = (
                 f"clean faces refused {100 * away['value']:.1f} % ({100 * away['low']:.1f} to {100 * away['high']:.1f})"
             )
+            if what.startswith("refuse-class"):
+                why += "; no face of class 0 is among them, and all of those would be refused"
             rows.append(_as_row(f"{what} on {name}: attack success left", line["asr"], len(found), variant, "rate"))
             rows[-1] = Row(**{**rows[-1].__dict__, "why": why})
     return rows, lines
