@@ -174,7 +174,7 @@ def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) 
     rows: list[Row] = []
     curves: dict[str, Any] = {}
     main = "0.5" if settings.quick else "1.0"
-    for width in WIDTHS:
+    for width in sorted(WIDTHS, key=lambda width: (str(width) != main, width)):
         found = [entry["results"] for name, entry in sorted(results.items()) if name.startswith(f"width-{width}-")]
         if not found:
             continue

@@ -216,27 +216,30 @@ def _line(name: str, method: str, found: Sequence[Mapping[str, Any]]) -> dict[st
     if all(entry["after"].get("asr") for entry in found):
         line["asr"] = over([entry["after"]["asr"] for entry in found])
     line["clean_accuracy"] = over([entry["after"]["clean_accuracy"] for entry in found])
-    line["lost"] = over([_turned(entry["difference"]["clean_accuracy"]) for entry in found])
+    line["lost"] = _lost([entry["difference"]["clean_accuracy"] for entry in found])
     woken = [entry.get("reactivation") for entry in found]
     if all(entry and "repaired" in entry for entry in woken):
         line["reactivated"] = over([entry["repaired"] for entry in woken if entry])
         line["reactivated_clean_network"] = over([entry["clean_network"] for entry in woken if entry])
-    line["seconds"] = round(sum(entry["seconds"] for entry in found) / len(found), 1)
     return line
 
 
 def over(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Of one split its own interval; of several the mean with that of Student."""
+    """A rate of one split with its own interval; of several the mean with Student's interval, or with the mean of their
+    own where that is wider: the splits share their triggered faces, so three zeros are no proof of nothing."""
     if len(found) == 1:
         return {end: found[0][end] for end in ("value", "low", "high")}
     mean, low, high = t_interval([entry["value"] for entry in found])
-    least = 0.0 if min(entry["value"] for entry in found) >= 0 else -1.0
-    return {"value": mean, "low": max(low, least), "high": min(high, 1.0)}
+    own_low, own_high = (sum(entry[end] for entry in found) / len(found) for end in ("low", "high"))
+    return {"value": mean, "low": max(0.0, min(low, own_low)), "high": min(1.0, max(high, own_high))}
 
 
-def _turned(difference: Mapping[str, Any]) -> dict[str, float]:
-    """What was lost, from what was gained."""
-    return {end: 0.0 - difference[other] for end, other in (("value", "value"), ("low", "high"), ("high", "low"))}
+def _lost(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What was lost, from paired differences of what was gained."""
+    if len(found) == 1:
+        return {end: 0.0 - found[0][other] for end, other in (("value", "value"), ("low", "high"), ("high", "low"))}
+    mean, low, high = t_interval([0.0 - entry["value"] for entry in found])
+    return {"value": mean, "low": max(-1.0, low), "high": min(1.0, high)}
 
 
 def _network_rows(
