@@ -154,7 +154,7 @@ def _bar_row(entry: Any) -> dict[str, Any] | None:
     if not lanes:
         return None
     name = str(at(entry, "name") or "")
-    cells = {role: _cell(entry, role, found) for role, found in figures.items()}
+    cells: dict[str, Any] = {role: _cell(entry, role, found) for role, found in figures.items()}
     return {"name": name, "bars": _bars(lanes, name), **cells}
 
 
@@ -168,7 +168,8 @@ def _cell(entry: Any, role: Role, found: Mapping[str, Any] | None) -> dict[str, 
 
 def _bars(lanes: Sequence[tuple[Mark, float | None]], name: str) -> Markup:
     height = _LANE * len(lanes) + 2
-    parts = [element("line", x1=share(t), x2=share(t), y1=0, y2=height, class_="grid") for t in (0, 0.25, 0.5, 0.75, 1)]
+    quarters = (0, 0.25, 0.5, 0.75, 1)
+    parts: list[str] = [element("line", x1=share(t), x2=share(t), y1=0, y2=height, class_="grid") for t in quarters]
     for lane, (m, published) in enumerate(lanes):
         y = _LANE * (lane + 0.5) + 1
         parts.append(element("line", x1="0%", x2=share(m.value), y1=y, y2=y, class_=f"bar {m.role}"))

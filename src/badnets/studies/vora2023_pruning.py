@@ -247,9 +247,9 @@ def stop_rows(found: Mapping[str, Any], curve: Sequence[Step], variant: Variant)
             # The published network has the accuracy of step 1 before all pruning, too.
             count = careful_stop(theirs[0], theirs, drop)
             rows.append(_stop_row(f"{what}: our rule, published accuracies", own, None, count, why=OUR_RULE))
-        count = published_stop(after, drop)
+        mine = published_stop(after, drop)
         why = "" if found["full"] else FEW_FACES
-        rows.append(_stop_row(f"{what}: C1's rule, our accuracies", own, wanted, count, judged=not why, why=why))
+        rows.append(_stop_row(f"{what}: C1's rule, our accuracies", own, wanted, mine, judged=not why, why=why))
         rows.append(_stop_row(f"{what}: our rule, our accuracies", own, None, careful_stop(before, after, drop),
                               why=OUR_RULE))  # fmt: skip
     return rows
