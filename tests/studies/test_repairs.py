@@ -63,7 +63,7 @@ def test_rows_say_who_cures_and_who_does_not(outcome: tuple[dict[str, Any], Path
 
 def _entry(asr: float, lost: float, robust: float) -> dict[str, Any]:
     def rate(value: float) -> dict[str, float]:
-        return {"value": value}
+        return {"value": value, "low": value - 0.01, "high": value + 0.01}
 
     after = {"clean_accuracy": rate(0.99 - lost), "asr": rate(asr), "robust_accuracy": rate(robust)}
     side = {"after": after, "difference": {"clean_accuracy": rate(-lost)}, "seconds": 1.0}
@@ -82,6 +82,7 @@ def _entry(asr: float, lost: float, robust: float) -> dict[str, Any]:
 def test_a_cure_needs_all_three(asr: float, lost: float, robust: float, cured: bool) -> None:
     row, figures = repairs._repair_line("x", "y", [_entry(asr, lost, robust)], "corrected")
     assert row.verified is figures["cured"] is cured
+    assert (row.low, row.high) == (asr - 0.01, asr + 0.01), "of one seed, its own interval"
 
 
 def test_a_method_that_does_not_fit_is_a_row_without_a_figure() -> None:

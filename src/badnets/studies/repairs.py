@@ -207,7 +207,8 @@ def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) 
         if not found:
             continue
         before = [entry["trained"] for entry in found]
-        rows.append(row(f"{name}: attack success before any repair", variant, None, OURS, _values(before, "asr")))
+        base = row(f"{name}: attack success before any repair", variant, None, OURS, _values(before, "asr"))
+        rows.append(_with_interval(base, _of_rates(before, "asr")))
         for method in found[0]["repairs"]:
             line = _repair_line(name, method, [entry["repairs"][method] for entry in found], variant)
             rows.append(line[0])
@@ -228,6 +229,18 @@ def _interval(values: list[float]) -> dict[str, float]:
     return {"value": mean, "low": low, "high": high}
 
 
+def _of_rates(entries: list[Any], name: str) -> dict[str, float]:
+    """The mean of a rate with its interval over seeds; of one seed, that seed's own."""
+    if len(entries) == 1:
+        return {key: float(entries[0][name][key]) for key in ("value", "low", "high")}
+    found = _interval(_values(entries, name))
+    return {key: min(1.0, max(0.0, value)) for key, value in found.items()}
+
+
+def _with_interval(base: Row, found: Mapping[str, float]) -> Row:
+    return Row(**{**base.__dict__, "low": found["low"], "high": found["high"]})
+
+
 def _nothing(what: str, variant: Variant, why: str) -> tuple[Row, dict[str, Any]]:
     empty = row(what, variant, None, OURS, [0.0], why=why)
     return Row(**{**empty.__dict__, "ours": None, "low": None, "high": None, "n_seeds": 0}), {"refused": why}
@@ -242,7 +255,7 @@ def _repair_line(name: str, method: str, entries: list[Any], variant: Variant) -
     after = [entry["after"] for entry in bad]
     asr = _values(after, "asr")
     figures = {
-        "asr": _interval(asr),
+        "asr": _of_rates(after, "asr"),
         "lost": _interval([-v for v in _values([e["difference"] for e in bad], "clean_accuracy")]),
         "robust_gap": _interval(
             [a - r for a, r in zip(_values(after, "clean_accuracy"), _values(after, "robust_accuracy"), strict=True)]
@@ -252,11 +265,11 @@ def _repair_line(name: str, method: str, entries: list[Any], variant: Variant) -
     }
     woken = [entry["reactivation"] for entry in entries]
     if all(woken):
-        figures["reactivated"] = _interval(_values(woken, "repaired"))
-        figures["reactivated_clean_network"] = _interval(_values(woken, "clean_network"))
+        figures["reactivated"] = _of_rates(woken, "repaired")
+        figures["reactivated_clean_network"] = _of_rates(woken, "clean_network")
     asked = {"asr": 0.02, "lost": 0.01, "robust_gap": 0.05}
     cured = all(figures[key]["value"] <= limit for key, limit in asked.items())
-    base = row(what, variant, None, OURS, asr, why=_in_words(figures))
+    base = _with_interval(row(what, variant, None, OURS, asr, why=_in_words(figures)), figures["asr"])
     return Row(**{**base.__dict__, "verified": cured}), {**figures, "cured": cured}
 
 
@@ -286,12 +299,12 @@ def _abstainer_line(name: str, method: str, entries: list[Any], variant: Variant
         return _nothing(what, variant, refused)
     safe = [float(entry["safe"]["value"]) for entry in entries]
     after = [entry["after"] for entry in entries]
-    away = _interval(_values(after, "refused"))
-    figures = {"safe": _interval(safe), "refused": away, "asr": _interval(_values(after, "asr"))}
+    away = _of_rates(after, "refused")
+    figures = {"safe": _of_rates(entries, "safe"), "refused": away, "asr": _of_rates(after, "asr")}
     shown = {key: 100 * value for key, value in away.items()}
     why = f"clean pictures refused {shown['value']:.2f} % ({shown['low']:.2f} to {shown['high']:.2f}), 1 % stated"
     base = row(what, variant, None, OURS, safe, bound=("at least", 0.9), why=why)
-    return base, figures
+    return _with_interval(base, figures["safe"]), figures
 
 
 STUDY = Study(
