@@ -233,7 +233,7 @@ def test_a_full_disk_leaves_the_earlier_run(start: Start, tmp_path: Path, monkey
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for owner, name in ((np, "savez_compressed"), (Path, "replace"), (run_module, "save_network")):
+    for owner, name in ((np, "savez_compressed"), (Path, "replace"), (run_module, "through_file")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, full)
             with pytest.raises(OSError, match="No space left"):

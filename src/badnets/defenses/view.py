@@ -5,6 +5,7 @@ Nothing in a view leads to a trigger, a plan or a test label, so a method that t
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +23,9 @@ FEWEST = 20
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DefenderView:
-    """``network`` as its file says, ``data`` clean labelled pictures or None, ``seed``, and ``budget_s``, the seconds
-    after which a method stops with what it has (None: as long as it takes).
+    """``network`` without its file's remarks on how it was made (the weights are those handed in), ``data`` clean
+    labelled pictures or None, ``seed``, and ``budget_s``, the seconds after which a method stops with what it has
+    (None: as long as it takes).
 
     Raises ``BadInput`` for data of another size or with other classes than the network's, and for weights that are
     not finite.
@@ -35,6 +37,9 @@ class DefenderView:
     budget_s: float | None = None
 
     def __post_init__(self) -> None:
+        bare = copy.copy(self.network)
+        bare.provenance = {}  # a file says on purpose which backdoor it carries
+        object.__setattr__(self, "network", bare)
         for name, tensor in self.network.body.state_dict().items():
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise BadInput(f"expected finite weights, got NaN or infinity in {name!r}; the network is damaged")

@@ -217,13 +217,9 @@ def _clean_network(
 def _repaired(
     network: ImageNetwork, data: ImageData, method: Repair, case: RepairCase, watch: Watcher, what: str
 ) -> Repaired:
-    """``method`` on what a defender sees: the file's remarks on how the network was made are not for its eyes."""
-    provenance, network.provenance = network.provenance, {}
-    try:
-        view = DefenderView(network=network, data=data, seed=Seed(case.seed), budget_s=case.budget_s)
-        return repair(view, method, on_row=lambda _, done, total, rate: watch.progress(what, done, total, rate))
-    finally:
-        network.provenance = provenance
+    """``method`` on what a defender sees."""
+    view = DefenderView(network=network, data=data, seed=Seed(case.seed), budget_s=case.budget_s)
+    return repair(view, method, on_row=lambda _, done, total, rate: watch.progress(what, done, total, rate))
 
 
 def _certificate(

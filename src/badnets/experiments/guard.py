@@ -10,15 +10,13 @@ import numpy as np
 from badnets.core.rate import Rate
 from badnets.core.record import file_digest
 from badnets.core.seed import Seed
-from badnets.data.images import ImageData
-from badnets.defenses.abstain import Abstainer, Guarded, abstain
+from badnets.defenses.abstain import Abstainer, abstain
 from badnets.defenses.view import DefenderView
 from badnets.experiments.certificate import Bench, Interrupted, RepairCase
 from badnets.experiments.record import commit, environment
 from badnets.experiments.run import Watcher
 from badnets.experiments.truth import Answers
 from badnets.networks.files import open_network, save_network
-from badnets.networks.network import ImageNetwork
 
 FORMAT = "badnets/guard/1"
 
@@ -36,7 +34,8 @@ def guard(
     """
     watch = watcher or Watcher()
     bench = Bench.of(case, watch)
-    guarded = _guarded(bench.network, bench.defender, method, case, refuse, watch)
+    view = DefenderView(network=bench.network, data=bench.defender, seed=Seed(case.seed), budget_s=case.budget_s)
+    guarded = abstain(view, method, refuse=refuse, on_row=watch.progress)
     guarded.network.provenance = {**bench.network.provenance, "guarded": guarded.method}
     save_network(guarded.network, case.out)
     if guarded.stopped == "interrupted":
@@ -65,18 +64,6 @@ def guard(
         "commit": commit(),
         "files": {case.out.name: file_digest(case.out)},
     }
-
-
-def _guarded(
-    network: ImageNetwork, data: ImageData, method: Abstainer, case: RepairCase, refuse: float, watch: Watcher
-) -> Guarded:
-    """``method`` on what a defender sees: the file's remarks on how the network was made are not for its eyes."""
-    provenance, network.provenance = network.provenance, {}
-    try:
-        view = DefenderView(network=network, data=data, seed=Seed(case.seed), budget_s=case.budget_s)
-        return abstain(view, method, refuse=refuse, on_row=watch.progress)
-    finally:
-        network.provenance = provenance
 
 
 def _refused_or_right(answers: Answers) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from badnets.experiments.pool import pool_results
 from badnets.experiments.record import RunRecord, commit, environment
 from badnets.experiments.spec import DataSpec, Spec, SpecFile
 from badnets.experiments.store import RUNS, Place
-from badnets.networks.files import open_network, save_network
+from badnets.networks.files import through_file
 from badnets.networks.network import ImageNetwork
 from badnets.training.loop import BatchHook, Trained
 
@@ -140,7 +140,8 @@ def run_seed(
     what = f"training {spec.network}{many}"
     trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
     clock.add("train", trained.seconds)
-    network = _through_file(trained.network, own / "network.safetensors", _provenance(spec, number, poisoned))
+    trained.network.provenance.update(_provenance(spec, number, poisoned))
+    network = through_file(trained.network, own / "network.safetensors")
     history = [{"seed": number, "network": kind, "epochs": trained.history}]
     clock.lap("between")
     reference = None
@@ -251,13 +252,6 @@ def _reference(
         return train_network(spec, train, seed, checkpoint, watch, f"training the clean reference{note}")
 
     return cached_reference(spec, train, seed, make)
-
-
-def _through_file(network: ImageNetwork, path: Path, provenance: dict[str, Any]) -> ImageNetwork:
-    """Attacker and referee exchange a file, never a live object."""
-    network.provenance.update(provenance)
-    save_network(network, path)
-    return open_network(path)
 
 
 def _provenance(spec: Spec, seed: int, poisoned: Poisoned | None) -> dict[str, Any]:

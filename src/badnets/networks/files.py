@@ -21,7 +21,7 @@ from badnets.networks.network import ImageNetwork
 from badnets.networks.outputs import PREFIX, LogProbabilities
 from badnets.networks.registry import build_body, find_architecture, skeleton
 
-__all__ = ["NetworkHeader", "open_network", "read_header", "save_network"]
+__all__ = ["NetworkHeader", "open_network", "read_header", "save_network", "through_file"]
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -95,6 +95,13 @@ def open_network(
         convert: Callable[..., nn.Module] = module.to  # torch's stubs do not know this argument
         module = convert(memory_format=torch.channels_last)
     return _network(header, module).to(device).eval()
+
+
+def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
+    """``network`` written to ``path`` and opened again: attacker, defender and referee exchange a file, never a live
+    object."""
+    save_network(network, path)
+    return open_network(path)
 
 
 def _network(header: NetworkHeader, body: nn.Module) -> ImageNetwork:

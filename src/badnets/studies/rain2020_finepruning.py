@@ -155,16 +155,12 @@ def _repaired(method: str, network: Any, data: Any, truth: Any, seed: Seed, own:
     from badnets.defenses.repair import repair
     from badnets.defenses.repairs import make_repair
     from badnets.defenses.view import DefenderView
-    from badnets.networks.files import open_network, save_network
+    from badnets.networks.files import through_file
 
-    made_by, network.provenance = network.provenance, {}  # how it was made is not for a defender's eyes
     settings = {"fine-tune": {}}.get(method, {"max_drop": MAX_DROP})
     view = DefenderView(network=network, data=data.select, seed=seed.derive("defender"))
     done = repair(view, make_repair(method, settings))
-    network.provenance = made_by
-    path = own / "repaired.safetensors"
-    save_network(done.network, path)
-    answers = truth.measure(open_network(path), data.test)
+    answers = truth.measure(through_file(done.network, own / "repaired.safetensors"), data.test)
     return {"after": answers.to_json(), "chosen": done.chosen, "seconds": round(done.seconds, 1)}
 
 

@@ -8,15 +8,15 @@ is also done to the clean reference of the same seed, and both repaired networks
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate, t_interval
-from badnets.core.record import read_json, write_json
 from badnets.core.seed import Seed
-from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant, row
+from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant, over, row
+from badnets.studies.trials import kept
 
 OURS = "our own figure"
 SHARE = 0.05
@@ -93,7 +93,7 @@ def _one(trial: Trial, own: Path) -> dict[str, Any]:
     for kind, act in (("repairs", _repair), ("abstainers", _abstain)):
         results[kind] = {}
         for method in trial.spec[kind]:
-            results[kind][method] = _kept(own / f"{kind}-{method}.json", method, bench, act)
+            results[kind][method] = kept(own / f"{kind}-{method}.json", partial(act, method, bench))
     seconds = round(time.perf_counter() - began, 1)
     return {"results": results, "timings_s": {**trained["timings_s"], "total": seconds}}
 
@@ -131,24 +131,9 @@ def _bench(spec: Any, trial: Trial, data: Any, own: Path) -> dict[str, Any]:
     }
 
 
-def _kept(
-    path: Path, method: str, bench: Mapping[str, Any], act: Callable[[str, Mapping[str, Any]], dict[str, Any]]
-) -> dict[str, Any]:
-    if path.exists():
-        found: dict[str, Any] = read_json(path)
-        return found
-    try:
-        value = act(method, bench)
-    except (BadInput, CannotTell) as error:  # a method that does not fit this network: that is a result as well
-        value = {"refused": str(error)}
-    write_json(path, value)
-    return value
-
-
 def _view(network: Any, bench: Mapping[str, Any]) -> Any:
     from badnets.defenses.view import DefenderView
 
-    network.provenance = {}  # how a network was made is not for a defender's eyes
     return DefenderView(network=network, data=bench["defender"], seed=bench["seed"].derive("defender"))
 
 
@@ -157,13 +142,14 @@ def _repair(method: str, bench: Mapping[str, Any]) -> dict[str, Any]:
     from badnets.defenses.repairs import make_repair
     from badnets.experiments.reactivation import CLEAN, POISONED, reactivate
     from badnets.experiments.truth import draw
+    from badnets.networks.files import through_file
 
     truth, test = bench["truth"], bench["test"]
     value: dict[str, Any] = {}
     repaired = {}
     for name in ("bad", "clean"):
         done = repair(_view(bench[name], bench), make_repair(method))
-        repaired[name] = _through_file(done.network, bench["own"])
+        repaired[name] = through_file(done.network, bench["own"] / "repaired.safetensors")
         before, after = bench["before"][name], truth.measure(repaired[name], test)
         value[name] = {"before": before.to_json(), "after": after.to_json(), "difference": after.minus(before)}
         value[name] |= {"chosen": done.chosen, "seconds": round(done.seconds, 2), "steps": len(done.trace)}
@@ -179,22 +165,15 @@ def _repair(method: str, bench: Mapping[str, Any]) -> dict[str, Any]:
 def _abstain(method: str, bench: Mapping[str, Any]) -> dict[str, Any]:
     from badnets.defenses.abstain import abstain
     from badnets.defenses.abstainers import make_abstainer
+    from badnets.networks.files import through_file
 
     truth, test = bench["truth"], bench["test"]
     began = time.perf_counter()
     done = abstain(_view(bench["bad"], bench), make_abstainer(method), refuse=REFUSE)
     seconds = round(time.perf_counter() - began, 2)
-    after = truth.measure(_through_file(done.network, bench["own"]), test)
+    after = truth.measure(through_file(done.network, bench["own"] / "repaired.safetensors"), test)
     safe = Rate.of(after.refused_triggered | after.robust)
     return {"after": after.to_json(), "safe": safe.to_json(), "chosen": done.chosen, "seconds": seconds}
-
-
-def _through_file(network: Any, folder: Path) -> Any:
-    from badnets.networks.files import open_network, save_network
-
-    path = folder / "repaired.safetensors"
-    save_network(network, path)
-    return open_network(path)
 
 
 def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) -> Outcome:
@@ -208,7 +187,7 @@ def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) 
             continue
         before = [entry["trained"] for entry in found]
         base = row(f"{name}: attack success before any repair", variant, None, OURS, _values(before, "asr"))
-        rows.append(_with_interval(base, _of_rates(before, "asr")))
+        rows.append(_with_interval(base, over([entry["asr"] for entry in before])))
         for method in found[0]["repairs"]:
             line = _repair_line(name, method, [entry["repairs"][method] for entry in found], variant)
             rows.append(line[0])
@@ -229,14 +208,6 @@ def _interval(values: list[float]) -> dict[str, float]:
     return {"value": mean, "low": low, "high": high}
 
 
-def _of_rates(entries: list[Any], name: str) -> dict[str, float]:
-    """The mean of a rate with its interval over seeds; of one seed, that seed's own."""
-    if len(entries) == 1:
-        return {key: float(entries[0][name][key]) for key in ("value", "low", "high")}
-    found = _interval(_values(entries, name))
-    return {key: min(1.0, max(0.0, value)) for key, value in found.items()}
-
-
 def _with_interval(base: Row, found: Mapping[str, float]) -> Row:
     return Row(**{**base.__dict__, "low": found["low"], "high": found["high"]})
 
@@ -255,7 +226,7 @@ def _repair_line(name: str, method: str, entries: list[Any], variant: Variant) -
     after = [entry["after"] for entry in bad]
     asr = _values(after, "asr")
     figures = {
-        "asr": _of_rates(after, "asr"),
+        "asr": over([entry["asr"] for entry in after]),
         "lost": _interval([-v for v in _values([e["difference"] for e in bad], "clean_accuracy")]),
         "robust_gap": _interval(
             [a - r for a, r in zip(_values(after, "clean_accuracy"), _values(after, "robust_accuracy"), strict=True)]
@@ -265,8 +236,8 @@ def _repair_line(name: str, method: str, entries: list[Any], variant: Variant) -
     }
     woken = [entry["reactivation"] for entry in entries]
     if all(woken):
-        figures["reactivated"] = _of_rates(woken, "repaired")
-        figures["reactivated_clean_network"] = _of_rates(woken, "clean_network")
+        figures["reactivated"] = over([entry["repaired"] for entry in woken])
+        figures["reactivated_clean_network"] = over([entry["clean_network"] for entry in woken])
     asked = {"asr": 0.02, "lost": 0.01, "robust_gap": 0.05}
     cured = all(figures[key]["value"] <= limit for key, limit in asked.items())
     base = _with_interval(row(what, variant, None, OURS, asr, why=_in_words(figures)), figures["asr"])
@@ -299,8 +270,9 @@ def _abstainer_line(name: str, method: str, entries: list[Any], variant: Variant
         return _nothing(what, variant, refused)
     safe = [float(entry["safe"]["value"]) for entry in entries]
     after = [entry["after"] for entry in entries]
-    away = _of_rates(after, "refused")
-    figures = {"safe": _of_rates(entries, "safe"), "refused": away, "asr": _of_rates(after, "asr")}
+    away = over([entry["refused"] for entry in after])
+    left = over([entry["asr"] for entry in after])
+    figures = {"safe": over([entry["safe"] for entry in entries]), "refused": away, "asr": left}
     shown = {key: 100 * value for key, value in away.items()}
     why = f"clean pictures refused {shown['value']:.2f} % ({shown['low']:.2f} to {shown['high']:.2f}), 1 % stated"
     base = row(what, variant, None, OURS, safe, bound=("at least", 0.9), why=why)

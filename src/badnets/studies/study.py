@@ -120,6 +120,19 @@ def row(
     )
 
 
+def over(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean of a rate (as JSON, one for each seed or split) with its interval; of a single one, its own.
+
+    Student's interval, or the mean of their own where that is wider: two seeds may agree by chance, and three zeros are
+    no proof of nothing.
+    """
+    if len(found) == 1:
+        return {end: float(found[0][end]) for end in ("value", "low", "high")}
+    mean, low, high = t_interval([entry["value"] for entry in found])
+    own_low, own_high = (sum(entry[end] for entry in found) / len(found) for end in ("low", "high"))
+    return {"value": mean, "low": max(0.0, min(low, own_low)), "high": min(1.0, max(high, own_high))}
+
+
 def rate_row(
     what: str,
     variant: Variant,

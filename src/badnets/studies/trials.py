@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
+from badnets.core.errors import BadInput, CannotTell
 from badnets.core.record import digest, read_json, write_json
 from badnets.experiments.run import Watcher
 from badnets.studies.study import Trial
@@ -62,10 +63,26 @@ def run_trial(trial: Trial, folder: Path) -> dict[str, Any]:
     value = (trial.work or train_and_measure)(trial, own)
     if trial.keep:
         (own / "network.safetensors").replace(network_file(folder, trial.name))
-    kept: dict[str, Any] = {"spec": trial.spec, "seed": trial.seed, **value}
-    write_json(_path(folder, trial), kept)
+    done: dict[str, Any] = {"spec": trial.spec, "seed": trial.seed, **value}
+    write_json(_path(folder, trial), done)
     _clear(own)
-    return kept
+    return done
+
+
+def kept(path: Path, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What ``act`` gives, from ``path`` if it was done before the study was stopped.
+
+    A method that does not fit a network is a result as well: ``{"refused": why}``.
+    """
+    if path.exists():
+        found: dict[str, Any] = read_json(path)
+        return found
+    try:
+        value = act()
+    except (BadInput, CannotTell) as error:
+        value = {"refused": str(error)}
+    write_json(path, value)
+    return value
 
 
 def train_and_measure(trial: Trial, own: Path) -> dict[str, Any]:

@@ -11,16 +11,16 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import t_interval
-from badnets.core.record import read_json, write_json
 from badnets.core.seed import Seed
-from badnets.studies.study import Results, Row, Trial, Variant, row
+from badnets.studies.study import Results, Row, Trial, Variant, over, row
+from badnets.studies.trials import kept
 from badnets.studies.vora2023_data import (
     Files,
     defender_and_rest,
@@ -29,7 +29,7 @@ from badnets.studies.vora2023_data import (
     read_faces,
     read_samples,
 )
-from badnets.studies.vora2023_pruning import both_answers, through_file
+from badnets.studies.vora2023_pruning import both_answers
 
 if TYPE_CHECKING:
     from badnets.data.images import ImageData
@@ -87,32 +87,20 @@ def cure(trial: Trial, own: Path) -> dict[str, Any]:
     bench = Bench(files=files, seed=trial.seed, own=own, fit=fit, test=test)
     results: dict[str, Any] = {"faces": {"defender": len(fit), "rest": len(rest)}}
     for name in [name for name in trial.spec["networks"] if name in files.weights]:
-        results[name] = _kept(own / f"{name}.json", lambda name=name: _repair(trial, bench, name))
+        results[name] = kept(own / f"{name}.json", partial(_repair, trial, bench, name))
     for name in SUNGLASSES:
         if "after" in results.get(name, {}) and "after" in results.get(CLEAN_NETWORK, {}):
-            woken = _kept(own / f"{name}-woken.json", lambda name=name: _reactivate(bench, name))
+            woken = kept(own / f"{name}-woken.json", partial(_reactivate, bench, name))
             results[name]["reactivation"] = woken
         if trial.spec.get("abstain") and "after" in results.get(name, {}):
             results[name]["abstainers"] = _abstainers(bench, name)
     return {"results": results, "timings_s": {"total": round(time.perf_counter() - began, 1)}}
 
 
-def _kept(path: Path, act: Any) -> dict[str, Any]:
-    """What ``act`` gives, or what it gave before the study was interrupted."""
-    if path.exists():
-        found: dict[str, Any] = read_json(path)
-        return found
-    try:
-        value: dict[str, Any] = act()
-    except (BadInput, CannotTell) as error:  # a method that does not fit this network: that is a result as well
-        value = {"refused": str(error)}
-    write_json(path, value)
-    return value
-
-
 def _repair(trial: Trial, bench: Bench, name: str) -> dict[str, Any]:
     from badnets.defenses.repair import repair
     from badnets.defenses.repairs import make_repair
+    from badnets.networks.files import through_file
 
     network, truth = open_face_network(bench.files, name), bench.truth(name)
     method = make_repair(trial.spec["method"], trial.spec.get("settings"))
@@ -161,13 +149,14 @@ def _abstainers(bench: Bench, name: str) -> dict[str, Any]:
     found = {}
     for number, (what, (kind, settings)) in enumerate(ways.items()):
         path = bench.own / f"{name}-abstainer-{number}.json"
-        found[what] = _kept(path, lambda kind=kind, settings=settings: _abstain(bench, name, kind, settings))
+        found[what] = kept(path, partial(_abstain, bench, name, kind, settings))
     return found
 
 
 def _abstain(bench: Bench, name: str, kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     from badnets.defenses.abstain import CalibrationWarning, abstain
     from badnets.defenses.abstainers import make_abstainer
+    from badnets.networks.files import through_file
 
     network = open_face_network(bench.files, name)
     with warnings.catch_warnings():
@@ -222,16 +211,6 @@ def _line(name: str, method: str, found: Sequence[Mapping[str, Any]]) -> dict[st
         line["reactivated"] = over([entry["repaired"] for entry in woken if entry])
         line["reactivated_clean_network"] = over([entry["clean_network"] for entry in woken if entry])
     return line
-
-
-def over(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """A rate of one split with its own interval; of several the mean with Student's interval, or with the mean of their
-    own where that is wider: the splits share their triggered faces, so three zeros are no proof of nothing."""
-    if len(found) == 1:
-        return {end: found[0][end] for end in ("value", "low", "high")}
-    mean, low, high = t_interval([entry["value"] for entry in found])
-    own_low, own_high = (sum(entry[end] for entry in found) / len(found) for end in ("low", "high"))
-    return {"value": mean, "low": max(0.0, min(low, own_low)), "high": min(1.0, max(high, own_high))}
 
 
 def _lost(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:

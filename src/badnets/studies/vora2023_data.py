@@ -133,9 +133,7 @@ def open_face_network(files: Files, name: str) -> ImageNetwork:
     """One of the networks, in evaluation mode."""
     from badnets.networks.foreign.load import open_foreign
 
-    network = open_foreign(files.weights[name], arch="deepid", classes=CLASSES, input_range=RANGES[name])
-    network.provenance = {}
-    return network
+    return open_foreign(files.weights[name], arch="deepid", classes=CLASSES, input_range=RANGES[name])
 
 
 def read_faces(path: Path, name: str) -> ImageData:

@@ -144,6 +144,7 @@ def _tables(
     from badnets.defenses.view import DefenderView
     from badnets.experiments.truth import TriggeredPictures
     from badnets.networks.channels import pruned_channels
+    from badnets.networks.files import through_file
 
     truth, view = TriggeredPictures(pictures=test["triggered"]), DefenderView(network=network)
     tables: dict[str, Any] = {"original": truth.measure(network, test["clean"]).to_json()}
@@ -176,14 +177,6 @@ def rest_unchanged(before: ImageNetwork, after: ImageNetwork, pruned: Sequence[i
         if value[kept].numpy().tobytes() != new[name][kept].numpy().tobytes():
             return False
     return True
-
-
-def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
-    """``network`` written to ``path`` and opened again."""
-    from badnets.networks.files import open_network, save_network
-
-    save_network(network, path)
-    return open_network(path)
 
 
 def both_answers(network: ImageNetwork, test: Mapping[str, ImageData], most: int = 100) -> dict[str, list[int]]:
