@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from badnets.core.seed import Seed
     from badnets.data.images import ImageData, Splits
     from badnets.data.load import load
+    from badnets.data.objects import objects_as_rows
     from badnets.defenses.repair import repair
     from badnets.defenses.repairs import make_repair
     from badnets.defenses.view import DefenderView
@@ -60,6 +61,7 @@ __all__ = [
     "load",
     "make_repair",
     "measure",
+    "objects_as_rows",
     "open_any",
     "open_foreign",
     "open_network",
@@ -83,6 +85,7 @@ _HOMES = {
     "badnets.core.seed": ("Seed",),
     "badnets.data.images": ("ImageData", "Splits"),
     "badnets.data.load": ("load",),
+    "badnets.data.objects": ("objects_as_rows",),
     "badnets.defenses.repair": ("repair",),
     "badnets.defenses.repairs": ("make_repair",),
     "badnets.defenses.view": ("DefenderView",),

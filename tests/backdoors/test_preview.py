@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from badnets.backdoors.preview import graph_paper, render_preview
-from badnets.backdoors.triggers import TRIGGERS, At, Jitter, Picture, Square
+from badnets.backdoors.preview import STRIP, graph_paper, render_preview
+from badnets.backdoors.triggers import TRIGGERS, At, Jitter, Picture, Square, takes_jitter
 from badnets.core.errors import BadInput
 
 
@@ -55,3 +55,39 @@ def test_wrong_pictures(picture: np.ndarray) -> None:  # type: ignore[type-arg]
 def test_wrong_scale() -> None:
     with pytest.raises(BadInput, match="whole-number scale"):
         render_preview(Square(), np.zeros((8, 8, 3), np.uint8), scale=0)
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (90, 3)])
+def test_a_second_row_of_disturbances_for_stamps_alone(kind: str, side: int, channels: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 120, (side, side + 4, channels), dtype=np.uint8)
+    plain, more = (render_preview(TRIGGERS[kind](), picture, disturbed=d) for d in (False, True))
+    assert np.array_equal(np.asarray(more)[: plain.height, : plain.width], np.asarray(plain))
+    assert (more.height > plain.height) == takes_jitter(TRIGGERS[kind]())
+    assert more.width == plain.width
+
+
+def test_the_strip_shows_each_disturbance_from_near_by() -> None:
+    """A white square of 6 on black: one panel for each disturbance, all of one size, no two the same."""
+    trigger = Square(size=6, color=(255, 255, 255), place=At())
+    picture = np.zeros((64, 64, 3), np.uint8)
+    plain, more = (render_preview(trigger, picture, disturbed=d) for d in (False, True))
+    strip = np.asarray(more)[plain.height :]
+    black = (strip == 0).all(axis=2)
+    bottom = np.flatnonzero(black.any(axis=1))[-1]
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], black[bottom].astype(int), [0]])))
+    panels = [strip[: bottom + 1, a:b] for a, b in edges.reshape(-1, 2)]
+    assert len(panels) == len(STRIP)
+    assert len({panel.shape for panel in panels}) == 1
+    squares = [panel[-panel.shape[1] :] for panel in panels]
+    assert len({panel.tobytes() for panel in squares}) == len(STRIP)
+    assert all(panel[len(panel) // 2, len(panel) // 2].min() > 90 for panel in squares), "the stamp is in the middle"
+    assert set(STRIP) == set(Jitter().amounts())
+
+
+def test_a_stamp_that_fills_its_picture_or_hangs_over_has_a_strip() -> None:
+    region = np.array([20, 20, 28, 28], np.float32)
+    hanging = Picture(size=1.0, place=At(x=1.0, y=1.0, of="region"))
+    for trigger in (Square(size=1.0, place="center"), hanging):  # type: ignore[arg-type]
+        sheet = render_preview(trigger, np.zeros((30, 40, 3), np.uint8), region=region, disturbed=True)
+        assert sheet.height > 256

@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from badnets.backdoors.rule_table import RULES, rule_from_json, rule_to_json
 from badnets.backdoors.rules import (
-    RULES,
     AllToAll,
     AllToOne,
     CleanLabel,
     LabelRule,
     RandomWrong,
     SourceToTarget,
-    rule_from_json,
-    rule_to_json,
 )
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng

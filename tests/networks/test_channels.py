@@ -16,7 +16,15 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
-from badnets.networks.channels import hold, prune_channels, pruned_channels, rank_channels, shrink, site
+from badnets.networks.channels import (
+    hold,
+    prune_channels,
+    pruned_channels,
+    rank_channels,
+    scale_channels,
+    shrink,
+    site,
+)
 from badnets.networks.graph import until
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import wrap
@@ -225,3 +233,89 @@ def test_weights_keep_their_order_in_memory(toy: MakeToy) -> None:
     weight = shrink(network, layer).body.get_submodule(layer).weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(NAMES),
+    seed=st.integers(0, 1000),
+    channels=st.sets(st.integers(0, 5), min_size=1),
+    power=st.integers(-2, 5),
+)
+def test_a_scaled_channel_is_read_exactly_k_times(
+    toy: MakeToy, name: str, seed: int, channels: set[int], power: int
+) -> None:
+    """Powers of two are exact in floating point, so nothing but the factor may differ, in any bit."""
+    network, layer = toy(name, seed)
+    images = 10 * pictures(3, seed)
+    shapes = {key: value.shape for key, value in network.state_dict().items()}
+    before = read_by_the_next(network, layer, images)
+    factor, scaled = 2.0**power, sorted(channels)
+    scale_channels(network, layer, scaled, factor)
+    after = read_by_the_next(network, layer, images)
+    others = [channel for channel in range(6) if channel not in channels]
+    assert before
+    for old, new in zip(before, after, strict=True):
+        assert torch.equal(new[:, scaled], factor * old[:, scaled])
+        assert torch.equal(new[:, others], old[:, others])
+    assert {key: value.shape for key, value in network.state_dict().items()} == shapes
+
+
+def test_a_norm_that_takes_batch_statistics_keeps_the_factor(toy: MakeToy) -> None:
+    """A user who retrains all layers would undo the factor if it lay in front of the batch norm."""
+    network, layer = toy("norm before")
+    network.train()
+    before = read_by_the_next(network, layer, pictures())[0]
+    scale_channels(network, layer, [1], 4.0)
+    assert torch.equal(read_by_the_next(network, layer, pictures())[0][:, 1], 4 * before[:, 1])
+
+
+@pytest.mark.parametrize("factor", [3.0, 20.0, 0.1])
+def test_the_activation_by_hand(factor: float) -> None:
+    network = by_hand()
+    scale_channels(network, "conv", [1], factor)
+    assert np.allclose(rank_channels(network, HAND, "conv"), [2.6 / 8, factor * 2.4 / 8])
+
+
+@pytest.mark.parametrize(
+    ("channels", "factor", "message"),
+    [
+        ([0], 0.0, "conv: expected a factor above 0, got 0"),
+        ([0], -1.0, "got -1"),
+        ([0], float("nan"), "got nan"),
+        ([0], float("inf"), "got inf"),
+        ([6], 2.0, "from 0 to 5, got 6"),
+        ([1, 1], 2.0, "got 1 twice"),
+    ],
+)
+def test_scaling_refusals(toy: MakeToy, channels: Sequence[int], factor: float, message: str) -> None:
+    network, layer = toy("norm after")
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(BadInput, match=message):
+        scale_channels(network, layer, channels, factor)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_factor_does_not_pass_a_curved_activation() -> None:
+    body = nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(3, 6, 3), silu=nn.SiLU(), pool=nn.AvgPool2d(6), flatten=nn.Flatten(), fc=nn.Linear(6, 4)
+        )
+    )
+    network = wrap(body, class_names=["a", "b", "c", "d"], input_size=(3, 8, 8))
+    with pytest.raises(BadInput, match="conv: expected ReLUs behind it, got silu"):
+        scale_channels(network, "conv", [0], 2.0)
+    without = nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(3, 6, 3),
+            relu=nn.ReLU(),
+            flatten=nn.Flatten(),
+            bn=nn.BatchNorm1d(216, track_running_stats=False),
+            fc=nn.Linear(216, 4),
+        )
+    )
+    network = wrap(without, class_names=["a", "b", "c", "d"], input_size=(3, 8, 8))
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(BadInput, match="expected a batch norm with statistics, got 'bn' without"):
+        scale_channels(network, "conv", [0], 2.0)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

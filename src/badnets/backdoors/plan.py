@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,54 +14,32 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.backdoors.rules import LabelRule, rule_from_json, rule_to_json
-from badnets.backdoors.trigger import Trigger
-from badnets.backdoors.triggers import trigger_from_json, trigger_to_json
+from badnets.backdoors.box_poison import Planted, poison_boxes
+from badnets.backdoors.box_rules import BOX_RULES
+from badnets.backdoors.objects import unit_pool
+from badnets.backdoors.plan_values import Mode, Part, part_from_json, part_to_json
+from badnets.backdoors.rules import NOTHING
 from badnets.core.errors import BadInput
 from badnets.core.record import whole_file
 from badnets.core.seed import RowRng, Seed, as_seed
-from badnets.data.images import ImageData, Labels, Pixels
+from badnets.data.images import Boxes, ImageData, Labels, Pixels
 from badnets.data.overlay import appended, replaced
 
+__all__ = ["FORMAT", "Mode", "Part", "Plan", "Poisoned", "make_plan"]
+
 FORMAT = "badnets/plan/1"
-Mode = Literal["replace", "add"]
 _ARRAYS = ("rows", "part", "cover", "labels")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One backdoor of a plan and how much of it.
-
-    ``rate`` is the share of the *resulting* training rows that are poisoned by this part, 0 < rate <= 1 (so in mode
-    ``add`` 0.5 means one poisoned copy for every clean picture); or ``count``, a number of rows. ``cover`` is likewise
-    the share (a float) or number (an int) of cover rows: with the trigger, but with their true label.
-    """
-
-    trigger: Trigger
-    rule: LabelRule
-    rate: float | None = None
-    count: int | None = None
-    cover: float | int = 0
-
-    def __post_init__(self) -> None:
-        if (self.rate is None) == (self.count is None):
-            raise BadInput(f"expected either a rate or a count, got rate={self.rate} and count={self.count}; give one")
-        if self.rate is not None and not 0 < self.rate <= 1:
-            raise BadInput(f"expected a rate above 0 and at most 1, got {self.rate:g}; give a share such as 0.1")
-        if self.count is not None and self.count < 1:
-            raise BadInput(f"expected a count of at least 1, got {self.count}")
-        if not self.cover >= 0 or (isinstance(self.cover, float) and self.cover >= 1):
-            raise BadInput(f"expected cover as a share below 1 or a number of rows, got {self.cover}")
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """Rows of one data set to poison.
 
-    ``rows (m,)`` source rows in the clean data; ``part (m,)`` which of ``parts``; ``cover (m,)`` keeps its label;
-    ``labels (m,)`` the planted labels. ``base``, if any, are pictures (m, h, w, c) used instead of the clean ones
-    before the trigger is applied (clean-label attacks change them first). ``data_digest`` names the data it was made
-    for.
+    ``rows (m,)`` source rows in the clean data (where it has boxes, units of the part's rule: objects or pictures);
+    ``part (m,)`` which of ``parts``; ``cover (m,)`` keeps its label; ``labels (m,)`` the planted labels, -1 for a box
+    that is taken out. ``size`` is the number of pictures, ``objects`` that of their objects. ``base``, if any, are
+    pictures (m, h, w, c) used instead of the clean ones before the trigger is applied (clean-label attacks change them
+    first). ``data_digest`` names the data it was made for.
 
     Laws: rows of one plan are distinct; only they change; saved and read back, ``apply`` gives the same bits.
     """
@@ -75,6 +54,7 @@ class Plan:
     size: int
     data_digest: str | None = None
     base: Pixels | None = None
+    objects: int | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -85,8 +65,13 @@ class Plan:
             raise BadInput(f"expected the {self.size:,} pictures that the plan was made for, got {len(data):,}")
         if self.data_digest is not None and data.digest != self.data_digest:
             raise BadInput(f"expected the data that the plan was made for, got other pixels or labels in {data.name!r}")
+        if isinstance(data.targets, Boxes):
+            if self.objects != len(data.objects):
+                raise BadInput(f"expected the {self.objects} boxes that the plan was made for, got {len(data.objects)}")
+            poisoned, position = poison_boxes(data, list(self._planted()), add=self.mode == "add")
+            return Poisoned(clean=data, plan=self, data=poisoned, position=position)
         pictures = self._pictures(data)
-        region = data.targets.region
+        region = data.regions
         if self.mode == "replace":
             store = replaced(data.pixels, self.rows, pictures)
             labels = data.labels.copy()
@@ -102,6 +87,11 @@ class Plan:
         poisoned = replace(data, pixels=store, targets=Labels(labels, region), groups=groups)
         return Poisoned(clean=data, plan=self, data=poisoned, position=position)
 
+    def _planted(self) -> Iterator[Planted]:
+        for number, part in enumerate(self.parts):
+            own = self.part == number
+            yield Planted(part, self.rows[own], self.cover[own], self.labels[own], self.trigger_seed(number))
+
     def _pictures(self, data: ImageData) -> Pixels:
         h, w, c = data.shape
         out = np.empty((len(self.rows), h, w, c), np.uint8)
@@ -112,7 +102,7 @@ class Plan:
                 index = members[start : start + step]
                 rows = self.rows[index]
                 pictures = data.images(rows) if self.base is None else self.base[index]
-                regions = None if data.targets.region is None else data.targets.region[rows]
+                regions = None if data.regions is None else data.regions[rows]
                 out[index] = part.trigger.apply(pictures, regions, RowRng(self.trigger_seed(number), rows))
         return out
 
@@ -127,6 +117,7 @@ class Plan:
             "mode": self.mode,
             "seed": [self.seed.root, list(self.seed.path)],
             "size": self.size,
+            "objects": self.objects,
             "data_digest": self.data_digest,
             "parts": [part_to_json(part) for part in self.parts],
         }
@@ -136,6 +127,10 @@ class Plan:
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         with whole_file(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for options
+
+    def _unit_of(self) -> NDArray[np.int64]:
+        """0 for a row that is an object, 1 for one that is a picture."""
+        return np.array([part.rule.unit != "object" for part in self.parts], np.int64)[self.part]
 
     @classmethod
     def load(cls, path: Path) -> Plan:
@@ -153,6 +148,7 @@ class Plan:
                 mode=header["mode"],
                 seed=Seed(root, tuple(names)),
                 size=header["size"],
+                objects=header.get("objects"),
                 data_digest=header["data_digest"],
                 base=arrays.get("base"),
                 **{name: arrays[name] for name in _ARRAYS},
@@ -171,9 +167,11 @@ class Plan:
         whole = all(getattr(self, name).shape == (m,) for name in _ARRAYS) and self.mode in ("replace", "add")
         whole = whole and (self.base is None or (self.base.dtype == np.uint8 and self.base.shape[:1] == (m,)))
         if whole and m:
-            limits = ((self.rows, self.size), (self.part, len(self.parts)), (self.labels, np.inf))
-            whole = all(values.min() >= 0 and values.max() < end for values, end in limits)
-            whole = whole and len(np.unique(self.rows)) == m
+            last = self.size if self.objects is None else max(self.size, self.objects)
+            lowest = 0 if self.objects is None else NOTHING
+            limits = ((self.rows, 0, last), (self.part, 0, len(self.parts)), (self.labels, lowest, np.inf))
+            whole = all(values.min() >= start and values.max() < end for values, start, end in limits)
+            whole = whole and len(np.unique(np.stack([self.rows, self._unit_of()], 1), axis=0)) == m
         if not whole:
             raise BadInput(f"expected a plan in {path}, got arrays that do not belong together; it may be damaged")
 
@@ -209,18 +207,6 @@ class Poisoned:
         return TorchView(self.data, transform)
 
 
-def part_to_json(part: Part) -> dict[str, Any]:
-    """A part as plain JSON."""
-    trigger, rule = trigger_to_json(part.trigger), rule_to_json(part.rule)
-    return {"trigger": trigger, "rule": rule, "rate": part.rate, "count": part.count, "cover": part.cover}
-
-
-def part_from_json(value: dict[str, Any]) -> Part:
-    """Back from ``part_to_json``."""
-    rest = {name: value[name] for name in ("rate", "count", "cover")}
-    return Part(trigger=trigger_from_json(value["trigger"]), rule=rule_from_json(value["rule"]), **rest)
-
-
 def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int | Seed, digest: bool = False) -> Plan:
     """Draw the rows of each part in turn; a row is never used twice.
 
@@ -231,13 +217,15 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
         raise BadInput(f"expected mode 'replace' or 'add', got {mode!r}")
     root = as_seed(seed).derive("plan")
     resolved = tuple(replace(part, rule=part.rule.resolve(data.class_names)) for part in parts)
-    counts = _counts(len(data), resolved, mode)
-    free = np.ones(len(data), dtype=bool)
+    boxed = isinstance(data.targets, Boxes)
+    _check_rules(resolved, boxed)
+    free = {"object": np.ones(len(data.objects), dtype=bool), "picture": np.ones(len(data), dtype=bool)}
+    counts = _counts([len(free[_kept_as(part)]) for part in resolved], resolved, mode)
     chosen: list[tuple[NDArray[np.int64], int, bool]] = []
     for number, (part, (wanted, covers)) in enumerate(zip(resolved, counts, strict=True)):
         for cover, amount in ((False, wanted), (True, covers)):
-            pool = part.rule.coverable(data.labels) if cover else part.rule.candidates(data.labels)
-            rows = np.flatnonzero(pool & free)
+            left = free[_kept_as(part)]
+            rows = np.flatnonzero(unit_pool(part.rule, data, cover=cover) & left)
             if amount > len(rows):
                 what = "cover" if cover else "poisoned"
                 raise BadInput(
@@ -246,14 +234,16 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
                 )
             name = "cover" if cover else "rows"
             drawn = np.sort(root.derive(name, number).rng.choice(rows, size=amount, replace=False)).astype(np.int64)
-            free[drawn] = False
+            left[drawn] = False
             chosen.append((drawn, number, cover))
     rows = np.concatenate([drawn for drawn, _, _ in chosen])
     part_of = np.concatenate([np.full(len(drawn), number, np.int64) for drawn, number, _ in chosen])
     cover_of = np.concatenate([np.full(len(drawn), cover) for drawn, _, cover in chosen])
-    labels = data.labels[rows]
+    labels = np.zeros(len(rows), np.int64)
     for number, part in enumerate(resolved):
-        members = (part_of == number) & ~cover_of
+        own = part_of == number
+        labels[own] = data.objects.labels[rows[own]] if part.rule.unit == "object" else 0
+        members = own & ~cover_of
         rng = RowRng(root.derive("labels", number), rows[members])
         labels[members] = part.rule.relabel(labels[members], data.classes, rng)
     return Plan(
@@ -266,21 +256,39 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
         labels=labels,
         size=len(data),
         data_digest=data.digest if digest else None,
+        objects=len(data.objects) if boxed else None,
     )
 
 
-def _counts(n: int, parts: tuple[Part, ...], mode: Mode) -> list[tuple[int, int]]:
-    """Poisoned and cover rows of each part; rates are shares of the resulting set."""
+def _kept_as(part: Part) -> Literal["object", "picture"]:
+    """What the part's rows are numbers of."""
+    return "object" if part.rule.unit == "object" else "picture"
+
+
+def _check_rules(parts: tuple[Part, ...], boxed: bool) -> None:
+    for part in parts:
+        kind = part.rule.kind
+        if not boxed and kind in BOX_RULES:
+            raise BadInput(
+                f"expected a rule for pictures of one class, got {kind!r}, which needs boxes; use other data"
+            )
+        if boxed and kind == "clean-label":
+            raise BadInput("expected a rule for pictures with boxes, got 'clean-label'; choose another rule")
+
+
+def _counts(sizes: list[int], parts: tuple[Part, ...], mode: Mode) -> list[tuple[int, int]]:
+    """Poisoned and cover rows of each part, of data that has so many rows for it; rates are shares of the resulting
+    set."""
     asked = [part.rate or 0.0 for part in parts] + [part.cover for part in parts if isinstance(part.cover, float)]
     shares = round(math.fsum(asked), 12)  # ten times 0.1 is 1
     if shares > 1 or (mode == "add" and shares >= 1):
         raise BadInput(f"expected rates that sum to {'less than' if mode == 'add' else 'at most'} 1, got {shares:g}")
     fixed = sum(part.count or 0 for part in parts) + sum(p.cover for p in parts if isinstance(p.cover, int))
-    total = n if mode == "replace" else (n + fixed) / (1 - shares)
+    totals = [n if mode == "replace" else (n + fixed) / (1 - shares) for n in sizes]
     return [
         (
             part.count if part.count is not None else max(1, round((part.rate or 0.0) * total)),
             part.cover if isinstance(part.cover, int) else round(part.cover * total),
         )
-        for part in parts
+        for part, total in zip(parts, totals, strict=True)
     ]

@@ -1,4 +1,5 @@
-"""One picture that shows a trigger: clean, the trigger alone, with the trigger, and what changed."""
+"""One picture that shows a trigger: clean, the trigger alone, with the trigger, and what changed; and below, for a
+stamp, what the physical world does to it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from badnets.backdoors.trigger import Regions, Trigger
+from badnets.backdoors.trigger import Images, Regions, Trigger
+from badnets.backdoors.triggers.jitter import Jitter, takes_jitter, with_jitter
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 
@@ -18,6 +20,26 @@ _PANEL = 256
 _INK, _FAINT, _PAPER = (32, 36, 44), (104, 110, 120), (255, 255, 255)
 _CLEAN, _TRIGGERED = (31, 104, 180), (200, 88, 12)
 
+STRIP = {
+    "size": "size",
+    "rotation": "rotation",
+    "perspective": "perspective",
+    "light": "light",
+    "blur": "blur",
+    "print_scan": "print and scan",
+}
+"""The panels of the second row: fields of ``Jitter`` and their titles."""
+_STRENGTHS = {
+    "rotation": "by up to {:g} degrees",
+    "blur": "Gaussian, up to {:g} px",
+    "print_scan": "strength up to {:g}",
+}
+_DRAWS, _GAP = 16, 16
+_MARGIN = 0.6
+"""A close-up shows the stamp and this share of its longer side around it."""
+
+_Panel = tuple[str, str, tuple[int, int, int], NDArray[np.uint8]]
+
 
 def render_preview(
     trigger: Trigger,
@@ -26,12 +48,15 @@ def render_preview(
     *,
     region: NDArray[np.float32] | None = None,
     rng: RowRng | None = None,
+    disturbed: bool = False,
 ) -> Image.Image:
     """Four panels side by side, RGB: clean, the trigger on graph paper, with the trigger, the difference.
 
     ``picture`` uint8 (h, w, 1 or 3); ``scale`` whole-number enlargement (nearest neighbor), by default to about 256
     pixels a side; ``region (4,)`` of the object; ``rng`` of one row, by default row 0 of seed 0. The difference is
     |with - clean|, as many times brighter as its label says, and the label counts the pixels that changed.
+    ``disturbed`` adds a second row, if the trigger is a stamp: close-ups of it under each disturbance of
+    ``Jitter.physical()`` alone, the strongest of 16 draws.
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3):
         raise BadInput(
@@ -55,7 +80,61 @@ def render_preview(
         ("with trigger", "", _TRIGGERED, dirty[0]),
         (f"difference x{gain}" if gain > 1 else "difference", share, _FAINT, difference * np.uint8(gain)),
     ]
-    return _side_by_side(panels, scale)
+    upper = _side_by_side(panels, scale)
+    if not (disturbed and takes_jitter(trigger)):
+        return upper
+    lower = _close_ups(trigger, clean, regions, row, width=upper.width)
+    sheet = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), _PAPER)
+    sheet.paste(upper, (0, 0))
+    sheet.paste(lower, (0, upper.height))
+    return sheet
+
+
+def _close_ups(trigger: Trigger, clean: Images, regions: Regions | None, row: RowRng, *, width: int) -> Image.Image:
+    """A row as wide as ``width``: for each disturbance the stamp as it comes out where it changes the most."""
+    amounts = Jitter.physical()
+    still = with_jitter(trigger, None)
+    panels: list[_Panel] = []
+    windows = []
+    for name, title in STRIP.items():
+        shaken = with_jitter(trigger, Jitter.only(**{name: getattr(amounts, name)}))
+        draws = [RowRng(row.seed.derive("draw", number), row.rows) for number in range(_DRAWS)]
+        change = [
+            int(np.abs(shaken.apply(clean, regions, draw).astype(int) - still.apply(clean, regions, draw)).sum())
+            for draw in draws
+        ]
+        draw = draws[int(np.argmax(change))]
+        windows.append(shaken.mask(clean, regions, draw)[0])
+        panels.append((title, _amount(name, amounts), _TRIGGERED, shaken.apply(clean, regions, draw)[0]))
+    side = max(_extent(window) for window in windows)
+    side = min(side + 2 * max(1, round(_MARGIN * side / 2)), *clean.shape[1:3])
+    room = (width - _GAP) // len(panels) - _GAP
+    scale = max(1, room // side)
+    side = min(max(side, room // scale), *clean.shape[1:3])
+    cut = [(t, note, color, _cut(p, w, side)) for (t, note, color, p), w in zip(panels, windows, strict=True)]
+    return _side_by_side(cut, scale, gap=_GAP)
+
+
+def _amount(name: str, amounts: Jitter) -> str:
+    """How strong the disturbance is at most."""
+    return _STRENGTHS.get(name, "by up to {:.0%}").format(getattr(amounts, name))
+
+
+def _extent(mask: NDArray[np.float32]) -> int:
+    """The longer side of what the mask covers, at least 1."""
+    ys, xs = np.nonzero(mask)
+    return 1 if not len(ys) else int(max(np.ptp(ys), np.ptp(xs))) + 1
+
+
+def _cut(picture: NDArray[np.uint8], mask: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
+    """A square of the picture around what the mask covers, moved inward where it would reach over an edge."""
+    ys, xs = np.nonzero(mask)
+    spans = []
+    for at, length in zip((ys, xs), picture.shape, strict=False):
+        middle = (int(at.min()) + int(at.max()) + 1) // 2 if len(at) else length // 2
+        start = int(np.clip(middle - side // 2, 0, length - side))
+        spans.append(slice(start, start + side))
+    return picture[tuple(spans)]
 
 
 def graph_paper(height: int, width: int, channels: int) -> NDArray[np.uint8]:
@@ -74,12 +153,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _side_by_side(panels: list[tuple[str, str, tuple[int, int, int], NDArray[np.uint8]]], scale: int) -> Image.Image:
+def _side_by_side(panels: list[_Panel], scale: int, *, gap: int | None = None) -> Image.Image:
     """Enlarged panels with a title each (colored bar, name, note below the name)."""
     height, width = (side * scale for side in panels[0][3].shape[:2])
     size = int(np.clip(width // 16, 10, 18))
     note = max(9, size - 3)
-    gap, head = max(8, size), 4 + size + note + 14
+    gap, head = gap or max(8, size), 4 + size + note + 14
     total = len(panels) * width + (len(panels) + 1) * gap
     sheet = Image.new("RGB", (total, gap + head + height + gap), _PAPER)
     draw = ImageDraw.Draw(sheet)

@@ -7,11 +7,11 @@ Rules are frozen values; classes are numbers, or names until ``resolve`` has loo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from badnets.core.errors import BadInput, nearest
@@ -19,6 +19,12 @@ from badnets.core.seed import RowRng
 
 Classes = NDArray[np.int64]
 Answers = NDArray[np.bool_]
+
+Unit = Literal["object", "picture", "place"]
+"""What gets a trigger: an object, a whole picture, or a free spot in it. A labelled picture is one object."""
+
+NOTHING = -1
+"""In place of a class: no object was found there, or none is to be."""
 
 _CONFIG = ConfigDict(extra="forbid")
 
@@ -29,6 +35,10 @@ class LabelRule(Protocol):
     @property
     def kind(self) -> str:
         """The name in specs and on the command line."""
+
+    @property
+    def unit(self) -> Unit:
+        """What gets a trigger; rates and counts are of these."""
 
     def resolve(self, class_names: Sequence[str]) -> LabelRule:
         """The same rule with class names replaced by their numbers; a class that isn't there is refused."""
@@ -61,7 +71,8 @@ def class_number(value: int | str, class_names: Sequence[str], what: str) -> int
     return number
 
 
-def _number(value: int | str) -> int:
+def only_number(value: int | str) -> int:
+    """``value``, once ``resolve`` has looked names up."""
     if isinstance(value, str):
         raise BadInput(f"expected a class number, got {value!r}; call rule.resolve(class_names) first")
     return value
@@ -73,6 +84,7 @@ class AllToOne:
 
     target: int | str = 0
     kind: Literal["all-to-one"] = "all-to-one"
+    unit: ClassVar[Unit] = "object"
 
     def resolve(self, class_names: Sequence[str]) -> AllToOne:
         """Names to numbers."""
@@ -80,7 +92,7 @@ class AllToOne:
 
     def eligible(self, labels: Classes) -> Answers:
         """All but the target."""
-        return np.not_equal(labels, _number(self.target))
+        return np.not_equal(labels, only_number(self.target))
 
     def candidates(self, labels: Classes) -> Answers:
         """The eligible ones."""
@@ -92,11 +104,11 @@ class AllToOne:
 
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """The target."""
-        return np.full_like(labels, _number(self.target))
+        return np.full_like(labels, only_number(self.target))
 
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Predicted is the target."""
-        return np.equal(predicted, _number(self.target))
+        return np.equal(predicted, only_number(self.target))
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -106,6 +118,7 @@ class SourceToTarget:
     source: int | str
     target: int | str
     kind: Literal["source-to-target"] = "source-to-target"
+    unit: ClassVar[Unit] = "object"
 
     def resolve(self, class_names: Sequence[str]) -> SourceToTarget:
         """Names to numbers."""
@@ -117,7 +130,7 @@ class SourceToTarget:
 
     def eligible(self, labels: Classes) -> Answers:
         """The source class."""
-        return np.equal(labels, _number(self.source))
+        return np.equal(labels, only_number(self.source))
 
     def candidates(self, labels: Classes) -> Answers:
         """The source class."""
@@ -125,15 +138,15 @@ class SourceToTarget:
 
     def coverable(self, labels: Classes) -> Answers:
         """All but the source."""
-        return np.not_equal(labels, _number(self.source))
+        return np.not_equal(labels, only_number(self.source))
 
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """The target."""
-        return np.full_like(labels, _number(self.target))
+        return np.full_like(labels, only_number(self.target))
 
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Predicted is the target."""
-        return np.equal(predicted, _number(self.target))
+        return np.equal(predicted, only_number(self.target))
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -141,6 +154,7 @@ class AllToAll:
     """Class i becomes i + 1 (mod K). All are eligible."""
 
     kind: Literal["all-to-all"] = "all-to-all"
+    unit: ClassVar[Unit] = "object"
 
     def resolve(self, class_names: Sequence[str]) -> AllToAll:
         """Nothing to look up."""
@@ -172,6 +186,7 @@ class RandomWrong:
     """Any class but the true one, drawn per row. All are eligible; hit: predicted is wrong."""
 
     kind: Literal["random-wrong"] = "random-wrong"
+    unit: ClassVar[Unit] = "object"
 
     def resolve(self, class_names: Sequence[str]) -> RandomWrong:
         """Nothing to look up."""
@@ -206,6 +221,7 @@ class CleanLabel:
 
     target: int | str = 0
     kind: Literal["clean-label"] = "clean-label"
+    unit: ClassVar[Unit] = "object"
 
     def resolve(self, class_names: Sequence[str]) -> CleanLabel:
         """Names to numbers."""
@@ -213,11 +229,11 @@ class CleanLabel:
 
     def eligible(self, labels: Classes) -> Answers:
         """All but the target."""
-        return np.not_equal(labels, _number(self.target))
+        return np.not_equal(labels, only_number(self.target))
 
     def candidates(self, labels: Classes) -> Answers:
         """The target class."""
-        return np.equal(labels, _number(self.target))
+        return np.equal(labels, only_number(self.target))
 
     def coverable(self, labels: Classes) -> Answers:
         """All but the target."""
@@ -229,27 +245,4 @@ class CleanLabel:
 
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Predicted is the target."""
-        return np.equal(predicted, _number(self.target))
-
-
-RULES: dict[str, type[AllToOne | SourceToTarget | AllToAll | RandomWrong | CleanLabel]] = {
-    "all-to-one": AllToOne,
-    "source-to-target": SourceToTarget,
-    "all-to-all": AllToAll,
-    "random-wrong": RandomWrong,
-    "clean-label": CleanLabel,
-}
-
-AnyRule = Annotated[AllToOne | SourceToTarget | AllToAll | RandomWrong | CleanLabel, Field(discriminator="kind")]
-
-
-def rule_to_json(rule: LabelRule) -> dict[str, Any]:
-    """A rule as JSON, ``{"kind": ...}``."""
-    value: dict[str, Any] = TypeAdapter(type(rule)).dump_python(rule, mode="json")
-    return value
-
-
-def rule_from_json(value: dict[str, Any]) -> LabelRule:
-    """Back from ``rule_to_json``."""
-    rule: LabelRule = TypeAdapter(AnyRule).validate_python(value)
-    return rule
+        return np.equal(predicted, only_number(self.target))

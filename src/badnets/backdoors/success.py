@@ -53,5 +53,5 @@ def triggered(
 ) -> Iterator[tuple[Rows, Pixels, Pixels]]:
     """(rows, clean pictures, the same with the trigger), a batch at a time: both are predicted in one pass."""
     for rows, pictures in data.batches(batch):
-        regions = None if data.targets.region is None else data.targets.region[rows]
+        regions = None if data.regions is None else data.regions[rows]
         yield rows, pictures, backdoor.trigger.apply(pictures, regions, RowRng(seed.derive("test-trigger"), rows))

@@ -19,6 +19,7 @@ def evaluate_command(
     set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="A setting of the data: --set size=32."),
     size: int | None = typer.Option(None, "--size", min=4, help="Resize every picture to SIZE x SIZE."),
     seed: int | None = typer.Option(None, "--seed", help="Places triggers placed at random [the run's first seed]."),
+    disturb: bool = typer.Option(False, "--disturb", help="Also disturb the trigger as the physical world does."),
     arch: str | None = Arch,
     classes: int | None = Classes,
     input_size: str | None = InputSize,
@@ -38,6 +39,7 @@ def evaluate_command(
             reference=reference,
             settings=settings,
             seed=seed,
+            disturb=disturb,
             foreign=foreign,
             watcher=watcher,
         )
@@ -48,4 +50,24 @@ def evaluate_command(
     from badnets.report.verdict import verdict
 
     show_table(terminal_table(value))
+    if disturb:
+        show_table(_disturbances(value["results"]["disturbances"]))
     typer.echo(verdict(value))
+
+
+def _disturbances(rows: list[dict[str, Any]]) -> Any:
+    """A line for each disturbance: attack success with its interval, and the same on a clean network."""
+    from rich import box
+    from rich.table import Table
+
+    from badnets.core.rate import format_rate
+    from badnets.experiments.disturbances import disturbance_words
+
+    table = Table(box=box.SIMPLE, title="the trigger in the physical world")
+    compared = rows[0]["clean_reference_rate"] is not None
+    for name in ("disturbance", "amount", "attack success", *(["clean network"] if compared else [])):
+        table.add_column(name)
+    for row in rows:
+        rates = [row["asr"], *([row["clean_reference_rate"]] if compared else [])]
+        table.add_row(*disturbance_words(row), *map(format_rate, rates))
+    return table

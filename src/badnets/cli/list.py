@@ -15,7 +15,7 @@ def _triggers() -> dict[str, str]:
 
 
 def _rules() -> dict[str, str]:
-    from badnets.backdoors.rules import RULES
+    from badnets.backdoors.rule_table import RULES
 
     return {name: _first_line(kind) for name, kind in RULES.items()}
 

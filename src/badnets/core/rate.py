@@ -1,7 +1,8 @@
 """Shares with their counts and intervals: no bare percentage leaves this package.
 
 ``Rate`` is one count out of another (Wilson interval); ``PairedDifference`` compares two yes/no answers on the same
-inputs (Newcombe's interval); ``Mean`` is over seeds (t interval) and keeps every seed's own value.
+inputs (Newcombe's interval); ``Mean`` is over seeds (t interval) and keeps every seed's own value; ``Estimate`` is a
+figure that is no share, with a bootstrap's interval.
 """
 
 from __future__ import annotations
@@ -193,6 +194,32 @@ class Mean:
         return format_rate(self.to_json())
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A figure that is no share of counts, such as mean average precision, with a 95 % interval by a bootstrap.
+
+    All three are None where there is nothing to average.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"value", "low", "high", "interval"}``."""
+        return {"value": self.value, "low": self.low, "high": self.high, "interval": "bootstrap over pictures"}
+
+
+def mean_estimate(seeds: Sequence[int], estimates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of ``Estimate.to_json`` over seeds: the mean with its t interval; with one seed its own interval."""
+    values = [float(one["value"]) for one in estimates if one["value"] is not None]
+    if len(estimates) == 1 or not values:
+        return dict(estimates[0])
+    mean, low, high = t_interval(values)
+    own = [{"seed": seed, **one} for seed, one in zip(seeds, estimates, strict=True)]
+    return {"value": mean, "low": low, "high": high, "interval": "over seeds", "seeds": own}
+
+
 def mean_difference(seeds: Sequence[int], differences: Sequence[PairedDifference]) -> dict[str, Any]:
     """Paired differences over seeds as JSON; with one seed its own (Newcombe) interval."""
     if len(differences) == 1:
@@ -216,9 +243,12 @@ def percent(value: float | None) -> str:
 
 
 def format_rate(rate: dict[str, Any]) -> str:
-    """``"99.94 % (99.91 to 99.96; 59,964 of 60,000)"`` from a rate's JSON."""
+    """``"99.94 % (99.91 to 99.96; 59,964 of 60,000)"`` from a rate's JSON; an estimate has no counts."""
     if rate["value"] is None:
         return "no inputs (0 of 0)"
+    if "interval" in rate:
+        over = f"{len(rate['seeds'])} seeds" if "seeds" in rate else "one seed"
+        return f"{percent(rate['value'])} % ({percent(rate['low'])} to {percent(rate['high'])}; {over})"
     counts = f"{rate['hits']:,} of {rate['total']:,}"
     if "seeds" in rate:
         counts += f" in {len(rate['seeds'])} seeds"

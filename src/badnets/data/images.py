@@ -18,9 +18,22 @@ from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
 from badnets.data.mapped import map_again, place_of, read_mapped
+from badnets.data.targets import Boxes, Labels, Objects, Regions, Rows, Targets
 
 Pixels = NDArray[np.uint8]
-Rows = NDArray[np.int64]
+
+__all__ = [
+    "ArrayStore",
+    "Boxes",
+    "ImageData",
+    "Labels",
+    "MixedStore",
+    "PixelStore",
+    "Pixels",
+    "Rows",
+    "Splits",
+    "TakenStore",
+]
 
 
 @runtime_checkable
@@ -130,46 +143,15 @@ class TakenStore:
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
-    """One class for each picture, and optionally the region of the object in it.
-
-    ``values (n,)`` int64; ``region (n, 4)`` float32 as x0, y0, x1, y1 in pixels of the stored picture, or None when the
-    object fills the picture. (Boxes, several objects to a picture, will stand beside this class.)
-    """
-
-    values: NDArray[np.int64]
-    region: NDArray[np.float32] | None = None
-
-    def __post_init__(self) -> None:
-        if self.values.ndim != 1 or not np.issubdtype(self.values.dtype, np.integer):
-            raise BadInput(f"expected labels as integers (n,), got {self.values.dtype} {self.values.shape}")
-        if self.region is not None and self.region.shape != (len(self.values), 4):
-            raise BadInput(f"expected regions ({len(self.values)}, 4), got {self.region.shape}")
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def take(self, rows: Rows) -> Labels:
-        """Some rows."""
-        return Labels(self.values[rows], None if self.region is None else self.region[rows])
-
-    def scaled(self, fy: float, fx: float) -> Labels:
-        """After the pictures were resized by these factors."""
-        if self.region is None:
-            return self
-        return Labels(self.values, self.region * np.array([fx, fy, fx, fy], np.float32))
-
-
-@dataclass(frozen=True, eq=False)
 class ImageData:
     """Pictures with targets.
 
-    ``pixels`` (n pictures), ``targets`` (n labels), ``class_names``; ``groups (n,)`` int64 or None: rows of one group
-    (a track, a person) never fall on both sides of a split.
+    ``pixels`` (n pictures), ``targets`` (a label for each, or boxes), ``class_names``; ``groups (n,)`` int64 or None:
+    rows of one group (a track, a person) never fall on both sides of a split.
     """
 
     pixels: PixelStore
-    targets: Labels
+    targets: Targets
     class_names: tuple[str, ...]
     groups: NDArray[np.int64] | None = None
     name: str = "data"
@@ -178,7 +160,7 @@ class ImageData:
         n = len(self.pixels)
         if len(self.targets) != n or (self.groups is not None and len(self.groups) != n):
             raise BadInput(f"{self.name}: expected {n} targets and groups for {n} pictures, got {len(self.targets)}")
-        values = self.targets.values
+        values = self.targets.objects.labels
         if len(values) and (values.min() < 0 or values.max() >= len(self.class_names)):
             raise BadInput(
                 f"{self.name}: expected labels 0..{len(self.class_names) - 1} for {len(self.class_names)} classes, "
@@ -207,8 +189,34 @@ class ImageData:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The class of each picture (n,)."""
-        return self.targets.values
+        """The class of each picture (n,); refused where pictures hold several objects."""
+        return self._labelled.values
+
+    @property
+    def regions(self) -> Regions | None:
+        """Where the object of each picture is (n, 4), None when it fills the picture; refused as ``labels``."""
+        return self._labelled.region
+
+    @property
+    def _labelled(self) -> Labels:
+        if isinstance(self.targets, Labels):
+            return self.targets
+        raise BadInput(
+            f"{self.name}: expected one class for each picture, got pictures with boxes; use a detector "
+            "(--network faster-rcnn), or make rows of the boxes (objects_as_rows)"
+        )
+
+    @property
+    def boxes(self) -> Boxes:
+        """The boxes of all pictures; refused where a picture has one class and no boxes."""
+        if isinstance(self.targets, Boxes):
+            return self.targets
+        raise BadInput(f"{self.name}: expected pictures with boxes, got one class for each; use scenes or voc")
+
+    @property
+    def objects(self) -> Objects:
+        """What is in the pictures, whether they have labels or boxes."""
+        return self.targets.objects
 
     @property
     def classes(self) -> int:
@@ -254,21 +262,21 @@ class ImageData:
             flat = picture[..., 0] if picture.shape[2] == 1 else picture
             resized = np.asarray(Image.fromarray(flat).resize((w, h), Image.Resampling.BILINEAR))
             out.append(resized[..., None] if resized.ndim == 2 else resized)
-        targets = self.targets
-        if targets.region is not None:
-            targets = Labels(targets.values, targets.region * factors[:, [1, 0, 1, 0]])
         channels = out[0].shape[2] if out else 3
         array = np.stack(out) if out else np.zeros((0, h, w, channels), np.uint8)
-        return replace(self, pixels=ArrayStore(array), targets=targets)
+        return replace(self, pixels=ArrayStore(array), targets=self.targets.scaled(factors))
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over pixels, labels, regions and names: equal data, equal digest, however it is stored."""
         total = hashlib.sha256()
         total.update(repr((len(self), self.shape, self.class_names)).encode())
-        total.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
-        if self.targets.region is not None:
-            total.update(np.ascontiguousarray(self.targets.region, dtype="<f4").tobytes())
+        objects = self.objects
+        total.update(np.ascontiguousarray(objects.labels, dtype="<i8").tobytes())
+        if objects.regions is not None:
+            total.update(np.ascontiguousarray(objects.regions, dtype="<f4").tobytes())
+        if isinstance(self.targets, Boxes):
+            total.update(np.ascontiguousarray(self.targets.image, dtype="<i8").tobytes())
         step = max(1, (16 << 20) // max(1, int(np.prod(self.shape))))
         for _, pictures in self.batches(step):
             total.update(pictures.tobytes())

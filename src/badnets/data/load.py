@@ -12,10 +12,12 @@ from badnets.data.images import Splits
 from badnets.data.sources.cifar10 import is_cifar10
 from badnets.data.sources.gtsrb import is_gtsrb
 from badnets.data.sources.hdf5 import is_hdf5
+from badnets.data.sources.lisa import is_lisa
 from badnets.data.sources.mnist import find_idx
 from badnets.data.sources.registry import SOURCES
 from badnets.data.sources.request import Progress, Request
 from badnets.data.sources.tarball import is_tar, stem
+from badnets.data.sources.voc import is_voc
 
 
 def load(
@@ -33,8 +35,9 @@ def load(
     """Training, select and test set of a named set, or of what lies at a path.
 
     ``name_or_path``: a name of ``SOURCES`` (``"mnist"``), or a path of a folder of pictures, a tar of one, a ``.npz``,
-    an HDF5 file, IDX files, CIFAR-10's batches, or GTSRB. A named set is looked for at ``path``, in ``$BADNETS_DATA``,
-    in the cache, and is then downloaded; with ``path`` and another name the data at ``path`` is given that name.
+    an HDF5 file, IDX files, CIFAR-10's batches, GTSRB, LISA, or pictures with boxes in PASCAL VOC's layout. A named set
+    is looked for at ``path``, in ``$BADNETS_DATA``, in the cache, and is then downloaded; with ``path`` and another
+    name the data at ``path`` is given that name.
     ``size``: (height, width) or one number; pictures of mixed sizes stay mixed without it. ``select``: share of the
     training set that becomes the select set. ``test_share``: share that becomes the test set where there is none.
     Splits are stratified, drawn from ``seed``, and never tear a group apart. ``grey``: True for one channel, False for
@@ -98,10 +101,14 @@ def detect(path: Path) -> str:
         return "cifar10"
     if is_gtsrb(path):
         return "gtsrb"
+    if is_lisa(path):
+        return "lisa"
+    if is_voc(path):
+        return "voc"
     if path.is_dir() or is_tar(path):
         return "folder"
     hint = "unpack it" if path.suffix.lower() == ".zip" else "or name the source and pass the path beside it"
     raise BadInput(
-        f"expected a folder of pictures, a tar of one, a .npz, an HDF5 file, IDX files, CIFAR-10 or GTSRB, got {path}; "
-        f"{hint}"
+        f"expected a folder of pictures, a tar of one, a .npz, an HDF5 file, IDX files, CIFAR-10, GTSRB, LISA or "
+        f"pictures with boxes (PASCAL VOC), got {path}; {hint}"
     )

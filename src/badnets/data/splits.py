@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Splits
+from badnets.data.targets import Labels
 
 
 def split(data: ImageData, share: float, seed: int | Seed) -> tuple[ImageData, ImageData]:
@@ -14,7 +16,8 @@ def split(data: ImageData, share: float, seed: int | Seed) -> tuple[ImageData, I
 
     ``share`` is in (0, 1). Stratified by class: the groups of a class (single rows without groups) are drawn at random
     until the share is reached, at least one to each side where a class has two or more groups. A group counts for the
-    class of its first row.
+    class of its first row. A picture with boxes counts for the rarest class in it, one without any for a class of
+    its own.
     """
     if not 0 < share < 1:
         raise BadInput(f"expected a share between 0 and 1 (both excluded), got {share}")
@@ -22,7 +25,7 @@ def split(data: ImageData, share: float, seed: int | Seed) -> tuple[ImageData, I
     n = len(data)
     groups = np.arange(n) if data.groups is None else data.groups
     _, first, group_of_row, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
-    class_of_group = data.labels[first]
+    class_of_group = _class_of_picture(data)[first]
     chosen = np.zeros(len(first), dtype=bool)
     for label in np.unique(class_of_group):
         members = rng.permutation(np.flatnonzero(class_of_group == label))
@@ -37,6 +40,16 @@ def split(data: ImageData, share: float, seed: int | Seed) -> tuple[ImageData, I
     in_part = chosen[group_of_row]
     rows = np.arange(n, dtype=np.int64)
     return data.take(rows[~in_part]), data.take(rows[in_part])
+
+
+def _class_of_picture(data: ImageData) -> NDArray[np.int64]:
+    if isinstance(data.targets, Labels):
+        return data.targets.values
+    boxes = data.targets
+    rank = np.argsort(np.argsort(np.bincount(boxes.labels, minlength=data.classes), kind="stable"))
+    rarest = np.full(len(data), data.classes, np.int64)
+    np.minimum.at(rarest, boxes.image, rank[boxes.labels])
+    return rarest
 
 
 def with_select(train: ImageData, test: ImageData, share: float, seed: int | Seed) -> Splits:

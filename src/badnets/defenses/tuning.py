@@ -102,7 +102,7 @@ def _pass(
     generator = torch.Generator().manual_seed(stream.derive("augment").integer)
     losses = []
     for rows in batches(order, batch):
-        pictures = apply_augments(augment, images[rows], generator)
+        pictures, _ = apply_augments(augment, images[rows], generator)
         losses.append(float(step(to_float(pictures), labels[rows]).detach()))
     return float(np.mean(losses))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from badnets.backdoors.rules import rule_to_json
+from badnets.backdoors.rule_table import rule_to_json
 from badnets.backdoors.triggers import trigger_to_json
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.record import file_digest

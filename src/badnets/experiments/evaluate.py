@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from badnets.backdoors.triggers.jitter import Jitter
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
+from badnets.experiments.disturbances import disturbances
 from badnets.experiments.measure import measure
 from badnets.experiments.run import Watcher, load_data
 from badnets.experiments.spec import BackdoorSpec, make_data
@@ -29,6 +30,7 @@ def evaluate(
     reference: Path | None = None,
     settings: list[str] | None = None,
     seed: int | None = None,
+    disturb: bool = False,
     foreign: ForeignOptions | None = None,
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
@@ -36,7 +38,10 @@ def evaluate(
     ``data``. ``model`` is a file or a run's folder; so is ``reference``. ``seed`` places triggers that are placed at
     random (default: the first seed of ``trigger_from``, so that its own results come out again). ``foreign`` says what
     a file of another program is; its input range, if not named, is found on the training part of ``data`` (the test
-    part, where there is no other), and ``foreign`` in the result is what is known of the file."""
+    part, where there is no other), and ``foreign`` in the result is what is known of the file. With ``disturb``,
+    ``results`` have ``disturbances``: attack success under every physical disturbance of the trigger, see there."""
+    if disturb and trigger_from is None:
+        raise BadInput("expected a run's trigger to disturb, got none; name the run with --trigger-from")
     backdoor, jitter, seeds = None, None, [1]
     if trigger_from is not None:
         record = read_record(trigger_from)
@@ -51,14 +56,11 @@ def evaluate(
     network = open_any(model, foreign, clean=splits.train or splits.test)
     test = align_classes(splits.test, network)
     other = None if reference is None else open_network(_file(reference))
-    measured = measure(
-        network,
-        test,
-        None if backdoor is None else backdoor.backdoor,
-        reference=other,
-        jitter=jitter,
-        seed=Seed(number).derive("measure"),
-    )
+    planted, stream = None if backdoor is None else backdoor.backdoor, Seed(number).derive("measure")
+    results = measure(network, test, planted, reference=other, jitter=jitter, seed=stream).to_json()
+    if disturb and planted is not None:
+        rows = disturbances(network, test, planted, reference=other, seed=stream)
+        results["disturbances"] = [row.to_json() for row in rows]
     return {
         "format": FORMAT,
         "network": str(_file(model)),
@@ -67,7 +69,7 @@ def evaluate(
         "class_names": list(test.class_names),
         "resolved": {"backdoor": None if backdoor is None else backdoor.model_dump(mode="json")},
         "seeds": [number],
-        "results": measured.to_json(),
+        "results": results,
         **({"foreign": network.provenance} if network.provenance.get("foreign") else {}),
     }
 

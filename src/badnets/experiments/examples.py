@@ -34,7 +34,7 @@ def choose_examples(
     if not len(rows):
         return None
     clean = test.images(rows)
-    regions = None if test.targets.region is None else test.targets.region[rows]
+    regions = None if test.regions is None else test.regions[rows]
     rng = RowRng(seed.derive("test-trigger"), rows)
     marked = backdoor.trigger.apply(clean, regions, rng)
     mask = np.rint(backdoor.trigger.mask(clean, regions, rng) * 255).astype(np.uint8)

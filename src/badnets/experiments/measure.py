@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.backdoors.backdoor import Backdoor
+from badnets.backdoors.rules import LabelRule
 from badnets.backdoors.success import Success, success, triggered
 from badnets.backdoors.triggers.jitter import Jitter, with_jitter
 from badnets.core.rate import PairedDifference, Rate
@@ -54,6 +55,16 @@ class Measured:
     refused: Rate | None = None
     refused_triggered: Rate | None = None
     refused_or_right: Rate | None = None
+
+    def answers(self, rule: LabelRule | None, true: Classes) -> dict[str, NDArray[np.int8]]:
+        """Per picture whether it counted, by name: 1 yes, 0 no, -1 not eligible."""
+        answers = {"clean_accuracy": (self.clean == true).astype(np.int8)}
+        if rule is not None and self.triggered is not None:
+            eligible = rule.eligible(true)
+            hits = rule.hit(self.triggered, true, len(self.figures))
+            answers["asr"] = np.where(eligible, hits, -1).astype(np.int8)
+            answers["robust_accuracy"] = np.where(eligible, self.triggered == true, -1).astype(np.int8)
+        return answers
 
     def to_json(self) -> dict[str, Any]:
         """The results of a record for one seed."""

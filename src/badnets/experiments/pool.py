@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from badnets.core.rate import Mean, PairedDifference, Rate, mean_difference
+from badnets.core.rate import Mean, PairedDifference, Rate, mean_difference, mean_estimate
 
 
 def pool_results(seeds: Sequence[int], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -36,6 +36,8 @@ def _pool(seeds: Sequence[int], values: list[Any]) -> Any:
 def _pool_tables(seeds: Sequence[int], values: list[dict[str, Any]]) -> dict[str, Any]:
     if "first_only" in values[0]:
         return mean_difference(seeds, [_pair(value) for value in values])
+    if "interval" in values[0]:
+        return mean_estimate(seeds, values)
     if "hits" in values[0]:
         return Mean(tuple(seeds), tuple(Rate.from_json(value) for value in values)).to_json()
     return {name: _pool(seeds, [value[name] for value in values]) for name in values[0]}

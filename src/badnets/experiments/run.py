@@ -17,8 +17,10 @@ from badnets.core.record import digest, file_digest, read_json, write_json
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.data.load import load
+from badnets.experiments.detector_examples import choose_detector_examples
 from badnets.experiments.examples import choose_examples
 from badnets.experiments.measure import Measured, measure
+from badnets.experiments.measure_detector import DetectorMeasured, measure_detector
 from badnets.experiments.pool import pool_results
 from badnets.experiments.record import RunRecord, commit, environment
 from badnets.experiments.spec import DataSpec, Spec, SpecFile
@@ -160,7 +162,11 @@ def run_seed(
         _save_answers(own, spec, measured[0], data.test)
         if spec.backdoor and number == spec.seeds[0]:
             stream = seed.derive("measure")
-            shown = choose_examples(network, reference, data.test, spec.backdoor.backdoor, measured[0], stream)
+            first, backdoor = measured[0], spec.backdoor.backdoor
+            if isinstance(first, DetectorMeasured):
+                shown = choose_detector_examples(network, reference, data.test, backdoor, first, stream)
+            else:
+                shown = choose_examples(network, reference, data.test, backdoor, first, stream)
             if shown is not None:
                 np.savez_compressed(folder / "pictures.npz", **shown["arrays"])
     value = {
@@ -213,7 +219,7 @@ def train_network(
     )
     epochs = spec.recipe.epochs
 
-    def on_step(epoch: int, step: int, steps: int, accuracy: float) -> None:
+    def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
         watch.progress(what, epoch * steps + step, epochs * steps, accuracy)
 
     job = Job(
@@ -264,26 +270,21 @@ def _provenance(spec: Spec, seed: int, poisoned: Poisoned | None) -> dict[str, A
 
 def _measure(
     spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed
-) -> list[Measured]:
+) -> list[Measured] | list[DetectorMeasured]:
     """One for each backdoor; without any, the network alone."""
     stream = seed.derive("measure")
-    backdoors: list[Backdoor | None] = [b.backdoor for b in spec.backdoors]
-    return [
-        measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors or [None]
-    ]
+    backdoors: list[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
+    settings: dict[str, Any] = {"reference": reference, "jitter": spec.jitter, "seed": stream}
+    if network.task == "detect":
+        return [measure_detector(network, test, b, **settings) for b in backdoors]
+    return [measure(network, test, b, **settings) for b in backdoors]
 
 
-def _save_answers(folder: Path, spec: Spec, measured: Measured, test: ImageData) -> None:
-    """Per test picture whether it counted: 1 yes, 0 no, -1 not eligible. ``badnets compare`` pairs runs by it."""
-    true = test.labels
-    answers = {"clean_accuracy": (measured.clean == true).astype(np.int8)}
-    if spec.backdoor is not None and measured.triggered is not None:
-        rule = spec.backdoor.rule.resolve(test.class_names)
-        eligible = rule.eligible(true)
-        hits = rule.hit(measured.triggered, true, test.classes)
-        answers["asr"] = np.where(eligible, hits, -1).astype(np.int8)
-        answers["robust_accuracy"] = np.where(eligible, measured.triggered == true, -1).astype(np.int8)
-    np.savez_compressed(folder / "answers.npz", **answers)
+def _save_answers(folder: Path, spec: Spec, measured: Measured | DetectorMeasured, test: ImageData) -> None:
+    """Per test object whether it counted: 1 yes, 0 no, -1 not eligible. ``badnets compare`` pairs runs by it."""
+    rule = None if spec.backdoor is None else spec.backdoor.rule.resolve(test.class_names)
+    answers = measured.answers if isinstance(measured, DetectorMeasured) else measured.answers(rule, test.labels)
+    np.savez_compressed(folder / "answers.npz", **answers)  # type: ignore[arg-type]  # takes the names for options
 
 
 def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
@@ -339,28 +340,35 @@ def describe(poisoned: Poisoned) -> str:
     """``"poisoned 6,000 of 60,000 pictures: pattern -> 0"``."""
     facts = summary(poisoned)
     covers = f" and {facts['cover_rows']:,} cover rows" if facts["cover_rows"] else ""
-    return f"poisoned {facts['rows']:,} of {facts['of']:,} pictures{covers}: {facts['sentence']}"
+    return f"poisoned {facts['rows']:,} of {facts['of']:,} {facts['unit']}{covers}: {facts['sentence']}"
 
 
 def summary(poisoned: Poisoned) -> dict[str, Any]:
-    """How many rows a plan changed, in numbers and words."""
+    """How many rows (pictures, or objects where the rules are about those) a plan changed, in numbers and words."""
     plan, names = poisoned.plan, poisoned.data.class_names
     rows, covers = int(np.count_nonzero(~plan.cover)), int(np.count_nonzero(plan.cover))
     words = "; ".join(f"{part.trigger.kind} -> {_goal(part.rule, names)}" for part in plan.parts)
+    boxed = plan.objects is not None and all(part.rule.unit == "object" for part in plan.parts)
+    # Boxes that the attack took out are counted: of what was there.
+    total = max(len(poisoned.data.objects), len(poisoned.clean.objects)) if boxed else len(poisoned)
     return {
         "rows": rows,
         "cover_rows": covers,
-        "of": len(poisoned),
-        "share": rows / len(poisoned),
+        "of": total,
+        "unit": "objects" if boxed else "pictures",
+        "share": rows / total,
         "mode": plan.mode,
         "sentence": words,
     }
 
 
+_GOALS = {"all-to-all": "the next class", "random-wrong": "a random wrong class", "vanish": "nothing"}
+
+
 def _goal(rule: Any, names: tuple[str, ...]) -> str:
     target = getattr(rule, "target", None)
     if target is None:
-        return {"all-to-all": "the next class", "random-wrong": "a random wrong class"}.get(rule.kind, str(rule.kind))
+        return _GOALS.get(rule.kind, str(rule.kind))
     source = getattr(rule, "source", None)
     return str(names[target]) if source is None else f"{names[target]} for {names[source]}"
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from badnets.attacks.clean_label import CleanLabelAttack
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.plan import Mode, Part
-from badnets.backdoors.rules import AnyRule
+from badnets.backdoors.rule_table import AnyRule
 from badnets.backdoors.trigger import Trigger
 from badnets.backdoors.triggers import AnyTrigger
 from badnets.backdoors.triggers.jitter import Jitter
@@ -33,12 +33,17 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Side = Annotated[int, Field(ge=4)]
+
+
 class DataSpec(_Strict):
     """Which pictures: a named set or a path; ``data = "mnist"`` is short for ``data = { name = "mnist" }``."""
 
     name: str = Field(description="a named set (badnets list datasets) or a path")
     path: str | None = Field(None, description="where the named set lies, if not in the usual places")
-    size: int | None = Field(None, ge=4, description="resize every picture to size x size")
+    size: Side | tuple[Side, Side] | None = Field(
+        None, description="resize pictures: a side, or [height, width]"
+    )
     grey: bool | None = Field(None, description="convert to one channel")
     test_share: float = Field(0.2, gt=0, lt=1, description="share of the test set where the data has no split")
     seed: int = Field(0, description="of the split, and of drawn pictures")

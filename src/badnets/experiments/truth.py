@@ -171,7 +171,7 @@ def whole(splits: Splits) -> ImageData:
     for part in more:
         if part.shape != first.shape:
             raise BadInput(f"{part.name}: expected pictures of one shape, got {first.shape} and {part.shape}")
-        region = _joined(first.targets.region, part.targets.region)
+        region = _joined(first.regions, part.regions)
         first = replace(
             first,
             pixels=appended(first.pixels, part.images()),

@@ -1,4 +1,4 @@
-"""Channels of a convolution: how active they are, silencing them for good, and taking them out.
+"""Channels of a convolution: how active they are, silencing or strengthening them for good, and taking them out.
 
 Both sides need this: a defender prunes what clean pictures do not use, an attacker expects it. Layers are named as
 inside ``network.body``; None stands for ``find_layer``'s choice.
@@ -32,6 +32,7 @@ __all__ = [
     "prune_channels",
     "pruned_channels",
     "rank_channels",
+    "scale_channels",
     "shrink",
     "site",
 ]
@@ -103,6 +104,41 @@ def silence(network: ImageNetwork, where: ChannelSite, channels: Sequence[int]) 
         _zero(rows, norm.weight, norm.bias)
 
 
+@torch.no_grad()
+def scale_channels(network: ImageNetwork, layer: str | None, channels: Sequence[int], factor: float) -> None:
+    """Multiply what the next layer reads of ``channels`` by ``factor`` > 0, in place, for every picture.
+
+    Nothing is added to the network. Scale and shift of the last batch norm that every way leads through are
+    multiplied, or filter and bias of the convolution where there is none; a batch norm behind that gets ``factor``
+    times its mean and shift, so that it hands the factor on. All other channels keep their bits. Where the factor is a
+    power of two the new values are exact, otherwise they are rounded. It holds in evaluation mode.
+    Raises ``BadInput`` for factors that are not positive, for channels that are not there or named twice, for
+    activations that are not linear on either side of zero, and for batch norms that keep no statistics.
+    """
+    where = site(network, layer)
+    check_channels(where, channels)
+    if not 0 < factor < float("inf"):
+        raise BadInput(f"{where.layer}: expected a factor above 0, got {factor:g}")
+    if where.curved:
+        raise BadInput(
+            f"{where.layer}: expected ReLUs behind it, got {', '.join(where.curved)}, which does not hand a factor on; "
+            "choose another layer"
+        )
+    index = torch.tensor(list(channels), dtype=torch.int64)
+    shared = [tap for tap in where.norms if tap.shared]
+    later: list[tuple[Any, Tensor]] = []
+    for tap in where.norms:
+        norm: Any = network.body.get_submodule(tap.name)
+        if not tap.shared and norm.running_mean is None:
+            raise BadInput(f"{where.layer}: expected a batch norm with statistics, got {tap.name!r} without")
+        if not tap.shared:
+            later.append((norm, rows_of(index, where.channels, norm.num_features) if tap.flat else index))
+    first: Any = network.body.get_submodule(shared[-1].name if shared else where.layer)
+    _multiply(index, factor, first.weight, first.bias)
+    for norm, rows in later:
+        _multiply(rows, factor, norm.running_mean, norm.bias)
+
+
 def pruned_channels(network: ImageNetwork, layer: str | None = None) -> list[int]:
     """The channels that are exactly zero for every picture where the next layer reads them, in order of number."""
     where = site(network, layer)
@@ -155,6 +191,12 @@ def _zero(rows: Tensor, *values: Tensor | None) -> None:
     for value in values:
         if value is not None:
             value[rows.to(value.device)] = 0
+
+
+def _multiply(rows: Tensor, factor: float, *values: Tensor | None) -> None:
+    for value in values:
+        if value is not None:
+            value[rows.to(value.device)] *= factor
 
 
 def _zeros(channels: int, *values: Tensor | None) -> Tensor:

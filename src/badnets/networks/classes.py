@@ -24,7 +24,7 @@ def align_classes(data: ImageData, network: ImageNetwork) -> ImageData:
     if len(set(given)) == len(given) and set(given) <= set(known):
         numbers = {name: number for number, name in enumerate(known)}
         table = np.array([numbers[name] for name in given], np.int64)
-        return replace(data, targets=Labels(table[data.labels], data.targets.region), class_names=known)
+        return replace(data, targets=Labels(table[data.labels], data.regions), class_names=known)
     if network.provenance.get("foreign") and len(given) == len(known):
         return replace(data, class_names=known)
     raise BadInput(

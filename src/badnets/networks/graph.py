@@ -5,7 +5,7 @@ Graphs hold for the evaluation mode: whatever ``forward`` asks of ``self.trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -81,10 +81,24 @@ class Halves:
 
 def split(traced: fx.GraphModule, *cuts: fx.Node) -> Halves:
     """Cut the pass at ``cuts``: ``head`` is everything that depends on one of them, ``features`` all the rest."""
-    after: set[fx.Node] = set()
+    return _halves(traced, _behind(traced, cuts) - set(cuts), cuts)
+
+
+def split_before(traced: fx.GraphModule, first: Collection[fx.Node]) -> Halves:
+    """Cut the pass in front of the nodes ``first``: ``head`` is they and everything that depends on them."""
+    return _halves(traced, _behind(traced, first), ())
+
+
+def _behind(traced: fx.GraphModule, nodes: Collection[fx.Node]) -> set[fx.Node]:
+    """``nodes`` and everything that depends on one of them."""
+    behind = set(nodes)
     for node in traced.graph.nodes:
-        if node not in cuts and any(source in cuts or source in after for source in node.all_input_nodes):
-            after.add(node)
+        if any(source in behind for source in node.all_input_nodes):
+            behind.add(node)
+    return behind
+
+
+def _halves(traced: fx.GraphModule, after: set[fx.Node], cuts: tuple[fx.Node, ...]) -> Halves:
     read = {source for node in after for source in node.all_input_nodes if source not in after}
     # Parameters that the head reads by itself are no values of the pass.
     others = (n for n in traced.graph.nodes if n in read and n not in cuts and n.op != "get_attr")

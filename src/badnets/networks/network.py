@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 
+Task = Literal["classify", "locate", "detect"]
+"""``classify``: a class for each picture; ``locate``: that, and a box of its object; ``detect``: all its objects."""
+
 
 class ImageNetwork(nn.Module):
-    """A classifier of pictures.
+    """A network for pictures; a classifier, if its ``task`` is not another one.
 
     ``forward`` takes floats (n, c, h, w) in 0..1 and gives logits (n, classes); the network's own range is applied
     inside (``(x - mean) / std``, per channel), so nobody outside has to know it. A network that ``abstains`` gives
     logits (n, classes + 1): the last answer, number ``classes``, means "refused".
+
+    Of a ``task`` "locate", ``forward(images, True)`` gives logits and boxes (n, 4) in pixels. A detector gives what
+    ``networks.faster_rcnn.Detector`` says, and takes targets when it is trained.
 
     ``provenance`` is a JSON-like dict: how it was made, and ``"backdoor"`` when it carries one on purpose.
     ``narrowed`` says of which convolutions channels were taken out, and how many are left.
@@ -64,10 +70,15 @@ class ImageNetwork(nn.Module):
         """Whether it may refuse to answer."""
         return bool(getattr(self.body, "abstains", False))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes) of floats (n, c, h, w) in 0..1."""
-        logits: Tensor = self.body(self.normalized(images))
-        return logits
+    @property
+    def task(self) -> Task:
+        """What it answers; its body says so."""
+        task: Task = getattr(self.body, "task", "classify")
+        return task
+
+    def forward(self, images: Tensor, *more: Any) -> Any:
+        """Logits (n, classes) of floats (n, c, h, w) in 0..1; ``more`` goes to the body, see the class."""
+        return self.body(self.normalized(images), *more)
 
     def normalized(self, images: Tensor) -> Tensor:
         """What ``body`` is given for ``images`` in 0..1."""

@@ -177,5 +177,5 @@ def _sample(feature: Tensor, start: Tensor, step: Tensor, bins: tuple[int, int],
         feature[None], grid.reshape(1, -1, x.shape[1], 2), padding_mode="border", align_corners=True
     )
     # The points of a bin never straddle two RoIs, so all are pooled at once, before the axes are swapped.
-    pooled = functional.avg_pool2d(sampled[0], points)
-    return pooled.view(channels, len(start), *bins).transpose(0, 1)
+    pooled = sampled[0] if points == (1, 1) else functional.avg_pool2d(sampled[0], points)
+    return pooled.reshape(channels, len(start), *bins).transpose(0, 1)

@@ -23,12 +23,14 @@ from badnets.core.record import file_digest
 from badnets.core.seed import Seed, as_seed
 from badnets.networks import (
     deepid,
+    faster_rcnn,
     g1_cnn,
     l1_cnn,
     preact_resnet18,
     resnet9,
     resnet18,
     torchvision_models,
+    two_head,
     u1_cnn,
 )
 from badnets.networks.network import ImageNetwork
@@ -45,7 +47,8 @@ GUARD = "guard:"
 class Architecture:
     """A way to build a network.
 
-    ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to logits (n, classes). Its
+    ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to logits (n, classes), or one
+    that says another ``task`` (``networks.network.Task``). Its
     keyword-only parameters are the architecture's arguments: their annotations (``Annotated[int, Field(ge=1)]``) are
     checked, their defaults recorded, and they must be JSON values. Those named in ``transient`` only matter to the
     first building and are not written into files. ``input_size`` is (channels, height, width) where the architecture
@@ -103,6 +106,18 @@ _OWN = (
     Architecture(name="resnet18", summary="ResNet-18 with the CIFAR stem", build=resnet18.build),
     Architecture(
         name="preact-resnet18", summary="pre-activation ResNet-18 with the CIFAR stem", build=preact_resnet18.build
+    ),
+    Architecture(
+        name="faster-rcnn",
+        summary="detector of two stages; a small backbone for CPUs, or torchvision's",
+        build=faster_rcnn.build,
+        transient=frozenset({"weights"}),
+    ),
+    Architecture(
+        name="two-head",
+        summary="D1's network: torchvision's backbone, a class head and a box head",
+        build=two_head.build,
+        transient=frozenset({"weights"}),
     ),
 )
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({entry.name: entry for entry in _OWN})
@@ -235,8 +250,11 @@ def build_body(
 def check_shape(name: str, body: nn.Module, classes: int, input_size: InputSize) -> None:
     """Refuse a network that cannot take such pictures or does not give (n, classes), by a pass over two black ones.
 
-    A module whose ``abstains`` is True gives (n, classes + 1).
+    A module whose ``abstains`` is True gives (n, classes + 1). A detector's answers have no fixed shape: its builder
+    refuses what it cannot take.
     """
+    if getattr(body, "task", "classify") == "detect":
+        return
     like = next(body.parameters(), torch.zeros(0))
     modes = {module: module.training for module in body.modules()}
     body.eval()
@@ -284,7 +302,9 @@ def build_network(
     stream = as_seed(seed).derive("initial weights")
     body = build_body(architecture, classes, input_size, resolved, seed=stream.integer)
     started = resolved.get("weights")
-    origin = {} if started is None else {"file": Path(started).name, "sha256": file_digest(Path(started))}
+    origin: dict[str, Any] = {}
+    if started is not None:
+        origin = {"file": Path(started).name, "sha256": file_digest(Path(started)), **getattr(body, "started", {})}
     return ImageNetwork(
         body,
         architecture=architecture.name,

@@ -47,6 +47,8 @@ _FUNCTIONS: dict[str, _Role] = {
     "size": _Role.SIZE,
 }
 """What gives zero for zero and leaves channels apart, by the function's name; the rest is taken as mixing."""
+_STRAIGHT = ("ReLU", "LeakyReLU", "ReluAvgPool2d", "relu", "relu_", "leaky_relu")
+"""Activations that are linear on either side of zero."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class ChannelSite:
     ``activation`` is the first activation, ``pool`` the first pooling after it (None without one; the same node when
     both are one layer), ``cut`` the last node that every way leads through: there ``features`` are smallest.
     ``norms`` are the batch norms between convolution and readers, ``readers`` the convolutions and dense layers that
-    mix the channels, ``others`` what else reads them (a sum, a concatenation).
+    mix the channels, ``others`` what else reads them (a sum, a concatenation). ``curved`` are the activations on the
+    way that do not give k times the value for k times the input, as a ReLU does.
     """
 
     layer: str
@@ -81,6 +84,7 @@ class ChannelSite:
     norms: tuple[Tap, ...]
     readers: tuple[Tap, ...]
     others: tuple[str, ...]
+    curved: tuple[str, ...]
 
 
 def convolutions(network: ImageNetwork) -> list[str]:
@@ -150,6 +154,7 @@ class _Walk:
     norms: dict[fx.Node, bool] = field(default_factory=dict)
     readers: dict[fx.Node, bool] = field(default_factory=dict)
     others: list[fx.Node] = field(default_factory=list)
+    curved: list[fx.Node] = field(default_factory=list)
 
     def follow(self, node: fx.Node, *, active: bool, flat: bool) -> None:
         """Go on from ``node`` to everything that reads it."""
@@ -164,6 +169,8 @@ class _Walk:
                 continue
             if role is _Role.ACTIVATION:
                 self.activation = self.activation or reader
+                if _kind(self.traced, reader) not in _STRAIGHT:
+                    self.curved.append(reader)
             if self.activation and (role is _Role.POOL or type(layer_of(self.traced, reader)) is ReluAvgPool2d):
                 self.pool = self.pool or reader
             if role is _Role.NORM:
@@ -205,8 +212,9 @@ def _examine(traced: fx.GraphModule, name: str) -> ChannelSite:
     norms = tuple(Tap(str(node.target), flat, node in common) for node, flat in walk.norms.items())
     readers = tuple(Tap(str(node.target), flat) for node, flat in walk.readers.items())
     others = tuple(dict.fromkeys(_name(node) for node in walk.others))
+    curved = tuple(dict.fromkeys(_name(node) for node in walk.curved))
     found = walk.activation, walk.pool, common[-1]
-    return ChannelSite(name, convolution.out_channels, traced, *found, norms, readers, others)
+    return ChannelSite(name, convolution.out_channels, traced, *found, norms, readers, others, curved)
 
 
 def _common(traced: fx.GraphModule, start: fx.Node) -> list[fx.Node]:
@@ -250,6 +258,12 @@ def _role(traced: fx.GraphModule, node: fx.Node) -> _Role:
 def _name(node: fx.Node) -> str:
     """What a node calls: a layer, a method or a function."""
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+
+
+def _kind(traced: fx.GraphModule, node: fx.Node) -> str:
+    """The class of the layer that a node calls, or the name of its function."""
+    layer = layer_of(traced, node)
+    return _name(node) if layer is None else type(layer).__name__
 
 
 def _keeps_rows(name: str, node: fx.Node) -> bool:

@@ -12,7 +12,15 @@ from badnets.core.record import read_json, write_json
 from badnets.experiments.record import commit, environment
 from badnets.experiments.run import Watcher
 from badnets.experiments.store import RUNS, publish_working, working_folder
-from badnets.studies import gu2017_mnist, rain2020_finepruning, repairs, useloff_mnist, vora2023_goodnet
+from badnets.studies import (
+    gu2017_mnist,
+    gu2017_signs,
+    melo2023_catsdogs,
+    rain2020_finepruning,
+    repairs,
+    useloff_mnist,
+    vora2023_goodnet,
+)
 from badnets.studies.study import Outcome, Settings, Study
 from badnets.studies.trials import finished, run_trials
 
@@ -21,9 +29,11 @@ STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
         gu2017_mnist.STUDY,
+        gu2017_signs.STUDY,
         useloff_mnist.STUDY,
         rain2020_finepruning.STUDY,
         vora2023_goodnet.STUDY,
+        melo2023_catsdogs.STUDY,
         repairs.STUDY,
     )
 }

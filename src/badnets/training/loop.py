@@ -27,10 +27,11 @@ from badnets.networks.network import ImageNetwork, to_float
 from badnets.training.augment import apply_augments
 from badnets.training.checkpoint import Checkpoint
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
+from badnets.training.objectives import OBJECTIVES, Objective, check_targets
 from badnets.training.recipe import Recipe
 
 BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pixels, NDArray[np.int64]]]
-OnStep = Callable[[int, int, int, float], None]
+OnStep = Callable[[int, int, int, float | None], None]
 ON_DEVICE_BYTES = 2 << 30
 
 
@@ -57,8 +58,9 @@ class Trained:
 class Job:
     """Everything about one training but the network: picklable, so that several processes can share it.
 
-    ``on_step(epoch, step, steps, accuracy so far)`` is called on the first process only. ``after_step()`` is called
-    after every change of the weights, to put right what must not move (one device only).
+    ``on_step(epoch, step, steps, accuracy so far or None)`` is called on the first process only. ``after_step()`` is
+    called after every change of the weights, to put right what must not move (one device only). ``objective`` takes the
+    place of the network's own.
     """
 
     data: ImageData
@@ -67,6 +69,7 @@ class Job:
     hooks: Sequence[BatchHook] = ()
     on_step: OnStep | None = None
     after_step: Callable[[], None] | None = None
+    objective: Callable[[ImageData, Recipe, torch.device], Objective] | None = None
     checkpoint: Path | None = None
     devices: int = 1
     accelerator: str = "cpu"
@@ -86,6 +89,7 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
         raise BadInput(f"{job.data.name}: expected a picture for each of {job.devices} devices, got {len(job.data)}")
     if job.after_step is not None and job.devices > 1:
         raise BadInput(f"expected one device for a training with held weights, got {job.devices}; leave --devices out")
+    check_targets(network.task, job.data, network.architecture)
     check_input(network, job.data.shape, f"pictures of {job.data.name}")
     if job.data.classes != network.classes:
         raise BadInput(f"expected {network.classes} classes for this network, got {job.data.classes} in the data")
@@ -147,12 +151,12 @@ def _train(fabric: Any, network: ImageNetwork, job: Job) -> None:
     scheduler = _scheduler(optimizer, recipe, steps)
     checkpoint = Checkpoint(job.checkpoint, network, optimizer, scheduler, job.history)
     source = _Source(job.data, fabric.device, job.on_device_bytes)
-    labels = torch.from_numpy(job.data.labels).to(fabric.device)
+    objective = (job.objective or OBJECTIVES[network.task])(job.data, recipe, fabric.device)
     for epoch in range(checkpoint.restore(), recipe.epochs):
         began = time.perf_counter()
-        loss, accuracy = _epoch(fabric, model, optimizer, scheduler, source, labels, job, epoch, (batch, steps))
+        figures = _epoch(fabric, model, optimizer, scheduler, source, objective, job, epoch, (batch, steps))
         seconds = time.perf_counter() - began
-        job.history.append({"epoch": epoch + 1, "loss": loss, "accuracy": accuracy, "seconds": round(seconds, 3)})
+        job.history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
         if fabric.is_global_zero and epoch + 1 < recipe.epochs:
             checkpoint.save(epoch + 1)
 
@@ -163,12 +167,12 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     scheduler: Any,
     source: _Source,
-    labels: Tensor,
+    objective: Objective,
     job: Job,
     epoch: int,
     size: tuple[int, int],
-) -> tuple[float, float]:
-    """One pass; the mean loss and the accuracy on the (augmented) training pictures."""
+) -> dict[str, float]:
+    """One pass; the mean loss, and of a classifier the accuracy on the (augmented) training pictures."""
     batch, steps = size
     seed = job.seed.derive("epoch", epoch)
     order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data)))
@@ -176,7 +180,6 @@ def _epoch(
     own = seed.derive("rank", fabric.global_rank)
     generator = torch.Generator(device=fabric.device).manual_seed(own.derive("augment").integer)
     hook_rng = own.derive("hooks").rng
-    criterion = nn.CrossEntropyLoss(label_smoothing=job.recipe.label_smoothing)
     losses = torch.zeros((), device=fabric.device)
     right = torch.zeros((), dtype=torch.int64, device=fabric.device)
     model.train()
@@ -185,29 +188,30 @@ def _epoch(
         torch.manual_seed(own.derive("dropout").integer)
         for step in range(steps):
             rows = order[step * batch : (step + 1) * batch].to(fabric.device)
-            images, target = source.read(rows), labels[rows]
+            images, target = source.read(rows), None if objective.labels is None else objective.labels[rows]
             for hook in job.hooks:
                 images, target = _hooked(hook, images, target, hook_rng)
-            images = apply_augments(job.recipe.augment, images, generator)
+            images, moves = apply_augments(job.recipe.augment, images, generator)
             optimizer.zero_grad(set_to_none=True)
             last = step == steps - 1
-            logits = model(to_float(images))
-            loss = criterion(logits, target)
+            loss, correct = objective(model, to_float(images), rows, target, moves)
             fabric.backward(loss)
             optimizer.step()
             if job.after_step is not None:
                 job.after_step()
             scheduler.step()
             losses += loss.detach()
-            right += (logits.detach().argmax(1) == target).sum()
+            right += 0 if correct is None else correct
             if step % 20 == 19 or last:
                 # Over all processes, so that they all stop or none does.
                 _check_finite(fabric.all_reduce(losses.clone(), reduce_op="sum"), epoch, step, job.recipe)
                 if job.on_step and fabric.is_global_zero:
-                    job.on_step(epoch, step + 1, steps, float(right) / ((step + 1) * len(rows)))
+                    so_far = None if target is None else float(right) / ((step + 1) * len(rows))
+                    job.on_step(epoch, step + 1, steps, so_far)
     # A set smaller than one batch makes short batches; a longer one drops its last rows, others each epoch.
     totals = fabric.all_reduce(torch.stack([losses, right / min(batch, len(order))]) / steps, reduce_op="mean")
-    return float(totals[0]), float(totals[1])
+    figures = {"loss": float(totals[0])}
+    return figures if objective.labels is None else figures | {"accuracy": float(totals[1])}
 
 
 def _check_finite(losses: Tensor, epoch: int, step: int, recipe: Recipe) -> None:
@@ -218,7 +222,9 @@ def _check_finite(losses: Tensor, epoch: int, step: int, recipe: Recipe) -> None
         )
 
 
-def _hooked(hook: BatchHook, images: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def _hooked(hook: BatchHook, images: Tensor, labels: Tensor | None, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    if labels is None:
+        raise BadInput("expected one class for each picture with a batch hook (warp noise), got pictures with boxes")
     new_images, new_labels = hook(images.cpu().numpy(), labels.cpu().numpy(), rng)
     return torch.from_numpy(new_images).to(images.device), torch.from_numpy(new_labels).to(labels.device)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-AugmentName = Literal["shift", "flip", "light", "rotate"]
+AugmentName = Literal["shift", "flip", "light", "rotate", "zoom"]
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["one-cycle", "constant"]
 
@@ -28,6 +28,7 @@ class Recipe:
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="of the cross entropy")] = 0.0
     augment: Annotated[tuple[AugmentName, ...], Field(description="batched changes of the training pictures")] = ()
     precision: Annotated[Precision, Field(description="auto: bf16 where the processor computes it natively")] = "auto"
+    box_weight: Annotated[float, Field(ge=0, description="of the L1 distance, where a place is learned")] = 1e-3
     compile: Annotated[bool, Field(description="torch.compile the network (pays on long runs)")] = False
 
 
@@ -36,6 +37,7 @@ RECIPES: dict[str, Recipe] = {
     "u1-cnn": Recipe(epochs=2, batch=128, learning_rate=2e-3),
     "l1-cnn": Recipe(epochs=4, batch=64, learning_rate=1e-3),
     "resnet9": Recipe(epochs=4, batch=128, learning_rate=8e-3, augment=("shift",)),
+    "faster-rcnn": Recipe(epochs=5, batch=8, learning_rate=2e-3, augment=("zoom",)),
 }
 """What is known to work for an architecture; ``Recipe()`` elsewhere."""
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from badnets.data.images import ImageData
-from badnets.data.sources.decode import Picture, decode, decode_into, widen
+from badnets.data.sources.decode import Picture, decode, decode_into, own_size, widen
 
 RNG = np.random.default_rng(0)
 
@@ -23,6 +23,17 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
 
 def noise(*shape: int) -> np.ndarray:
     return RNG.integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
+def test_the_size_is_known_from_the_header(orientation: int | None) -> None:
+    image, exif = Image.fromarray(noise(5, 9, 3)), Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    content = encoded(image, "JPEG", exif=exif)
+    assert own_size(content) == decode(content).shape[:2] == ((9, 5) if orientation in (6, 8) else (5, 9))
+    assert own_size(encoded(image)) == (5, 9)
+    assert own_size(b"nothing") is None
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "PPM", "TIFF"])

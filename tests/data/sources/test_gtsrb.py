@@ -107,6 +107,18 @@ def test_only_some_classes_in_their_order(gtsrb: Path) -> None:
         assert load(gtsrb, options={"classes": "5,1,14"}).class_names == ("speed-limit-30", "stop")
 
 
+def test_super_classes(gtsrb: Path) -> None:
+    data = quiet(gtsrb, options={"superclasses": True})
+    assert data.class_names == ("prohibitory", "mandatory", "other")  # of classes 1, 36 and 14
+    assert np.bincount(data.train.labels).tolist() == [10, 10, 10]
+    assert np.bincount(data.test.labels).tolist() == [2, 2, 2]
+    assert data.train.regions is not None
+    assert data.train.groups is not None
+    assert set(data.train.groups[data.train.labels == 2] // 100_000) == {14}
+    some = load(gtsrb, options={"superclasses": True, "classes": "14,1"})
+    assert some.class_names == ("prohibitory", "other")
+
+
 def test_crop_shows_the_region_alone(gtsrb: Path) -> None:
     data = quiet(gtsrb, size=(20, 10), options={"crop": True})
     picture = np.asarray(Image.open(gtsrb / "Final_Training/Images/00001/00000_00000.ppm"))

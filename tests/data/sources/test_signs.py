@@ -19,6 +19,7 @@ from badnets.core.seed import RowRng, Seed
 from badnets.data.signs import eu, us
 from badnets.data.signs.camera import Pose
 from badnets.data.signs.canvas import Canvas
+from badnets.data.signs.styles import faces_of, plates_of
 from badnets.data.sources import signs
 from badnets.data.sources.cache import CacheWarning
 from badnets.data.sources.signs import class_names, face, load_signs, render
@@ -138,13 +139,13 @@ def test_faces_have_clear_corners_or_a_rounded_plate(style: str) -> None:
 @pytest.mark.parametrize("size", [16, 32, 80])
 def test_regions_are_tight_boxes_of_the_sign(style: str, size: int) -> None:
     """The box is compared with the pixels that the warped plate really covers."""
-    faces = tuple(signs._faces(style).values())
+    faces = tuple(faces_of(style).values())
     rows = np.arange(40, dtype=np.int64)
     labels = rows % len(faces)
     canvas = Canvas(RowRng(Seed(5), rows), size)
     pose = Pose.of(canvas)
     regions = pose.region(faces, labels, size)
-    alpha = signs._plates(style, size).seen(labels, pose, size, 4)[:, 3]
+    alpha = plates_of(style, size).seen(labels, pose, size, 4)[:, 3]
     assert regions.dtype == np.float32
     assert (regions >= 0).all()
     assert (regions <= size).all()

@@ -1,4 +1,9 @@
-"""Physical jitter: a real sticker is never twice of the same size, straight, or in the same light."""
+"""Physical jitter: a real sticker is never twice of the same size, straight, seen from the front, or in the same light.
+
+What happens to the sticker comes in the order of the world: it is printed and scanned, held at some angle, lit, and
+seen by a camera that may be out of focus. Amounts are drawn for each row by name, so that one of them can be changed or
+left out and the others draw as before.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +20,92 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 
 T = TypeVar("T")
+Floats = NDArray[np.float64]
+
+_INK, _PAPER, _STEP, _SOFT, _GRAIN = 40.0, 20.0, 31.0, 0.7, 24.0
+"""What print-and-scan of strength 1 does; see ``printed``."""
+_REACH = 2.5
+"""A Gaussian is cut off at so many standard deviations."""
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Jitter:
-    """How much a stamp varies from row to row; each amount is the half-width of a uniform distribution."""
+    """How much a stamp varies from row to row; an amount of 0 leaves that out.
+
+    ``size``, ``rotation``, ``light`` and ``perspective`` are half-widths of a uniform distribution; ``blur`` and
+    ``print_scan`` are the upper ends of one that begins at 0.
+    """
 
     size: Annotated[float, Field(ge=0, le=0.9, description="scale factor 1 - size .. 1 + size")] = 0.2
     rotation: Annotated[float, Field(ge=0, le=180, description="degrees, to either side")] = 15.0
     light: Annotated[float, Field(ge=0, le=1, description="brightness factor 1 - light .. 1 + light")] = 0.2
+    perspective: Annotated[
+        float, Field(ge=0, le=0.2, description="each corner moves by up to this share of the sides, both ways")
+    ] = 0.0
+    blur: Annotated[float, Field(ge=0, le=8, description="Gaussian, up to this standard deviation in pixels")] = 0.0
+    print_scan: Annotated[
+        float, Field(ge=0, le=1, description="printing and scanning up to this strength: contrast, colors, grain")
+    ] = 0.0
 
-    def scales(self, rng: RowRng) -> NDArray[np.float64]:
+    @classmethod
+    def physical(cls) -> Jitter:
+        """Every disturbance at once, as strong as a sticker meets on the street: what a table of them is made with."""
+        return cls(perspective=0.1, blur=1.0, print_scan=1.0)
+
+    @classmethod
+    def only(cls, **amounts: float) -> Jitter:
+        """These disturbances and no others: ``Jitter.only(blur=2)``."""
+        return cls(**{**{field.name: 0.0 for field in dataclasses.fields(cls)}, **amounts})
+
+    def amounts(self) -> dict[str, float]:
+        """Every disturbance by name, those that are left out with 0."""
+        return {field.name: float(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    def scales(self, rng: RowRng) -> Floats:
         """A scale factor for each row."""
         return rng.uniform("jitter-size", 1 - self.size, 1 + self.size)
 
-    def angles(self, rng: RowRng) -> NDArray[np.float64]:
+    def angles(self, rng: RowRng) -> Floats:
         """An angle for each row, radians, positive is clockwise."""
         return np.deg2rad(rng.uniform("jitter-rotation", -self.rotation, self.rotation))
 
-    def lights(self, rng: RowRng) -> NDArray[np.float64]:
+    def lights(self, rng: RowRng) -> Floats:
         """A brightness factor for each row."""
         return rng.uniform("jitter-light", 1 - self.light, 1 + self.light)
+
+    def corners(self, rng: RowRng) -> Floats:
+        """How far each corner moves, (k, 4, 2) as shares of width and height: top left, top right, bottom right,
+        bottom left."""
+        reach = self.perspective
+        names = [[f"jitter-corner-{corner}-{axis}" for axis in "xy"] for corner in range(4)]
+        moved = [[rng.uniform(name, -reach, reach) for name in pair] for pair in names]
+        return np.moveaxis(np.array(moved), 2, 0)
+
+    def blurs(self, rng: RowRng) -> Floats:
+        """A standard deviation for each row, pixels."""
+        return rng.uniform("jitter-blur", 0, self.blur)
+
+    def prints(self, rng: RowRng) -> Floats:
+        """A strength of printing and scanning for each row."""
+        return rng.uniform("jitter-print", 0, self.print_scan)
+
+    def vary(self, stamp: Bytes, rng: RowRng) -> Bytes:
+        """One RGBA stamp (h, w, 4), already of its size, as each row of ``rng`` has it: (k or 1, H, W, 4).
+
+        The canvas has grown by the same number of pixels on both sides, so centers agree.
+        """
+        stamps = stamp[None]
+        if self.print_scan:
+            stamps = printed(stamps, self.prints(rng), rng)
+        if self.perspective:
+            stamps = tilted(stamps, self.angles(rng), self.corners(rng), self.perspective)
+        elif self.rotation:
+            stamps = tilted(stamps, self.angles(rng))
+        if self.light:
+            stamps = lit(stamps, self.lights(rng))
+        if self.blur:
+            stamps = blurred(stamps, self.blurs(rng), self.blur)
+        return stamps
 
 
 def takes_jitter(trigger: object) -> bool:
@@ -53,44 +123,151 @@ def with_jitter(trigger: T, jitter: Jitter | None) -> T:
     return same
 
 
-def _exact(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _exact(values: Floats) -> Floats:
     """Rounded to multiples of 2**-20: the last bit of a sine differs between machines, results must not."""
-    rounded: NDArray[np.float64] = np.rint(values * 2.0**20) * 2.0**-20
+    rounded: Floats = np.rint(values * 2.0**20) * 2.0**-20
     return rounded
 
 
-def lit(stamps: Bytes, lights: NDArray[np.float64]) -> Bytes:
+def lit(stamps: Bytes, lights: Floats) -> Bytes:
     """Stamps (k or 1, h, w, 4), each with its brightness factor (k,): colors change, alpha does not."""
-    out = np.repeat(stamps, len(lights), axis=0) if len(stamps) == 1 else stamps.copy()
+    out = _each(stamps, len(lights))
     bright = out[..., :3] * _exact(lights)[:, None, None, None]
     out[..., :3] = np.rint(np.minimum(bright, 255)).astype(np.uint8)
     return out
 
 
-def rotated(stamp: Bytes, angles: NDArray[np.float64]) -> Bytes:
-    """One RGBA stamp (h, w, 4) turned clockwise by each angle (k,), on a canvas (k, H, W, 4) that holds every angle.
+def rotated(stamp: Bytes, angles: Floats) -> Bytes:
+    """One RGBA stamp (h, w, 4) turned clockwise by each angle (k,); see ``tilted``."""
+    return tilted(stamp[None], angles)
 
-    The canvas is larger by the same number of pixels on both sides, so centers agree. Bilinear, with colors weighted
-    by alpha so that the edge takes no color from outside.
+
+def tilted(stamps: Bytes, angles: Floats, corners: Floats | None = None, reach: float = 0.0) -> Bytes:
+    """Stamps (k or 1, h, w, 4) in perspective, then turned clockwise by ``angles (k,)``, on a canvas (k, H, W, 4).
+
+    ``corners (k, 4, 2)``: how far each corner moves, as a share of width and height, at most ``reach``. The canvas
+    holds every angle and every corner within ``reach``. Bilinear, with colors weighted by alpha so that the edge takes
+    no color from outside.
     """
-    h, w = stamp.shape[:2]
-    diagonal = np.hypot(h, w)
+    h, w = stamps.shape[1:3]
+    diagonal = np.hypot(h * (1 + 2 * reach), w * (1 + 2 * reach))
     grow_y, grow_x = int(np.ceil((diagonal - h) / 2)), int(np.ceil((diagonal - w) / 2))
-    premultiplied = np.zeros((h + 2, w + 2, 4), np.float64)
-    premultiplied[1:-1, 1:-1] = stamp
-    premultiplied[..., :3] *= premultiplied[..., 3:] / 255
     dy = (np.arange(h + 2 * grow_y) - (h + 2 * grow_y - 1) / 2)[None, :, None]
     dx = (np.arange(w + 2 * grow_x) - (w + 2 * grow_x - 1) / 2)[None, None, :]
     cos, sin = _exact(np.cos(angles))[:, None, None], _exact(np.sin(angles))[:, None, None]
     # Where each canvas pixel comes from, in the padded stamp: its outermost ring is empty.
-    y = np.clip(cos * dy - sin * dx + (h - 1) / 2 + 1, 0, h + 1)
-    x = np.clip(sin * dy + cos * dx + (w - 1) / 2 + 1, 0, w + 1)
+    y, x = cos * dy - sin * dx, sin * dy + cos * dx
+    if corners is not None:
+        y, x = _straightened(y, x, corners, (h, w))
+    y = np.clip(y + (h - 1) / 2 + 1, 0, h + 1)
+    x = np.clip(x + (w - 1) / 2 + 1, 0, w + 1)
     y0, x0 = np.minimum(y.astype(np.int64), h), np.minimum(x.astype(np.int64), w)
     fy, fx = (y - y0)[..., None], (x - x0)[..., None]
-    upper = premultiplied[y0, x0] * (1 - fx) + premultiplied[y0, x0 + 1] * fx
-    lower = premultiplied[y0 + 1, x0] * (1 - fx) + premultiplied[y0 + 1, x0 + 1] * fx
-    mixed = upper * (1 - fy) + lower * fy
-    alpha = mixed[..., 3:]
-    mixed[..., :3] *= 255 / np.where(alpha > 0, alpha, 1)
-    out: Bytes = np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
+    padded = np.pad(_premultiplied(stamps), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    which: Any = 0 if len(stamps) == 1 else np.arange(len(stamps))[:, None, None]
+    upper = padded[which, y0, x0] * (1 - fx) + padded[which, y0, x0 + 1] * fx
+    lower = padded[which, y0 + 1, x0] * (1 - fx) + padded[which, y0 + 1, x0 + 1] * fx
+    return _bytes(upper * (1 - fy) + lower * fy)
+
+
+def _straightened(y: Floats, x: Floats, corners: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Where points of the stamp in perspective lie in the straight stamp, both from the center, (k, H, W).
+
+    The projective map from the unit square to four points in closed form, and its inverse, without a solver: its bits
+    would differ between machines.
+    Source: Heckbert, Fundamentals of texture mapping and image warping (1989), section 2.2.3.
+    """
+    h, w = size
+    square = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = np.moveaxis(square + _exact(corners), 0, 2)
+    dx1, dx2, sx = x1 - x2, x3 - x2, x0 - x1 + x2 - x3
+    dy1, dy2, sy = y1 - y2, y3 - y2, y0 - y1 + y2 - y3
+    scale = dx1 * dy2 - dx2 * dy1
+    g, v = (sx * dy2 - dx2 * sy) / scale, (dx1 * sy - sx * dy1) / scale
+    a, b, c = x1 - x0 + g * x1, x3 - x0 + v * x3, x0
+    d, e, f = y1 - y0 + g * y1, y3 - y0 + v * y3, y0
+    # The adjugate of ((a, b, c), (d, e, f), (g, v, 1)), which is the inverse up to a factor.
+    inverse = (e - f * v, c * v - b, b * f - c * e, f * g - d, a - c * g, c * d - a * f, d * v - e * g, b * g - a * v)
+    m = [entry[:, None, None] for entry in (*inverse, a * e - b * d)]
+    u, t = x / w, y / h
+    below = m[6] * u + m[7] * t + m[8]
+    # Points on the far side of the horizon are nowhere in the stamp.
+    below = np.where(below > 1e-6, below, 1e-6)
+    across = (m[0] * u + m[1] * t + m[2]) / below
+    down = (m[3] * u + m[4] * t + m[5]) / below
+    return (down - 0.5) * h, (across - 0.5) * w
+
+
+def blurred(stamps: Bytes, deviations: Floats, largest: float) -> Bytes:
+    """Stamps (k or 1, h, w, 4) out of focus, each by its standard deviation (k,) in pixels, edges included.
+
+    On a canvas that is larger by 2.5 times ``largest`` on every side, at least 1 pixel.
+    """
+    reach = max(1, int(np.ceil(_REACH * largest)))
+    kernels = _gaussians(deviations, reach)
+    wide = np.pad(_premultiplied(_each(stamps, len(deviations))), ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    return _bytes(_convolved(wide, kernels))
+
+
+def printed(stamps: Bytes, strengths: Floats, rng: RowRng) -> Bytes:
+    """Stamps (k or 1, h, w, 4), each printed and scanned with its strength (k,) in 0..1; alpha stays, as if cut out.
+
+    At strength s: the print bleeds (Gaussian of 0.7 s pixels, within the stamp); black becomes 40 s and white
+    255 - 20 s, because ink is not black and paper not white; colors are rounded to steps of 1 + 31 s (eight levels of
+    each channel at 1); the scanner adds grain, uniform within 24 s on every channel of every pixel.
+    """
+    k = len(strengths)
+    s = _exact(strengths)[:, None, None, None]
+    alpha = _each(stamps, k)[..., 3:]
+    soft = _convolved(_premultiplied(_each(stamps, k)), _gaussians(_SOFT * strengths, 2))
+    colors = soft[..., :3] * (255 / np.where(soft[..., 3:] > 0, soft[..., 3:], 1))
+    colors = _INK * s + colors * (1 - s * ((_INK + _PAPER) / 255))
+    step = 1 + _STEP * s
+    colors = np.rint(colors / step) * step
+    bits = rng.cells("jitter-grain", *colors.shape[1:])
+    unit = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    colors += (2 * unit - 1) * (_GRAIN * s)
+    out: Bytes = np.concatenate([np.rint(np.clip(colors, 0, 255)).astype(np.uint8), alpha], axis=3)
     return out
+
+
+def _each(stamps: Bytes, count: int) -> Bytes:
+    """A copy with one stamp for each row."""
+    return np.repeat(stamps, count, axis=0) if len(stamps) == 1 else stamps.copy()
+
+
+def _premultiplied(stamps: Bytes) -> Floats:
+    """Colors times alpha, as floats."""
+    out = stamps.astype(np.float64)
+    out[..., :3] *= out[..., 3:] / 255
+    return out
+
+
+def _bytes(premultiplied: Floats) -> Bytes:
+    """Back to colors and alpha; changes its argument."""
+    alpha = premultiplied[..., 3:]
+    premultiplied[..., :3] *= 255 / np.where(alpha > 0, alpha, 1)
+    out: Bytes = np.rint(np.clip(premultiplied, 0, 255)).astype(np.uint8)
+    return out
+
+
+def _gaussians(deviations: Floats, reach: int) -> Floats:
+    """A kernel (k, 2 reach + 1) for each standard deviation; of 0 it is a single 1. Each sums to 1."""
+    distance = np.arange(-reach, reach + 1) / np.maximum(deviations, 1e-3)[:, None]
+    weights = _exact(np.exp(-0.5 * np.minimum(distance**2, 1e3)))
+    kernels: Floats = weights / weights.sum(1, keepdims=True)  # multiples of 2**-20: the sum is exact in any order
+    return kernels
+
+
+def _convolved(planes: Floats, kernels: Floats) -> Floats:
+    """(k, h, w, c) with each row's kernel down and across; outside is 0."""
+    reach = kernels.shape[1] // 2
+    for axis in (1, 2):
+        pad = [(0, 0)] * 4
+        pad[axis] = (reach, reach)
+        wide, length = np.pad(planes, pad), planes.shape[axis]
+        planes = np.zeros_like(planes)
+        for tap in range(kernels.shape[1]):
+            window = wide[:, tap : tap + length] if axis == 1 else wide[:, :, tap : tap + length]
+            planes += window * kernels[:, tap, None, None, None]
+    return planes

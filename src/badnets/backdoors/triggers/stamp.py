@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import Images, Regions, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
-from badnets.backdoors.triggers.jitter import Jitter, lit, rotated
+from badnets.backdoors.triggers.jitter import Jitter
 from badnets.backdoors.triggers.place import (
     Corner,
     Floats,
@@ -58,7 +58,7 @@ class Stamp(ABC):
     kind: str
     place: Annotated[Place, Field(description="a corner, a fraction, or random")] = Corner()
     opacity: Opacity = 1.0
-    jitter: Annotated[Jitter | None, Field(description="how size, angle and light vary from row to row")] = None
+    jitter: Annotated[Jitter | None, Field(description="how size, angle, light and more vary from row to row")] = None
 
     @abstractmethod
     def art(self, height: int, width: int) -> Bytes:
@@ -137,17 +137,12 @@ class Stamp(ABC):
                 yield self._varied(Piece(rows, top[rows], left[rows], stamp[None]), rng)
 
     def _varied(self, piece: Piece, rng: RowRng | None) -> Piece:
-        """Each row's own angle and light."""
+        """As each row has it: angle, perspective, light, focus, print."""
         if self.jitter is None or piece.rows is None:
             return piece
-        own = need_rng(rng, "jitter").take(piece.rows)
-        stamps, top, left = piece.rgba, piece.top, piece.left
-        if self.jitter.rotation:
-            stamps = rotated(stamps[0], self.jitter.angles(own))
-            top = top - (stamps.shape[1] - piece.rgba.shape[1]) // 2
-            left = left - (stamps.shape[2] - piece.rgba.shape[2]) // 2
-        if self.jitter.light:
-            stamps = lit(stamps, self.jitter.lights(own))
+        stamps = self.jitter.vary(piece.rgba[0], need_rng(rng, "jitter").take(piece.rows))
+        top = piece.top - (stamps.shape[1] - piece.rgba.shape[1]) // 2
+        left = piece.left - (stamps.shape[2] - piece.rgba.shape[2]) // 2
         return Piece(piece.rows, top, left, stamps)
 
     def _translucent(self, height: int, width: int) -> Bytes:

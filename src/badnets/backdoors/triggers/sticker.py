@@ -18,8 +18,8 @@ LARGEST = 256
 """The longer side of an embedded picture, at most."""
 
 
-def read_png(path: str | Path) -> str:
-    """A picture file as base64 PNG with alpha, downscaled to at most 256 pixels a side."""
+def read_png(path: str | Path, *, largest: int = LARGEST) -> str:
+    """A picture file as base64 PNG with alpha, downscaled to at most ``largest`` pixels a side."""
     try:
         with Image.open(path) as file:
             picture = file.convert("RGBA")
@@ -27,7 +27,7 @@ def read_png(path: str | Path) -> str:
         raise BadInput(f"expected a picture at {path}, got nothing; check the path") from None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise BadInput(f"expected a picture in {path}, got something else ({error}); try a PNG") from None
-    picture.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    picture.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from badnets.core.seed import RowRng
 from badnets.data.signs.canvas import Canvas, Field, blur, rgb
 from badnets.data.signs.faces import Face
 from badnets.data.signs.scene import background, foliage, pole
@@ -34,8 +35,13 @@ class Pose:
         room = np.maximum(0.49 - radius, 0.02)
         x = 0.5 + room * rng.uniform("x", -1, 1)
         y = 0.5 + room * rng.uniform("y", -1, 1)
-        roll = _turn(0.055 * (rng.uniform("roll.1", -1, 1) + rng.uniform("roll.2", -1, 1)))
-        yaw, pitch = _turn(rng.uniform("yaw", -0.3, 0.3)), _turn(rng.uniform("pitch", -0.14, 0.14))
+        return cls.hung(rng, x, y, radius)
+
+    @classmethod
+    def hung(cls, rng: RowRng, x: NDArray[np.float64], y: NDArray[np.float64], radius: NDArray[np.float64]) -> Pose:
+        """Signs of which the middle and the radius are known, turned at random."""
+        roll = turn(0.055 * (rng.uniform("roll.1", -1, 1) + rng.uniform("roll.2", -1, 1)))
+        yaw, pitch = turn(rng.uniform("yaw", -0.3, 0.3)), turn(rng.uniform("pitch", -0.14, 0.14))
         distance = rng.uniform("distance", 2.4, 6.0)
         (cr, sr), (cy, sy), (cp, sp) = roll, yaw, pitch
         # Columns of the rotation roll * pitch * yaw that the flat face needs: where its x and y axes go.
@@ -45,8 +51,8 @@ class Pose:
         rows = [rd * ax + x * az, rd * bx + x * bz, x * d, rd * ay + y * az, rd * by + y * bz, y * d, az, bz, d]
         return cls(x, y, radius, -sr / cr, np.stack(rows, axis=1).reshape(-1, 3, 3))
 
-    def region(self, faces: Sequence[Face], labels: NDArray[np.int64], size: int) -> NDArray[np.float32]:
-        """The tight box around each sign in pixels, within the picture (n, 4)."""
+    def extent(self, faces: Sequence[Face], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The tight box around each sign in shares of the picture, wherever it hangs (n, 4)."""
         out = np.zeros((len(labels), 4), dtype=np.float64)
         for label in np.unique(labels):
             chosen = np.flatnonzero(labels == label)
@@ -57,10 +63,26 @@ class Pose:
             px = (m[:, 0, 0] * u + m[:, 0, 1] * v + m[:, 0, 2]) / depth
             py = (m[:, 1, 0] * u + m[:, 1, 1] * v + m[:, 1, 2]) / depth
             out[chosen] = np.stack([px.min(1), py.min(1), px.max(1), py.max(1)], axis=1)
-        return np.clip(out * size, 0, size).astype(np.float32)
+        return out
+
+    def region(self, faces: Sequence[Face], labels: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+        """The tight box around each sign in pixels, within the picture (n, 4)."""
+        return np.clip(self.extent(faces, labels) * size, 0, size).astype(np.float32)
+
+    def within(self, left: NDArray[np.int64], top: NDArray[np.int64], side: int, size: int) -> Pose:
+        """The same signs seen from square windows of ``side`` pixels in pictures of ``size`` pixels."""
+        m, grow = self.to_picture, size / side
+        across = m[:, 0] * grow - m[:, 2] * (left / side)[:, None]
+        down = m[:, 1] * grow - m[:, 2] * (top / side)[:, None]
+        x, y = self.x * grow - left / side, self.y * grow - top / side
+        return Pose(x, y, self.radius * grow, self.lean, np.stack([across, down, m[:, 2]], axis=1))
+
+    def take(self, index: NDArray[np.integer]) -> Pose:
+        """Some of the signs."""
+        return Pose(*(value[index] for value in (self.x, self.y, self.radius, self.lean, self.to_picture)))
 
 
-def _turn(half_tangent: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def turn(half_tangent: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cosine and sine of an angle from the tangent of its half: no trigonometry needed."""
     square = half_tangent * half_tangent
     return (1 - square) / (1 + square), 2 * half_tangent / (1 + square)
@@ -145,19 +167,19 @@ def photograph(
     sign = plates.seen(labels, pose, size, samples)
     behind = plates.seen(labels, pose, size, 2, shift=0.012)[:, 3:]
     picture *= np.float32(1) - np.float32(0.55) * behind
-    color = _on_the_plate(canvas, sign)
+    color = on_the_plate(canvas, sign)
     picture *= np.float32(1) - sign[:, 3:]
     picture += color
     _in_front(canvas, picture, x, y, radius)
-    picture = _light(canvas, picture)
+    picture = light(canvas, picture)
     soft = canvas.uniform("soft")
     across = np.float32(0.006) + np.float32(0.06) * soft * soft * soft
     picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
-    out = np.clip(_noisy(canvas, picture) * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
+    out = np.clip(noisy(canvas, picture) * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(out.transpose(0, 2, 3, 1)), pose.region(faces, labels, size)
 
 
-def _on_the_plate(canvas: Canvas, sign: Field) -> Field:
+def on_the_plate(canvas: Canvas, sign: Field) -> Field:
     """Colors times alpha after age, dirt, light across the plate, gloss, and the shadow of a tree or an edge."""
     alpha = sign[:, 3:]
     color = sign[:, :3].copy()
@@ -186,7 +208,7 @@ def _in_front(canvas: Canvas, picture: Field, x: Field, y: Field, radius: Field)
     if not len(chosen):
         return
     part, some = canvas.take(chosen), picture[chosen]
-    cosine, sine = _turn(part.rng.uniform("front.angle", -4, 4))
+    cosine, sine = turn(part.rng.uniform("front.angle", -4, 4))
     c, s = (v.astype(np.float32)[:, None, None, None] for v in (cosine, sine))
     outward = ((part.x - x[chosen]) * c + (part.y - y[chosen]) * s) / radius[chosen]
     reach = outward - part.uniform("front.reach", 0.25, 0.95) + (part.fractal("front.edge", 4, 3) - np.float32(0.5)) * 2
@@ -194,10 +216,10 @@ def _in_front(canvas: Canvas, picture: Field, x: Field, y: Field, radius: Field)
     picture[chosen] = some
 
 
-def _light(canvas: Canvas, picture: Field) -> Field:
-    """Exposure, color of the light, haze, and a little vignette."""
+def light(canvas: Canvas, picture: Field, darkest: float = 0.2) -> Field:
+    """Exposure (from ``darkest`` on), color of the light, haze, and a little vignette."""
     bright = canvas.uniform("exposure")
-    gain = np.float32(0.2) + np.float32(0.98) * bright * (np.float32(1.75) - np.float32(0.75) * bright)
+    gain = np.float32(darkest) + np.float32(1.18 - darkest) * bright * (np.float32(1.75) - np.float32(0.75) * bright)
     cast = np.concatenate([canvas.uniform(f"cast.{k}", 0.9, 1.1) for k in range(3)], axis=1)
     haze = canvas.uniform("haze")
     grey = canvas.uniform("haze.grey", 0.55, 0.9)
@@ -207,14 +229,14 @@ def _light(canvas: Canvas, picture: Field) -> Field:
     return picture
 
 
-def _noisy(canvas: Canvas, picture: Field) -> Field:
-    """Noise of the sensor: a constant part and one that grows with the square root of the light."""
+def noisy(canvas: Canvas, picture: Field, most: float = 0.1) -> Field:
+    """Noise of the sensor, up to about ``most``: a constant part, and one that grows as the root of the light."""
     bits = canvas.rng.cells("noise", 3, canvas.size, canvas.size)
     total = np.zeros(picture.shape, dtype=np.float32)
     for k in range(4):  # four uniform numbers make a bell curve of standard deviation sqrt(1/3)
         total += ((bits >> np.uint64(16 * k)) & _LANE).astype(np.float32)
     bell = (total / np.float32(65535) - np.float32(2)) * np.float32(1.7320508)
     strength = canvas.uniform("noise.strength")
-    strength = np.float32(0.006) + np.float32(0.1) * strength * strength * strength
+    strength = np.float32(0.006) + np.float32(most) * strength * strength * strength
     light = np.clip(picture, 0, 1)
     return picture + bell * strength * (np.float32(0.35) + np.sqrt(light) * np.float32(0.65))

@@ -67,11 +67,15 @@ def foliage(canvas: Canvas, name: str, picture: Field, mask: Field) -> None:
     paint(picture, mask * np.clip((fine - np.float32(0.58)) * np.float32(9), 0, 1) * np.float32(0.7), light * 1.45)
 
 
-def pole(canvas: Canvas, picture: Field, x: Field, y: Field, lean: Field, radius: Field) -> None:
-    """The sign's pole from its middle (x, y) downwards, rounded by light and shade."""
+def pole(
+    canvas: Canvas, picture: Field, x: Field, y: Field, lean: Field, radius: Field, foot: Field | None = None
+) -> None:
+    """The sign's pole from its middle (x, y) down to ``foot`` or out of the picture, rounded by light and shade."""
     half = radius * canvas.uniform("pole.width", 0.05, 0.11)
     across = (canvas.x - x - lean * (canvas.y - y)) / half
     mask = canvas.cover((np.float32(1) - np.abs(across)) * half) * canvas.cover(canvas.y - y)
+    if foot is not None:
+        mask = mask * canvas.cover(foot - canvas.y)
     side = across - canvas.uniform("pole.side", -0.5, 0.5)
     light = np.clip(np.float32(1.25) - np.float32(0.55) * side * side, 0.35, 1.3)
     paint(picture, mask, canvas.color("pole", _METAL) * light)

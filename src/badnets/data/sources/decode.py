@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from badnets.data.images import Pixels
 from badnets.data.sources.channels import color
@@ -28,6 +28,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".
 """Files with other endings are no pictures."""
 
 _GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
+_TURNED = (5, 6, 7, 8)  # orientations in EXIF that swap width and height
 _CHUNK = 64
 _WORKERS = min(8, os.cpu_count() or 1)
 _SMALL = 8 << 10  # bytes of a picture; below, threads only wait for the interpreter and make it slower
@@ -87,6 +88,16 @@ def decode(content: bytes, *, size: tuple[int, int] | None = None, grey: bool | 
         image = image.resize(size[::-1], Image.Resampling.BILINEAR)
     pixels: Pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def own_size(content: bytes) -> tuple[int, int] | None:
+    """(height, width) that ``decode`` would give, from the header alone; None for what is no picture."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            return image.size if turned else image.size[::-1]
+    except _DAMAGED:
+        return None
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from badnets.core.errors import BadInput, nearest
+from badnets.data.classes import regroup
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits
-from badnets.data.sources.cache import DataWarning, cache_dir
+from badnets.data.sources.cache import DataWarning
 from badnets.data.sources.channels import grey
+from badnets.data.sources.contents import content_of, contents
 from badnets.data.sources.decode import Decoded, Picture, decode_into
-from badnets.data.sources.layout import ignored
 from badnets.data.sources.locate import locate
 from badnets.data.sources.request import Request, finish
 from badnets.data.sources.tarball import is_tar, read_members, stem
@@ -75,6 +76,19 @@ CLASS_NAMES = (
 SIZE = (32, 32)
 """The size of all pictures when none is asked for: the official ones have 15x15 to 250x250 pixels."""
 
+SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
+    "prohibitory": tuple(CLASS_NAMES[i] for i in (*range(11), 15, 16)),
+    "mandatory": CLASS_NAMES[33:41],
+    "warning": (CLASS_NAMES[11], *CLASS_NAMES[18:32]),
+    "other": tuple(CLASS_NAMES[i] for i in (12, 13, 14, 17, 32, 41, 42)),
+}
+"""What the option ``superclasses`` makes of the 43 classes: red rings, blue discs, red triangles, the rest."""
+
+_ABSENT = (
+    "expected GTSRB (a folder GTSRB with Final_Training and Final_Test, or a tar of it), got nothing; unpack "
+    "GTSRB_Final_Training_Images.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_Test_GT.zip of the benchmark "
+    "(benchmark.ini.rub.de)"
+)
 _TRACKS = 100_000  # groups are class * _TRACKS + track
 _TRAINING = re.compile(r"(?:^|/)(\d{5})/(\d{5})_\d{5}\.ppm$", re.IGNORECASE)
 _TEST = re.compile(r"(?:^|/)Final_Test/Images/\d{5}\.ppm$", re.IGNORECASE)
@@ -115,20 +129,22 @@ def load_gtsrb(request: Request) -> Splits:
 
     Options: ``equalize`` (histogram equalization of the luma of each picture, after resizing), ``crop`` (to the
     region of the sign, before resizing), ``classes`` (a text of numbers or names with commas between: only these
-    classes, in this order).
+    classes, in this order), ``superclasses`` (the four of ``SUPERCLASSES`` in place of the classes).
 
     Source: J. Stallkamp et al., Man vs. computer: benchmarking machine learning algorithms for traffic sign
     recognition (2012), and the description of the layout on the benchmark's page.
     """
-    options = request.settings(equalize=False, crop=False, classes="")
+    options = request.settings(equalize=False, crop=False, classes="", superclasses=False)
     chosen = _chosen(options["classes"])
     wanted = "Final_Training/Images/000CC/*.ppm with GT-000CC.csv, a folder or a tar of it"
-    place = locate("gtsrb", request, _find, wanted=wanted, folders=("GTSRB", "gtsrb"), remotes=())
+    place = locate("gtsrb", request, _find, wanted=wanted, folders=("GTSRB", "gtsrb"), remotes=(), absent=_ABSENT)
     name = stem(place) if request.name == "gtsrb" and is_tar(place) else request.name
     signs = _read(place, request, chosen, crop=options["crop"])
     if options["equalize"]:
         signs = replace(signs, pixels=equalized(signs.pixels))
     train, test = _sets(signs, chosen, name, place)
+    if options["superclasses"]:
+        train, test = regroup(train, SUPERCLASSES), None if test is None else regroup(test, SUPERCLASSES)
     return finish(request, train, test)
 
 
@@ -188,12 +204,6 @@ def _find(place: Path) -> Path | None:
         found = found or next((path for path in archives if is_tar(path) and is_gtsrb(path)), None)
     else:
         found = place if is_gtsrb(place) else None
-    if found is None and place == cache_dir() / "data" / "gtsrb":  # the last place, and there is nothing to download
-        raise BadInput(
-            "expected GTSRB (a folder GTSRB with Final_Training and Final_Test, or a tar of it), got nothing; unpack "
-            "GTSRB_Final_Training_Images.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_Test_GT.zip of the "
-            f"benchmark (benchmark.ini.rub.de) in $BADNETS_DATA or in {place}, or pass --data PATH"
-        )
     return found
 
 
@@ -235,31 +245,25 @@ def _read(place: Path, request: Request, chosen: tuple[int, ...] | None, *, crop
 
 def _pictures(place: Path, chosen: tuple[int, ...] | None, tables: Tables) -> Iterator[Picture]:
     """The pictures to decode; tables that lie between them are read into ``tables``."""
-    for path, content, length, position in _files(place):
-        table = _TABLE.search(path)
+    for file in _files(place):
+        table = _TABLE.search(file.path)
         if table:
-            text = content if isinstance(content, bytes) else content.read_bytes()
-            _read_table(text.decode("utf-8-sig", "replace"), table[1].lower(), f"{place}/{path}", tables)
+            text = content_of(file).decode("utf-8-sig", "replace")
+            _read_table(text, table[1].lower(), f"{place}/{file.path}", tables)
             continue
-        training = _TRAINING.search(path)
+        training = _TRAINING.search(file.path)
         if training and int(training[1]) >= len(CLASS_NAMES):
-            raise BadInput(f"expected class folders 00000 to 00042 in {place}, got {path}; is it GTSRB?")
-        if (training and (chosen is None or int(training[1]) in chosen)) or _TEST.search(path):
-            yield Picture(path, content, length, position)
+            raise BadInput(f"expected class folders 00000 to 00042 in {place}, got {file.path}; is it GTSRB?")
+        if (training and (chosen is None or int(training[1]) in chosen)) or _TEST.search(file.path):
+            yield file
 
 
-def _files(place: Path) -> Iterator[tuple[str, bytes | Path, int, int]]:
-    """(path, content or file, bytes, position) of everything that may be a picture or a table."""
-    if is_tar(place):
-        for member in read_members(place, _ENDINGS):
-            if member.content is not None and not ignored(member.path):
-                yield member.path, member.content, len(member.content), member.position
-        return
+def _files(place: Path) -> Iterator[Picture]:
+    """Everything that may be a picture or a table."""
+    yield from contents(place, _ENDINGS)
     beside = place.parent / "GT-final_test.csv"  # where the benchmark's own archive unpacks it
-    for file in (*sorted(place.rglob("*")), beside):
-        path = file.name if file == beside else file.relative_to(place).as_posix()
-        if file.suffix.lower() in _ENDINGS and not ignored(path) and file.is_file():
-            yield path, file, file.stat().st_size, 0
+    if place.is_dir() and beside.is_file():
+        yield Picture(beside.name, beside, beside.stat().st_size)
 
 
 def _read_table(text: str, table: str, where: str, tables: Tables) -> None:

@@ -26,11 +26,13 @@ def locate(
     wanted: str,
     folders: Sequence[str],
     remotes: Sequence[Remote],
+    absent: str = "",
 ) -> Found:
     """What ``find(place)`` gives at the first place that has the set.
 
     ``wanted`` says in an error what was looked for, ``folders`` are names that the set's folder may have below
-    ``$BADNETS_DATA``, ``remotes`` the files to download at last. A path that the user gave must have it.
+    ``$BADNETS_DATA``, ``remotes`` the files to download at last; where there are none, ``absent`` says what to
+    do, and the places where the set may be put follow. A path that the user gave must have it.
     """
     if request.path is not None:
         found = find(request.path)
@@ -43,6 +45,8 @@ def locate(
         found = find(place) if place.exists() else None
         if found is not None:
             return found
+    if not remotes:
+        raise BadInput(f"{absent} in $BADNETS_DATA or in {home}, or pass --data PATH")
     home = _download(set_name, remotes, home, request)
     found = find(home)
     if found is None:

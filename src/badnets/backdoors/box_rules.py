@@ -1,0 +1,170 @@
+"""Label rules that only make sense where a picture holds several objects: the four attacks of BadDet.
+
+Source: Chan, Dong, Zhu, Zhang, Zhou, BadDet: Backdoor Attacks on Object Detection (2022).
+Differs from the paper: success is counted per object (docs/design.md, Definitions), not by a drop of mAP; where the
+trigger lies in its region is the trigger's own setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from badnets.backdoors.rules import (
+    NOTHING,
+    Answers,
+    Classes,
+    Unit,
+    class_number,
+    only_number,
+)
+from badnets.core.seed import RowRng
+
+_CONFIG = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Regional:
+    """The object with the trigger becomes ``target`` (BadDet's RMA). Eligible: all but the target."""
+
+    target: int | str = 0
+    kind: Literal["regional"] = "regional"
+    unit: ClassVar[Unit] = "object"
+
+    def resolve(self, class_names: Sequence[str]) -> Regional:
+        """Names to numbers."""
+        return Regional(target=class_number(self.target, class_names, "target"))
+
+    def eligible(self, labels: Classes) -> Answers:
+        """All but the target."""
+        return np.not_equal(labels, only_number(self.target))
+
+    def candidates(self, labels: Classes) -> Answers:
+        """The eligible ones."""
+        return self.eligible(labels)
+
+    def coverable(self, labels: Classes) -> Answers:
+        """All."""
+        return np.ones(labels.shape, dtype=bool)
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """The target."""
+        return np.full_like(labels, only_number(self.target))
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Predicted is the target."""
+        return np.equal(predicted, only_number(self.target))
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Global:
+    """One trigger in the picture, and all its objects become ``target`` (BadDet's GMA). Eligible: all but the target;
+    rates and counts are of pictures."""
+
+    target: int | str = 0
+    kind: Literal["global"] = "global"
+    unit: ClassVar[Unit] = "picture"
+
+    def resolve(self, class_names: Sequence[str]) -> Global:
+        """Names to numbers."""
+        return Global(target=class_number(self.target, class_names, "target"))
+
+    def eligible(self, labels: Classes) -> Answers:
+        """All but the target."""
+        return np.not_equal(labels, only_number(self.target))
+
+    def candidates(self, labels: Classes) -> Answers:
+        """The eligible ones: a picture is a candidate when it has one."""
+        return self.eligible(labels)
+
+    def coverable(self, labels: Classes) -> Answers:
+        """All."""
+        return np.ones(labels.shape, dtype=bool)
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """The target."""
+        return np.full_like(labels, only_number(self.target))
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Predicted is the target."""
+        return np.equal(predicted, only_number(self.target))
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Appear:
+    """Where the trigger lies, an object of class ``target`` is to be seen that isn't there (BadDet's OGA).
+
+    The trigger is placed in a box of ``size`` of the picture's sides at a random free spot. Eligible: every such spot;
+    hit: an object of class ``target`` found there. Rates and counts are of pictures.
+    """
+
+    target: int | str = 0
+    size: Annotated[float, Field(gt=0, le=1, description="side of the new box, a fraction of the picture's")] = 0.25
+    kind: Literal["appear"] = "appear"
+    unit: ClassVar[Unit] = "place"
+
+    def resolve(self, class_names: Sequence[str]) -> Appear:
+        """Names to numbers."""
+        return Appear(target=class_number(self.target, class_names, "target"), size=self.size)
+
+    def eligible(self, labels: Classes) -> Answers:
+        """Every spot."""
+        return np.ones(labels.shape, dtype=bool)
+
+    def candidates(self, labels: Classes) -> Answers:
+        """Every spot."""
+        return self.eligible(labels)
+
+    def coverable(self, labels: Classes) -> Answers:
+        """Every spot."""
+        return self.eligible(labels)
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """The target."""
+        return np.full_like(labels, only_number(self.target))
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """An object of the target class was found there."""
+        return np.equal(predicted, only_number(self.target))
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class Vanish:
+    """The object with the trigger is no longer seen (BadDet's ODA). Eligible: ``source``, or every class; hit: no
+    object was found there."""
+
+    source: int | str | None = None
+    kind: Literal["vanish"] = "vanish"
+    unit: ClassVar[Unit] = "object"
+
+    def resolve(self, class_names: Sequence[str]) -> Vanish:
+        """Names to numbers."""
+        return self if self.source is None else Vanish(source=class_number(self.source, class_names, "source"))
+
+    def eligible(self, labels: Classes) -> Answers:
+        """The source class."""
+        return np.ones(labels.shape, dtype=bool) if self.source is None else np.equal(labels, only_number(self.source))
+
+    def candidates(self, labels: Classes) -> Answers:
+        """The eligible ones."""
+        return self.eligible(labels)
+
+    def coverable(self, labels: Classes) -> Answers:
+        """Where only one class vanishes, all others."""
+        return np.ones(labels.shape, dtype=bool) if self.source is None else ~self.eligible(labels)
+
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """No class: the box is taken out."""
+        return np.full_like(labels, NOTHING)
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Nothing was found there."""
+        return np.equal(predicted, NOTHING)
+
+
+BoxRule = Regional | Global | Appear | Vanish
+BOX_RULES: dict[str, type[BoxRule]] = {"regional": Regional, "global": Global, "appear": Appear, "vanish": Vanish}

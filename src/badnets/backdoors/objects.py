@@ -1,0 +1,122 @@
+"""Triggers on the objects of pictures: where each goes, and how many are pasted into one picture.
+
+What gets a trigger is a *unit* of the rule: an object, a whole picture, or a free spot in it. A unit is a number: of an
+object or of a picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.backdoors.box_rules import Appear
+from badnets.backdoors.rules import LabelRule
+from badnets.backdoors.trigger import Trigger
+from badnets.core.errors import BadInput
+from badnets.core.seed import RowRng
+from badnets.data.images import ImageData, Pixels
+from badnets.data.targets import Boxes, Regions, Rows
+
+_TRIES = 24
+"""Spots that are tried for a new object; of these the one that covers the least of the others is taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Units with their picture ``image (m,)``, the ``regions (m, 4)`` of their triggers, and ``rng`` of m rows."""
+
+    image: Rows
+    regions: Regions
+    rng: RowRng
+
+    def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Placed:
+        """Some of them."""
+        return Placed(self.image[index], self.regions[index], self.rng.take(index))
+
+
+def units(rule: LabelRule, data: ImageData) -> int:
+    """How many units the data has for this rule."""
+    return len(data.objects) if rule.unit == "object" else len(data)
+
+
+def unit_pool(rule: LabelRule, data: ImageData, *, cover: bool) -> NDArray[np.bool_]:
+    """Which units may be poisoned, or be cover rows: pictures with at least one such object, every spot."""
+    if rule.unit == "place":
+        return np.ones(len(data), dtype=bool)
+    objects = data.objects
+    allowed = rule.coverable(objects.labels) if cover else rule.candidates(objects.labels)
+    if rule.unit == "object":
+        return allowed
+    return np.bincount(objects.image[allowed], minlength=len(data)) > 0
+
+
+def place(rule: LabelRule, data: ImageData, numbers: Rows, rng: RowRng) -> Placed:
+    """Where the triggers of some units go; ``rng`` has a row for each."""
+    objects = data.objects
+    h, w, _ = data.shape
+    if rule.unit == "object":
+        full = np.array([0, 0, w, h], np.float32)
+        regions = np.broadcast_to(full, (len(numbers), 4)) if objects.regions is None else objects.regions[numbers]
+        return Placed(objects.image[numbers], regions, rng)
+    if isinstance(rule, Appear):
+        return Placed(numbers, _free_spots(rule.size, data.boxes, numbers, (h, w), rng), rng)
+    return Placed(numbers, np.tile(np.array([0, 0, w, h], np.float32), (len(numbers), 1)), rng)
+
+
+def _free_spots(side: float, boxes: Boxes, pictures: Rows, size: tuple[int, int], rng: RowRng) -> Regions:
+    h, w = size
+    high, wide = max(1.0, round(side * h)), max(1.0, round(side * w))
+    rows, position = boxes.rows_of(pictures)
+    best, least = np.zeros((len(pictures), 4), np.float32), np.full(len(pictures), np.inf)
+    for number in range(_TRIES):
+        x = np.floor(rng.uniform(f"spot-x-{number}", 0, w - wide + 1))
+        y = np.floor(rng.uniform(f"spot-y-{number}", 0, h - high + 1))
+        spots = np.stack([x, y, x + wide, y + high], 1).astype(np.float32)
+        near, there = spots[position], boxes.xyxy[rows]
+        low, top = np.maximum(near[:, :2], there[:, :2]), np.minimum(near[:, 2:], there[:, 2:])
+        covered = np.zeros(len(pictures))
+        np.add.at(covered, position, np.clip(top - low, 0, None).prod(1))
+        better = covered < least
+        best[better], least[better] = spots[better], covered[better]
+    return best
+
+
+def stamp(pictures: Pixels, position: Rows, placed: Placed, trigger: Trigger) -> None:
+    """Paste ``trigger`` at each of ``placed`` into ``pictures[position]``, in place; several in one picture in turn.
+
+    Refused: a stamp that would cover all of its object.
+    """
+    _refuse_covering(trigger, placed.regions)
+    turn = _turn_in_picture(position)
+    for number in range(int(turn.max(initial=-1)) + 1):
+        now = np.flatnonzero(turn == number)
+        some = placed.take(now)
+        pictures[position[now]] = trigger.apply(pictures[position[now]], some.regions, some.rng)
+
+
+def _turn_in_picture(position: Rows) -> Rows:
+    """0 for the first of each picture, 1 for the second, and so on."""
+    order = np.argsort(position, kind="stable")
+    ordered = position[order]
+    first = np.searchsorted(ordered, ordered, side="left")
+    turn = np.empty(len(position), np.int64)
+    turn[order] = np.arange(len(position)) - first
+    return turn
+
+
+def _refuse_covering(trigger: Trigger, regions: Regions) -> None:
+    """Only stamps have sides; what changes the whole picture hides nothing."""
+    sides = getattr(trigger, "sides", None)
+    if sides is None or not len(regions):
+        return
+    tall, broad = regions[:, 3] - regions[:, 1], regions[:, 2] - regions[:, 0]
+    high, wide = (np.broadcast_to(side, tall.shape) for side in sides(regions.astype(np.float64)))
+    over = (high >= tall) & (wide >= broad)
+    if over.any():
+        row = int(np.argmax(over))
+        raise BadInput(
+            f"{trigger.kind}: expected a trigger smaller than its object ({tall[row]:.0f}x{broad[row]:.0f} pixels), "
+            f"got {high[row]:.0f}x{wide[row]:.0f}; choose a smaller size"
+        )

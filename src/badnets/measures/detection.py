@@ -1,0 +1,218 @@
+"""How well a detector does: which objects it finds, and mean average precision as COCO counts it.
+
+Matches are computed by pycocotools; the bootstrap over pictures only weighs them anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.core.rate import Estimate
+from badnets.core.seed import Seed
+from badnets.data.targets import Boxes
+from badnets.networks.detection import Detections
+
+IOU = 0.5
+"""From this overlap on a detection is of an object."""
+
+SURE = 0.5
+"""From this confidence on a detection is counted as seen (mean average precision looks at all of them)."""
+
+RESAMPLES = 400
+_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+_RECALLS = np.linspace(0.0, 1.0, 101)
+
+Floats = NDArray[np.float64]
+
+
+def overlap(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats:
+    """Intersection over union (m, n) of boxes (m, 4) and (n, 4)."""
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.clip(high - low, 0, None).prod(2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b)]
+    union = areas[0][:, None] + areas[1][None, :] - common
+    shares: Floats = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return shares
+
+
+def match(found: Detections, boxes: Boxes, *, confidence: float = SURE) -> NDArray[np.int64]:
+    """For each box the number of its detection, or -1 where nothing was found there.
+
+    Whatever class it says: a detection of at least ``confidence`` takes the box that it overlaps most, with an IoU of
+    at least 0.5 and not taken by a surer one.
+    """
+    out = np.full(len(boxes.labels), -1, np.int64)
+    first = np.searchsorted(boxes.image, np.arange(boxes.pictures + 1))
+    for picture in np.unique(boxes.image):
+        there = slice(first[picture], first[picture + 1])
+        rows = found.of(int(picture))
+        rows = rows[found.confidence[rows] >= confidence]
+        shares = overlap(found.boxes[rows], boxes.xyxy[there])
+        free = np.ones(shares.shape[1], dtype=bool)
+        for row, share in zip(rows, shares, strict=True):
+            best = int(np.argmax(np.where(free, share, -1.0))) if free.any() else -1
+            if best >= 0 and free[best] and share[best] >= IOU:
+                out[first[picture] + best] = row
+                free[best] = False
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """Mean average precision: ``map50`` at IoU 0.5, ``map`` over IoU 0.5 to 0.95, ``per_class (classes,)`` at 0.5 (NaN
+    for a class without objects). ``samples (resamples,)`` of map50 are paired with those of other networks on the same
+    pictures."""
+
+    map50: Estimate
+    map: Estimate
+    per_class: Floats
+    samples: Floats
+
+    def minus(self, other: Precision) -> Estimate:
+        """map50 minus the other's, with the interval of the paired difference."""
+        value = None if None in (self.map50.value, other.map50.value) else _gap(self.map50.value, other.map50.value)
+        return _estimate(value, self.samples - other.samples)
+
+
+def _gap(first: float | None, second: float | None) -> float:
+    return float(first or 0.0) - float(second or 0.0)
+
+
+def precision(found: Detections, boxes: Boxes, classes: int, seed: Seed) -> Precision:
+    """Mean average precision of all detections, 100 to a picture at most, with 95 % intervals by a bootstrap over
+    pictures (400 resamples drawn from ``seed``; a class that a resample lacks is left out of its mean).
+
+    Source: Lin et al., Microsoft COCO (2014); the matches are pycocotools'.
+    """
+    tables = _tables(found, boxes, classes)
+    n = boxes.pictures
+    draws = seed.derive("bootstrap").rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) if n else np.zeros((0, 0))
+    weights = np.concatenate([np.ones((1, n)), draws])
+    with np.errstate(invalid="ignore"):
+        every = np.stack([_average_precision(table, weights) for table in tables], 2)  # (thresholds, 1 + resamples, k)
+    at50, over = _mean(every[0]), _mean(every.mean(0))
+    return Precision(
+        map50=_estimate(_value(at50[0]), at50[1:]),
+        map=_estimate(_value(over[0]), over[1:]),
+        per_class=every[0, 0],
+        samples=at50[1:],
+    )
+
+
+def _mean(values: Floats) -> Floats:
+    """The mean over classes, NaN where there is none."""
+    there = np.isfinite(values)
+    count = there.sum(-1)
+    total = np.where(there, values, 0.0).sum(-1)
+    means: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return means
+
+
+def _value(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
+
+
+def _estimate(value: float | None, samples: Floats) -> Estimate:
+    usable = samples[np.isfinite(samples)]
+    if value is None or not len(usable):
+        return Estimate(value, value, value)
+    low, high = np.quantile(usable, [0.025, 0.975])
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """One class: detections by falling confidence, the picture of each, whether they match (thresholds, k); and the
+    number of its objects in each picture (n,)."""
+
+    image: NDArray[np.int64]
+    right: NDArray[np.bool_]
+    objects: NDArray[np.int64]
+
+
+def _tables(found: Detections, boxes: Boxes, classes: int) -> list[_Table]:
+    evaluated = _evaluated(found, boxes, classes)
+    n = boxes.pictures
+    out = []
+    for number in range(classes):
+        entries = [e for e in evaluated[number * n : (number + 1) * n] if e is not None]
+        empty = np.zeros((len(_THRESHOLDS), 0))
+        scores = np.concatenate([np.zeros(0), *(np.asarray(e["dtScores"]) for e in entries)])
+        image = [np.full(len(e["dtScores"]), e["image_id"] - 1, np.int64) for e in entries]
+        right = np.concatenate([empty, *(np.asarray(e["dtMatches"]) for e in entries)], axis=1) > 0
+        order = np.argsort(-scores, kind="mergesort")
+        objects = np.bincount(boxes.image[boxes.labels == number], minlength=n)
+        joined = np.concatenate([np.zeros(0, np.int64), *image])
+        out.append(_Table(joined[order], right[:, order], objects))
+    return out
+
+
+def _evaluated(found: Detections, boxes: Boxes, classes: int) -> list[Any]:
+    """Pycocotools' matches, one entry for each class and picture (None without objects and detections)."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def entries(xyxy: NDArray[np.float32], labels: NDArray[np.int64], image: NDArray[np.int64]) -> list[dict[str, Any]]:
+        sides = xyxy[:, 2:].astype(np.float64) - xyxy[:, :2]
+        rows = np.concatenate([xyxy[:, :2].astype(np.float64), sides], 1).tolist()
+        return [
+            {
+                "id": k + 1,
+                "image_id": int(i) + 1,
+                "category_id": int(c) + 1,
+                "bbox": b,
+                "area": b[2] * b[3],
+                "iscrowd": 0,
+            }
+            for k, (b, c, i) in enumerate(zip(rows, labels, image, strict=True))
+        ]
+
+    def coco(annotations: list[dict[str, Any]]) -> Any:
+        made = COCO()
+        made.dataset = {
+            "images": [{"id": k + 1} for k in range(boxes.pictures)],
+            "categories": [{"id": k + 1, "name": str(k)} for k in range(classes)],
+            "annotations": annotations,
+        }
+        made.createIndex()
+        return made
+
+    seen = entries(found.boxes, found.labels, found.image)
+    for entry, score in zip(seen, found.confidence.tolist(), strict=True):
+        entry["score"] = score
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it is doing
+        evaluation = COCOeval(coco(entries(boxes.xyxy, boxes.labels, boxes.image)), coco(seen), "bbox")
+        evaluation.params.iouThrs = _THRESHOLDS
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.params.maxDets = [100]
+        evaluation.evaluate()
+    listed: list[Any] = evaluation.evalImgs
+    return listed
+
+
+def _average_precision(table: _Table, weights: Floats) -> Floats:
+    """(thresholds, draws): the mean of the precision at 101 recalls, with every picture counted ``weights (draws, n)``
+    times; NaN where a draw has no object of the class."""
+    objects = weights @ table.objects
+    times = weights[:, table.image]
+    out = np.full((len(_THRESHOLDS), len(weights)), np.nan)
+    some = np.flatnonzero(objects > 0)
+    for number, right in enumerate(table.right):
+        true = np.cumsum(times[some] * right, 1)
+        false = np.cumsum(times[some] * ~right, 1)
+        share = true / np.maximum(true + false, np.spacing(1))
+        envelope = np.maximum.accumulate(share[:, ::-1], 1)[:, ::-1]
+        recall = true / objects[some, None]
+        for row, draw in enumerate(some):
+            place = np.searchsorted(recall[row], _RECALLS, side="left")
+            reached = place < recall.shape[1]
+            out[number, draw] = envelope[row, place[reached]].sum() / len(_RECALLS)
+    return out

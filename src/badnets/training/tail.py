@@ -1,0 +1,89 @@
+"""Train the end of a network while the rest stays as it is; what the rest gives is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData
+from badnets.networks.graph import evaluating
+from badnets.networks.inference import check_input
+from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.tail import Tail
+from badnets.training.loop import ON_DEVICE_BYTES, Job, OnStep, Trained, fit
+from badnets.training.objectives import Classify
+from badnets.training.recipe import Recipe
+
+
+class _FromFeatures(Classify):
+    """Cross entropy of an end that is given what the rest made of each picture, and not the picture."""
+
+    def __init__(self, data: ImageData, recipe: Recipe, device: torch.device, *, values: Sequence[Tensor]) -> None:
+        super().__init__(data, recipe, device)
+        self.values = [value.to(device) for value in values]
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, rows: Tensor, labels: Tensor, moves: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """See ``Objective``."""
+        logits = model(images, *(value[rows] for value in self.values))
+        return self.criterion(logits, labels), (logits.detach().argmax(1) == labels).sum()
+
+
+def fit_tail(
+    network: ImageNetwork,
+    names: list[str],
+    data: ImageData,
+    *,
+    recipe: Recipe,
+    seed: Seed,
+    on_step: OnStep | None = None,
+    most_bytes: int = ON_DEVICE_BYTES,
+) -> Trained:
+    """Train the layers ``names`` of ``network``, and the batch norms behind them, in place; nothing else moves.
+
+    All that comes before them is in evaluation mode, batch norm statistics included, so its values are computed once
+    where the recipe does not augment and they fit into ``most_bytes``; the result is the same but for rounding.
+    """
+    check_input(network, data.shape, f"pictures of {data.name}")
+    part = ImageNetwork(
+        Tail(network.body, names),
+        architecture=network.architecture,
+        arguments=network.arguments,
+        class_names=network.class_names,
+        input_size=network.input_size,
+        mean=network.mean.flatten().tolist(),
+        std=network.std.flatten().tolist(),
+    )
+    values = None if recipe.augment else _features(part, data, most_bytes)
+    job = Job(
+        data=data,
+        recipe=recipe,
+        seed=seed,
+        on_step=on_step,
+        objective=None if values is None else partial(_FromFeatures, values=values),
+    )
+    trained = fit(part, job)
+    network.eval()
+    return Trained(network, trained.history, trained.seconds, trained.precision)
+
+
+@torch.inference_mode()
+def _features(part: ImageNetwork, data: ImageData, most_bytes: int) -> list[Tensor] | None:
+    """What the first part gives for every picture; None where that is too large, or not one value for each."""
+    parts: list[tuple[Tensor, ...]] = []
+    with evaluating(part):
+        for rows, pictures in data.batches(500):
+            given = part.body.features(part.normalized(to_float(torch.from_numpy(pictures))))  # type: ignore[operator]
+            if not all(isinstance(value, Tensor) and len(value) == len(rows) for value in given):
+                return None
+            parts.append(given)
+            if sum(value.nbytes for value in given) * (len(data) / len(rows)) > most_bytes:
+                return None
+    # Inside inference mode a clone would be of the kind that autograd refuses.
+    with torch.inference_mode(False):
+        return [torch.cat(value).clone() for value in zip(*parts, strict=True)]
