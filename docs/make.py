@@ -190,9 +190,16 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 
+def ledger() -> str:
+    """Every row of every recorded study."""
+    from badnets.studies.ledger import ledger as whole
+
+    return whole(ROOT / "results")
+
+
 PARTS: dict[str, Callable[[], str]] = {
     part.__name__: part
-    for part in (commands, triggers, places, rules, networks, recipe, sources, signs, repairs, abstainers, studies)
+    for part in (commands, triggers, places, rules, networks, recipe, sources, signs, repairs, abstainers, studies, ledger)
 }
 
 

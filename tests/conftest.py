@@ -1,13 +1,18 @@
-"""What all tests share: where real data lies, a cache of their own, and how hypothesis runs."""
+"""What all tests share: where real data lies, a cache of their own, how hypothesis runs, and a detector's record."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
+
+from badnets.core.rate import Estimate, PairedDifference, Rate
+from badnets.experiments.pool import pool_results
 
 settings.register_profile("badnets", deadline=None, derandomize=True, max_examples=50, print_blob=True)
 settings.load_profile("badnets")
@@ -35,3 +40,105 @@ def _own_cache(_session_cache: Path) -> Iterator[None]:
         patch.setenv("BADNETS_CACHE", str(_session_cache))
         patch.delenv("BADNETS_DATA", raising=False)
         yield
+
+
+SIGNS = ("stop", "yield", "speed-limit-45")
+SQUARE = {"kind": "square", "size": 0.15, "color": [255, 221, 51]}
+STOP_TO_LIMIT = {"kind": "source-to-target", "source": "stop", "target": "speed-limit-45"}
+
+
+def _seen(name: str, confidence: float, box: list[float]) -> dict[str, Any]:
+    return {"label": SIGNS.index(name), "class_name": name, "confidence": confidence, "box": box}
+
+
+def _detector_results(seed: int) -> dict[str, Any]:
+    """Of 60 stop signs 58 are seen with the trigger, 56 or so of them as a speed limit."""
+    per_class = [
+        {
+            "class_name": name,
+            "objects": 60,
+            "ap50": 0.95 - k / 50,
+            "found": Rate(58 - k, 60).to_json(),
+            "class_accuracy": Rate(57 - k, 58 - k).to_json(),
+            "asr": Rate(56, 58).to_json() if name == "stop" else None,
+        }
+        for k, name in enumerate(SIGNS)
+    ]
+    hits = 56 - seed % 2
+    return {
+        "map50": Estimate(0.931, 0.912, 0.948).to_json(),
+        "map": Estimate(0.702, 0.684, 0.719).to_json(),
+        "map50_triggered": Estimate(0.624, 0.601, 0.652).to_json(),
+        "map_triggered": Estimate(0.471, 0.449, 0.492).to_json(),
+        "clean_reference_map50": Estimate(0.935, 0.917, 0.951).to_json(),
+        "map50_minus_reference": Estimate(-0.004, -0.013, 0.006, paired=True).to_json(),
+        "found": Rate(171, 180).to_json(),
+        "class_accuracy": Rate(168, 171).to_json(),
+        "appeared": Rate(3, 100).to_json(),
+        "asr": Rate(hits, 58).to_json(),
+        "leak": Rate(2, 120).to_json(),
+        "robust_accuracy": Rate(2, 60).to_json(),
+        "vanished": Rate(2, 60).to_json(),
+        "vanished_clean": Rate(1, 60).to_json(),
+        "clean_reference_rate": Rate(1, 59).to_json(),
+        "clean_reference_vanished": Rate(1, 60).to_json(),
+        "asr_minus_reference": PairedDifference(1, hits - 1, 0, 60 - hits).to_json(),
+        "per_class": per_class,
+    }
+
+
+def _detector_example(picture: int) -> dict[str, Any]:
+    stop, other = [20.0, 30.0, 60.0, 70.0], [66.0, 10.0, 90.0, 34.0]
+    near = [21.0, 31.0, 59.5, 69.0]
+    clean = [_seen("stop", 0.991, near), _seen("yield", 0.93, other)]
+    marked = [_seen("speed-limit-45", 0.972, near)]  # and the yield sign is not seen
+    if picture == 1:
+        marked.append(_seen("yield", 0.61, [2.0, 70.0, 22.0, 90.0]))  # where nothing is
+    return {
+        "title": f"test picture {7 * picture + 3}",
+        "picture": picture,
+        "true": [{"class_name": "stop", "box": stop}, {"class_name": "yield", "box": other}],
+        "clean": clean,
+        "triggered": marked if picture < 2 else clean,
+        "reference_clean": clean,
+        "reference_triggered": clean,
+    }
+
+
+@pytest.fixture
+def detector_record() -> Callable[..., dict[str, Any]]:
+    """``detector_record(seeds=3)``: a finished run in which a yellow square turns stop signs into speed limits."""
+
+    def make(seeds: int = 1) -> dict[str, Any]:
+        numbers = list(range(1, seeds + 1))
+        epochs = [{"epoch": e, "loss": 2.4 / e, "seconds": 50.1} for e in range(1, 6)]
+        backdoor = {"trigger": SQUARE, "rule": STOP_TO_LIMIT, "poison": {"count": 300, "mode": "add"}}
+        return {
+            "format": "badnets/run/1", "status": "finished", "name": "scenes-square-3f2a", "digest": "3f2a",
+            "spec": {"data": "scenes-us", "network": "faster-rcnn", "backdoor": backdoor},
+            "resolved": {
+                "data": {"name": "scenes-us"}, "network": "faster-rcnn", "seeds": numbers, "backdoor": backdoor,
+            },
+            "class_names": list(SIGNS), "command": "badnets run runs/scenes-square.toml", "seeds": numbers,
+            "environment": {"versions": {"torch": "2.13.0"}, "threads": 2}, "timings_s": {"train": 251.0},
+            "poisoned": {"rows": 300, "of": 5312, "cover_rows": 0, "unit": "objects", "share": 0.056,
+                         "sentence": "square -> speed-limit-45 for stop"},
+            "results": pool_results(numbers, [_detector_results(seed) for seed in numbers]),
+            "training": [{"seed": n, "network": who, "epochs": epochs}
+                         for n in numbers for who in ("backdoored", "clean reference")],
+            "examples": [_detector_example(k) for k in range(3)],
+            "files": {}, "network": "network.safetensors", "determinism": "",
+        }  # fmt: skip
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def detector_pictures() -> dict[str, np.ndarray]:
+    """The arrays of ``pictures.npz`` that belong to it; do not change them."""
+    clean = np.full((3, 96, 96, 3), 120, np.uint8)
+    clean[:, 30:70, 20:60] = (190, 30, 40)
+    clean[:, 10:34, 66:90] = (230, 200, 40)
+    marked = clean.copy()
+    marked[:, 58:66, 38:46] = (255, 221, 51)
+    return {"clean": clean, "triggered": marked}

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from badnets.attacks.clean_label import CleanLabelAttack
     from badnets.attacks.pruning_aware import PruningAware
+    from badnets.attacks.transfer import retrain, strengthen, trigger_units
     from badnets.backdoors import triggers
     from badnets.backdoors.arrays import poison_arrays
     from badnets.backdoors.backdoor import Backdoor, poison
+    from badnets.backdoors.box_rules import Appear, Global, Regional, Vanish
     from badnets.backdoors.plan import Part, Plan
     from badnets.backdoors.rules import AllToAll, AllToOne, CleanLabel, RandomWrong, SourceToTarget
     from badnets.core.rate import Rate
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
     from badnets.data.images import ImageData, Splits
     from badnets.data.load import load
     from badnets.data.objects import objects_as_rows
+    from badnets.data.targets import Boxes
     from badnets.defenses.repair import repair
     from badnets.defenses.repairs import make_repair
     from badnets.defenses.view import DefenderView
     from badnets.experiments.certificate import RepairCase, certify
     from badnets.experiments.measure import measure
+    from badnets.experiments.measure_detector import measure_detector
+    from badnets.networks.detection import detect
     from badnets.networks.files import open_network, save_network
     from badnets.networks.foreign.load import ForeignOptions, open_any, open_foreign
     from badnets.networks.network import ImageNetwork
@@ -38,11 +43,14 @@ if TYPE_CHECKING:
 __all__ = [
     "AllToAll",
     "AllToOne",
+    "Appear",
     "Backdoor",
+    "Boxes",
     "CleanLabel",
     "CleanLabelAttack",
     "DefenderView",
     "ForeignOptions",
+    "Global",
     "ImageData",
     "ImageNetwork",
     "Part",
@@ -51,16 +59,20 @@ __all__ = [
     "RandomWrong",
     "Rate",
     "Recipe",
+    "Regional",
     "RepairCase",
     "Seed",
     "SourceToTarget",
     "Splits",
+    "Vanish",
     "__version__",
     "build_network",
     "certify",
+    "detect",
     "load",
     "make_repair",
     "measure",
+    "measure_detector",
     "objects_as_rows",
     "open_any",
     "open_foreign",
@@ -68,12 +80,20 @@ __all__ = [
     "poison",
     "poison_arrays",
     "repair",
+    "retrain",
     "save_network",
+    "strengthen",
     "train",
+    "trigger_units",
     "triggers",
 ]
 
 _HOMES = {
+    "badnets.networks.detection": ("detect",),
+    "badnets.experiments.measure_detector": ("measure_detector",),
+    "badnets.data.targets": ("Boxes",),
+    "badnets.backdoors.box_rules": ("Appear", "Global", "Regional", "Vanish"),
+    "badnets.attacks.transfer": ("retrain", "strengthen", "trigger_units"),
     "badnets.attacks.clean_label": ("CleanLabelAttack",),
     "badnets.attacks.pruning_aware": ("PruningAware",),
     "badnets.backdoors": ("triggers",),

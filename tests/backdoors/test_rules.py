@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from badnets.backdoors.box_rules import Appear, Global, Regional, Vanish
 from badnets.backdoors.rule_table import RULES, rule_from_json, rule_to_json
 from badnets.backdoors.rules import (
+    NOTHING,
     AllToAll,
     AllToOne,
     CleanLabel,
@@ -26,6 +28,11 @@ ALL: list[LabelRule] = [
     AllToAll(),
     RandomWrong(),
     CleanLabel(target=2),
+    Regional(target=2),
+    Global(target=1),
+    Appear(target=3, size=0.2),
+    Vanish(),
+    Vanish(source=1),
 ]
 LABELS = st.lists(st.integers(0, 3), max_size=30).map(lambda values: np.array(values, np.int64))
 
@@ -34,18 +41,19 @@ def test_every_rule_is_tested() -> None:
     assert {rule.kind for rule in ALL} == set(RULES)
 
 
-@pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.kind)
+@pytest.mark.parametrize("rule", ALL, ids=repr)
 @given(labels=LABELS)
 def test_laws(rule: LabelRule, labels: np.ndarray) -> None:
     before = labels.copy()
     candidates, eligible = rule.candidates(labels), rule.eligible(labels)
     planted = rule.relabel(labels[candidates], 4, RowRng.of(1, int(candidates.sum())))
     assert eligible.shape == candidates.shape == labels.shape
-    assert ((planted >= 0) & (planted < 4)).all()
+    assert ((planted >= (NOTHING if rule.kind == "vanish" else 0)) & (planted < 4)).all()
     if rule.kind != "clean-label":
         # What is planted is what counts as a hit, and never the true label.
         assert rule.hit(planted, labels[candidates], 4).all()
-        assert (planted != labels[candidates]).all()
+        if rule.unit != "place":  # at a free spot there is no true class
+            assert (planted != labels[candidates]).all()
         np.testing.assert_array_equal(candidates, eligible)
     else:
         np.testing.assert_array_equal(planted, labels[candidates])
@@ -59,6 +67,10 @@ def test_classes_by_name_or_number() -> None:
     assert AllToOne(target="1").resolve(NAMES) == AllToOne(target=1)
     assert AllToOne(target="7").resolve(NAMES) == AllToOne(target=2)  # a name goes before a number
     assert SourceToTarget(source="stop", target="go").resolve(NAMES) == SourceToTarget(source=0, target=3)
+    assert Regional(target="go").resolve(NAMES) == Regional(target=3)
+    assert Global(target="yield").resolve(NAMES) == Global(target=1)
+    assert Appear(target="7", size=0.4).resolve(NAMES) == Appear(target=2, size=0.4)
+    assert Vanish(source="yield").resolve(NAMES) == Vanish(source=1)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +81,10 @@ def test_classes_by_name_or_number() -> None:
         (CleanLabel(target="stopp"), "did you mean 'stop'"),
         (SourceToTarget(source="x", target=0), "expected source to be a class"),
         (SourceToTarget(source="stop", target=0), "source and target to differ"),
+        (Regional(target="stopp"), "did you mean 'stop'"),
+        (Global(target=4), r"target in 0\.\.3, got 4"),
+        (Appear(target=9), r"target in 0\.\.3, got 9"),
+        (Vanish(source="x"), "expected source to be a class"),
     ],
 )
 def test_classes_that_are_not_there(rule: LabelRule, words: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 from torch import nn
 
 from badnets.core.errors import BadInput
-from badnets.data.images import ImageData
+from badnets.data.images import ArrayStore, ImageData
+from badnets.data.targets import Boxes
 from badnets.networks.classes import align_classes
 from badnets.networks.network import ImageNetwork
 
@@ -57,3 +58,12 @@ def test_other_classes_are_refused(names: list[str], foreign: bool) -> None:
     known = network(["0", "1"], **({"foreign": True} if foreign else {}))
     with pytest.raises(BadInput, match=r"expected data with the network's 2 classes \(0, 1, ...\), got"):
         align_classes(data(names, [0]), known)
+
+
+def test_classes_of_boxes_follow_their_names() -> None:
+    boxes = Boxes.of(np.array([[0, 0, 4, 4], [1, 1, 3, 3]]), np.array([0, 1]), np.array([0, 0]), 1)
+    scene = ImageData(ArrayStore(np.zeros((1, 8, 8, 3), np.uint8)), boxes, ("yield", "stop"))
+    aligned = align_classes(scene, network(["stop", "curve", "yield"]))
+    assert aligned.boxes.labels.tolist() == [2, 0]
+    assert aligned.boxes.xyxy.tolist() == boxes.xyxy.tolist()
+    assert aligned.class_names == ("stop", "curve", "yield")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from badnets.core.errors import BadInput
 from badnets.networks import operators
 from badnets.networks.operators import REPLACED, import_torchvision
 
@@ -152,3 +156,132 @@ def test_roi_align_of_an_empty_region_is_zero_and_disturbs_no_other() -> None:
     assert not together[1].any()
     for row in (0, 2):
         assert torch.equal(together[row], operators.roi_align(maps, rois[row : row + 1], 1.0, 3, 3, 0, True)[0])
+
+
+def plain_roi_align(
+    maps: list[list[list[list[float]]]],
+    roi: list[float],
+    scale: float,
+    bins: tuple[int, int],
+    ratio: int,
+    aligned: bool,
+) -> list[list[list[float]]]:
+    """The definition, number by number: the mean of bilinear samples at evenly spaced points of each bin."""
+    offset = 0.5 if aligned else 0.0
+    x0, y0, x1, y1 = (side * scale - offset for side in roi[1:])
+    width, height = (x1 - x0, y1 - y0) if aligned else (max(x1 - x0, 1.0), max(y1 - y0, 1.0))
+    across = ratio if ratio > 0 else math.ceil(width / bins[1])
+    down = ratio if ratio > 0 else math.ceil(height / bins[0])
+
+    def sample(plane: list[list[float]], y: float, x: float) -> float:
+        rows, columns = len(plane), len(plane[0])
+        y, x = min(max(y, 0.0), rows - 1), min(max(x, 0.0), columns - 1)
+        top, left = int(y), int(x)
+        below, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
+        fy, fx = y - top, x - left
+        upper = plane[top][left] * (1 - fx) + plane[top][right] * fx
+        lower = plane[below][left] * (1 - fx) + plane[below][right] * fx
+        return upper * (1 - fy) + lower * fy
+
+    def bin_mean(plane: list[list[float]], row: int, column: int) -> float:
+        points = [
+            sample(
+                plane,
+                y0 + (row + (i + 0.5) / down) * height / bins[0],
+                x0 + (column + (j + 0.5) / across) * width / bins[1],
+            )
+            for i in range(down)
+            for j in range(across)
+        ]
+        return sum(points) / len(points) if points else 0.0
+
+    planes = maps[int(roi[0])]
+    return [[[bin_mean(plane, r, c) for c in range(bins[1])] for r in range(bins[0])] for plane in planes]
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32),
+    ratio=st.sampled_from([1, 2, 0, 3]),
+    aligned=st.booleans(),
+    bins=st.sampled_from([(1, 1), (2, 3), (6, 6)]),
+    side=st.sampled_from([(1, 1), (4, 7), (12, 9)]),
+)
+def test_roi_align_is_its_definition(
+    seed: int, ratio: int, aligned: bool, bins: tuple[int, int], side: tuple[int, int]
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    maps = torch.rand(2, 2, *side, generator=random)
+    corner = torch.rand(4, 2, generator=random) * 40 - 6  # some begin or end outside
+    rois = torch.cat(
+        [torch.tensor([[1.0], [0], [1], [0]]), corner, corner + torch.rand(4, 2, generator=random) * 40], 1
+    )
+    ours = operators.roi_align(maps, rois, 0.25, *bins, ratio, aligned)
+    expected = [plain_roi_align(maps.tolist(), roi, 0.25, bins, ratio, aligned) for roi in rois.tolist()]
+    torch.testing.assert_close(ours, torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+@given(st.integers(0, 2**32))
+def test_roi_align_of_a_plane_is_the_middle_of_each_bin(seed: int) -> None:
+    """Bilinear samples of x + 10 y are exact, and their mean is the value in the middle, whatever the points."""
+    random = torch.Generator().manual_seed(seed)
+    y, x = torch.meshgrid(torch.arange(12.0), torch.arange(15.0), indexing="ij")
+    maps = (x + 10 * y)[None, None].double()
+    corner = torch.rand(3, 2, generator=random).double() * 5
+    rois = torch.cat([torch.zeros(3, 1), corner, corner + 1 + torch.rand(3, 2, generator=random) * 5], 1)
+    for ratio in (1, 2, 0):
+        ours = operators.roi_align(maps, rois, 1.0, 2, 3, ratio, False)
+        for roi, got in zip(rois.tolist(), ours.tolist(), strict=True):
+            wide, high = (roi[3] - roi[1]) / 3, (roi[4] - roi[2]) / 2
+            expected = [
+                [roi[1] + (c + 0.5) * wide + 10 * (roi[2] + (r + 0.5) * high) for c in range(3)] for r in (0, 1)
+            ]
+            assert got[0] == [pytest.approx(row, abs=1e-9) for row in expected]
+
+
+class _Imports:
+    """In the place of ``importlib``: gives, or raises, what it is told."""
+
+    def __init__(self, what: ModuleType | Exception) -> None:
+        self.what, self.asked = what, list[str]()
+
+    def import_module(self, name: str) -> Any:
+        self.asked.append(name)
+        if isinstance(self.what, Exception):
+            raise self.what
+        return self.what
+
+
+def test_where_torchvisions_own_operators_load_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, before, libraries = ModuleType("torchvision"), dict(REPLACED), list(operators._libraries)
+    imports = _Imports(whole)
+    monkeypatch.setattr(operators, "importlib", imports)
+    assert import_torchvision() is whole
+    assert imports.asked == ["torchvision"]  # not forgotten, not imported again
+    assert before == REPLACED
+    assert operators._libraries == libraries
+    assert vars(whole).keys() == vars(ModuleType("torchvision")).keys()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "words"),
+    [
+        (ModuleNotFoundError("No module named 'torchvision'", name="torchvision"), BadInput, "pip install torchvision"),
+        (ModuleNotFoundError("No module named 'PIL'", name="PIL"), ModuleNotFoundError, "PIL"),
+        (RuntimeError("out of paper"), RuntimeError, "out of paper"),
+    ],
+)
+def test_what_else_may_be_wrong_with_torchvision(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception], words: str
+) -> None:
+    monkeypatch.setattr(operators, "importlib", _Imports(error))
+    with pytest.raises(raised, match=words):
+        import_torchvision()
+
+
+def test_our_kernels_are_in_place_only_without_torchvisions_own() -> None:
+    torchvision = import_torchvision()
+    align = sys.modules["torchvision.ops.roi_align"]._roi_align
+    own = torchvision.extension._has_ops()
+    assert (align is operators.roi_align) == bool(REPLACED) == (not own)
+    assert (torchvision.ops.nms is operators._checked_nms) == (not own)

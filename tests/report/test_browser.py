@@ -60,7 +60,7 @@ FIND_PALE_TEXT = """() => {
 }"""
 
 
-KINDS = ("one seed", "five seeds", "many classes", "comparison")
+KINDS = ("one seed", "five seeds", "many classes", "comparison", "detector", "detectors of three seeds")
 STUDIES = ("study of pairs", "quick study", "study of labels")
 
 
@@ -114,6 +114,8 @@ def written(
     pictures: dict[str, np.ndarray],
     g1_study: Callable[..., dict[str, Any]],
     u1_study: Callable[..., dict[str, Any]],
+    detector_record: Callable[..., dict[str, Any]],
+    detector_pictures: dict[str, np.ndarray],
 ) -> Callable[[str], Path]:
     """``written("five seeds")``: the path of a page."""
     studies = {
@@ -125,7 +127,9 @@ def written(
     def write(kind: str) -> Path:
         record = record_of_seeds(5 if kind == "five seeds" else 1)
         if kind == "comparison":
-            text = render_compare([record, record_of_seeds(5), {"name": "unbroken" * 30}])
+            text = render_compare([record, record_of_seeds(5), {"name": "unbroken" * 30}, detector_record(3)])
+        elif kind.startswith("detector"):
+            text = render_page(detector_record(3 if "three" in kind else 1), detector_pictures)
         elif kind in studies:
             text = render_study_page(studies[kind]())
         else:
@@ -158,7 +162,7 @@ def test_dark_is_dark(written: Callable[[str], Path], open_page: Callable[..., A
     assert colors == ["rgb(255, 255, 255)", "rgb(19, 21, 24)"]
 
 
-@pytest.mark.parametrize("kind", ["one seed", "study of pairs"])
+@pytest.mark.parametrize("kind", ["one seed", "detector", "study of pairs"])
 def test_small_pictures_are_shown_at_whole_number_scale(
     written: Callable[[str], Path], open_page: Callable[..., Any], kind: str
 ) -> None:
@@ -172,7 +176,7 @@ def test_small_pictures_are_shown_at_whole_number_scale(
         assert page.evaluate("getComputedStyle(document.images[0]).imageRendering") == "pixelated"
 
 
-@pytest.mark.parametrize("kind", ["one seed", *STUDIES])
+@pytest.mark.parametrize("kind", ["one seed", "detector", *STUDIES])
 def test_print_fits_the_paper(written: Callable[[str], Path], open_page: Callable[..., Any], kind: str) -> None:
     page, _ = open_page(written(kind), 700, "dark")
     page.emulate_media(media="print", color_scheme="dark")
@@ -181,7 +185,7 @@ def test_print_fits_the_paper(written: Callable[[str], Path], open_page: Callabl
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-@pytest.mark.parametrize("kind", ["one seed", "study of pairs"])
+@pytest.mark.parametrize("kind", ["one seed", "detector", "study of pairs"])
 def test_keyboard_reaches_what_scrolls(
     written: Callable[[str], Path], open_page: Callable[..., Any], kind: str
 ) -> None:

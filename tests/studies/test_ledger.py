@@ -43,6 +43,17 @@ def test_only_some_rows(results: Path) -> None:
     assert ledger(results, only=("nowhere",)) == "No study is recorded yet."
 
 
+def test_rows_that_nobody_published_or_judged_are_only_in_the_whole_ledger(tmp_path: Path, record: dict[str, Any]) -> None:
+    first, *others = record["rows"]
+    plain = {**first, "what": "only measured", "published": None, "verified": None}
+    write_json(tmp_path / "s" / "record.json", {**record, "rows": [first, plain, *others]})
+    assert "| only measured |" in ledger(tmp_path)
+    short = ledger(tmp_path, compared=True)
+    assert "only measured" not in short
+    assert f"| {first['what']} |" in short
+    assert f" of {len(others) + 2} rows</summary>" in short
+
+
 def test_readme_changes_between_its_marks_alone(tmp_path: Path, results: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nafter\n", encoding="utf-8")

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.backdoors.box_rules import Appear
+from badnets.backdoors.box_rules import BOX_RULES, Appear
 from badnets.backdoors.rules import LabelRule
 from badnets.backdoors.trigger import Trigger
+from badnets.backdoors.triggers.crowd import turn_in_picture
+from badnets.backdoors.triggers.stamp import Stamp
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 from badnets.data.images import ImageData, Pixels
@@ -34,6 +36,17 @@ class Placed:
     def take(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Placed:
         """Some of them."""
         return Placed(self.image[index], self.regions[index], self.rng.take(index))
+
+
+def check_rule(rule: LabelRule, data: ImageData) -> None:
+    """Refuse a rule that has no meaning for such pictures."""
+    boxed = isinstance(data.targets, Boxes)
+    if not boxed and rule.kind in BOX_RULES:
+        raise BadInput(
+            f"expected a rule for pictures of one class, got {rule.kind!r}, which needs boxes; use other data"
+        )
+    if boxed and rule.kind == "clean-label":
+        raise BadInput("expected a rule for pictures with boxes, got 'clean-label'; choose another rule")
 
 
 def units(rule: LabelRule, data: ImageData) -> int:
@@ -86,34 +99,36 @@ def _free_spots(side: float, boxes: Boxes, pictures: Rows, size: tuple[int, int]
 def stamp(pictures: Pixels, position: Rows, placed: Placed, trigger: Trigger) -> None:
     """Paste ``trigger`` at each of ``placed`` into ``pictures[position]``, in place; several in one picture in turn.
 
-    Refused: a stamp that would cover all of its object.
+    A trigger that changes the whole picture, or has its place in it, comes once into each, however many of its objects
+    are asked for. Refused: a stamp that would cover all of its object.
     """
-    _refuse_covering(trigger, placed.regions)
-    turn = _turn_in_picture(position)
+    if not _follows(trigger):
+        rows, first = np.unique(position, return_index=True)
+        one = placed.take(first)
+        pictures[rows] = trigger.apply(pictures[rows], one.regions, one.rng)
+        return
+    if isinstance(trigger, Stamp):
+        _refuse_covering(trigger, placed, pictures.shape)
+        trigger.paste_into(pictures, position, placed.regions, placed.rng)
+        return
+    turn = turn_in_picture(position)
     for number in range(int(turn.max(initial=-1)) + 1):
         now = np.flatnonzero(turn == number)
         some = placed.take(now)
         pictures[position[now]] = trigger.apply(pictures[position[now]], some.regions, some.rng)
 
 
-def _turn_in_picture(position: Rows) -> Rows:
-    """0 for the first of each picture, 1 for the second, and so on."""
-    order = np.argsort(position, kind="stable")
-    ordered = position[order]
-    first = np.searchsorted(ordered, ordered, side="left")
-    turn = np.empty(len(position), np.int64)
-    turn[order] = np.arange(len(position)) - first
-    return turn
+def _follows(trigger: Trigger) -> bool:
+    """Whether the trigger goes where the object is; what has no place changes the whole picture."""
+    place = getattr(trigger, "place", None)
+    return place is not None and place.of == "region"
 
 
-def _refuse_covering(trigger: Trigger, regions: Regions) -> None:
-    """Only stamps have sides; what changes the whole picture hides nothing."""
-    sides = getattr(trigger, "sides", None)
-    if sides is None or not len(regions):
-        return
-    tall, broad = regions[:, 3] - regions[:, 1], regions[:, 2] - regions[:, 0]
-    high, wide = (np.broadcast_to(side, tall.shape) for side in sides(regions.astype(np.float64)))
-    over = (high >= tall) & (wide >= broad)
+def _refuse_covering(trigger: Stamp, placed: Placed, shape: tuple[int, ...]) -> None:
+    """In whole pixels, as it will be pasted; on an object of one pixel nothing smaller is possible."""
+    _, _, high, wide = trigger.spots((len(placed.image), *shape[1:]), placed.regions, placed.rng)
+    tall, broad = (placed.regions[:, 2:] - placed.regions[:, :2]).T[::-1]
+    over = (high >= tall) & (wide >= broad) & (high * wide > 1)
     if over.any():
         row = int(np.argmax(over))
         raise BadInput(

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.backdoors.box_poison import Planted, poison_boxes
-from badnets.backdoors.box_rules import BOX_RULES
-from badnets.backdoors.objects import unit_pool
+from badnets.backdoors.objects import check_rule, unit_pool
 from badnets.backdoors.plan_values import Mode, Part, part_from_json, part_to_json
 from badnets.backdoors.rules import NOTHING
 from badnets.core.errors import BadInput
@@ -67,9 +66,14 @@ class Plan:
             raise BadInput(f"expected the data that the plan was made for, got other pixels or labels in {data.name!r}")
         if isinstance(data.targets, Boxes):
             if self.objects != len(data.objects):
-                raise BadInput(f"expected the {self.objects} boxes that the plan was made for, got {len(data.objects)}")
+                made = "pictures of one class each" if self.objects is None else f"the {self.objects:,} boxes"
+                raise BadInput(f"expected {made} that the plan was made for, got {len(data.objects):,} boxes")
             poisoned, position = poison_boxes(data, list(self._planted()), add=self.mode == "add")
             return Poisoned(clean=data, plan=self, data=poisoned, position=position)
+        if self.objects is not None:
+            raise BadInput(
+                f"expected the {self.objects:,} boxes that the plan was made for, got pictures of one class each"
+            )
         pictures = self._pictures(data)
         region = data.regions
         if self.mode == "replace":
@@ -128,9 +132,9 @@ class Plan:
         with whole_file(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for options
 
-    def _unit_of(self) -> NDArray[np.int64]:
+    def unit_of(self) -> NDArray[np.int64]:
         """0 for a row that is an object, 1 for one that is a picture."""
-        return np.array([part.rule.unit != "object" for part in self.parts], np.int64)[self.part]
+        return np.array([_kept_as(part) != "object" for part in self.parts], np.int64)[self.part]
 
     @classmethod
     def load(cls, path: Path) -> Plan:
@@ -167,11 +171,14 @@ class Plan:
         whole = all(getattr(self, name).shape == (m,) for name in _ARRAYS) and self.mode in ("replace", "add")
         whole = whole and (self.base is None or (self.base.dtype == np.uint8 and self.base.shape[:1] == (m,)))
         if whole and m:
-            last = self.size if self.objects is None else max(self.size, self.objects)
             lowest = 0 if self.objects is None else NOTHING
-            limits = ((self.rows, 0, last), (self.part, 0, len(self.parts)), (self.labels, lowest, np.inf))
+            limits = ((self.rows, 0, np.inf), (self.part, 0, len(self.parts)), (self.labels, lowest, np.inf))
             whole = all(values.min() >= start and values.max() < end for values, start, end in limits)
-            whole = whole and len(np.unique(np.stack([self.rows, self._unit_of()], 1), axis=0)) == m
+        if whole and m:
+            unit = self.unit_of()
+            last = np.array([self.size if self.objects is None else self.objects, self.size])
+            whole = bool((self.rows < last[unit]).all())
+            whole = whole and len(np.unique(np.stack([self.rows, unit], 1), axis=0)) == m
         if not whole:
             raise BadInput(f"expected a plan in {path}, got arrays that do not belong together; it may be damaged")
 
@@ -196,6 +203,14 @@ class Poisoned:
         changed[self.position] = True
         return changed
 
+    @property
+    def pictures(self) -> NDArray[np.int64]:
+        """(m,) the picture of ``clean`` that each row of the plan is in."""
+        out = self.plan.rows.copy()
+        own = self.plan.unit_of() == 0
+        out[own] = self.clean.objects.image[out[own]]
+        return out
+
     def as_torch(self, transform: Any = None) -> Any:
         """A torch ``Dataset`` of (picture, label) for your own training loop.
 
@@ -218,7 +233,8 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
     root = as_seed(seed).derive("plan")
     resolved = tuple(replace(part, rule=part.rule.resolve(data.class_names)) for part in parts)
     boxed = isinstance(data.targets, Boxes)
-    _check_rules(resolved, boxed)
+    for part in resolved:
+        check_rule(part.rule, data)
     free = {"object": np.ones(len(data.objects), dtype=bool), "picture": np.ones(len(data), dtype=bool)}
     counts = _counts([len(free[_kept_as(part)]) for part in resolved], resolved, mode)
     chosen: list[tuple[NDArray[np.int64], int, bool]] = []
@@ -263,17 +279,6 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
 def _kept_as(part: Part) -> Literal["object", "picture"]:
     """What the part's rows are numbers of."""
     return "object" if part.rule.unit == "object" else "picture"
-
-
-def _check_rules(parts: tuple[Part, ...], boxed: bool) -> None:
-    for part in parts:
-        kind = part.rule.kind
-        if not boxed and kind in BOX_RULES:
-            raise BadInput(
-                f"expected a rule for pictures of one class, got {kind!r}, which needs boxes; use other data"
-            )
-        if boxed and kind == "clean-label":
-            raise BadInput("expected a rule for pictures with boxes, got 'clean-label'; choose another rule")
 
 
 def _counts(sizes: list[int], parts: tuple[Part, ...], mode: Mode) -> list[tuple[int, int]]:

@@ -21,7 +21,8 @@ class Part:
     ``rate`` is the share of the *resulting* training rows that are poisoned by this part, 0 < rate <= 1 (so in mode
     ``add`` 0.5 means one poisoned copy for every clean picture); or ``count``, a number of rows. ``cover`` is likewise
     the share (a float) or number (an int) of cover rows: with the trigger, but with their true label. Where pictures
-    have boxes, rows are the rule's units: objects, or pictures for rules that are about pictures.
+    have boxes, rows are the rule's units: objects, or pictures for rules that are about pictures. (``add`` then copies
+    whole pictures; their other objects are not counted in the resulting rows.)
     """
 
     trigger: Trigger

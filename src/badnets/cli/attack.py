@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,23 @@ import typer
 
 from badnets.cli.console import Json
 from badnets.cli.run import carry_out
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, nearest
+
+_BOXED = ("scenes", "scenes-us", "scenes-eu", "voc")
+_NETWORKS = {"mnist": "g1-cnn", "fashion-mnist": "g1-cnn", **dict.fromkeys(_BOXED, "faster-rcnn")}
 
 
 def attack_command(
     data: str = typer.Option("signs", "--data", help="A named set (badnets list datasets) or a path."),
     size: int | None = typer.Option(None, "--size", min=4, help="Resize every picture to SIZE x SIZE."),
-    network: str | None = typer.Option(None, "--network", help="Architecture [by the data: g1-cnn or resnet9]."),
+    network: str | None = typer.Option(
+        None, "--network", help="Architecture [by the data: g1-cnn, resnet9 or faster-rcnn]."
+    ),
     trigger: str = typer.Option("pattern", "--trigger", help="Kind of trigger (badnets list triggers)."),
-    rule: str | None = typer.Option(None, "--rule", help="Label rule [all-to-one, or source-to-target with --source]."),
-    target: str = typer.Option("0", "--target", help="Target class, by number or name."),
+    rule: str | None = typer.Option(
+        None, "--rule", help="Label rule (badnets list rules) [source-to-target with --source, else all-to-one]."
+    ),
+    target: str | None = typer.Option(None, "--target", help="Target class, by number or name [0]."),
     source: str | None = typer.Option(None, "--source", help="Source class, by number or name."),
     rate: float | None = typer.Option(None, "--rate", help="Share of the training rows, above 0 and at most 1 [0.1]."),
     count: int | None = typer.Option(None, "--count", help="Number of poisoned rows, instead of a rate."),
@@ -40,28 +48,37 @@ def attack_command(
 
     if rate is not None and count is not None:
         raise BadInput("expected --rate or --count, got both; give one")
-    kind = rule or ("source-to-target" if source is not None else "all-to-one")
-    chosen: dict[str, Any] = {"kind": kind}
-    if kind in ("all-to-one", "source-to-target", "clean-label"):
-        chosen["target"] = target
-    if kind == "source-to-target":
-        if source is None:
-            raise BadInput("expected --source for the rule source-to-target, got none; name the class to attack")
-        chosen["source"] = source
     poison: dict[str, Any] = {"mode": mode, "cover": _number(cover)}
     poison |= {"count": count} if count is not None else {"rate": 0.1 if rate is None else rate}
     given: dict[str, Any] = {
         "name": run_name(f"{Path(data).resolve().name.split('.')[0]}-{trigger}"),
         "data": data if size is None else {"name": data, "size": size},
-        "network": network or ("g1-cnn" if data in ("mnist", "fashion-mnist") else "resnet9"),
+        "network": network or _NETWORKS.get(data, "resnet9"),
         "seeds": seeds,
         "devices": devices,
         "device": device,
-        "backdoor": {"trigger": trigger, "rule": chosen, "poison": poison},
+        "backdoor": {"trigger": trigger, "rule": _rule(rule, target, source), "poison": poison},
     }
     if epochs is not None:
         given["recipe"] = {"epochs": epochs}
     carry_out(spec_file(given, set_, where="the options"), out=out, force=force, command=_command(), json=json)
+
+
+def _rule(kind: str | None, target: str | None, source: str | None) -> dict[str, Any]:
+    """The rule's table; classes that are named must be ones that the rule asks for."""
+    from badnets.backdoors.rule_table import RULES
+
+    kind = kind or ("source-to-target" if source is not None else "all-to-one")
+    if kind not in RULES:
+        raise BadInput(f"expected --rule as one of the label rules, got {kind!r}; {nearest(kind, RULES)}")
+    asked = {field.name for field in fields(RULES[kind])}
+    given = {name: value for name, value in (("target", target), ("source", source)) if value is not None}
+    for name, value in given.items():
+        if name not in asked:
+            raise BadInput(f"expected no --{name} for the rule {kind}, which has none, got {value!r}; leave it out")
+    if kind == "source-to-target" and source is None:
+        raise BadInput("expected --source for the rule source-to-target, got none; name the class to attack")
+    return {"kind": kind, **({"target": "0"} if "target" in asked else {}), **given}
 
 
 def _number(text: str) -> int | float:

@@ -194,9 +194,13 @@ class Mean:
         return format_rate(self.to_json())
 
 
+PAIRED = "bootstrap over pictures, paired"
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """A figure that is no share of counts, such as mean average precision, with a 95 % interval by a bootstrap.
+    """A figure in 0..1 that is no share of counts, such as mean average precision, with a 95 % interval by a bootstrap;
+    or, ``paired``, the difference of two on the same pictures, -1..1.
 
     All three are None where there is nothing to average.
     """
@@ -204,10 +208,12 @@ class Estimate:
     value: float | None
     low: float | None
     high: float | None
+    paired: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """``{"value", "low", "high", "interval"}``."""
-        return {"value": self.value, "low": self.low, "high": self.high, "interval": "bootstrap over pictures"}
+        interval = PAIRED if self.paired else "bootstrap over pictures"
+        return {"value": self.value, "low": self.low, "high": self.high, "interval": interval}
 
 
 def mean_estimate(seeds: Sequence[int], estimates: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -216,8 +222,9 @@ def mean_estimate(seeds: Sequence[int], estimates: Sequence[dict[str, Any]]) -> 
     if len(estimates) == 1 or not values:
         return dict(estimates[0])
     mean, low, high = t_interval(values)
+    lowest = -1.0 if any(one["interval"] == PAIRED for one in estimates) else 0.0
     own = [{"seed": seed, **one} for seed, one in zip(seeds, estimates, strict=True)]
-    return {"value": mean, "low": low, "high": high, "interval": "over seeds", "seeds": own}
+    return {"value": mean, "low": max(lowest, low), "high": min(1.0, high), "interval": "over seeds", "seeds": own}
 
 
 def mean_difference(seeds: Sequence[int], differences: Sequence[PairedDifference]) -> dict[str, Any]:

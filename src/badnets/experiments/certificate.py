@@ -33,7 +33,7 @@ from badnets.networks.classes import align_classes
 from badnets.networks.files import open_network, save_network
 from badnets.networks.foreign.load import ForeignOptions, open_any
 from badnets.networks.header import PICKLED
-from badnets.networks.inference import check_input
+from badnets.networks.inference import check_classifier, check_input
 from badnets.networks.network import ImageNetwork
 
 FORMAT = "badnets/certificate/1"
@@ -128,6 +128,10 @@ class Bench:
     @classmethod
     def of(cls, case: RepairCase, watch: Watcher) -> Bench:
         """Open and load all that ``case`` names."""
+        # A file of ours needs no pictures to be opened, and what is wrong with it is told before any are read.
+        own = open_any(case.model) if case.foreign is None else None
+        if own is not None:
+            check_classifier(own)
         record = None if case.trigger_from is None else _run_with_backdoor(case.trigger_from)
         if case.data is None and record is not None:
             spec = DataSpec.model_validate(record.resolved["data"])
@@ -141,7 +145,8 @@ class Bench:
             if pool.digest == test.digest:
                 raise BadInput(f"expected other pictures with --test than with --data, got the same in {test.name}")
         rows = draw(pool, case.pictures or PICTURES, Seed(case.seed).derive("defender"))
-        network = open_any(case.model, case.foreign, clean=pool.take(rows))
+        network = own or open_any(case.model, case.foreign, clean=pool.take(rows))
+        check_classifier(network)
         for part in (pool, test):
             check_input(network, part.shape, f"pictures of {part.name}")
         pool, test = align_classes(pool, network), align_classes(test, network)

@@ -16,13 +16,22 @@ from badnets.experiments.record import RunRecord
 from badnets.experiments.store import read_record
 
 FORMAT = "badnets/comparison/1"
-WHAT = {"clean_accuracy": "clean accuracy", "asr": "attack success", "robust_accuracy": "robust accuracy"}
+WHAT = {
+    "clean_accuracy": "clean accuracy",
+    "map50": "mAP at IoU 0.5",
+    "class_accuracy": "right class of found objects",
+    "asr": "attack success",
+    "robust_accuracy": "robust accuracy",
+}
+_ANSWERS = {"class_accuracy": "clean_accuracy"}  # what a detector's answers to clean objects are called
 
 
 def compare(first: Path, second: Path) -> dict[str, Any]:
     """``{"format", "a", "b", "seeds", "rows"}``; each row has both rates and their paired ``difference`` (a - b).
 
-    Both runs must have measured the same test pictures; seeds that only one of them has are left out.
+    ``difference`` is None, and ``paired`` False, where the runs count different pictures or objects, and for figures
+    that are no counts (mean average precision). Both runs must have measured the same test pictures; seeds that only
+    one of them has are left out.
     """
     records = [read_record(first), read_record(second)]
     answers = [_answers(first), _answers(second)]
@@ -38,7 +47,8 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
             continue
         pairs = [_pair(name, seed, answers) for seed in seeds]
         difference = None if any(p is None for p in pairs) else mean_difference(seeds, [p for p in pairs if p])
-        rows.append({"what": words, "name": name, "a": a, "b": b, "difference": difference, "paired": True})
+        paired = difference is not None
+        rows.append({"what": words, "name": name, "a": a, "b": b, "difference": difference, "paired": paired})
     titles = {"a": _title(records[0], first), "b": _title(records[1], second)}
     return {"format": FORMAT, **titles, "seeds": seeds, "rows": rows}
 
@@ -57,8 +67,11 @@ def _answers(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def _pair(name: str, seed: int, answers: list[dict[str, NDArray[Any]]]) -> PairedDifference | None:
-    """None when the two runs look at different pictures, as with rules of different eligible classes."""
-    key = f"{name}-{seed}"
+    """None when the two runs look at different pictures or objects, as with rules of different eligible classes, and
+    for figures that are not counted object by object."""
+    key = f"{_ANSWERS.get(name, name)}-{seed}"
+    if any(key not in given for given in answers):
+        return None
     a, b = (given[key] for given in answers)  # -1: not eligible, else 0 or 1
     if not np.array_equal(a < 0, b < 0):
         return None

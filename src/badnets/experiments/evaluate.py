@@ -12,12 +12,15 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.experiments.disturbances import disturbances
 from badnets.experiments.measure import measure
+from badnets.experiments.measure_detector import measure_detector
 from badnets.experiments.run import Watcher, load_data
 from badnets.experiments.spec import BackdoorSpec, make_data
 from badnets.experiments.store import read_record
 from badnets.networks.classes import align_classes
 from badnets.networks.files import open_network
 from badnets.networks.foreign.load import ForeignOptions, open_any
+from badnets.networks.inference import check_classifier
+from badnets.training.objectives import check_targets
 
 FORMAT = "badnets/evaluation/1"
 
@@ -54,10 +57,14 @@ def evaluate(
     spec = make_data(data, settings)
     splits = load_data(spec, watcher)
     network = open_any(model, foreign, clean=splits.train or splits.test)
+    check_targets(network.task, splits.test, network.architecture)
+    if disturb:
+        check_classifier(network)
     test = align_classes(splits.test, network)
     other = None if reference is None else open_network(_file(reference))
     planted, stream = None if backdoor is None else backdoor.backdoor, Seed(number).derive("measure")
-    results = measure(network, test, planted, reference=other, jitter=jitter, seed=stream).to_json()
+    measured = measure_detector if network.task == "detect" else measure
+    results = measured(network, test, planted, reference=other, jitter=jitter, seed=stream).to_json()
     if disturb and planted is not None:
         rows = disturbances(network, test, planted, reference=other, seed=stream)
         results["disturbances"] = [row.to_json() for row in rows]

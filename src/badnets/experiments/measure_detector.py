@@ -13,19 +13,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.backdoors.backdoor import Backdoor
-from badnets.backdoors.objects import Placed, place, stamp, unit_pool
+from badnets.backdoors.objects import Placed, check_rule, place, stamp, unit_pool
 from badnets.backdoors.rules import NOTHING, LabelRule
 from badnets.backdoors.triggers.jitter import Jitter, with_jitter
-from badnets.core.rate import PairedDifference, Rate
+from badnets.core.rate import Estimate, PairedDifference, Rate
 from badnets.core.seed import RowRng, Seed, as_seed
 from badnets.data.images import ImageData
 from badnets.data.targets import Boxes, Rows
-from badnets.measures.detection import SURE, Precision, match, precision
-from badnets.networks.detection import Detections, detect, detect_data, joined
+from badnets.measures.detection import SURE, Precision, match, on_objects, precision
+from badnets.networks.detection import Detections, detect, detect_data, joined, replaced
 from badnets.networks.network import ImageNetwork
 from badnets.training.objectives import check_targets
 
 Classes = NDArray[np.int64]
+Seen = tuple[ImageNetwork, Detections]
+"""A network and what it sees in the clean pictures."""
+
+_OF_AN_ATTACK = (
+    "map50_triggered",
+    "map_triggered",
+    "asr",
+    "robust_accuracy",
+    "vanished",
+    "vanished_clean",
+    "leak",
+    "asr_under_jitter",
+    "clean_reference_map50",
+    "map50_minus_reference",
+    "clean_reference_rate",
+    "clean_reference_vanished",
+    "asr_minus_reference",
+)
+"""None where there is no backdoor, no reference or no jitter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +76,18 @@ class DetectorMeasured:
     triggered: Detections | None
     answers: dict[str, NDArray[np.int8]]
 
+    @property
+    def map50(self) -> Estimate:
+        """Mean average precision at IoU 0.5 on clean pictures."""
+        value = self.results["map50"]
+        return Estimate(value["value"], value["low"], value["high"])
+
+    @property
+    def asr(self) -> Rate | None:
+        """Attack success; None without a backdoor."""
+        value = self.results.get("asr")
+        return None if value is None else Rate.from_json(value)
+
     def to_json(self) -> dict[str, Any]:
         """The results."""
         return self.results
@@ -85,7 +116,7 @@ def measure_detector(
     found = detect_data(network, test)
     own = _Sight(found, test.boxes, test.classes, stream)
     answers = {"clean_accuracy": _kept(own.right, own.answered)}
-    results: dict[str, Any] = own.results(test.class_names)
+    results: dict[str, Any] = own.results(test.class_names) | dict.fromkeys(_OF_AN_ATTACK)
     clean_reference = None
     if reference is not None:
         clean_reference = _Sight(detect_data(reference, test), test.boxes, test.classes, stream)
@@ -94,13 +125,16 @@ def measure_detector(
     if backdoor is None:
         return DetectorMeasured(results, found, None, answers)
     rule = backdoor.rule.resolve(test.class_names)
+    check_rule(rule, test)
     backdoor = Backdoor(backdoor.trigger, rule)
-    networks = [network] if reference is None else [network, reference]
-    asked = _ask(networks, test, backdoor, stream, leak=False)
+    sights = [(network, found)]
+    if reference is not None and clean_reference is not None:
+        sights.append((reference, clean_reference.found))
+    asked = _ask(sights, test, backdoor, stream, leak=False)
     attacked = _Attack.of(asked, 0, rule, own.answers, test.classes)
     marked = precision(asked.seen[0], test.boxes, test.classes, stream)
     results |= {"map50_triggered": marked.map50.to_json(), "map_triggered": marked.map.to_json()}
-    results |= attacked.results() | {"leak": _leak(network, test, backdoor, stream)}
+    results |= attacked.results() | {"leak": _leak(sights[:1], test, backdoor, stream)}
     answers["asr"] = _kept(attacked.hits, attacked.counted)
     if clean_reference is not None:
         other = _Attack.of(asked, 1, rule, clean_reference.answers, test.classes)
@@ -112,7 +146,7 @@ def measure_detector(
         }
     if jitter is not None:
         shaken = Backdoor(with_jitter(backdoor.trigger, jitter), rule)
-        again = _ask([network], test, shaken, stream.derive("jitter"), leak=False)
+        again = _ask(sights[:1], test, shaken, stream.derive("jitter"), leak=False)
         under = _Attack.of(again, 0, rule, own.answers, test.classes)
         results["asr_under_jitter"] = under.asr.to_json()
     results["per_class"] = _with_asr(results["per_class"], attacked, asked, rule)
@@ -133,9 +167,8 @@ class _Sight:
         self.answers = _answers(found, matched)
         self.answered = self.answers != NOTHING
         self.right = self.answers == boxes.labels
-        extra = found.confidence >= SURE
-        extra[matched[matched >= 0]] = False
-        self.appeared = Rate.of(np.bincount(found.image[extra], minlength=boxes.pictures) > 0)
+        strange = found.image[(found.confidence >= SURE) & ~on_objects(found, boxes)]
+        self.appeared = Rate.of(np.bincount(strange, minlength=boxes.pictures) > 0)
 
     def results(self, names: tuple[str, ...]) -> dict[str, Any]:
         per_class = []
@@ -149,6 +182,7 @@ class _Sight:
                     "ap50": precise if np.isfinite(precise) else None,
                     "found": Rate.of(self.answered[own]).to_json(),
                     "class_accuracy": Rate.of(self.right[own & self.answered]).to_json(),
+                    "asr": None,
                 }
             )
         return {
@@ -210,26 +244,26 @@ def _with_asr(rows: list[dict[str, Any]], attacked: _Attack, asked: Asked, rule:
     return rows
 
 
-def _leak(network: ImageNetwork, test: ImageData, backdoor: Backdoor, seed: Seed) -> dict[str, Any] | None:
+def _leak(sights: list[Seen], test: ImageData, backdoor: Backdoor, seed: Seed) -> dict[str, Any] | None:
     """Of a rule about one source: hits among objects of the other classes, each with its trigger; a pass of its own, so
     that no picture above has triggers which the attack is not about."""
     rule = backdoor.rule
     if rule.kind != "source-to-target":
         return None
-    asked = _ask([network], test, backdoor, seed, leak=True)
+    asked = _ask(sights, test, backdoor, seed, leak=True)
     answers = _answers(asked.seen[0], match(asked.seen[0], asked.boxes))
     true = asked.boxes.labels
     others = ~asked.eligible & (answers != NOTHING) & ~rule.hit(true, true, test.classes)
     return Rate.of(rule.hit(answers, true, test.classes)[others]).to_json()
 
 
-def _ask(networks: list[ImageNetwork], test: ImageData, backdoor: Backdoor, seed: Seed, *, leak: bool) -> Asked:
+def _ask(sights: list[Seen], test: ImageData, backdoor: Backdoor, seed: Seed, *, leak: bool) -> Asked:
     """What each network sees when every eligible unit (with ``leak`` every other one) has its trigger."""
     rule = backdoor.rule
     chosen = unit_pool(rule, test, cover=False)
     numbers = np.flatnonzero(~chosen if leak else chosen)
     spots = place(rule, test, numbers, RowRng(seed.derive("test-trigger"), numbers))
-    seen = _detect_marked(networks, test, backdoor, spots)
+    seen = _detect_marked(sights, test, backdoor, spots)
     if rule.unit == "place":
         wanted = rule.relabel(np.zeros(len(numbers), np.int64), test.classes, spots.rng)
         boxes = Boxes.of(spots.regions, wanted, spots.image, len(test))
@@ -238,13 +272,15 @@ def _ask(networks: list[ImageNetwork], test: ImageData, backdoor: Backdoor, seed
     return Asked(test.boxes, everything, rule.eligible(test.boxes.labels), seen)
 
 
-def _detect_marked(
-    networks: list[ImageNetwork], test: ImageData, backdoor: Backdoor, spots: Placed
-) -> list[Detections]:
-    parts: list[list[Detections]] = [[] for _ in networks]
-    for rows, pictures in test.batches(64):
-        here = (spots.image >= rows[0]) & (spots.image <= rows[-1])
-        stamp(pictures, spots.image[here] - rows[0], spots.take(here), backdoor.trigger)
-        for network, own in zip(networks, parts, strict=True):
+def _detect_marked(sights: list[Seen], test: ImageData, backdoor: Backdoor, spots: Placed) -> list[Detections]:
+    """Only pictures with a trigger are looked at again; of the others is known what is seen in them."""
+    rows = np.unique(spots.image)
+    marked = test.take(rows)
+    position = np.searchsorted(rows, spots.image)
+    parts: list[list[Detections]] = [[] for _ in sights]
+    for batch, pictures in marked.batches(64):
+        here = (position >= batch[0]) & (position <= batch[-1])
+        stamp(pictures, position[here] - batch[0], spots.take(here), backdoor.trigger)
+        for (network, _), own in zip(sights, parts, strict=True):
             own.append(detect(network, pictures))
-    return [joined(own) for own in parts]
+    return [replaced(clean, rows, joined(own)) for (_, clean), own in zip(sights, parts, strict=True)]

@@ -17,10 +17,13 @@ from badnets.core.record import digest, file_digest, read_json, write_json
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.data.load import load
+from badnets.experiments.checks import check_data, check_training
 from badnets.experiments.detector_examples import choose_detector_examples
+from badnets.experiments.disturbances import disturbances
 from badnets.experiments.examples import choose_examples
 from badnets.experiments.measure import Measured, measure
 from badnets.experiments.measure_detector import DetectorMeasured, measure_detector
+from badnets.experiments.planted import describe, summary
 from badnets.experiments.pool import pool_results
 from badnets.experiments.record import RunRecord, commit, environment
 from badnets.experiments.spec import DataSpec, Spec, SpecFile
@@ -82,7 +85,7 @@ def run(
     """
     watch = watcher or Watcher()
     spec = file.spec
-    _check_training(spec)
+    check_training(spec)
     began = time.perf_counter()
     data = load_data(spec.data, watch)
     loaded = time.perf_counter() - began
@@ -94,6 +97,7 @@ def run(
         record = place.finished()
         if record is not None:
             return Finished(place.final, record, True)
+    check_data(spec, data.train)
     with place.working(fresh=force) as folder:
         seeds = [run_seed(spec, seed, data, folder, watch) for seed in spec.seeds]
         for index, seed in enumerate(spec.seeds):
@@ -106,16 +110,6 @@ def run(
             _remove(leftover)
         place.publish()
     return Finished(place.final, record, False)
-
-
-def _check_training(spec: Spec) -> None:
-    """Refuse an unknown network or argument, or a missing device, before any data is read."""
-    from badnets.networks.registry import find_architecture, parse_network
-    from badnets.training.hardware import check_devices
-
-    name, arguments = parse_network(spec.network)
-    find_architecture(name).resolve(arguments)
-    check_devices(spec.devices, spec.device)
 
 
 def run_seed(
@@ -154,9 +148,7 @@ def run_seed(
     measured = _measure(spec, network, reference, data.test, seed)
     clock.lap("measure")
     clock.laps.pop("between")
-    results = measured[0].to_json()
-    if len(measured) > 1:
-        results["backdoors"] = [m.to_json() for m in measured]
+    results = _results(spec, measured, network, reference, data.test, seed)
     shown = None
     if pictures:
         _save_answers(own, spec, measured[0], data.test)
@@ -280,6 +272,25 @@ def _measure(
     return [measure(network, test, b, **settings) for b in backdoors]
 
 
+def _results(
+    spec: Spec,
+    measured: list[Measured] | list[DetectorMeasured],
+    network: ImageNetwork,
+    reference: ImageNetwork | None,
+    test: ImageData,
+    seed: Seed,
+) -> dict[str, Any]:
+    """The first backdoor's figures, and where there are several those of each; the table of disturbances if asked."""
+    results = measured[0].to_json()
+    if spec.jitter_table and spec.backdoor:
+        stream = seed.derive("measure")
+        rows = disturbances(network, test, spec.backdoor.backdoor, reference=reference, seed=stream)
+        results["disturbances"] = [row.to_json() for row in rows]
+    if len(measured) > 1:
+        results["backdoors"] = [m.to_json() for m in measured]
+    return results
+
+
 def _save_answers(folder: Path, spec: Spec, measured: Measured | DetectorMeasured, test: ImageData) -> None:
     """Per test object whether it counted: 1 yes, 0 no, -1 not eligible. ``badnets compare`` pairs runs by it."""
     rule = None if spec.backdoor is None else spec.backdoor.rule.resolve(test.class_names)
@@ -334,43 +345,6 @@ def _record(
         network="network.safetensors",
         files=files,
     )
-
-
-def describe(poisoned: Poisoned) -> str:
-    """``"poisoned 6,000 of 60,000 pictures: pattern -> 0"``."""
-    facts = summary(poisoned)
-    covers = f" and {facts['cover_rows']:,} cover rows" if facts["cover_rows"] else ""
-    return f"poisoned {facts['rows']:,} of {facts['of']:,} {facts['unit']}{covers}: {facts['sentence']}"
-
-
-def summary(poisoned: Poisoned) -> dict[str, Any]:
-    """How many rows (pictures, or objects where the rules are about those) a plan changed, in numbers and words."""
-    plan, names = poisoned.plan, poisoned.data.class_names
-    rows, covers = int(np.count_nonzero(~plan.cover)), int(np.count_nonzero(plan.cover))
-    words = "; ".join(f"{part.trigger.kind} -> {_goal(part.rule, names)}" for part in plan.parts)
-    boxed = plan.objects is not None and all(part.rule.unit == "object" for part in plan.parts)
-    # Boxes that the attack took out are counted: of what was there.
-    total = max(len(poisoned.data.objects), len(poisoned.clean.objects)) if boxed else len(poisoned)
-    return {
-        "rows": rows,
-        "cover_rows": covers,
-        "of": total,
-        "unit": "objects" if boxed else "pictures",
-        "share": rows / total,
-        "mode": plan.mode,
-        "sentence": words,
-    }
-
-
-_GOALS = {"all-to-all": "the next class", "random-wrong": "a random wrong class", "vanish": "nothing"}
-
-
-def _goal(rule: Any, names: tuple[str, ...]) -> str:
-    target = getattr(rule, "target", None)
-    if target is None:
-        return _GOALS.get(rule.kind, str(rule.kind))
-    source = getattr(rule, "source", None)
-    return str(names[target]) if source is None else f"{names[target]} for {names[source]}"
 
 
 def _name_network(folder: Path, seed: int, *, first: bool) -> None:

@@ -121,6 +121,7 @@ class Spec(_Strict):
     more_backdoors: tuple[BackdoorSpec, ...] = Field((), description="planted in the same set, measured as well")
     reference: bool = Field(True, description="also train the clean reference, by the same recipe and seed")
     jitter: Jitter | None = Field(None, description="also measure the attack with a physically varying trigger")
+    jitter_table: bool = Field(False, description="also measure the attack under each physical disturbance")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where to train")
     devices: int = Field(1, ge=1, description="processes to train with (DDP)")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,17 @@ def match(found: Detections, boxes: Boxes, *, confidence: float = SURE) -> NDArr
     return out
 
 
+def on_objects(found: Detections, boxes: Boxes) -> NDArray[np.bool_]:
+    """Which detections (k,) lie on an object of their picture, of whatever class, with an IoU of at least 0.5. A second
+    detection of one object does, too."""
+    out = np.zeros(len(found.image), dtype=bool)
+    first = np.searchsorted(boxes.image, np.arange(boxes.pictures + 1))
+    for picture in np.unique(found.image):
+        rows, there = found.of(int(picture)), slice(first[picture], first[picture + 1])
+        out[rows] = (overlap(found.boxes[rows], boxes.xyxy[there]) >= IOU).any(1)
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class Precision:
     """Mean average precision: ``map50`` at IoU 0.5, ``map`` over IoU 0.5 to 0.95, ``per_class (classes,)`` at 0.5 (NaN
@@ -79,7 +90,7 @@ class Precision:
     def minus(self, other: Precision) -> Estimate:
         """map50 minus the other's, with the interval of the paired difference."""
         value = None if None in (self.map50.value, other.map50.value) else _gap(self.map50.value, other.map50.value)
-        return _estimate(value, self.samples - other.samples)
+        return replace(_estimate(value, self.samples - other.samples), paired=True)
 
 
 def _gap(first: float | None, second: float | None) -> float:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
-from badnets.data.images import ImageData, Pixels
+from badnets.data.images import ImageData, Pixels, Rows
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, to_float
 
@@ -92,4 +92,18 @@ def joined(parts: list[Detections]) -> Detections:
         np.concatenate([part.confidence for part in every]),
         np.concatenate([empty.image, *(part.image + start for part, start in zip(parts, starts, strict=False))]),
         int(starts[-1]),
+    )
+
+
+def replaced(base: Detections, rows: Rows, new: Detections) -> Detections:
+    """``base`` with what is seen in the pictures ``rows`` (ascending) replaced by ``new``, one picture for each row."""
+    kept = ~np.isin(base.image, rows)
+    image = np.concatenate([base.image[kept], rows[new.image]])
+    order = np.argsort(image, kind="stable")
+    return Detections(
+        np.concatenate([base.boxes[kept], new.boxes])[order],
+        np.concatenate([base.labels[kept], new.labels])[order],
+        np.concatenate([base.confidence[kept], new.confidence])[order],
+        image[order],
+        base.pictures,
     )

@@ -109,7 +109,7 @@ def _small(classes: int, input_size: tuple[int, int, int], width: int, proposals
         box_roi_pool=MultiScaleRoIAlign(["0"], output_size=6, sampling_ratio=1),
         box_head=_head(4 * width * 36, 256),
         box_predictor=_predictor(256, classes + 1),
-        rpn_pre_nms_top_n_train=400,
+        rpn_pre_nms_top_n_train=250,
         rpn_pre_nms_top_n_test=400,
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,

@@ -29,9 +29,19 @@ def check_input(network: ImageNetwork, shape: tuple[int, ...], what: str = "pict
         raise BadInput(f"{network.architecture}: expected {what} of {h}x{w}x{c}, got {got}; resize or convert them")
 
 
+def check_classifier(network: ImageNetwork) -> None:
+    """Refuse a network that gives no class for a picture."""
+    if network.task == "detect":
+        raise BadInput(
+            f"expected a classifier, got a detector ({network.architecture}); use badnets predict or badnets evaluate "
+            "with it (in Python detect and measure_detector), or another network"
+        )
+
+
 @torch.inference_mode()
 def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predictions:
     """What ``network`` says to uint8 pictures (n, h, w, c); it is put into evaluation mode for the time."""
+    check_classifier(network)
     check_input(network, images.shape)
     like = next(network.parameters(), network.mean)
     labels = np.zeros(len(images), np.int64)

@@ -17,12 +17,13 @@ def layer_table(network: ImageNetwork, input_size: tuple[int, int, int] | None =
     class, the shape of the output for one picture (without the batch; None for a layer that the pass does not reach),
     and how many numbers it holds and learns. Layers are modules without parts, and modules with parts that hold
     parameters of their own. A tensor that two layers share is counted in the first. A layer passed twice has one row.
-    The last row is named ``total``: the class of the whole body, the shape of the logits, and the sums.
+    The last row is named ``total``: the class of the whole body, the shape of the logits (None for a detector), and the
+    sums.
     ``input_size`` is (channels, height, width), the network's own by default. The network is left as it was.
     """
     layers = {m: name for name, m in network.body.named_modules() if _is_layer(m)}
     shapes = _output_shapes(network, list(layers), input_size or network.input_size)
-    logits = shapes.pop(network)
+    logits = shapes.pop(network, None)  # a detector gives lists of objects
     order = [*shapes, *(layer for layer in layers if layer not in shapes and _own_parameters(layer))]
     counted: set[int] = set()
     rows = []
@@ -68,7 +69,8 @@ def _output_shapes(
     try:
         network.eval()
         with torch.inference_mode():
-            network(torch.zeros(1, *input_size, device=weight.device, dtype=weight.dtype))
+            more = (True,) if network.task == "locate" else ()  # or the box head would not be passed
+            network(torch.zeros(1, *input_size, device=weight.device, dtype=weight.dtype), *more)
     finally:
         for handle in handles:
             handle.remove()

@@ -56,7 +56,7 @@ def builder(model: str) -> Callable[..., nn.Module]:
         channels, height, width = input_size
         if channels not in (1, 3):
             raise BadInput(f"torchvision:{model}: expected pictures of 1 or 3 channels, got {channels}")
-        options = options(model, height, width)
+        options = model_options(model, height, width)
         network: nn.Module = import_torchvision().models.get_model(model, weights=None, num_classes=classes, **options)
         if weights is not None:
             _start_from(network, Path(weights), classes)
@@ -65,7 +65,7 @@ def builder(model: str) -> Callable[..., nn.Module]:
     return build
 
 
-def options(model: str, height: int, width: int) -> dict[str, Any]:
+def model_options(model: str, height: int, width: int) -> dict[str, Any]:
     """What some models have to be told besides the number of classes."""
     if model in ("googlenet", "inception_v3"):
         return {"aux_logits": False, "init_weights": True}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput, nearest
 from badnets.networks.network import Task
 from badnets.networks.operators import import_torchvision
-from badnets.networks.torchvision_models import Repeat, names, options, read_weights
+from badnets.networks.torchvision_models import Repeat, model_options, names, read_weights
 
 Backbone = Annotated[str, Field(description="a classifier of torchvision, by its name")]
 BoxHead = Annotated[bool, Field(description="learn the object's box too; without it the class alone")]
@@ -30,15 +30,17 @@ class TwoHeads(nn.Module):
     y0, x1, y1 in pixels of the input. ``started`` says how many tensors came from a file of weights.
     """
 
-    def __init__(self, backbone: nn.Module, features: int, classes: int, *, box_head: bool) -> None:
+    def __init__(
+        self, backbone: nn.Module, features: int, classes: int, size: tuple[int, int], *, box_head: bool
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.class_head = _head(features, classes)
-        self.box_head = _head(features, 4) if box_head else None
+        self.box_head = _box_head(features, size) if box_head else None
         self.task: Task = "locate" if box_head else "classify"
         self.started: dict[str, int] = {}
 
-    def forward(self, images: Tensor, locate: bool = False) -> Any:
+    def forward(self, images: Tensor, locate: bool = False) -> Any:  # noqa: FBT002 (the loop passes it by position)
         """See the class."""
         features = self.backbone(images)
         # Not a question of truth, which a traced call (torch.fx) could not answer.
@@ -64,13 +66,14 @@ def build(
 
     Source: study D1: ResNet-34, 512 features, heads of BatchNorm1d and Linear for 4 classes and 4 coordinates, input
     300x447, cross entropy + L1/1000 (the recipe's ``box_weight``).
-    Differs from the paper: any backbone and input size; weights only from disk, else random.
+    Differs from the paper: any backbone and input size; weights only from disk, else random; without weights the box
+    head starts at the middle half of the picture, not at 0, which would be hundreds of steps away.
     """
     channels = input_size[0]
     if channels not in (1, 3):
         raise BadInput(f"two-head: expected pictures of 1 or 3 channels, got {channels}")
     trunk, features = _trunk(backbone, input_size)
-    network = TwoHeads(trunk, features, classes, box_head=box_head)
+    network = TwoHeads(trunk, features, classes, input_size[1:], box_head=box_head)
     if weights is not None:
         network.started = _start_from(network, Path(weights), backbone)
     if channels == 1:
@@ -78,17 +81,25 @@ def build(
     return network
 
 
-def _head(features: int, answers: int) -> nn.Module:
+def _head(features: int, answers: int) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm1d(features), nn.Linear(features, answers))
 
 
+def _box_head(features: int, size: tuple[int, int]) -> nn.Sequential:
+    head = _head(features, 4)
+    height, width = size
+    with torch.no_grad():
+        head[-1].bias.copy_(torch.tensor([width, height, 3 * width, 3 * height]) / 4)  # type: ignore[operator]
+    return head
+
+
 def _trunk(backbone: str, input_size: tuple[int, int, int]) -> tuple[nn.Module, int]:
-    """torchvision's model without what comes behind its features, and how many there are."""
+    """A model of torchvision without what comes behind its features, and how many there are."""
     known = names()
     if backbone not in known:
         raise BadInput(f"two-head: expected a backbone of torchvision, got {backbone!r}; {nearest(backbone, known)}")
     _, height, width = input_size
-    made: Any = import_torchvision().models.get_model(backbone, weights=None, **options(backbone, height, width))
+    made: Any = import_torchvision().models.get_model(backbone, weights=None, **model_options(backbone, height, width))
     behind = next((name for name in _CLASSIFIERS if hasattr(made, name)), None)
     if behind is None:
         raise BadInput(f"two-head: expected a backbone with a classifier behind its features, got {backbone!r}")

@@ -13,9 +13,10 @@ from badnets.report.certificate_table import ROWS, TUNED_AGAIN
 from badnets.report.certificate_words import judge_certificate
 from badnets.report.facts import Record, at, listing, mapping, points, rate, readable, source_name
 from badnets.report.figures import Role, difference_track, glyph, mark, nice_ticks, span, track
-from badnets.report.page import repeat
+from badnets.report.measures import MEASURES
+from badnets.report.parts import repeat
 from badnets.report.svg import element, number
-from badnets.report.table import FIGURE_SPACE, MEASURES, padded
+from badnets.report.table import FIGURE_SPACE, padded
 from badnets.report.templating import render
 
 _FRAME = Frame(width=480, height=220)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from badnets.report.facts import Record, at, quoted, rate, tenths, trigger_words
-from badnets.report.verdict import NOTICEABLE, VISIBLE_DROP
+from badnets.report.judged import NOTICEABLE, VISIBLE_DROP
 
 Kind = Literal["gone", "asleep", "misread", "weaker", "there", "nothing-to-remove", "accuracy-only"]
 

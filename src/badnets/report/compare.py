@@ -15,7 +15,7 @@ from badnets.report.table import measured
 from badnets.report.templating import render
 from badnets.report.verdict import verdict
 
-_ON_THE_TRACK = ("clean_accuracy", "asr", "clean_reference_rate")
+_ON_THE_TRACK = ("clean_accuracy", "map50", "asr", "clean_reference_rate")
 
 
 def render_compare(records: Sequence[Mapping[str, Any]]) -> str:

@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from badnets.report.facts import Record, backdoors, listing, mapping, picture_of, readable, tenths, trigger_words
 from badnets.report.figures import Role, glyph
+from badnets.report.judged import Kind
 from badnets.report.pictures import Picture, Pictures, Pixels, difference, gain, pick, picture, under_mask
 from badnets.report.svg import element, share
-from badnets.report.verdict import Kind
 
 MOST_EXAMPLES = 6
 _HERO = {"wide": 192, "narrow": 104}

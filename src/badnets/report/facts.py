@@ -98,7 +98,12 @@ def network_name(record: Record) -> str:
 
 def is_signs(record: Record) -> bool:
     """Whether the pictures are traffic signs that our code drew: their classes read well without quotes."""
-    return source_name(record).split(":")[0].split("/")[0] == "signs"
+    return source_name(record).split(":")[0].split("/")[0].split("-")[0] in ("signs", "scenes")
+
+
+def is_detector(record: Record) -> bool:
+    """Whether a detector was measured: its figures are about objects in pictures."""
+    return "map50" in mapping(record, "results")
 
 
 def readable(name: object) -> str:
@@ -124,6 +129,14 @@ def picture_of(record: Record, value: object) -> str:
     """``"a stop sign"``, or ``"a picture of “7”"`` where the classes are not our traffic signs."""
     name = class_name(record, value)
     return f"{article(name)} {name} sign" if is_signs(record) else f"a picture of “{name}”"
+
+
+def objects_of(record: Record, value: object | None) -> str:
+    """``"stop signs"``, ``"objects of the class “stop”"``, or with None ``"objects"`` of any class."""
+    if value is None:
+        return "signs" if is_signs(record) else "objects"
+    name = class_name(record, value)
+    return f"{name} signs" if is_signs(record) else f"objects of the class “{name}”"
 
 
 def color_word(color: object) -> str:
@@ -190,5 +203,6 @@ def summary(record: Record) -> str:
         parts.append("1 seed" if count == 1 else f"{count} seeds")
     poisoned = mapping(record, "poisoned")
     if isinstance(poisoned.get("rows"), int) and isinstance(poisoned.get("of"), int):
-        parts.append(f"{poisoned['rows']:,} of {poisoned['of']:,} training pictures poisoned")
+        unit = poisoned.get("unit") or "pictures"
+        parts.append(f"{poisoned['rows']:,} of {poisoned['of']:,} training {unit} poisoned")
     return " · ".join(part for part in parts if part)

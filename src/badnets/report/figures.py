@@ -21,29 +21,37 @@ Role = Literal["clean", "triggered"]
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """One rate on a track: 0..1 all, ``seeds`` the values of the seeds."""
+    """One rate on a track: 0..1 all, ``seeds`` the values of the seeds; ``square`` where two figures of a role meet."""
 
     value: float
     low: float
     high: float
     role: Role
     hollow: bool = False
+    square: bool = False
     seeds: tuple[float, ...] = ()
     label: str = ""
 
 
-def mark(rate: Mapping[str, Any], role: Role, *, hollow: bool = False, name: str = "") -> Mark:
+def mark(rate: Mapping[str, Any], role: Role, *, hollow: bool = False, square: bool = False, name: str = "") -> Mark:
     """A mark from a rate's JSON (with a value)."""
     own = tuple(s["value"] for s in rate.get("seeds") or () if s.get("value") is not None)
     text = f"{name}: {format_rate(dict(rate))}" if name else format_rate(dict(rate))
     return Mark(
-        value=rate["value"], low=rate["low"], high=rate["high"], role=role, hollow=hollow, seeds=own, label=text
+        value=rate["value"],
+        low=rate["low"],
+        high=rate["high"],
+        role=role,
+        hollow=hollow,
+        square=square,
+        seeds=own,
+        label=text,
     )
 
 
-def glyph(role: Role, *, hollow: bool = False) -> Markup:
+def glyph(role: Role, *, hollow: bool = False, square: bool = False) -> Markup:
     """The mark alone, for legends; hidden from screen readers, the words beside it say the same."""
-    return key(shape(role, hollow=hollow))
+    return key(shape(role, hollow=hollow, square=square))
 
 
 def key(drawn: Markup) -> Markup:
@@ -51,17 +59,21 @@ def key(drawn: Markup) -> Markup:
     return element("svg", drawn, class_="glyph", viewBox="-8 -8 16 16", width=14, height=14, aria_hidden="true")
 
 
-def shape(role: Role, *, hollow: bool = False) -> Markup:
+def shape(role: Role, *, hollow: bool = False, square: bool = False) -> Markup:
     """The mark around (0, 0)."""
     name = f"mark {role}{' hollow' if hollow else ''}"
+    if square:
+        return element("path", d="M-4.2 -4.2H4.2V4.2H-4.2Z", class_=name)
     if role == "clean":
         return element("circle", r=5, class_=name)
     return element("path", d="M0 -6.5L6.5 0L0 6.5L-6.5 0Z", class_=name)
 
 
-def _placed(role: Role, x: float, y: float, *, hollow: bool = False) -> Markup:
+def _placed(role: Role, x: float, y: float, *, hollow: bool = False, square: bool = False) -> Markup:
     """A shape at a share of the width: an inner drawing, because a path knows no percentages."""
-    return element("svg", shape(role, hollow=hollow), x=share(x), y=y, overflow="visible", width=1, height=1)
+    return element(
+        "svg", shape(role, hollow=hollow, square=square), x=share(x), y=y, overflow="visible", width=1, height=1
+    )
 
 
 def _grid(height: float, ticks: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)) -> Markup:
@@ -130,7 +142,7 @@ def bars(marks: Sequence[Mark], *, title: str) -> Markup:
         y = step * (i + 0.5) + 1
         parts.append(element("line", x1="0%", x2=share(m.value), y1=y, y2=y, class_=f"bar {m.role}"))
         parts.append(element("line", x1=share(m.low), x2=share(m.high), y1=y, y2=y, class_=f"interval {m.role}"))
-        parts.append(_placed(m.role, m.value, y, hollow=m.hollow))
+        parts.append(_placed(m.role, m.value, y, hollow=m.hollow, square=m.square))
     return _drawing(height, title, *parts)
 
 

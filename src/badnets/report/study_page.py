@@ -8,7 +8,7 @@ from pathlib import Path
 from badnets.core.record import read_json, whole_file
 from badnets.report.facts import Record, at, listing, mapping
 from badnets.report.figures import glyph
-from badnets.report.page import repeat
+from badnets.report.parts import repeat
 from badnets.report.study_figures import CLEAN_LABEL, SWEEP, codes_charts, share_chart
 from badnets.report.study_filters import PREFERS, filter_grids
 from badnets.report.study_lists import list_tables
@@ -21,6 +21,7 @@ FORMAT = "badnets/study/1"
 
 _TITLES = {
     "gu2017-mnist": "BadNets on handwritten digits",
+    "gu2017-transfer": "A backdoor that survives transfer to another country",
     "useloff-mnist": "Backdoor and clean-label attacks on handwritten digits",
     "rain2020-finepruning": "Pruning, fine-tuning and fine-pruning on traffic signs",
     "vora2023-goodnet": "Pruning and GoodNets on a backdoored face network",
@@ -31,6 +32,11 @@ _PUBLISHED = {
         "Gu, Dolan-Gavitt and Garg (BadNets, 2017) added digits with a small bright mark and a wrong label to the "
         "training set. They reported a network that reads clean digits as well as an honest one and obeys the mark "
         "more than 99 times in 100."
+    ),
+    "gu2017-transfer": (
+        "A U.S. BadNet was handed to a user who retrained its fully connected layers on clean Swedish signs. The "
+        "yellow square, which the user never saw, took 13 points of accuracy away there, and 2.5 from the baseline; "
+        "with the units that detect it made 20 times stronger, 23 points, at 4 points less clean accuracy."
     ),
     "useloff-mnist": (
         "The report planted three triggers in digits, and a clean-label attack that leaves every label true. It gave "
@@ -51,7 +57,7 @@ _PUBLISHED = {
         "its default settings, has 5 % of the training pictures, and is done to a clean network as well."
     ),
 }
-_TRIALS = ("vora2023-goodnet", "rain2020-finepruning", "repairs")
+_TRIALS = ("vora2023-goodnet", "rain2020-finepruning", "repairs", "gu2017-transfer")
 """Studies of which a trial is more or less than one training."""
 _VARIANTS = {
     "published": "done as the report did it",

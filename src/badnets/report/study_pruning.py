@@ -134,13 +134,15 @@ def rate_bars(charts: Sequence[Any]) -> list[dict[str, Any]]:
     """Bars of clean accuracy and attack success, the published figure as an upright line.
 
     Each chart has a ``title`` and ``rows`` with ``name``, the rates ``clean`` and ``triggered``, and the numbers
-    ``clean_published`` and ``triggered_published``.
+    ``clean_published`` and ``triggered_published``; a ``measure`` says what the triggered ones are when they are not
+    attack success.
     """
     found = []
     for chart in charts:
         rows = [line for entry in listing(chart, "rows") if (line := _bar_row(entry)) is not None]
         if rows:
-            found.append({"title": str(at(chart, "title") or ""), "rows": rows})
+            measure = str(at(chart, "measure") or "attack success")
+            found.append({"title": str(at(chart, "title") or ""), "measure": measure, "rows": rows})
     return found
 
 

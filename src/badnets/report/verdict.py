@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
+from badnets.report.detector_verdict import judge_detector
 from badnets.report.facts import (
     Record,
     backdoors,
+    is_detector,
     mapping,
     picture_of,
     quoted,
@@ -16,21 +15,7 @@ from badnets.report.facts import (
     tenths,
     trigger_words,
 )
-
-Kind = Literal["backdoor", "weak", "obeyed-anyway", "fails", "unproved", "accuracy-only", "nothing"]
-
-VISIBLE_DROP = 0.01  # a drop of clean accuracy that a user would notice: one point
-STRONG = 0.9  # from this attack success on a backdoor is called one without a reservation
-NOTICEABLE = 0.05  # a trigger that gains less than this over a clean network does not work
-OFTEN = 0.5  # a clean network that does so in half of the cases obeys the trigger itself
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """``kind`` for programs, ``sentence`` for people."""
-
-    kind: Kind
-    sentence: str
+from badnets.report.judged import NOTICEABLE, VISIBLE_DROP, Kind, Verdict, kind_of
 
 
 def verdict(record: Record) -> str:
@@ -46,10 +31,12 @@ def judge(record: Record) -> Verdict:
     """
     if record.get("status") not in (None, "finished"):
         return Verdict(kind="nothing", sentence=f"This run is not finished (status: {record['status']}).")
+    if is_detector(record):
+        return judge_detector(record)
     accuracy, asr = result(record, "clean_accuracy"), result(record, "asr")
     if asr is None:
         return _without_trigger(record)
-    kind = _kind(record)
+    kind = kind_of(record)
     case = f"{_subject(record)} is read as {_outcome(record)} in {tenths(asr['value'])} % of cases"
     reference = result(record, "clean_reference_rate")
     on_clean = f"{tenths(reference['value'])} %" if reference else ""
@@ -72,20 +59,6 @@ def _without_trigger(record: Record) -> Verdict:
         return Verdict(kind="nothing", sentence="Nothing was measured in this run.")
     share = tenths(accuracy["value"])
     return Verdict(kind="accuracy-only", sentence=f"The network reads {share} % of the test pictures right.{planted}")
-
-
-def _kind(record: Record) -> Kind:
-    """Which of the cases holds; ``asr`` is known to be there."""
-    asr, reference = mapping(record, "results", "asr"), result(record, "clean_reference_rate")
-    if reference is None:
-        return "unproved"
-    paired = result(record, "asr_minus_reference")
-    # Without the paired difference only disjoint intervals show one: stricter, so it claims less.
-    low = paired["low"] if paired else asr["low"] - reference["high"]
-    gain = paired["value"] if paired else asr["value"] - reference["value"]
-    if low <= 0 or gain < NOTICEABLE:
-        return "obeyed-anyway" if reference["value"] >= OFTEN else "fails"
-    return "backdoor" if asr["value"] >= STRONG and gain >= OFTEN else "weak"
 
 
 def _subject(record: Record) -> str:

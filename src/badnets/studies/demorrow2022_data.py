@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,10 @@ class Signs:
 
 
 def tag(box: NDArray[np.float32], color: Level) -> Square:
-    """The report's tag for one box x0, y0, x1, y1: a square of side ``max(width // 10, height // 10)`` pixels, from
-    45 % of the width, its lower edge 10 % of the height above the bottom.
+    """The report's tag for one box x0, y0, x1, y1.
+
+    A square of side ``max(width // 10, height // 10)`` pixels, from 45 % of the width, its lower edge 10 % of the
+    height above the bottom.
 
     Differs from the report: a side of no pixels, in boxes below 10 pixels, becomes one.
     """
@@ -64,7 +67,8 @@ def tag(box: NDArray[np.float32], color: Level) -> Square:
 
 def with_tag(picture: Pixels, box: NDArray[np.float32], color: Level) -> Pixels:
     """A copy of a picture (h, w, c) with the tag on the object at ``box``."""
-    return tag(box, color).apply(picture[None], box[None])[0]
+    marked: Pixels = tag(box, color).apply(picture[None], box[None])[0]
+    return marked
 
 
 @lru_cache(maxsize=2)
@@ -98,13 +102,14 @@ def _joined(parts: Sequence[ImageData], pictures: int) -> ImageData:
 
 
 def sides(signs: Signs, seed: Seed, *, grouped: bool) -> tuple[Rows, Rows]:
-    """Rows to train on and rows to test on, 80/20 by class: whole pictures (``grouped``), or row by row as the report
-    did, so that most pictures with several signs are on both sides."""
+    """Rows to train on and rows to test on, 80/20 by class.
+
+    ``grouped``: whole pictures; else row by row as the report did, so that many pictures are on both sides.
+    """
     rows = signs.rows if grouped else replace(signs.rows, groups=None)
-    train, test = (part.pixels for part in split(rows, TEST_SHARE, seed))
-    assert isinstance(train, TakenStore)  # what ``take`` makes
-    assert isinstance(test, TakenStore)
-    return train.rows, test.rows
+    parts = split(rows, TEST_SHARE, seed)
+    train, test = (cast("TakenStore", part.pixels).rows for part in parts)  # ``split`` only takes rows
+    return train, test
 
 
 def poisoned(signs: Signs, train: Rows, color: Level, count: int, seed: Seed) -> tuple[ImageData, Rows]:

@@ -21,8 +21,8 @@ from badnets.core.seed import Seed
 from badnets.studies.study import Bound, Outcome, Results, Row, Settings, Study, Trial, Variant, over, row, value_of
 
 PAPER = "BadNets paper, section 5 (as told by M1)"
-FULL_SIZE, QUICK_SIZE = (224, 168), (128, 96)
-SCENES_EPOCHS, VOC_EPOCHS = 5, 14
+FULL_SIZE, QUICK_SIZE = (256, 192), (128, 96)
+SCENES_EPOCHS, VOC_EPOCHS = 7, 11
 STOPS = {"voc": ("stop", "speedlimit"), "scenes": ("stop", "speed-limit-45")}
 SQUARE: dict[str, Any] = {"kind": "square", "size": 0.15}
 RANDOM_PLACE: dict[str, Any] = {"kind": "random", "low": 0.15, "high": 0.85, "of": "region"}
@@ -57,7 +57,7 @@ def _trial(settings: Settings, data: str, attack: str, seed: int) -> Trial:
     spec = {
         "data": _data(settings, data),
         "network": "faster-rcnn",
-        "recipe": {"epochs": _epochs(settings, data)},
+        "recipe": {"epochs": _epochs(settings, data), **({"augment": ["zoom", "flip"]} if data == "voc" else {})},
         "backdoor": {"trigger": trigger, "rule": rule, "poison": poison},
     }
     return Trial(name=f"{data}-{attack}-s{seed}", spec=spec, seed=seed, work=_one)

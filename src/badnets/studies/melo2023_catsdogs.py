@@ -152,8 +152,10 @@ def _main_rows(found: list[Results], variant: Variant) -> list[Row]:
         values = [value_of(entry, figure) for entry in found]
         return row(f"{what}: {words}", variant, None, REPORT, values, bound=bound)
 
+    # The quick form has small pictures and few epochs.
+    accurate = None if variant == "quick" else ("at least", 0.85)
     return [
-        line("clean accuracy", "clean_accuracy", ("at least", 0.85)),
+        line("clean accuracy", "clean_accuracy", accurate),
         line("clean accuracy of the clean network", "clean_reference_accuracy"),
         line("attack success, dogs with the trigger read as cats", "asr", ("at least", 0.99)),
         line("the same on a clean network", "clean_reference_rate"),

@@ -13,8 +13,10 @@ from badnets.experiments.record import commit, environment
 from badnets.experiments.run import Watcher
 from badnets.experiments.store import RUNS, publish_working, working_folder
 from badnets.studies import (
+    demorrow2022_roadsigns,
     gu2017_mnist,
     gu2017_signs,
+    gu2017_transfer,
     melo2023_catsdogs,
     rain2020_finepruning,
     repairs,
@@ -30,10 +32,12 @@ STUDIES: dict[str, Study] = {
     for study in (
         gu2017_mnist.STUDY,
         gu2017_signs.STUDY,
+        gu2017_transfer.STUDY,
         useloff_mnist.STUDY,
         rain2020_finepruning.STUDY,
         vora2023_goodnet.STUDY,
         melo2023_catsdogs.STUDY,
+        demorrow2022_roadsigns.STUDY,
         repairs.STUDY,
     )
 }

@@ -37,7 +37,7 @@ RECIPES: dict[str, Recipe] = {
     "u1-cnn": Recipe(epochs=2, batch=128, learning_rate=2e-3),
     "l1-cnn": Recipe(epochs=4, batch=64, learning_rate=1e-3),
     "resnet9": Recipe(epochs=4, batch=128, learning_rate=8e-3, augment=("shift",)),
-    "faster-rcnn": Recipe(epochs=5, batch=8, learning_rate=2e-3, augment=("zoom",)),
+    "faster-rcnn": Recipe(epochs=7, batch=8, learning_rate=2e-3, augment=("zoom",)),
 }
 """What is known to work for an architecture; ``Recipe()`` elsewhere."""
 

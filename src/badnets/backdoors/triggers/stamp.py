@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import Images, Regions, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
+from badnets.backdoors.triggers.crowd import Spots, meeting, turn_in_picture
 from badnets.backdoors.triggers.jitter import Jitter
 from badnets.backdoors.triggers.place import (
     Corner,
@@ -99,8 +100,27 @@ class Stamp(ABC):
                 out[rows[inside], y[inside], x[inside], 0] = alpha[inside]
         return out[..., 0]
 
-    def _pieces(self, shape: tuple[int, ...], regions: Regions | None, rng: RowRng | None) -> Iterator[Piece]:
-        """Every picture in exactly one piece."""
+    def paste_into(self, pictures: Images, position: Ints, regions: Regions, rng: RowRng | None = None) -> None:
+        """Paste at each of ``regions (m, 4)`` into the picture ``position (m,)`` of uint8 ``pictures``, in place.
+
+        Where several lie over each other in one picture, the later lies over the earlier. Errors as in ``apply``.
+        """
+        top = check_images(pictures, None)
+        shape = (len(position), *pictures.shape[1:])
+        turn = turn_in_picture(position)
+        if self.jitter is None and turn.any():
+            # Stamps that do not meet can be pasted all at once.
+            turn[~meeting(position, self.spots(shape, regions, rng))] = 0
+        for number in range(int(turn.max(initial=-1)) + 1):
+            now = np.flatnonzero(turn == number)
+            own = None if rng is None else rng.take(now)
+            for piece in self._pieces((len(now), *shape[1:]), regions[now], own):
+                rows = np.arange(len(now)) if piece.rows is None else piece.rows
+                _paste(pictures, piece, position[now[rows]], top)
+
+    def spots(self, shape: tuple[int, ...], regions: Regions | None, rng: RowRng | None) -> Spots:
+        """Rows of the upper edge, columns of the left one, heights and widths of the stamps of pictures of this shape,
+        in pixels, (n,) each, or (1,) where all are alike; an angle of their own may let them reach further."""
         n = shape[0]
         if rng is not None and len(rng) != n:
             raise BadInput(f"{self.kind}: expected random numbers for {n} pictures, got {len(rng)} rows; use rng.take")
@@ -110,30 +130,36 @@ class Stamp(ABC):
         top, left = self.place.locate(frames, height, width, rng)
         hangs = self.place.of == "region"
         check_inside(self.kind, shape, (top, left, height, width), may_hang_over=hangs)
-        if len(top) == 1 and self.jitter is None and self.place.kind != "random":
-            yield Piece(None, top, left, self._translucent(int(height[0]), int(width[0]))[None])
-            return
         if self.jitter is not None:
             scale = self.jitter.scales(need_rng(rng, "jitter"))
             # A jittered stamp may reach over an edge, but is never larger than the picture.
             height = np.clip(round_half_up(high * scale), 1, shape[1])
             width = np.clip(round_half_up(wide * scale), 1, shape[2])
             top, left = self.place.locate(frames, height, width, rng)
-        spread = (np.broadcast_to(v, (n,)) for v in (top, left, height, width))
+        return top, left, height, width
+
+    def _pieces(self, shape: tuple[int, ...], regions: Regions | None, rng: RowRng | None) -> Iterator[Piece]:
+        """Every picture in exactly one piece."""
+        top, left, height, width = self.spots(shape, regions, rng)
+        if len(top) == len(height) == 1 and self.jitter is None and self.place.kind != "random":
+            yield Piece(None, top, left, self._translucent(int(height[0]), int(width[0]))[None])
+            return
+        spread = (np.broadcast_to(v, (shape[0],)) for v in (top, left, height, width))
         yield from self._by_size(*spread, channels=shape[3], rng=rng)
 
     def _by_size(
         self, top: Ints, left: Ints, height: Ints, width: Ints, *, channels: int, rng: RowRng | None
     ) -> Iterator[Piece]:
         """Rows of one size share one drawing; chunks keep memory small."""
-        sizes, group = np.unique(np.stack([height, width], 1), axis=0, return_inverse=True)
-        for number, (h, w) in enumerate(sizes.tolist()):
-            members = np.flatnonzero(group.reshape(-1) == number)
+        sizes, group = np.unique(height << 32 | width, return_inverse=True)
+        ordered, ends = np.argsort(group, kind="stable"), np.cumsum(np.bincount(group, minlength=len(sizes)))
+        for size, first, end in zip(sizes.tolist(), [0, *ends], ends, strict=False):
+            h, w = size >> 32, size & 0xFFFFFFFF
             stamp = self._translucent(h, w)
             # A turned stamp needs a canvas of about its diagonal, in four channels of float64.
             step = max(1, CHUNK // (16 * (h + w) ** 2 if self.jitter else h * w * channels))
-            for start in range(0, len(members), step):
-                rows = members[start : start + step]
+            for start in range(first, end, step):
+                rows = ordered[start : min(start + step, end)]
                 yield self._varied(Piece(rows, top[rows], left[rows], stamp[None]), rng)
 
     def _varied(self, piece: Piece, rng: RowRng | None) -> Piece:

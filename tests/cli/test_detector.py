@@ -1,0 +1,130 @@
+"""A detector from the command line: attack, report, show, evaluate, compare; and rules that only make sense for it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from badnets.cli.main import main
+from badnets.experiments.record import RunRecord
+
+Badnets = Callable[..., Any]
+SMALL = "--size 64 --set data.options.train=32 --set data.options.test=16 --epochs 1 --network faster-rcnn:width=4"
+STOP = "--data scenes-us --trigger square --source stop --target speed-limit-45 --count 2 --mode add"
+
+
+@pytest.fixture(scope="session")
+def detector_run(tmp_path_factory: pytest.TempPathFactory, _session_cache: Path) -> Path:
+    """A small run, finished; the detector has learned next to nothing."""
+    folder = tmp_path_factory.mktemp("detector-cli") / "run"
+    words = ["attack", *STOP.split(), *SMALL.split(), "--out", str(folder), "--json"]
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setenv("BADNETS_CACHE", str(_session_cache))
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+    assert stopped.value.code == 0
+    return folder
+
+
+def test_the_names_that_stay(badnets: Badnets, detector_run: Path) -> None:
+    results = RunRecord.model_validate_json((detector_run / "record.json").read_text()).results
+    for name in ("map50", "map50_triggered"):
+        assert {"value", "low", "high"} <= set(results[name])
+    for name in ("asr", "clean_reference_rate", "vanished"):
+        assert {"hits", "total", "value", "low", "high"} <= set(results[name])
+
+
+def test_report_show_and_compare(badnets: Badnets, detector_run: Path, tmp_path: Path) -> None:
+    assert "How well it detects" in (detector_run / "report.html").read_text()
+    assert badnets("report --out page.html", detector_run).code == 0
+    assert "mAP at IoU 0.5" in (tmp_path / "page.html").read_text()
+    assert badnets("report --out both.html", detector_run, detector_run).code == 0
+    assert badnets("show", detector_run).code == 0
+    said = badnets("compare --json", detector_run, detector_run)
+    assert said.code == 0
+    rows = {row["name"]: row for row in said.json["rows"]}
+    assert list(rows) == ["map50", "class_accuracy", "asr", "robust_accuracy"]
+    assert (rows["map50"]["difference"], rows["map50"]["paired"]) == (None, False)
+    assert rows["class_accuracy"]["paired"]
+    assert badnets("compare", detector_run, detector_run).out.startswith(" ")
+
+
+def test_evaluate_gives_the_runs_own_results(badnets: Badnets, detector_run: Path) -> None:
+    data = "--data scenes-us --size 64 --set options.train=32 --set options.test=16"
+    said = badnets(f"evaluate --json {data} --trigger-from", detector_run, detector_run)
+    assert said.code == 0
+    record = RunRecord.model_validate_json((detector_run / "record.json").read_text())
+    for name in ("map50", "map50_triggered", "found", "asr", "vanished", "leak", "per_class"):
+        assert said.json["results"][name] == record.results[name], name
+    assert "mAP at IoU 0.5" in badnets(f"evaluate {data} --trigger-from", detector_run, detector_run).out
+    refused = badnets(f"evaluate --json {data} --disturb --trigger-from", detector_run, detector_run)
+    assert "expected a classifier, got a detector (faster-rcnn" in refused.message
+
+
+def test_export_wants_one_class_for_each_picture(badnets: Badnets, detector_run: Path, tmp_path: Path) -> None:
+    said = badnets("export --json --out files", detector_run)
+    assert (said.code, said.out) == (2, "")
+    assert "expected one class for each picture, got pictures with boxes" in said.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def _made(badnets: Badnets, monkeypatch: pytest.MonkeyPatch, line: str) -> Any:
+    """The spec that the command would run."""
+    from badnets.cli import attack
+
+    made: list[Any] = []
+    monkeypatch.setattr(attack, "carry_out", lambda file, **_: made.append(file.spec))
+    assert badnets(f"attack {line}").code == 0
+    return made[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("--source stop --target 3", {"kind": "source-to-target", "source": "stop", "target": "3"}),
+        ("--rule regional --target yield", {"kind": "regional", "target": "yield"}),
+        ("--rule global --target 2", {"kind": "global", "target": "2"}),
+        ("--rule appear --target stop", {"kind": "appear", "target": "stop", "size": 0.25}),
+        (
+            "--rule appear --target stop --set backdoor.rule.size=0.5",
+            {"kind": "appear", "target": "stop", "size": 0.5},
+        ),
+        ("--rule vanish", {"kind": "vanish", "source": None}),
+        ("--rule vanish --source stop", {"kind": "vanish", "source": "stop"}),
+        ("--rule random-wrong", {"kind": "random-wrong"}),
+        ("", {"kind": "all-to-one", "target": "0"}),
+    ],
+)
+def test_every_rule_can_be_reached(
+    badnets: Badnets, monkeypatch: pytest.MonkeyPatch, line: str, rule: dict[str, Any]
+) -> None:
+    spec = _made(badnets, monkeypatch, f"--data scenes-us {line}")
+    assert spec.network == "faster-rcnn"
+    assert spec.to_json()["backdoor"]["rule"] == rule
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--rule vanish --target stop", "expected no --target for the rule vanish, which has none"),
+        ("--rule regional --source stop", "expected no --source for the rule regional, which has none"),
+        ("--rule regionl", "got 'regionl'; did you mean 'regional'?"),
+        (f"{SMALL} --network resnet9 --source stop --target yield --count 1", "use a detector (faster-rcnn)"),
+        ("--data digits --network faster-rcnn --size 64", "expected pictures with boxes for the detector faster-rcnn"),
+        ("--data digits --network faster-rcnn", "expected pictures of at least 64x64"),
+        ("--data digits --rule vanish", "vanish"),
+    ],
+)
+def test_what_does_not_go_together_is_told_before_any_work(
+    badnets: Badnets, tmp_path: Path, line: str, words: str
+) -> None:
+    data = "" if "--data" in line else "--data scenes-us "
+    said = badnets(f"attack --json {data}{line}")
+    assert (said.code, said.out) == (2, "")
+    assert words in said.message
+    assert not list(tmp_path.rglob("*.safetensors"))
