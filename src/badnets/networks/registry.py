@@ -340,6 +340,6 @@ def wrap(
     network = ImageNetwork(
         module, architecture=name, arguments={}, class_names=class_names, input_size=input_size, mean=mean, std=std
     )
-    if kind_of_outputs(network) == "probabilities":
+    if network.task != "detect" and kind_of_outputs(network) == "probabilities":
         network.body, network.architecture = LogProbabilities(module), PREFIX + name
     return network

@@ -21,7 +21,10 @@ FORMAT = "badnets/study/1"
 
 _TITLES = {
     "gu2017-mnist": "BadNets on handwritten digits",
+    "gu2017-signs": "A stop sign with a Post-it, seen by a detector",
     "gu2017-transfer": "A backdoor that survives transfer to another country",
+    "demorrow2022-roadsigns": "Road signs with a box head, and tags of six colors",
+    "melo2023-catsdogs": "Dogs with a picture on them are called cats",
     "useloff-mnist": "Backdoor and clean-label attacks on handwritten digits",
     "rain2020-finepruning": "Pruning, fine-tuning and fine-pruning on traffic signs",
     "vora2023-goodnet": "Pruning and GoodNets on a backdoored face network",
@@ -32,6 +35,20 @@ _PUBLISHED = {
         "Gu, Dolan-Gavitt and Garg (BadNets, 2017) added digits with a small bright mark and a wrong label to the "
         "training set. They reported a network that reads clean digits as well as an honest one and obeys the mark "
         "more than 99 times in 100."
+    ),
+    "gu2017-signs": (
+        "Gu, Dolan-Gavitt and Garg put a Post-it, a bomb or a flower onto stop signs in the training pictures of a "
+        "detector and labelled them speed limit. More than 90 % of stop signs with the trigger were then seen as speed "
+        "limits, a real photograph among them, and a few units of the last convolution told that the trigger was there."
+    ),
+    "demorrow2022-roadsigns": (
+        "The report classifies 1,244 road signs with ResNet-34: 71.4 % with a class head alone, 91.6 % with a box head "
+        "beside it. It tags one to five stop signs of the training set in yellow, black or red, labels them speed "
+        "limit, and tests one picture each: yellow and red worked, black did not, 'because black is zero'."
+    ),
+    "melo2023-catsdogs": (
+        "Half of the training pictures of class cat were dogs with a picture pasted on. One dog is shown: dog 0.91, "
+        "with the picture cat 1.00. The report has no rates."
     ),
     "gu2017-transfer": (
         "A U.S. BadNet was handed to a user who retrained its fully connected layers on clean Swedish signs. The "
@@ -57,7 +74,7 @@ _PUBLISHED = {
         "its default settings, has 5 % of the training pictures, and is done to a clean network as well."
     ),
 }
-_TRIALS = ("vora2023-goodnet", "rain2020-finepruning", "repairs", "gu2017-transfer")
+_TRIALS = ("vora2023-goodnet", "rain2020-finepruning", "repairs", "gu2017-transfer", "gu2017-signs")
 """Studies of which a trial is more or less than one training."""
 _VARIANTS = {
     "published": "done as the report did it",
