@@ -43,7 +43,7 @@ def test_only_some_rows(results: Path) -> None:
     assert ledger(results, only=("nowhere",)) == "No study is recorded yet."
 
 
-def test_rows_that_nobody_published_or_judged_are_only_in_the_whole_ledger(tmp_path: Path, record: dict[str, Any]) -> None:
+def test_rows_nobody_published_or_judged_are_only_in_the_whole_ledger(tmp_path: Path, record: dict[str, Any]) -> None:
     first, *others = record["rows"]
     plain = {**first, "what": "only measured", "published": None, "verified": None}
     write_json(tmp_path / "s" / "record.json", {**record, "rows": [first, plain, *others]})

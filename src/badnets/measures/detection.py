@@ -98,7 +98,7 @@ def _gap(first: float | None, second: float | None) -> float:
 
 
 def precision(found: Detections, boxes: Boxes, classes: int, seed: Seed) -> Precision:
-    """Mean average precision of all detections, 100 of each class to a picture at most, with 95 % intervals by a bootstrap over
+    """Mean average precision of all detections (at most 100 of a class to a picture), 95 % intervals by a bootstrap of
     pictures (400 resamples drawn from ``seed``; a class that a resample lacks is left out of its mean).
 
     Source: Lin et al., Microsoft COCO (2014); the matches are pycocotools'.
