@@ -8,23 +8,32 @@ import numpy as np
 import pytest
 import torch
 
+from badnets.core.errors import BadInput
+from badnets.networks.detection import detect
 from badnets.networks.files import open_network, save_network
 from badnets.networks.inference import predict
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import ARCHITECTURES, build_network
 
-NAMES = [*ARCHITECTURES, "torchvision:shufflenet_v2_x0_5", "squeezenet1_1"]
+DETECTORS = ["faster-rcnn"]
+CLASSIFIERS = [
+    *(name for name in ARCHITECTURES if name not in DETECTORS),
+    "torchvision:shufflenet_v2_x0_5",
+    "squeezenet1_1",
+]
 SIZES = [(1, 28, 28), (3, 32, 32), (3, 40, 36)]
 CLASSES = ["stop", "yield", "go"]
 
 
 def build(name: str, size: tuple[int, int, int] = (3, 32, 32), seed: int = 1) -> ImageNetwork:
+    if name in DETECTORS:
+        size = (3, 64, 64)
     return build_network(name, class_names=CLASSES, input_size=size, seed=seed)
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_two_pictures_give_two_rows_of_finite_logits(name: str, size: tuple[int, int, int]) -> None:
     if name == "deepid" and min(size[1:]) < 31:
         pytest.skip("deepid takes no such small pictures")
@@ -36,7 +45,7 @@ def test_two_pictures_give_two_rows_of_finite_logits(name: str, size: tuple[int,
         assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *DETECTORS])
 def test_weights_depend_on_the_seed_alone(name: str) -> None:
     torch.manual_seed(5)
     first = build(name)
@@ -50,7 +59,7 @@ def test_weights_depend_on_the_seed_alone(name: str) -> None:
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_file_gives_the_same_network_back(name: str, tmp_path: Path) -> None:
     network = build(name)
     pictures = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -66,7 +75,7 @@ def test_a_file_gives_the_same_network_back(name: str, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_no_pictures_and_one_picture(name: str) -> None:
     network = build(name)
     images = np.zeros((1, 32, 32, 3), np.uint8)
@@ -74,7 +83,7 @@ def test_no_pictures_and_one_picture(name: str) -> None:
     assert predict(network, images).labels.shape == (1,)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_layer_table_accounts_for_every_parameter(name: str) -> None:
     network = build(name)
     *rows, total = layer_table(network)
@@ -82,3 +91,24 @@ def test_the_layer_table_accounts_for_every_parameter(name: str) -> None:
     assert total["parameters"] == sum(p.numel() for p in network.parameters())
     assert total["output_shape"] == [3]
     assert all(row["output_shape"] for row in rows)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detectors_file_gives_the_same_network_back(name: str, tmp_path: Path) -> None:
+    network = build(name)
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    save_network(network, tmp_path / "network.safetensors")
+    first, again = (detect(one, images) for one in (network, open_network(tmp_path / "network.safetensors")))
+    assert np.array_equal(first.boxes, again.boxes)
+    assert np.array_equal(first.confidence, again.confidence)
+    assert detect(network, images[:0]).pictures == 0
+    with pytest.raises(BadInput, match="expected a classifier, got a detector"):
+        predict(network, images)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detectors_layer_table_accounts_for_every_parameter(name: str) -> None:
+    network = build(name)
+    *rows, total = layer_table(network)
+    assert sum(row["parameters"] for row in rows) == total["parameters"]
+    assert total["output_shape"] is None  # lists of objects have no shape

@@ -197,7 +197,7 @@ def _rows(what: str, attack: str, found: Sequence[Results], variant: Variant, *,
         rows.append(figure("mAP at IoU 0.5 of the clean detector", "clean_reference_map50"))
     losses = [entry["map50_minus_reference"] for entry in found]
     rows.append(
-        _rate_row(f"{what}: mAP at IoU 0.5, less the clean detector's", variant, None, losses, None, "", "points")
+        _rate_row(f"{what}: mAP at IoU 0.5, less the clean detector's", variant, None, losses, None, "", "difference")
     )
     best = [entry["units"]["badnet"]["auc"] for entry in found]
     clean = [entry["units"]["clean"]["auc"] for entry in found]
@@ -208,6 +208,7 @@ def _rows(what: str, attack: str, found: Sequence[Results], variant: Variant, *,
             None,
             f"{PAPER}: a few units encode it",
             best,
+            unit="AUC",
             bound=("at least", 0.9),
             why=f"at least 0.90 asked; on a clean detector {sum(clean) / len(clean):.2f}",
         )
