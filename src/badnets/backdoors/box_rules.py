@@ -18,6 +18,7 @@ from badnets.backdoors.rules import (
     NOTHING,
     Answers,
     Classes,
+    ToTarget,
     Unit,
     class_number,
     only_number,
@@ -28,70 +29,20 @@ _CONFIG = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Regional:
+class Regional(ToTarget):
     """The object with the trigger becomes ``target`` (BadDet's RMA). Eligible: all but the target."""
 
-    target: int | str = 0
     kind: Literal["regional"] = "regional"
     unit: ClassVar[Unit] = "object"
 
-    def resolve(self, class_names: Sequence[str]) -> Regional:
-        """Names to numbers."""
-        return Regional(target=class_number(self.target, class_names, "target"))
-
-    def eligible(self, labels: Classes) -> Answers:
-        """All but the target."""
-        return np.not_equal(labels, only_number(self.target))
-
-    def candidates(self, labels: Classes) -> Answers:
-        """The eligible ones."""
-        return self.eligible(labels)
-
-    def coverable(self, labels: Classes) -> Answers:
-        """All."""
-        return np.ones(labels.shape, dtype=bool)
-
-    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
-        """The target."""
-        return np.full_like(labels, only_number(self.target))
-
-    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
-        """Predicted is the target."""
-        return np.equal(predicted, only_number(self.target))
-
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Global:
+class Global(ToTarget):
     """One trigger in the picture, and all its objects become ``target`` (BadDet's GMA). Eligible: all but the target;
     rates and counts are of pictures."""
 
-    target: int | str = 0
     kind: Literal["global"] = "global"
     unit: ClassVar[Unit] = "picture"
-
-    def resolve(self, class_names: Sequence[str]) -> Global:
-        """Names to numbers."""
-        return Global(target=class_number(self.target, class_names, "target"))
-
-    def eligible(self, labels: Classes) -> Answers:
-        """All but the target."""
-        return np.not_equal(labels, only_number(self.target))
-
-    def candidates(self, labels: Classes) -> Answers:
-        """The eligible ones: a picture is a candidate when it has one."""
-        return self.eligible(labels)
-
-    def coverable(self, labels: Classes) -> Answers:
-        """All."""
-        return np.ones(labels.shape, dtype=bool)
-
-    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
-        """The target."""
-        return np.full_like(labels, only_number(self.target))
-
-    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
-        """Predicted is the target."""
-        return np.equal(predicted, only_number(self.target))
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

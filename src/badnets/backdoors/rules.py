@@ -7,12 +7,14 @@ Rules are frozen values; classes are numbers, or names until ``resolve`` has loo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Protocol
+from dataclasses import replace
+from typing import ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
+from typing_extensions import Self
 
 from badnets.core.errors import BadInput, nearest
 from badnets.core.seed import RowRng
@@ -27,6 +29,7 @@ NOTHING = -1
 """In place of a class: no object was found there, or none is to be."""
 
 _CONFIG = ConfigDict(extra="forbid")
+T = TypeVar("T", bound="ToTarget")
 
 
 class LabelRule(Protocol):
@@ -79,23 +82,21 @@ def only_number(value: int | str) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class AllToOne:
-    """Every class becomes ``target``. Eligible: all but the target; hit: predicted = target."""
+class ToTarget:
+    """The base of rules by which every class becomes ``target``; they differ in what gets the trigger."""
 
     target: int | str = 0
-    kind: Literal["all-to-one"] = "all-to-one"
-    unit: ClassVar[Unit] = "object"
 
-    def resolve(self, class_names: Sequence[str]) -> AllToOne:
+    def resolve(self, class_names: Sequence[str]) -> Self:
         """Names to numbers."""
-        return AllToOne(target=class_number(self.target, class_names, "target"))
+        return replace(self, target=class_number(self.target, class_names, "target"))
 
     def eligible(self, labels: Classes) -> Answers:
         """All but the target."""
         return np.not_equal(labels, only_number(self.target))
 
     def candidates(self, labels: Classes) -> Answers:
-        """The eligible ones."""
+        """The eligible ones; a picture is a candidate when it has one."""
         return self.eligible(labels)
 
     def coverable(self, labels: Classes) -> Answers:
@@ -109,6 +110,14 @@ class AllToOne:
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Predicted is the target."""
         return np.equal(predicted, only_number(self.target))
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class AllToOne(ToTarget):
+    """Every class becomes ``target``. Eligible: all but the target; hit: predicted = target."""
+
+    kind: Literal["all-to-one"] = "all-to-one"
+    unit: ClassVar[Unit] = "object"
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
