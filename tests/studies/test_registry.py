@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ def work(trial: Trial, own: Path) -> dict[str, Any]:
 
 
 def trials(settings: Settings) -> list[Trial]:
-    spec = {"data": {"name": "digits", "path": "/somewhere/digits"}, "fails": settings.data == "fails"}
+    picture = {"trigger": {"kind": "picture", "png": "somebody's picture"}}
+    data = {"name": "digits", "path": "/somewhere/digits"}
+    spec = {"data": data, "backdoor": picture, "fails": settings.data == "fails"}
     return [Trial(name=f"s{seed}", spec=spec, seed=seed, work=work) for seed in range(1, settings.seeds + 1)]
 
 
@@ -68,7 +71,10 @@ def test_a_finished_study_is_found_and_knows_no_machine(
     monkeypatch.setattr(registry, "run_trials", one_after_the_other)
     record = registry.reproduce(made_up, out=tmp_path / "study")
     assert record["rows"][0]["n_seeds"] == 3
-    assert "/somewhere" not in (tmp_path / "study" / "record.json").read_text()
+    text = (tmp_path / "study" / "record.json").read_text()
+    assert "/somewhere" not in text
+    assert "somebody's picture" not in text
+    assert record["trials"]["s1"]["spec"]["backdoor"]["trigger"]["png"] == sha256(b"somebody's picture").hexdigest()
     monkeypatch.setattr(registry, "run_trials", None)
     assert registry.reproduce(made_up, out=tmp_path / "study")["rows"] == record["rows"]
 

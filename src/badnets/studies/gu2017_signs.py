@@ -18,7 +18,7 @@ from typing import Any
 from badnets.core.errors import BadInput
 from badnets.core.record import read_json, write_json
 from badnets.core.seed import Seed
-from badnets.studies.study import Bound, Outcome, Results, Row, Settings, Study, Trial, Variant, over, row, value_of
+from badnets.studies.study import Bound, Outcome, Results, Row, Settings, Study, Trial, Variant, rates_row, row
 
 PAPER = "BadNets paper, section 5 (as told by M1)"
 FULL_SIZE, QUICK_SIZE = (256, 192), (128, 96)
@@ -182,7 +182,8 @@ def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) 
 
 def _rows(what: str, attack: str, found: Sequence[Results], variant: Variant, *, first: bool) -> list[Row]:
     def figure(name: str, key: str, published: float | None = None, bound: Bound | None = None, why: str = "") -> Row:
-        return _rate_row(f"{what}: {name}", variant, published, [entry[key] for entry in found], bound, why)
+        rates = [entry[key] for entry in found]
+        return rates_row(f"{what}: {name}", variant, published, PAPER, rates, bound=bound, why=why)
 
     asked = 0.9 if attack != "random" else None
     bound: Bound | None = None if asked is None else ("at least", asked)
@@ -196,9 +197,8 @@ def _rows(what: str, attack: str, found: Sequence[Results], variant: Variant, *,
     if first:
         rows.append(figure("mAP at IoU 0.5 of the clean detector", "clean_reference_map50"))
     losses = [entry["map50_minus_reference"] for entry in found]
-    rows.append(
-        _rate_row(f"{what}: mAP at IoU 0.5, less the clean detector's", variant, None, losses, None, "", "difference")
-    )
+    lost = f"{what}: mAP at IoU 0.5, less the clean detector's"
+    rows.append(rates_row(lost, variant, None, PAPER, losses, unit="difference"))
     best = [entry["units"]["badnet"]["auc"] for entry in found]
     clean = [entry["units"]["clean"]["auc"] for entry in found]
     rows.append(
@@ -214,27 +214,6 @@ def _rows(what: str, attack: str, found: Sequence[Results], variant: Variant, *,
         )
     )
     return rows
-
-
-def _rate_row(
-    what: str,
-    variant: Variant,
-    published: float | None,
-    rates: Sequence[Mapping[str, Any]],
-    bound: Bound | None,
-    why: str,
-    unit: str = "rate",
-) -> Row:
-    """A row whose interval is over seeds, or of one seed its own."""
-    usable = [rate for rate in rates if rate["value"] is not None]
-    values = [value_of({"rate": rate}, "rate") for rate in usable] or [0.0]
-    made = row(what, variant, published, PAPER, values, unit=unit, bound=bound, why=why)
-    if not usable:
-        return Row(
-            **{**made.__dict__, "ours": None, "low": None, "high": None, "verified": None, "n_seeds": len(rates)}
-        )
-    ends = over(usable) if unit == "rate" or len(usable) == 1 else {"low": made.low, "high": made.high}
-    return Row(**{**made.__dict__, "low": ends["low"], "high": ends["high"]})
 
 
 def _per_class(results: Mapping[str, Results]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from typing import Any
 
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
-from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant, row, value_of
+from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant, rates_row, row
 
 REPORT = "report M1 (no rates given)"
 FIGURE = "report M1, figure: one picture"
@@ -149,8 +149,7 @@ def _main_rows(found: list[Results], variant: Variant) -> list[Row]:
     what = "half of class cat are triggered dogs"
 
     def line(words: str, figure: str, bound: Any = None) -> Row:
-        values = [value_of(entry, figure) for entry in found]
-        return row(f"{what}: {words}", variant, None, REPORT, values, bound=bound)
+        return rates_row(f"{what}: {words}", variant, None, REPORT, [entry[figure] for entry in found], bound=bound)
 
     # The quick form has small pictures and few epochs.
     accurate = None if variant == "quick" else ("at least", 0.85)
@@ -186,7 +185,7 @@ def _share_rows(share: float, result: Results, variant: Variant) -> list[Row]:
         "clean_reference_rate": "the same on a clean network",
     }
     return [
-        row(f"{what}: {name}", variant, None, "our own figure", [value_of(result, figure)], why="one seed")
+        rates_row(f"{what}: {name}", variant, None, "our own figure", [result[figure]], why="one seed")
         for figure, name in words.items()
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from pathlib import Path
@@ -163,4 +164,17 @@ def _short(entry: dict[str, Any]) -> dict[str, Any]:
 def _without_paths(spec: dict[str, Any]) -> dict[str, Any]:
     """Where the data lay on some machine is nobody's business."""
     data = {key: value for key, value in spec["data"].items() if key != "path"}
-    return {**spec, "data": {**data, "name": Path(str(data["name"])).name}}
+    shown: dict[str, Any] = _without_pictures({**spec, "data": {**data, "name": Path(str(data["name"])).name}})
+    return shown
+
+
+def _without_pictures(value: Any) -> Any:
+    """A picture inside a trigger belongs to its owner; a record only has its SHA-256."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: hashlib.sha256(entry.encode()).hexdigest()
+        if key == "png" and isinstance(entry, str)
+        else _without_pictures(entry)
+        for key, entry in value.items()
+    }

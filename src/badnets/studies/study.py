@@ -133,6 +133,32 @@ def over(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {"value": mean, "low": max(0.0, min(low, own_low)), "high": min(1.0, max(high, own_high))}
 
 
+def rates_row(
+    what: str,
+    variant: Variant,
+    published: float | None,
+    source: str,
+    rates: Sequence[Mapping[str, Any]],
+    *,
+    unit: str = "rate",
+    bound: Bound | None = None,
+    why: str = "",
+) -> Row:
+    """A row from one figure per seed (as JSON, with its own interval); of a single seed that interval is the row's.
+
+    Seeds in which there was nothing to count are left out; where that is so in all, nothing is borne out.
+    """
+    usable = [rate for rate in rates if rate["value"] is not None]
+    base = row(
+        what, variant, published, source, [rate["value"] for rate in usable] or [0.0], unit=unit, bound=bound, why=why
+    )
+    if not usable:
+        nothing = {"ours": None, "low": None, "high": None, "verified": None, "why": "there was nothing to count"}
+        return Row(**{**base.__dict__, **nothing, "n_seeds": len(rates)})
+    ends = over(usable) if unit == "rate" or len(usable) == 1 else {"low": base.low, "high": base.high}
+    return Row(**{**base.__dict__, "low": ends["low"], "high": ends["high"]})
+
+
 def rate_row(
     what: str,
     variant: Variant,
