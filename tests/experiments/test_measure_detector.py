@@ -113,7 +113,7 @@ def test_an_honest_detector() -> None:
     assert rate(result, "robust_accuracy") == (5, 5)
     assert rate(result, "vanished") == rate(result, "vanished_clean") == (0, 5)
     assert rate(result, "found") == rate(result, "class_accuracy") == (9, 9)
-    assert rate(result, "appeared") == (0, 6)
+    assert rate(result, "appeared") == rate(result, "appeared_triggered") == (0, 6)
     assert rate(result, "leak") == (0, 2)  # of the four others two are of the target class
     for name in ("map50", "map", "map50_triggered", "map_triggered"):
         assert result.results[name]["value"] == 1.0, name
@@ -132,6 +132,8 @@ def test_success_counts_objects_that_are_seen() -> None:
     rows = {row["class_name"]: row for row in result.results["per_class"]}
     assert (rows["stop"]["asr"]["hits"], rows["stop"]["asr"]["total"]) == (3, 4)
     assert rows["go"]["asr"] is None
+    assert rows["stop"]["ap50"] == 1.0
+    assert rows["stop"]["ap50_triggered"] == 0.0
     assert (rows["right"]["objects"], rows["right"]["ap50"]) == (0, None)
     assert rows["right"]["found"]["value"] is None
     assert result.results["map50"]["value"] == 1.0

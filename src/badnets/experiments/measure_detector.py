@@ -32,6 +32,7 @@ Seen = tuple[ImageNetwork, Detections]
 _OF_AN_ATTACK = (
     "map50_triggered",
     "map_triggered",
+    "appeared_triggered",
     "asr",
     "robust_accuracy",
     "vanished",
@@ -106,10 +107,11 @@ def measure_detector(
 
     ``map50`` and ``map`` (IoU 0.5; 0.5 to 0.95) with a bootstrap over pictures; ``found``: objects with an answer;
     ``class_accuracy``: of these the rightly named; ``appeared``: pictures in which something is seen where nothing is.
-    With a backdoor also ``map50_triggered`` (against the true boxes), ``asr``, ``leak``, ``robust_accuracy``,
-    ``vanished`` (eligible objects without an answer; of a vanishing rule these are the hits) beside ``vanished_clean``
-    (the same without the trigger), with a ``reference`` the same of it as ``clean_reference_...``, with ``jitter`` the
-    success of a physically varying trigger. ``seed`` places triggers that are placed at random, and the bootstrap.
+    With a backdoor also ``map50_triggered`` and ``appeared_triggered`` (against the true boxes), ``asr``, ``leak``,
+    ``robust_accuracy``, ``vanished`` (eligible objects without an answer; of a vanishing rule these are the hits)
+    beside ``vanished_clean`` (the same without the trigger), with a ``reference`` the same of it as
+    ``clean_reference_...``, with ``jitter`` the success of a physically varying trigger. ``seed`` places triggers that
+    are placed at random, and the bootstrap.
     """
     check_targets(network.task, test, network.architecture)
     stream = as_seed(seed)
@@ -132,8 +134,12 @@ def measure_detector(
         sights.append((reference, clean_reference.found))
     asked = _ask(sights, test, backdoor, stream, leak=False)
     attacked = _Attack.of(asked, 0, rule, own.answers, test.classes)
-    marked = precision(asked.seen[0], test.boxes, test.classes, stream)
-    results |= {"map50_triggered": marked.map50.to_json(), "map_triggered": marked.map.to_json()}
+    marked = _Sight(asked.seen[0], test.boxes, test.classes, stream)
+    results |= {
+        "map50_triggered": marked.precision.map50.to_json(),
+        "map_triggered": marked.precision.map.to_json(),
+        "appeared_triggered": marked.appeared.to_json(),
+    }
     results |= attacked.results() | {"leak": _leak(sights[:1], test, backdoor, stream)}
     answers["asr"] = _kept(attacked.hits, attacked.counted)
     if clean_reference is not None:
@@ -149,7 +155,7 @@ def measure_detector(
         again = _ask(sights[:1], test, shaken, stream.derive("jitter"), leak=False)
         under = _Attack.of(again, 0, rule, own.answers, test.classes)
         results["asr_under_jitter"] = under.asr.to_json()
-    results["per_class"] = _with_asr(results["per_class"], attacked, asked, rule)
+    results["per_class"] = _with_attack(results["per_class"], marked, attacked, asked, rule)
     return DetectorMeasured(results, found, asked.seen[0], answers)
 
 
@@ -158,7 +164,7 @@ def _kept(yes: NDArray[np.bool_], counted: NDArray[np.bool_]) -> NDArray[np.int8
 
 
 class _Sight:
-    """What one detector makes of clean pictures."""
+    """What one detector makes of pictures, clean or triggered, whose true boxes are known."""
 
     def __init__(self, found: Detections, boxes: Boxes, classes: int, seed: Seed) -> None:
         self.found, self.boxes = found, boxes
@@ -170,16 +176,21 @@ class _Sight:
         strange = found.image[(found.confidence >= SURE) & ~on_objects(found, boxes)]
         self.appeared = Rate.of(np.bincount(strange, minlength=boxes.pictures) > 0)
 
+    def ap50(self, number: int) -> float | None:
+        """Average precision of one class; None where it has no object."""
+        value = float(self.precision.per_class[number])
+        return value if np.isfinite(value) else None
+
     def results(self, names: tuple[str, ...]) -> dict[str, Any]:
         per_class = []
         for number, name in enumerate(names):
             own = self.boxes.labels == number
-            precise = float(self.precision.per_class[number])
             per_class.append(
                 {
                     "class_name": name,
                     "objects": int(own.sum()),
-                    "ap50": precise if np.isfinite(precise) else None,
+                    "ap50": self.ap50(number),
+                    "ap50_triggered": None,
                     "found": Rate.of(self.answered[own]).to_json(),
                     "class_accuracy": Rate.of(self.right[own & self.answered]).to_json(),
                     "asr": None,
@@ -237,9 +248,13 @@ class _Attack:
         return {name: None if value is None else value.to_json() for name, value in values.items()}
 
 
-def _with_asr(rows: list[dict[str, Any]], attacked: _Attack, asked: Asked, rule: LabelRule) -> list[dict[str, Any]]:
+def _with_attack(
+    rows: list[dict[str, Any]], marked: _Sight, attacked: _Attack, asked: Asked, rule: LabelRule
+) -> list[dict[str, Any]]:
+    """The rows of the classes with their average precision on triggered pictures and their attack success."""
     for number, row in enumerate(rows):
         own = attacked.counted & (asked.boxes.labels == number)
+        row["ap50_triggered"] = marked.ap50(number)
         row["asr"] = Rate.of(attacked.hits[own]).to_json() if own.any() and rule.unit != "place" else None
     return rows
 

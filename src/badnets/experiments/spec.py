@@ -41,9 +41,7 @@ class DataSpec(_Strict):
 
     name: str = Field(description="a named set (badnets list datasets) or a path")
     path: str | None = Field(None, description="where the named set lies, if not in the usual places")
-    size: Side | tuple[Side, Side] | None = Field(
-        None, description="resize pictures: a side, or [height, width]"
-    )
+    size: Side | tuple[Side, Side] | None = Field(None, description="resize pictures: a side, or [height, width]")
     grey: bool | None = Field(None, description="convert to one channel")
     test_share: float = Field(0.2, gt=0, lt=1, description="share of the test set where the data has no split")
     seed: int = Field(0, description="of the split, and of drawn pictures")

@@ -147,6 +147,13 @@ DETECTOR_MEASURES = (
         note="of the clean pictures",
     ),
     Measure(
+        key="appeared_triggered",
+        name="that, with triggers",
+        role="triggered",
+        meaning="share of the pictures in which something is seen at a place where no object is, with the trigger",
+        note="of all pictures",
+    ),
+    Measure(
         key="asr",
         name="attack success",
         role="triggered",
