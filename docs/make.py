@@ -197,10 +197,8 @@ def ledger() -> str:
     return whole(ROOT / "results")
 
 
-PARTS: dict[str, Callable[[], str]] = {
-    part.__name__: part
-    for part in (commands, triggers, places, rules, networks, recipe, sources, signs, repairs, abstainers, studies, ledger)
-}
+_MADE = (commands, triggers, places, rules, networks, recipe, sources, signs, repairs, abstainers, studies, ledger)
+PARTS: dict[str, Callable[[], str]] = {part.__name__: part for part in _MADE}
 
 
 def fill(text: str, where: str) -> str:

@@ -93,6 +93,7 @@ def open_page(browser: Any) -> Iterator[Callable[[Path, int, str], Any]]:
 
     def start(path: Path, width: int, scheme: str) -> tuple[Any, list[str]]:
         page = browser.new_page(viewport={"width": width, "height": 900})
+        page.set_default_timeout(180_000)  # a busy machine is no fault of the page
         opened.append(page)
         page.emulate_media(color_scheme=scheme)
         seen: list[str] = []

@@ -150,9 +150,9 @@ def test_rows_bear_the_report_out_where_black_does_nothing(settings: Settings) -
 
 def test_rows_of_an_unfinished_study_are_those_that_there_are(settings: Settings) -> None:
     found = {name: entry for name, entry in made_up(settings, 20, 0).items() if name.startswith(("both", "yellow-05"))}
-    whats = [row.what for row in assemble(settings, found, Path()).rows]
-    assert "yellow, 5 tags: attack success" in whats
-    assert not any("black" in what for what in whats)
+    named = [row.what for row in assemble(settings, found, Path()).rows]
+    assert "yellow, 5 tags: attack success" in named
+    assert not any("black" in what for what in named)
     with pytest.raises(KeyError):
         assemble(settings, {}, Path())
 

@@ -46,7 +46,7 @@ def test_the_quick_form_needs_no_pictures_of_others(tmp_path: Path) -> None:
 def test_rows_set_ours_beside_the_published_ones(tmp_path: Path) -> None:
     found = {f"voc-square-s{seed}": result(rate(hits, 16)) for seed, hits in ((1, 16), (2, 15), (3, 15))}
     rows = {row.what: row for row in assemble(Settings(quick=False, seeds=3), found, tmp_path).rows}
-    asr = rows["photographs, yellow square, stop to speed limit: signs found are read as the target"]
+    asr = rows["photographs, yellow square, stop to speed limit: attack success: signs found are read as the target"]
     assert (asr.published, asr.verified, asr.n_seeds) == (0.9, True, 3)
     assert np.isclose(asr.ours or 0, (16 + 15 + 15) / 48)
     lost = rows["photographs, yellow square, stop to speed limit: mAP at IoU 0.5, less the clean detector's"]

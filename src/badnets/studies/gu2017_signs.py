@@ -188,11 +188,13 @@ def _rows(what: str, attack: str, found: Sequence[Results], variant: Variant, *,
     asked = 0.9 if attack != "random" else None
     bound: Bound | None = None if asked is None else ("at least", asked)
     rows = [
-        figure("signs found are read as the target" if asked else "signs found get a wrong class", "asr", asked, bound),
-        figure("the same on a clean detector", "clean_reference_rate"),
-        figure("signs with the trigger that vanish", "vanished"),
+        figure(
+            f"attack success: signs found are read as {'the target' if asked else 'another class'}", "asr", asked, bound
+        ),
+        figure("the same on a clean network", "clean_reference_rate"),
+        figure("triggered: signs that vanish", "vanished"),
         figure("mAP at IoU 0.5", "map50"),
-        figure("mAP at IoU 0.5, trigger on every such sign", "map50_triggered"),
+        figure("triggered: mAP at IoU 0.5, trigger on every such sign", "map50_triggered"),
     ]
     if first:
         rows.append(figure("mAP at IoU 0.5 of the clean detector", "clean_reference_map50"))
