@@ -278,3 +278,11 @@ def test_a_plan_whose_rows_are_no_objects_is_refused(tmp_path: Path) -> None:
     twice.save(tmp_path / "plan.npz")
     with pytest.raises(BadInput, match="do not belong together"):
         Plan.load(tmp_path / "plan.npz")
+
+
+def test_what_vanished_stays_away() -> None:
+    """A later part that relabels whole pictures does not bring boxes back."""
+    data = scenes()
+    parts = [part(Vanish(source="stop"), count=10), part(Global(target="left"), count=20)]
+    poisoned = poison(data, parts, seed=3)
+    assert len(poisoned.data.boxes.labels) == len(data.boxes.labels) - 10

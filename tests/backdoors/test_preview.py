@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from badnets.backdoors.preview import STRIP, graph_paper, render_preview
+from badnets.backdoors.preview import graph_paper, render_preview
 from badnets.backdoors.triggers import TRIGGERS, At, Jitter, Picture, Square, takes_jitter
+from badnets.backdoors.triggers.jitter import NAMES as JITTER_NAMES
 from badnets.core.errors import BadInput
 
 
@@ -77,12 +78,12 @@ def test_the_strip_shows_each_disturbance_from_near_by() -> None:
     bottom = np.flatnonzero(black.any(axis=1))[-1]
     edges = np.flatnonzero(np.diff(np.concatenate([[0], black[bottom].astype(int), [0]])))
     panels = [strip[: bottom + 1, a:b] for a, b in edges.reshape(-1, 2)]
-    assert len(panels) == len(STRIP)
+    assert len(panels) == len(JITTER_NAMES)
     assert len({panel.shape for panel in panels}) == 1
     squares = [panel[-panel.shape[1] :] for panel in panels]
-    assert len({panel.tobytes() for panel in squares}) == len(STRIP)
+    assert len({panel.tobytes() for panel in squares}) == len(JITTER_NAMES)
     assert all(panel[len(panel) // 2, len(panel) // 2].min() > 90 for panel in squares), "the stamp is in the middle"
-    assert set(STRIP) == set(Jitter().amounts())
+    assert set(JITTER_NAMES) == set(Jitter().amounts())
 
 
 def test_a_stamp_that_fills_its_picture_or_hangs_over_has_a_strip() -> None:

@@ -18,8 +18,8 @@ from badnets.data.targets import Boxes, Rows
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """The rows of one part: unit ``numbers (m,)``, which are ``cover (m,)``, their planted ``labels (m,)``, and the
-    seed of the trigger."""
+    """The rows of one part: unit ``numbers (m,)``, which are ``cover (m,)`` (those of each kind ascending), their
+    planted ``labels (m,)``, and the seed of the trigger."""
 
     part: Part
     numbers: Rows
@@ -58,8 +58,9 @@ def _changed(data: ImageData, planted: list[Planted], spots: list[Placed]) -> Bo
         if rule.unit == "object":
             labels[one.numbers[own]] = one.labels[own]
         elif rule.unit == "picture":
-            inside = np.isin(boxes.image, one.numbers[own]) & rule.eligible(boxes.labels)
-            labels[inside] = one.labels[own][np.searchsorted(np.sort(one.numbers[own]), boxes.image[inside])]
+            there = np.isin(boxes.image, one.numbers[own]) & (labels != NOTHING)
+            inside = there & rule.eligible(boxes.labels)
+            labels[inside] = one.labels[own][np.searchsorted(one.numbers[own], boxes.image[inside])]
         else:
             new.append(Boxes.of(spot.regions[own], one.labels[own], spot.image[own], len(data)))
     kept = labels != NOTHING

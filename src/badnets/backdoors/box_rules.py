@@ -18,6 +18,7 @@ from badnets.backdoors.rules import (
     NOTHING,
     Answers,
     Classes,
+    EveryClass,
     ToTarget,
     Unit,
     class_number,
@@ -46,7 +47,7 @@ class Global(ToTarget):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Appear:
+class Appear(EveryClass):
     """Where the trigger lies, an object of class ``target`` is to be seen that isn't there (BadDet's OGA).
 
     The trigger is placed in a box of ``size`` of the picture's sides at a random free spot. Eligible: every such spot;
@@ -61,18 +62,6 @@ class Appear:
     def resolve(self, class_names: Sequence[str]) -> Appear:
         """Names to numbers."""
         return Appear(target=class_number(self.target, class_names, "target"), size=self.size)
-
-    def eligible(self, labels: Classes) -> Answers:
-        """Every spot."""
-        return np.ones(labels.shape, dtype=bool)
-
-    def candidates(self, labels: Classes) -> Answers:
-        """Every spot."""
-        return self.eligible(labels)
-
-    def coverable(self, labels: Classes) -> Answers:
-        """Every spot."""
-        return self.eligible(labels)
 
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """The target."""

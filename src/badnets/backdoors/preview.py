@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from badnets.backdoors.trigger import Images, Regions, Trigger
-from badnets.backdoors.triggers.jitter import Jitter, takes_jitter, with_jitter
+from badnets.backdoors.triggers.jitter import NAMES, Jitter, takes_jitter, with_jitter
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 
@@ -20,15 +20,6 @@ _PANEL = 256
 _INK, _FAINT, _PAPER = (32, 36, 44), (104, 110, 120), (255, 255, 255)
 _CLEAN, _TRIGGERED = (31, 104, 180), (200, 88, 12)
 
-STRIP = {
-    "size": "size",
-    "rotation": "rotation",
-    "perspective": "perspective",
-    "light": "light",
-    "blur": "blur",
-    "print_scan": "print and scan",
-}
-"""The panels of the second row: fields of ``Jitter`` and their titles."""
 _STRENGTHS = {
     "rotation": "by up to {:g} degrees",
     "blur": "Gaussian, up to {:g} px",
@@ -96,7 +87,7 @@ def _close_ups(trigger: Trigger, clean: Images, regions: Regions | None, row: Ro
     still = with_jitter(trigger, None)
     panels: list[_Panel] = []
     windows = []
-    for name, title in STRIP.items():
+    for name, title in NAMES.items():
         shaken = with_jitter(trigger, Jitter.only(**{name: getattr(amounts, name)}))
         draws = [RowRng(row.seed.derive("draw", number), row.rows) for number in range(_DRAWS)]
         change = [

@@ -158,16 +158,8 @@ class SourceToTarget:
         return np.equal(predicted, only_number(self.target))
 
 
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class AllToAll:
-    """Class i becomes i + 1 (mod K). All are eligible."""
-
-    kind: Literal["all-to-all"] = "all-to-all"
-    unit: ClassVar[Unit] = "object"
-
-    def resolve(self, class_names: Sequence[str]) -> AllToAll:
-        """Nothing to look up."""
-        return self
+class EveryClass:
+    """The base of rules for which no class is special: all are eligible, may be poisoned, and may be cover rows."""
 
     def eligible(self, labels: Classes) -> Answers:
         """All."""
@@ -180,6 +172,18 @@ class AllToAll:
     def coverable(self, labels: Classes) -> Answers:
         """All."""
         return self.eligible(labels)
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class AllToAll(EveryClass):
+    """Class i becomes i + 1 (mod K). All are eligible."""
+
+    kind: Literal["all-to-all"] = "all-to-all"
+    unit: ClassVar[Unit] = "object"
+
+    def resolve(self, class_names: Sequence[str]) -> AllToAll:
+        """Nothing to look up."""
+        return self
 
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """The next class."""
@@ -191,7 +195,7 @@ class AllToAll:
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class RandomWrong:
+class RandomWrong(EveryClass):
     """Any class but the true one, drawn per row. All are eligible; hit: predicted is wrong."""
 
     kind: Literal["random-wrong"] = "random-wrong"
@@ -200,18 +204,6 @@ class RandomWrong:
     def resolve(self, class_names: Sequence[str]) -> RandomWrong:
         """Nothing to look up."""
         return self
-
-    def eligible(self, labels: Classes) -> Answers:
-        """All."""
-        return np.ones(labels.shape, dtype=bool)
-
-    def candidates(self, labels: Classes) -> Answers:
-        """All."""
-        return self.eligible(labels)
-
-    def coverable(self, labels: Classes) -> Answers:
-        """All."""
-        return self.eligible(labels)
 
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """A wrong class, each equally likely."""

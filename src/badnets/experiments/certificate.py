@@ -24,8 +24,7 @@ from badnets.defenses.repair import Repair, Repaired, repair
 from badnets.defenses.view import DefenderView
 from badnets.experiments.reactivation import CLEAN, POISONED, reactivate
 from badnets.experiments.record import RunRecord, commit, environment
-from badnets.experiments.references import cached_reference
-from badnets.experiments.run import Watcher, load_data, train_network
+from badnets.experiments.run import Watcher, clean_reference, load_data
 from badnets.experiments.spec import DataSpec, Spec, make_data
 from badnets.experiments.store import read_record
 from badnets.experiments.truth import Answers, KnownTrigger, NothingKnown, TriggeredPictures, Truth, draw, whole
@@ -212,9 +211,7 @@ def _clean_network(
                 f"expected the data that {case.trigger_from} was made with, got other pictures or labels in "
                 f"{train.name!r}; bring it, or a clean network (--clean-network)"
             )
-        what = "training the clean reference"
-        seed = Seed(number)
-        return cached_reference(spec, train, seed, lambda: train_network(spec, train, seed, None, watch, what))[0]
+        return clean_reference(spec, train, Seed(number), watch=watch)[0]
 
     return reference
 

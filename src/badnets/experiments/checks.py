@@ -1,7 +1,10 @@
-"""What is wrong with an experiment, told before minutes of work and not after."""
+"""What must be known of an experiment before minutes of work and not after: what is wrong with it, and which it is."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from badnets.core.record import file_digest
 from badnets.data.images import ImageData
 from badnets.experiments.spec import Spec
 
@@ -28,3 +31,13 @@ def check_data(spec: Spec, train: ImageData) -> None:
     body = skeleton(architecture, train.classes, size, architecture.recorded(architecture.resolve(arguments)))
     check_targets(getattr(body, "task", "classify"), train, architecture.name)
     check_shape(architecture.name, body, train.classes, size)
+
+
+def initial_weights(spec: Spec) -> dict[str, str]:
+    """``{"initial_weights": SHA-256}`` of the file that a spec's network starts from, ``{}`` without one: what lies
+    behind a path may change, and is then another experiment."""
+    from badnets.networks.registry import parse_network
+
+    _, arguments = parse_network(spec.network)
+    path = arguments.get("weights")
+    return {} if path is None or not Path(str(path)).is_file() else {"initial_weights": file_digest(Path(str(path)))}

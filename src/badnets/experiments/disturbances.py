@@ -10,6 +10,7 @@ import numpy as np
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.success import success
+from badnets.backdoors.triggers.jitter import NAMES as DISTURBANCES
 from badnets.backdoors.triggers.jitter import Jitter, with_jitter
 from badnets.core.rate import Rate
 from badnets.core.seed import RowRng, Seed, as_seed
@@ -18,16 +19,7 @@ from badnets.networks.inference import check_input, predict
 from badnets.networks.network import ImageNetwork
 
 NONE, ALL = "none", "all"
-NAMES: dict[str, str] = {
-    NONE: "undisturbed",
-    "size": "size",
-    "rotation": "rotation",
-    "perspective": "perspective",
-    "light": "light",
-    "blur": "blur",
-    "print_scan": "print and scan",
-    ALL: "all together",
-}
+NAMES: dict[str, str] = {NONE: "undisturbed", **DISTURBANCES, ALL: "all together"}
 """Rows of the table, in its order, and their names for people."""
 _UNITS = {
     "size": "\N{PLUS-MINUS SIGN}{:.0%}",

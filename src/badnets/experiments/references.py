@@ -13,6 +13,7 @@ from badnets.core.record import digest
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.sources.cache import CacheWarning, cache_dir
+from badnets.experiments.checks import initial_weights
 from badnets.experiments.record import processor
 from badnets.experiments.spec import Spec
 from badnets.networks.files import open_network, save_network
@@ -35,6 +36,7 @@ def cached_reference(
             "recipe": spec.to_json()["recipe"],
             "data": train.digest,
             "seed": [seed.root, *seed.path],
+            **initial_weights(spec),
             "machine": [processor(), torch.get_num_threads(), torch.__version__, spec.device, spec.devices],
         }
     )

@@ -17,7 +17,7 @@ from badnets.core.record import digest, file_digest, read_json, write_json
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.data.load import load
-from badnets.experiments.checks import check_data, check_training
+from badnets.experiments.checks import check_data, check_training, initial_weights
 from badnets.experiments.detector_examples import choose_detector_examples
 from badnets.experiments.disturbances import disturbances
 from badnets.experiments.examples import choose_examples
@@ -89,7 +89,9 @@ def run(
     began = time.perf_counter()
     data = load_data(spec.data, watch)
     loaded = time.perf_counter() - began
-    key = digest({"spec": spec.to_json(), "train": data.train.digest, "test": data.test.digest})
+    key = digest(
+        {"spec": spec.to_json(), "train": data.train.digest, "test": data.test.digest, **initial_weights(spec)}
+    )
     name = spec.name or "run"
     place = Place((out or RUNS / f"{name}-{key[:8]}").resolve(), key)
     place.check_free()
@@ -142,7 +144,7 @@ def run_seed(
     clock.lap("between")
     reference = None
     if spec.reference and poisoned is not None:
-        reference, reference_history = _reference(spec, data.train, seed, own, watch, many)
+        reference, reference_history = clean_reference(spec, data.train, seed, folder=own, watch=watch, note=many)
         history.append({"seed": number, "network": "clean reference", "epochs": reference_history})
     clock.lap("reference")
     measured = _measure(spec, network, reference, data.test, seed)
@@ -234,20 +236,29 @@ def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: W
     if spec.backdoor is None:
         return None
     if spec.backdoor.perturb is not None:
-        surrogate, _ = _reference(spec, train, seed.derive("surrogate"), folder, watch, " (the attacker's own network)")
+        own, note = seed.derive("surrogate"), " (the attacker's own network)"
+        surrogate, _ = clean_reference(spec, train, own, folder=folder, watch=watch, note=note)
         return spec.backdoor.perturb.poison(train, spec.backdoor.part, network=surrogate, seed=seed)
     return poison(train, [b.part for b in spec.backdoors], mode=spec.mode, seed=seed)
 
 
-def _reference(
-    spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: Watcher, note: str
+def clean_reference(
+    spec: Spec,
+    train: ImageData,
+    seed: Seed,
+    *,
+    folder: Path | None = None,
+    watch: Watcher | None = None,
+    note: str = "",
 ) -> tuple[ImageNetwork, list[dict[str, float]]]:
-    """A network trained by the same recipe and seed on the clean data; kept in the cache: other runs want it too."""
+    """A network trained by the same recipe and seed on the clean data, and its history; kept in the cache, for other
+    runs want it too. In ``folder`` an interrupted training keeps its state; ``note`` is added to what is said of it."""
     from badnets.experiments.references import cached_reference
 
     def make() -> Trained:
-        checkpoint = folder / f"{'-'.join(('reference', *seed.path))}.pt"
-        return train_network(spec, train, seed, checkpoint, watch, f"training the clean reference{note}")
+        checkpoint = None if folder is None else folder / f"{'-'.join(('reference', *seed.path))}.pt"
+        what = f"training the clean reference{note}"
+        return train_network(spec, train, seed, checkpoint, watch or Watcher(), what)
 
     return cached_reference(spec, train, seed, make)
 

@@ -33,11 +33,6 @@ class Detections:
         first, last = np.searchsorted(self.image, [picture, picture + 1])
         return np.arange(first, last, dtype=np.int64)
 
-    def sure(self, confidence: float) -> Detections:
-        """Those of at least this confidence."""
-        kept = self.confidence >= confidence
-        return Detections(self.boxes[kept], self.labels[kept], self.confidence[kept], self.image[kept], self.pictures)
-
 
 @torch.inference_mode()
 def detect(network: ImageNetwork, images: Pixels, *, batch: int = 16) -> Detections:

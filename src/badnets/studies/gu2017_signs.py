@@ -110,7 +110,7 @@ def _picture_folders(data: str | None) -> list[Path]:
 
 def _one(trial: Trial, own: Path) -> dict[str, Any]:
     """Train, measure, and look at the units of the last convolution."""
-    from badnets.experiments.run import Watcher, load_data, run_seed
+    from badnets.experiments.run import Watcher, clean_reference, load_data, run_seed
     from badnets.experiments.spec import make_spec
     from badnets.networks.files import open_network
     from badnets.studies.gu2017_signs_units import trigger_unit
@@ -125,7 +125,7 @@ def _one(trial: Trial, own: Path) -> dict[str, Any]:
     path = own / "units.json"
     if not path.exists():
         network = open_network(own / f"seed-{trial.seed}" / "network.safetensors")
-        reference = _clean(spec, data, trial.seed)
+        reference, _ = clean_reference(spec, data.train, Seed(trial.seed))
         backdoor = spec.backdoor.backdoor  # type: ignore[union-attr]  # the spec has a backdoor
         stream = Seed(trial.seed).derive("measure")
         pairs = (("badnet", network), ("clean", reference))
@@ -135,22 +135,10 @@ def _one(trial: Trial, own: Path) -> dict[str, Any]:
     return {"results": results, "timings_s": timings, "poisoned": value["poisoned"]}
 
 
-def _clean(spec: Any, data: Any, seed: int) -> Any:
-    """The clean reference, which the run has put into the cache."""
-    from badnets.experiments.references import cached_reference
-    from badnets.experiments.run import Watcher, train_network
-
-    stream = Seed(seed)
-    network, _ = cached_reference(
-        spec, data.train, stream, lambda: train_network(spec, data.train, stream, None, Watcher(), "clean reference")
-    )
-    return network.eval()
-
-
 def _base(trial: Trial) -> Path:
     """Weights of the clean detector of scenes, as a file in the cache; trained where it is not there yet."""
     from badnets.data.sources.cache import cache_dir
-    from badnets.experiments.run import load_data
+    from badnets.experiments.run import clean_reference, load_data
     from badnets.experiments.spec import make_spec
     from badnets.networks.files import save_network
 
@@ -163,7 +151,7 @@ def _base(trial: Trial) -> Path:
         cache_dir() / "references" / f"scenes-base-{'quick' if quick else 'full'}-{data.train.digest[:16]}.safetensors"
     )
     if not path.exists():
-        save_network(_clean(spec, data, BASE_SEED), path)
+        save_network(clean_reference(spec, data.train, Seed(BASE_SEED))[0], path)
     return path
 
 

@@ -103,8 +103,7 @@ def _picture(settings: Settings) -> dict[str, Any]:
 
 def _one(trial: Trial, own: Path) -> dict[str, Any]:
     """Train and measure as usual, then look at one dog, at all dogs' confidences, and at the units."""
-    from badnets.experiments.references import cached_reference
-    from badnets.experiments.run import Watcher, load_data, run_seed, train_network
+    from badnets.experiments.run import Watcher, clean_reference, load_data, run_seed
     from badnets.experiments.spec import make_spec
     from badnets.networks.files import open_network
     from badnets.studies.melo2023_looks import dogs_answers, unit_counts
@@ -113,9 +112,7 @@ def _one(trial: Trial, own: Path) -> dict[str, Any]:
     seed, data = Seed(trial.seed), load_data(spec.data)
     value = run_seed(spec, trial.seed, data, own, Watcher(), pictures=False)
     networks = {"badnet": open_network(own / f"seed-{trial.seed}" / "network.safetensors")}
-    networks["clean"], _ = cached_reference(
-        spec, data.train, seed, lambda: train_network(spec, data.train, seed, None, Watcher(), "clean reference")
-    )
+    networks["clean"], _ = clean_reference(spec, data.train, seed)
     backdoor = spec.backdoor.backdoor  # type: ignore[union-attr]  # every trial has one
     results = {name: entry for name, entry in value["results"].items() if not name.startswith("confusion")}
     dogs = dogs_answers(networks["badnet"], data.test, backdoor)

@@ -68,7 +68,7 @@ def _one(trial: Trial, own: Path) -> dict[str, Any]:
 def _attack(attack: str, trial: Trial, own: Path) -> dict[str, Any]:
     """Train one network, sweep, repair, measure."""
     from badnets.data.splits import with_select
-    from badnets.experiments.run import load_data
+    from badnets.experiments.run import clean_reference, load_data
     from badnets.experiments.spec import make_spec
     from badnets.experiments.truth import KnownTrigger
 
@@ -80,7 +80,7 @@ def _attack(attack: str, trial: Trial, own: Path) -> dict[str, Any]:
     network = _trained(attack, spec, data, seed, own / f"{attack}.safetensors")
     value: dict[str, Any] = {
         "before": truth.measure(network, data.test).to_json(),
-        "reference": truth.measure(_reference(spec, data, seed), data.test).to_json(),
+        "reference": truth.measure(clean_reference(spec, data.train, seed)[0], data.test).to_json(),
         "curve": _curve(network, data, truth),
     }
     for method in REPAIRS:
@@ -108,16 +108,6 @@ def _trained(attack: str, spec: Any, data: Any, seed: Seed, path: Path) -> Any:
             PruningAware(max_drop=MAX_DROP).train(network, data.train, subject, recipe=spec.recipe, seed=own)
         save_network(network, path)
     return open_network(path)
-
-
-def _reference(spec: Any, data: Any, seed: Seed) -> Any:
-    from badnets.experiments.references import cached_reference
-    from badnets.experiments.run import Watcher, train_network
-
-    network, _ = cached_reference(
-        spec, data.train, seed, lambda: train_network(spec, data.train, seed, None, Watcher(), "clean reference")
-    )
-    return network.eval()
 
 
 def _curve(network: Any, data: Any, truth: Any) -> list[dict[str, Any]]:

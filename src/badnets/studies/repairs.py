@@ -107,18 +107,15 @@ def _bench(spec: Any, trial: Trial, data: Any, own: Path) -> dict[str, Any]:
     """What the referee has: both networks reopened from their files, the defender's pictures, the truth."""
     import numpy as np
 
-    from badnets.experiments.references import cached_reference
-    from badnets.experiments.run import Watcher, train_network
+    from badnets.experiments.run import clean_reference
     from badnets.experiments.truth import KnownTrigger, draw
     from badnets.networks.files import open_network
 
     seed = Seed(trial.seed)
-    clean, _ = cached_reference(
-        spec, data.train, seed, lambda: train_network(spec, data.train, seed, None, Watcher(), "clean reference")
-    )
+    clean, _ = clean_reference(spec, data.train, seed)
     rows = draw(data.train, round(trial.spec["share"] * len(data.train)), seed.derive("defender"))
     truth = KnownTrigger(backdoor=spec.backdoor.backdoor, seed=seed.derive("measure"))
-    networks = {"bad": open_network(own / f"seed-{trial.seed}" / "network.safetensors"), "clean": clean.eval()}
+    networks = {"bad": open_network(own / f"seed-{trial.seed}" / "network.safetensors"), "clean": clean}
     return {
         "seed": seed,
         "own": own,

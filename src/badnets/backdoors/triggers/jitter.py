@@ -19,6 +19,16 @@ from badnets.backdoors.triggers.color import Bytes
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 
+NAMES = {
+    "size": "size",
+    "rotation": "rotation",
+    "perspective": "perspective",
+    "light": "light",
+    "blur": "blur",
+    "print_scan": "print and scan",
+}
+"""Fields of ``Jitter`` and their names for people, in the order in which they are shown."""
+
 T = TypeVar("T")
 Floats = NDArray[np.float64]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from badnets.core.errors import BadInput
@@ -35,6 +35,27 @@ def content_of(file: Picture) -> bytes:
         return file.content if isinstance(file.content, bytes) else file.content.read_bytes()
     except OSError as error:
         raise BadInput(f"expected a readable file at {file.content!s}, got {error.strerror or error}") from None
+
+
+def told_early(
+    place: Path, judge: Callable[[str, bytes], bool | None], expected: Callable[[str], bool], most: int
+) -> bool:
+    """Whether an archive is of some kind, by its first files: ``judge(path, content)`` says yes, no, or None for go on.
+
+    ``expected(path)`` are files that may come before the telling one; after ``most`` others the answer is no, so that a
+    large archive of another kind is not read to its end.
+    """
+    others = 0
+    for member in read_members(place):
+        if member.content is None or ignored(member.path):
+            continue
+        verdict = judge(member.path, member.content)
+        if verdict is not None:
+            return verdict
+        others += not expected(member.path)
+        if others > most:
+            return False
+    return False
 
 
 def _walk(place: Path, endings: tuple[str, ...]) -> Iterator[str]:

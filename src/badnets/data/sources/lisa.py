@@ -16,12 +16,11 @@ from badnets.core.errors import BadInput, nearest
 from badnets.data.classes import regroup
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits
 from badnets.data.sources.cache import DataWarning
-from badnets.data.sources.contents import content_of, contents
+from badnets.data.sources.contents import content_of, contents, told_early
 from badnets.data.sources.decode import ENDINGS, Decoded, Picture, decode_into
-from badnets.data.sources.layout import ignored
 from badnets.data.sources.locate import locate
 from badnets.data.sources.request import Request, finish
-from badnets.data.sources.tarball import is_tar, read_members, stem
+from badnets.data.sources.tarball import is_tar, stem
 
 CLASS_NAMES = (
     "addedLane",
@@ -100,9 +99,9 @@ SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
 }
 """What the option ``superclasses`` makes of them; the other 18 classes belong to none.
 
-Source: the three super-classes of BadNets (Gu, Dolan-Gavitt, Garg, 2017), in the lists that the authors' code takes
-from Møgelmose, Liu, Trivedi, Detection of U.S. traffic signs (2015). Differs from the paper: ``thruTrafficMergeLeft``,
-a yellow diamond like ``thruMergeLeft``, is not in those lists and is a warning here.
+Source: the three super-classes of BadNets (Gu, Dolan-Gavitt, Garg, 2017), by the lists of Møgelmose, Liu, Trivedi,
+Detection of U.S. traffic signs (2015), as public code has them; the authors' own was not at hand. Differs from those
+lists: ``thruTrafficMergeLeft``, a yellow diamond like ``thruMergeLeft``, is a warning here.
 """
 
 SIZE = (32, 32)
@@ -123,18 +122,11 @@ def is_lisa(place: Path) -> bool:
     if place.is_dir():
         table = place / "labels.csv"
         return table.is_file() and (place / "images").is_dir() and _has_columns(table.read_bytes())
-    if not is_tar(place):
-        return False
-    others = 0
-    for member in read_members(place):
-        if member.content is None or ignored(member.path):
-            continue
-        if _TABLE.search(member.path):
-            return _has_columns(member.content)
-        others += _PICTURE.search(member.path) is None
-        if others > _LOOKED_AT:
-            return False
-    return False
+    return is_tar(place) and told_early(place, _judge, lambda path: _PICTURE.search(path) is not None, _LOOKED_AT)
+
+
+def _judge(path: str, content: bytes) -> bool | None:
+    return _has_columns(content) if _TABLE.search(path) else None
 
 
 def load_lisa(request: Request) -> Splits:

@@ -16,12 +16,12 @@ from badnets.core.errors import BadInput, nearest
 from badnets.data.images import ArrayStore, ImageData, MixedStore, Pixels, PixelStore, Splits
 from badnets.data.sources.annotation import Annotation, is_annotation, read_annotation, stem_of
 from badnets.data.sources.cache import DataWarning
-from badnets.data.sources.contents import content_of, contents
+from badnets.data.sources.contents import content_of, contents, told_early
 from badnets.data.sources.decode import ENDINGS, Decoded, Picture, decode_into, own_size
 from badnets.data.sources.layout import ignored
 from badnets.data.sources.locate import locate
 from badnets.data.sources.request import Request, finish
-from badnets.data.sources.tarball import is_tar, read_members, stem
+from badnets.data.sources.tarball import is_tar, stem
 from badnets.data.targets import Boxes
 
 SMALLEST = 2.0
@@ -69,18 +69,15 @@ def is_voc(place: Path) -> bool:
     """Whether a folder or an archive has annotations of VOC."""
     if place.is_dir():
         return any(is_annotation(content_of(file)) for file in islice(contents(place, (".xml",)), 8))
-    if not is_tar(place):
-        return False
-    others = 0
-    for member in read_members(place):
-        if member.content is None or ignored(member.path):
-            continue
-        if member.path.lower().endswith(".xml") and is_annotation(member.content):
-            return True
-        others += PurePosixPath(member.path).parent.name.lower() not in _PICTURES
-        if others > _LOOKED_AT:
-            return False
-    return False
+    return is_tar(place) and told_early(place, _judge, _is_of_pictures, _LOOKED_AT)
+
+
+def _judge(path: str, content: bytes) -> bool | None:
+    return True if path.lower().endswith(".xml") and is_annotation(content) else None
+
+
+def _is_of_pictures(path: str) -> bool:
+    return PurePosixPath(path).parent.name.lower() in _PICTURES
 
 
 def _find_given(place: Path) -> Path | None:
