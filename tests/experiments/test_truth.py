@@ -11,7 +11,8 @@ from badnets.backdoors.triggers.square import Square
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.experiments.measure import measure
-from badnets.experiments.truth import Answers, KnownTrigger, NothingKnown, TriggeredPictures, draw, whole
+from badnets.data.splits import draw
+from badnets.experiments.truth import Answers, KnownTrigger, NothingKnown, TriggeredPictures, whole
 from badnets.networks.network import ImageNetwork
 
 CLASSES = ("a", "b", "c")

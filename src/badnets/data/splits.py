@@ -1,4 +1,4 @@
-"""Seeded splits that keep groups together."""
+"""Seeded splits that keep groups together, and seeded draws."""
 
 from __future__ import annotations
 
@@ -58,3 +58,15 @@ def with_select(train: ImageData, test: ImageData, share: float, seed: int | See
         return Splits(train, test, train.take(np.zeros(0, dtype=np.int64)))
     rest, select = split(train, share, as_seed(seed).derive("select"))
     return Splits(rest, test, select)
+
+
+def draw(data: ImageData, count: int, seed: Seed) -> NDArray[np.int64]:
+    """``count`` rows of ``data`` (all, if it has no more), every class in its share of the whole."""
+    if count >= len(data):
+        return np.arange(len(data), dtype=np.int64)
+    rng = seed.rng
+    order, place = rng.permutation(len(data)), np.zeros(len(data))
+    for label in np.unique(data.labels):
+        rows = order[data.labels[order] == label]
+        place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
+    return np.sort(np.argsort(place, kind="stable")[:count])

@@ -20,6 +20,7 @@ from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.record import file_digest
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
+from badnets.data.splits import draw
 from badnets.defenses.repair import Repair, Repaired, repair
 from badnets.defenses.view import DefenderView
 from badnets.experiments.reactivation import CLEAN, POISONED, reactivate
@@ -27,7 +28,7 @@ from badnets.experiments.record import RunRecord, commit, environment
 from badnets.experiments.run import Watcher, clean_reference, load_data
 from badnets.experiments.spec import DataSpec, Spec, make_data
 from badnets.experiments.store import read_record
-from badnets.experiments.truth import Answers, KnownTrigger, NothingKnown, TriggeredPictures, Truth, draw, whole
+from badnets.experiments.truth import Answers, KnownTrigger, NothingKnown, TriggeredPictures, Truth, whole
 from badnets.networks.classes import align_classes
 from badnets.networks.files import open_network, save_network
 from badnets.networks.foreign.load import ForeignOptions, open_any

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
+from badnets.attacks.pgd import PGD
 from badnets.core.errors import BadInput
 from badnets.core.record import digest
 from badnets.core.seed import Seed
@@ -25,7 +27,7 @@ VERSION = 1
 
 
 def cached_reference(
-    spec: Spec, train: ImageData, seed: Seed, make: Callable[[], Trained]
+    spec: Spec, train: ImageData, seed: Seed, make: Callable[[], Trained], adversary: PGD | None = None
 ) -> tuple[ImageNetwork, list[dict[str, float]]]:
     """The reference and its history; trained by ``make`` if the cache has none from the same recipe, data, seed,
     threads and versions. A damaged one is trained anew; a cache that can't be written costs one warning."""
@@ -37,6 +39,7 @@ def cached_reference(
             "data": train.digest,
             "seed": [seed.root, *seed.path],
             **initial_weights(spec),
+            **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
             "machine": [processor(), torch.get_num_threads(), torch.__version__, spec.device, spec.devices],
         }
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from badnets.attacks.pgd import PGD, AdversarialTraining
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.plan import Poisoned
 from badnets.core.errors import BadInput
@@ -17,6 +18,7 @@ from badnets.core.record import digest, file_digest, read_json, write_json
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.data.load import load
+from badnets.data.splits import draw
 from badnets.experiments.checks import check_data, check_training, initial_weights
 from badnets.experiments.detector_examples import choose_detector_examples
 from badnets.experiments.disturbances import disturbances
@@ -58,7 +60,7 @@ class Finished:
 def load_data(spec: DataSpec, watcher: Watcher | None = None) -> Splits:
     """The data of a spec."""
     report = (watcher or Watcher()).progress
-    return load(
+    splits = load(
         spec.name,
         path=spec.path,
         size=spec.size,
@@ -68,6 +70,10 @@ def load_data(spec: DataSpec, watcher: Watcher | None = None) -> Splits:
         options=spec.options,
         progress=lambda what, done, total: report(what, done, total, None),
     )
+    if spec.train_count is None:
+        return splits
+    rows = draw(splits.train, spec.train_count, Seed(spec.seed).derive("train-count"))
+    return replace(splits, train=splits.train.take(rows))
 
 
 def run(
@@ -201,8 +207,10 @@ def train_network(
     what: str,
     *,
     hooks: tuple[BatchHook, ...] = (),
+    adversary: PGD | None = None,
 ) -> Trained:
-    """A new network of the spec's architecture and recipe, weights and order from ``seed``."""
+    """A new network of the spec's architecture and recipe, weights and order from ``seed``; with ``adversary`` on
+    pictures that it moved against the network."""
     from badnets.networks.registry import build_network, parse_network
     from badnets.training.loop import Job, fit
 
@@ -211,6 +219,8 @@ def train_network(
     network = build_network(
         name, class_names=data.class_names, input_size=(c, h, w), seed=seed.derive("weights"), arguments=arguments
     )
+    if adversary is not None:
+        hooks = (*hooks, AdversarialTraining(network=network, pgd=adversary))
     epochs = spec.recipe.epochs
 
     def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
@@ -237,7 +247,8 @@ def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: W
         return None
     if spec.backdoor.perturb is not None:
         own, note = seed.derive("surrogate"), " (the attacker's own network)"
-        surrogate, _ = clean_reference(spec, train, own, folder=folder, watch=watch, note=note)
+        against = spec.backdoor.perturb.adversarial
+        surrogate, _ = clean_reference(spec, train, own, folder=folder, watch=watch, note=note, adversary=against)
         return spec.backdoor.perturb.poison(train, spec.backdoor.part, network=surrogate, seed=seed)
     return poison(train, [b.part for b in spec.backdoors], mode=spec.mode, seed=seed)
 
@@ -250,17 +261,19 @@ def clean_reference(
     folder: Path | None = None,
     watch: Watcher | None = None,
     note: str = "",
+    adversary: PGD | None = None,
 ) -> tuple[ImageNetwork, list[dict[str, float]]]:
     """A network trained by the same recipe and seed on the clean data, and its history; kept in the cache, for other
-    runs want it too. In ``folder`` an interrupted training keeps its state; ``note`` is added to what is said of it."""
+    runs want it too. In ``folder`` an interrupted training keeps its state; ``note`` is added to what is said of it.
+    With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack."""
     from badnets.experiments.references import cached_reference
 
     def make() -> Trained:
         checkpoint = None if folder is None else folder / f"{'-'.join(('reference', *seed.path))}.pt"
         what = f"training the clean reference{note}"
-        return train_network(spec, train, seed, checkpoint, watch or Watcher(), what)
+        return train_network(spec, train, seed, checkpoint, watch or Watcher(), what, adversary=adversary)
 
-    return cached_reference(spec, train, seed, make)
+    return cached_reference(spec, train, seed, make, adversary)
 
 
 def _provenance(spec: Spec, seed: int, poisoned: Poisoned | None) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class DataSpec(_Strict):
     size: Side | tuple[Side, Side] | None = Field(None, description="resize pictures: a side, or [height, width]")
     grey: bool | None = Field(None, description="convert to one channel")
     test_share: float = Field(0.2, gt=0, lt=1, description="share of the test set where the data has no split")
-    seed: int = Field(0, description="of the split, and of drawn pictures")
+    seed: int = Field(0, description="of the split, of drawn pictures, and of a draw by train_count")
+    train_count: int | None = Field(None, ge=1, description="train on so many pictures only, each class in its share")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the source, such as style")
 
 
@@ -173,6 +174,8 @@ class Spec(_Strict):
         for b in self.backdoors:
             if b.perturb is not None and (b.rule.kind != "clean-label" or len(self.backdoors) > 1):
                 raise ValueError("expected 'perturb' with a single clean-label rule")
+            if b.perturb is not None and b.perturb.adversarial is not None and self.devices > 1:
+                raise ValueError(f"expected one device to train an adversarial surrogate with, got {self.devices}")
             if b.perturb is not None and b.poison.mode != "replace":
                 raise ValueError("expected poison mode 'replace' with 'perturb', got 'add'")
         return self

@@ -183,15 +183,3 @@ def whole(splits: Splits) -> ImageData:
 
 def _joined(a: NDArray[Any] | None, b: NDArray[Any] | None) -> NDArray[Any] | None:
     return None if a is None or b is None else np.concatenate([a, b])
-
-
-def draw(data: ImageData, count: int, seed: Seed) -> NDArray[np.int64]:
-    """``count`` rows of ``data`` (all, if it has no more), every class as often as in the whole."""
-    if count >= len(data):
-        return np.arange(len(data), dtype=np.int64)
-    rng = seed.rng
-    order, place = rng.permutation(len(data)), np.zeros(len(data))
-    for label in np.unique(data.labels):
-        rows = order[data.labels[order] == label]
-        place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
-    return np.sort(np.argsort(place, kind="stable")[:count])

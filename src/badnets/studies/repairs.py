@@ -107,8 +107,9 @@ def _bench(spec: Any, trial: Trial, data: Any, own: Path) -> dict[str, Any]:
     """What the referee has: both networks reopened from their files, the defender's pictures, the truth."""
     import numpy as np
 
+    from badnets.data.splits import draw
     from badnets.experiments.run import clean_reference
-    from badnets.experiments.truth import KnownTrigger, draw
+    from badnets.experiments.truth import KnownTrigger
     from badnets.networks.files import open_network
 
     seed = Seed(trial.seed)

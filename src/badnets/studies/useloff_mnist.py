@@ -34,6 +34,13 @@ KERAS = {
 PGD = {"norm": "linf", "epsilon": 0.3, "steps": 20}
 
 
+ART_PGD = {"norm": "l2", "epsilon": 5.0, "steps": 200, "step_size": 0.1, "random_start": False}
+ART_SURROGATE = {"norm": "linf", "epsilon": 0.15, "steps": 7, "step_size": 0.001}
+ART_ROWS, ART_SHARE, ART_TARGET, ART_TARGET_ROWS = 10_000, 0.33, 9, 991
+"""Of the demonstration after which the report was written: training pictures, share of the target class, the target,
+and how many pictures of the target are among those (5,949 of 60,000)."""
+
+
 def _spec(settings: Settings, backdoor: dict[str, Any], recipe: dict[str, Any] | None = None) -> dict[str, Any]:
     data: dict[str, Any] = {"name": "mnist"}
     if settings.data is not None:
@@ -68,12 +75,29 @@ def trials(settings: Settings) -> list[Trial]:
     if not settings.quick:
         spec = _spec(settings, _clean_label(round(0.5 * TARGET_ROWS), "pattern", True), KERAS)
         out.append(Trial(name="published-clean-label", spec=spec, seed=1))
+    if not settings.quick:
+        for kind in ("adversarial", "standard", "stamped"):
+            out += [_art_trial(settings, kind, s) for s in seeds]
     for share in _shares(settings):
         for kind in ("perturbed", "stamped"):
             backdoor = _clean_label(round(share * TARGET_ROWS), "pattern", kind == "perturbed")
             spec = _spec(settings, backdoor)
             out += [Trial(name=f"{kind}-{_percent(share)}-s{s}", spec=spec, seed=s) for s in seeds]
     return out + _cifar_trials(settings)
+
+
+def _art_trial(settings: Settings, surrogate: str, seed: int) -> Trial:
+    """ART's demonstration; ``surrogate``: what the pictures are perturbed against, ``stamped`` for not at all."""
+    backdoor: dict[str, Any] = {
+        "trigger": {"kind": "pattern"},
+        "rule": {"kind": "clean-label", "target": ART_TARGET},
+        "poison": {"count": round(ART_SHARE * ART_TARGET_ROWS)},
+    }
+    if surrogate != "stamped":
+        backdoor["perturb"] = {**ART_PGD, **({"adversarial": ART_SURROGATE} if surrogate == "adversarial" else {})}
+    spec = _spec(settings, backdoor, {**KERAS, "epochs": 10})
+    spec["data"] = {**spec["data"], "train_count": ART_ROWS, "seed": seed}
+    return Trial(name=f"art-{surrogate}-s{seed}", spec={**spec, "reference": True}, seed=seed)
 
 
 def _cifar_trials(settings: Settings) -> list[Trial]:

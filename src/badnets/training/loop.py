@@ -246,6 +246,8 @@ def _scheduler(optimizer: Any, recipe: Recipe, steps: int) -> Any:
     if recipe.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     total = recipe.epochs * steps
+    if recipe.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     # Where the rise is one step exactly, torch divides by its length less one.
     rise = recipe.warmup * (1 + 1e-9) if recipe.warmup * total == 1 else recipe.warmup
     return torch.optim.lr_scheduler.OneCycleLR(

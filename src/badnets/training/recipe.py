@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 AugmentName = Literal["shift", "flip", "light", "rotate", "zoom"]
 Precision = Literal["auto", "fp32", "bf16"]
-Schedule = Literal["one-cycle", "constant"]
+Schedule = Literal["one-cycle", "cosine", "constant"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -23,7 +23,9 @@ class Recipe:
     learning_rate: Annotated[float, Field(gt=0, description="highest learning rate")] = 3e-3
     weight_decay: Annotated[float, Field(ge=0, description="AdamW's decoupled decay, SGD's l2")] = 1e-2
     momentum: Annotated[float, Field(ge=0, lt=1, description="SGD's Nesterov momentum")] = 0.9
-    schedule: Annotated[Schedule, Field(description="learning rate over the steps")] = "one-cycle"
+    schedule: Annotated[
+        Schedule, Field(description="learning rate over the steps; cosine falls to 0 without a rise")
+    ] = "one-cycle"
     warmup: Annotated[float, Field(gt=0, lt=1, description="share of the steps in which one-cycle rises")] = 0.3
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="of the cross entropy")] = 0.0
     augment: Annotated[tuple[AugmentName, ...], Field(description="batched changes of the training pictures")] = ()

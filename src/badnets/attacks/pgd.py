@@ -1,0 +1,116 @@
+"""Projected gradient descent: the strongest change of a picture within a small ball, as the attacker's loss sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from badnets.core.seed import Seed, as_seed
+from badnets.data.images import Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from badnets.networks.network import ImageNetwork
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class PGD:
+    """Steps that raise the cross entropy of the true class, kept within a ball around each picture.
+
+    ``epsilon`` is the radius on the 0..1 scale: the largest change of a value (``linf``), or the Euclidean length of
+    the change of the whole picture (``l2``). A random start inside the ball (or the picture itself), then ``steps``
+    steps of ``step_size`` (on the same scale; None: 2.5 epsilon / steps).
+
+    Source: Madry, Makelov, Schmidt, Tsipras, Vladu, Towards Deep Learning Models Resistant to Adversarial Attacks
+    (2018), section 2. Differs from the paper: results are rounded towards the clean picture to whole 8-bit values, so
+    they stay inside the ball.
+    """
+
+    norm: Annotated[Literal["linf", "l2"], Field(description="of the ball")] = "linf"
+    epsilon: Annotated[float, Field(gt=0, description="radius, pictures in 0..1")] = 0.3
+    steps: Annotated[int, Field(ge=1, description="gradient steps")] = 20
+    step_size: Annotated[float | None, Field(gt=0, description="default: 2.5 epsilon / steps")] = None
+    random_start: Annotated[bool, Field(description="begin at a random point of the ball, not at the picture")] = True
+    batch: Annotated[int, Field(ge=1, description="pictures at a time")] = 500
+
+    def perturb(self, network: ImageNetwork, images: Pixels, labels: np.ndarray, *, seed: int | Seed = 0) -> Pixels:
+        """``images`` uint8 (n, h, w, c) moved within the ball so that ``network`` no longer sees ``labels`` in them."""
+        from badnets.networks.inference import check_input
+
+        check_input(network, images.shape)
+        if not len(images):
+            return images.copy()
+        rng = as_seed(seed).rng
+        parts = [
+            self._batch(network, images[start : start + self.batch], labels[start : start + self.batch], rng)
+            for start in range(0, len(images), self.batch)
+        ]
+        return np.concatenate(parts)
+
+    def _batch(self, network: ImageNetwork, images: Pixels, labels: np.ndarray, rng: np.random.Generator) -> Pixels:
+        import torch
+        from torch.nn import functional
+
+        from badnets.networks.network import to_float
+
+        was_training = network.training
+        network.eval()
+        device = next(network.parameters()).device
+        clean = to_float(torch.from_numpy(images).to(device))
+        target = torch.from_numpy(labels).to(device)
+        change = torch.zeros_like(clean)
+        if self.random_start:
+            noise = torch.from_numpy(rng.uniform(-1, 1, clean.shape).astype(np.float32)).to(device)
+            change = self._project(noise * self.epsilon, clean)
+        step = self.step_size or 2.5 * self.epsilon / self.steps
+        for _ in range(self.steps):
+            change.requires_grad_(True)
+            loss = functional.cross_entropy(network(clean + change).float(), target, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, change)
+            change = self._project(change.detach() + step * self._direction(gradient), clean)
+        network.train(was_training)
+        # Towards the clean picture: a rounded picture must not leave the ball. The tiny addend keeps a whole 8-bit step
+        # that a float fell short of by its last bit.
+        whole = torch.trunc(change * 255 + torch.sign(change) * 1e-3).permute(0, 2, 3, 1).to(torch.int16)
+        moved = torch.from_numpy(images.astype(np.int16)) + whole.cpu()
+        perturbed: Pixels = moved.clamp_(0, 255).to(torch.uint8).numpy()
+        return perturbed
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        if self.norm == "linf":
+            return gradient.sign()
+        length = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
+        unit: Tensor = gradient / length.view(-1, 1, 1, 1)
+        return unit
+
+    def _project(self, change: Tensor, clean: Tensor) -> Tensor:
+        """Into the ball and into the range of pictures; clamping afterwards only shortens a change."""
+        if self.norm == "linf":
+            change = change.clamp(-self.epsilon, self.epsilon)
+        else:
+            length = change.flatten(1).norm(dim=1).clamp_min(1e-12)
+            change = change * (self.epsilon / length).clamp(max=1).view(-1, 1, 1, 1)
+        inside: Tensor = ((clean + change).clamp(0, 1) - clean).detach()
+        return inside
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class AdversarialTraining:
+    """A batch hook for training: every picture of the batch is moved by ``pgd`` against ``network`` as it is then.
+
+    Source: Madry et al. (2018), section 2.1. One device only: each of several would attack a copy of its own.
+    """
+
+    network: Any
+    pgd: PGD
+
+    def __call__(
+        self, images: Pixels, labels: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Pixels, NDArray[np.int64]]:
+        """The moved pictures with the labels that they had."""
+        return self.pgd.perturb(self.network, images, labels, seed=int(rng.integers(1 << 62))), labels
