@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PROBE = """
 import json, pathlib
 import badnets
-from badnets.experiments.shipped import shipped_spec
-from badnets.experiments.spec import read_spec
+from badnets.referee.shipped import shipped_spec
+from badnets.referee.spec import read_spec
 names = sorted(p.stem for p in (pathlib.Path(badnets.__file__).parent / "runs").glob("*.toml"))
 specs = [shipped_spec(name) for name in names]
 for spec in specs:

@@ -31,14 +31,14 @@ from numpy.typing import NDArray
 
 import badnets as bn
 from badnets.core.seed import Seed
+from badnets.data.formats.hdf5 import read_hdf5
 from badnets.data.images import ImageData
-from badnets.data.sources.hdf5 import read_hdf5
-from badnets.networks.channels import prune_channels, rank_channels
-from badnets.networks.foreign.load import open_foreign
+from badnets.networks.files.foreign import open_foreign
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
-from badnets.networks.sweep import pruning_sweep
+from badnets.networks.surgery.channels import prune_channels, rank_channels
+from badnets.networks.surgery.sweep import pruning_sweep
 
 LAYER, BATCH, WANTED = "conv_3", 1000, 20.0
 Answers = list[NDArray[np.int64]]

@@ -124,7 +124,7 @@ def recipe() -> str:
 
 def sources() -> str:
     """Every data source."""
-    from badnets.data.sources.registry import SOURCES
+    from badnets.data.registry import SOURCES
 
     rows = [_row(f"`{name}`", source.summary, "yes" if source.needs_path else "") for name, source in SOURCES.items()]
     return "\n".join(["| data | | needs a path |", "|---|---|---|", *rows])
@@ -132,7 +132,7 @@ def sources() -> str:
 
 def signs() -> str:
     """The classes of the drawn signs."""
-    from badnets.data.sources.signs import STYLES, class_names
+    from badnets.data.drawn.signs import STYLES, class_names
 
     return "\n".join(f"* `{style}`: {', '.join(class_names(style))}" for style in STYLES)
 
@@ -215,8 +215,8 @@ def fill(text: str, where: str) -> str:
 
 def schemas() -> dict[str, JSON]:
     """The published schemas that come from the code; the others are written by hand."""
-    from badnets.experiments.record import RunRecord
-    from badnets.experiments.spec import spec_schema
+    from badnets.referee.record import RunRecord
+    from badnets.referee.spec import spec_schema
 
     return {"spec.json": spec_schema(), "run.json": RunRecord.model_json_schema()}
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
-from badnets.experiments.pool import pool_results
+from badnets.referee.pool import pool_results
 
 settings.register_profile("badnets", deadline=None, derandomize=True, max_examples=50, print_blob=True)
 settings.load_profile("badnets")
@@ -66,12 +66,12 @@ def _detector_results(seed: int) -> dict[str, Any]:
     ]
     hits = 56 - seed % 2
     return {
-        "map50": Estimate(0.931, 0.912, 0.948).to_json(),
-        "map": Estimate(0.702, 0.684, 0.719).to_json(),
-        "map50_triggered": Estimate(0.624, 0.601, 0.652).to_json(),
-        "map_triggered": Estimate(0.471, 0.449, 0.492).to_json(),
-        "clean_reference_map50": Estimate(0.935, 0.917, 0.951).to_json(),
-        "map50_minus_reference": Estimate(-0.004, -0.013, 0.006, paired=True).to_json(),
+        "map50": Estimate(0.931, (0.912, 0.948)).to_json(),
+        "map": Estimate(0.702, (0.684, 0.719)).to_json(),
+        "map50_triggered": Estimate(0.624, (0.601, 0.652)).to_json(),
+        "map_triggered": Estimate(0.471, (0.449, 0.492)).to_json(),
+        "clean_reference_map50": Estimate(0.935, (0.917, 0.951)).to_json(),
+        "map50_minus_reference": Estimate(-0.004, (-0.013, 0.006), paired=True).to_json(),
         "found": Rate(171, 180).to_json(),
         "class_accuracy": Rate(168, 171).to_json(),
         "appeared": Rate(3, 100).to_json(),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from badnets.cli.main import COMMANDS
-from badnets.experiments import certificate, compare, evaluate, guard, record
+from badnets.referee import certify as certificate
+from badnets.referee import compare, evaluate, guard, record
 from badnets.studies import registry, study
 
 ROOT = Path(__file__).resolve().parents[1]

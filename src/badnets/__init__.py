@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from badnets.defenses.repair import repair
     from badnets.defenses.repairs import make_repair
     from badnets.defenses.view import DefenderView
-    from badnets.experiments.certificate import RepairCase, certify
-    from badnets.experiments.measure import measure
-    from badnets.experiments.measure_detector import measure_detector
     from badnets.networks.detection import detect
-    from badnets.networks.files import open_network, save_network
-    from badnets.networks.foreign.load import ForeignOptions, open_any, open_foreign
+    from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign
+    from badnets.networks.files.own import open_network, save_network
     from badnets.networks.network import ImageNetwork
     from badnets.networks.registry import build_network
+    from badnets.referee.certify import RepairCase, certify
+    from badnets.referee.measure import measure
+    from badnets.referee.measure_detector import measure_detector
     from badnets.training.loop import train
     from badnets.training.recipe import Recipe
 
@@ -90,7 +90,7 @@ __all__ = [
 
 _HOMES = {
     "badnets.networks.detection": ("detect",),
-    "badnets.experiments.measure_detector": ("measure_detector",),
+    "badnets.referee.measure_detector": ("measure_detector",),
     "badnets.data.targets": ("Boxes",),
     "badnets.backdoors.box_rules": ("Appear", "Global", "Regional", "Vanish"),
     "badnets.attacks.transfer": ("retrain", "strengthen", "trigger_units"),
@@ -109,10 +109,10 @@ _HOMES = {
     "badnets.defenses.repair": ("repair",),
     "badnets.defenses.repairs": ("make_repair",),
     "badnets.defenses.view": ("DefenderView",),
-    "badnets.experiments.certificate": ("RepairCase", "certify"),
-    "badnets.experiments.measure": ("measure",),
-    "badnets.networks.files": ("open_network", "save_network"),
-    "badnets.networks.foreign.load": ("ForeignOptions", "open_any", "open_foreign"),
+    "badnets.referee.certify": ("RepairCase", "certify"),
+    "badnets.referee.measure": ("measure",),
+    "badnets.networks.files.own": ("open_network", "save_network"),
+    "badnets.networks.files.foreign": ("ForeignOptions", "open_any", "open_foreign"),
     "badnets.networks.network": ("ImageNetwork",),
     "badnets.networks.registry": ("build_network",),
     "badnets.training.loop": ("train",),

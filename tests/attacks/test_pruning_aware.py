@@ -17,11 +17,11 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.load import load
-from badnets.networks.channels import prune_channels, rank_channels
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
-from badnets.networks.sites import site
+from badnets.networks.surgery.channels import prune_channels, rank_channels
+from badnets.networks.surgery.sites import site
 from badnets.training.loop import Job, fit
 from badnets.training.recipe import Recipe
 

@@ -18,7 +18,7 @@ from badnets.backdoors.triggers import Picture, Square
 from badnets.core.errors import BadInput
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Boxes
-from badnets.experiments.planted import describe, summary
+from badnets.referee.planted import describe, summary
 
 NAMES = ("stop", "go", "left")
 MODES: tuple[Mode, ...] = ("replace", "add")

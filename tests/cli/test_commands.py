@@ -179,7 +179,7 @@ def test_export(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
 
 
 def test_demo_is_the_shipped_spec(badnets: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from badnets.experiments import shipped
+    from badnets.referee import shipped
 
     spec = tmp_path / "small.toml"
     spec.write_text('data = { name = "digits", size = 16 }\nnetwork = "g1-cnn"\nseeds = 3\nrecipe = { epochs = 1 }\n')

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from badnets.core.errors import CannotTell
-from badnets.core.record import file_digest
+from badnets.core.files import file_digest
 
 Call = Callable[..., Any]
 
@@ -186,7 +186,7 @@ def test_a_full_disk(
 ) -> None:
     import safetensors
 
-    for module in ("badnets.networks.files", "badnets.report.page"):
+    for module in ("badnets.networks.files.own", "badnets.report.pages.page"):
         import_module(module)
     run = shutil.copytree(tiny_run, tmp_path / "run")
     before = _whole(run)
@@ -202,8 +202,8 @@ def test_a_full_disk(
             "savez": (np, "savez_compressed", full),
             "replace": (Path, "replace", full),
             "checkpoint": (Path, "write_bytes", full),
-            "safetensors": (sys.modules["badnets.networks.files"], "save_file", full_rust),
-            "page": (sys.modules["badnets.report.page"], "write_page", full),
+            "safetensors": (sys.modules["badnets.networks.files.own"], "save_file", full_rust),
+            "page": (sys.modules["badnets.report.pages.page"], "write_page", full),
         }[what]
         patch.setattr(owner, name, fail)
         said = badnets(f"attack {tiny} --epochs 2 --json --force --out run")
@@ -221,7 +221,7 @@ def test_what_cannot_be_told(badnets: Call, tiny: str) -> None:
 
 
 def test_an_error_nobody_foresaw(badnets: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    from badnets.experiments import store
+    from badnets.referee import store
 
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("a\nb")
@@ -244,7 +244,7 @@ def test_debug_shows_the_traceback(badnets: Call) -> None:
 
 
 def test_ctrl_c_anywhere(badnets: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    from badnets.experiments import store
+    from badnets.referee import store
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt

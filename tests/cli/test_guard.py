@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from badnets.core.rate import Rate
-from badnets.networks.files import open_network, save_network
+from badnets.networks.files.own import open_network, save_network
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 Badnets = Callable[..., Any]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from badnets.experiments.disturbances import NAMES
+from badnets.referee.disturbances import NAMES
 
 Badnets = Callable[..., Any]
 
@@ -49,7 +49,7 @@ def test_preview_puts_the_trigger_on_the_first_object(
     """Two boxes in the second picture, none in the first: the stamp fills the first box, or the picture."""
     from badnets.data.images import ArrayStore, ImageData, Splits
     from badnets.data.targets import Boxes
-    from badnets.experiments import run
+    from badnets.referee import run
 
     boxes = Boxes.of(np.array([[8, 16, 16, 24], [0, 0, 4, 4]]), np.array([0, 0]), np.array([1, 1]), 2)
     data = ImageData(ArrayStore(np.zeros((2, 32, 32, 3), np.uint8)), boxes, ("sign",))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from badnets.networks.files import save_network
+from badnets.networks.files.own import save_network
 from badnets.networks.registry import build_network
 
 Badnets = Callable[..., Any]

@@ -16,7 +16,7 @@ from torch import nn
 
 from badnets.data.load import load
 from badnets.defenses.repairs import fine_tune
-from badnets.networks.files import open_network, save_network
+from badnets.networks.files.own import open_network, save_network
 
 Call = Callable[..., Any]
 METHOD = "--method fine-tune --set epochs=1 --size 16 --out repaired.safetensors"

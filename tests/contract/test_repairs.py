@@ -21,7 +21,7 @@ from badnets.data.load import load
 from badnets.defenses.repair import Repaired, repair
 from badnets.defenses.repairs import REPAIRS, make_repair
 from badnets.defenses.view import DefenderView
-from badnets.networks.files import open_network, save_network
+from badnets.networks.files.own import open_network, save_network
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from badnets.core.errors import BadInput
-from badnets.core.rate import Mean, PairedDifference, Rate, format_rate, mean_difference, percent, t_interval, wilson
+from badnets.core.old import format_rate, mean_difference, t_interval
+from badnets.core.rate import Mean, PairedDifference, Rate, wilson
+from badnets.core.text import percent
 
 COUNTS = st.integers(0, 10**6).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 CELLS = st.tuples(*[st.integers(0, 5000)] * 4)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput
 from badnets.data.classes import regroup
 from badnets.data.images import ArrayStore, ImageData
-from badnets.data.sources import gtsrb
-from badnets.data.sources.cache import DataWarning
+from badnets.data.sets import gtsrb
 from badnets.data.targets import Boxes
 
 TABLE = {"red": ("stop", "give-way"), "none": ("tram",), "blue": ("left",)}

@@ -214,14 +214,14 @@ def test_average_precision_by_hand() -> None:
 def test_perfect_detections(world: tuple[Detections, Boxes, int]) -> None:
     _, truth, classes = world
     ours = precision(perfect(truth), truth, classes, SEED)
-    assert (ours.map50, ours.map) == (Estimate(1.0, 1.0, 1.0), Estimate(1.0, 1.0, 1.0))
+    assert (ours.map50, ours.map) == (Estimate(1.0, (1.0, 1.0)), Estimate(1.0, (1.0, 1.0)))
     assert match(perfect(truth), truth).tolist() == list(range(len(truth.labels)))
 
 
 def test_a_wrong_class_is_no_precision() -> None:
     truth = boxes((0, 0, [0, 0, 10, 10]), (1, 0, [0, 0, 10, 10]))
     ours = precision(seen((0, 1, 0.9, [0, 0, 10, 10]), (1, 1, 0.9, [0, 0, 10, 10])), truth, 2, SEED)
-    assert ours.map50 == Estimate(0.0, 0.0, 0.0)
+    assert ours.map50 == Estimate(0.0, (0.0, 0.0))
     assert match(seen((0, 1, 0.9, [0, 0, 10, 10])), truth).tolist() == [0, -1]
 
 
@@ -229,7 +229,7 @@ def test_a_wrong_class_is_no_precision() -> None:
 def test_no_objects_no_precision(pictures: int) -> None:
     found = seen((1, 0, 0.9, [0, 0, 10, 10]), pictures=3) if pictures else seen(pictures=0)
     ours = precision(found, boxes(pictures=pictures), 2, SEED)
-    assert (ours.map50, ours.map) == (Estimate(None, None, None), Estimate(None, None, None))
+    assert (ours.map50, ours.map) == (Estimate(None, (None, None)), Estimate(None, (None, None)))
     assert np.isnan(ours.per_class).all()
     assert ours.minus(ours).value is None
 

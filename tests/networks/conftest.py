@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from badnets.networks.architectures.relu_pool import ReluAvgPool2d
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import wrap
-from badnets.networks.relu_pool import ReluAvgPool2d
 
 SIZE = (3, 8, 8)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from badnets.networks.graph import split
 from badnets.networks.network import ImageNetwork
 from badnets.networks.reading import Reading, plain_reading
 from badnets.networks.registry import build_network
-from badnets.networks.sites import site
+from badnets.networks.surgery.graph import split
+from badnets.networks.surgery.sites import site
 
 
 def reading_of(network: ImageNetwork, layer: str) -> Reading | None:

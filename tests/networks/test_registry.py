@@ -195,7 +195,7 @@ def test_unfit_entry_points_are_named(monkeypatch: pytest.MonkeyPatch, value: st
 
 def test_torchvision_is_not_imported_unless_asked_for() -> None:
     code = (
-        "import sys; from badnets.networks.registry import build_network; import badnets.networks.files;"
+        "import sys; from badnets.networks.registry import build_network; import badnets.networks.files.own;"
         "build_network('resnet9', class_names=['a', 'b'], input_size=(3, 32, 32), seed=0);"
         "sys.exit('torchvision' in sys.modules)"
     )
@@ -203,5 +203,5 @@ def test_torchvision_is_not_imported_unless_asked_for() -> None:
 
 
 def test_headers_are_read_without_torch(tmp_path: Path) -> None:
-    code = "import sys; import badnets.networks.header; sys.exit('torch' in sys.modules)"
+    code = "import sys; import badnets.networks.files.header; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path).returncode == 0

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from badnets.core.rate import Mean, Rate, t_interval
-from badnets.core.record import write_json
+from badnets.core.files import write_json
+from badnets.core.old import t_interval
+from badnets.core.rate import Mean, Rate
 
 CLASSES = (
     "stop", "yield", "no-entry", "speed-limit-25", "speed-limit-45", "speed-limit-65",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from badnets.core.record import whole_file
+from badnets.core.files import whole_file
 from badnets.report import render_compare, render_page, render_study_page
 
 FIND_PROBLEMS = """() => {

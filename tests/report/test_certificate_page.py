@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from badnets.core.rate import PairedDifference, Rate
-from badnets.report.certificate_page import render_certificate
-from badnets.report.certificate_table import certificate_table
-from badnets.report.certificate_words import certificate_verdict, judge_certificate
+from badnets.report.pages.certificate_page import render_certificate
+from badnets.report.pages.certificate_table import certificate_table
+from badnets.report.words.certificate_words import certificate_verdict, judge_certificate
 
 Certificate = dict[str, Any]
 N = 1000

@@ -18,9 +18,9 @@ from rich.console import Console
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
 from badnets.report import render_compare, render_page, terminal_table, write_page
-from badnets.report.detector_classes import detector_class_rows
-from badnets.report.sights import seen, sight
-from badnets.report.verdict import judge, verdict
+from badnets.report.charts.sights import seen, sight
+from badnets.report.pages.detector_classes import detector_class_rows
+from badnets.report.words.verdict import judge, verdict
 
 Record = dict[str, Any]
 Make = Callable[..., Record]
@@ -139,7 +139,7 @@ def test_no_rate_is_told_as_none(detector_record: Make) -> None:
 )
 def test_precision_is_told_as_it_is(detector_record: Make, gap: tuple[float, float, float], says: str) -> None:
     record = detector_record()
-    record["results"]["map50_minus_reference"] = Estimate(*gap, paired=True).to_json()
+    record["results"]["map50_minus_reference"] = Estimate(gap[0], tuple(gap[1:]), paired=True).to_json()
     assert says in verdict(record)
 
 

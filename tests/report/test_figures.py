@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.core.rate import Rate
-from badnets.report.confusion import description, heat_map, is_matrix, largest_confusions
-from badnets.report.curves import curve_figure, curves
-from badnets.report.facts import color_word, points, tenths, trigger_words
-from badnets.report.figures import bars, difference_track, mark, nice_ticks, span, track
+from badnets.report.charts.confusion import description, heat_map, is_matrix, largest_confusions
+from badnets.report.charts.curves import curve_figure, curves
+from badnets.report.charts.figures import bars, difference_track, mark, nice_ticks, span, track
+from badnets.report.words.facts import color_word, points, tenths, trigger_words
 
 
 def test_a_dot_stands_at_its_value_with_its_interval() -> None:

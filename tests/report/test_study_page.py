@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.core.errors import BadInput
+from badnets.core.files import write_json
 from badnets.core.rate import Rate
-from badnets.core.record import write_json
 from badnets.report import render_study_page, write_study_page
-from badnets.report.figures import Mark, window, window_track
-from badnets.report.study_figures import CLEAN_LABEL, SWEEP, codes_charts, share_chart
-from badnets.report.study_filters import filter_grids
-from badnets.report.study_rows import figures_of, findings, ledger_groups
-from badnets.report.study_tables import class_errors, pair_maps
+from badnets.report.charts.figures import Mark, window, window_track
+from badnets.report.charts.study_figures import CLEAN_LABEL, SWEEP, codes_charts, share_chart
+from badnets.report.charts.study_filters import filter_grids
+from badnets.report.pages.study_rows import figures_of, findings, ledger_groups
+from badnets.report.pages.study_tables import class_errors, pair_maps
 
 EVIL = "<script>alert(1)</script>\"'&"
 HEADINGS = (

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from badnets.core.files import write_json
 from badnets.core.rate import Rate
-from badnets.core.record import write_json
-from badnets.report.study_lists import list_tables
-from badnets.report.study_page import render_study_page, write_study_page
-from badnets.report.study_pruning import Series, pruning_chart, pruning_charts, rate_bars
+from badnets.report.charts.study_pruning import Series, pruning_chart, pruning_charts, rate_bars
+from badnets.report.pages.study_lists import list_tables
+from badnets.report.pages.study_page import render_study_page, write_study_page
 
 EVIL = "<script>alert(1)</script>"
 

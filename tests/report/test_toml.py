@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.report.toml import toml_text
+from badnets.report.words.toml import toml_text
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.report.values import has_interval, show_ours, show_value, verdict_word
+from badnets.report.words.values import has_interval, show_ours, show_value, verdict_word
 
 
 def row(**changes: Any) -> dict[str, Any]:

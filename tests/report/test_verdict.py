@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.core.rate import PairedDifference, Rate
-from badnets.report.verdict import judge, verdict
+from badnets.report.words.verdict import judge, verdict
 
 
 def made(

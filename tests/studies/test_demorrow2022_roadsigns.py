@@ -13,10 +13,9 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Labels
-from badnets.studies import demorrow2022_data as data
-from badnets.studies import demorrow2022_roadsigns as study
-from badnets.studies.demorrow2022_networks import ceiling, iou
-from badnets.studies.demorrow2022_rows import assemble, p_value
+from badnets.studies.demorrow2022_roadsigns import data, study
+from badnets.studies.demorrow2022_roadsigns.networks import ceiling, iou
+from badnets.studies.demorrow2022_roadsigns.rows import assemble, p_value
 from badnets.studies.study import Settings
 
 NAMES = ("crosswalk", "speedlimit", "stop")

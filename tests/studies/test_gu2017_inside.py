@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from badnets.backdoors.triggers.pattern import Pattern
 from badnets.data.images import ImageData, Splits
 from badnets.data.load import load
-from badnets.networks.files import save_network
+from badnets.networks.files.own import save_network
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network
-from badnets.studies import gu2017_inside
-from badnets.studies.gu2017_inside import ParallelNetwork, _pattern_preference, acceptance_rows, codes, filters
+from badnets.studies.gu2017_mnist import inside as gu2017_inside
+from badnets.studies.gu2017_mnist.inside import ParallelNetwork, _pattern_preference, acceptance_rows, codes, filters
 from badnets.studies.study import Settings
 
 SETTINGS = Settings(quick=True, seeds=1)

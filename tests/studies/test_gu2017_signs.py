@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from badnets.studies.gu2017_signs import assemble, trials
-from badnets.studies.gu2017_signs_units import _auc
+from badnets.studies.gu2017_signs.study import assemble, trials
+from badnets.studies.gu2017_signs.units import _auc
 from badnets.studies.study import Settings, rates_row
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from badnets.core.files import read_json
 from badnets.core.rate import PairedDifference, Rate
-from badnets.core.record import read_json
-from badnets.data.signs import eu
-from badnets.data.sources.gtsrb import SUPERCLASSES
-from badnets.report.study_page import render_study_page
-from badnets.studies import gu2017_transfer as study
-from badnets.studies import gu2017_transfer_rows as tables
+from badnets.data.drawn import eu
+from badnets.data.sets.gtsrb import SUPERCLASSES
+from badnets.report.pages.study_page import render_study_page
+from badnets.studies.gu2017_transfer import rows as tables
+from badnets.studies.gu2017_transfer import study
 from badnets.studies.study import Settings
 
 PICTURES = 1000

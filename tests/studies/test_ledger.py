@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from badnets.core.errors import BadInput
-from badnets.core.record import write_json
+from badnets.core.files import write_json
 from badnets.studies.ledger import BEGIN, END, ledger, update_readme
 
 

@@ -17,10 +17,10 @@ from badnets.backdoors.triggers import At, Square
 from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
-from badnets.experiments.spec import make_spec
 from badnets.networks.registry import build_network
-from badnets.studies import melo2023_catsdogs as study
-from badnets.studies.melo2023_looks import dogs_answers, peaks, unit_counts
+from badnets.referee.spec import make_spec
+from badnets.studies.melo2023_catsdogs import study
+from badnets.studies.melo2023_catsdogs.looks import dogs_answers, peaks, unit_counts
 from badnets.studies.study import Settings, Trial
 from badnets.studies.trials import run_trial
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from badnets.studies import rain2020_finepruning as study
+from badnets.studies.rain2020_finepruning import study
 from badnets.studies.study import Settings
 
 

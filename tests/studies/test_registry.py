@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from badnets.core.errors import BadInput
-from badnets.core.record import read_json
+from badnets.core.files import read_json
 from badnets.studies import registry
 from badnets.studies.study import Outcome, Results, Settings, Study, Trial, row
 

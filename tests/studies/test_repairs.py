@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from badnets.core.record import read_json
-from badnets.studies import repairs
+from badnets.core.files import read_json
+from badnets.studies.repairs import study as repairs
 from badnets.studies.study import Settings, Trial
 
 

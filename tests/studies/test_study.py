@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.core.rate import Rate, t_interval
+from badnets.core.old import t_interval
+from badnets.core.rate import Rate
 from badnets.studies.study import Bound, rate_row, row, value_of
 
 

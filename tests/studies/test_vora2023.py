@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from badnets.core.errors import BadInput
+from badnets.core.files import dumps
 from badnets.core.rate import Rate
-from badnets.core.record import dumps
 from badnets.data.images import ImageData
-from badnets.studies import vora2023_data
 from badnets.studies.registry import reproduce
 from badnets.studies.study import Settings, Trial
-from badnets.studies.vora2023_cures import MOST_ASR, abstainer_rows, cure_rows, rows_before
-from badnets.studies.vora2023_data import Files, Step, defender_and_rest, find_files, read_curve
-from badnets.studies.vora2023_goodnet import trials
-from badnets.studies.vora2023_pruning import (
+from badnets.studies.vora2023_goodnet import data as vora2023_data
+from badnets.studies.vora2023_goodnet.cures import MOST_ASR, abstainer_rows, cure_rows, rows_before
+from badnets.studies.vora2023_goodnet.data import Files, Step, defender_and_rest, find_files, read_curve
+from badnets.studies.vora2023_goodnet.pruning import (
     careful_stop,
     check_loader,
     curve_rows,
@@ -28,7 +27,8 @@ from badnets.studies.vora2023_pruning import (
     stop_rows,
     table_rows,
 )
-from badnets.studies.vora2023_sheets import write_contact_sheet
+from badnets.studies.vora2023_goodnet.sheets import write_contact_sheet
+from badnets.studies.vora2023_goodnet.study import trials
 
 SPEC = {"data": {"name": "csaw-hackml"}}
 

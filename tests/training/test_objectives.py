@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Boxes
-from badnets.networks.faster_rcnn import Wanted
+from badnets.networks.architectures.faster_rcnn import Wanted
 from badnets.training.objectives import OBJECTIVES, Classify, Detect, check_targets
 from badnets.training.recipe import Recipe
 

@@ -17,11 +17,11 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData
 from badnets.measures.classification import accuracy
-from badnets.networks.channels import hold, prune_channels, rank_channels
-from badnets.networks.graph import evaluating, until
 from badnets.networks.network import ImageNetwork, to_float
-from badnets.networks.sites import ChannelSite, site
-from badnets.networks.sweep import pruning_sweep
+from badnets.networks.surgery.channels import hold, prune_channels, rank_channels
+from badnets.networks.surgery.graph import evaluating, until
+from badnets.networks.surgery.sites import ChannelSite, site
+from badnets.networks.surgery.sweep import pruning_sweep
 from badnets.training.loop import Job, OnStep, fit
 from badnets.training.recipe import Recipe
 

@@ -19,9 +19,9 @@ from pydantic import TypeAdapter
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData
-from badnets.networks.channels import rank_channels, scale_channels, site
 from badnets.networks.network import ImageNetwork
-from badnets.networks.tail import Layers, begin_anew, choose_layers, head_of, replace_head
+from badnets.networks.surgery.channels import rank_channels, scale_channels, site
+from badnets.networks.surgery.tail import Layers, begin_anew, choose_layers, head_of, replace_head
 from badnets.training.loop import Job, OnStep, fit
 from badnets.training.recipe import Recipe
 from badnets.training.tail import fit_tail

@@ -13,7 +13,7 @@ from PIL import Image
 
 from badnets.backdoors.plan import Poisoned
 from badnets.core.errors import BadInput
-from badnets.core.record import publish_folder, write_json
+from badnets.core.files import publish_folder, write_json
 from badnets.data.images import Pixels
 
 FORMAT = "badnets/export/1"

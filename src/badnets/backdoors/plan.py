@@ -19,7 +19,7 @@ from badnets.backdoors.objects import check_rule, unit_pool
 from badnets.backdoors.plan_values import Mode, Part, part_from_json, part_to_json
 from badnets.backdoors.rules import NOTHING
 from badnets.core.errors import BadInput
-from badnets.core.record import whole_file
+from badnets.core.files import whole_file
 from badnets.core.seed import RowRng, Seed, as_seed
 from badnets.data.images import Boxes, ImageData, Labels, Pixels
 from badnets.data.overlay import appended, replaced

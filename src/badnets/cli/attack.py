@@ -44,7 +44,7 @@ def attack_command(
     json: bool = Json,
 ) -> None:
     """Plant a backdoor, train, measure: an experiment from flags."""
-    from badnets.experiments.spec import run_name, spec_file
+    from badnets.referee.spec import run_name, spec_file
 
     if rate is not None and count is not None:
         raise BadInput("expected --rate or --count, got both; give one")

@@ -15,8 +15,8 @@ def compare_command(
     json: bool = Json,
 ) -> None:
     """Compare two runs, paired picture by picture and seed by seed."""
-    from badnets.experiments.compare import compare
-    from badnets.report.compare import compare_table
+    from badnets.referee.compare import compare
+    from badnets.report.pages.compare import compare_table
 
     value = compare(first, second)
     if json:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from badnets.experiments.run import Watcher
+    from badnets.core.progress import Watcher
 
 Json = typer.Option(False, "--json", help="Print the result as JSON, and nothing else on stdout.")
 
 
 def print_json(value: Any) -> None:
     """``value`` as JSON on stdout."""
-    from badnets.core.record import dumps
+    from badnets.core.files import dumps
 
     sys.stdout.write(dumps(value) + "\n")
 
@@ -28,7 +28,7 @@ def watching(*, quiet: bool = False) -> Iterator[Watcher]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from badnets.experiments.run import Watcher
+    from badnets.core.progress import Watcher
 
     # Names of classes and files are shown as they are, so no markup anywhere.
     console = Console(stderr=True, quiet=quiet, highlight=False, markup=False)

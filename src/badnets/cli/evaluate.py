@@ -27,7 +27,7 @@ def evaluate_command(
     json: bool = Json,
 ) -> None:
     """Measure accuracy, and with a run's trigger how well its backdoor works."""
-    from badnets.experiments.evaluate import evaluate
+    from badnets.referee.evaluate import evaluate
 
     foreign = foreign_options(arch, classes, input_size, input_range)
     settings = [*([] if size is None else [f"size={size}"]), *set_]
@@ -46,8 +46,8 @@ def evaluate_command(
     if json:
         print_json(value)
         return
-    from badnets.report.table import terminal_table
-    from badnets.report.verdict import verdict
+    from badnets.report.pages.table import terminal_table
+    from badnets.report.words.verdict import verdict
 
     show_table(terminal_table(value))
     if disturb:
@@ -60,8 +60,8 @@ def _disturbances(rows: list[dict[str, Any]]) -> Any:
     from rich import box
     from rich.table import Table
 
-    from badnets.core.rate import format_rate
-    from badnets.experiments.disturbances import disturbance_words
+    from badnets.core.old import format_rate
+    from badnets.referee.disturbances import disturbance_words
 
     table = Table(box=box.SIMPLE, title="the trigger in the physical world")
     compared = rows[0]["clean_reference_rate"] is not None

@@ -10,7 +10,7 @@ import typer
 from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from badnets.networks.foreign.load import ForeignOptions
+    from badnets.networks.files.foreign import ForeignOptions
 
 Arch = typer.Option(
     None, "--arch", help="Architecture of a foreign file (.h5, .pt, .safetensors): deepid, or resnet9:width=32."
@@ -36,7 +36,7 @@ def foreign_options(
         if first is not None:
             raise BadInput(f"expected {first} with the architecture of a foreign file, got none; add --arch NAME")
         return None
-    from badnets.networks.foreign.load import ForeignOptions
+    from badnets.networks.files.foreign import ForeignOptions
 
     size = None if input_size is None else _size(input_size)
     return ForeignOptions(arch=arch, classes=classes, input_size=size, input_range=input_range)

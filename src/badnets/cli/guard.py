@@ -57,8 +57,8 @@ def guard_command(
     json: bool = Json,
 ) -> None:
     """Make a network that refuses suspicious pictures, and measure what it refuses."""
-    from badnets.experiments.certificate import RepairCase
-    from badnets.experiments.guard import guard
+    from badnets.referee.certify import RepairCase
+    from badnets.referee.guard import guard
 
     chosen, data_settings = _method(method, {"repair": repair, "repaired": repaired}, set_)
     case = RepairCase(
@@ -87,7 +87,7 @@ def guard_command(
 def _method(name: str, own: dict[str, Any], changes: list[str]) -> tuple[Abstainer, list[str]]:
     """The abstainer with its settings, and the changes that are the data's."""
     from badnets.defenses.abstainers import make_abstainer
-    from badnets.experiments.spec import changed_table
+    from badnets.referee.spec import changed_table
 
     if own["repair"] is not None and own["repaired"] is not None:
         raise BadInput("expected either --repair or --repaired, got both; give one")
@@ -98,8 +98,8 @@ def _method(name: str, own: dict[str, Any], changes: list[str]) -> tuple[Abstain
 
 
 def _show(value: dict[str, Any]) -> None:
-    from badnets.core.rate import format_rate
-    from badnets.report.certificate_table import certificate_table
+    from badnets.core.old import format_rate
+    from badnets.report.pages.certificate_table import certificate_table
 
     show_table(certificate_table(value))
     after = value["after"]

@@ -21,7 +21,7 @@ def _rules() -> dict[str, str]:
 
 
 def _datasets() -> dict[str, str]:
-    from badnets.data.sources.registry import SOURCES
+    from badnets.data.registry import SOURCES
 
     return {name: source.summary for name, source in SOURCES.items()}
 

@@ -40,8 +40,8 @@ def predict_command(
     json: bool = Json,
 ) -> None:
     """Say what a network sees in pictures, with its confidence; one that abstains may say "refused"."""
-    from badnets.data.picture_file import read_picture
-    from badnets.networks.foreign.load import open_any
+    from badnets.data.formats.picture_file import read_picture
+    from badnets.networks.files.foreign import open_any
     from badnets.networks.photo import check_box
 
     part = None if box is None else _box(box)
@@ -70,8 +70,8 @@ def predict_command(
 def _told(network: ImageNetwork, photo: Pixels, part: Box | None, confidence: float) -> dict[str, Any]:
     """``{"objects"}`` of a detector, ``{"label", "class_name", "confidence"}`` of others; ``"box"`` where there is
     one."""
-    from badnets.experiments.detector_examples import shown_objects
     from badnets.networks.photo import ask, detect_photo
+    from badnets.referee.detector_examples import shown_objects
 
     if network.task == "detect":
         return {"objects": shown_objects(detect_photo(network, photo), 0, network.class_names, confidence)}

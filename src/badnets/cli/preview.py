@@ -28,9 +28,9 @@ def preview_command(
     from badnets.backdoors.preview import render_preview
     from badnets.backdoors.triggers import trigger_to_json
     from badnets.core.errors import BadInput
-    from badnets.core.record import whole_file
-    from badnets.data.picture_file import read_picture
-    from badnets.experiments.spec import make_trigger
+    from badnets.core.files import whole_file
+    from badnets.data.formats.picture_file import read_picture
+    from badnets.referee.spec import make_trigger
 
     value = make_trigger(trigger, set_)
     region: Regions | None = None
@@ -55,8 +55,8 @@ def _from_data(name: str, row: int, size: int | None, *, quiet: bool) -> tuple[P
     import numpy as np
 
     from badnets.core.errors import BadInput
-    from badnets.experiments.run import load_data
-    from badnets.experiments.spec import make_data
+    from badnets.referee.run import load_data
+    from badnets.referee.spec import make_data
 
     with watching(quiet=quiet) as watcher:
         test = load_data(make_data(name, [] if size is None else [f"size={size}"]), watcher).test

@@ -68,9 +68,9 @@ def repair_command(
     json: bool = Json,
 ) -> None:
     """Repair a network with clean pictures, and certify what that cured and what it cost."""
-    from badnets.core.record import whole_file, write_json
-    from badnets.experiments.certificate import RepairCase, certify
-    from badnets.report.certificate_page import render_certificate
+    from badnets.core.files import whole_file, write_json
+    from badnets.referee.certify import RepairCase, certify
+    from badnets.report.pages.certificate_page import render_certificate
 
     own = {"layer": layer, "channels": channels, "order": order, "max_drop": max_drop, "shrink": shrink}
     chosen, data_settings = _method(method, own, set_)
@@ -102,8 +102,8 @@ def repair_command(
 def _method(name: str, own: dict[str, Any], changes: list[str]) -> tuple[Repair, list[str]]:
     """The repair with its settings, and the changes that are the data's."""
     from badnets.defenses.repairs import make_repair
-    from badnets.experiments.channel_order import read_order
-    from badnets.experiments.spec import changed_table
+    from badnets.referee.channel_order import read_order
+    from badnets.referee.spec import changed_table
 
     settings = {key: value for key, value in own.items() if value is not None}
     if "order" in settings:
@@ -117,8 +117,8 @@ def _show(value: dict[str, Any], page: Path, *, json: bool) -> None:
     if json:
         print_json(value)
         return
-    from badnets.report.certificate_table import certificate_table
-    from badnets.report.certificate_words import certificate_verdict
+    from badnets.report.pages.certificate_table import certificate_table
+    from badnets.report.words.certificate_words import certificate_verdict
 
     show_table(certificate_table(value))
     typer.echo(certificate_verdict(value))

@@ -15,10 +15,10 @@ def report_command(
     json: bool = Json,
 ) -> None:
     """Write the page of a run, or one page for several."""
-    from badnets.core.record import whole_file
-    from badnets.experiments.store import read_record
-    from badnets.report.compare import render_compare
-    from badnets.report.page import write_page
+    from badnets.core.files import whole_file
+    from badnets.referee.store import read_record
+    from badnets.report.pages.compare import render_compare
+    from badnets.report.pages.page import write_page
 
     records = [read_record(folder).model_dump(mode="json") for folder in run]
     if len(run) == 1:

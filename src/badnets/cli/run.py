@@ -11,8 +11,8 @@ import typer
 from badnets.cli.console import Json, print_json, show_table, watching
 
 if TYPE_CHECKING:
-    from badnets.experiments.run import Finished
-    from badnets.experiments.spec import SpecFile
+    from badnets.referee.run import Finished
+    from badnets.referee.spec import SpecFile
 
 
 def run_command(
@@ -24,7 +24,7 @@ def run_command(
     json: bool = Json,
 ) -> None:
     """Run an experiment: poison, train, measure, write the record and the page."""
-    from badnets.experiments.spec import read_spec
+    from badnets.referee.spec import read_spec
 
     changes = [*set_, *([f"devices={devices}"] if devices else [])]
     words = ["badnets", "run", str(spec), *(word for change in changes for word in ("--set", change))]
@@ -33,7 +33,7 @@ def run_command(
 
 def carry_out(file: SpecFile, *, out: Path | None, force: bool, command: str, json: bool) -> Finished:
     """Run a spec and print what came out, as a table or as JSON."""
-    from badnets.experiments.run import run
+    from badnets.referee.run import run
 
     with watching(quiet=json) as watcher:
         finished = run(file, out=out, force=force, command=command, watcher=watcher)
@@ -48,8 +48,8 @@ def print_result(finished: Finished, *, json: bool) -> None:
     if json:
         print_json({**record, "network": str(folder / record["network"]), "folder": str(folder)})
         return
-    from badnets.report.table import terminal_table
-    from badnets.report.verdict import verdict
+    from badnets.report.pages.table import terminal_table
+    from badnets.report.words.verdict import verdict
 
     if finished.found:
         typer.echo("this run is finished already (--force runs it again)", err=True)

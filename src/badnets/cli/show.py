@@ -15,7 +15,7 @@ def show_command(
     json: bool = Json,
 ) -> None:
     """Print a network's header and layer table."""
-    from badnets.networks.files import open_network
+    from badnets.networks.files.own import open_network
     from badnets.networks.layers import layer_table
 
     network = open_network(model / "network.safetensors" if model.is_dir() else model)

@@ -1,26 +1,98 @@
-"""Shares with their counts and intervals: no bare percentage leaves this package.
+"""Figures with their counts and intervals: no bare percentage leaves this package.
 
-``Rate`` is one count out of another (Wilson interval); ``PairedDifference`` compares two yes/no answers on the same
-inputs (Newcombe's interval); ``Mean`` is over seeds (t interval) and keeps every seed's own value; ``Estimate`` is a
-figure that is no share, with a bootstrap's interval.
+``Rate`` is one count out of another (Wilson's interval); ``PairedDifference`` compares two yes or no answers to the
+same inputs, ``Contrast`` two independent rates (both Newcombe's); ``Estimate`` is a figure that is no share, with a
+bootstrap's interval; ``Number`` has no interval of its own. ``Mean`` is any of them over seeds, and keeps every seed's.
+``badnets.core.fields`` makes them fields of records.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
+from badnets.core.text import format_figure
 
+JSON = dict[str, Any]
+Unit = Literal["rate", "difference", "number"]
+LIMITS: Mapping[Unit, tuple[float, float]] = {
+    "rate": (0.0, 1.0),
+    "difference": (-1.0, 1.0),
+    "number": (-math.inf, math.inf),
+}
+"""What a figure of each unit can be."""
 _Z = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
-def wilson(hits: int, total: int) -> tuple[float, float]:
+class Interval:
+    """A figure with a 95 % interval: ``value`` (None where there was nothing to count), ``ends`` (``low`` and ``high``;
+    None where nothing is known of its error), in a ``unit``; over ``n_seeds`` seeds, with ``counts`` (hits and total;
+    None for figures that are no counts).
+
+    Compared, and as ``float``, it is its value; a figure without one is refused there.
+    """
+
+    if TYPE_CHECKING:  # a subclass has them as fields or as properties
+
+        @property
+        def value(self) -> float | None: ...  # noqa: D102
+
+        @property
+        def unit(self) -> Unit: ...  # noqa: D102
+
+        @property
+        def ends(self) -> tuple[float | None, float | None]: ...  # noqa: D102
+
+    n_seeds = 1
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the 95 % interval."""
+        return self.ends[0]
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the 95 % interval."""
+        return self.ends[1]
+
+    @property
+    def counts(self) -> tuple[int, int] | None:
+        """Hits and total; None for figures that are no counts."""
+        return None
+
+    def to_json(self) -> JSON:
+        """As plain JSON."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+    def __float__(self) -> float:
+        if self.value is None:
+            raise BadInput("expected a figure with a value, got one of no inputs")
+        return float(self.value)
+
+    def __lt__(self, other: float | Interval) -> bool:
+        return float(self) < float(other)
+
+    def __le__(self, other: float | Interval) -> bool:
+        return float(self) <= float(other)
+
+    def __gt__(self, other: float | Interval) -> bool:
+        return float(self) > float(other)
+
+    def __ge__(self, other: float | Interval) -> bool:
+        return float(self) >= float(other)
+
+    def __str__(self) -> str:
+        return format_figure(self)
+
+
+def wilson(hits: float, total: float) -> tuple[float, float]:
     """The Wilson 95 % score interval.
 
     Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
@@ -35,13 +107,14 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Rate:
+class Rate(Interval):
     """``hits`` out of ``total``.
 
     Laws: 0 <= low <= value <= high <= 1; ``value`` is None when ``total`` is 0, and the interval is then [0, 1];
     hits > total and negative counts are refused.
     """
 
+    unit: ClassVar[Unit] = "rate"
     hits: int
     total: int
 
@@ -51,7 +124,7 @@ class Rate:
 
     @classmethod
     def of(cls, hits: NDArray[np.bool_]) -> Rate:
-        """From one yes/no per object."""
+        """From one yes or no per object."""
         return cls(int(np.count_nonzero(hits)), int(np.size(hits)))
 
     @property
@@ -60,35 +133,38 @@ class Rate:
         return self.hits / self.total if self.total else None
 
     @property
-    def low(self) -> float:
-        """Lower end of the 95 % interval."""
-        return wilson(self.hits, self.total)[0] if self.total else 0.0
+    def ends(self) -> tuple[float, float]:
+        """Wilson's interval; [0, 1] without inputs."""
+        return wilson(self.hits, self.total) if self.total else (0.0, 1.0)
 
     @property
-    def high(self) -> float:
-        """Upper end of the 95 % interval."""
-        return wilson(self.hits, self.total)[1] if self.total else 1.0
+    def counts(self) -> tuple[int, int]:
+        """Hits and total."""
+        return self.hits, self.total
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def misses(self) -> Rate:
+        """What is left: the others out of all."""
+        return Rate(self.total - self.hits, self.total)
+
+    def to_json(self) -> JSON:
         """``{"hits", "total", "value", "low", "high"}``."""
-        return {"hits": self.hits, "total": self.total, "value": self.value, "low": self.low, "high": self.high}
+        return {"hits": self.hits, "total": self.total, **super().to_json()}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Rate:
+    def from_json(cls, value: Mapping[str, Any]) -> Rate:
         """Back from ``to_json``; the derived numbers are computed anew."""
         return cls(value["hits"], value["total"])
 
-    def __str__(self) -> str:
-        return format_rate(self.to_json())
-
 
 @dataclass(frozen=True)
-class PairedDifference:
+class PairedDifference(Interval):
     """First rate minus second rate on the *same* inputs: four counts.
 
     ``first_only`` inputs are hits of the first alone, ``second_only`` of the second alone.
     """
 
+    unit: ClassVar[Unit] = "difference"
     both: int
     first_only: int
     second_only: int
@@ -96,7 +172,7 @@ class PairedDifference:
 
     @classmethod
     def of(cls, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedDifference:
-        """From two yes/no answers per input."""
+        """From two yes or no answers per input."""
         if first.shape != second.shape:
             raise BadInput(f"paired answers need one length, got {first.shape} and {second.shape}")
         counts = (first & second, first & ~second, ~first & second, ~first & ~second)
@@ -108,13 +184,18 @@ class PairedDifference:
         return self.both + self.first_only + self.second_only + self.neither
 
     @property
+    def reversed(self) -> PairedDifference:
+        """Second minus first: what is lost where this is what is gained."""
+        return PairedDifference(self.both, self.second_only, self.first_only, self.neither)
+
+    @property
     def value(self) -> float | None:
         """The difference, -1..1; None without inputs."""
         return (self.first_only - self.second_only) / self.total if self.total else None
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval.
+    def ends(self) -> tuple[float, float]:
+        """Newcombe's interval.
 
         Source: Newcombe, Improved confidence intervals for the difference between binomial proportions based on paired
         data, Statistics in Medicine 17 (1998), method 10.
@@ -123,140 +204,199 @@ class PairedDifference:
         if not n:
             return -1.0, 1.0
         a, b, c, d = self.both, self.first_only, self.second_only, self.neither
-        p1, p2 = (a + b) / n, (a + c) / n
-        (l1, u1), (l2, u2) = wilson(a + b, n), wilson(a + c, n)
         product = (a + b) * (c + d) * (a + c) * (b + d)
         cross = a * d - b * c
         # Method 10 shrinks a positive covariance by n/2 (continuity), never below 0.
         phi = 0.0 if not product else (max(cross - n / 2, 0.0) if cross > 0 else float(cross)) / math.sqrt(product)
-        down, up = p1 - l1, u2 - p2
-        low = (p1 - p2) - math.sqrt(max(0.0, down**2 - 2 * phi * down * up + up**2))
-        up1, down2 = u1 - p1, p2 - l2
-        high = (p1 - p2) + math.sqrt(max(0.0, up1**2 - 2 * phi * up1 * down2 + down2**2))
-        return max(-1.0, low), min(1.0, high)
+        return _square_and_add(Rate(a + b, n), Rate(a + c, n), phi)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JSON:
         """The four counts, ``total``, and ``value``, ``low``, ``high``."""
-        low, high = self.interval
-        return {
-            "both": self.both,
-            "first_only": self.first_only,
-            "second_only": self.second_only,
-            "neither": self.neither,
-            "total": self.total,
-            "value": self.value,
-            "low": low,
-            "high": high,
-        }
+        counts = {name: getattr(self, name) for name in ("both", "first_only", "second_only", "neither", "total")}
+        return {**counts, **super().to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> PairedDifference:
+        """Back from ``to_json``."""
+        return cls(*(value.get(name, 0) for name in ("both", "first_only", "second_only", "neither")))
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """``(mean, low, high)``: Student's 95 % interval of the mean; with one value, low = high = that value."""
-    from scipy import stats
-
-    n = len(values)
-    mean = math.fsum(values) / n
-    if n == 1:
-        return mean, mean, mean
-    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
-    half = float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
-    return mean, mean - half, mean + half
+def _square_and_add(first: Rate, second: Rate, phi: float = 0.0) -> tuple[float, float]:
+    """Newcombe's interval of first minus second, from the two Wilson intervals and their correlation."""
+    p1, p2 = float(first), float(second)
+    (low1, high1), (low2, high2) = first.ends, second.ends
+    down, up = p1 - low1, high2 - p2
+    low = (p1 - p2) - math.sqrt(max(0.0, down**2 - 2 * phi * down * up + up**2))
+    up1, down2 = high1 - p1, p2 - low2
+    high = (p1 - p2) + math.sqrt(max(0.0, up1**2 - 2 * phi * up1 * down2 + down2**2))
+    return max(-1.0, low), min(1.0, high)
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A rate over seeds: the mean of each seed's value with its t interval, and every seed's own ``Rate``.
+class Contrast(Interval):
+    """First rate minus second rate on *different* inputs.
 
-    With one seed it *is* that rate (Wilson interval): there is no spread to speak of.
+    Source: Newcombe, Interval estimation for the difference between independent proportions, Statistics in Medicine 17
+    (1998), method 10.
     """
 
-    seeds: tuple[int, ...]
-    rates: tuple[Rate, ...]
+    unit: ClassVar[Unit] = "difference"
+    first: Rate
+    second: Rate
 
-    def __post_init__(self) -> None:
-        if len(self.seeds) != len(self.rates) or not self.seeds:
-            raise BadInput(f"a mean needs one rate for each seed, got {len(self.rates)} for {len(self.seeds)}")
+    @property
+    def value(self) -> float | None:
+        """The difference, -1..1; None where either has no inputs."""
+        return float(self.first) - float(self.second) if self.first.total and self.second.total else None
 
-    def to_json(self) -> dict[str, Any]:
-        """A rate's JSON (pooled ``hits`` and ``total``), and with several seeds ``seeds``, a list of each one's own."""
-        if len(self.rates) == 1:
-            return self.rates[0].to_json()
-        own = [{"seed": s, **r.to_json()} for s, r in zip(self.seeds, self.rates, strict=True)]
-        pooled = Rate(sum(r.hits for r in self.rates), sum(r.total for r in self.rates))
-        values = [r.value for r in self.rates if r.value is not None]
-        if not values:
-            return {**pooled.to_json(), "seeds": own}
-        mean, low, high = t_interval(values)
-        summary = {"value": mean, "low": max(0.0, low), "high": min(1.0, high)}
-        return {"hits": pooled.hits, "total": pooled.total, **summary, "seeds": own}
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Newcombe's interval."""
+        return (-1.0, 1.0) if self.value is None else _square_and_add(self.first, self.second)
 
-    def __str__(self) -> str:
-        return format_rate(self.to_json())
+    def to_json(self) -> JSON:
+        """Both rates, and ``value``, ``low``, ``high``."""
+        return {"first": self.first.to_json(), "second": self.second.to_json(), **super().to_json()}
 
-
-PAIRED = "bootstrap over pictures, paired"
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Contrast:
+        """Back from ``to_json``."""
+        return cls(Rate.from_json(value["first"]), Rate.from_json(value["second"]))
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A figure in 0..1 that is no share of counts, such as mean average precision, with a 95 % interval by a bootstrap;
-    or, ``paired``, the difference of two on the same pictures, -1..1.
-
-    All three are None where there is nothing to average.
+class Estimate(Interval):
+    """A figure in 0..1 that is no share of counts, such as mean average precision, with a 95 % interval by a bootstrap
+    over pictures; or, ``paired``, the difference of two on the same pictures, -1..1. All None with nothing to average.
     """
 
     value: float | None
-    low: float | None
-    high: float | None
+    ends: tuple[float | None, float | None]
     paired: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def unit(self) -> Unit:
+        """What its value is."""
+        return "difference" if self.paired else "rate"
+
+    def to_json(self) -> JSON:
         """``{"value", "low", "high", "interval"}``."""
-        interval = PAIRED if self.paired else "bootstrap over pictures"
-        return {"value": self.value, "low": self.low, "high": self.high, "interval": interval}
+        interval = f"bootstrap over pictures{', paired' if self.paired else ''}"
+        return {**super().to_json(), "interval": interval}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Estimate:
+        """Back from ``to_json``."""
+        return cls(value["value"], (value["low"], value["high"]), str(value.get("interval", "")).endswith("paired"))
 
 
-def mean_estimate(seeds: Sequence[int], estimates: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of ``Estimate.to_json`` over seeds: the mean with its t interval; with one seed its own interval."""
-    values = [float(one["value"]) for one in estimates if one["value"] is not None]
-    if len(estimates) == 1 or not values:
-        return dict(estimates[0])
-    mean, low, high = t_interval(values)
-    lowest = -1.0 if any(one["interval"] == PAIRED for one in estimates) else 0.0
-    own = [{"seed": seed, **one} for seed, one in zip(seeds, estimates, strict=True)]
-    return {"value": mean, "low": max(lowest, low), "high": min(1.0, high), "interval": "over seeds", "seeds": own}
+@dataclass(frozen=True)
+class Number(Interval):
+    """A figure without an interval of its own: a count of channels, an area under a curve. Only seeds give it one."""
+
+    unit: ClassVar[Unit] = "number"
+    value: float | None
+    ends: tuple[None, None] = field(default=(None, None), init=False)
+
+    def to_json(self) -> JSON:
+        """``{"value"}``."""
+        return {"value": self.value}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Number:
+        """Back from ``to_json``."""
+        return cls(value["value"])
 
 
-def mean_difference(seeds: Sequence[int], differences: Sequence[PairedDifference]) -> dict[str, Any]:
-    """Paired differences over seeds as JSON; with one seed its own (Newcombe) interval."""
-    if len(differences) == 1:
-        return differences[0].to_json()
-    values = [d.value for d in differences if d.value is not None]
-    if not values:
-        return {"value": None, "low": -1.0, "high": 1.0, "seeds": []}
-    mean, low, high = t_interval(values)
-    own = [{"seed": s, **d.to_json()} for s, d in zip(seeds, differences, strict=True)]
-    return {"value": mean, "low": max(-1.0, low), "high": min(1.0, high), "seeds": own}
+F = TypeVar("F", bound=Interval)
+G = TypeVar("G", bound=Interval)
 
 
-def percent(value: float | None) -> str:
-    """``"99.94"``: hundredths of a percent; never rounded up to 100 or down to 0 when it is neither."""
-    if value is None:
-        return "none"
-    shown = f"{100 * value:.2f}"
-    if shown == "100.00" and value < 1:
-        return "99.99"
-    return "0.01" if shown == "0.00" and value > 0 else shown
+@dataclass(frozen=True)
+class Mean(Interval, Generic[F]):
+    """The mean of one figure over seeds; ``parts`` are the seeds' own. Those with nothing to count are left out.
+
+    The interval is the mean of the seeds' own intervals, and Student's interval of the spread between seeds, added in
+    quadrature on either side, within the limits of the figure: never narrower than what one test set can show (seeds
+    share its pictures, so more seeds do not make it larger), and never narrower than the spread between seeds.
+    """
+
+    seeds: tuple[int, ...]
+    parts: tuple[F, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) != len(self.parts) or not self.seeds:
+            raise BadInput(f"a mean needs one figure for each seed, got {len(self.parts)} for {len(self.seeds)}")
+
+    @property
+    def _there(self) -> list[F]:
+        return [part for part in self.parts if part.value is not None]
+
+    @property
+    def unit(self) -> Unit:
+        """What its value is."""
+        return self.parts[0].unit
+
+    @property
+    def n_seeds(self) -> int:  # type: ignore[override]  # a single figure is of one
+        """Over how many seeds it is."""
+        return len(self.parts)
+
+    @property
+    def counts(self) -> tuple[int, int] | None:
+        """Hits and total of all seeds together; None for figures that are no counts."""
+        found = [part.counts for part in self.parts]
+        return None if None in found else (sum(c[0] for c in found if c), sum(c[1] for c in found if c))
+
+    @property
+    def value(self) -> float | None:
+        """The mean; None where no seed has a value."""
+        there = self._there
+        return math.fsum(map(float, there)) / len(there) if there else None
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """Both ends of the interval above; None for a single number, of whose error nothing is known."""
+        value, there, limits = self.value, self._there, LIMITS[self.unit]
+        if value is None:
+            return limits
+        if len(there) == 1:
+            return there[0].low, there[0].high
+        between = spread([float(part) for part in there])
+        down = math.fsum(float(part) - part.low for part in there if part.low is not None) / len(there)
+        up = math.fsum(part.high - float(part) for part in there if part.high is not None) / len(there)
+        return max(value - math.hypot(down, between), limits[0]), min(value + math.hypot(up, between), limits[1])
+
+    def to_json(self) -> JSON:
+        """``value``, ``low``, ``high``, ``seeds`` (each one's own); of rates ``hits`` and ``total`` of all together."""
+        own = [{"seed": seed, **part.to_json()} for seed, part in zip(self.seeds, self.parts, strict=True)]
+        pooled = {} if self.counts is None else dict(zip(("hits", "total"), self.counts, strict=True))
+        told = {"interval": "over seeds"} if isinstance(self.parts[0], Estimate) else {}
+        return {**pooled, **super().to_json(), **told, "seeds": own}
 
 
-def format_rate(rate: dict[str, Any]) -> str:
-    """``"99.94 % (99.91 to 99.96; 59,964 of 60,000)"`` from a rate's JSON; an estimate has no counts."""
-    if rate["value"] is None:
-        return "no inputs (0 of 0)"
-    if "interval" in rate:
-        over = f"{len(rate['seeds'])} seeds" if "seeds" in rate else "one seed"
-        return f"{percent(rate['value'])} % ({percent(rate['low'])} to {percent(rate['high'])}; {over})"
-    counts = f"{rate['hits']:,} of {rate['total']:,}"
-    if "seeds" in rate:
-        counts += f" in {len(rate['seeds'])} seeds"
-    return f"{percent(rate['value'])} % ({percent(rate['low'])} to {percent(rate['high'])}; {counts})"
+def over_seeds(seeds: Sequence[int], figures: Sequence[F]) -> F | Mean[F]:
+    """The figure of a single seed as it is, of several their ``Mean``."""
+    return figures[0] if len(figures) == 1 else Mean(tuple(seeds), tuple(figures))
+
+
+def parts_of(figure: F | Mean[F]) -> tuple[F, ...]:
+    """Each seed's own; of a single one itself."""
+    return figure.parts if isinstance(figure, Mean) else (figure,)
+
+
+def spread(values: Sequence[float]) -> float:
+    """Half the length of Student's 95 % interval of the mean; 0 for a single value."""
+    n = len(values)
+    if n == 1:
+        return 0.0
+    mean = math.fsum(values) / n
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    return _student(n - 1) * deviation / math.sqrt(n)
+
+
+@cache
+def _student(freedom: int) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, freedom))

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
-from badnets.data.sources.cache import DataWarning
 from badnets.data.targets import Boxes, Labels
 
 

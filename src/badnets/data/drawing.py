@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from badnets.core.record import whole_file
+from badnets.core.files import whole_file
 from badnets.data.images import Pixels
 
 _BLUE, _WHITE = (21, 101, 169), (255, 255, 255)

@@ -16,8 +16,8 @@ from torch.func import functional_call
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
 from badnets.defenses.repair import Work
-from badnets.networks.graph import layer_of, trace
 from badnets.networks.network import ImageNetwork
+from badnets.networks.surgery.graph import layer_of, trace
 
 Layers = dict[str, nn.Module]
 

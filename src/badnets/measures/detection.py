@@ -134,9 +134,9 @@ def _value(number: float) -> float | None:
 def _estimate(value: float | None, samples: Floats) -> Estimate:
     usable = samples[np.isfinite(samples)]
     if value is None or not len(usable):
-        return Estimate(value, value, value)
+        return Estimate(value, (value, value))
     low, high = np.quantile(usable, [0.025, 0.975])
-    return Estimate(value, min(float(low), value), max(float(high), value))
+    return Estimate(value, (min(float(low), value), max(float(high), value)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from badnets.networks.graph import Halves, layer_of, split
-from badnets.networks.sites import ChannelSite, goes_straight
+from badnets.networks.surgery.graph import Halves, layer_of, split
+from badnets.networks.surgery.sites import ChannelSite, goes_straight
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from torch import nn
 
 from badnets.core.errors import BadInput, nearest
-from badnets.core.record import file_digest
+from badnets.core.files import file_digest
 from badnets.core.seed import Seed, as_seed
-from badnets.networks import (
+from badnets.networks.architectures import (
     deepid,
     faster_rcnn,
     g1_cnn,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from badnets.report.compare import compare_table, render_compare
-from badnets.report.page import render_page, write_page
-from badnets.report.study_page import render_study_page, write_study_page
-from badnets.report.table import terminal_table
-from badnets.report.verdict import verdict
+from badnets.report.pages.compare import compare_table, render_compare
+from badnets.report.pages.page import render_page, write_page
+from badnets.report.pages.study_page import render_study_page, write_study_page
+from badnets.report.pages.table import terminal_table
+from badnets.report.words.verdict import verdict
 
 __all__ = [
     "compare_table",

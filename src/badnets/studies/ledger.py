@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput
-from badnets.core.record import read_json, whole_file
-from badnets.report.values import show_ours, show_value, verdict_word
+from badnets.core.files import read_json, whole_file
+from badnets.report.words.values import show_ours, show_value, verdict_word
 
 FORMAT = "badnets/study/1"
 BEGIN, END = "<!-- ledger: made by `make docs` from results/ -->", "<!-- end of ledger -->"

@@ -9,23 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
-from badnets.core.record import read_json, write_json
-from badnets.experiments.record import commit, environment
-from badnets.experiments.run import Watcher
-from badnets.experiments.store import RUNS, publish_working, working_folder
-from badnets.studies import (
-    demorrow2022_roadsigns,
-    gu2017_mnist,
-    gu2017_signs,
-    gu2017_transfer,
-    melo2023_catsdogs,
-    rain2020_finepruning,
-    repairs,
-    useloff_mnist,
-    vora2023_goodnet,
-)
+from badnets.core.files import read_json, write_json
+from badnets.core.progress import Watcher
+from badnets.referee.record import commit, environment
+from badnets.referee.store import RUNS, publish_working, working_folder
+from badnets.studies.demorrow2022_roadsigns import study as demorrow2022_roadsigns
+from badnets.studies.gu2017_mnist import study as gu2017_mnist
+from badnets.studies.gu2017_signs import study as gu2017_signs
+from badnets.studies.gu2017_transfer import study as gu2017_transfer
+from badnets.studies.melo2023_catsdogs import study as melo2023_catsdogs
+from badnets.studies.rain2020_finepruning import study as rain2020_finepruning
+from badnets.studies.repairs import study as repairs
 from badnets.studies.study import Outcome, Settings, Study
 from badnets.studies.trials import finished, run_trials
+from badnets.studies.useloff_mnist import study as useloff_mnist
+from badnets.studies.vora2023_goodnet import study as vora2023_goodnet
 
 FORMAT = "badnets/study/1"
 STUDIES: dict[str, Study] = {
@@ -144,7 +142,7 @@ def _record(
 
 def _write(record: dict[str, Any], folder: Path) -> None:
     """The record and its page."""
-    from badnets.report.study_page import write_study_page
+    from badnets.report.pages.study_page import write_study_page
 
     write_json(folder / "record.json", record)
     write_study_page(folder)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from badnets.core.rate import Rate, t_interval
+from badnets.core.old import t_interval
+from badnets.core.rate import Rate
 
 Variant = Literal["published", "corrected", "quick"]
 Results = Mapping[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from badnets.report.values import show_ours, show_value, verdict_word
+from badnets.report.words.values import show_ours, show_value, verdict_word
 
 if TYPE_CHECKING:
     from rich.table import Table

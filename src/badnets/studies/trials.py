@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, CannotTell
-from badnets.core.record import digest, read_json, write_json
-from badnets.experiments.run import Watcher
+from badnets.core.files import digest, read_json, write_json
+from badnets.core.progress import Watcher
 from badnets.studies.study import Trial
 
 _DROPPED = ("confusion_clean", "confusion_triggered")
@@ -87,8 +87,8 @@ def kept(path: Path, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def train_and_measure(trial: Trial, own: Path) -> dict[str, Any]:
     """The usual trial: what ``badnets run`` does with one seed of a spec."""
-    from badnets.experiments.run import load_data, run_seed
-    from badnets.experiments.spec import make_spec
+    from badnets.referee.run import load_data, run_seed
+    from badnets.referee.spec import make_spec
 
     spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
     value = run_seed(spec, trial.seed, load_data(spec.data), own, Watcher(), pictures=False)

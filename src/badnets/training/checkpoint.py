@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from badnets.core.errors import BadInput
-from badnets.core.record import whole_file
+from badnets.core.files import whole_file
 
 
 @dataclass(frozen=True, eq=False)

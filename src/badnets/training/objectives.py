@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
 from badnets.data.targets import Boxes
-from badnets.networks.faster_rcnn import Wanted
+from badnets.networks.architectures.faster_rcnn import Wanted
 from badnets.networks.network import Task
 from badnets.training.augment import move_boxes
 from badnets.training.recipe import Recipe

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.networks.graph import evaluating
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, to_float
-from badnets.networks.tail import Tail
+from badnets.networks.surgery.graph import evaluating
+from badnets.networks.surgery.tail import Tail
 from badnets.training.loop import ON_DEVICE_BYTES, Job, OnStep, Trained, fit
 from badnets.training.objectives import Classify
 from badnets.training.recipe import Recipe

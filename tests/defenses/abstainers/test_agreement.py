@@ -16,7 +16,7 @@ from badnets.defenses.abstainers.refuse_class import RefuseClass
 from badnets.defenses.repair import repair
 from badnets.defenses.repairs.fine_tune import FineTune
 from badnets.defenses.view import DefenderView
-from badnets.networks.files import save_network
+from badnets.networks.files.own import save_network
 from badnets.networks.registry import build_network
 
 

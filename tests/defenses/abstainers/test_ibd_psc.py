@@ -9,7 +9,7 @@ import pytest
 from badnets.core.errors import BadInput
 from badnets.defenses.abstain import abstain
 from badnets.defenses.abstainers.ibd_psc import IbdPsc
-from badnets.defenses.detectors.ibd_psc import choose_depth, norm_layers
+from badnets.defenses.screens.ibd_psc import choose_depth, norm_layers
 from badnets.defenses.view import DefenderView
 from badnets.networks.network import ImageNetwork
 

@@ -7,7 +7,7 @@ import pytest
 
 from badnets.defenses.abstain import suspicion_of
 from badnets.defenses.abstainers.strip import Strip
-from badnets.defenses.detectors.strip import choose_overlays, entropies
+from badnets.defenses.screens.strip import choose_overlays, entropies
 from badnets.defenses.view import DefenderView
 
 

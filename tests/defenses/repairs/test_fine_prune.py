@@ -11,8 +11,8 @@ from badnets.data.images import ImageData
 from badnets.defenses.repair import repair
 from badnets.defenses.repairs.fine_prune import FinePrune
 from badnets.defenses.view import DefenderView
-from badnets.networks.channels import pruned_channels
 from badnets.networks.network import ImageNetwork
+from badnets.networks.surgery.channels import pruned_channels
 
 
 @pytest.mark.parametrize(("name", "layer"), [("plain", "conv2"), ("normed", "layer2.conv")])

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from badnets.core.errors import BadInput
-from badnets.networks.channels import prune_channels, shrink
-from badnets.networks.files import open_network, read_header, save_network
+from badnets.networks.files.own import open_network, read_header, save_network
 from badnets.networks.guards import GUARDS, as_network, find_guard
 from badnets.networks.guards.agreement import Agreement
 from badnets.networks.guards.guard import Guard, build_parts, part_of
@@ -23,6 +22,7 @@ from badnets.networks.inference import predict
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, find_architecture, wrap
+from badnets.networks.surgery.channels import prune_channels, shrink
 
 NORMS = ["residual2.conv2.bn", "residual2.conv1.bn"]
 NAMES = ["stop", "yield", "go"]

@@ -15,7 +15,7 @@ from badnets.defenses.abstain import Made
 from badnets.defenses.repair import OnRow, Repair, repair
 from badnets.defenses.repairs import make_repair
 from badnets.defenses.view import DefenderView
-from badnets.networks.files import open_network
+from badnets.networks.files.own import open_network
 from badnets.networks.guards.agreement import Agreement as AgreementGuard
 from badnets.networks.network import ImageNetwork
 

@@ -9,8 +9,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from badnets.defenses.abstain import Made
-from badnets.defenses.detectors.ibd_psc import choose_depth, norm_layers
 from badnets.defenses.repair import OnRow
+from badnets.defenses.screens.ibd_psc import choose_depth, norm_layers
 from badnets.defenses.view import DefenderView
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
 

@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from badnets.defenses.abstain import Made
-from badnets.defenses.detectors.strip import choose_overlays
 from badnets.defenses.repair import OnRow
+from badnets.defenses.screens.strip import choose_overlays
 from badnets.defenses.view import DefenderView
 from badnets.networks.guards.strip_guard import Strip as StripGuard
 

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from badnets.core.errors import BadInput
 from badnets.defenses.repair import Work
-from badnets.networks.graph import layer_of, trace
+from badnets.networks.architectures.relu_pool import ReluAvgPool2d
 from badnets.networks.network import ImageNetwork
-from badnets.networks.relu_pool import ReluAvgPool2d
+from badnets.networks.surgery.graph import layer_of, trace
 
 CANDIDATES = (6.0, 5.5, 5.0, 4.5, 4.0, 3.5, 3.0, 2.5, 2.0, 1.5)
 """Values of u that are tried where clean accuracy chooses it."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from badnets.defenses.repair import Work
 from badnets.defenses.repairs.prune import ranking, sweep, within
 from badnets.defenses.tuning import descend, sgd, tune
-from badnets.networks.channels import Point, find_layer, hold, rank_channels
+from badnets.networks.surgery.channels import Point, find_layer, hold, rank_channels
 from badnets.training.recipe import AugmentName
 
 

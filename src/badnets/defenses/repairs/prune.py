@@ -11,12 +11,13 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from badnets.core.errors import BadInput
-from badnets.core.rate import Rate, percent
+from badnets.core.rate import Rate
+from badnets.core.text import percent
 from badnets.data.images import ImageData
 from badnets.defenses.repair import Work
 from badnets.measures.classification import accuracy
-from badnets.networks.channels import Point, check_channels, rank_channels, shrink, silence, site
-from badnets.networks.sweep import pruning_sweep
+from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence, site
+from badnets.networks.surgery.sweep import pruning_sweep
 
 Means = NDArray[np.float64]
 Allows = Callable[[int, Rate, Rate, Rate], bool]

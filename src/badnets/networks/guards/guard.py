@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
-from badnets.networks.narrow import narrow_as_recorded
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import GUARD, InputSize, build_body, find_architecture
+from badnets.networks.surgery.narrow import narrow_as_recorded
 
 Parts = Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=2, description="the networks inside")]
 _FAR = 30.0  # in logits: exp(-30) vanishes beside the other probabilities in single precision

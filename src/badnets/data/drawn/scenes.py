@@ -1,0 +1,136 @@
+"""Street scenes that our own code draws: one to four traffic signs in a picture, with their boxes.
+
+The signs are those of ``signs``, with the same names and labels. The same seed gives the same pictures on every
+machine, however many processors draw them and in whatever order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.core.errors import BadInput
+from badnets.core.seed import RowRng, Seed
+from badnets.data.drawn.canvas import Canvas
+from badnets.data.drawn.shards import (
+    Drawn,
+    Order,
+    Progress,
+    Wanted,
+    balanced,
+    check_counts,
+    check_labels,
+    check_size,
+    draw_or_read,
+    in_parts,
+)
+from badnets.data.drawn.signs import DRAWING_VERSION, class_names
+from badnets.data.drawn.street import MOST, Street, photograph_street
+from badnets.data.drawn.styles import faces_of, plates_of
+from badnets.data.images import ArrayStore, ImageData, Splits
+from badnets.data.splits import with_select
+from badnets.data.targets import Boxes
+
+SCENES_VERSION = 1
+"""Raised whenever a change to the scenes alone changes a pixel; with ``DRAWING_VERSION`` part of the cache's key."""
+
+SMALLEST = 64
+
+_PIXELS_AT_ONCE = 1 << 18  # about ten pictures: enough that numpy's calls do not count
+
+
+def render_scenes(
+    style: str,
+    counts: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    seed: Seed,
+    size: int,
+    progress: Progress | None = None,
+) -> Drawn:
+    """Photographs of scenes: pixels uint8 (n, size, size, 3) and the signs' boxes float32 (m, 4) as x0, y0, x1, y1.
+
+    ``counts (n,)`` say how many signs each picture has (1 to 4), ``labels (m,)`` which, in the order of the pictures,
+    ``rows (n,)`` which random numbers: a row is the same picture in any batch. ``progress(done, total)`` is called from
+    the calling thread. Errors: unknown style, size below 64, counts out of range, labels that the style does not have,
+    arrays that do not belong together.
+    """
+    faces = tuple(faces_of(style).values())
+    check_size("scenes", SMALLEST, size)
+    if counts.shape != rows.shape or counts.ndim != 1:
+        raise BadInput(f"expected one row number for each count of signs, got {rows.shape} for {counts.shape}")
+    if len(counts) and not 1 <= counts.min() <= counts.max() <= MOST:
+        raise BadInput(f"expected 1 to {MOST} signs in a picture, got {counts.min()}..{counts.max()}")
+    if labels.shape != (counts.sum(),):
+        raise BadInput(f"expected one label for each of {counts.sum()} signs, got {labels.shape}")
+    check_labels(style, len(faces), labels)
+    plates = plates_of(style, size // 3)  # a sign is at most half a picture wide
+    images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+    street = Street.of(seed, rows, counts, labels, faces)
+
+    def draw(part: slice) -> None:
+        canvas = Canvas(RowRng(seed.derive("street"), rows[part]), size)
+        images[part] = photograph_street(canvas, plates, street.part(part.start, part.stop))
+
+    in_parts(len(rows), max(1, _PIXELS_AT_ONCE // (size * size)), draw, progress)
+    return images, np.clip(street.boxes * size, 0, size).astype(np.float32)
+
+
+def load_scenes(
+    *,
+    style: str = "us",
+    size: int = 160,
+    train: int = 2_000,
+    test: int = 500,
+    seed: int = 0,
+    select: float = 0.0,
+    split_seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Splits:
+    """Training and test set of drawn scenes with one to four signs each, every class equally often (to within one).
+
+    ``style`` is "us" or "eu", ``size`` the pictures' side in pixels (64 or more), ``train`` and ``test`` how many;
+    ``select`` the share of the training set that is set aside, drawn with ``split_seed``. The signs' longer sides are
+    1/6 to 1/2 of the picture's; two boxes share at most 4 % of the smaller one. What was drawn is kept in the folder
+    ``cache``; where that cannot be written, one ``CacheWarning`` says so. ``progress(done, total)``.
+    Errors: ``BadInput`` for an unknown style, a size below 64, and fewer pictures than classes.
+    """
+    names = class_names(style)
+    check_size("scenes", SMALLEST, size)
+    check_counts("scenes", len(names), train=train, test=test)
+    version = f"{DRAWING_VERSION}.{SCENES_VERSION}"
+    plans = [
+        _Plan.of(Wanted("scenes", style, size, part, count, seed, version), len(names))
+        for part, count in (("train", train), ("test", test))
+    ]
+    orders = [Order(plan.wanted, len(plan.labels), plan.draw) for plan in plans]
+    sets: list[ImageData] = []
+    for plan, (images, boxes) in zip(plans, draw_or_read(orders, cache, progress), strict=True):
+        image = np.repeat(np.arange(len(images), dtype=np.int64), plan.counts)
+        targets = Boxes(boxes, plan.labels, image, len(images))
+        sets.append(ImageData(ArrayStore(images), targets, names, name=f"scenes-{style}"))
+    return with_select(sets[0], sets[1], select, split_seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """How many signs are in each picture of a set, and which."""
+
+    wanted: Wanted
+    counts: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, wanted: Wanted, classes: int) -> _Plan:
+        counts = RowRng.of(wanted.stream.derive("counts"), wanted.count).integers("count", MOST) + 1
+        labels = balanced(wanted.stream.derive("labels"), int(counts.sum()), classes)
+        return cls(wanted, counts, labels)
+
+    def draw(self, progress: Progress | None) -> Drawn:
+        rows = np.arange(self.wanted.count, dtype=np.int64)
+        stream = self.wanted.stream.derive("pictures")
+        return render_scenes(self.wanted.style, self.counts, self.labels, rows, stream, self.wanted.size, progress)

@@ -1,0 +1,192 @@
+"""Several signs in one picture: where they hang, and the photograph of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.core.seed import RowRng, Seed
+from badnets.data.drawn.camera import Plates, Pose, light, noisy, on_the_plate, turn
+from badnets.data.drawn.canvas import Canvas, Field, blur
+from badnets.data.drawn.faces import Face
+from badnets.data.drawn.scene import background, foliage, pole
+
+MOST = 4
+"""Signs in one picture."""
+
+SIDES = (1 / 6, 1 / 2)
+"""The longer side of a sign's box, in shares of the picture's."""
+
+_MARGIN = 0.01  # between a box and the picture's edge
+_SHARED = 0.04  # of the smaller of two boxes may lie in the other
+_TRIES = 20
+_DARKEST = 0.4  # exposure and noise: small signs must still be seen
+_NOISIEST = 0.05
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Street:
+    """The signs of some pictures, in the order of their pictures (m).
+
+    ``image`` is the position of each one's picture, ``nth`` whether it is the first in it (0), the second (1) and so
+    on, ``rng`` its own random numbers, ``boxes (m, 4)`` its place in shares of the picture.
+    """
+
+    image: NDArray[np.int64]
+    nth: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    rng: RowRng
+    pose: Pose
+    boxes: Floats
+
+    @classmethod
+    def of(
+        cls,
+        seed: Seed,
+        rows: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        faces: Sequence[Face],
+    ) -> Street:
+        """Signs for pictures ``rows (n,)``, ``counts (n,)`` in each (1 to 4), ``labels (sum of counts,)``."""
+        image = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
+        nth = np.arange(len(labels), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+        rng = RowRng(seed.derive("signs"), rows[image] * MOST + nth)
+        none, one = np.zeros(len(labels)), np.ones(len(labels))
+        extent = Pose.hung(rng, none, none, one).extent(faces, labels)  # moves and grows with place and radius
+        padded = np.tile(np.array([-1.0, -1.0, 1.0, 1.0]), (len(rows), MOST, 1))
+        padded[image, nth] = extent
+        boxes = _places(RowRng(seed.derive("places"), rows), counts, padded[..., 2:] - padded[..., :2])[image, nth]
+        radius = (boxes[:, 2] - boxes[:, 0]) / (extent[:, 2] - extent[:, 0])
+        pose = Pose.hung(rng, boxes[:, 0] - radius * extent[:, 0], boxes[:, 1] - radius * extent[:, 1], radius)
+        return cls(image, nth, labels, rng, pose, pose.extent(faces, labels))
+
+    def part(self, start: int, stop: int) -> Street:
+        """The signs of the pictures ``start`` to before ``stop``."""
+        own = np.flatnonzero((self.image >= start) & (self.image < stop))
+        pose, rng = self.pose.take(own), self.rng.take(own)
+        return Street(self.image[own] - start, self.nth[own], self.labels[own], rng, pose, self.boxes[own])
+
+
+def _places(rng: RowRng, counts: NDArray[np.int64], shape: Floats) -> Floats:
+    """Boxes (n, MOST, 4) of the proportions ``shape (n, MOST, 2)`` that hardly overlap.
+
+    Each sign is tried at random places until it is clear of those before it. Where some sign never is, each of the
+    picture's signs gets a quarter of the picture.
+    """
+    shape = shape / shape.max(axis=2, keepdims=True)
+    draws = (rng.cells("place", MOST, _TRIES, 3) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    boxes = np.zeros((len(rng), MOST, 4))
+    stuck = np.zeros(len(rng), dtype=bool)
+    for k in range(MOST):
+        left = np.flatnonzero((counts > k) & ~stuck)
+        for attempt in range(_TRIES):
+            side, at = draws[left, k, attempt, :1], draws[left, k, attempt, 1:]
+            wide = shape[left, k] * (SIDES[0] + (SIDES[1] - SIDES[0]) * side)
+            corner = _MARGIN + (1 - 2 * _MARGIN - wide) * at
+            box = np.concatenate([corner, corner + wide], axis=1)
+            clear = (_shared(box[:, None], boxes[left, :k]) <= _SHARED).all(axis=1)
+            boxes[left[clear], k] = box[clear]
+            left = left[~clear]
+        stuck[left] = True
+    boxes[stuck] = _quarters(rng.take(stuck), shape[stuck], draws[stuck, :, 0])
+    return boxes
+
+
+def _quarters(rng: RowRng, shape: Floats, draws: Floats) -> Floats:
+    """One sign somewhere within each quarter, no two in one."""
+    quarter = (rng.integers("quarter", 4)[:, None] + np.arange(MOST)) % 4
+    room = 0.5 - _MARGIN
+    wide = shape * (SIDES[0] + (room - SIDES[0]) * draws[..., :1])
+    corner = np.stack([quarter % 2, quarter // 2], axis=2) * room + _MARGIN + (room - wide) * draws[..., 1:]
+    return np.concatenate([corner, corner + wide], axis=2)
+
+
+def _shared(a: Floats, b: Floats) -> Floats:
+    """The intersection of boxes as a share of the smaller one."""
+    sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0)
+    area_a, area_b = (np.prod(box[..., 2:] - box[..., :2], axis=-1) for box in (a, b))
+    return np.asarray(np.prod(sides, axis=-1) / np.minimum(area_a, area_b), dtype=np.float64)
+
+
+def photograph_street(canvas: Canvas, plates: Plates, street: Street) -> NDArray[np.uint8]:
+    """Pictures (n, size, size, 3) of the signs and what is behind and before them."""
+    picture = background(canvas)
+    _poles(canvas, picture, street)
+    _signs(canvas, picture, plates, street)
+    _leaves_before(canvas, picture, street)
+    picture = light(canvas, picture, darkest=_DARKEST)
+    soft = canvas.uniform("soft")
+    across = np.float32(0.003) + np.float32(0.01) * soft * soft * soft
+    picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
+    out = np.clip(noisy(canvas, picture, _NOISIEST) * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(out.transpose(0, 2, 3, 1))
+
+
+def _numbers(*values: Floats) -> tuple[Field, ...]:
+    return tuple(value.astype(np.float32)[:, None, None, None] for value in values)
+
+
+def _poles(canvas: Canvas, picture: Field, street: Street) -> None:
+    """All poles before all signs: none stands before a sign."""
+    pose = street.pose
+    for k in range(MOST):
+        own = np.flatnonzero(street.nth == k)
+        image, part = street.image[own], Canvas(street.rng.take(own), canvas.size)
+        x, y, lean, radius = _numbers(*(value[own] for value in (pose.x, pose.y, pose.lean, pose.radius)))
+        some = picture[image]
+        pole(part, some, x, y, lean, radius, foot=y + radius * part.uniform("pole.foot", 3.5, 9.0))
+        picture[image] = some
+
+
+def _signs(canvas: Canvas, picture: Field, plates: Plates, street: Street) -> None:
+    """Each sign is drawn in a window around it; those of one window size together."""
+    size = canvas.size
+    step = max(8, size // 10)
+    spread = street.boxes[:, 2:] - street.boxes[:, :2]
+    needed = spread.max(axis=1) * (1.12 * size) + 4
+    sides = np.minimum(np.ceil(needed / step).astype(np.int64) * step, size)
+    middle = (street.boxes[:, 2:] + street.boxes[:, :2]) * (0.5 * size)
+    corner = np.clip(np.floor(middle - 0.5 * sides[:, None] + 0.5).astype(np.int64), 0, (size - sides)[:, None])
+    drawn: dict[int, tuple[Field, Field, Field]] = {}
+    for side in np.unique(sides):
+        chosen = np.flatnonzero(sides == side)
+        part = Canvas(street.rng.take(chosen), int(side))
+        left, top = corner[chosen, 0], corner[chosen, 1]
+        pose, labels = street.pose.take(chosen).within(left, top, int(side), size), street.labels[chosen]
+        sign = plates.seen(labels, pose, int(side), 4 if side <= 48 else 3)
+        behind = plates.seen(labels, pose, int(side), 2, shift=0.016)[:, 3:]
+        color = on_the_plate(part, sign) * part.uniform("own.light", 0.8, 1.15)
+        drawn.update(zip(chosen.tolist(), zip(sign[:, 3:], behind, color, strict=True), strict=True))
+    for k, (alpha, behind, color) in sorted(drawn.items()):
+        (left, top), side = corner[k], sides[k]
+        window = picture[street.image[k], :, top : top + side, left : left + side]
+        window *= np.float32(1) - np.float32(0.55) * behind
+        window *= np.float32(1) - alpha
+        window += color
+
+
+def _leaves_before(canvas: Canvas, picture: Field, street: Street) -> None:
+    """Here and there leaves hang before a side of a picture's first sign; never before another one."""
+    there = street.rng.uniform("front.there") < 0.14
+    for k in np.flatnonzero(there & (street.nth == 0)):
+        own, image = np.array([k]), street.image[k : k + 1]
+        part = Canvas(street.rng.take(own), canvas.size)
+        x, y, radius = _numbers(*(value[own] for value in (street.pose.x, street.pose.y, street.pose.radius)))
+        c, s = _numbers(*turn(part.rng.uniform("front.angle", -4, 4)))
+        away = part.uniform("front.away", 0.95, 1.3)
+        dx, dy = (part.x - x) / radius - c * away, (part.y - y) / radius - s * away
+        ragged = (part.fractal("front.edge", 8, 3) - np.float32(0.5)) * 2
+        reach = part.uniform("front.reach", 0.5, 0.8) + ragged * np.float32(0.7) - np.sqrt(dx * dx + dy * dy)
+        mask = np.clip(reach * 8, 0, 1)
+        others = street.boxes[(street.image == street.image[k]) & (street.nth > 0)].astype(np.float32)
+        for left, top, right, bottom in others:
+            mask = mask * (np.float32(1) - part.box(left, right, top, bottom))
+        some = picture[image]
+        foliage(part, "front.leaves", some, mask)
+        picture[image] = some

@@ -1,0 +1,192 @@
+"""Encoded pictures to pixels: many at a time, and written one after another into one file.
+
+Pixels lie in that file in the order in which the pictures came, with the same number of channels, so that pictures of
+one size *are* an array (n, h, w, c) and can be memory-mapped.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from badnets.data.formats.channels import color
+from badnets.data.images import Pixels
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+"""Files with other endings are no pictures."""
+
+_GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
+_TURNED = (5, 6, 7, 8)  # orientations in EXIF that swap width and height
+_CHUNK = 64
+_WORKERS = min(8, os.cpu_count() or 1)
+_SMALL = 8 << 10  # bytes of a picture; below, threads only wait for the interpreter and make it slower
+
+# What Pillow's decoders raise on damaged files, beside OSError.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture to decode: its path within the source, its bytes or the file that has them, and how many they are.
+
+    ``position`` is how far in the source it lies, for showing progress.
+    """
+
+    path: str
+    content: bytes | Path
+    length: int
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What came of it: the path and (height, width, channels) of each picture in the file, and (path, reason) of those
+    that were damaged."""
+
+    paths: tuple[str, ...]
+    shapes: tuple[tuple[int, int, int], ...]
+    damaged: tuple[tuple[str, str], ...]
+
+
+def decode(content: bytes, *, size: tuple[int, int] | None = None, grey: bool | None = None) -> Pixels:
+    """One picture as uint8 (h, w, 1 or 3).
+
+    Grey pictures (1, 8 or 16 bit) keep one channel, all others become RGB; ``grey`` True or False decides otherwise.
+    The orientation in EXIF is respected, transparency is composited on white, only the first frame of several is taken.
+    ``size`` (height, width) resizes, bilinear with anti-aliasing, exactly as ``ImageData.resize`` does.
+    """
+    with Image.open(io.BytesIO(content)) as opened:
+        opened.load()
+        # Reading EXIF costs as much as decoding a small JPEG, so look whether there is any.
+        turned = opened if opened.format == "JPEG" and "exif" not in opened.info else ImageOps.exif_transpose(opened)
+        wanted = ("L" if opened.mode in _GREY_MODES else "RGB") if grey is None else ("L" if grey else "RGB")
+        image = _flat(turned, wanted)
+    if size is not None and image.size != size[::-1]:
+        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+    pixels: Pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def own_size(content: bytes) -> tuple[int, int] | None:
+    """(height, width) that ``decode`` would give, from the header alone; None for what is no picture."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            return image.size if turned else image.size[::-1]
+    except _DAMAGED:
+        return None
+
+
+def _flat(image: Image.Image, mode: str) -> Image.Image:
+    """Without transparency, palette or more than 8 bits, in mode L or RGB."""
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    if image.mode == "F":
+        raise ValueError("pixels are floating-point numbers")
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.int64)
+        return Image.fromarray((np.clip(deep, 0, 65535) >> 8).astype(np.uint8)).convert(mode)
+    if image.has_transparency_data or image.mode in ("La", "RGBa", "PA"):
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert(mode)
+    return image.convert("RGB").convert(mode) if image.mode == "P" else image.convert(mode)
+
+
+def decode_into(
+    sink: BinaryIO,
+    pictures: Iterable[Picture],
+    *,
+    size: tuple[int, int] | None,
+    grey: bool | None,
+    report: Callable[[int, int], None],
+) -> Decoded:
+    """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few.
+
+    ``report(pictures done, position of the last one)``. Damaged pictures are left out and listed.
+    """
+    paths: list[str] = []
+    shapes: list[tuple[int, int, int]] = []
+    damaged: list[tuple[str, str]] = []
+    done = 0
+    for chunk, results in _in_threads(iter(pictures), size, grey):
+        for picture, result in zip(chunk, results, strict=True):
+            if isinstance(result, str):
+                damaged.append((picture.path, result))
+                continue
+            sink.write(result.tobytes())
+            paths.append(picture.path)
+            shapes.append((result.shape[0], result.shape[1], result.shape[2]))
+        done += len(chunk)
+        report(done, chunk[-1].position)
+    return Decoded(tuple(paths), tuple(shapes), tuple(damaged))
+
+
+def _in_threads(
+    pictures: Iterator[Picture], size: tuple[int, int] | None, grey: bool | None
+) -> Iterator[tuple[list[Picture], list[Pixels | str]]]:
+    """Chunks with their results, in order, only a few chunks ahead of the reader."""
+    waiting: deque[tuple[list[Picture], Future[list[Pixels | str]]]] = deque()
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        while chunk := list(islice(pictures, _CHUNK)):
+            waiting.append((chunk, _start(pool, chunk, size, grey)))
+            if len(waiting) > 2 * _WORKERS:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+
+def _start(
+    pool: ThreadPoolExecutor, chunk: list[Picture], size: tuple[int, int] | None, grey: bool | None
+) -> Future[list[Pixels | str]]:
+    if sum(picture.length for picture in chunk) >= _SMALL * len(chunk):
+        return pool.submit(_decode_chunk, chunk, size, grey)
+    done: Future[list[Pixels | str]] = Future()
+    done.set_result(_decode_chunk(chunk, size, grey))
+    return done
+
+
+def _decode_chunk(chunk: list[Picture], size: tuple[int, int] | None, grey: bool | None) -> list[Pixels | str]:
+    return [_decode_or_reason(picture, size, grey) for picture in chunk]
+
+
+def _decode_or_reason(picture: Picture, size: tuple[int, int] | None, grey: bool | None) -> Pixels | str:
+    """The pixels, or why there are none."""
+    try:
+        content = picture.content if isinstance(picture.content, bytes) else picture.content.read_bytes()
+        return decode(content, size=size, grey=grey)
+    except _DAMAGED as error:
+        if "cannot identify image file" in str(error):
+            return "not a picture"
+        return str(error) or type(error).__name__
+
+
+def widen(source: BinaryIO, shapes: Iterable[tuple[int, int, int]], sink: BinaryIO) -> None:
+    """Copy pixels from one file to another, with three channels each."""
+    for h, w, c in shapes:
+        pixels = np.frombuffer(source.read(h * w * c), np.uint8).reshape(h, w, c)
+        sink.write(color(pixels).tobytes())

@@ -1,0 +1,240 @@
+"""CIFAR-10 as its authors publish it: the binary or the Python version, as a folder or as the archive.
+
+Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009), and the description of both layouts
+on its page. The Python version is a pickle: it is read by an unpickler that can build arrays of bytes and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.core.cache import DataWarning
+from badnets.core.errors import BadInput
+from badnets.data.formats.tarball import is_tar, read_members
+from badnets.data.images import ImageData, Pixels, Splits
+from badnets.data.request import Request, finish
+from badnets.data.sets.download import Remote
+from badnets.data.sets.locate import locate
+
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+# SHA-256 of the archive as TensorFlow Datasets lists it (tensorflow_datasets/url_checksums/cifar10.txt). The MD5 on the
+# authors' page is c32a1d4ab5d03f1284b67883e8d87530. The Python version's SHA-256 (as in Keras' loader) begins 6d958be0;
+# it is not downloaded, only read where a user has it.
+REMOTES = (
+    Remote(
+        file="cifar-10-binary.tar.gz",
+        urls=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    ),
+)
+
+_FOLDERS = ("cifar10", "cifar-10", "cifar-10-batches-bin", "cifar-10-batches-py", "CIFAR10")
+_ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
+_TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
+_TEST = "test_batch"
+_META = ("batches.meta.txt", "batches.meta")
+_KNOWN = frozenset((*_TRAIN, _TEST, *(f"{name}.bin" for name in (*_TRAIN, _TEST)), *_META))
+_RECORD = 1 + 3 * 32 * 32
+
+Batch = tuple[Pixels, NDArray[np.int64]]
+
+
+def is_cifar10(place: Path) -> bool:
+    """Whether a folder, a file of one, or an archive holds the batches of CIFAR-10."""
+    if place.is_file() and not is_tar(place):
+        return place.name in _KNOWN
+    if place.is_dir():
+        return _batch_folder(place) is not None
+    if not is_tar(place):
+        return False
+    if place.name in _ARCHIVES:
+        return True
+    return any(member.path.rsplit("/", 1)[-1] in _KNOWN for member in islice(read_members(place), 8))
+
+
+def load_cifar10(request: Request) -> Splits:
+    """50,000 + 10,000 color pictures of 32x32, ten classes."""
+    request.settings()
+    wanted = "data_batch_1.bin ... test_batch.bin, or cifar-10-batches-py, or an archive of either"
+    folders = (*_FOLDERS, *_ARCHIVES)
+    files, where = locate("cifar10", request, _find, wanted=wanted, folders=folders, remotes=REMOTES)
+    return _read_set(files, where, request)
+
+
+def _batch_folder(place: Path) -> Path | None:
+    for folder in (place, *(place / name for name in _FOLDERS)):
+        if any((folder / name).is_file() for name in (f"{_TRAIN[0]}.bin", _TRAIN[0])):
+            return folder
+    return None
+
+
+def _find(place: Path) -> tuple[Mapping[str, bytes], Path] | None:
+    """The content of every file of the set by name, and where it was."""
+    if place.is_file() and place.name in _KNOWN:
+        place = place.parent
+    if is_tar(place):
+        found = {}
+        for member in read_members(place):
+            name = member.path.rsplit("/", 1)[-1]
+            if member.content is not None and name in _KNOWN:
+                found[name] = member.content
+        return (found, place) if found else None
+    folder = _batch_folder(place)
+    if folder is not None:
+        return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name in _KNOWN}, folder
+    for name in _ARCHIVES:
+        if (place / name).is_file():
+            return _find(place / name)
+    return None
+
+
+def _read_set(files: Mapping[str, bytes], where: Path, request: Request) -> Splits:
+    binary = f"{_TRAIN[0]}.bin" in files
+    suffix, read = (".bin", _binary_batch) if binary else ("", _python_batch)
+    present = [name + suffix for name in _TRAIN if name + suffix in files]
+    if not present or _TEST + suffix not in files:
+        missing = f"{_TEST}{suffix}" if present else f"{_TRAIN[0]}{suffix}"
+        raise BadInput(f"expected {missing} in {where}, got {', '.join(sorted(files))}; put it there")
+    if len(present) < len(_TRAIN):
+        absent = ", ".join(name + suffix for name in _TRAIN if name + suffix not in files)
+        warnings.warn(f"cifar10 in {where} is not whole: {absent} is missing", DataWarning, stacklevel=2)
+    names = _class_names(files, where, binary=binary)
+    train = _together([read(files[name], f"{where}/{name}") for name in present])
+    test = read(files[_TEST + suffix], f"{where}/{_TEST}{suffix}")
+    sets = [ImageData.of(x, y, class_names=names, name=request.name) for x, y in (train, test)]
+    return finish(request, sets[0], sets[1])
+
+
+def _together(batches: list[Batch]) -> Batch:
+    return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
+
+
+def _class_names(files: Mapping[str, bytes], where: Path, *, binary: bool) -> tuple[str, ...]:
+    """From the meta file; the well-known names where it is missing."""
+    meta = files.get(_META[0] if binary else _META[1])
+    if meta is None:
+        return CLASS_NAMES
+    if binary:
+        names = tuple(meta.decode("utf-8", "replace").split())
+    else:
+        listed = _field(safe_unpickle(meta, f"{where}/{_META[1]}"), "label_names", f"{where}/{_META[1]}")
+        names = tuple(n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in listed)
+    if len(names) != len(CLASS_NAMES):
+        raise BadInput(f"expected 10 class names in the meta file of {where}, got {len(names)}")
+    return names
+
+
+def _pictures(flat: NDArray[np.uint8], labels: NDArray[np.int64], where: str) -> Batch:
+    """Rows of 3,072 bytes (red, green, blue planes) as (n, 32, 32, 3)."""
+    if len(labels) and (labels.min() < 0 or labels.max() > 9):
+        raise BadInput(f"expected labels 0..9 in {where}, got {labels.min()}..{labels.max()}; is it CIFAR-10?")
+    return np.ascontiguousarray(flat.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), labels
+
+
+def _binary_batch(content: bytes, where: str) -> Batch:
+    """Records of a label and 3,072 bytes."""
+    if not content or len(content) % _RECORD:
+        expected = max(1, -(-len(content) // _RECORD)) * _RECORD
+        raise BadInput(
+            f"expected {expected} bytes in {where} (records of {_RECORD}), got {len(content)}; the file is truncated"
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
+    return _pictures(records[:, 1:], records[:, 0].astype(np.int64), where)
+
+
+def _python_batch(content: bytes, where: str) -> Batch:
+    """A dictionary of ``data`` (n, 3072) and ``labels`` (n)."""
+    batch = safe_unpickle(content, where)
+    data, labels = _field(batch, "data", where), _field(batch, "labels", where)
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != _RECORD - 1:
+        got = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise BadInput(f"expected data as uint8 (n, 3072) in {where}, got {got}")
+    integers = isinstance(labels, list | tuple) and all(type(v) is int for v in labels)
+    if not (integers or (isinstance(labels, np.ndarray) and labels.dtype.kind in "iu")) or len(labels) != len(data):
+        raise BadInput(f"expected {len(data)} whole numbers as labels in {where}, got something else")
+    return _pictures(data, np.asarray(labels, dtype=np.int64), where)
+
+
+def _field(value: Any, name: str, where: str) -> Any:
+    if isinstance(value, dict):
+        for key in (name, name.encode()):
+            if key in value:
+                return value[key]
+    raise BadInput(f"expected a dictionary with {name!r} in {where}, got something else; is it CIFAR-10?")
+
+
+def _reconstruct(*_: object) -> NDArray[np.uint8]:
+    """An empty array, which the pickle's state then fills; what it asked for is of no interest."""
+    return np.empty(0, np.uint8)
+
+
+def _dtype(code: object, *_: object) -> np.dtype[Any]:
+    text = code.decode("ascii", "replace") if isinstance(code, bytes) else str(code)
+    if text not in ("u1", "i4", "i8"):
+        raise pickle.UnpicklingError(f"an array of type {text!r}")
+    return np.dtype(text)
+
+
+def _encode(text: object, encoding: object = "latin1") -> bytes:
+    """How Python 3 writes bytes into an old pickle."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1", b"latin1", b"latin-1"):
+        raise pickle.UnpicklingError(f"an encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+_ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): _dtype,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds plain values and arrays of integers; everything else is refused by name, never imported."""
+
+    def __init__(self, content: bytes, where: str) -> None:
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self._where = where
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Only the names that an array needs."""
+        allowed = _ALLOWED.get((module, name))
+        if allowed is None:
+            raise BadInput(
+                f"expected only arrays in {self._where}, got a pickle that asks for {module}.{name}; "
+                "do not trust this file"
+            )
+        return allowed
+
+
+def safe_unpickle(content: bytes, where: str) -> Any:
+    """The plain values and integer arrays in a pickle; one that asks for anything else, or is damaged, is refused."""
+    try:
+        return _ArrayUnpickler(content, where).load()
+    # A damaged pickle can fail in any of these ways, from inside the unpickler or from numpy's __setstate__.
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        MemoryError,
+        OverflowError,
+        UnicodeError,
+    ) as error:
+        reason = str(error) or type(error).__name__
+        raise BadInput(f"expected a CIFAR-10 batch in {where}, got a damaged or foreign pickle ({reason})") from None

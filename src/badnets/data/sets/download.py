@@ -1,0 +1,160 @@
+"""Named files from the network: resumed, checked, and only then given their name."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import ssl
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from badnets.core.errors import BadInput
+from badnets.data.request import Progress
+
+TIMEOUT = 20.0
+"""Seconds without an answer after which a server counts as absent."""
+
+_BLOCK = 1 << 18
+_ATTEMPTS = 3
+
+
+class UnreachableError(Exception):
+    """No server gave the file; the text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A file to download.
+
+    ``urls`` are tried in order. ``sha256`` (hex) is of the file, or with ``unpacked`` of what the gzip file holds, so
+    that a mirror that packed it anew is as good.
+    """
+
+    file: str
+    urls: tuple[str, ...]
+    sha256: str
+    unpacked: bool = False
+
+    def __post_init__(self) -> None:
+        for url in self.urls:
+            if not url.startswith(("http://", "https://")):
+                raise BadInput(f"expected an http or https address for {self.file}, got {url}")
+
+
+def content_sha256(path: Path, *, unpacked: bool) -> str:
+    """SHA-256 (hex) of a file, or of what a gzip file holds; ``"damaged"`` where that cannot be unpacked."""
+    total = hashlib.sha256()
+    try:
+        with gzip.open(path) if unpacked else path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return "damaged"
+    return total.hexdigest()
+
+
+def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, timeout: float = TIMEOUT) -> Path:
+    """``folder/remote.file``, downloaded unless it is there.
+
+    The bytes go to ``<file>.partial``; what is there of an earlier try is continued with a Range request. The file gets
+    its name once its SHA-256 is right. Raises ``UnreachableError`` when no server gives it, ``BadInput`` when what they
+    gave is something else, ``OSError`` when the folder cannot be written.
+    """
+    target = folder / remote.file
+    if target.exists():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{remote.file}.partial"
+    reasons: list[str] = []
+    wrong: str | None = None
+    for url in remote.urls:
+        # A partial file may be of another version: after a wrong hash the same server gets one try from the start.
+        for resumed in (partial.exists(), False):
+            try:
+                _transfer(url, partial, remote.file, progress, timeout)
+            except UnreachableError as error:
+                reasons.append(str(error))
+                break
+            got = content_sha256(partial, unpacked=remote.unpacked)
+            if got == remote.sha256:
+                partial.replace(target)
+                return target
+            partial.unlink()
+            wrong = f"expected SHA-256 {remote.sha256} of {remote.file} from {url}, got {got}"
+            if not resumed:
+                break
+    if wrong is not None:
+        raise BadInput(f"{wrong}; put the right file in {folder}, or pass --data PATH")
+    raise UnreachableError("; ".join(dict.fromkeys(reasons)))
+
+
+def fetch_all(
+    name: str, remotes: Sequence[Remote], folder: Path, *, progress: Progress | None = None, timeout: float = TIMEOUT
+) -> None:
+    """Every file of the set ``name``; without network the error says which files to put where."""
+    try:
+        for remote in remotes:
+            fetch(remote, folder, progress=progress, timeout=timeout)
+    except UnreachableError as error:
+        missing = ", ".join(remote.file for remote in remotes if not (folder / remote.file).exists())
+        raise BadInput(
+            f"expected {name} in {folder}, got no network ({error}); put {missing} there or pass --data PATH"
+        ) from None
+
+
+def _transfer(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> None:
+    """All of ``url`` into ``partial``; a connection that breaks is taken up again, a few times."""
+    broken: str | None = "not tried"
+    for _ in range(_ATTEMPTS):
+        broken = _try_transfer(url, partial, what, progress, timeout)
+        if broken is None:
+            return
+    raise UnreachableError(f"{url}: {broken}")
+
+
+def _try_transfer(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> str | None:
+    """None when everything has come, or why the connection broke."""
+    try:
+        return None if _transfer_once(url, partial, what, progress, timeout) else "the connection broke"
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416 and partial.exists():  # nothing is left to send: the check of the hash decides
+            return None
+        raise UnreachableError(f"{url}: {error.code} {error.reason}") from None
+    except urllib.error.URLError as error:
+        raise UnreachableError(f"{url}: {error.reason}") from None
+    except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
+        return str(error) or type(error).__name__
+
+
+def _transfer_once(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> bool:
+    """One connection; True when everything has come."""
+    have = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "badnets", "Accept-Encoding": "identity"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with urllib.request.urlopen(request, timeout=timeout) as response:
+        start = have if response.status == 206 and _starts_at(response, have) else 0
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length is not None else 0
+        done = start
+        with partial.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            while block := response.read(_BLOCK):
+                file.write(block)
+                done += len(block)
+                if progress is not None:
+                    progress(f"downloading {what}", done, total)
+            file.truncate()
+    return not total or done >= total
+
+
+def _starts_at(response: Any, start: int) -> bool:
+    """Whether a partial answer begins where it was asked to."""
+    return str(response.headers.get("Content-Range", "")).startswith(f"bytes {start}-")

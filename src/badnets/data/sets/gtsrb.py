@@ -1,0 +1,350 @@
+"""German traffic signs (GTSRB) in the official layout, as a folder or as a tar archive of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from badnets.core.cache import DataWarning
+from badnets.core.errors import BadInput, nearest
+from badnets.data.classes import regroup
+from badnets.data.formats.channels import grey
+from badnets.data.formats.contents import content_of, contents
+from badnets.data.formats.decode import Decoded, Picture, decode_into
+from badnets.data.formats.tarball import is_tar, read_members, stem
+from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits
+from badnets.data.request import Request, finish
+from badnets.data.sets.locate import locate
+
+CLASS_NAMES = (
+    "speed-limit-20",
+    "speed-limit-30",
+    "speed-limit-50",
+    "speed-limit-60",
+    "speed-limit-70",
+    "speed-limit-80",
+    "end-of-speed-limit-80",
+    "speed-limit-100",
+    "speed-limit-120",
+    "no-overtaking",
+    "no-overtaking-by-trucks",
+    "priority-at-crossing",
+    "priority-road",
+    "give-way",
+    "stop",
+    "no-vehicles",
+    "no-trucks",
+    "no-entry",
+    "danger",
+    "curve-left",
+    "curve-right",
+    "double-curve",
+    "bumpy-road",
+    "slippery-road",
+    "road-narrows",
+    "roadworks",
+    "traffic-signals",
+    "pedestrians",
+    "children",
+    "bicycles",
+    "ice-or-snow",
+    "wild-animals",
+    "end-of-all-limits",
+    "turn-right",
+    "turn-left",
+    "ahead-only",
+    "straight-or-right",
+    "straight-or-left",
+    "keep-right",
+    "keep-left",
+    "roundabout",
+    "end-of-no-overtaking",
+    "end-of-no-overtaking-by-trucks",
+)
+"""What classes 0 to 42 mean; where the drawn European signs have the same sign, it has the same name."""
+
+SIZE = (32, 32)
+"""The size of all pictures when none is asked for: the official ones have 15x15 to 250x250 pixels."""
+
+SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
+    "prohibitory": tuple(CLASS_NAMES[i] for i in (*range(11), 15, 16)),
+    "mandatory": CLASS_NAMES[33:41],
+    "warning": (CLASS_NAMES[11], *CLASS_NAMES[18:32]),
+    "other": tuple(CLASS_NAMES[i] for i in (12, 13, 14, 17, 32, 41, 42)),
+}
+"""What the option ``superclasses`` makes of the 43 classes: red rings, blue discs, red triangles, the rest."""
+
+_ABSENT = (
+    "expected GTSRB (a folder GTSRB with Final_Training and Final_Test, or a tar of it), got nothing; unpack "
+    "GTSRB_Final_Training_Images.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_Test_GT.zip of the benchmark "
+    "(benchmark.ini.rub.de)"
+)
+_TRACKS = 100_000  # groups are class * _TRACKS + track
+_TRAINING = re.compile(r"(?:^|/)(\d{5})/(\d{5})_\d{5}\.ppm$", re.IGNORECASE)
+_TEST = re.compile(r"(?:^|/)Final_Test/Images/\d{5}\.ppm$", re.IGNORECASE)
+_TABLE = re.compile(r"(?:^|/)GT-(\d{5}|final_test)\.csv$", re.IGNORECASE)
+_ENDINGS = (".ppm", ".csv")
+_STEP = 4096
+
+Tables = dict[tuple[str, str], "_Row"]
+"""What the CSV files say, by (class folder or ``final_test``, file name)."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of a table: the region as shares of width and height (x0, y0, x1, y1), and the class if it is told."""
+
+    region: tuple[float, float, float, float]
+    label: int | None
+
+
+def is_gtsrb(place: Path) -> bool:
+    """Whether a folder, or an archive by its first entries, has the official layout."""
+    if place.is_dir():
+        return _folder(place) is not None
+    if not is_tar(place):
+        return False
+    paths = [member.path for member in islice(read_members(place), 8)]
+    return any(_TABLE.search(path) or {"Final_Training", "Final_Test"} & set(path.split("/")) for path in paths)
+
+
+def load_gtsrb(request: Request) -> Splits:
+    """Signs of 43 classes: ``GTSRB/Final_Training/Images/000CC/TTTTT_FFFFF.ppm`` with ``GT-000CC.csv``, and
+    ``GTSRB/Final_Test/Images/NNNNN.ppm`` with ``GT-final_test.csv``.
+
+    Pictures are resized to ``request.size``, 32x32 if none is asked for. Frames of one track are one group. The region
+    of the sign comes from the tables and is scaled with the picture. Where the test pictures or their classes are
+    missing, a share of the training tracks becomes the test set. Classes without training pictures and damaged pictures
+    are dropped, with a ``DataWarning``; a damaged table is refused.
+
+    Options: ``equalize`` (histogram equalization of the luma of each picture, after resizing), ``crop`` (to the
+    region of the sign, before resizing), ``classes`` (a text of numbers or names with commas between: only these
+    classes, in this order), ``superclasses`` (the four of ``SUPERCLASSES`` in place of the classes).
+
+    Source: J. Stallkamp et al., Man vs. computer: benchmarking machine learning algorithms for traffic sign
+    recognition (2012), and the description of the layout on the benchmark's page.
+    """
+    options = request.settings(equalize=False, crop=False, classes="", superclasses=False)
+    chosen = _chosen(options["classes"])
+    wanted = "Final_Training/Images/000CC/*.ppm with GT-000CC.csv, a folder or a tar of it"
+    place = locate("gtsrb", request, _find, wanted=wanted, folders=("GTSRB", "gtsrb"), remotes=(), absent=_ABSENT)
+    name = stem(place) if request.name == "gtsrb" and is_tar(place) else request.name
+    signs = _read(place, request, chosen, crop=options["crop"])
+    if options["equalize"]:
+        signs = replace(signs, pixels=equalized(signs.pixels))
+    train, test = _sets(signs, chosen, name, place)
+    if options["superclasses"]:
+        train, test = regroup(train, SUPERCLASSES), None if test is None else regroup(test, SUPERCLASSES)
+    return finish(request, train, test)
+
+
+def equalized(pictures: Pixels) -> Pixels:
+    """Histogram equalization of each picture's luma; ``pictures`` (n, h, w, 1 or 3), the result is new.
+
+    The luma Y (ITU-R BT.601) goes to Y' = round(255 (F(Y) - F(min)) / (1 - F(min))), where F is the share of the
+    picture's pixels that are at most as bright. Color differences stay: every channel changes by Y' - Y, within 0..255.
+    A picture of one brightness stays as it is.
+    """
+    out = np.empty_like(pictures)
+    for start in range(0, len(pictures), _STEP):
+        part = pictures[start : start + _STEP]
+        luma = grey(part)[..., 0]
+        n, count = len(part), luma[0].size
+        index = luma.reshape(n, -1) + 256 * np.arange(n)[:, None]
+        reached = np.bincount(index.ravel(), minlength=256 * n).reshape(n, 256).cumsum(axis=1)
+        lowest = reached[np.arange(n), luma.reshape(n, -1).min(axis=1)][:, None]
+        table = np.rint(255 * (reached - lowest) / np.maximum(1, count - lowest))
+        table = np.where(lowest == count, np.arange(256), table).astype(np.int16)
+        change = table.ravel()[index].reshape(luma.shape) - luma
+        out[start : start + _STEP] = np.clip(part + change[..., None], 0, 255)
+    return out
+
+
+def _chosen(text: str) -> tuple[int, ...] | None:
+    """The option ``classes``: numbers 0..42 in the order given; None for all."""
+    if not text.strip():
+        return None
+    numbers = []
+    for part in (piece.strip() for piece in text.split(",")):
+        if part in CLASS_NAMES:
+            numbers.append(CLASS_NAMES.index(part))
+        elif part.isascii() and part.isdigit() and int(part) < len(CLASS_NAMES):
+            numbers.append(int(part))
+        else:
+            raise BadInput(f"expected classes of GTSRB as 0..42 or names, got {part!r}; {nearest(part, CLASS_NAMES)}")
+    if len(numbers) < 2 or len(set(numbers)) < len(numbers):
+        raise BadInput(f"expected two or more classes of GTSRB, each once, got {text!r}; correct the option classes")
+    return tuple(numbers)
+
+
+def _folder(place: Path) -> Path | None:
+    """``place`` or the folder ``GTSRB`` in it, whichever has class folders where the layout has them."""
+    for root in (place, place / "GTSRB"):
+        for images in (root / "Final_Training" / "Images", root / "Training", root):
+            if any(images.glob("[0-9][0-9][0-9][0-9][0-9]/GT-*.csv")):
+                return root
+    return None
+
+
+def _find(place: Path) -> Path | None:
+    """The folder or archive with the set, at a place or right below it."""
+    if place.is_dir():
+        found = _folder(place)
+        archives = (path for path in sorted(place.iterdir()) if path.name.lower().startswith("gtsrb"))
+        found = found or next((path for path in archives if is_tar(path) and is_gtsrb(path)), None)
+    else:
+        found = place if is_gtsrb(place) else None
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Signs:
+    """Decoded pictures (n, h, w, c), the path of each, in the order of the paths, and the tables; ``cropped``: the
+    sign fills each picture."""
+
+    pixels: Pixels
+    paths: tuple[str, ...]
+    tables: Tables
+    cropped: bool
+
+
+def _read(place: Path, request: Request, chosen: tuple[int, ...] | None, *, crop: bool) -> _Signs:
+    size = request.size or SIZE
+    tables: Tables = {}
+    sink = io.BytesIO()
+
+    def report(done: int, position: int) -> None:
+        request.report(f"reading {request.name}", *((position, total) if is_tar(place) else (done, 0)))
+
+    total = place.stat().st_size
+    pictures = _pictures(place, chosen, tables)
+    decoded = decode_into(sink, pictures, size=None if crop else size, grey=bool(request.grey), report=report)
+    if decoded.damaged:
+        path, reason = decoded.damaged[0]
+        warnings.warn(
+            f"{place}: {len(decoded.damaged)} damaged pictures were left out, the first is {path} ({reason})",
+            DataWarning,
+            stacklevel=3,
+        )
+    flat = np.frombuffer(sink.getbuffer(), np.uint8)
+    shape = (*size, 1 if request.grey else 3)
+    pixels = _cropped(flat, decoded, tables, shape) if crop else flat.reshape(-1, *shape)
+    order = np.array(sorted(range(len(decoded.paths)), key=decoded.paths.__getitem__), np.int64)
+    return _Signs(pixels[order], tuple(decoded.paths[i] for i in order), tables, crop)
+
+
+def _pictures(place: Path, chosen: tuple[int, ...] | None, tables: Tables) -> Iterator[Picture]:
+    """The pictures to decode; tables that lie between them are read into ``tables``."""
+    for file in _files(place):
+        table = _TABLE.search(file.path)
+        if table:
+            text = content_of(file).decode("utf-8-sig", "replace")
+            _read_table(text, table[1].lower(), f"{place}/{file.path}", tables)
+            continue
+        training = _TRAINING.search(file.path)
+        if training and int(training[1]) >= len(CLASS_NAMES):
+            raise BadInput(f"expected class folders 00000 to 00042 in {place}, got {file.path}; is it GTSRB?")
+        if (training and (chosen is None or int(training[1]) in chosen)) or _TEST.search(file.path):
+            yield file
+
+
+def _files(place: Path) -> Iterator[Picture]:
+    """Everything that may be a picture or a table."""
+    yield from contents(place, _ENDINGS)
+    beside = place.parent / "GT-final_test.csv"  # where the benchmark's own archive unpacks it
+    if place.is_dir() and beside.is_file():
+        yield Picture(beside.name, beside, beside.stat().st_size)
+
+
+def _read_table(text: str, table: str, where: str, tables: Tables) -> None:
+    for number, line in enumerate(csv.DictReader(io.StringIO(text), delimiter=";"), start=2):
+        try:
+            w, h, *box = (int(line[key]) for key in ("Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2"))
+            label = int(line["ClassId"]) if line.get("ClassId") else None
+            name = line["Filename"]
+        except (KeyError, TypeError, ValueError):
+            raise BadInput(
+                f"expected Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId in line {number} of {where}, "
+                "got something else; mend the table"
+            ) from None
+        x0, y0, x1, y1 = box
+        if not (0 <= x0 < x1 <= w and 0 <= y0 < y1 <= h and (label is None or 0 <= label < len(CLASS_NAMES))):
+            raise BadInput(
+                f"expected a region inside the picture and a class 0..42 in line {number} of {where}, "
+                f"got {box} of {w}x{h} and class {label}; mend the table"
+            )
+        tables[table, name] = _Row((x0 / w, y0 / h, x1 / w, y1 / h), label)
+
+
+def _row(path: str, tables: Tables) -> _Row:
+    """What the tables say of a picture; without a line the sign fills it."""
+    folder, name = path.split("/")[-2:]
+    return tables.get((folder if folder.isdigit() else "final_test", name), _Row((0.0, 0.0, 1.0, 1.0), None))
+
+
+def _cropped(flat: Pixels, decoded: Decoded, tables: Tables, shape: tuple[int, int, int]) -> Pixels:
+    """Each picture's region of the sign, resized."""
+    out = np.empty((len(decoded.paths), *shape), np.uint8)
+    start = 0
+    for i, (path, (h, w, c)) in enumerate(zip(decoded.paths, decoded.shapes, strict=True)):
+        picture = flat[start : start + h * w * c].reshape(h, w, c)
+        start += h * w * c
+        x0, y0, x1, y1 = _row(path, tables).region
+        image = Image.fromarray(picture[..., 0] if c == 1 else picture)
+        small = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=(x0 * w, y0 * h, x1 * w, y1 * h))
+        out[i] = np.asarray(small).reshape(shape)
+    return out
+
+
+def _sets(signs: _Signs, chosen: Sequence[int] | None, name: str, place: Path) -> tuple[ImageData, ImageData | None]:
+    """Training and test set (None without pictures of known class), with the classes that have training pictures."""
+    rows = [_row(path, signs.tables) for path in signs.paths]
+    training = [_TRAINING.search(path) for path in signs.paths]
+    groups = np.array([int(m[1]) * _TRACKS + int(m[2]) if m else -1 for m in training], np.int64)
+    told = [-1 if row.label is None else row.label for row in rows]
+    labels = np.where(groups >= 0, groups // _TRACKS, np.array(told, np.int64))
+    classes = _with_pictures(signs, labels, set(labels[groups >= 0].tolist()), chosen, place)
+    number = np.full(len(CLASS_NAMES) + 1, -1)  # the last one: of unknown class
+    number[classes] = np.arange(len(classes))
+    h, w = signs.pixels.shape[1:3]
+    shares = np.array([row.region for row in rows])
+    region = None if signs.cropped else (shares * (w, h, w, h)).astype(np.float32)
+    names = tuple(CLASS_NAMES[i] for i in classes)
+    whole = ImageData(ArrayStore(signs.pixels), Labels(np.maximum(number[labels], 0), region), names, groups, name)
+    train = whole.take(np.flatnonzero((groups >= 0) & (number[labels] >= 0)))
+    test = whole.take(np.flatnonzero((groups < 0) & (number[labels] >= 0)))
+    return train, replace(test, groups=None) if len(test) else None
+
+
+def _with_pictures(
+    signs: _Signs, labels: NDArray[np.int64], trained: set[int], chosen: Sequence[int] | None, place: Path
+) -> list[int]:
+    """The classes to keep, in their order; what is left out is said."""
+    folders = {int(table) for table, _ in signs.tables if table.isdigit()}
+    wanted = sorted({*folders, *labels.tolist()} - {-1}) if chosen is None else list(chosen)
+    kept = [i for i in wanted if i in trained]
+    if not kept:
+        raise BadInput(f"expected training pictures of GTSRB in {place}, got none of these classes; check the path")
+    if len(kept) < len(wanted):
+        dropped = ", ".join(f"{i} ({CLASS_NAMES[i]})" for i in wanted if i not in trained)
+        warnings.warn(
+            f"{place}: no training pictures of class {dropped}; dropped from all sets", DataWarning, stacklevel=4
+        )
+    unknown = int(np.count_nonzero(labels < 0))
+    if unknown:
+        warnings.warn(
+            f"{place}: {unknown} test pictures were left out, GT-final_test.csv does not tell their class",
+            DataWarning,
+            stacklevel=4,
+        )
+    return kept

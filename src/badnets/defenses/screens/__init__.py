@@ -1,0 +1,1 @@
+"""Scores of single inputs: how suspicious is this picture."""

@@ -1,1 +1,0 @@
-"""The referee: knows attacker and defender, runs experiments, measures, and writes records."""

@@ -1,0 +1,231 @@
+"""Faster R-CNN, the detector of torchvision with a backbone of our choice."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from badnets.core.errors import BadInput
+from badnets.networks.architectures.torchvision_models import read_weights
+from badnets.networks.operators import import_torchvision
+
+SMALLEST = 64
+"""Pixels a side: below that the last maps of the larger backbones vanish."""
+
+Backbone = Annotated[
+    Literal["small", "mobilenet-v3-320", "resnet50-fpn"],
+    Field(description="small: four residual stages that train on a CPU; the others are torchvision's"),
+]
+Width = Annotated[int, Field(ge=4, le=256, description="channels of the small backbone's first stage")]
+Proposals = Annotated[int, Field(ge=1, le=2000, description="regions that the second stage looks at")]
+Start = Annotated[str | None, Field(description="file of weights to start from, .pth or .safetensors")]
+
+
+Maker = Callable[[int, tuple[int, int, int], int, int], Any]
+"""From classes, input size, width and proposals to torchvision's module."""
+
+
+class Wanted:
+    """What a detector is trained on: for each picture its ``{"boxes" (k, 4), "labels" (k,) from 1}``.
+
+    A class of its own, because Fabric would round the coordinates of a list of tensors to half precision.
+    """
+
+    def __init__(self, boxes: Tensor, labels: Tensor, position: Tensor, pictures: int) -> None:
+        """``boxes (m, 4)`` and ``labels (m,)`` from 0, of the pictures ``position (m,)`` in ascending order."""
+        counts = torch.bincount(position, minlength=pictures).tolist()
+        pairs = zip(torch.split(boxes, counts), torch.split(labels + 1, counts), strict=True)
+        self.pictures = [{"boxes": part, "labels": names} for part, names in pairs]
+
+
+class Detector(nn.Module):
+    """Takes floats (n, c, h, w) and gives, in evaluation mode, for each picture ``{"boxes" (k, 4), "labels" (k,) from
+    1, "scores" (k,)}``; in training mode, told what is wanted, the four losses by name."""
+
+    task = "detect"
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, wanted: Wanted | None = None) -> Any:
+        """See the class."""
+        return self.inner(x, None if wanted is None else wanted.pictures)
+
+
+def build(
+    classes: int,
+    input_size: tuple[int, int, int],
+    *,
+    backbone: Backbone = "small",
+    width: Width = 24,
+    proposals: Proposals = 100,
+    weights: Start = None,
+) -> nn.Module:
+    """Two stages: regions that may hold an object, then their class and box. Pictures are not resized inside.
+
+    ``small``: a convolution and four residual stages of w, 2w, 4w, 4w channels to an eighth of the size, 15 anchors of
+    1/16 to 4/5 of the picture's larger side. At least 64x64 pixels, 1 or 3 channels; otherwise ``BadInput``.
+    ``weights`` are used for every tensor of the same name and shape, at least half of them.
+
+    Source: Ren, He, Girshick, Sun, Faster R-CNN (2015); torchvision's implementation.
+    Differs from the paper: RoIAlign for RoI pooling, as in torchvision; the small backbone; the number of proposals.
+    """
+    channels, height, wide = input_size
+    if min(height, wide) < SMALLEST or channels not in (1, 3):
+        raise BadInput(
+            f"faster-rcnn: expected pictures of at least {SMALLEST}x{SMALLEST} with 1 or 3 channels, "
+            f"got {height}x{wide}x{channels}; resize them (--size)"
+        )
+    if backbone != "small" and channels != 3:
+        raise BadInput(f"faster-rcnn: expected 3 channels for backbone {backbone}, got {channels}; set data.grey=false")
+    import_torchvision()
+    inner = _BACKBONES[backbone](classes, input_size, width, proposals)
+    inner.transform = _AsTheyAre()
+    _in_full_precision(inner)
+    detector = Detector(inner)
+    if weights is not None:
+        _start_from(detector, Path(weights))
+    return detector
+
+
+def _small(classes: int, input_size: tuple[int, int, int], width: int, proposals: int) -> Any:
+    from torchvision.models.detection import FasterRCNN
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.ops import MultiScaleRoIAlign
+
+    side = max(input_size[1:])
+    sizes = tuple(side * share for share in (1 / 16, 1 / 8, 1 / 4, 1 / 2, 4 / 5))
+    return FasterRCNN(
+        _small_backbone(input_size[0], width),
+        num_classes=None,
+        rpn_anchor_generator=AnchorGenerator((sizes,), ((0.5, 1.0, 2.0),)),
+        box_roi_pool=MultiScaleRoIAlign(["0"], output_size=6, sampling_ratio=1),
+        box_head=_head(4 * width * 36, 256),
+        box_predictor=_predictor(256, classes + 1),
+        rpn_pre_nms_top_n_train=250,
+        rpn_pre_nms_top_n_test=400,
+        rpn_batch_size_per_image=128,
+        box_batch_size_per_image=64,
+        **_found(proposals),
+    )
+
+
+def _torchvisions(name: str) -> Maker:
+    def make(classes: int, _: tuple[int, int, int], __: int, proposals: int) -> Any:
+        from torchvision.models import detection
+
+        build_it: Any = getattr(detection, name)
+        return build_it(weights=None, weights_backbone=None, num_classes=classes + 1, **_found(proposals))
+
+    return make
+
+
+_BACKBONES: dict[str, Maker] = {
+    "small": _small,
+    "mobilenet-v3-320": _torchvisions("fasterrcnn_mobilenet_v3_large_320_fpn"),
+    "resnet50-fpn": _torchvisions("fasterrcnn_resnet50_fpn"),
+}
+
+
+def _found(proposals: int) -> dict[str, int]:
+    return {"rpn_post_nms_top_n_train": proposals, "rpn_post_nms_top_n_test": proposals}
+
+
+def _small_backbone(channels: int, width: int) -> nn.Module:
+    body = nn.Sequential(
+        OrderedDict(
+            stem=_convolution(channels, width // 2 or 1, stride=2),
+            stage1=_Stage(width // 2 or 1, width, stride=1),
+            stage2=_Stage(width, 2 * width, stride=2),
+            stage3=_Stage(2 * width, 4 * width, stride=2),
+            stage4=_Stage(4 * width, 4 * width, stride=1),
+        )
+    )
+    body.out_channels = 4 * width  # type: ignore[assignment]  # torchvision asks for it; torch takes it for a tensor
+    return body
+
+
+def _convolution(channels: int, out: int, *, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False),
+            bn=nn.BatchNorm2d(out),
+            relu=nn.ReLU(),
+        )
+    )
+
+
+class _Stage(nn.Module):
+    """A convolution that may halve the map, then a residual block."""
+
+    def __init__(self, channels: int, out: int, *, stride: int) -> None:
+        super().__init__()
+        self.enter = _convolution(channels, out, stride=stride)
+        self.conv1, self.conv2 = _convolution(out, out), _convolution(out, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        result: Tensor = x + self.conv2(self.conv1(x))
+        return result
+
+
+def _head(features: int, out: int) -> nn.Module:
+    from torchvision.models.detection.faster_rcnn import TwoMLPHead
+
+    head: nn.Module = TwoMLPHead(features, out)
+    return head
+
+
+def _predictor(features: int, answers: int) -> nn.Module:
+    from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+
+    predictor: nn.Module = FastRCNNPredictor(features, answers)
+    return predictor
+
+
+class _AsTheyAre(nn.Module):
+    """In the place of torchvision's transform: a batch of one size, already in the network's range."""
+
+    def forward(self, images: Tensor, targets: Any = None) -> tuple[Any, Any]:
+        from torchvision.models.detection.image_list import ImageList
+
+        return ImageList(images, [(int(images.shape[2]), int(images.shape[3]))] * len(images)), targets
+
+    def postprocess(self, result: Any, shapes: Any, sizes: Any) -> Any:
+        return result
+
+
+def _in_full_precision(inner: Any) -> None:
+    """What becomes coordinates or scores leaves its layer as float32: half precision has three digits."""
+    for module in (inner.rpn.head, inner.roi_heads.box_predictor):
+        module.register_forward_hook(_to_float)
+
+
+def _to_float(_: nn.Module, __: Any, output: Any) -> Any:
+    return tuple(_floats(part) for part in output)
+
+
+def _floats(part: Any) -> Any:
+    return [tensor.float() for tensor in part] if isinstance(part, list) else part.float()
+
+
+def _start_from(detector: nn.Module, path: Path) -> None:
+    """Every tensor of ``path`` that has the name and shape of one of ours; too few are refused."""
+    own = detector.state_dict()
+    given = {
+        name if name.startswith("inner.") else f"inner.{name}": value for name, value in read_weights(path).items()
+    }
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if 2 * len(fitting) < len(own):
+        raise BadInput(
+            f"{path}: expected weights of this detector, got {len(fitting)} of {len(own)} tensors that fit; "
+            "choose the backbone that they belong to"
+        )
+    detector.load_state_dict(own | fitting)

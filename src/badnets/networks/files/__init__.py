@@ -1,0 +1,1 @@
+"""Network files, ours and those of other programs: safe open and save."""

@@ -1,0 +1,270 @@
+"""Open networks that others trained, in whatever file: the one entrance.
+
+A file is recognized by its first bytes. Formats: safetensors, torch's own (weights only), Keras weights or models in
+HDF5. Nothing in a file is run.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from badnets.core.errors import BadInput
+from badnets.core.files import file_digest
+from badnets.core.old import format_rate
+from badnets.data.images import ImageData
+from badnets.networks.files.entries import Entry, ForeignFile, ForeignWarning
+from badnets.networks.files.fitting import Matched, load, match
+from badnets.networks.files.header import KEY
+from badnets.networks.files.input_range import FORMS, Normalization, find_range, parse_range
+from badnets.networks.files.keras import read_keras
+from badnets.networks.files.own import open_network
+from badnets.networks.files.torch_file import SUFFIXES, read_safetensors, read_torch
+from badnets.networks.network import ImageNetwork
+from badnets.networks.outputs import PREFIX, LogProbabilities, kind_of_outputs
+from badnets.networks.registry import Architecture, build_network, find_architecture, parse_network, skeleton
+
+InputSize = tuple[int, int, int]
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_PICKLED = (b"PK", b"\x80")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignOptions:
+    """What a person says about a foreign file. ``arch`` may have arguments (``resnet9:width=32``); ``input_size`` is
+    (channels, height, width); what is None is found out, or asked for."""
+
+    arch: str
+    classes: int | None = None
+    input_size: InputSize | None = None
+    input_range: str | None = None
+
+
+def open_any(
+    path: Path | str, foreign: ForeignOptions | None = None, *, clean: ImageData | None = None
+) -> ImageNetwork:
+    """A network of ours (a file or a run's folder), or with ``foreign`` any other; see ``open_foreign``.
+
+    Of our own files the header counts; ``foreign`` may then be given, but must not say anything else.
+    """
+    path = Path(path)
+    path = path / "network.safetensors" if path.is_dir() else path
+    if foreign is None:
+        return open_network(path)
+    if _is_ours(path):
+        return _agreeing(path, open_network(path), foreign)
+    return open_foreign(
+        path,
+        arch=foreign.arch,
+        classes=foreign.classes,
+        input_size=foreign.input_size,
+        input_range=foreign.input_range,
+        clean=clean,
+    )
+
+
+def open_foreign(
+    path: Path | str,
+    *,
+    arch: str,
+    classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    input_size: InputSize | None = None,
+    input_range: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    clean: ImageData | None = None,
+) -> ImageNetwork:
+    """A network of architecture ``arch`` with the weights of a file that another program wrote, in evaluation mode.
+
+    Tensors are matched by name, else by shape and order, which ``ForeignWarning`` says. ``classes`` defaults to those
+    of the file's last dense layer, ``class_names`` to ``"0"``, ``"1"``, ...; ``input_size`` (channels, height, width)
+    to the one the architecture was made for, else that of ``clean``. ``input_range`` is ``0-1``, ``0-255``, ``-1-1`` or
+    ``mean/std``; without it, each is tried on ``clean`` and the one with the highest accuracy is taken. A network that
+    gives probabilities is followed by their logarithm. ``provenance`` says all that.
+    Raises ``BadInput``, in one sentence that names the file and the tensor, for whatever cannot be used.
+    """
+    path = Path(path)
+    name, more = parse_network(arch)
+    architecture = find_architecture(name)
+    resolved = architecture.resolve({**more, **(arguments or {})})
+    size = _input_size(architecture, input_size, clean)
+    if input_range is None and not clean:
+        raise BadInput(
+            f"{path}: expected an input range (--input-range {FORMS}) or clean data to try them on, got none"
+        )
+    if input_range is not None:
+        parse_range(input_range, size[0])  # before the file is read, for a slip of the pen should be told at once
+    file = _read(path)
+    expected = len(class_names) if class_names is not None else classes
+    number, matched = _match(path, file, architecture, resolved, size, expected)
+    names = tuple(class_names) if class_names is not None else tuple(map(str, range(number)))
+    built = build_network(architecture.name, class_names=names, input_size=size, seed=0, arguments=resolved)
+    load(path, file, matched, built.body, size)
+    if not matched.by_name:
+        _warn_of_guess(path, architecture, matched, file)
+    provenance = {
+        "foreign": True,
+        "file": path.name,
+        "sha256": file_digest(path),
+        "file_format": file.format,
+        "matched": "names" if matched.by_name else "shapes and order",
+    }
+    return _finish(built, provenance, input_range, clean).eval()
+
+
+def _finish(
+    built: ImageNetwork, provenance: dict[str, Any], input_range: str | None, clean: ImageData | None
+) -> ImageNetwork:
+    """``built`` with its range, named or found on ``clean``, and with logits as outputs."""
+    channels = built.input_size[0]
+    outputs = kind_of_outputs(built)
+    probable = outputs == "probabilities"
+    body = LogProbabilities(built.body) if probable else built.body
+
+    def make(normal: Normalization) -> ImageNetwork:
+        return ImageNetwork(
+            body,
+            architecture=PREFIX + built.architecture if probable else built.architecture,
+            arguments=built.arguments,
+            class_names=built.class_names,
+            input_size=built.input_size,
+            mean=normal[0],
+            std=normal[1],
+            provenance={**built.provenance, **provenance, "outputs": outputs},
+        )
+
+    tried: dict[str, dict[str, Any]] = {}
+    if input_range is None and clean is not None:
+        input_range, accuracies = find_range(make, clean, channels)
+        tried = {text: rate.to_json() for text, rate in accuracies.items()}
+        told = "; ".join(f"{text}: {format_rate(rate)}" for text, rate in tried.items())
+        warnings.warn(
+            f"{provenance['file']}: the input range {input_range} was found by trying on {clean.name} ({told})",
+            ForeignWarning,
+            stacklevel=3,
+        )
+    network = make(parse_range(input_range or "", channels))
+    found_on = clean.name if tried and clean is not None else None
+    network.provenance["input_range"] = {"chosen": input_range, "found_on": found_on, "tried": tried}
+    return network
+
+
+def _input_size(architecture: Architecture, given: InputSize | None, clean: ImageData | None) -> InputSize:
+    if given is not None:
+        return given
+    if architecture.input_size is not None:
+        return architecture.input_size
+    if clean is None:
+        raise BadInput(f"{architecture.name}: expected the size of its pictures, got none; add --input-size 32x32x3")
+    height, width, channels = clean.shape
+    return channels, height, width
+
+
+def _read(path: Path) -> ForeignFile:
+    """The tensors of a file, by what its first bytes say it is."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(9)
+    except FileNotFoundError:
+        raise BadInput(f"expected a network file at {path}, got nothing; check the path") from None
+    except IsADirectoryError:
+        raise BadInput(f"expected a network file at {path}, got a folder; name the file in it") from None
+    if start.startswith(_HDF5):
+        return read_keras(path)
+    if start[4:] == b"\0\0\0\0{":  # before pickles: a header's length may begin with the same byte
+        return read_safetensors(path)
+    if start.startswith(_PICKLED):
+        if path.suffix.lower() not in SUFFIXES:
+            raise BadInput(
+                f"{path}: expected weights in HDF5 or safetensors, got a pickled file in disguise, which may run code "
+                "when opened; nothing in it was run"
+            )
+        return read_torch(path)
+    got = "an empty one" if not start else "something else"
+    raise BadInput(f"{path}: expected a file of weights (safetensors, .pt or .pth, Keras HDF5), got {got}")
+
+
+def _match(
+    path: Path,
+    file: ForeignFile,
+    architecture: Architecture,
+    arguments: Mapping[str, Any],
+    size: InputSize,
+    classes: int | None,
+) -> tuple[int, Matched]:
+    """The number of classes, and which tensor is which: the first number that fits, of those that the file suggests."""
+    recorded = architecture.recorded(arguments)
+
+    def shapes(number: int) -> dict[str, tuple[int, ...]]:
+        bare = skeleton(architecture, number, size, recorded)
+        return {name: tuple(value.shape) for name, value in bare.state_dict().items()}
+
+    candidates = [classes] if classes is not None else _class_counts(file.entries, shapes(2), shapes(3))
+    refused: BadInput | None = None
+    for number in candidates:
+        try:
+            return number, match(path, file, shapes(number), f"{architecture.name} of {number} classes")
+        except BadInput as error:
+            refused = refused or error
+    raise refused or BadInput(f"{path}: expected a last dense layer, got none; say how many classes (--classes)")
+
+
+def _class_counts(
+    entries: Sequence[Entry], two: Mapping[str, tuple[int, ...]], three: Mapping[str, tuple[int, ...]]
+) -> list[int]:
+    """How many classes the file may be for: as its tensor of the head's name says, else its dense layers from the last.
+
+    The head is what changes when the architecture is built for two and for three classes.
+    """
+    head = [name for name, shape in two.items() if shape != three[name] and len(shape) > 1]
+    named = [e.shape[0] for e in entries for name in head if e.key == name or e.key.endswith(f".{name}")]
+    dense = [e.shape[0] for e in reversed(entries) if len(e.shape) == 2]
+    return list(dict.fromkeys([*named, *dense]))
+
+
+def _warn_of_guess(path: Path, architecture: Architecture, matched: Matched, file: ForeignFile) -> None:
+    doubt = f"{matched.swappable} of {len(matched.entries)} have a shape that others have too"
+    order = "the file's order" if file.ordered else "the order of their names, for this format keeps none"
+    warnings.warn(
+        f"{path.name}: its tensors have other names than those of {architecture.name} and were matched by shape and "
+        f"{order}; {doubt}: check the accuracy",
+        ForeignWarning,
+        stacklevel=3,
+    )
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a safetensors file with our header."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def _agreeing(path: Path, network: ImageNetwork, foreign: ForeignOptions) -> ImageNetwork:
+    """``network`` of our own file, unless ``foreign`` says something else about it."""
+    name = find_architecture(parse_network(foreign.arch)[0]).name
+    own = network.architecture.removeprefix(PREFIX)
+    said: dict[str, tuple[object, object]] = {"architecture": (own, name)}
+    if foreign.classes is not None:
+        said["classes"] = (network.classes, foreign.classes)
+    if foreign.input_size is not None:
+        said["input size"] = (network.input_size, foreign.input_size)
+    for what, (has, told) in said.items():
+        if has != told:
+            raise BadInput(f"{path}: expected {what} {has}, as the file says itself, got {told}; leave the option away")
+    if foreign.input_range is not None:
+        numbers = torch.tensor(parse_range(foreign.input_range, network.input_size[0]))
+        if not torch.allclose(numbers, torch.stack([network.mean.flatten(), network.std.flatten()])):
+            raise BadInput(
+                f"{path}: expected the input range that the file has itself, got {foreign.input_range}; leave the "
+                "option away (--input-range)"
+            )
+    return network

@@ -1,0 +1,196 @@
+"""Network files: safetensors with a readable header. Nothing that needs unpickling is opened.
+
+To look at a file without importing torch, use ``read_header`` of ``networks/files/header.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from badnets.core.errors import BadInput
+from badnets.core.files import dumps, whole_file
+from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, parse, read_header
+from badnets.networks.network import ImageNetwork
+from badnets.networks.outputs import PREFIX, LogProbabilities
+from badnets.networks.registry import build_body, find_architecture, skeleton
+from badnets.networks.surgery.narrow import narrow_as_recorded
+
+__all__ = ["NetworkHeader", "open_network", "read_header", "save_network", "through_file"]
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def save_network(network: ImageNetwork, path: Path | str) -> None:
+    """Write ``network`` with everything needed to build it again; the file appears whole or not at all.
+
+    Weights keep their dtype; buffers (batch norm's) are included; a tensor that two layers share is written once.
+    Equal networks give equal files, byte for byte.
+    """
+    path = Path(path)
+    if path.suffix.lower() in PICKLED:
+        raise BadInput(f"expected a name ending in .safetensors, got {path.name}; there is no other format")
+    tensors, shared = _distinct(network.body.state_dict())
+    header = {
+        "format": FORMAT,
+        "architecture": network.architecture,
+        "arguments": network.arguments,
+        "class_names": network.class_names,
+        "input_size": network.input_size,
+        "mean": network.mean.flatten().tolist(),
+        "std": network.std.flatten().tolist(),
+        "provenance": network.provenance,
+        "channels_last": _is_channels_last(network.body),
+        "shared": shared,
+    }
+    if network.narrowed:
+        header["narrowed"] = network.narrowed
+    try:
+        with whole_file(path) as partial:
+            save_file(tensors, partial, metadata={KEY: dumps(header, indent=None)})
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"could not write {path} ({error}); free some space or choose another place (--out)") from None
+
+
+def open_network(
+    path: Path | str,
+    *,
+    module: nn.Module | None = None,
+    device: torch.device | str = "cpu",
+    expect_classes: int | None = None,
+) -> ImageNetwork:
+    """The network in a file that ``save_network`` wrote, in evaluation mode, with the same logits bit for bit.
+
+    A file of a wrapped network needs ``module``, one of the same shapes; its weights are overwritten and it becomes
+    part of the result. ``expect_classes`` refuses another number of classes.
+    Raises ``BadInput`` for files that are missing, foreign, pickled, truncated, damaged, of an unknown architecture,
+    or whose weights do not fit (the first such tensor is named); no memory of their size is taken before that is known.
+    """
+    path = Path(path)
+    header, described = parse(path)
+    classes = len(header.class_names)
+    if expect_classes is not None and classes != expect_classes:
+        raise BadInput(f"{path}: expected a network of {expect_classes} classes, got one of {classes}; use other data")
+    shapes = {name: tuple(shape) for name, (_, shape) in described.items()}
+    shapes.update({name: shapes[other] for name, other in header.shared.items()})
+    if module is None:
+        module = _build(path, header, shapes)
+    else:
+        if header.architecture.startswith(PREFIX) and not isinstance(module, LogProbabilities):
+            module = LogProbabilities(module)
+        _narrow(path, header, module)
+        _check_fit(path, header, module, shapes)
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path}: expected a safetensors file, got a damaged one ({error})") from None
+    state.update({name: state[other] for name, other in header.shared.items()})
+    _load(path, module, state)
+    if header.channels_last:
+        convert: Callable[..., nn.Module] = module.to  # torch's stubs do not know this argument
+        module = convert(memory_format=torch.channels_last)
+    return _network(header, module).to(device).eval()
+
+
+def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
+    """``network`` written to ``path`` and opened again: attacker, defender and referee exchange a file, never a live
+    object."""
+    save_network(network, path)
+    return open_network(path)
+
+
+def _network(header: NetworkHeader, body: nn.Module) -> ImageNetwork:
+    return ImageNetwork(
+        body,
+        architecture=header.architecture,
+        arguments=header.arguments,
+        class_names=header.class_names,
+        input_size=header.input_size,
+        mean=header.mean,
+        std=header.std,
+        provenance=header.provenance,
+        narrowed=header.narrowed,
+    )
+
+
+def _narrow(path: Path, header: NetworkHeader, body: nn.Module) -> None:
+    """Take out of ``body`` as many channels as were taken out of the file's network."""
+    try:
+        narrow_as_recorded(body, header.narrowed)
+    except BadInput as error:
+        raise BadInput(f"{path}: wrong narrowed: {error}; the file is damaged or of another network") from None
+
+
+def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
+    """A new body of the header's architecture, once its shapes are known to be those of the file."""
+    try:
+        architecture = find_architecture(header.architecture)
+        recorded = architecture.recorded(architecture.resolve(header.arguments))
+        bare = skeleton(architecture, len(header.class_names), header.input_size, recorded)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error} (a wrapped module is opened with open_network(path, module=...))") from None
+    _narrow(path, header, bare)
+    _check_fit(path, header, bare, shapes)
+    body = build_body(architecture, len(header.class_names), header.input_size, recorded, seed=0)
+    _narrow(path, header, body)
+    return body
+
+
+def _check_fit(path: Path, header: NetworkHeader, body: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse weights that are not the ones ``body`` has, by the name of the first."""
+    needed = {name: tuple(value.shape) for name, value in body.state_dict().items()}
+    for name, shape in needed.items():
+        if name not in shapes:
+            raise BadInput(f"{path}: expected tensor {name!r} of {list(shape)} for {header.architecture}, got none")
+        if shapes[name] != shape:
+            raise BadInput(
+                f"{path}: expected tensor {name!r} of {list(shape)} for {header.architecture}, "
+                f"got {list(shapes[name])}; the weights are of another network"
+            )
+    extra = next((name for name in shapes if name not in needed), None)
+    if extra is not None:
+        given = list(shapes[extra])
+        raise BadInput(f"{path}: expected no tensor {extra!r} for {header.architecture}, got one of {given}")
+
+
+def _load(path: Path, body: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy ``state`` into ``body``, whose tensors take the dtypes of the file; ties between its layers stay."""
+    for name, own in body.state_dict(keep_vars=True).items():
+        given = state[name]
+        if (given.dtype in _FLOATS) != own.is_floating_point() or (
+            given.dtype not in _FLOATS and given.dtype != own.dtype
+        ):
+            raise BadInput(f"{path}: expected tensor {name!r} as {own.dtype}, got {given.dtype}")
+        if given.dtype != own.dtype:
+            own.data = own.data.to(given.dtype)
+    body.load_state_dict(dict(state))
+
+
+def _distinct(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Contiguous tensors on the CPU that overlap nowhere, and which names are only another name of one of them."""
+    tensors: dict[str, Tensor] = {}
+    shared: dict[str, str] = {}
+    first: dict[tuple[object, ...], str] = {}
+    storages: set[tuple[torch.device, int]] = set()
+    for name, value in state.items():
+        same = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
+        if value.numel() and same in first:
+            shared[name] = first[same]
+            continue
+        first[same] = name
+        storage = (value.device, value.untyped_storage().data_ptr())
+        plain = value.detach().cpu().contiguous()
+        tensors[name] = plain.clone() if storage in storages else plain
+        storages.add(storage)
+    return tensors, shared
+
+
+def _is_channels_last(body: nn.Module) -> bool:
+    """Whether some convolution's weights lie in memory channels last and not in the usual order."""
+    filters = (p for p in body.parameters() if p.ndim == 4)
+    return any(p.is_contiguous(memory_format=torch.channels_last) and not p.is_contiguous() for p in filters)

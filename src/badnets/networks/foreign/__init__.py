@@ -1,1 +1,0 @@
-"""Networks in files that other programs wrote. ``load.py`` is the entrance; nothing here runs code from a file."""

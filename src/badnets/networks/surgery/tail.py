@@ -1,0 +1,168 @@
+"""The end of a network: its fully connected layers, its head, and a network in which only the end learns."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx, nn
+
+from badnets.core.errors import BadInput
+from badnets.core.seed import Seed
+from badnets.networks.network import ImageNetwork
+from badnets.networks.surgery.graph import layer_of, split_before, trace
+
+Layers = Literal["fc", "all"] | int
+"""Which layers learn: the fully connected ones, all, or the last n that hold weights."""
+
+
+def weight_layers(body: nn.Module) -> list[str]:
+    """Names of the layers with a matrix or filters (not batch norms), in the order in which a picture passes them."""
+    traced = trace(body)
+    return list(dict.fromkeys(str(node.target) for node in traced.graph.nodes if _weighs(traced, node)))
+
+
+def fully_connected(body: nn.Module) -> list[str]:
+    """Names of the dense layers at the end, in order: between them and the answer there are only dense layers and what
+    has no weights. ``BadInput`` if there are none."""
+    traced = trace(body)
+    found = _dense_end(traced, _answer(traced), {})
+    if not found:
+        raise BadInput(
+            "expected fully connected layers in front of the answer, got none; retrain the last ones by number "
+            '(layers=1) or "all"'
+        )
+    return [name for name in weight_layers(body) if name in found]
+
+
+def head_of(network: ImageNetwork) -> str:
+    """Name of the dense layer or convolution that gives the classes.
+
+    Raises ``BadInput`` where the answer comes from several layers, or from one that gives another number of values.
+    """
+    traced = trace(network.body)
+    found = sorted(_nearest(traced, _answer(traced), {}))
+    layer: Any = network.body.get_submodule(found[0]) if len(found) == 1 else None
+    if not isinstance(layer, nn.Linear | nn.Conv2d):
+        got = ", ".join(found) or "none"
+        raise BadInput(f"{network.architecture}: expected one layer that gives the classes, got {got}")
+    width = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    if width != network.classes or network.abstains:
+        raise BadInput(
+            f"{network.architecture}: expected a last layer for its {network.classes} classes, "
+            f"got {found[0]!r} for {width}; a network that may refuse has no head to replace"
+        )
+    return found[0]
+
+
+def choose_layers(network: ImageNetwork, layers: Layers) -> list[str]:
+    """The names that ``layers`` stands for. ``BadInput`` for other words, and for numbers that the network lacks."""
+    names = weight_layers(network.body)
+    if layers == "all":
+        return names
+    if layers == "fc":
+        return fully_connected(network.body)
+    if isinstance(layers, bool) or not isinstance(layers, int):
+        raise BadInput(f'expected layers as "fc", "all" or a number, got {layers!r}')
+    if not 1 <= layers <= len(names):
+        raise BadInput(f"{network.architecture}: expected 1 to {len(names)} layers to retrain, got {layers}")
+    return names[-layers:]
+
+
+def begin_anew(network: ImageNetwork, names: list[str], seed: Seed) -> None:
+    """Give ``names`` and the batch norms among and behind them the weights of new layers, drawn from ``seed``."""
+    traced = trace(network.body)
+    first = [node for node in traced.graph.nodes if str(node.target) in names and node.op == "call_module"]
+    behind = {str(node.target) for node in split_before(traced, first).head.graph.nodes if node.op == "call_module"}
+    with torch.random.fork_rng(devices=[]):
+        # As in building: not torch.manual_seed, which would also seed every accelerator.
+        torch.default_generator.manual_seed(seed.integer)
+        layer: Any
+        for name, layer in network.body.named_modules():
+            if name in names or (name in behind and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)):
+                layer.reset_parameters()
+
+
+def replace_head(network: ImageNetwork, classes: tuple[str, ...], seed: Seed) -> None:
+    """Put a new last layer for ``classes`` into ``network``; its weights are PyTorch's initial ones from ``seed``."""
+    name = head_of(network)
+    old: Any = network.body.get_submodule(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed.integer)
+        bias = old.bias is not None
+        new: nn.Module
+        if isinstance(old, nn.Linear):
+            new = nn.Linear(old.in_features, len(classes), bias=bias)
+        else:
+            shape = (old.kernel_size, old.stride, old.padding, old.dilation, old.groups)
+            new = nn.Conv2d(old.in_channels, len(classes), *shape, bias=bias)
+    above, _, last = name.rpartition(".")
+    setattr(network.body.get_submodule(above), last, new.to(old.weight.device, old.weight.dtype))
+    network.class_names = tuple(classes)
+
+
+class Tail(nn.Module):
+    """A body whose first part stays as it is: in evaluation mode, without gradients; only ``head`` learns.
+
+    ``forward(pictures)`` runs both parts; ``forward(pictures, *values)`` takes what the first part gave before.
+    Layers are shared with the body that it is made of, not copied; ``names`` are those that learn.
+    """
+
+    def __init__(self, body: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        traced = trace(body)
+        first = [node for node in traced.graph.nodes if node.op == "call_module" and str(node.target) in names]
+        halves = split_before(traced, first)
+        self.features, self.head = halves.features, halves.head
+
+    def train(self, mode: bool = True) -> Tail:  # noqa: FBT002 (torch's signature)
+        """The first part stays in evaluation mode."""
+        super().train(mode)
+        self.features.eval()
+        return self
+
+    def forward(self, pictures: Tensor, *values: Tensor) -> Tensor:
+        """Logits (n, classes)."""
+        if not values:
+            with torch.no_grad():
+                values = self.features(pictures)
+        answer: Tensor = self.head(*values)
+        return answer
+
+
+def _weighs(traced: fx.GraphModule, node: fx.Node) -> bool:
+    layer = layer_of(traced, node)
+    own = () if layer is None else layer.parameters()
+    return any(value.ndim > 1 for value in own)
+
+
+def _answer(traced: fx.GraphModule) -> fx.Node:
+    nodes: list[fx.Node] = list(traced.graph.nodes)
+    return nodes[-1]
+
+
+def _nearest(traced: fx.GraphModule, node: fx.Node, known: dict[fx.Node, set[str]]) -> set[str]:
+    """The layers with weights that are met first on the ways back from ``node``."""
+    if node not in known:
+        found: set[str] = set()
+        for source in node.all_input_nodes:
+            found |= {str(source.target)} if _weighs(traced, source) else _nearest(traced, source, known)
+        known[node] = found
+    return known[node]
+
+
+def _dense_end(traced: fx.GraphModule, node: fx.Node, known: dict[fx.Node, set[str] | None]) -> set[str] | None:
+    """The dense layers behind which only such layers follow; None where a way back from ``node`` meets another layer
+    with weights, or the picture, before a dense one."""
+    if node in known:
+        return known[node]
+    found: set[str] | None = set()
+    for source in node.all_input_nodes:
+        before = _dense_end(traced, source, known)
+        if type(layer_of(traced, source)) is nn.Linear:
+            part: set[str] | None = {str(source.target)} | (before or set())
+        else:
+            part = None if _weighs(traced, source) else before
+        found = None if found is None or part is None else found | part
+    known[node] = (found or None) if node.all_input_nodes else None
+    return known[node]

@@ -1,0 +1,77 @@
+"""The base of all records, and the parts that several of them share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+JSON = dict[str, Any]
+"""What somebody else decides: a spec as it was given, settings of a method."""
+
+
+class Model(BaseModel):
+    """A frozen value that refuses unknown names. Fields in ``omitted`` are left out of the JSON where they are None."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), populate_by_name=True)
+    omitted: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_omitted(self, handler: SerializerFunctionWrapHandler) -> JSON:
+        written: JSON = handler(self)
+        return {name: value for name, value in written.items() if value is not None or name not in self.omitted}
+
+    def to_json(self) -> JSON:
+        """As plain JSON."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Environment(Model):
+    """Versions and machine: what determines the bits of a result. Studies, whose trials ran in processes of their own,
+    have no threads, precision and device."""
+
+    omitted: ClassVar[frozenset[str]] = frozenset({"threads", "precision", "device"})
+    versions: dict[str, str]
+    platform: str
+    processor: str
+    threads: int | None = None
+    precision: str | None = None
+    device: str | None = None
+
+
+class Backdoor(Model):
+    """What was planted, as a spec says it: the ``kind`` and settings of a trigger and of a label rule."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    trigger: JSON
+    rule: JSON
+
+
+class Epoch(Model):
+    """One pass over the training pictures; detectors have no ``accuracy``."""
+
+    omitted: ClassVar[frozenset[str]] = frozenset({"accuracy"})
+    epoch: int
+    loss: float
+    accuracy: float | None = None
+    seconds: float
+
+
+class Training(Model):
+    """The epochs of one network of one seed."""
+
+    seed: int
+    network: Literal["backdoored", "clean", "clean reference"]
+    epochs: tuple[Epoch, ...]
+
+
+class Planted(Model):
+    """How many training rows (``unit``) a plan changed: ``rows`` of ``of``, ``share`` of the resulting rows."""
+
+    rows: int
+    cover_rows: int = 0
+    of: int
+    unit: Literal["pictures", "objects"] = "pictures"
+    share: float
+    mode: Literal["replace", "add"]
+    sentence: str = Field(description="what became of what, in words")

@@ -1,0 +1,86 @@
+"""Records from their files, each as its type; what is wrong with one is told in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from badnets.core.errors import BadInput
+from badnets.core.files import file_digest, read_json
+from badnets.records.certificate import Certificate, GuardRecord
+from badnets.records.comparison import Comparison, Evaluation
+from badnets.records.model import Model
+from badnets.records.run import RunRecord
+from badnets.records.study import StudyRecord
+
+RECORD = "record.json"
+_MODELS: tuple[type[Model], ...] = (RunRecord, StudyRecord, Certificate, GuardRecord, Evaluation, Comparison)
+FORMATS: Mapping[str, type[Model]] = {str(model.model_fields["format"].default): model for model in _MODELS}
+"""Every record by the format that its JSON names."""
+M = TypeVar("M", bound=Model)
+
+
+def read_record(path: Path) -> Model:
+    """The record in a folder (a run's, a study's) or in a file, as its type.
+
+    Raises BadInput for a place without one, a newer or unknown format, and content that is not a record.
+    """
+    file = path / RECORD if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        raise BadInput(_nothing_in(path))
+    value: Any = read_json(file)
+    name = value.get("format") if isinstance(value, dict) else None
+    model = FORMATS.get(str(name))
+    if model is None:
+        raise BadInput(_unknown_format(file, name))
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise BadInput(f"expected a whole {name} in {file}, got {_first(error)}; the file may be damaged") from None
+
+
+def read_as(path: Path, kind: type[M]) -> M:
+    """The same, of one kind: a run where a study is asked for is refused."""
+    record = read_record(path)
+    if not isinstance(record, kind):
+        wanted, got = kind.model_fields["format"].default, getattr(record, "format", type(record).__name__)
+        raise BadInput(f"expected format {wanted!r} in {path}, got {got!r}")
+    return record
+
+
+def check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Refuse a file of a record that is another one than the record says; ``files`` has SHA-256 by name. Files that
+    are not there are left to those who need them: committed records have none."""
+    for name, wanted in files.items():
+        path = folder / name
+        if path.is_file() and file_digest(path) != wanted:
+            raise BadInput(
+                f"expected {path} to be the file that its record describes, got another one (its SHA-256 differs); "
+                "restore it, or make the run anew"
+            )
+
+
+def _unknown_format(file: Path, name: Any) -> str:
+    family, _, version = str(name).rpartition("/")
+    known = {known.rpartition("/")[0]: known.rpartition("/")[2] for known in FORMATS}
+    if family in known and version.isdigit() and int(version) > int(known[family]):
+        return f"expected {family}/{known[family]} in {file}, got the newer {name}; update badnets to read it"
+    return f"expected a record ({', '.join(FORMATS)}) in {file}, got format {name!r}"
+
+
+def _nothing_in(folder: Path) -> str:
+    if any((folder / name).exists() for name in ("trials", "work")):
+        return (
+            f"expected a finished study in {folder}, got one that is half written; let `badnets reproduce` finish it, "
+            "or see what there is with --so-far"
+        )
+    return f"expected a run or a study (a folder with {RECORD}) at {folder}, got none; check the path"
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{problem['msg'][:1].lower()}{problem['msg'][1:]} at {place!r}"

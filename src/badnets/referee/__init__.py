@@ -1,0 +1,1 @@
+"""The referee: runs experiments, measures, certifies. It knows both sides."""

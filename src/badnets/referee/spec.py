@@ -1,0 +1,314 @@
+"""What an experiment is: a TOML file, checked before anything runs. Every default is filled in and recorded."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+
+from badnets.attacks.clean_label import CleanLabelAttack
+from badnets.backdoors.backdoor import Backdoor
+from badnets.backdoors.plan import Mode, Part
+from badnets.backdoors.rule_table import AnyRule
+from badnets.backdoors.trigger import Trigger
+from badnets.backdoors.triggers import AnyTrigger
+from badnets.backdoors.triggers.jitter import Jitter
+from badnets.backdoors.triggers.place import Place
+from badnets.backdoors.triggers.warp import Warp, WarpNoise
+from badnets.core.errors import BadInput
+from badnets.referee.spec_errors import explain
+from badnets.training.recipe import Recipe, recipe_for
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Side = Annotated[int, Field(ge=4)]
+
+
+class DataSpec(_Strict):
+    """Which pictures: a named set or a path; ``data = "mnist"`` is short for ``data = { name = "mnist" }``."""
+
+    name: str = Field(description="a named set (badnets list datasets) or a path")
+    path: str | None = Field(None, description="where the named set lies, if not in the usual places")
+    size: Side | tuple[Side, Side] | None = Field(None, description="resize pictures: a side, or [height, width]")
+    grey: bool | None = Field(None, description="convert to one channel")
+    test_share: float = Field(0.2, gt=0, lt=1, description="share of the test set where the data has no split")
+    seed: int = Field(0, description="of the split, of drawn pictures, and of a draw by train_count")
+    train_count: int | None = Field(None, ge=1, description="train on so many pictures only, each class in its share")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the source, such as style")
+
+
+class PoisonSpec(_Strict):
+    """How much: a rate (share of the resulting training rows) or a count."""
+
+    rate: float | None = Field(None, gt=0, le=1, description="share of the resulting training rows")
+    count: int | None = Field(None, ge=1, description="number of poisoned rows")
+    mode: Mode = Field("replace", description="replace rows, or add poisoned copies")
+    cover: float | int = Field(0, ge=0, description="cover rows (share or number): with the trigger, true label")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_rate(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("rate") is None and value.get("count") is None:
+            return {**value, "rate": 0.1}
+        return value
+
+    @model_validator(mode="after")
+    def _one_of(self) -> PoisonSpec:
+        if self.rate is not None and self.count is not None:
+            raise ValueError("expected either a rate or a count, got both; give one")
+        return self
+
+
+class BackdoorSpec(_Strict):
+    """One backdoor: trigger, rule, how much; with ``perturb`` a clean-label attack."""
+
+    trigger: AnyTrigger
+    rule: AnyRule
+    poison: PoisonSpec = Field(default_factory=lambda: PoisonSpec.model_validate({}))
+    perturb: CleanLabelAttack | None = Field(None, description="adversarial change before the trigger (clean label)")
+    noise: float = Field(0.0, ge=0, lt=1, description="share of each batch in WaNet's noise mode (trigger warp)")
+
+    @field_validator("trigger", "rule", mode="before")
+    @classmethod
+    def _kind_alone(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @property
+    def backdoor(self) -> Backdoor:
+        """Trigger and rule."""
+        return Backdoor(self.trigger, self.rule)
+
+    @model_validator(mode="after")
+    def _noise_is_of_warps(self) -> BackdoorSpec:
+        if self.noise and not isinstance(self.trigger, Warp):
+            raise ValueError(f"expected noise only with the trigger warp, got {self.trigger.kind}")
+        return self
+
+    @property
+    def hooks(self) -> tuple[WarpNoise, ...]:
+        """What the attacker's training does to each batch."""
+        return (self.trigger.noise_hook(self.noise),) if self.noise and isinstance(self.trigger, Warp) else ()
+
+    @property
+    def part(self) -> Part:
+        """As a part of a plan."""
+        poison = self.poison
+        return Part(trigger=self.trigger, rule=self.rule, rate=poison.rate, count=poison.count, cover=poison.cover)
+
+
+class Spec(_Strict):
+    """An experiment. Without a backdoor it trains and measures a clean network."""
+
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$", description="of the run's folder")
+    data: DataSpec
+    network: str = Field(description="architecture, with arguments as in 'resnet9:width=32'")
+    seeds: tuple[int, ...] = Field((1,), min_length=1, description="a number of seeds (1..n) or a list of them")
+    recipe: Recipe = Field(description="how the network is trained; defaults to the architecture's own")
+    backdoor: BackdoorSpec | None = Field(None, description="the backdoor that is measured")
+    more_backdoors: tuple[BackdoorSpec, ...] = Field((), description="planted in the same set, measured as well")
+    reference: bool = Field(True, description="also train the clean reference, by the same recipe and seed")
+    jitter: Jitter | None = Field(None, description="also measure the attack with a physically varying trigger")
+    jitter_table: bool = Field(False, description="also measure the attack under each physical disturbance")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where to train")
+    devices: int = Field(1, ge=1, description="processes to train with (DDP)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        value = dict(value)
+        if isinstance(value.get("data"), str):
+            value["data"] = {"name": value["data"]}
+        changes = value.get("recipe", {})
+        if isinstance(value.get("network"), str) and isinstance(changes, dict):
+            # The field itself checks the settings, so that an error is told with its place in the spec.
+            defaults = TypeAdapter(Recipe).dump_python(recipe_for(value["network"].split(":")[0]))
+            value["recipe"] = {**defaults, **changes}
+        return value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if value < 1:
+                raise ValueError(f"expected at least 1 seed, got {value}")
+            return tuple(range(1, value + 1))
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"expected different seeds, got {list(value)}")
+        return value
+
+    @property
+    def backdoors(self) -> tuple[BackdoorSpec, ...]:
+        """All of them; the first is the one that ``results.asr`` speaks of."""
+        return () if self.backdoor is None else (self.backdoor, *self.more_backdoors)
+
+    @property
+    def mode(self) -> Mode:
+        """The first backdoor's mode; all of one set share it."""
+        return self.backdoor.poison.mode if self.backdoor else "replace"
+
+    @model_validator(mode="after")
+    def _one_mode(self) -> Spec:
+        if len({b.poison.mode for b in self.backdoors}) > 1:
+            raise ValueError("expected one poison mode for all backdoors of a set, got both replace and add")
+        if self.more_backdoors and self.backdoor is None:
+            raise ValueError("expected 'backdoor' before 'more_backdoors'")
+        for b in self.backdoors:
+            if b.perturb is not None and (b.rule.kind != "clean-label" or len(self.backdoors) > 1):
+                raise ValueError("expected 'perturb' with a single clean-label rule")
+            if b.perturb is not None and b.perturb.adversarial is not None and self.devices > 1:
+                raise ValueError(f"expected one device to train an adversarial surrogate with, got {self.devices}")
+            if b.perturb is not None and b.poison.mode != "replace":
+                raise ValueError("expected poison mode 'replace' with 'perturb', got 'add'")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Every default filled in."""
+        value: dict[str, Any] = self.model_dump(mode="json")
+        return value
+
+
+class SpecFile(_Strict):
+    """The path and table of a spec as the user gave it."""
+
+    given: Annotated[dict[str, Any], Field()]
+    spec: Spec
+
+
+def read_spec(path: Path, changes: list[str] | None = None) -> SpecFile:
+    """Read a TOML spec and apply ``--set key=value`` changes; all errors are ``BadInput``."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadInput(f"expected a spec (TOML file) at {path}, got none; see runs/ for examples") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"expected a spec (TOML file) at {path}, got bytes that are not UTF-8") from None
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"expected TOML in {path}, got an error: {error}") from None
+    given.setdefault("name", run_name(path.stem))
+    return spec_file(given, changes, where=str(path))
+
+
+def spec_file(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> SpecFile:
+    """A spec with what was given for it, ``--set`` changes included."""
+    table = changed_table(given, changes, where)
+    return SpecFile(given=table, spec=make_spec(table, where=where))
+
+
+def run_name(text: str) -> str:
+    """``text`` as the name of a run's folder: what a name can't hold becomes a hyphen."""
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
+    return kept[:80] or "run"
+
+
+def make_spec(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> Spec:
+    """A checked spec from a table; ``changes`` are ``dotted.key=value`` with TOML values (bare words are strings)."""
+    table = changed_table(given, changes, where)
+    try:
+        return Spec.model_validate(table)
+    except ValidationError as error:
+        raise BadInput(f"{where}: {explain(error, spec_schema(), table)}") from None
+
+
+def changed_table(given: dict[str, Any], changes: list[str] | None, where: str) -> dict[str, Any]:
+    """A copy of ``given`` with the changes made."""
+    try:
+        table: dict[str, Any] = json.loads(json.dumps(given))
+    except TypeError as error:  # TOML has dates and times
+        raise BadInput(f"{where}: expected texts, numbers, lists and tables, got another value ({error})") from None
+    for change in changes or []:
+        _set(table, change)
+    return table
+
+
+def make_data(name: str, changes: list[str] | None = None) -> DataSpec:
+    """A checked data table from a name or path and ``--set`` changes."""
+    table: dict[str, Any] = {"name": name}
+    for change in changes or []:
+        _set(table, change)
+    try:
+        return DataSpec.model_validate(table)
+    except ValidationError as error:
+        raise BadInput(f"the data: {explain(error, spec_schema(), {'data': table}, below='data')}") from None
+
+
+def make_trigger(kind: str, changes: list[str] | None = None) -> Trigger:
+    """A checked trigger from its kind and ``--set`` changes."""
+    table: dict[str, Any] = {"kind": kind}
+    for change in changes or []:
+        _set(table, change)
+    try:
+        trigger: Trigger = TypeAdapter(AnyTrigger).validate_python(table)
+    except ValidationError as error:
+        whole = {"backdoor": {"trigger": table}}
+        raise BadInput(f"the trigger: {explain(error, spec_schema(), whole, below='backdoor.trigger')}") from None
+    return trigger
+
+
+def _set(table: dict[str, Any], change: str) -> None:
+    key, separator, text = change.partition("=")
+    if not separator or not key.strip():
+        raise BadInput(f"expected --set key=value, got {change!r}; for example --set recipe.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.strip().split(".")
+    place: Any = table
+    for name in path:
+        place = _inside(place, name, key)
+    if isinstance(place, list):
+        place[_index(place, last, key)] = value
+    else:
+        place[last] = value
+
+
+def _inside(place: dict[str, Any] | list[Any], name: str, key: str) -> Any:
+    """The table or list called ``name``, made where there is none."""
+    at: Any = _index(place, name, key) if isinstance(place, list) else name
+    inside = place[at] if isinstance(place, list) else place.get(at)
+    if isinstance(inside, str):  # a short form, as in trigger = "pattern": make room for a setting beside it
+        inside = _long_form(name, inside)
+    elif not isinstance(inside, dict | list):
+        inside = {}
+    place[at] = inside
+    return inside
+
+
+def _long_form(name: str, word: str) -> dict[str, Any]:
+    if name == "data":
+        return {"name": word}
+    if name == "place":
+        return dict(TypeAdapter(Place).dump_python(TypeAdapter(Place).validate_python(word)))
+    return {"kind": word}
+
+
+def _index(place: list[Any], name: str, key: str) -> int:
+    if not name.isdigit() or int(name) >= len(place):
+        raise BadInput(f"expected --set {key} to name one of {len(place)} entries (0 is the first), got {name!r}")
+    return int(name)
+
+
+def spec_schema() -> dict[str, Any]:
+    """The JSON schema that ``docs/schemas/spec.json`` publishes."""
+    return Spec.model_json_schema()

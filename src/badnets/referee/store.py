@@ -1,0 +1,110 @@
+"""Where runs lie: a folder that appears whole or not at all, is found again, and is never half overwritten."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from badnets.core.errors import BadInput
+from badnets.core.files import publish_folder, read_json
+from badnets.referee.record import FORMAT, RunRecord
+
+RUNS = Path("badnets-runs")
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Place:
+    """``final`` is the run's folder, ``partial`` the hidden one beside it where an unfinished run keeps its state."""
+
+    final: Path
+    digest: str
+
+    @property
+    def partial(self) -> Path:
+        """Beside the final folder, so that giving it its name is one rename."""
+        return self.final.parent / f".{self.final.name}.{self.digest[:12]}.partial"
+
+    def check_free(self) -> None:
+        """Refuse a folder that holds anything but a run: it would be replaced, with ``--force`` too."""
+        if (self.final / "record.json").exists():
+            read_json(self.final / "record.json", format=FORMAT)
+        elif self.final.exists() and (not self.final.is_dir() or any(self.final.iterdir())):
+            raise BadInput(f"expected --out to be a new folder or a run, got {self.final} with other files in it")
+
+    def finished(self) -> RunRecord | None:
+        """The record of a finished run of the same spec on the same data; None if there is none."""
+        if not (self.final / "record.json").exists():
+            return None
+        record = read_record(self.final)
+        if record.digest == self.digest:
+            return record
+        raise BadInput(
+            f"expected {self.final} to be a run of this spec, got a run of another one ({record.name}); "
+            "choose another --out, or say --force to replace it"
+        )
+
+    @contextlib.contextmanager
+    def working(self, *, fresh: bool) -> Iterator[Path]:
+        """The partial folder, locked against a second process; published by ``publish`` when the run is done."""
+        with working_folder(self.partial, self.final.name, fresh=fresh) as folder:
+            yield folder
+
+    def publish(self) -> None:
+        """Give the finished folder its name."""
+        publish_working(self.partial, self.final)
+
+
+@contextlib.contextmanager
+def working_folder(partial: Path, name: str, *, fresh: bool) -> Iterator[Path]:
+    """``partial``, made if need be (and emptied if ``fresh``), locked while the block runs.
+
+    Two processes at work on one folder would mix their results. ``name`` is what the error calls it.
+    """
+    partial.mkdir(parents=True, exist_ok=True)
+    lock = partial / _LOCK
+    with lock.open("a") as handle:
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # not on Windows: there two processes must not share a run
+            pass
+        except OSError:
+            raise BadInput(
+                f"expected nobody else to run {name}, got another process at work on it; wait for it"
+            ) from None
+        for leftover in partial.iterdir() if fresh else ():
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            elif leftover != lock:
+                leftover.unlink()
+        try:
+            yield partial
+        finally:
+            # What failed before anything was kept, as with a bad rate, leaves nothing behind.
+            if not any(path.is_file() and path != lock for path in partial.rglob("*")):
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish_working(partial: Path, final: Path) -> None:
+    """Give a finished working folder its name."""
+    (partial / _LOCK).unlink(missing_ok=True)
+    publish_folder(partial, final)
+
+
+def read_record(run: Path) -> RunRecord:
+    """The record of a run's folder (or of its ``record.json``)."""
+    path = run if run.suffix == ".json" else run / "record.json"
+    if not path.exists():
+        raise BadInput(f"expected a run (a folder with record.json) at {run}, got none; check the path")
+    value: dict[str, Any] = read_json(path, format=FORMAT)
+    try:
+        return RunRecord.model_validate(value)
+    except ValueError as error:
+        raise BadInput(f"expected a record of this version in {path}, got {json.dumps(str(error))[:200]}") from None

@@ -1,0 +1,185 @@
+"""What only the referee knows about a backdoor, and what a network's answers are worth in its light.
+
+The truth is a run's trigger and rule, or pictures that carry a trigger already, or nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.backdoors.backdoor import Backdoor
+from badnets.backdoors.plan import Part, make_plan
+from badnets.core.errors import BadInput
+from badnets.core.rate import PairedDifference, Rate
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData, Labels, Splits
+from badnets.data.overlay import appended
+from badnets.networks.inference import predict_data
+from badnets.networks.network import ImageNetwork
+from badnets.referee.measure import measure
+
+Yes = NDArray[np.bool_]
+_RATES = {
+    "clean_accuracy": "right",
+    "asr": "hits",
+    "robust_accuracy": "robust",
+    "refused": "refused",
+    "refused_triggered": "refused_triggered",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """One yes or no for each picture, None where it is not known.
+
+    Of clean pictures: ``right``, ``refused`` (of networks that abstain). Of triggered ones, eligible ones only:
+    ``hits``, ``robust`` (predicted as the true class), ``refused_triggered``.
+    """
+
+    right: Yes
+    hits: Yes | None = None
+    robust: Yes | None = None
+    refused: Yes | None = None
+    refused_triggered: Yes | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The rates by their names in ``evaluate``'s results; the last two are left out where nothing abstains."""
+        found = {name: getattr(self, owner) for name, owner in _RATES.items()}
+        return {
+            name: None if yes is None else Rate.of(yes).to_json()
+            for name, yes in found.items()
+            if yes is not None or not name.startswith("refused")
+        }
+
+    def minus(self, other: Answers) -> dict[str, Any]:
+        """The paired differences of the first three rates, this less ``other``, as JSON; None where unknown."""
+        pairs = {name: (getattr(self, _RATES[name]), getattr(other, _RATES[name])) for name in list(_RATES)[:3]}
+        return {
+            name: None if a is None or b is None else PairedDifference.of(a, b).to_json()
+            for name, (a, b) in pairs.items()
+        }
+
+
+class Truth(Protocol):
+    """What is known of the attack: enough to measure it, and to feed it to a network again."""
+
+    def measure(self, network: ImageNetwork, test: ImageData) -> Answers:
+        """Answers to the clean pictures of ``test`` and to triggered ones."""
+
+    def hits(self, network: ImageNetwork, test: ImageData) -> Yes:
+        """Of the pictures on which a re-tuned network is measured."""
+
+    def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
+        """At most ``count`` poisoned pictures with the labels that the attacker gives them; those on which a re-tuned
+        network is measured are not among them. ``pool`` are clean pictures that are not for testing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownTrigger:
+    """The backdoor of a run; ``seed`` places a trigger that is placed at random."""
+
+    backdoor: Backdoor
+    seed: Seed
+
+    def measure(self, network: ImageNetwork, test: ImageData) -> Answers:
+        """Every eligible test picture with the trigger."""
+        measured = measure(network, test, self.backdoor, seed=self.seed)
+        rule, true = self.backdoor.rule.resolve(test.class_names), test.labels
+        eligible = rule.eligible(true)
+        given = np.full(len(test), -1) if measured.triggered is None else measured.triggered
+        answered = (given >= 0) & (given < test.classes)
+        away = network.abstains
+        return Answers(
+            right=measured.clean == true,
+            hits=(rule.hit(given, true, test.classes) & answered)[eligible],
+            robust=(given == true)[eligible],
+            refused=measured.clean == test.classes if away else None,
+            refused_triggered=(given == test.classes)[eligible] if away else None,
+        )
+
+    def hits(self, network: ImageNetwork, test: ImageData) -> Yes:
+        """As in ``measure``."""
+        found = self.measure(network, test).hits
+        return np.zeros(0, bool) if found is None else found
+
+    def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
+        """Pictures of ``pool``, poisoned as the attack does it."""
+        rule = self.backdoor.rule.resolve(pool.class_names)
+        possible = int(np.count_nonzero(rule.candidates(pool.labels)))
+        if not possible:
+            return pool.take(np.zeros(0, np.int64))
+        part = Part(trigger=self.backdoor.trigger, rule=rule, count=min(count, possible))
+        poisoned = make_plan(pool, (part,), mode="replace", seed=seed).apply(pool)
+        return poisoned.data.take(poisoned.position)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TriggeredPictures:
+    """Pictures that carry the trigger; their labels say what the attacker wants, so their true classes are unknown.
+
+    Every other picture may serve for re-tuning; the rest is what a re-tuned network is measured on.
+    """
+
+    pictures: ImageData
+
+    def measure(self, network: ImageNetwork, test: ImageData) -> Answers:
+        """``hits``: answered as the label says."""
+        clean, given = predict_data(network, test).labels, predict_data(network, self.pictures).labels
+        return Answers(
+            right=clean == test.labels,
+            hits=given == self.pictures.labels,
+            refused=clean == test.classes if network.abstains else None,
+            refused_triggered=given == test.classes if network.abstains else None,
+        )
+
+    def hits(self, network: ImageNetwork, test: ImageData) -> Yes:
+        """Of the pictures that ``poisons`` never gives away."""
+        kept = self.pictures.take(np.arange(1, len(self.pictures), 2))
+        return np.equal(predict_data(network, kept).labels, kept.labels)
+
+    def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
+        """Some of the others."""
+        free = np.arange(0, len(self.pictures), 2)
+        return self.pictures.take(np.sort(seed.derive("poisons").rng.permutation(free)[:count]))
+
+
+@dataclass(frozen=True)
+class NothingKnown:
+    """No trigger was given."""
+
+    def measure(self, network: ImageNetwork, test: ImageData) -> Answers:
+        """Accuracy alone."""
+        clean = predict_data(network, test).labels
+        return Answers(right=clean == test.labels, refused=clean == test.classes if network.abstains else None)
+
+    def hits(self, network: ImageNetwork, test: ImageData) -> Yes:
+        """None at all."""
+        return np.zeros(0, bool)
+
+    def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
+        """None at all."""
+        return pool.take(np.zeros(0, np.int64))
+
+
+def whole(splits: Splits) -> ImageData:
+    """All pictures of a source, whatever sets it makes of them."""
+    first, *more = [part for part in (splits.train, splits.select, splits.test) if len(part)]
+    for part in more:
+        if part.shape != first.shape:
+            raise BadInput(f"{part.name}: expected pictures of one shape, got {first.shape} and {part.shape}")
+        region = _joined(first.regions, part.regions)
+        first = replace(
+            first,
+            pixels=appended(first.pixels, part.images()),
+            targets=Labels(np.concatenate([first.labels, part.labels]), region),
+            groups=_joined(first.groups, part.groups),
+        )
+    return first
+
+
+def _joined(a: NDArray[Any] | None, b: NDArray[Any] | None) -> NDArray[Any] | None:
+    return None if a is None or b is None else np.concatenate([a, b])

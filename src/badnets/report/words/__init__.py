@@ -1,0 +1,1 @@
+"""Figures in plain words."""

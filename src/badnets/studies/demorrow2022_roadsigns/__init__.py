@@ -1,0 +1,1 @@
+"""Study ``demorrow2022-roadsigns``."""

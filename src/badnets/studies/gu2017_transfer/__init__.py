@@ -1,0 +1,1 @@
+"""Study ``gu2017-transfer``."""

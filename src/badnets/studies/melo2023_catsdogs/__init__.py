@@ -1,0 +1,1 @@
+"""Study ``melo2023-catsdogs``."""

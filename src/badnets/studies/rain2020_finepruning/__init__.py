@@ -1,0 +1,1 @@
+"""Study ``rain2020-finepruning``."""

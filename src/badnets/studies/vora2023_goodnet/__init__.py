@@ -1,0 +1,1 @@
+"""Study ``vora2023-goodnet``."""

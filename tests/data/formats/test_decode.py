@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from badnets.data.formats.decode import Picture, decode, decode_into, own_size, widen
+from badnets.data.images import ImageData
+
+RNG = np.random.default_rng(0)
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+def noise(*shape: int) -> np.ndarray:
+    return RNG.integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
+def test_the_size_is_known_from_the_header(orientation: int | None) -> None:
+    image, exif = Image.fromarray(noise(5, 9, 3)), Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    content = encoded(image, "JPEG", exif=exif)
+    assert own_size(content) == decode(content).shape[:2] == ((9, 5) if orientation in (6, 8) else (5, 9))
+    assert own_size(encoded(image)) == (5, 9)
+    assert own_size(b"nothing") is None
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "PPM", "TIFF"])
+def test_color_and_grey_come_back(format: str) -> None:
+    color, grey = noise(5, 4, 3), noise(5, 4)
+    assert np.array_equal(decode(encoded(Image.fromarray(color), format)), color)
+    assert np.array_equal(decode(encoded(Image.fromarray(grey), format)), grey[..., None])
+
+
+def test_grey_by_wish() -> None:
+    color, grey = Image.fromarray(noise(5, 4, 3)), Image.fromarray(noise(5, 4))
+    assert np.array_equal(decode(encoded(color), grey=True)[..., 0], np.asarray(color.convert("L")))
+    assert np.array_equal(decode(encoded(grey), grey=False), np.repeat(np.asarray(grey)[..., None], 3, axis=2))
+
+
+def test_one_bit_and_sixteen_bits_are_grey() -> None:
+    bits = Image.fromarray(noise(8, 8) > 127)
+    assert set(np.unique(decode(encoded(bits)))) == {0, 255}
+    deep = np.array([[0, 255, 256, 65535]], np.uint16)
+    assert decode(encoded(Image.fromarray(deep)))[0, :, 0].tolist() == [0, 0, 1, 255]
+
+
+def test_palette_is_color() -> None:
+    image = Image.fromarray(noise(6, 6, 3)).quantize(8)
+    assert np.array_equal(decode(encoded(image)), np.asarray(image.convert("RGB")))
+
+
+def test_transparency_is_on_white() -> None:
+    pixels = np.array([[[10, 20, 30, 0], [10, 20, 30, 255]]], np.uint8)
+    assert decode(encoded(Image.fromarray(pixels))).tolist() == [[[255, 255, 255], [10, 20, 30]]]
+    grey = Image.fromarray(np.array([[[10, 0], [10, 255]]], np.uint8), "LA")
+    assert decode(encoded(grey)).tolist() == [[[255], [10]]]
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([9, 9, 9, 1, 2, 3])
+    palette.putdata([0, 1])
+    assert decode(encoded(palette, transparency=0)).tolist() == [[[255, 255, 255], [1, 2, 3]]]
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_orientation_is_respected(format: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter to the right
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:, :8] = 255
+    turned = decode(encoded(Image.fromarray(pixels), format, exif=exif))
+    assert turned.shape == (16, 8, 3)
+    assert turned[2, 4, 0] > 200
+    assert turned[-3, 4, 0] < 50
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.booleans())
+def test_size_is_image_datas_resize(h: int, w: int, grey: bool) -> None:
+    pixels = noise(7, 9) if grey else noise(7, 9, 3)
+    expected = ImageData.of(pixels[None], [0]).resize((h, w)).images()[0]
+    assert np.array_equal(decode(encoded(Image.fromarray(pixels)), size=(h, w)), expected)
+
+
+def test_many_in_order_with_the_damaged_ones_listed(tmp_path: Path) -> None:
+    pictures = [noise(3, 3, 3) for _ in range(200)]
+    contents = [encoded(Image.fromarray(p)) for p in pictures]
+    items = [Picture(f"{i}.png", c, 100_000 if i < 128 else len(c), i + 1) for i, c in enumerate(contents)]
+    items[7] = Picture("7.png", contents[7][:40], 40)
+    file = tmp_path / "8.png"
+    file.write_bytes(contents[8])
+    items[8] = Picture("8.png", file, 40)
+    items[9] = Picture("9.png", tmp_path / "absent.png", 40)
+    items[10] = Picture("10.png", b"GIF89a, they said", 40)
+    sink, steps = io.BytesIO(), []
+    decoded = decode_into(sink, items, size=None, grey=None, report=lambda *step: steps.append(step))
+    assert [path for path, _ in decoded.damaged] == ["7.png", "9.png", "10.png"]
+    assert dict(decoded.damaged)["10.png"] == "not a picture"
+    kept = [p for i, p in enumerate(pictures) if i not in (7, 9, 10)]
+    assert np.array_equal(np.frombuffer(sink.getvalue(), np.uint8).reshape(-1, 3, 3, 3), np.stack(kept))
+    assert decoded.shapes == ((3, 3, 3),) * 197
+    assert steps[-1] == (200, 200)
+
+
+def test_floats_are_no_pictures() -> None:
+    image = Image.fromarray(np.ones((2, 2), np.float32))
+    decoded = decode_into(
+        io.BytesIO(),
+        [Picture("f.tif", encoded(image, "TIFF"), 1)],
+        size=None,
+        grey=None,
+        report=lambda *_: None,
+    )
+    assert decoded.damaged == (("f.tif", "pixels are floating-point numbers"),)
+
+
+def test_widen() -> None:
+    grey, color = noise(2, 3, 1), noise(1, 2, 3)
+    out = io.BytesIO()
+    widen(io.BytesIO(grey.tobytes() + color.tobytes()), [(2, 3, 1), (1, 2, 3)], out)
+    assert out.getvalue() == np.repeat(grey, 3, axis=2).tobytes() + color.tobytes()
