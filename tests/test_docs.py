@@ -12,7 +12,8 @@ import pytest
 from badnets.cli.main import COMMANDS
 from badnets.referee import certify as certificate
 from badnets.referee import compare, evaluate, guard, record
-from badnets.studies import registry, study
+from badnets.studies import old_study as study
+from badnets.studies import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

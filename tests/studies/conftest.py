@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from badnets.core.rate import Rate
-from badnets.studies.study import rate_row, row
+from badnets.studies.old_study import rate_row, row
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from badnets.data.targets import Labels
 from badnets.studies.demorrow2022_roadsigns import data, study
 from badnets.studies.demorrow2022_roadsigns.networks import ceiling, iou
 from badnets.studies.demorrow2022_roadsigns.rows import assemble, p_value
-from badnets.studies.study import Settings
+from badnets.studies.old_study import Settings
 
 NAMES = ("crosswalk", "speedlimit", "stop")
 YELLOW = (200, 200, 100)

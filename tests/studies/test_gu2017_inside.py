@@ -17,7 +17,7 @@ from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network
 from badnets.studies.gu2017_mnist import inside as gu2017_inside
 from badnets.studies.gu2017_mnist.inside import ParallelNetwork, _pattern_preference, acceptance_rows, codes, filters
-from badnets.studies.study import Settings
+from badnets.studies.old_study import Settings
 
 SETTINGS = Settings(quick=True, seeds=1)
 PATTERN = ((-2, -2), (-2, -4), (-3, -3), (-4, -2))

@@ -9,7 +9,7 @@ import numpy as np
 
 from badnets.studies.gu2017_signs.study import assemble, trials
 from badnets.studies.gu2017_signs.units import _auc
-from badnets.studies.study import Settings, rates_row
+from badnets.studies.old_study import Settings, rates_row
 
 
 def rate(hits: int, total: int) -> dict[str, Any]:

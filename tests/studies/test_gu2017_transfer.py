@@ -16,7 +16,7 @@ from badnets.data.sets.gtsrb import SUPERCLASSES
 from badnets.report.pages.study_page import render_study_page
 from badnets.studies.gu2017_transfer import rows as tables
 from badnets.studies.gu2017_transfer import study
-from badnets.studies.study import Settings
+from badnets.studies.old_study import Settings
 
 PICTURES = 1000
 

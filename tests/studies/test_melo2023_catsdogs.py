@@ -21,7 +21,7 @@ from badnets.networks.registry import build_network
 from badnets.referee.spec import make_spec
 from badnets.studies.melo2023_catsdogs import study
 from badnets.studies.melo2023_catsdogs.looks import dogs_answers, peaks, unit_counts
-from badnets.studies.study import Settings, Trial
+from badnets.studies.old_study import Settings, Trial
 from badnets.studies.trials import run_trial
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from badnets.studies.old_study import Settings
 from badnets.studies.rain2020_finepruning import study
-from badnets.studies.study import Settings
 
 
 def rate(value: float) -> dict[str, float]:

@@ -12,7 +12,7 @@ import pytest
 from badnets.core.errors import BadInput
 from badnets.core.files import read_json
 from badnets.studies import registry
-from badnets.studies.study import Outcome, Results, Settings, Study, Trial, row
+from badnets.studies.old_study import Outcome, Results, Settings, Study, Trial, row
 
 
 def work(trial: Trial, own: Path) -> dict[str, Any]:

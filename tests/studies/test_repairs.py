@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from badnets.core.files import read_json
+from badnets.studies.old_study import Settings, Trial
 from badnets.studies.repairs import study as repairs
-from badnets.studies.study import Settings, Trial
 
 
 def test_every_badnet_meets_every_method_with_every_seed() -> None:

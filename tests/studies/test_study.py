@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from badnets.core.old import t_interval
 from badnets.core.rate import Rate
-from badnets.studies.study import Bound, rate_row, row, value_of
+from badnets.studies.old_study import Bound, rate_row, row, value_of
 
 
 def test_a_row_is_the_mean_of_its_seeds_with_its_t_interval() -> None:

@@ -12,8 +12,8 @@ from badnets.core.errors import BadInput
 from badnets.core.files import dumps
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
+from badnets.studies.old_study import Settings, Trial
 from badnets.studies.registry import reproduce
-from badnets.studies.study import Settings, Trial
 from badnets.studies.vora2023_goodnet import data as vora2023_data
 from badnets.studies.vora2023_goodnet.cures import MOST_ASR, abstainer_rows, cure_rows, rows_before
 from badnets.studies.vora2023_goodnet.data import Files, Step, defender_and_rest, find_files, read_curve

@@ -18,9 +18,9 @@ from badnets.studies.gu2017_mnist import study as gu2017_mnist
 from badnets.studies.gu2017_signs import study as gu2017_signs
 from badnets.studies.gu2017_transfer import study as gu2017_transfer
 from badnets.studies.melo2023_catsdogs import study as melo2023_catsdogs
+from badnets.studies.old_study import Outcome, Settings, Study
 from badnets.studies.rain2020_finepruning import study as rain2020_finepruning
 from badnets.studies.repairs import study as repairs
-from badnets.studies.study import Outcome, Settings, Study
 from badnets.studies.trials import finished, run_trials
 from badnets.studies.useloff_mnist import study as useloff_mnist
 from badnets.studies.vora2023_goodnet import study as vora2023_goodnet

@@ -1,17 +1,57 @@
-"""What a study is: trials that are independent of each other, and rows that set our figures beside published ones."""
+"""What a study is: its words, trials that are independent of each other, and what is made of their results.
+
+A study's package has all of it: title and published text, trials, rows that set our figures beside published ones, and
+the blocks of its page (``badnets.records.blocks``), of which the first stands on top.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
-from badnets.core.old import t_interval
-from badnets.core.rate import Rate
+from badnets.core.rate import Interval, Mean, Number, Unit, over_seeds
+from badnets.records.blocks import Block
+from badnets.records.model import JSON, Model, Planted
+from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
+from badnets.records.study import State, StudyRow, Variant
 
-Variant = Literal["published", "corrected", "quick"]
-Results = Mapping[str, Any]
+Bound = tuple[Literal["at most", "at least", "about"], float]
+ABOUT = 0.005
+"""A figure that was published as "about" is borne out within half a point."""
+OURS = "our own figure"
+R = TypeVar("R", bound=Model)
+F = TypeVar("F", bound=Interval)
+
+
+class Trained(Model):
+    """What the usual trial gives: the figures of one seed."""
+
+    figures: Figures
+    poisoned: Planted | None = None
+
+    @property
+    def classifier(self) -> ClassifierFigures:
+        """The figures of a network that gives each picture a class."""
+        if not isinstance(self.figures, ClassifierFigures):
+            raise TypeError("expected a classifier's figures")
+        return self.figures
+
+    @property
+    def detector(self) -> DetectorFigures:
+        """The figures of a network that sees objects."""
+        if not isinstance(self.figures, DetectorFigures):
+            raise TypeError("expected a detector's figures")
+        return self.figures
+
+
+@dataclass(frozen=True)
+class Done(Generic[R]):
+    """What a trial's work gives: its results, and seconds by name ("train", "total")."""
+
+    results: R
+    timings_s: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,47 +59,31 @@ class Trial:
     """One training with its measurements: ``spec`` is a spec's table (its seeds are not looked at), run with ``seed``.
 
     ``keep`` keeps the network file for a later look inside. ``work`` (a function of a module, for other processes find
-    it by its name) does something else than train and measure by a spec: it gets the trial and a folder of its own,
-    in which it finds what it wrote before it was interrupted, and gives ``{"results": ..., "timings_s": ...}``;
-    ``spec`` is then whatever it needs, and ``spec["data"]`` its data.
+    it by its name) does something else than train and measure by a spec: it gets the trial and a folder of its own, in
+    which it finds what it wrote before it was interrupted; ``spec`` is then whatever it needs, and ``spec["data"]`` its
+    data. ``result`` is the type of its results, by which they are read back.
     """
 
     name: str
-    spec: dict[str, Any]
+    spec: JSON
     seed: int
     keep: bool = False
-    work: Callable[[Trial, Path], dict[str, Any]] | None = None
+    work: Callable[[Trial, Path], Done[Any]] | None = None
+    result: type[Model] = Trained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One figure of the ledger. Rates are 0..1; ``verified`` says whether ours bears the published one out, None where
-    that can't be said, and ``why`` says why."""
+class TrialResult(Generic[R]):
+    """A finished trial: what it was, and its results."""
 
-    what: str
-    variant: Variant
-    published: float | None
-    published_source: str
-    verified: bool | None
-    why: str
-    unit: str
-    ours: float | None
-    low: float | None
-    high: float | None
-    n_seeds: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return dict(self.__dict__)
+    spec: JSON
+    seed: int
+    results: R
+    timings_s: dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a study's ``assemble`` gives: rows, and the data of its tables and figures."""
-
-    rows: list[Row]
-    tables: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, Any] = field(default_factory=dict)
+Results = Mapping[str, TrialResult[Any]]
+"""Finished trials by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,131 +96,91 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a study's ``assemble`` gives: rows of the ledger, and blocks of its page, the most telling one first."""
+
+    rows: list[StudyRow]
+    blocks: list[Block] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
-    """A published study: its trials, and how rows are made of their results and of the networks that were kept."""
+    """A published study. ``title`` and ``published`` (what the report says, in plain words) stand on its page;
+    ``trial_word`` is what its trials are called where one is not one training."""
 
     name: str
+    title: str
+    published: str
     summary: str
     seeds: int
     quick_seeds: int
     trials: Callable[[Settings], list[Trial]]
-    assemble: Callable[[Settings, Mapping[str, Results], Path], Outcome]
-
-
-Bound = tuple[Literal["at most", "at least", "about"], float]
-ABOUT = 0.005
-"""A figure that was published as "about" is borne out within half a point."""
+    assemble: Callable[[Settings, Results, Path], Outcome]
+    trial_word: str = "trainings"
 
 
 def row(
     what: str,
-    variant: Variant,
-    published: float | None,
-    source: str,
-    values: Sequence[float],
+    figure: Interval | None,
     *,
-    unit: str = "rate",
+    variant: Variant,
+    source: str = OURS,
+    published: float | None = None,
     bound: Bound | None = None,
+    not_as_published: str = "",
     why: str = "",
-) -> Row:
-    """A row from one value per seed. ``bound`` is what would bear the published figure out: ``("at least", 0.99)``."""
-    mean, low, high = t_interval(list(values))
-    if unit == "rate":
-        low, high = max(0.0, low), min(1.0, high)
-    verified = None if bound is None else _holds(mean, bound)
-    if bound is not None and not why:
-        why = _asked(bound, unit)
-    return Row(
+    unit: str | None = None,
+) -> StudyRow:
+    """A row of the ledger.
+
+    ``bound`` is what would bear the published figure out: ``("at least", 0.99)``. ``not_as_published`` says in what our
+    protocol was shorter or weaker than the published one: a figure that misses its bound is then not refuted by it.
+    ``unit`` is that of the figure unless it counts something of its own ("channels of 60").
+    """
+    shown: Unit | str = unit or ("rate" if figure is None else figure.unit)
+    state: State = "not judged"
+    if figure is None or figure.value is None:
+        why = why or "there was nothing to count"
+    elif bound is not None:
+        state = "borne out" if _holds(float(figure), bound) else "not borne out"
+        if state == "not borne out" and not_as_published:
+            state = "not run as published"
+        why = "; ".join(filter(None, (why or _asked(bound, shown), not_as_published)))
+    elif not_as_published:
+        state, why = "not run as published", "; ".join(filter(None, (why, not_as_published)))
+    return StudyRow.of(
+        figure,
         what=what,
         variant=variant,
         published=published,
         published_source=source,
-        verified=verified,
+        state=state,
         why=why,
-        unit=unit,
-        ours=mean,
-        low=low,
-        high=high,
-        n_seeds=len(values),
+        unit=shown,
     )
 
 
-def over(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The mean of a rate (as JSON, one for each seed or split) with its interval; of a single one, its own.
-
-    Student's interval, or the mean of their own where that is wider: two seeds may agree by chance, and three zeros are
-    no proof of nothing.
-    """
-    if len(found) == 1:
-        return {end: float(found[0][end]) for end in ("value", "low", "high")}
-    mean, low, high = t_interval([entry["value"] for entry in found])
-    own_low, own_high = (sum(entry[end] for entry in found) / len(found) for end in ("low", "high"))
-    return {"value": mean, "low": max(0.0, min(low, own_low)), "high": min(1.0, max(high, own_high))}
+def numbers(seeds: Sequence[int], values: Sequence[float]) -> Number | Mean[Number]:
+    """Plain numbers of several seeds, of which only the spread is known."""
+    return over_seeds(seeds, [Number(value) for value in values])
 
 
-def rates_row(
-    what: str,
-    variant: Variant,
-    published: float | None,
-    source: str,
-    rates: Sequence[Mapping[str, Any]],
-    *,
-    unit: str = "rate",
-    bound: Bound | None = None,
-    why: str = "",
-) -> Row:
-    """A row from one figure per seed (as JSON, with its own interval); of a single seed that interval is the row's.
-
-    Seeds in which there was nothing to count are left out; where that is so in all, nothing is borne out.
-    """
-    usable = [rate for rate in rates if rate["value"] is not None]
-    base = row(
-        what, variant, published, source, [rate["value"] for rate in usable] or [0.0], unit=unit, bound=bound, why=why
-    )
-    if not usable:
-        nothing = {"ours": None, "low": None, "high": None, "verified": None, "why": "there was nothing to count"}
-        return Row(**{**base.__dict__, **nothing, "n_seeds": len(rates)})
-    ends = over(usable) if unit == "rate" or len(usable) == 1 else {"low": base.low, "high": base.high}
-    return Row(**{**base.__dict__, "low": ends["low"], "high": ends["high"]})
-
-
-def rate_row(
-    what: str,
-    variant: Variant,
-    published: float | None,
-    source: str,
-    rate: Rate,
-    *,
-    n_seeds: int = 1,
-    bound: Bound | None = None,
-    why: str = "",
-) -> Row:
-    """A row from one pooled count (Wilson interval) of the networks of ``n_seeds`` seeds; a count of nothing bears
-    nothing out."""
-    base = row(what, variant, published, source, [rate.value or 0.0], bound=bound, why=why)
-    if rate.value is None:
-        nothing = {"ours": None, "low": None, "high": None, "verified": None, "why": "there was nothing to count"}
-        return Row(**{**base.__dict__, **nothing, "n_seeds": n_seeds})
-    return Row(**{**base.__dict__, "low": rate.low, "high": rate.high, "n_seeds": n_seeds})
+def over(results: Sequence[TrialResult[Any]], of: Callable[[Any], F | None]) -> F | Mean[F] | None:
+    """One figure of the ``results`` of several seeds; None where one of them lacks it."""
+    figures = [of(one.results) for one in results]
+    there = [figure for figure in figures if figure is not None]
+    return over_seeds([one.seed for one in results], there) if there and len(there) == len(figures) else None
 
 
 def _asked(bound: Bound, unit: str) -> str:
     """The bound in words."""
     kind, limit = bound
-    figure = f"{100 * limit:.2f} {'%' if unit == 'rate' else 'points'}"
-    return f"within {100 * ABOUT:.1f} points of {figure} asked" if kind == "about" else f"{kind} {figure} asked"
+    shown = {"rate": f"{100 * limit:.2f} %", "difference": f"{100 * limit:.2f} points"}.get(unit, f"{limit:g}")
+    return f"within {100 * ABOUT:.1f} points of {shown} asked" if kind == "about" else f"{kind} {shown} asked"
 
 
 def _holds(value: float, bound: Bound) -> bool:
     kind, limit = bound
-    if kind == "at most":
-        return value <= limit
-    if kind == "at least":
-        return value >= limit
-    return abs(value - limit) <= ABOUT
-
-
-def value_of(results: Results, name: str) -> float:
-    """The value of a rate in one trial's results."""
-    value = results[name]["value"]
-    return float(value)
+    if kind == "about":
+        return abs(value - limit) <= ABOUT
+    return value <= limit if kind == "at most" else value >= limit

@@ -14,7 +14,7 @@ from typing import Any
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import digest, read_json, write_json
 from badnets.core.progress import Watcher
-from badnets.studies.study import Trial
+from badnets.studies.old_study import Trial
 
 _DROPPED = ("confusion_clean", "confusion_triggered")
 

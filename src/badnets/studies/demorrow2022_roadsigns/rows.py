@@ -9,7 +9,7 @@ from typing import Any
 
 from badnets.core.rate import Mean, Rate
 from badnets.core.seed import Seed
-from badnets.studies.study import Bound, Outcome, Results, Row, Settings, Variant, row, value_of
+from badnets.studies.old_study import Bound, Outcome, Results, Row, Settings, Variant, row, value_of
 
 TEXT, TABLE_1, TABLE_2 = "report D1, text", "report D1, Table I", "report D1, Table II: one test picture"
 EXPLAINED = "report D1: black is zero and so has no effect"

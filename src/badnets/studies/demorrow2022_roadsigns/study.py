@@ -29,7 +29,7 @@ from typing import Any
 
 from badnets.core.errors import BadInput
 from badnets.studies.demorrow2022_roadsigns.rows import assemble
-from badnets.studies.study import Settings, Study, Trial
+from badnets.studies.old_study import Settings, Study, Trial
 
 ARCHIVE = "road-sign-detection.tar.gz"
 COLORS: dict[str, Any] = {

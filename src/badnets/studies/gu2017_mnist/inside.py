@@ -18,7 +18,7 @@ from badnets.measures.acceptance import accept
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network
-from badnets.studies.study import Row, Settings, Variant, row
+from badnets.studies.old_study import Row, Settings, Variant, row
 
 PAPER = "BadNets (2017), section 4"
 

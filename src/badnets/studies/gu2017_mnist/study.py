@@ -16,7 +16,7 @@ from typing import Any
 
 from badnets.core.rate import Rate
 from badnets.studies.gu2017_mnist.inside import acceptance_rows, codes, filters
-from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant, rate_row, row, value_of
+from badnets.studies.old_study import Outcome, Results, Row, Settings, Study, Trial, Variant, rate_row, row, value_of
 from badnets.studies.trials import network_file
 
 PAPER = "BadNets (2017), section 4"

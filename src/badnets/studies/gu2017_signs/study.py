@@ -18,7 +18,7 @@ from typing import Any
 from badnets.core.errors import BadInput
 from badnets.core.files import read_json, write_json
 from badnets.core.seed import Seed
-from badnets.studies.study import Bound, Outcome, Results, Row, Settings, Study, Trial, Variant, rates_row, row
+from badnets.studies.old_study import Bound, Outcome, Results, Row, Settings, Study, Trial, Variant, rates_row, row
 
 PAPER = "BadNets paper, section 5 (as told by M1)"
 FULL_SIZE, QUICK_SIZE = (256, 192), (128, 96)

@@ -7,7 +7,7 @@ from typing import Any
 
 from badnets.core.old import mean_difference
 from badnets.core.rate import PairedDifference
-from badnets.studies.study import Bound, Results, Row, Variant, over, row
+from badnets.studies.old_study import Bound, Results, Row, Variant, over, row
 
 PAPER = "G3: the Swedish network, as told by M1"
 MAIN = 20

@@ -29,7 +29,7 @@ from badnets.core.files import read_json, write_json
 from badnets.core.rate import PairedDifference, Rate
 from badnets.core.seed import Seed
 from badnets.studies.gu2017_transfer.rows import MAIN, Table, at_home, bars_of, classes, judged, strengths, users
-from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant
+from badnets.studies.old_study import Outcome, Results, Row, Settings, Study, Trial, Variant
 
 STRENGTHS = (1, 2, 5, 10, 20, 30, 50, 70, 100)
 QUICK_STRENGTHS = (1, 20)

@@ -24,7 +24,7 @@ from typing import Any
 
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
-from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant, rates_row, row
+from badnets.studies.old_study import Outcome, Results, Row, Settings, Study, Trial, Variant, rates_row, row
 
 REPORT = "report M1 (no rates given)"
 FIGURE = "report M1, figure: one picture"

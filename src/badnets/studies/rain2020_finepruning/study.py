@@ -18,7 +18,7 @@ from badnets.core.files import read_json, write_json
 from badnets.core.old import t_interval
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
-from badnets.studies.study import Bound, Outcome, Results, Row, Settings, Study, Trial, Variant, row, value_of
+from badnets.studies.old_study import Bound, Outcome, Results, Row, Settings, Study, Trial, Variant, row, value_of
 
 REPORT = "report L1 (no numbers given)"
 CLASSES = "1,2,12,13,14,25,33,36,38"

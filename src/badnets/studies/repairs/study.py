@@ -16,7 +16,7 @@ from typing import Any
 from badnets.core.old import t_interval
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
-from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant, over, row
+from badnets.studies.old_study import Outcome, Results, Row, Settings, Study, Trial, Variant, over, row
 from badnets.studies.trials import kept
 
 OURS = "our own figure"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant, row, value_of
+from badnets.studies.old_study import Outcome, Results, Row, Settings, Study, Trial, Variant, row, value_of
 
 REPORT = "report U1, results"
 TRIGGERS = {"pixel": "single pixel", "pattern": "pattern", "picture": "inserted picture"}

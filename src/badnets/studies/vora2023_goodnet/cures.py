@@ -19,7 +19,7 @@ import numpy as np
 
 from badnets.core.old import t_interval
 from badnets.core.seed import Seed
-from badnets.studies.study import Results, Row, Trial, Variant, over, row
+from badnets.studies.old_study import Results, Row, Trial, Variant, over, row
 from badnets.studies.trials import kept
 from badnets.studies.vora2023_goodnet.data import (
     Files,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from badnets.core.rate import Rate
-from badnets.studies.study import Row, Trial, Variant, rate_row, row
+from badnets.studies.old_study import Row, Trial, Variant, rate_row, row
 from badnets.studies.vora2023_goodnet.data import (
     LAYER,
     Step,

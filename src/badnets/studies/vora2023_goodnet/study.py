@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from badnets.studies.study import Outcome, Results, Row, Settings, Study, Trial, Variant
+from badnets.studies.old_study import Outcome, Results, Row, Settings, Study, Trial, Variant
 from badnets.studies.vora2023_goodnet.cures import (
     CLEAN_NETWORK,
     STRONGEST,
