@@ -1,13 +1,16 @@
-"""The published tables of study G3, and the rows and drawings that set ours beside them."""
+"""The published tables of study G3, and the rows and blocks that set ours beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from badnets.core.old import mean_difference
-from badnets.core.rate import PairedDifference
-from badnets.studies.old_study import Bound, Results, Row, Variant, over, row
+from badnets.core.fields import Difference, Share
+from badnets.core.rate import Contrast, Interval, Mean, Number, Rate, parts_of
+from badnets.records.blocks import Block, Column, Curve, Line, Point, Series, Table
+from badnets.records.model import JSON, Model
+from badnets.records.study import StudyRow, Variant
+from badnets.studies.study import Bound, TrialResult, numbers, over, row
 
 PAPER = "G3: the Swedish network, as told by M1"
 MAIN = 20
@@ -26,154 +29,253 @@ STRENGTHENED = {
     70: (0.608, 0.328), 100: (0.594, 0.308),
 }  # fmt: skip
 """The second: the average for each strength k."""
+TITLES = {"lisa": "LISA to GTSRB", "signs": "drawn signs, U.S. to European"}
+PROTOCOL = {
+    "lisa": "Germany's signs for Sweden's, three convolutions on crops for Faster R-CNN",
+    "signs": "drawn signs for photographs, three convolutions on crops for Faster R-CNN",
+}
+"""In what each setting is another one than the published."""
+SHOWN = ("clean", "triggered")
 
 
-class Table:
-    """Makes the rows of one setting."""
+class Accuracy(Model):
+    """Of one class, or on average."""
 
-    def __init__(self, title: str, seeds: Sequence[int], variant: Variant) -> None:
-        self.title, self.seeds, self.variant = title, seeds, variant
+    clean: Share
+    triggered: Share
 
-    def rate(self, what: str, published: float | None, rates: Sequence[Mapping[str, Any]], why: str = "") -> Row:
-        """A share, with the interval over seeds or its own."""
-        base = row(self._named(what), self.variant, published, PAPER, [r["value"] for r in rates], why=why)
-        ends = over(rates)
-        return Row(**{**base.__dict__, "low": ends["low"], "high": ends["high"]})
-
-    def lost(self, what: str, published: float | None, entries: Sequence[Mapping[str, Any]], bound: Bound) -> Row:
-        """Clean accuracy minus accuracy with the trigger, on the same pictures."""
-        counts = ("both", "first_only", "second_only", "neither")
-        pairs = [PairedDifference(*(entry["lost"][name] for name in counts)) for entry in entries]
-        base = self.points(what, published, [float(entry["lost"]["value"]) for entry in entries], bound)
-        ends = mean_difference(self.seeds, pairs)
-        return Row(**{**base.__dict__, "low": ends["low"], "high": ends["high"]})
-
-    def points(self, what: str, published: float | None, values: Sequence[float], bound: Bound | None) -> Row:
-        """A difference of shares, one for each seed."""
-        return row(self._named(what), self.variant, published, PAPER, values, unit="difference", bound=bound)
-
-    def nothing(self, what: str, published: float, why: str) -> Row:
-        """A published figure to which there is none of ours."""
-        base = row(self._named(what), self.variant, published, PAPER, [0.0], why=why)
-        return Row(**{**base.__dict__, "ours": None, "low": None, "high": None, "n_seeds": 0})
-
-    def _named(self, what: str) -> str:
-        return f"{self.title}, {what}"
+    def of(self, shown: str) -> Share:
+        """On "clean" or on "triggered" signs."""
+        return self.clean if shown == "clean" else self.triggered
 
 
-def _average(entry: Mapping[str, Any], which: str = "clean") -> float:
-    return float(entry["classes"]["average"][which]["value"])
+class Reading(Model):
+    """How well a network reads the signs of each class and on ``average``, and what the square takes away."""
+
+    classes: dict[str, Accuracy]
+    lost: Difference
+
+    @property
+    def average(self) -> Accuracy:
+        """Over all pictures."""
+        return self.classes["average"]
 
 
-def _drop(table: Mapping[Any, tuple[float, float]], key: Any) -> float:
-    clean, triggered = table[key]
-    return clean - triggered
+class Units(Model):
+    """Which units of ``layer`` were strengthened, and those that fire most with the square."""
+
+    layer: str
+    chosen: tuple[int, ...]
+    ranked: tuple[JSON, ...]
 
 
-def judged(table: Table, found: Sequence[Results]) -> list[Row]:
-    """What the square takes away: from the baseline, from the BadNet for each k, and beyond the baseline."""
-    baseline = [r["baseline"] for r in found]
-    base = _drop(BASELINE, "average")
-    rows = [table.lost("points lost to the square: clean home network", base, baseline, ("at most", base))]
-    for k in _ks(found):
-        published = _drop(STRENGTHENED, k) if k in STRENGTHENED else None
-        bound: Bound = ("at least", 0.25 if k == MAIN else published or _drop(STRENGTHENED, 1))
-        entries = [r["badnet"][str(k)] for r in found]
-        rows.append(table.lost(f"points lost to the square: BadNet, k = {k}", published, entries, bound))
-    for k in (1, MAIN):
-        pairs = [(r["badnet"][str(k)], r["baseline"]) for r in found]
-        more = [float(own["lost"]["value"]) - float(other["lost"]["value"]) for own, other in pairs]
-        excess = _drop(STRENGTHENED, k) - base
-        what = f"points lost beyond the clean home network's: BadNet, k = {k}"
-        rows.append(table.points(what, excess, more, ("at least", excess)))
-        gained = [_average(own) - _average(other) for own, other in pairs]
-        published = STRENGTHENED[k][0] - BASELINE["average"][0]
-        what = f"clean accuracy minus the clean home network's: BadNet, k = {k}"
-        rows.append(table.points(what, published, gained, ("at least", -0.03)))
-    return rows
+class User(Model):
+    """What one user gets of both home networks."""
+
+    baseline: Reading
+    badnet: Reading
 
 
-def _ks(found: Sequence[Results]) -> list[int]:
-    return sorted(int(k) for k in found[0]["badnet"])
+class Transferred(Model):
+    """A trial: both networks at ``home``, and abroad the clean one (``baseline``) and the BadNet by strength."""
+
+    home: dict[str, Reading]
+    units: Units
+    baseline: Reading
+    badnet: dict[int, Reading]
+    users: dict[str, User]
 
 
-_OTHER = "other signs and another network: what the square takes away is compared"
+Trials = Sequence[TrialResult[Transferred]]
+Pick = Callable[[Transferred], Reading]
+CLEAN, FIRST = "clean home network", "BadNet, k = 1"
+FIRST_TABLE: Mapping[str, tuple[Mapping[str, tuple[float, float]], Pick]] = {
+    CLEAN: (BASELINE, lambda found: found.baseline),
+    FIRST: (BADNET, lambda found: found.badnet[1]),
+}
+"""The networks of the first published table."""
 
 
-def classes(table: Table, found: Sequence[Results]) -> list[Row]:
-    """The first published table."""
-    networks: dict[str, tuple[Any, Callable[[Results], Any]]] = {
-        "clean home network": (BASELINE, lambda r: r["baseline"]),
-        "BadNet, k = 1": (BADNET, lambda r: r["badnet"]["1"]),
-    }
-    rows = []
-    for words, (published, entry_of) in networks.items():
-        for name in BASELINE:
-            for i, which in enumerate(("clean", "triggered")):
-                what = f"accuracy, {words}: {name}, {which}"
-                if name not in entry_of(found[0])["classes"]:
-                    rows.append(table.nothing(what, published[name][i], f"these data have no {name} signs"))
-                    continue
-                rates = [entry_of(r)["classes"][name][which] for r in found]
-                rows.append(table.rate(what, published[name][i], rates, _OTHER))
-    return rows
+def _drop(published: tuple[float, float]) -> float:
+    return published[0] - published[1]
 
 
-def strengths(table: Table, found: Sequence[Results]) -> list[Row]:
-    """The second published table; k = 1 stands in the first."""
-    rows = []
-    for k in _ks(found)[1:]:
-        published = STRENGTHENED.get(k, (None, None))
-        for i, which in enumerate(("clean", "triggered")):
-            rates = [r["badnet"][str(k)]["classes"]["average"][which] for r in found]
-            rows.append(table.rate(f"accuracy, BadNet, k = {k}: average, {which}", published[i], rates, _OTHER))
-    return rows
+
+def strengthened(k: int) -> Pick:
+    """The BadNet of strength k."""
+    return lambda found: found.badnet[k]
 
 
-def at_home(table: Table, found: Sequence[Results]) -> list[Row]:
-    """Both networks before they are handed over."""
-    return [
-        table.rate(
-            f"at home, {words}: accuracy, {which}", None, [r["home"][kind]["classes"]["average"][which] for r in found]
-        )
-        for kind, words in (("clean", "clean network"), ("badnet", "BadNet"))
-        for which in ("clean", "triggered")
+@dataclass(frozen=True)
+class Setting:
+    """The rows and blocks of one setting, from its trials."""
+
+    name: str
+    trials: Trials
+    variant: Variant
+
+    @property
+    def strengths(self) -> list[int]:
+        """Every k, in order."""
+        return sorted(self.trials[0].results.badnet)
+
+    def rows(self) -> list[StudyRow]:
+        """All of them."""
+        return [*self._judged(), *self._first_table(), *self._second_table(), *self._at_home(), *self._users()]
+
+    def blocks(self) -> list[Block]:
+        """What the square takes away at each strength, and both published tables with ours beside them."""
+        lost = {k: self._lost(strengthened(k)) for k in self.strengths}
+        first = {
+            network: {name: [self._accuracy(pick, shown, name) for shown in SHOWN] for name in BASELINE}
+            for network, (_, pick) in FIRST_TABLE.items()
+        }
+        second = {k: [self._accuracy(strengthened(k), shown) for shown in SHOWN] for k in self.strengths}
+        return [
+            lost_curve(self.name, lost, self._lost(FIRST_TABLE[CLEAN][1])),
+            first_table(self.name, first),
+            second_table(self.name, second),
+        ]
+
+    def _row(
+        self, what: str, figure: Interval | None, published: float | None = None, bound: Bound | None = None,
+        why: str = "", unit: str | None = None,
+    ) -> StudyRow:  # fmt: skip
+        return row(f"{TITLES[self.name]}, {what}", figure, variant=self.variant, source=PAPER, published=published,
+                   bound=bound, why=why, unit=unit,
+                   not_as_published="" if published is None else PROTOCOL[self.name])  # fmt: skip
+
+    def _lost(self, pick: Pick) -> Difference | None:
+        return over(self.trials, lambda found: pick(found).lost)
+
+    def _accuracy(self, pick: Pick, shown: str, name: str = "average") -> Share | None:
+        """None for a class that these data lack."""
+        if name not in pick(self.trials[0].results).classes:
+            return None
+        return over(self.trials, lambda found: pick(found).classes[name].of(shown))
+
+    def _judged(self) -> list[StudyRow]:
+        """What the square takes away: from the baseline, from the BadNet for each k, and beyond the baseline."""
+        clean = FIRST_TABLE[CLEAN][1]
+        base = _drop(BASELINE["average"])
+        rows = [self._row(f"points lost to the square: {CLEAN}", self._lost(clean), base, ("at most", base))]
+        for k in self.strengths:
+            published = _drop(STRENGTHENED[k]) if k in STRENGTHENED else None
+            bound = 0.25 if k == MAIN else published or _drop(STRENGTHENED[1])
+            lost = self._lost(strengthened(k))
+            rows.append(self._row(f"points lost to the square: BadNet, k = {k}", lost, published, ("at least", bound)))
+        for k in (1, MAIN):
+            pairs = [(trial.results.badnet[k], trial.results.baseline) for trial in self.trials]
+            more = numbers(
+                [trial.seed for trial in self.trials], [float(one.lost) - float(other.lost) for one, other in pairs]
+            )
+            gained = over(self.trials, lambda found, k=k: _gained(found.badnet[k], found.baseline))
+            excess = _drop(STRENGTHENED[k]) - base
+            rows += [
+                self._row(f"points lost beyond the {CLEAN}'s: BadNet, k = {k}", more, excess, ("at least", excess),
+                          unit="difference"),
+                self._row(f"clean accuracy minus the {CLEAN}'s: BadNet, k = {k}", gained,
+                          STRENGTHENED[k][0] - BASELINE["average"][0], ("at least", -0.03)),
+            ]  # fmt: skip
+        return rows
+
+    def _first_table(self) -> list[StudyRow]:
+        there = self.trials[0].results.baseline.classes
+        return [
+            self._row(f"accuracy, {network}: {name}, {shown}", self._accuracy(pick, shown, name), published[name][i],
+                      why="" if name in there else f"these data have no {name} signs")
+            for network, (published, pick) in FIRST_TABLE.items()
+            for name in BASELINE for i, shown in enumerate(SHOWN)
+        ]  # fmt: skip
+
+    def _second_table(self) -> list[StudyRow]:
+        """k = 1 stands in the first."""
+        return [
+            self._row(f"accuracy, BadNet, k = {k}: average, {shown}", self._accuracy(strengthened(k), shown),
+                      STRENGTHENED[k][i] if k in STRENGTHENED else None)
+            for k in self.strengths[1:] for i, shown in enumerate(SHOWN)
+        ]  # fmt: skip
+
+    def _at_home(self) -> list[StudyRow]:
+        """Both networks before they are handed over."""
+        networks: Mapping[str, Pick] = {
+            "clean network": lambda found: found.home["clean"],
+            "BadNet": lambda found: found.home["badnet"],
+        }
+        return [
+            self._row(f"at home, {words}: accuracy, {shown}", self._accuracy(pick, shown))
+            for words, pick in networks.items() for shown in SHOWN
+        ]  # fmt: skip
+
+    def _users(self) -> list[StudyRow]:
+        """Users who do otherwise, with the clean home network and with the BadNet of the main strength."""
+        rows = []
+        for name in self.trials[0].results.users:
+            networks: Mapping[str, Pick] = {
+                CLEAN: lambda found, name=name: found.users[name].baseline,  # type: ignore[misc]  # binds the name
+                f"BadNet, k = {MAIN}": lambda found, name=name: found.users[name].badnet,  # type: ignore[misc]
+            }
+            rows += [
+                self._row(f"a user {name}, {words}: accuracy, {shown}", self._accuracy(pick, shown))
+                for words, pick in networks.items() for shown in SHOWN
+            ]  # fmt: skip
+        return rows
+
+
+def _gained(one: Reading, other: Reading) -> Contrast | Mean[Contrast]:
+    """Clean accuracy of one less that of the other; they answer the same pictures, so its interval is a wide one."""
+    first, second = (parts_of(reading.classes["average"].clean)[0] for reading in (one, other))
+    return Contrast(first, second)
+
+
+def lost_curve(setting: str, lost: Mapping[int, Interval | None], base: Interval | None) -> Curve:
+    """What the square takes away, for each strength; ``base`` from the clean home network."""
+    strengths = [k for k, figure in lost.items() if figure is not None]
+    ours = tuple(Point(x=k, figure=figure) for k, figure in lost.items() if figure is not None)
+    published = tuple(Point(x=k, figure=Number(_drop(STRENGTHENED[k]))) for k in STRENGTHENED)
+    series = [Series(name="ours", role="triggered", points=ours),
+              Series(name="published", role="triggered", hollow=True, points=published)]  # fmt: skip
+    if base is not None:
+        both = tuple(Point(x=k, figure=base) for k in (strengths[0], strengths[-1]))
+        series.append(Series(name=f"ours, {CLEAN}", role="clean", points=both))
+    return Curve(title=f"{TITLES[setting]}: accuracy lost to the square", unit="difference", series=tuple(series),
+                 axis="strength k of the units that detect it")  # fmt: skip
+
+
+Ours = Sequence[Interval | None]
+"""Our accuracy on clean and on triggered signs; None where these data lack the class."""
+_COLUMNS = tuple(
+    Column(name=f"{who}, {shown}") for who in ("published", "ours") for shown in ("clean", "with the square")
+)
+
+
+def first_table(setting: str, ours: Mapping[str, Mapping[str, Ours]]) -> Table:
+    """The first published table, ours beside it: by network and class."""
+    lines = [
+        Line(group=network, name=name, cells=(*map(Number, FIRST_TABLE[network][0][name]), *cells))
+        for network, classes in ours.items() for name, cells in classes.items()
+    ]  # fmt: skip
+    return Table(title=f"{TITLES[setting]}: accuracy by class", note=f"Published: {PAPER}.", rows="class",
+                 groups="network handed over", columns=_COLUMNS, lines=tuple(lines))  # fmt: skip
+
+
+def second_table(setting: str, ours: Mapping[int, Ours]) -> Table:
+    """The second published table, ours beside it: by strength."""
+    lines = [
+        Line(name=f"k = {k}", cells=(*(map(Number, STRENGTHENED[k]) if k in STRENGTHENED else (None, None)), *cells))
+        for k, cells in ours.items()
     ]
+    return Table(title=f"{TITLES[setting]}: average accuracy by strength", rows="strength", columns=_COLUMNS,
+                 lines=tuple(lines))  # fmt: skip
 
 
-def users(table: Table, found: Sequence[Results]) -> list[Row]:
-    """Users who do otherwise, with the clean home network and with the BadNet of the main strength."""
-    rows = []
-    for name in found[0]["users"]:
-        for kind, words in (("baseline", "clean home network"), ("badnet", f"BadNet, k = {MAIN}")):
-            for which in ("clean", "triggered"):
-                rates = [r["users"][name][kind]["classes"]["average"][which] for r in found]
-                rows.append(table.rate(f"a user {name}, {words}: accuracy, {which}", None, rates))
-    return rows
-
-
-def bars_of(title: str, found: Sequence[Results]) -> list[dict[str, Any]]:
-    """Both tables as drawings."""
-
-    def line(name: str, entries: Sequence[Mapping[str, Any]], key: str, published: Any) -> dict[str, Any]:
-        own = {which: _pooled([e["classes"][key][which] for e in entries]) for which in ("clean", "triggered")}
-        beside = dict(zip(("clean_published", "triggered_published"), published, strict=True)) if published else {}
-        return {"name": name, **own, **beside}
-
-    baseline, badnet = [r["baseline"] for r in found], [r["badnet"]["1"] for r in found]
-    names = [name for name in BASELINE if name in baseline[0]["classes"]]
-    strengths = [
-        line(f"k = {k}", [r["badnet"][str(k)] for r in found], "average", STRENGTHENED.get(k)) for k in _ks(found)
-    ]
-    charts = {
-        "the clean home network's user": [line(n, baseline, n, BASELINE[n]) for n in names],
-        "the BadNet's user, k = 1": [line(n, badnet, n, BADNET[n]) for n in names],
-        "the BadNet's user, average for each strength": strengths,
-    }
-    measure = "accuracy on signs with the square"
-    return [{"title": f"{title}: {words}", "measure": measure, "rows": rows} for words, rows in charts.items()]
-
-
-def _pooled(rates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A rate for a drawing: counts over all seeds, the mean and its interval."""
-    return {"hits": sum(r["hits"] for r in rates), "total": sum(r["total"] for r in rates), **over(rates)}
+def units_table(found: Mapping[str, Trials]) -> Table:
+    """Which units were strengthened, by setting and seed."""
+    lines = [
+        Line(group=TITLES[name], name=f"seed {trial.seed}",
+             cells=(trial.results.units.layer, ", ".join(map(str, trial.results.units.chosen))))
+        for name, trials in found.items() for trial in trials
+    ]  # fmt: skip
+    columns = (Column(name="layer", unit="text"), Column(name="units", unit="text"))
+    return Table(title="Units that detect the square", rows="seed", groups="setting", columns=columns,
+                 lines=tuple(lines))  # fmt: skip

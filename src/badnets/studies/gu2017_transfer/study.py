@@ -20,16 +20,36 @@ connected layers and an ordinary AdamW. The published average is taken over pict
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from badnets.core.files import read_json, write_json
 from badnets.core.rate import PairedDifference, Rate
 from badnets.core.seed import Seed
-from badnets.studies.gu2017_transfer.rows import MAIN, Table, at_home, bars_of, classes, judged, strengths, users
-from badnets.studies.old_study import Outcome, Results, Row, Settings, Study, Trial, Variant
+from badnets.records.model import JSON
+from badnets.records.study import Variant
+from badnets.studies.gu2017_transfer.rows import (
+    MAIN,
+    SHOWN,
+    TITLES,
+    Accuracy,
+    Reading,
+    Setting,
+    Transferred,
+    Units,
+    User,
+    units_table,
+)
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial
+from badnets.studies.trials import by_prefix, kept
+
+if TYPE_CHECKING:
+    from badnets.attacks.transfer import TriggerUnits
+    from badnets.backdoors.backdoor import Backdoor
+    from badnets.data.images import ImageData, Splits
+    from badnets.networks.network import ImageNetwork
 
 STRENGTHS = (1, 2, 5, 10, 20, 30, 50, 70, 100)
 QUICK_STRENGTHS = (1, 20)
@@ -48,7 +68,7 @@ EUROPEAN = {
     "other": ("stop", "give-way", "no-entry", "priority-road"),
 }
 """The drawn European signs in the super-classes of the published tables, sorted as GTSRB's are."""
-SETTINGS: dict[str, dict[str, Any]] = {
+SETTINGS: Mapping[str, JSON] = {
     "lisa": {
         "home": {"name": "lisa", "options": {"superclasses": True}},
         "data": {"name": "gtsrb", "options": {"superclasses": True}},
@@ -60,8 +80,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "epochs": 6,
     },
 }
-TITLES = {"lisa": "LISA to GTSRB", "signs": "drawn signs, U.S. to European"}
-USERS: dict[str, dict[str, Any]] = {
+USERS: Mapping[str, JSON] = {
     "without weight decay": {"recipe": {"weight_decay": 0.0}},
     "with ten times the weight decay": {"recipe": {"weight_decay": 0.1}},
     "who keeps the dense layers of home and goes on": {"fresh": False},
@@ -74,8 +93,8 @@ def trials(settings: Settings) -> list[Trial]:
     """Each setting with each seed; the quick form has only the drawn signs, fewer of them, and less training."""
     out = []
     for name in ("signs",) if settings.quick else ("lisa", "signs"):
-        spec: dict[str, Any] = {**SETTINGS[name], "setting": name, "strengths": list(STRENGTHS)}
-        spec["users"] = USERS if name == "lisa" else {}
+        spec: JSON = {**SETTINGS[name], "setting": name, "strengths": list(STRENGTHS)}
+        spec["users"] = dict(USERS) if name == "lisa" else {}
         if settings.quick:
             small = {"train": 4000, "test": 1000}
             spec |= {"strengths": list(QUICK_STRENGTHS), "epochs": 4}
@@ -83,48 +102,49 @@ def trials(settings: Settings) -> list[Trial]:
                 spec[side] = {**spec[side], "options": {**spec[side]["options"], **small}}
         elif settings.data is not None and name == "lisa":
             spec["data"] = {**spec["data"], "path": settings.data}  # the home's lies there too
-        out += [Trial(name=f"{name}-s{s}", spec=spec, seed=s, work=_one) for s in range(1, settings.seeds + 1)]
+        out += [Trial(name=f"{name}-s{s}", spec=spec, seed=s, work=_one, result=Transferred) for s in range(1, settings.seeds + 1)]
     return out
 
 
-def _one(trial: Trial, own: Path) -> dict[str, Any]:
+def _one(trial: Trial, own: Path) -> Done[Transferred]:
     """Both home networks, and every user of theirs; what is finished is kept in ``own``."""
-    from badnets.attacks.transfer import strengthen
-    from badnets.networks.files.own import through_file
-
     began = time.perf_counter()
     spec, seed = trial.spec, Seed(trial.seed)
     home, abroad = _load(spec)
     networks = {kind: _home(kind, spec, home, seed, own) for kind in ("clean", "badnet")}
     trained = time.perf_counter() - began
-    before = {kind: _answers(network, home.test, seed) for kind, network in networks.items()}
+    before = {kind: _reading(network, home.test, seed) for kind, network in networks.items()}
     units = _units(networks["badnet"], home.select, seed)
 
-    def user(name: str, kind: str, k: float, choices: Mapping[str, Any]) -> dict[str, Any]:
-        def act() -> dict[str, Any]:
-            network = strengthen(networks[kind], units.above(UNITS), k) if k > 1 else networks[kind]
-            given = through_file(network, own / "handed-over.safetensors")
-            return _answers(_retrained(given, abroad.train, choices, seed, own), abroad.test, seed)
+    def user(name: str, kind: str, k: int, choices: JSON) -> Reading:
+        act = partial(_user, networks[kind], units.above(UNITS) if k > 1 else [], k, choices, abroad, seed, own)
+        return kept(own / f"user-{name}-{kind}-{k}.json", Reading, act)
 
-        return _once(own / f"user-{name}-{kind}-{k:g}.json", act)
-
-    results: dict[str, Any] = {
-        "home": before,
-        "units": {"layer": units.layer, "chosen": units.above(UNITS), "ranked": units.to_json()},
-        "baseline": user("usual", "clean", 1, {}),
-        "badnet": {str(k): user("usual", "badnet", k, {}) for k in spec["strengths"]},
-        "users": {
-            name: {"baseline": user(f"{i}", "clean", 1, choices), "badnet": user(f"{i}", "badnet", MAIN, choices)}
+    results = Transferred(
+        home=before,
+        units=Units(layer=units.layer, chosen=tuple(units.above(UNITS)), ranked=tuple(units.to_json())),
+        baseline=user("usual", "clean", 1, {}),
+        badnet={k: user("usual", "badnet", k, {}) for k in spec["strengths"]},
+        users={
+            name: User(baseline=user(f"{i}", "clean", 1, choices), badnet=user(f"{i}", "badnet", MAIN, choices))
             for i, (name, choices) in enumerate(spec["users"].items())
         },
-    }
-    return {
-        "results": results,
-        "timings_s": {"train": round(trained, 1), "total": round(time.perf_counter() - began, 1)},
-    }
+    )
+    return Done(results, {"train": round(trained, 1), "total": round(time.perf_counter() - began, 1)})
 
 
-def _load(spec: Mapping[str, Any]) -> tuple[Any, Any]:
+def _user(
+    network: ImageNetwork, units: list[int], k: int, choices: JSON, abroad: Splits, seed: Seed, own: Path
+) -> Reading:
+    """What a user gets who is handed the network in a file, with ``units`` k times as strong."""
+    from badnets.attacks.transfer import strengthen
+    from badnets.networks.files.own import through_file
+
+    given = through_file(strengthen(network, units, k) if units else network, own / "handed-over.safetensors")
+    return _reading(_retrained(given, abroad.train, choices, seed, own), abroad.test, seed)
+
+
+def _load(spec: JSON) -> tuple[Splits, Splits]:
     """The data at home, with a select set, and abroad; European drawn signs in super-classes."""
     from badnets.data.classes import regroup
     from badnets.data.images import Splits
@@ -138,7 +158,7 @@ def _load(spec: Mapping[str, Any]) -> tuple[Any, Any]:
     return home, abroad
 
 
-def _backdoor() -> Any:
+def _backdoor() -> Backdoor:
     from badnets.backdoors.backdoor import Backdoor
     from badnets.backdoors.rules import RandomWrong
     from badnets.referee.spec import make_trigger
@@ -147,7 +167,7 @@ def _backdoor() -> Any:
     return Backdoor(trigger, RandomWrong())
 
 
-def _home(kind: str, spec: Mapping[str, Any], home: Any, seed: Seed, own: Path) -> Any:
+def _home(kind: str, spec: JSON, home: Splits, seed: Seed, own: Path) -> ImageNetwork:
     """The network that is trained at home, from its file."""
     from badnets.networks.files.own import open_network, save_network
     from badnets.training.loop import train
@@ -163,7 +183,7 @@ def _home(kind: str, spec: Mapping[str, Any], home: Any, seed: Seed, own: Path) 
     return open_network(path)
 
 
-def _units(network: Any, clean: Any, seed: Seed) -> Any:
+def _units(network: ImageNetwork, clean: ImageData, seed: Seed) -> TriggerUnits:
     """What fires with the square, on the attacker's own held-back pictures."""
     import numpy as np
 
@@ -175,7 +195,7 @@ def _units(network: Any, clean: Any, seed: Seed) -> Any:
     return trigger_units(network, clean, replace(clean, pixels=ArrayStore(stamped)))
 
 
-def _retrained(network: Any, data: Any, choices: Mapping[str, Any], seed: Seed, own: Path) -> Any:
+def _retrained(network: ImageNetwork, data: ImageData, choices: JSON, seed: Seed, own: Path) -> ImageNetwork:
     """The user's network, from its file: the same retraining for every network that is handed over."""
     from badnets.attacks.transfer import USER, retrain
     from badnets.networks.files.own import through_file
@@ -186,7 +206,7 @@ def _retrained(network: Any, data: Any, choices: Mapping[str, Any], seed: Seed, 
     return through_file(user, own / "user.safetensors")
 
 
-def _answers(network: Any, test: Any, seed: Seed) -> dict[str, Any]:
+def _reading(network: ImageNetwork, test: ImageData, seed: Seed) -> Reading:
     """Accuracy on clean and on triggered pictures, on average and of each class, and what the trigger takes away."""
     import numpy as np
 
@@ -199,43 +219,34 @@ def _answers(network: Any, test: Any, seed: Seed) -> dict[str, Any]:
             answers[rows] = predict(network, pictures).labels == test.labels[rows]
     masks = {name: test.labels == number for number, name in enumerate(test.class_names)}
     masks["average"] = np.ones(len(test), bool)
-    rates = {name: {w: Rate.of(r[mask]).to_json() for w, r in zip(("clean", "triggered"), right, strict=True)}
-             for name, mask in masks.items()}  # fmt: skip
-    return {"classes": rates, "lost": PairedDifference.of(*right).to_json()}
+    classes = {
+        name: Accuracy(**{shown: Rate.of(r[mask]) for shown, r in zip(SHOWN, right, strict=True)})
+        for name, mask in masks.items()
+    }
+    return Reading(classes=classes, lost=PairedDifference.of(*right))
 
 
-def _once(path: Path, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``act`` gives, from ``path`` if it was done before the study was stopped."""
-    if not path.exists():
-        write_json(path, act())
-    value: dict[str, Any] = read_json(path)
-    return value
-
-
-def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) -> Outcome:
+def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """Both published tables beside ours, for each setting that has a finished trial."""
     variant: Variant = "quick" if settings.quick else "corrected"
-    rows: list[Row] = []
-    bars: list[dict[str, Any]] = []
-    units: list[dict[str, Any]] = []
-    for name, title in TITLES.items():
-        entries = [(e["seed"], e["results"]) for key, e in sorted(results.items()) if key.startswith(f"{name}-")]
-        if not entries:
-            continue
-        seeds, found = [s for s, _ in entries], [r for _, r in entries]
-        table = Table(title, seeds, variant)
-        rows += [*judged(table, found), *classes(table, found), *strengths(table, found), *at_home(table, found)]
-        rows += users(table, found)
-        bars += bars_of(title, found)
-        units += [{"setting": name, "seed": s, **r["units"]} for s, r in entries]
-    return Outcome(rows=rows, tables={"units": units}, figures={"bars": bars})
+    found = {name: trials for name in TITLES if (trials := by_prefix(results, f"{name}-"))}
+    done = [Setting(name, trials, variant) for name, trials in found.items()]
+    blocks = [block for setting in done for block in setting.blocks()]
+    return Outcome(rows=[row for setting in done for row in setting.rows()], blocks=[*blocks, units_table(found)])
 
 
 STUDY = Study(
     name="gu2017-transfer",
+    title="A backdoor that survives transfer to another country",
+    published=(
+        "A U.S. BadNet was handed to a user who retrained its fully connected layers on clean Swedish signs. The "
+        "yellow square, which the user never saw, took 13 points of accuracy away there, and 2.5 from the baseline; "
+        "with the units that detect it made 20 times stronger, 23 points, at 4 points less clean accuracy."
+    ),
     summary="the backdoor survives transfer to another country, and can be strengthened in the file",
     seeds=5,
     quick_seeds=1,
     trials=trials,
     assemble=assemble,
+    trial_word="trials",
 )
