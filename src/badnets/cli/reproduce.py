@@ -25,11 +25,13 @@ def reproduce_command(
 
     with watching(quiet=json) as watcher:
         if so_far:
-            value = reproduce_so_far(study, quick=quick, seeds=seeds, data=data, out=out)
+            folder, record = reproduce_so_far(study, quick=quick, seeds=seeds, data=data, out=out)
         else:
-            value = reproduce(study, quick=quick, seeds=seeds, data=data, out=out, force=force, watcher=watcher)
+            folder, record = reproduce(
+                study, quick=quick, seeds=seeds, data=data, out=out, force=force, watcher=watcher
+            )
     if json:
-        print_json(value)
+        print_json({**record.to_json(), "folder": str(folder)})
         return
-    show_table(study_table(value))
-    typer.echo(f"page  {value['folder']}/report.html")
+    show_table(study_table(record))
+    typer.echo(f"page  {folder}/report.html")

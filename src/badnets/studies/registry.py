@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
-from badnets.core.files import read_json, write_json
+from badnets.core.files import whole_file, write_json
 from badnets.core.progress import Watcher
+from badnets.core.rate import Interval
+from badnets.records.model import JSON, Environment, Model
+from badnets.records.read import RECORD, read_as
+from badnets.records.study import StudyRecord, TrialSummary
 from badnets.referee.record import commit, environment
 from badnets.referee.store import RUNS, publish_working, working_folder
 from badnets.studies.demorrow2022_roadsigns import study as demorrow2022_roadsigns
@@ -18,14 +22,13 @@ from badnets.studies.gu2017_mnist import study as gu2017_mnist
 from badnets.studies.gu2017_signs import study as gu2017_signs
 from badnets.studies.gu2017_transfer import study as gu2017_transfer
 from badnets.studies.melo2023_catsdogs import study as melo2023_catsdogs
-from badnets.studies.old_study import Outcome, Settings, Study
 from badnets.studies.rain2020_finepruning import study as rain2020_finepruning
 from badnets.studies.repairs import study as repairs
+from badnets.studies.study import Results, Settings, Study, TrialResult
 from badnets.studies.trials import finished, run_trials
 from badnets.studies.useloff_mnist import study as useloff_mnist
 from badnets.studies.vora2023_goodnet import study as vora2023_goodnet
 
-FORMAT = "badnets/study/1"
 STUDIES: dict[str, Study] = {
     study.name: study
     for study in (
@@ -51,52 +54,72 @@ def reproduce(
     out: Path | None = None,
     force: bool = False,
     watcher: Watcher | None = None,
-) -> dict[str, Any]:
-    """Carry out a study and give its record: ``rows`` set our figures beside the published ones.
+) -> tuple[Path, StudyRecord]:
+    """Carry out a study; gives its folder and its record: ``rows`` set our figures beside the published ones.
 
     Trials that a stopped study has finished are not run again; a finished study is found, unless ``force``.
     """
-    study, settings, final = _asked(name, quick=quick, seeds=seeds, data=data, out=out)
-    if (final / "record.json").exists() and not force:
-        found: dict[str, Any] = read_json(final / "record.json", format=FORMAT)
-        if found["study"] != name or found["quick"] != quick or found["seeds"] != settings.seeds:
-            raise BadInput(f"expected {final} to hold this study, got another one; choose another --out or say --force")
-        return {**found, "folder": str(final)}
-    partial = final.parent / f".{final.name}.partial"
+    study, settings, final = _chosen(name, quick=quick, seeds=seeds, data=data, out=out)
+    if (final / RECORD).exists() and not force:
+        record = read_as(final, StudyRecord)
+        if (record.study, record.quick, record.seeds) != (name, quick, settings.seeds):
+            raise BadInput(f"expected {final} to hold this study, got another one; choose another folder or force it")
+        return final, record
+    partial = _partial(final)
     with working_folder(partial, name, fresh=force):
-        record = _carry_out(study, settings, partial, watcher or Watcher())
+        began = time.perf_counter()
+        results = run_trials(study.trials(settings), partial, watcher or Watcher())
+        record = _record(study, settings, results, partial)
+        seconds = round(time.perf_counter() - began, 1)
+        record = record.model_copy(update={"timings_s": {"last_session": seconds, **record.timings_s}})
+        _write(record, partial)
         for leftover in (partial / "work", partial / "trials", *partial.glob("*.safetensors")):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
         publish_working(partial, final)
-    return {**record, "folder": str(final)}
+    return final, record
 
 
 def reproduce_so_far(
     name: str, *, quick: bool = False, seeds: int | None = None, data: str | None = None, out: Path | None = None
-) -> dict[str, Any]:
+) -> tuple[Path, StudyRecord]:
     """The record and the page of a study that was stopped, from its finished trials; nothing is run or deleted.
 
     They lie beside the study's folder, with "-so-far" in the name; ``unfinished`` names the trials that are missing.
     """
-    study, settings, final = _asked(name, quick=quick, seeds=seeds, data=data, out=out)
-    partial = final.parent / f".{final.name}.partial"
+    study, settings, final = _chosen(name, quick=quick, seeds=seeds, data=data, out=out)
     trials = study.trials(settings)
-    results = finished(trials, partial)
+    results = finished(trials, _partial(final))
     folder = final.parent / f"{final.name}-so-far"
     too_few = f"expected enough finished trials of {name}, got {len(results)} of {len(trials)}; let it run on"
     if not results:
         raise BadInput(too_few)
     try:
-        record = _record(study, settings, results, study.assemble(settings, results, partial), seconds=0.0)
+        record = _record(study, settings, results, _partial(final))
     except (KeyError, FileNotFoundError):  # rows that compare trials need both
         raise BadInput(too_few) from None
-    record["unfinished"] = sorted(trial.name for trial in trials if trial.name not in results)
+    unfinished = tuple(sorted(trial.name for trial in trials if trial.name not in results))
+    record = record.model_copy(update={"unfinished": unfinished})
     folder.mkdir(parents=True, exist_ok=True)
     _write(record, folder)
-    return {**record, "folder": str(folder)}
+    return folder, record
 
 
-def _asked(
+def write_study_page(folder: Path, out: Path | None = None) -> Path:
+    """Write ``report.html`` into the folder of a study, or to ``out``; returns where it is.
+
+    Raises BadInput for a missing, half-written or newer record.
+    """
+    from badnets.report.pages.study_page import render_study_page  # BORDER: report.pages.study.render_study
+
+    record = read_as(folder, StudyRecord)
+    path = out or folder / "report.html"
+    sheets = [] if out else [sheet.name for sheet in sorted(folder.glob("contact-sheet-*.png"))]
+    with whole_file(path) as partial:
+        partial.write_text(render_study_page(record.to_json(), sheets=sheets), encoding="utf-8")
+    return path
+
+
+def _chosen(
     name: str, *, quick: bool, seeds: int | None, data: str | None, out: Path | None
 ) -> tuple[Study, Settings, Path]:
     """The study, how it is to be run, and its folder."""
@@ -108,71 +131,62 @@ def _asked(
     return study, settings, final
 
 
-def _carry_out(study: Study, settings: Settings, partial: Path, watcher: Watcher) -> dict[str, Any]:
-    began = time.perf_counter()
-    results = run_trials(study.trials(settings), partial, watcher)
-    outcome = study.assemble(settings, results, partial)
-    record = _record(study, settings, results, outcome, seconds=time.perf_counter() - began)
-    _write(record, partial)
-    return record
+def _partial(final: Path) -> Path:
+    return final.parent / f".{final.name}.partial"
 
 
-def _record(
-    study: Study, settings: Settings, results: dict[str, Any], outcome: Outcome, *, seconds: float
-) -> dict[str, Any]:
-    env = environment("per trial")
-    return {
-        "format": FORMAT,
-        "study": study.name,
-        "quick": settings.quick,
-        "seeds": settings.seeds,
-        "command": f"badnets reproduce {study.name}{' --quick' if settings.quick else ''} --seeds {settings.seeds}",
-        "environment": {"versions": env["versions"], "platform": env["platform"], "processor": env["processor"]},
-        "commit": commit(),
-        "timings_s": {
-            "last_session": round(seconds, 1),
-            "training": round(sum(entry["timings_s"].get("train", 0.0) for entry in results.values()), 1),
-        },
-        "rows": [entry.to_json() for entry in outcome.rows],
-        "tables": outcome.tables,
-        "figures": outcome.figures,
-        "trials": {name: _short(entry) for name, entry in sorted(results.items())},
-    }
+def _record(study: Study, settings: Settings, results: Results, folder: Path) -> StudyRecord:
+    outcome = study.assemble(settings, results, folder)
+    env = environment("per trial")  # BORDER: referee.environment gives an Environment
+    training = sum(entry.timings_s.get("train", 0.0) for entry in results.values())
+    return StudyRecord(
+        study=study.name,
+        quick=settings.quick,
+        seeds=settings.seeds,
+        command=f"badnets reproduce {study.name}{' --quick' if settings.quick else ''} --seeds {settings.seeds}",
+        environment=Environment(**{name: env[name] for name in ("versions", "platform", "processor")}),
+        commit=commit(),
+        timings_s={"training": round(training, 1)},
+        rows=tuple(outcome.rows),
+        blocks=tuple(outcome.blocks),
+        trials={name: summary(entry) for name, entry in sorted(results.items())},
+    )
 
 
-def _write(record: dict[str, Any], folder: Path) -> None:
+def _write(record: StudyRecord, folder: Path) -> None:
     """The record and its page."""
-    from badnets.report.pages.study_page import write_study_page
-
-    write_json(folder / "record.json", record)
+    write_json(folder / RECORD, record.to_json())
     write_study_page(folder)
 
 
-_COUNTED = ("clean_accuracy", "asr", "leak", "clean_reference_rate", "clean_reference_accuracy")
+def summary(entry: TrialResult[Any]) -> TrialSummary:
+    """What a record keeps of a trial: its seed, its spec, its counts and seconds."""
+    seconds = entry.timings_s.get("train", entry.timings_s.get("total"))
+    return TrialSummary(
+        seed=entry.seed, spec=_without_paths(entry.spec), counts=_counts(entry.results), seconds=seconds
+    )
 
 
-def _short(entry: dict[str, Any]) -> dict[str, Any]:
-    """What a committed record keeps of a trial: its spec, seed, and counts."""
-    results = entry["results"]
-    counts = {name: [results[name]["hits"], results[name]["total"]] for name in _COUNTED if results.get(name)}
-    seconds = entry["timings_s"].get("train", entry["timings_s"].get("total"))
-    return {"seed": entry["seed"], "spec": _without_paths(entry["spec"]), "counts": counts, "seconds": seconds}
+def _counts(value: Model, place: str = "") -> dict[str, tuple[int, int]]:
+    """Every count by its name, those of parts as ``part.name``; the figures of the usual trial stand on top."""
+    counts: dict[str, tuple[int, int]] = {}
+    for name, field in value:
+        if isinstance(field, Interval) and field.counts is not None:
+            counts[place + name] = field.counts
+        elif isinstance(field, Model):
+            counts |= _counts(field, place if name == "figures" else f"{place}{name}.")
+    return counts
 
 
-def _without_paths(spec: dict[str, Any]) -> dict[str, Any]:
+def _without_paths(spec: JSON) -> JSON:
     """Where the data lay on some machine is nobody's business."""
     data = {key: value for key, value in spec["data"].items() if key != "path"}
-    shown: dict[str, Any] = _without_pictures({**spec, "data": {**data, "name": Path(str(data["name"])).name}})
-    return shown
+    return _without_pictures({**spec, "data": {**data, "name": Path(str(data["name"])).name}})
 
 
-def _without_pictures(value: Any) -> Any:
+def _without_pictures(value: JSON) -> JSON:
     """A picture inside a trigger belongs to its owner; a record only has its SHA-256."""
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: hashlib.sha256(entry.encode()).hexdigest()
-        if key == "png" and isinstance(entry, str)
-        else _without_pictures(entry)
-        for key, entry in value.items()
-    }
+    shown = {key: _without_pictures(entry) if isinstance(entry, dict) else entry for key, entry in value.items()}
+    if isinstance(png := value.get("png"), str):
+        shown["png"] = hashlib.sha256(png.encode()).hexdigest()
+    return shown

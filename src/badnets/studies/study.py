@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from badnets.core.rate import Interval, Mean, Number, Unit, over_seeds
+from pydantic import model_validator
+
+from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, Unit, over_seeds
 from badnets.records.blocks import Block
 from badnets.records.model import JSON, Model, Planted
 from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
@@ -31,6 +33,12 @@ class Trained(Model):
     figures: Figures
     poisoned: Planted | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        """Trials of an older version have the figures alone."""
+        return {"figures": value} if isinstance(value, dict) and "figures" not in value else value
+
     @property
     def classifier(self) -> ClassifierFigures:
         """The figures of a network that gives each picture a class."""
@@ -44,6 +52,18 @@ class Trained(Model):
         if not isinstance(self.figures, DetectorFigures):
             raise TypeError("expected a detector's figures")
         return self.figures
+
+    def rate(self, name: str) -> Rate:
+        """One of its shares as a count: ``"asr"``."""
+        return as_rate(getattr(self.figures, name))
+
+    @property
+    def clean_error_added(self) -> PairedDifference:
+        """Clean error minus that of the clean network."""
+        difference = self.classifier.clean_accuracy_minus_reference
+        if not isinstance(difference, PairedDifference):
+            raise TypeError("expected a clean network beside this one")
+        return difference.reversed
 
 
 @dataclass(frozen=True)
@@ -158,6 +178,13 @@ def row(
         why=why,
         unit=shown,
     )
+
+
+def as_rate(figure: Interval | None) -> Rate:
+    """A share of one seed as the count that it is."""
+    if not isinstance(figure, Rate):
+        raise TypeError("expected a count of one seed")
+    return figure
 
 
 def numbers(seeds: Sequence[int], values: Sequence[float]) -> Number | Mean[Number]:

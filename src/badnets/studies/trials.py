@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import digest, read_json, write_json
 from badnets.core.progress import Watcher
-from badnets.studies.old_study import Trial
+from badnets.records.model import Model, Planted
+from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
+from badnets.studies.study import Done, Results, Trained, Trial, TrialResult
 
-_DROPPED = ("confusion_clean", "confusion_triggered")
+M = TypeVar("M", bound=Model)
 
 
-def run_trials(trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs: int | None = None) -> dict[str, Any]:
+class Refused(Model):
+    """A method that does not fit a network is a result as well: why it does not."""
+
+    refused: str
+
+
+def run_trials(
+    trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs: int | None = None
+) -> dict[str, TrialResult[Any]]:
     """Results by trial name; those that ``folder`` holds already are not run again.
 
     ``jobs`` processes (default: one for each core, at most 8) with one thread each: for networks this small that is
@@ -27,13 +40,15 @@ def run_trials(trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs:
     """
     done = finished(trials, folder)
     todo = [trial for trial in trials if trial.name not in done]
+    if outdated := [trial.name for trial in todo if _path(folder, trial).exists()]:
+        watcher.say(f"trials that an older version wrote in another form are run again: {', '.join(outdated)}")
     total = len(trials)
     watcher.progress("trials", len(done), total, None)
     if not todo:
         return done
     workers = min(jobs or min(os.cpu_count() or 1, 8), len(todo))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
-        waiting: dict[Future[dict[str, Any]], Trial] = {}
+        waiting: dict[Future[TrialResult[Any]], Trial] = {}
         queue = list(todo)
         try:
             while queue or waiting:
@@ -51,41 +66,51 @@ def run_trials(trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs:
     return done
 
 
-def finished(trials: Sequence[Trial], folder: Path) -> dict[str, Any]:
-    """Results by trial name of those trials that ``folder`` holds."""
-    return {trial.name: read_json(_path(folder, trial)) for trial in trials if _path(folder, trial).exists()}
+def finished(trials: Sequence[Trial], folder: Path) -> dict[str, TrialResult[Any]]:
+    """Results by trial name of those trials that ``folder`` holds in a form that can be read."""
+    results = ((trial.name, read_trial(_path(folder, trial), trial.result)) for trial in trials)
+    return {name: result for name, result in results if result is not None}
 
 
-def run_trial(trial: Trial, folder: Path) -> dict[str, Any]:
+def read_trial(path: Path, kind: type[M]) -> TrialResult[M] | None:
+    """A finished trial from its file; None without one, and for one that an older version wrote in another form."""
+    if not path.exists():
+        return None
+    value = read_json(path)
+    try:
+        results = kind.model_validate(value["results"])
+        return TrialResult(spec=value["spec"], seed=value["seed"], results=results, timings_s=value["timings_s"])
+    except (KeyError, TypeError, ValidationError):
+        return None
+
+
+def run_trial(trial: Trial, folder: Path) -> TrialResult[Any]:
     """One trial; its result is written to ``folder`` before it is given back."""
     own = folder / "work" / trial.name
     own.mkdir(parents=True, exist_ok=True)
-    value = (trial.work or train_and_measure)(trial, own)
+    done = (trial.work or train_and_measure)(trial, own)
     if trial.keep:
         (own / "network.safetensors").replace(network_file(folder, trial.name))
-    done: dict[str, Any] = {"spec": trial.spec, "seed": trial.seed, **value}
-    write_json(_path(folder, trial), done)
-    _clear(own)
-    return done
+    entry = {"spec": trial.spec, "seed": trial.seed, "results": done.results.to_json(), "timings_s": done.timings_s}
+    write_json(_path(folder, trial), entry)
+    shutil.rmtree(own, ignore_errors=True)
+    return TrialResult(spec=trial.spec, seed=trial.seed, results=done.results, timings_s=done.timings_s)
 
 
-def kept(path: Path, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``act`` gives, from ``path`` if it was done before the study was stopped.
-
-    A method that does not fit a network is a result as well: ``{"refused": why}``.
-    """
+def kept(path: Path, kind: type[M], act: Callable[[], M]) -> M | Refused:
+    """What ``act`` gives, from ``path`` if it was done before the study was stopped."""
     if path.exists():
-        found: dict[str, Any] = read_json(path)
-        return found
+        value = read_json(path)
+        return Refused.model_validate(value) if "refused" in value else kind.model_validate(value)
     try:
-        value = act()
+        made: M | Refused = act()
     except (BadInput, CannotTell) as error:
-        value = {"refused": str(error)}
-    write_json(path, value)
-    return value
+        made = Refused(refused=str(error))
+    write_json(path, made.to_json())
+    return made
 
 
-def train_and_measure(trial: Trial, own: Path) -> dict[str, Any]:
+def train_and_measure(trial: Trial, own: Path) -> Done[Trained]:
     """The usual trial: what ``badnets run`` does with one seed of a spec."""
     from badnets.referee.run import load_data, run_seed
     from badnets.referee.spec import make_spec
@@ -93,16 +118,26 @@ def train_and_measure(trial: Trial, own: Path) -> dict[str, Any]:
     spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
     value = run_seed(spec, trial.seed, load_data(spec.data), own, Watcher(), pictures=False)
     (own / f"seed-{trial.seed}" / "network.safetensors").replace(own / "network.safetensors")
-    return {
-        "results": {name: entry for name, entry in value["results"].items() if name not in _DROPPED},
-        "timings_s": value["timings_s"],
-        "poisoned": value["poisoned"],
-    }
+    return done_of(value)
+
+
+def done_of(value: dict[str, Any]) -> Done[Trained]:  # BORDER: run_seed gives a dict
+    """What ``run_seed`` gave, without its confusion matrices."""
+    given = value["results"]
+    kind: type[Figures] = DetectorFigures if "map50" in given else ClassifierFigures
+    figures = kind.model_validate({**given, **{name: None for name in kind.model_fields if "confusion" in name}})
+    poisoned = value["poisoned"] and Planted.model_validate(value["poisoned"])
+    return Done(Trained(figures=figures, poisoned=poisoned), value["timings_s"])
 
 
 def network_file(folder: Path, name: str) -> Path:
     """Where a kept network lies."""
     return folder / f"{name}.safetensors"
+
+
+def by_prefix(results: Results, prefix: str) -> list[TrialResult[Any]]:
+    """The trials whose name begins with ``prefix``, in order of name."""
+    return [results[name] for name in sorted(results) if name.startswith(prefix)]
 
 
 def _path(folder: Path, trial: Trial) -> Path:
@@ -125,14 +160,3 @@ def _leave_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _clear(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def by_prefix(results: Mapping[str, Any], prefix: str) -> list[Any]:
-    """The ``results`` of the trials whose name begins with ``prefix``, in order of name."""
-    return [results[name]["results"] for name in sorted(results) if name.startswith(prefix)]
