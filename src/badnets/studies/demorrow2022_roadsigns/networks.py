@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
 from badnets.networks.surgery.graph import evaluating
+from badnets.records.model import JSON
 from badnets.referee.record import processor
 from badnets.studies.demorrow2022_roadsigns.data import (
     SPEEDLIMIT,
@@ -34,6 +34,7 @@ from badnets.studies.demorrow2022_roadsigns.data import (
     sides,
     sign_color,
 )
+from badnets.studies.demorrow2022_roadsigns.rows import OnePicture, Read
 from badnets.training.loop import Job, fit
 from badnets.training.recipe import Recipe, recipe_for
 
@@ -44,10 +45,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIGN = "sign"
 """As the color of a tag: the mean color of the stop signs."""
 
-Spec = Mapping[str, Any]
 
-
-def run(spec: Spec, seed: int) -> dict[str, Any]:
+def run(spec: JSON, seed: int) -> Read:
     """Train as ``spec`` says (see ``demorrow2022_roadsigns.trials``) and measure on the test rows of the split.
 
     ``clean_accuracy``; with a box head ``box_iou``, the mean overlap of the boxes; for whole pictures ``ceiling``, the
@@ -60,24 +59,21 @@ def run(spec: Spec, seed: int) -> dict[str, Any]:
     stream = Seed(seed)
     train, test = sides(signs, stream, grouped=spec["split"] == "grouped")
     tag = spec.get("tag")
-    rows: Any = signs.rows.take(test)
-    results: dict[str, Any] = {}
-    if tag is None:
-        network = clean_network(spec, signs, train, stream)
-    else:
-        color: Level = sign_color(signs, train) if tag["color"] == SIGN else tuple(tag["color"])
-        planted, _ = poisoned(signs, train, color, tag["count"], stream)
-        network = _trained(spec, planted, stream)
-        results = _attack(network, clean_network(spec, signs, train, stream), signs, test, color)
-    results["clean_accuracy"] = accuracy(predict_data(network, rows).labels, rows.labels).to_json()
-    if network.task == "locate":
-        results["box_iou"] = _overlap(network, rows)
-    if data["context"] is None:
-        results["ceiling"] = ceiling(rows.groups, rows.labels).to_json()
-    return results
+    rows = signs.rows.take(test)
+    clean = clean_network(spec, signs, train, stream)
+    color: Level = (0, 0, 0)
+    if tag is not None:
+        color = sign_color(signs, train) if tag["color"] == SIGN else tuple(tag["color"])
+    network = clean if tag is None else _trained(spec, poisoned(signs, train, color, tag["count"], stream)[0], stream)
+    read = Read(
+        clean_accuracy=accuracy(predict_data(network, rows).labels, rows.labels),
+        box_iou=_overlap(network, rows) if network.task == "locate" else None,
+        ceiling=ceiling(rows.groups, rows.labels) if data["context"] is None and rows.groups is not None else None,
+    )
+    return read if tag is None else _attacked(read, network, clean, signs, test, color)
 
 
-def _attack(badnet: ImageNetwork, clean: ImageNetwork, signs: Signs, test: Rows, color: Level) -> dict[str, Any]:
+def _attacked(read: Read, badnet: ImageNetwork, clean: ImageNetwork, signs: Signs, test: Rows, color: Level) -> Read:
     names = signs.rows.class_names
     rule = SourceToTarget(source=STOP, target=SPEEDLIMIT).resolve(names)
     stops = test[np.isin(test, signs.stops)]
@@ -85,15 +81,17 @@ def _attack(badnet: ImageNetwork, clean: ImageNetwork, signs: Signs, test: Rows,
     given = {"badnet": probabilities(badnet, images), "clean": probabilities(clean, images)}
     hits = {name: rule.hit(p.argmax(1), signs.rows.labels[stops], len(names)) for name, p in given.items()}
     one = {name: {label: round(float(v), 4) for label, v in zip(names, p[0], strict=True)} for name, p in given.items()}
-    return {
-        "asr": Rate.of(hits["badnet"]).to_json(),
-        "clean_reference_rate": Rate.of(hits["clean"]).to_json(),
-        "one": one,
-        "color": list(color),
-    }
+    return Read(
+        clean_accuracy=read.clean_accuracy,
+        box_iou=read.box_iou,
+        asr=Rate.of(hits["badnet"]),
+        clean_reference_rate=Rate.of(hits["clean"]),
+        one=OnePicture(badnet=one["badnet"], clean=one["clean"]),
+        color=color,
+    )
 
 
-def clean_network(spec: Spec, signs: Signs, train: Rows, seed: Seed) -> ImageNetwork:
+def clean_network(spec: JSON, signs: Signs, train: Rows, seed: Seed) -> ImageNetwork:
     """The network of this spec and seed without tags, from the cache: all tags are compared with the same one."""
     data = signs.rows.take(train)
     own = {name: spec[name] for name in ("network", "recipe", "pretrain", "normalize")}
@@ -101,7 +99,7 @@ def clean_network(spec: Spec, signs: Signs, train: Rows, seed: Seed) -> ImageNet
     return _cached(key, lambda: _trained(spec, data, seed))
 
 
-def _trained(spec: Spec, data: ImageData, seed: Seed) -> ImageNetwork:
+def _trained(spec: JSON, data: ImageData, seed: Seed) -> ImageNetwork:
     start = None if spec["pretrain"] is None else _pretrained(spec)
     height, width, _ = data.shape
     network = _built(spec, data, (height, width), seed.derive("weights"), start)
@@ -110,7 +108,7 @@ def _trained(spec: Spec, data: ImageData, seed: Seed) -> ImageNetwork:
     return network.eval()
 
 
-def _pretrained(spec: Spec) -> Path | None:
+def _pretrained(spec: JSON) -> Path | None:
     """The file of a network with this backbone that learned drawn signs; made once, None where nothing can be kept."""
     own = dict(spec["pretrain"])
     key = {"version": VERSION, "network": _backbone(spec), "pretrain": own, **_machine()}
@@ -126,13 +124,13 @@ def _pretrained(spec: Spec) -> Path | None:
     return None if folder is None else folder / "network.safetensors"
 
 
-def _backbone(spec: Spec) -> str:
+def _backbone(spec: JSON) -> str:
     """The network without what belongs to one trial: pretraining always has both heads."""
     name, arguments = parse_network(spec["network"])
     return f"{name}:backbone={arguments['backbone']}"
 
 
-def _built(spec: Spec, data: ImageData, size: tuple[int, int], seed: Seed, start: Path | None = None) -> ImageNetwork:
+def _built(spec: JSON, data: ImageData, size: tuple[int, int], seed: Seed, start: Path | None = None) -> ImageNetwork:
     name, arguments = parse_network(spec["network"])
     return build_network(
         name,
@@ -145,15 +143,15 @@ def _built(spec: Spec, data: ImageData, size: tuple[int, int], seed: Seed, start
     )
 
 
-def _recipe(changes: Mapping[str, Any]) -> Recipe:
+def _recipe(changes: JSON) -> Recipe:
     return TypeAdapter(Recipe).validate_python(recipe_for("two-head", dict(changes)))
 
 
-def _machine() -> dict[str, Any]:
+def _machine() -> JSON:
     return {"machine": [processor(), torch.get_num_threads(), torch.__version__], "version": VERSION}
 
 
-def _cached(key: Mapping[str, Any], make: Callable[[], ImageNetwork]) -> ImageNetwork:
+def _cached(key: JSON, make: Callable[[], ImageNetwork]) -> ImageNetwork:
     made: list[ImageNetwork] = []
 
     def write(folder: Path) -> None:
@@ -173,7 +171,7 @@ def probabilities(network: ImageNetwork, images: Pixels) -> NDArray[np.float32]:
 
 
 @torch.inference_mode()
-def _overlap(network: ImageNetwork, rows: Any) -> float:
+def _overlap(network: ImageNetwork, rows: ImageData) -> float:
     """Mean intersection over union of the boxes that the network gives and the true ones."""
     parts = []
     with evaluating(network):

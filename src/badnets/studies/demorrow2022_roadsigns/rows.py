@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from badnets.core.rate import Mean, Rate
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.core.fields import Share
+from badnets.core.rate import Contrast, Estimate, Interval, Number, Rate, over_seeds
 from badnets.core.seed import Seed
-from badnets.studies.old_study import Bound, Outcome, Results, Row, Settings, Variant, row, value_of
+from badnets.records.blocks import Bar, Bars, Column, Line, Table
+from badnets.records.model import Model
+from badnets.records.study import StudyRow, Variant
+from badnets.studies.study import OURS, Bound, Outcome, Results, Settings, TrialResult, as_rate, numbers, over, row
+from badnets.studies.trials import by_prefix
 
 TEXT, TABLE_1, TABLE_2 = "report D1, text", "report D1, Table I", "report D1, Table II: one test picture"
 EXPLAINED = "report D1: black is zero and so has no effect"
-OWN = "our own figure"
+PROTOCOL = (
+    "ResNet-18 on crops of 64x64 after at most 6 epochs, for ResNet-34 on 300x447 after 10 from ImageNet's weights"
+)
+WHOLE = (
+    "ResNet-18 at 150x224 after 4 epochs from drawn signs, for ResNet-34 on 300x447 after 10 from ImageNet's weights"
+)
+"""In what ours is less than what was published."""
 WORDS = {
     "yellow": "yellow",
     "black": "black",
@@ -37,182 +50,287 @@ ENOUGH = 6
 NOTHING = 0.10
 """An effect of at most this much counts as none, where it isn't significant."""
 
-Found = Mapping[str, Mapping[int, Results]]
-"""By kind of trial and seed."""
+
+class OnePicture(Model):
+    """How likely each class is on the first tagged stop sign, by both networks."""
+
+    badnet: dict[str, float]
+    clean: dict[str, float]
 
 
-def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) -> Outcome:
+class Read(Model):
+    """What a network reads, see ``networks.run``; None where it has no box head, no tag, or sees no whole pictures."""
+
+    clean_accuracy: Share
+    box_iou: float | None = None
+    ceiling: Share | None = None
+    asr: Share | None = None
+    clean_reference_rate: Share | None = None
+    one: OnePicture | None = None
+    color: tuple[int, int, int] | None = None
+
+
+Trials = Sequence[TrialResult[Read]]
+
+
+def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """All rows for which there are results; at least those of both heads."""
-    variant: Variant = "quick" if settings.quick else "corrected"
-    found = by_seed(results)
-    if not found.get("both"):
+    found = Found(results, "quick" if settings.quick else "corrected")
+    if not found.of("both"):
         raise KeyError("both-s1")
-    rows = [
-        *_heads(found, variant),
-        *_table_1(found, variant),
-        *_table_2(found, variant),
-        *_black(found, variant),
-        *_explanation(found, variant),
-        *_whole(found, variant),
-    ]
-    return Outcome(rows=rows, figures={"bars": _bars(found)})
+    rows = [*found.heads(), *found.table_1(), *found.table_2(), *found.black(), *found.explanation(), *found.whole()]
+    return Outcome(rows=rows, blocks=[found.bars(), found.table()])
 
 
-def by_seed(results: Mapping[str, Results]) -> dict[str, dict[int, Results]]:
-    """Results of the trials ``NAME-sN`` by NAME and N, in the order of N."""
-    out: dict[str, dict[int, Results]] = {}
-    for number, kind, entry in sorted((int(n.rpartition("-s")[2]), n.rpartition("-s")[0], n) for n in results):
-        out.setdefault(kind, {})[number] = results[entry]["results"]
-    return out
+def _accuracy(read: Read) -> Share:
+    return read.clean_accuracy
 
 
-def _cell(found: Found, color: str, count: int) -> Mapping[int, Results]:
-    return found.get(f"{color}-{count:02d}", {})
+def _success(read: Read) -> Share | None:
+    return read.asr
 
 
-def _values(entries: Mapping[int, Results], figure: str) -> list[float]:
-    return [value_of(entry, figure) for entry in entries.values()]
-
-
-def _line(
-    what: str, variant: Variant, published: float | None, source: str, values: list[float], **more: Any
-) -> list[Row]:
-    """One row, or none without values."""
-    return [row(what, variant, published, source, values, **more)] if values else []
-
-
-def _heads(found: Found, variant: Variant) -> list[Row]:
-    """71.4 % by the class head alone, 91.6 % with the box head."""
-    clean = {
-        name: _values(found.get(name, {}), "clean_accuracy") for name in ("class", "both", "rows-class", "rows-both")
-    }
-    alone, both = "class head alone: accuracy", "class and box head: accuracy"
-    known = "crops; the report saw whole pictures, see below"
-    rows = [
-        *_line(alone, "published", 0.714, TEXT, clean["rows-class"], why=known),
-        *_line(both, "published", 0.916, TEXT, clean["rows-both"], bound=("at least", 0.916 - LOST)),
-        *_line(alone, variant, 0.714, TEXT, clean["class"], why=known),
-        *_line(both, variant, 0.916, TEXT, clean["both"], bound=("at least", 0.95)),
-    ]
-    single, double = found.get("class", {}), found["both"]
-    gain = [
-        value_of(double[s], "clean_accuracy") - value_of(single[s], "clean_accuracy") for s in single if s in double
-    ]
-    what = "box head: points of accuracy that it adds"
-    rows += _line(what, variant, 0.202, TEXT, gain, unit="difference", bound=("at least", 0.10))
-    overlap = [float(entry["box_iou"]) for entry in double.values()]
-    return rows + _line("box head: mean intersection over union", variant, None, OWN, overlap, unit="overlap")
-
-
-def _table_1(found: Found, variant: Variant) -> list[Row]:
-    rows = []
-    for (color, count), value in PUBLISHED_ACCURACY.items():
-        what = f"{_tags(color, count)}: accuracy"
-        bound: Bound = ("at least", value - LOST)
-        for kind, prefix in (("published", "rows-"), (variant, "")):
-            values = _values(_cell(found, prefix + color, count), "clean_accuracy")
-            rows += _line(what, kind, value, TABLE_1, values, bound=bound)  # type: ignore[arg-type]  # a Variant
-    return rows
+def _reference(read: Read) -> Share | None:
+    return read.clean_reference_rate
 
 
 def _tags(color: str, count: int) -> str:
     return f"{WORDS[color]}, {count} tag{'s' if count > 1 else ''}"
 
 
-def _table_2(found: Found, variant: Variant) -> list[Row]:
-    rows: list[Row] = []
-    for color in ("yellow", "black", "red"):
-        for count in COUNTS:
-            published = (0.0 if color == "black" else 1.0) if (color, count) in PUBLISHED_ACCURACY else None
-            rows += _one_picture(found, color, count, published)
-            cell = _cell(found, color, count)
-            success, clean = (_values(cell, figure) for figure in ("asr", "clean_reference_rate"))
-            bound: Bound | None = None
-            if published is not None:
-                bound = ("at most", 0.10) if color == "black" else ("at least", 0.90)
-            source = OWN if published is None else TABLE_2
-            what = _tags(color, count)
-            rows += _line(f"{what}: attack success", variant, published, source, success, bound=bound)
-            rows += _line(f"{what}: the same on a clean network", variant, None, OWN, clean)
-    return rows
+def _published_success(color: str, count: int) -> float | None:
+    if (color, count) not in PUBLISHED_ACCURACY:
+        return None
+    return 0.0 if color == "black" else 1.0
 
 
-def _one_picture(found: Found, color: str, count: int, published: float | None) -> list[Row]:
-    entries = _cell(found, f"rows-{color}", count)
-    if not entries:
-        return []
-    one = next(iter(entries.values()))["one"]
-    given, clean = one["badnet"], one["clean"]
-    answer = max(given, key=given.__getitem__)
-    why = (
-        f"one picture bears nothing out; {answer} {given[answer]:.3f}, and on the clean network speedlimit "
-        f"{clean['speedlimit']:.3f}"
-    )
-    what = f"{_tags(color, count)}: one tagged stop sign is read as speedlimit"
-    return _line(what, "published", published, TABLE_2, [float(answer == "speedlimit")], unit="yes or no", why=why)
+@dataclass(frozen=True)
+class Found:
+    """The finished trials, and all that is made of them."""
 
+    results: Results
+    variant: Variant
 
-def _black(found: Found, variant: Variant) -> list[Row]:
-    """Whether black differs from yellow, and whether it does anything at all."""
-    rows = _compared(found, variant, "yellow", "black", COUNTS, 1.0, TABLE_2)
-    cells = [cell for count in COUNTS if (cell := _cell(found, "black", count))]
-    if not cells:
+    def of(self, kind: str) -> Trials:
+        """The trials ``KIND-sN`` in the order of N."""
+        return sorted(by_prefix(self.results, f"{kind}-s"), key=lambda trial: trial.seed)
+
+    def cell(self, color: str, count: int) -> Trials:
+        """Networks with so many tags of a color (``"rows-black"``: of the published split)."""
+        return self.of(f"{color}-{count:02d}")
+
+    def _line(
+        self, what: str, trials: Trials, pick: Callable[[Read], Interval | None], published: float | None = None,
+        source: str = OURS, bound: Bound | None = None, *, variant: Variant | None = None, why: str = "",
+        less: str = PROTOCOL,
+    ) -> list[StudyRow]:  # fmt: skip
+        """One row, or none without trials."""
+        if not trials:
+            return []
+        return [row(what, over(trials, pick), variant=variant or self.variant, source=source, published=published,
+                    bound=bound, why=why, not_as_published="" if published is None else less)]  # fmt: skip
+
+    def heads(self) -> list[StudyRow]:
+        """71.4 % by the class head alone, 91.6 % with the box head."""
+        alone, both = "class head alone: accuracy", "class and box head: accuracy"
+        single, double = self.of("class"), self.of("both")
+        rows = [
+            *self._line(alone, self.of("rows-class"), _accuracy, 0.714, TEXT, variant="published"),
+            *self._line(both, self.of("rows-both"), _accuracy, 0.916, TEXT, ("at least", 0.916 - LOST),
+                        variant="published"),
+            *self._line(alone, single, _accuracy, 0.714, TEXT),
+            *self._line(both, double, _accuracy, 0.916, TEXT, ("at least", 0.95)),
+        ]  # fmt: skip
+        other = {trial.seed: trial.results for trial in single}
+        common = [trial for trial in double if trial.seed in other]
+        gains = {
+            id(trial.results): Contrast(
+                as_rate(trial.results.clean_accuracy), as_rate(other[trial.seed].clean_accuracy)
+            )
+            for trial in common
+        }
+        rows += self._line("box head: points of accuracy that it adds", common, lambda read: gains[id(read)], 0.202,
+                           TEXT, ("at least", 0.10))  # fmt: skip
+        overlap = numbers([trial.seed for trial in double], [trial.results.box_iou or 0.0 for trial in double])
+        what = "box head: mean intersection over union"
+        return [*rows, row(what, overlap, variant=self.variant, unit="overlap")]
+
+    def table_1(self) -> list[StudyRow]:
+        """Accuracy of networks with tags, by both ways to split."""
+        kinds: tuple[tuple[Variant, str], ...] = (("published", "rows-"), (self.variant, ""))
+        return [
+            entry
+            for (color, count), value in PUBLISHED_ACCURACY.items()
+            for kind, prefix in kinds
+            for entry in self._line(f"{_tags(color, count)}: accuracy", self.cell(prefix + color, count), _accuracy,
+                                    value, TABLE_1, ("at least", value - LOST), variant=kind)
+        ]  # fmt: skip
+
+    def table_2(self) -> list[StudyRow]:
+        """One tagged picture as published, and every tagged stop sign of the test set."""
+        rows: list[StudyRow] = []
+        for color in ("yellow", "black", "red"):
+            for count in COUNTS:
+                published = _published_success(color, count)
+                bound: Bound | None = None
+                if published is not None:
+                    bound = ("at most", 0.10) if color == "black" else ("at least", 0.90)
+                rows += self._one_picture(color, count, published)
+                source = OURS if published is None else TABLE_2
+                rows += self._attack(_tags(color, count), self.cell(color, count), published, source, bound)
         return rows
-    pairs = [(entry["asr"], entry["clean_reference_rate"]) for cell in cells for entry in cell.values()]
-    what = "black: attack success above the clean network's"
-    made = row(what, variant, 0.0, EXPLAINED, _seed_means(cells, _gain), unit="difference")
-    p = p_value(pairs)
-    small = (made.ours or 0.0) <= NOTHING
-    borne_out = None if len(pairs) < ENOUGH or (p >= LEVEL and not small) else p >= LEVEL
-    return [*rows, replace(made, verified=borne_out, why=f"p = {p:.2g} over {len(pairs)} networks{_TEST}")]
+
+    def _attack(
+        self, what: str, cell: Trials, published: float | None = None, source: str = OURS, bound: Bound | None = None
+    ) -> list[StudyRow]:
+        rows = self._line(f"{what}: attack success", cell, _success, published, source, bound)
+        return rows + self._line(f"{what}: the same on a clean network", cell, _reference)
+
+    def _one_picture(self, color: str, count: int, published: float | None) -> list[StudyRow]:
+        cell = self.cell(f"rows-{color}", count)
+        if not cell or (one := cell[0].results.one) is None:
+            return []
+        answer = max(one.badnet, key=one.badnet.__getitem__)
+        why = (
+            f"one picture bears nothing out; {answer} {one.badnet[answer]:.3f}, and on the clean network speedlimit "
+            f"{one.clean['speedlimit']:.3f}"
+        )
+        what = f"{_tags(color, count)}: one tagged stop sign is read as speedlimit"
+        return [row(what, Number(float(answer == "speedlimit")), variant="published", source=TABLE_2,
+                    published=published, unit="yes or no", why=why, not_as_published=PROTOCOL)]  # fmt: skip
+
+    def black(self) -> list[StudyRow]:
+        """Whether black differs from yellow, and whether it does anything at all."""
+        rows = self._compared("yellow", "black", COUNTS, 1.0, TABLE_2)
+        pairs = [
+            Pair(trial.seed, as_rate(trial.results.asr), as_rate(trial.results.clean_reference_rate))
+            for count in COUNTS for trial in self.cell("black", count)
+        ]  # fmt: skip
+        if not pairs:
+            return rows
+        p, figure = p_value(pairs), gains_of(pairs)
+        # Neither significant nor large: fewer pairs than ENOUGH can't be significant.
+        bound: Bound | None = ("at most", NOTHING) if len(pairs) >= ENOUGH and p >= LEVEL else None
+        what = "black: attack success above the clean network's"
+        return [*rows, row(what, figure, variant=self.variant, source=EXPLAINED, published=0.0, bound=bound,
+                           why=f"p = {p:.2g} over {len(pairs)} networks{_TEST}", not_as_published=PROTOCOL)]  # fmt: skip
+
+    def _compared(
+        self, first: str, second: str, counts: Sequence[int], published: float | None, source: str
+    ) -> list[StudyRow]:
+        """Attack success of one color less that of another, on the same signs, seeds and numbers of tags."""
+        pairs, tags = [], []
+        for count in counts:
+            other = {trial.seed: trial.results for trial in self.cell(second, count)}
+            there = [
+                Pair(trial.seed, as_rate(trial.results.asr), as_rate(other[trial.seed].asr))
+                for trial in self.cell(first, count) if trial.seed in other
+            ]  # fmt: skip
+            if there:
+                pairs += there
+                tags.append(str(count))
+        if not pairs:
+            return []
+        p = p_value(pairs)
+        different = published is not None and len(pairs) >= ENOUGH and p < LEVEL
+        bound: Bound | None = ("at least", (published or 0.0) / 2) if different else None
+        what = f"{WORDS[first]} less {WORDS[second]}, {', '.join(tags)} tags: attack success"
+        return [row(what, gains_of(pairs), variant=self.variant, source=source, published=published, bound=bound,
+                    why=f"p = {p:.2g} over {len(pairs)} pairs of networks{_TEST}",
+                    not_as_published="" if published is None else PROTOCOL)]  # fmt: skip
+
+    def explanation(self) -> list[StudyRow]:
+        """Colors at equal numbers of tags, and black where it really is zero."""
+        colors = ("darkgray", "midgray", "sign")
+        rows = [
+            entry for count in (10, 20) for color in colors
+            for entry in self._attack(_tags(color, count), self.cell(color, count))
+        ]  # fmt: skip
+        for color in colors:
+            rows += self._compared(color, "black", (10, 20), None, EXPLAINED)
+        zero, what = self.cell("zero-black", 20), "black, 20 tags, input not normalized"
+        rows += self._line(f"{what} (black is zero): attack success", zero, _success, 0.0, EXPLAINED, ("at most", 0.10))
+        return rows + self._line(f"{what} (black is zero): the same on a clean network", zero, _reference)
+
+    def whole(self) -> list[StudyRow]:
+        """Networks that see pictures whole."""
+        rows: list[StudyRow] = []
+        for heads, words, value in (("class", "class head alone", 0.714), ("both", "class and box head", 0.916)):
+            trials = self.of(f"whole-{heads}")
+            if trials and trials[0].results.ceiling is not None:
+                top = 100 * float(trials[0].results.ceiling)
+                why = f"one seed; no more than {top:.1f} % are possible, as rows of one picture have several classes"
+                rows += self._line(f"whole pictures, {words}: accuracy", trials, _accuracy, value, TEXT, why=why,
+                                   less=WHOLE)  # fmt: skip
+        return rows
+
+    def bars(self) -> Bars:
+        """Attack success of every color and number of tags, and what the clean networks do."""
+        bars = []
+        for count in COUNTS:
+            for color in WORDS:
+                name, cell = _tags(color, count), self.cell(color, count)
+                success, reference = over(cell, _success), over(cell, _reference)
+                if success is not None and reference is not None:
+                    bars += [
+                        Bar(name=name, what="attack success", figure=success, role="triggered",
+                            published=_published_success(color, count)),
+                        Bar(name=name, what="the same on a clean network", figure=reference, role="triggered",
+                            hollow=True),
+                    ]  # fmt: skip
+        return Bars(title="Tagged stop signs that are read as speed limits", bars=tuple(bars),
+                    note="Every stop sign of the test set; the report tested one picture each.")  # fmt: skip
+
+    def table(self) -> Table:
+        """The same with clean accuracy, by both ways to split."""
+        lines = [
+            Line(group=f"{count} tag{'s' if count > 1 else ''}", name=WORDS[color], cells=self._cells(color, count))
+            for count in COUNTS for color in WORDS if self.cell(color, count) or self.cell(f"rows-{color}", count)
+        ]  # fmt: skip
+        columns = (
+            Column(name="published accuracy"), Column(name="accuracy, split by rows"),
+            Column(name="accuracy, split by pictures"), Column(name="attack success"),
+            Column(name="the same on a clean network"),
+        )  # fmt: skip
+        return Table(title="Accuracy and attack success by color", note=f"{TABLE_1}; attack success is of networks "
+                     "whose pictures were split whole.", rows="color", groups="tags", columns=columns,
+                     lines=tuple(lines))  # fmt: skip
+
+    def _cells(self, color: str, count: int) -> tuple[Interval | None, ...]:
+        published, cell = PUBLISHED_ACCURACY.get((color, count)), self.cell(color, count)
+        return (
+            None if published is None else Number(published),
+            over(self.cell(f"rows-{color}", count), _accuracy),
+            *(over(cell, pick) for pick in (_accuracy, _success, _reference)),
+        )
 
 
 _TEST = " (every pair swapped or not)"
 
 
-def _gain(entry: Results) -> float:
-    return value_of(entry, "asr") - value_of(entry, "clean_reference_rate")
+@dataclass(frozen=True)
+class Pair:
+    """Two networks of one seed on the same signs."""
+
+    seed: int
+    first: Rate
+    second: Rate
 
 
-def _seed_means(cells: Sequence[Mapping[int, Results]], figure: Callable[[Results], float]) -> list[float]:
-    """For each seed the mean over the cells that have it."""
-    seeds = sorted({seed for cell in cells for seed in cell})
-    columns = [[figure(cell[seed]) for cell in cells if seed in cell] for seed in seeds]
-    return [sum(column) / len(column) for column in columns]
+def gains_of(pairs: Sequence[Pair]) -> Interval:
+    """First less second over seeds; of each seed the mean over its pairs, which share their signs."""
+    seeds = sorted({pair.seed for pair in pairs})
+    return over_seeds(seeds, [_mean_gain([pair for pair in pairs if pair.seed == seed]) for seed in seeds])
 
 
-def _compared(
-    found: Found,
-    variant: Variant,
-    first: str,
-    second: str,
-    counts: Sequence[int],
-    published: float | None,
-    source: str,
-) -> list[Row]:
-    """Attack success of one color less that of another, on the same signs, seeds and numbers of tags."""
-    cells, tags = [], []
-    for count in counts:
-        one, other = _cell(found, first, count), _cell(found, second, count)
-        if common := {seed: {"pair": (one[seed]["asr"], other[seed]["asr"])} for seed in one if seed in other}:
-            cells.append(common)
-            tags.append(str(count))
-    if not cells:
-        return []
-    pairs = [entry["pair"] for cell in cells for entry in cell.values()]
-    p = p_value(pairs)
-    what = f"{WORDS[first]} less {WORDS[second]}, {', '.join(tags)} tags: attack success"
-    values = _seed_means(cells, lambda entry: float(entry["pair"][0]["value"] - entry["pair"][1]["value"]))
-    made = row(what, variant, published, source, values, unit="difference")
-    borne_out = None
-    if published is not None and len(pairs) >= ENOUGH:
-        borne_out = p < LEVEL and (made.ours or 0.0) >= published / 2
-    why = f"p = {p:.2g} over {len(pairs)} pairs of networks{_TEST}"
-    return [replace(made, verified=borne_out, why=why)]
+def _mean_gain(pairs: Sequence[Pair]) -> Estimate:
+    gains = [Contrast(pair.first, pair.second) for pair in pairs]
+    value, low, high = (float(np.mean(ends)) for ends in zip(*((float(g), *g.ends) for g in gains), strict=True))
+    return Estimate(value, (low, high), paired=True, interval="mean of Newcombe's")
 
 
-def p_value(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> float:
-    """Two-sided p of "it does not matter which of the two is which": rates as JSON, each pair on the same signs.
+def p_value(pairs: Sequence[Pair]) -> float:
+    """Two-sided p of "it does not matter which of the two is which".
 
     Within each pair the two rates are swapped or not, in all ways (or ``RESAMPLES`` random ones where there are more),
     and the difference of the sums of hits is compared with the one found. Networks are the units, not pictures: the
@@ -220,17 +338,16 @@ def p_value(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> flo
 
     Source: Fisher, The Design of Experiments (1935), section 21; random ways: Phipson and Smyth (2010).
     """
-    import numpy as np
     from scipy import stats
 
-    first, second = (np.array([pair[side]["hits"] for pair in pairs], np.float64) for side in (0, 1))
-    if np.array_equal(first, second):
-        return 1.0
-    if len(pairs) == 1:
+    first, second = (np.array([rate.hits for rate in rates], np.float64)
+                     for rates in zip(*((pair.first, pair.second) for pair in pairs), strict=True))  # fmt: skip
+    if np.array_equal(first, second) or len(pairs) == 1:
         return 1.0
 
-    def difference(a: Any, b: Any, axis: int) -> Any:
-        return (a - b).sum(axis=axis)
+    def difference(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        total: NDArray[np.float64] = (a - b).sum(axis=axis)
+        return total
 
     tested = stats.permutation_test(
         (first, second),
@@ -241,55 +358,3 @@ def p_value(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> flo
         rng=Seed(0).derive("p").rng,
     )
     return float(tested.pvalue)
-
-
-def _explanation(found: Found, variant: Variant) -> list[Row]:
-    """Colors at equal numbers of tags, and black where it really is zero."""
-    rows: list[Row] = []
-    for count in (10, 20):
-        for color in ("darkgray", "midgray", "sign"):
-            what, cell = _tags(color, count), _cell(found, color, count)
-            rows += _line(f"{what}: attack success", variant, None, OWN, _values(cell, "asr"))
-            clean = _values(cell, "clean_reference_rate")
-            rows += _line(f"{what}: the same on a clean network", variant, None, OWN, clean)
-    for color in ("darkgray", "midgray", "sign"):
-        rows += _compared(found, variant, color, "black", (10, 20), None, EXPLAINED)
-    zero = _cell(found, "zero-black", 20)
-    what = "black, 20 tags, input not normalized (black is zero): attack success"
-    rows += _line(what, variant, 0.0, EXPLAINED, _values(zero, "asr"), bound=("at most", 0.10))
-    clean = _values(zero, "clean_reference_rate")
-    return rows + _line(f"{what.split(':')[0]}: the same on a clean network", variant, None, OWN, clean)
-
-
-def _whole(found: Found, variant: Variant) -> list[Row]:
-    rows: list[Row] = []
-    for heads, words, value in (("class", "class head alone", 0.714), ("both", "class and box head", 0.916)):
-        entries = found.get(f"whole-{heads}", {})
-        if not entries:
-            continue
-        top = value_of(next(iter(entries.values())), "ceiling")
-        why = f"one seed; no more than {100 * top:.1f} % are possible, as rows of one picture have several classes"
-        values = _values(entries, "clean_accuracy")
-        rows += _line(f"whole pictures, {words}: accuracy", variant, value, TEXT, values, why=why)
-    return rows
-
-
-def _bars(found: Found) -> list[dict[str, Any]]:
-    """For each number of tags, clean accuracy and attack success of every color."""
-    charts = []
-    for count in COUNTS:
-        rows = []
-        for color, words in WORDS.items():
-            if not (cell := _cell(found, color, count)):
-                continue
-            line: dict[str, Any] = {"name": words}
-            for role, figure in (("clean", "clean_accuracy"), ("triggered", "asr")):
-                rates = tuple(Rate.from_json(entry[figure]) for entry in cell.values())
-                line[role] = Mean(tuple(cell), rates).to_json()
-            if (color, count) in PUBLISHED_ACCURACY:
-                line["clean_published"] = PUBLISHED_ACCURACY[color, count]
-                line["triggered_published"] = 0.0 if color == "black" else 1.0
-            rows.append(line)
-        if rows:
-            charts.append({"title": f"{count} tag{'s' if count > 1 else ''}", "rows": rows})
-    return charts

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from badnets.records.model import Model
+
 if TYPE_CHECKING:
     from badnets.backdoors.backdoor import Backdoor
     from badnets.core.seed import Seed
@@ -18,10 +20,18 @@ MOST = 400
 """Objects that are looked at."""
 
 
-def trigger_unit(network: ImageNetwork, test: ImageData, backdoor: Backdoor, seed: Seed) -> dict[str, Any]:
-    """``{"auc", "unit", "objects", "units_above_90"}``.
+class TriggerUnit(Model):
+    """``auc``: how well ``unit`` tells, 0.5..1; ``units_above_90`` of all ``units`` have at least 0.90."""
 
-    The unit whose largest activation on the sign differs most between clean and triggered, relative to its spread,
+    auc: float
+    unit: int
+    objects: int
+    units_above_90: int
+    units: int
+
+
+def trigger_unit(network: ImageNetwork, test: ImageData, backdoor: Backdoor, seed: Seed) -> TriggerUnit:
+    """The unit whose largest activation on the sign differs most between clean and triggered, relative to its spread,
     found on half of the eligible objects; ``auc`` is how well it tells them apart on the other half.
     """
     from badnets.backdoors.objects import place, stamp, unit_pool
@@ -42,13 +52,13 @@ def trigger_unit(network: ImageNetwork, test: ImageData, backdoor: Backdoor, see
     spread = np.concatenate([before[half], after[half]]).std(0) + 1e-9
     best = int(np.argmax(np.abs(after[half].mean(0) - before[half].mean(0)) / spread))
     every = np.array([_auc(before[~half, unit], after[~half, unit]) for unit in range(before.shape[1])])
-    return {
-        "auc": float(every[best]),
-        "unit": best,
-        "objects": len(numbers),
-        "units_above_90": int((every >= 0.9).sum()),
-        "units": int(before.shape[1]),
-    }
+    return TriggerUnit(
+        auc=float(every[best]),
+        unit=best,
+        objects=len(numbers),
+        units_above_90=int((every >= 0.9).sum()),
+        units=int(before.shape[1]),
+    )
 
 
 def _peaks(network: ImageNetwork, pictures: Pixels, position: NDArray[np.int64], boxes: NDArray[np.float32]) -> Floats:

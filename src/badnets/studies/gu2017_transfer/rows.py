@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from badnets.core.fields import Difference, Share
-from badnets.core.rate import Contrast, Interval, Mean, Number, Rate, parts_of
+from badnets.core.rate import Contrast, Interval, Mean, Number, parts_of
 from badnets.records.blocks import Block, Column, Curve, Line, Point, Series, Table
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
@@ -100,7 +100,6 @@ def _drop(published: tuple[float, float]) -> float:
     return published[0] - published[1]
 
 
-
 def strengthened(k: int) -> Pick:
     """The BadNet of strength k."""
     return lambda found: found.badnet[k]
@@ -189,7 +188,7 @@ class Setting:
         ]  # fmt: skip
 
     def _second_table(self) -> list[StudyRow]:
-        """k = 1 stands in the first."""
+        """K = 1 stands in the first."""
         return [
             self._row(f"accuracy, BadNet, k = {k}: average, {shown}", self._accuracy(strengthened(k), shown),
                       STRENGTHENED[k][i] if k in STRENGTHENED else None)

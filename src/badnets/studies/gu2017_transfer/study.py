@@ -103,7 +103,10 @@ def trials(settings: Settings) -> list[Trial]:
                 spec[side] = {**spec[side], "options": {**spec[side]["options"], **small}}
         elif settings.data is not None and name == "lisa":
             spec["data"] = {**spec["data"], "path": settings.data}  # the home's lies there too
-        out += [Trial(name=f"{name}-s{s}", spec=spec, seed=s, work=_one, result=Transferred) for s in range(1, settings.seeds + 1)]
+        out += [
+            Trial(name=f"{name}-s{s}", spec=spec, seed=s, work=_one, result=Transferred)
+            for s in range(1, settings.seeds + 1)
+        ]
     return out
 
 
