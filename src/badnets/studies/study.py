@@ -13,8 +13,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import model_validator
 
-from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, Unit, over_seeds
+from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, Unit, over_seeds, parts_of
 from badnets.records.blocks import Block
+from badnets.records.certificate import Change
 from badnets.records.model import JSON, Model, Planted
 from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
 from badnets.records.study import State, StudyRow, Variant
@@ -185,6 +186,11 @@ def as_rate(figure: Interval | None) -> Rate:
     if not isinstance(figure, Rate):
         raise TypeError("expected a count of one seed")
     return figure
+
+
+def lost(change: Change) -> PairedDifference | None:
+    """The clean accuracy that a defense took from a network of one seed."""
+    return None if change.clean_accuracy is None else parts_of(change.clean_accuracy)[0].reversed
 
 
 def numbers(seeds: Sequence[int], values: Sequence[float]) -> Number | Mean[Number]:

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, TypeVar
@@ -108,6 +109,14 @@ def kept(path: Path, kind: type[M], act: Callable[[], M]) -> M | Refused:
         made = Refused(refused=str(error))
     write_json(path, made.to_json())
     return made
+
+
+def within(trials: Sequence[TrialResult[Any]], part: Callable[[Any], M | Refused]) -> list[TrialResult[M]] | Refused:
+    """One ``part`` of each trial's results; or why it is missing, where a method did not fit."""
+    parts = [part(trial.results) for trial in trials]
+    refused = next((one for one in parts if isinstance(one, Refused)), None)
+    there = [one for one in parts if not isinstance(one, Refused)]
+    return refused or [replace(trial, results=one) for trial, one in zip(trials, there, strict=True)]
 
 
 def train_and_measure(trial: Trial, own: Path) -> Done[Trained]:

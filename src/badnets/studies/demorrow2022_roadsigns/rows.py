@@ -212,8 +212,9 @@ class Found:
         # Neither significant nor large: fewer pairs than ENOUGH can't be significant.
         bound: Bound | None = ("at most", NOTHING) if len(pairs) >= ENOUGH and p >= LEVEL else None
         what = "black: attack success above the clean network's"
-        return [*rows, row(what, figure, variant=self.variant, source=EXPLAINED, published=0.0, bound=bound,
-                           why=f"p = {p:.2g} over {len(pairs)} networks{_TEST}", not_as_published=PROTOCOL)]  # fmt: skip
+        why = f"p = {p:.2g} over {len(pairs)} networks{_TEST}"
+        return [*rows, row(what, figure, variant=self.variant, source=EXPLAINED, published=0.0, bound=bound, why=why,
+                           not_as_published=PROTOCOL)]  # fmt: skip
 
     def _compared(
         self, first: str, second: str, counts: Sequence[int], published: float | None, source: str

@@ -8,34 +8,21 @@ is also done to the clean reference of the same seed, and both repaired networks
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from badnets.core.progress import Watcher
-from badnets.core.rate import Contrast, Interval, Number, PairedDifference, over_seeds, parts_of
+from badnets.core.rate import Contrast, Interval, Number
 from badnets.core.seed import Seed
 from badnets.records.blocks import Column, Line, Table
 from badnets.records.certificate import Change, Reactivation, Standing
 from badnets.records.model import JSON, Model
 from badnets.records.results import ClassifierFigures
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import (
-    Done,
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trial,
-    TrialResult,
-    as_rate,
-    numbers,
-    over,
-    row,
-)
-from badnets.studies.trials import Refused, by_prefix, done_of, kept
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial, TrialResult, as_rate, lost, over, row
+from badnets.studies.trials import Refused, by_prefix, done_of, kept, within
 
 if TYPE_CHECKING:
     from badnets.networks.network import ImageNetwork
@@ -61,8 +48,8 @@ SETUPS: Mapping[str, JSON] = {
     },
 }
 REFUSE = 0.01
-ASKED = {"asr": 0.02, "lost": 0.01, "robust_gap": 0.05}
-"""What a cure leaves of each, at most."""
+ASKED = (0.02, 0.01, 0.05)
+"""At most: attack success left, clean accuracy lost, robust accuracy below it."""
 WOKEN = 2000
 """Test pictures that re-tuned networks are measured on; they are measured three times for each method."""
 
@@ -202,50 +189,15 @@ def _abstain(method: str, bench: Bench, network: ImageNetwork) -> Abstained:
 Trials = Sequence[TrialResult[Compared]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RepairLine:
-    """What one repair does to one BadNet, over the seeds, in the order of the table's columns; re-tuned ones are None
-    where no gradient comes through."""
-
-    asr: Interval | None
-    lost: Interval | None
-    robust_gap: Interval | None
-    clean_network_lost: Interval | None
-    reactivated: Interval | None = None
-    reactivated_clean_network: Interval | None = None
-    seconds: Interval | None = None
-
-    @property
-    def cured(self) -> bool:
-        """Attack success, clean accuracy lost and robust accuracy below it are all at most what is asked."""
-        limits = zip((self.asr, self.lost, self.robust_gap), ASKED.values(), strict=True)
-        return all(figure is not None and figure <= limit for figure, limit in limits)
-
-    @property
-    def why(self) -> str:
-        """What is asked beside attack success, and what was found."""
-        lost, gap = (100 * float(figure or Number(0.0)) for figure in (self.lost, self.robust_gap))
-        return (
-            f"at most 2 % asked; clean accuracy lost {lost:.2f} points, at most 1 asked; robust accuracy {gap:.2f} "
-            "points below it, at most 5 asked"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class AbstainerLine:
-    """What one abstainer does around one BadNet: triggered pictures refused or read rightly, clean ones refused."""
-
-    safe: Interval | None
-    refused: Interval | None
-    asr: Interval | None
+Cells = tuple[Interval | None, ...]
+"""Figures of one method and one BadNet over the seeds, in the order of the table's columns."""
 
 
 def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """A row for each BadNet and method: attack success afterwards, judged by all that the issue of a cure asks."""
     variant: Variant = "quick" if settings.quick else "corrected"
     rows: list[StudyRow] = []
-    repairs: dict[tuple[str, str], RepairLine | str] = {}
-    abstainers: dict[tuple[str, str], AbstainerLine | str] = {}
+    repairs, abstainers = [], []
     for name in SETUPS:
         trials: Trials = by_prefix(results, f"{name}-s")
         if not trials:
@@ -253,89 +205,80 @@ def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
         before = over(trials, lambda found: found.trained.asr)
         rows.append(row(f"{name}: attack success before any repair", before, variant=variant))
         for method in trials[0].results.repairs:
-            repairs[name, method] = repair_line(trials, method)
-            rows.append(repair_row(name, method, repairs[name, method], variant))
+            repairs.append(repair_line(name, method, trials))
+            rows.append(repair_row(repairs[-1], variant))
         for method in trials[0].results.abstainers:
-            abstainers[name, method] = abstainer_line(trials, method)
-            rows.append(abstainer_row(name, method, abstainers[name, method], variant))
+            abstainers.append(abstainer_line(name, method, trials))
+            rows.append(abstainer_row(abstainers[-1], variant))
     return Outcome(rows=rows, blocks=[repair_table(repairs), abstainer_table(abstainers)])
 
 
-def repair_line(trials: Trials, method: str) -> RepairLine | str:
-    """The figures of ``method`` over the seeds; why there are none, where it does not fit the network."""
-    found = [trial.results.repairs[method] for trial in trials]
-    seeds, tried = [trial.seed for trial in trials], [one for one in found if isinstance(one, Tried)]
-    if len(tried) < len(found):
-        return next(one.refused for one in found if isinstance(one, Refused))
-
-    def over_all(pick: Callable[[Tried], Interval | None]) -> Interval | None:
-        figures = [figure for one in tried if (figure := pick(one)) is not None]
-        return over_seeds(seeds, figures) if len(figures) == len(tried) else None
-
-    return RepairLine(
-        asr=over_all(lambda one: one.bad.after.asr),
-        lost=over_all(lambda one: _lost(one.bad)),
-        robust_gap=over_all(lambda one: Contrast(as_rate(one.bad.after.clean_accuracy),
-                                                 as_rate(one.bad.after.robust_accuracy))),
-        clean_network_lost=over_all(lambda one: _lost(one.clean)),
-        reactivated=over_all(lambda one: one.reactivation and one.reactivation.repaired),
-        reactivated_clean_network=over_all(lambda one: one.reactivation and one.reactivation.clean_network),
-        seconds=numbers(seeds, [one.bad.seconds for one in tried]),
-    )  # fmt: skip
-
-
-def _lost(side: Side) -> PairedDifference | None:
-    change = side.difference.clean_accuracy
-    return None if change is None else parts_of(change)[0].reversed
-
-
-def repair_row(name: str, method: str, line: RepairLine | str, variant: Variant) -> StudyRow:
-    """Attack success afterwards, borne out if all that is asked is kept."""
-    what = f"{name}, {method}: attack success afterwards"
-    if isinstance(line, str):
-        return row(what, None, variant=variant, why=line)
-    state = "borne out" if line.cured else "not borne out"
-    return row(what, line.asr, variant=variant, why=line.why).model_copy(update={"state": state})
-
-
-def abstainer_line(trials: Trials, method: str) -> AbstainerLine | str:
-    """The figures of an abstainer over the seeds; why there are none, where it does not fit the network."""
-    found = [trial.results.abstainers[method] for trial in trials]
-    guarded = [one.after for one in found if isinstance(one, Abstained)]
-    if len(guarded) < len(found):
-        return next(one.refused for one in found if isinstance(one, Refused))
-    seeds = [trial.seed for trial in trials]
-
-    def over_all(name: str) -> Interval:
-        return over_seeds(seeds, [as_rate(getattr(after, name)) for after in guarded])
-
-    return AbstainerLine(safe=over_all("refused_or_right"), refused=over_all("refused"), asr=over_all("asr"))
-
-
-def abstainer_row(name: str, method: str, line: AbstainerLine | str, variant: Variant) -> StudyRow:
-    """Triggered pictures that do no harm, at least 90 % asked."""
-    what = f"{name}, abstainer {method}: triggered pictures refused or read rightly"
-    if isinstance(line, str):
-        return row(what, None, variant=variant, why=line)
-    why = f"at least 90 % asked; clean pictures refused {line.refused}, 1 % stated"
-    return row(what, line.safe, variant=variant, bound=("at least", 0.9), why=why)
-
-
-def _lines(found: Mapping[tuple[str, str], RepairLine | AbstainerLine | str]) -> tuple[Line, ...]:
-    return tuple(
-        Line(group=name, name=method, note=line)
-        if isinstance(line, str)
-        else Line(group=name, name=method, cells=tuple(vars(line).values()))
-        for (name, method), line in found.items()
+def repair_line(name: str, method: str, trials: Trials) -> Line:
+    """What a repair does over the seeds, or why it does not fit."""
+    tried = within(trials, lambda found: found.repairs[method])
+    if isinstance(tried, Refused):
+        return Line(group=name, name=method, note=tried.refused)
+    cells: Cells = (
+        over(tried, lambda one: one.bad.after.asr),
+        over(tried, lambda one: lost(one.bad.difference)),
+        over(tried, lambda one: _robust_gap(one.bad.after)),
+        over(tried, lambda one: lost(one.clean.difference)),
+        over(tried, lambda one: one.reactivation and one.reactivation.repaired),
+        over(tried, lambda one: one.reactivation and one.reactivation.clean_network),
+        over(tried, lambda one: Number(one.bad.seconds)),
     )
+    return Line(group=name, name=method, cells=cells)
 
 
-def repair_table(found: Mapping[tuple[str, str], RepairLine | str]) -> Table:
+def _robust_gap(after: Standing) -> Contrast:
+    """How far triggered pictures are read worse than clean ones; nearly the same pictures, so its interval is wide."""
+    return Contrast(as_rate(after.clean_accuracy), as_rate(after.robust_accuracy))
+
+
+def repair_row(line: Line, variant: Variant) -> StudyRow:
+    """Attack success afterwards, borne out if all that is asked of a cure is kept."""
+    what = f"{line.group}, {line.name}: attack success afterwards"
+    if line.note:
+        return row(what, None, variant=variant, why=line.note)
+    asr, *beside = [float(cell) for cell in line.cells[: len(ASKED)] if isinstance(cell, Interval)]
+    why = (
+        f"at most 2 % asked; clean accuracy lost {100 * beside[0]:.2f} points, at most 1 asked; robust accuracy "
+        f"{100 * beside[1]:.2f} points below it, at most 5 asked"
+    )
+    cured = all(value <= limit for value, limit in zip((asr, *beside), ASKED, strict=True))
+    made = row(what, line.cells[0] if isinstance(line.cells[0], Interval) else None, variant=variant, why=why)
+    return made.model_copy(update={"state": "borne out" if cured else "not borne out"})
+
+
+def abstainer_line(name: str, method: str, trials: Trials) -> Line:
+    """What an abstainer does over the seeds, or why it does not fit."""
+    guarded = within(trials, lambda found: found.abstainers[method])
+    if isinstance(guarded, Refused):
+        return Line(group=name, name=method, note=guarded.refused)
+    cells: Cells = (
+        over(guarded, lambda one: one.after.refused_or_right),
+        over(guarded, lambda one: one.after.refused),
+        over(guarded, lambda one: one.after.asr),
+    )
+    return Line(group=name, name=method, cells=cells)
+
+
+def abstainer_row(line: Line, variant: Variant) -> StudyRow:
+    """Triggered pictures that do no harm, at least 90 % asked."""
+    what = f"{line.group}, abstainer {line.name}: triggered pictures refused or read rightly"
+    if line.note:
+        return row(what, None, variant=variant, why=line.note)
+    safe, away, _ = line.cells
+    why = f"at least 90 % asked; clean pictures refused {away}, 1 % stated"
+    return row(what, safe if isinstance(safe, Interval) else None, variant=variant, bound=("at least", 0.9), why=why)
+
+
+def repair_table(lines: Sequence[Line]) -> Table:
     """Methods by backdoors."""
-    asr, lost, gap = ASKED.values()
+    asr, lost_at_most, gap = ASKED
     columns = (
         Column(name="attack success left", better="low", asked=asr),
-        Column(name="clean accuracy lost", unit="difference", better="low", asked=lost),
+        Column(name="clean accuracy lost", unit="difference", better="low", asked=lost_at_most),
         Column(name="robust accuracy below it", unit="difference", better="low", asked=gap),
         Column(name="a clean network loses", unit="difference", better="low"),
         Column(name="re-tuned: attack success", better="low"),
@@ -347,10 +290,10 @@ def repair_table(found: Mapping[tuple[str, str], RepairLine | str]) -> Table:
         "a clean network after the same repair; where that one learns it as well, the figure says nothing."
     )
     return Table(title="What each repair does", note=note, rows="method", groups="backdoor", columns=columns,
-                 lines=_lines(found))  # fmt: skip
+                 lines=tuple(lines))  # fmt: skip
 
 
-def abstainer_table(found: Mapping[tuple[str, str], AbstainerLine | str]) -> Table:
+def abstainer_table(lines: Sequence[Line]) -> Table:
     """Abstainers by backdoors."""
     columns = (
         Column(name="triggered pictures refused or read rightly", better="high", asked=0.9),
@@ -358,7 +301,7 @@ def abstainer_table(found: Mapping[tuple[str, str], AbstainerLine | str]) -> Tab
         Column(name="attack success left", better="low"),
     )
     return Table(title="What each abstainer does", rows="method", groups="backdoor", columns=columns,
-                 lines=_lines(found))  # fmt: skip
+                 lines=tuple(lines))  # fmt: skip
 
 
 STUDY = Study(

@@ -5,12 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from badnets.core.rate import Rate
-from badnets.studies.old_study import Row, Trial, Variant, rate_row, row
+from badnets.core.fields import Share
+from badnets.core.rate import Contrast, Interval, Number, Rate
+from badnets.core.seed import Seed
+from badnets.records.blocks import Bar, Bars, Curve, Point, Series
+from badnets.records.certificate import Standing
+from badnets.records.model import Model
+from badnets.records.study import StudyRow, Variant
+from badnets.studies.study import Bound, Done, Trial, as_rate, row
 from badnets.studies.vora2023_goodnet.data import (
     LAYER,
     Step,
@@ -24,10 +30,10 @@ from badnets.studies.vora2023_goodnet.data import (
 if TYPE_CHECKING:
     from badnets.data.images import ImageData
     from badnets.networks.network import ImageNetwork
+    from badnets.referee.bench import Bench
 
 REPORT = "report C1"
 PARAMETERS = 601_643
-DROPS = (0.02, 0.04, 0.10)
 CHANNELS = {0.02: 43, 0.04: 45, 0.10: 51}
 """How many channels the report had pruned when accuracy was 2, 4 and 10 points below 100 %."""
 PRUNED = {0.02: (0.97888, 1.0), 0.04: (0.95900, 1.0), 0.10: (0.89844, 0.80647)}
@@ -36,7 +42,66 @@ GOODNET = {0.02: (0.97747, 1.0), 0.04: (0.95744, 1.0), 0.10: (0.89680, 0.80647)}
 JUDGED_STEPS = range(45, 57)
 NEAR = 0.05
 OUR_RULE = "before the step that breaks it, from the network's own accuracy"
-FEW_FACES = "optimistic: faces on which most networks agree"
+FEW_FACES = "80 faces on which most networks agree, for the contest's 11,547 and 12,830"
+ORDER = "published order"
+Answers = dict[str, list[int]]
+"""The classes that the first "clean" and "triggered" faces are given."""
+
+
+class LoadedNetwork(Model):
+    """How many parameters a network has; how many samples it answers as the original does, None without samples."""
+
+    parameters: int
+    equal: Share | None = None
+
+
+class Loaded(Model):
+    """The trial of the loader, by network."""
+
+    networks: dict[str, LoadedNetwork]
+
+
+class PruningStep(Model):
+    """What is left after so many ``channels``, of which ``channel`` was the last."""
+
+    channels: int
+    channel: int | None = None
+    clean_accuracy: Share
+    asr: Share
+
+
+class Drop(Model):
+    """Both networks of one allowed drop: whether exactly the chosen channels are zero and all else is the same bits."""
+
+    channels: int
+    zeroed: bool
+    rest_unchanged: bool
+    pruned: Standing
+    goodnet: Standing
+
+
+class Pruned(Model):
+    """The trial of pruning: a curve for each order, the stops of the repair ``prune``, both tables by allowed drop, and
+    the answers of each network for the contact sheet."""
+
+    curves: dict[str, tuple[PruningStep, ...]]
+    dead: int
+    faces: dict[str, int]
+    full: bool
+    stopped_by_repair: dict[str, dict[float, int]]
+    original: Standing
+    tables: dict[float, Drop]
+    answers: dict[str, Answers]
+
+    @property
+    def less(self) -> str:
+        """In what these faces are less than the report's."""
+        return "" if self.full else FEW_FACES
+
+    @property
+    def order(self) -> str:
+        """The order that the tables are made in: the published one where it is known."""
+        return next(iter(self.curves))
 
 
 def published_stop(accuracies: Sequence[float], drop: float) -> int | None:
@@ -52,116 +117,110 @@ def careful_stop(before: float, accuracies: Sequence[float], drop: float) -> int
     return next(broken, len(accuracies))
 
 
-def check_loader(trial: Trial, _own: Path) -> dict[str, Any]:
+def check_loader(trial: Trial, _own: Path) -> Done[Loaded]:
     """Parameters of each network, and its answers to the samples beside those of ``labels.csv``."""
     from badnets.networks.inference import predict_data
 
     began, files = time.perf_counter(), files_of(trial.spec)
     rows, pictures = ([], None) if files.samples is None else read_samples(files.samples)
-    found: dict[str, Any] = {}
+    found = {}
     for name in files.weights:
-        network = open_face_network(files, name)
-        found[name] = {"parameters": sum(value.numel() for value in network.parameters())}
+        network, equal = open_face_network(files, name), None
         if pictures is not None:
             wanted = np.array([int(line[name]) for line in rows])
-            found[name]["equal"] = Rate.of(predict_data(network, pictures).labels == wanted).to_json()
-    return {"results": found, "timings_s": {"total": _since(began)}}
+            equal = Rate.of(predict_data(network, pictures).labels == wanted)
+        found[name] = LoadedNetwork(parameters=sum(value.numel() for value in network.parameters()), equal=equal)
+    return Done(Loaded(networks=found), {"total": _since(began)})
 
 
-def prune_and_compare(trial: Trial, own: Path) -> dict[str, Any]:
+def prune_and_compare(trial: Trial, own: Path) -> Done[Pruned]:
     """The sweeps over validation faces in three orders, and the tables on test faces."""
     from badnets.networks.surgery.channels import rank_channels
+    from badnets.referee.bench import Bench
+    from badnets.referee.truth import TriggeredPictures
 
     began, files = time.perf_counter(), files_of(trial.spec)
     network = open_face_network(files, "lab3")
-    valid = {"clean": read_faces(files.faces[0], "clean"), "triggered": read_faces(files.faces[1], "triggered")}
-    test = {"clean": read_faces(files.faces[2], "clean"), "triggered": read_faces(files.faces[3], "triggered")}
+    faces = [read_faces(path, name) for path, name in zip(files.faces, ("clean", "triggered") * 2, strict=True)]
+    valid, test = dict(zip(_SETS, faces[:2], strict=True)), dict(zip(_SETS, faces[2:], strict=True))
     means = rank_channels(network, valid["clean"], LAYER, at="pool")
     orders = {
         "least active first": np.argsort(means, kind="stable").tolist(),
         "most active first": np.argsort(-means, kind="stable").tolist(),
     }
     if files.curve is not None:
-        orders = {"published order": [step.channel for step in read_curve(files.curve)], **orders}
-    curves = {name: _curve(network, order, valid) for name, order in orders.items()}
+        orders = {ORDER: [step.channel for step in read_curve(files.curve)], **orders}
     order = next(iter(orders.values()))
-    tables, answers = _tables(network, order, test, own)
-    results = {
-        "curves": curves,
-        "dead": int(np.count_nonzero(means == 0)),
-        "faces": {name: len(data) for name, data in valid.items()},
-        "full": files.full,
-        "stopped_by_repair": _by_repair(network, order, valid["clean"]),
-        "tables": tables,
-        "answers": answers,
-    }
-    return {"results": results, "timings_s": {"total": _since(began)}}
+    bench = Bench(defender=valid["clean"], spare=valid["clean"], test=test["clean"], seed=Seed(trial.seed),
+                  truth=TriggeredPictures(pictures=test["triggered"]), folder=own)  # fmt: skip
+    tables, answers = _tables(bench, network, order, test)
+    results = Pruned(
+        curves={name: _curve(network, each, valid) for name, each in orders.items()},
+        dead=int(np.count_nonzero(means == 0)),
+        faces={name: len(data) for name, data in valid.items()},
+        full=files.full,
+        stopped_by_repair=_by_repair(bench, network, order),
+        original=bench.standing(network),
+        tables=tables,
+        answers=answers,
+    )
+    return Done(results, {"total": _since(began)})
+
+
+_SETS = ("clean", "triggered")
 
 
 def _since(began: float) -> float:
     return round(time.perf_counter() - began, 1)
 
 
-def _curve(network: ImageNetwork, order: Sequence[int], sets: Mapping[str, ImageData]) -> list[dict[str, Any]]:
+def _curve(network: ImageNetwork, order: Sequence[int], sets: Mapping[str, ImageData]) -> tuple[PruningStep, ...]:
     from badnets.networks.surgery.sweep import pruning_sweep
 
-    return [
-        {
-            "channels": step.number,
-            "channel": step.channel,
-            "clean_accuracy": Rate.of(step.answers["clean"] == sets["clean"].labels).to_json(),
-            "asr": Rate.of(step.answers["triggered"] == sets["triggered"].labels).to_json(),
-        }
+    return tuple(
+        PruningStep(
+            channels=step.number,
+            channel=step.channel,
+            clean_accuracy=Rate.of(step.answers["clean"] == sets["clean"].labels),
+            asr=Rate.of(step.answers["triggered"] == sets["triggered"].labels),
+        )
         for step in pruning_sweep(network, LAYER, order, sets)
-    ]
+    )
 
 
-def _by_repair(network: ImageNetwork, order: Sequence[int], clean: ImageData) -> dict[str, dict[str, int]]:
+def _by_repair(bench: Bench, network: ImageNetwork, order: Sequence[int]) -> dict[str, dict[float, int]]:
     """How many channels the repair ``prune`` silences, by convention and drop; counted in the network it gives."""
-    from badnets.defenses.repair import repair
     from badnets.defenses.repairs import make_repair
-    from badnets.defenses.view import DefenderView
     from badnets.networks.surgery.channels import pruned_channels
 
-    found: dict[str, dict[str, int]] = {}
-    for convention in ("published", "before"):
-        found[convention] = {}
-        for drop in DROPS:
-            settings = {"layer": LAYER, "order": order, "max_drop": drop, "convention": convention}
-            done = repair(DefenderView(network=network, data=clean), make_repair("prune", settings))
-            found[convention][str(drop)] = len(pruned_channels(done.network, LAYER))
-    return found
+    def stopped(convention: str, drop: float) -> int:
+        settings = {"layer": LAYER, "order": order, "max_drop": drop, "convention": convention}
+        return len(pruned_channels(bench.repaired(make_repair("prune", settings), network)[1], LAYER))
+
+    return {name: {drop: stopped(name, drop) for drop in CHANNELS} for name in ("published", "before")}
 
 
 def _tables(
-    network: ImageNetwork, order: Sequence[int], test: Mapping[str, ImageData], own: Path
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    bench: Bench, network: ImageNetwork, order: Sequence[int], test: Mapping[str, ImageData]
+) -> tuple[dict[float, Drop], dict[str, Answers]]:
     """Both tables by drop, and the answers of each network for the contact sheet; all networks are reopened files."""
-    from badnets.defenses.abstain import abstain
     from badnets.defenses.abstainers import make_abstainer
-    from badnets.defenses.repair import repair
     from badnets.defenses.repairs import make_repair
-    from badnets.defenses.view import DefenderView
-    from badnets.networks.files.own import through_file
     from badnets.networks.surgery.channels import pruned_channels
-    from badnets.referee.truth import TriggeredPictures
 
-    truth, view = TriggeredPictures(pictures=test["triggered"]), DefenderView(network=network)
-    tables: dict[str, Any] = {"original": truth.measure(network, test["clean"]).to_json()}
-    answers = {"original": both_answers(network, test)}
+    tables, answers = {}, {"original": both_answers(network, test)}
+    path = (bench.folder or Path()) / "pruned.safetensors"
     for drop, count in CHANNELS.items():
-        path = own / "pruned.safetensors"
-        done = repair(view, make_repair("prune", {"layer": LAYER, "order": order, "channels": count}))
-        pruned = through_file(done.network, path)
-        guarded = abstain(view, make_abstainer("agreement", {"repaired": str(path), "hard": True}))
-        goodnet = through_file(guarded.network, own / "goodnet.safetensors")
-        tables[str(drop)] = {
-            "channels": count,
-            "zeroed": pruned_channels(pruned, LAYER) == sorted(order[:count]),
-            "rest_unchanged": rest_unchanged(network, pruned, order[:count]),
-            "pruned": truth.measure(pruned, test["clean"]).to_json(),
-            "goodnet": truth.measure(goodnet, test["clean"]).to_json(),
-        }
+        prune = make_repair("prune", {"layer": LAYER, "order": order, "channels": count})
+        _, pruned = bench.repaired(prune, network, into=path)
+        _, goodnet = bench.guarded(make_abstainer("agreement", {"repaired": str(path), "hard": True}), network)
+        tables[drop] = Drop(
+            channels=count,
+            zeroed=pruned_channels(pruned, LAYER) == sorted(order[:count]),
+            rest_unchanged=rest_unchanged(network, pruned, order[:count]),
+            pruned=bench.standing(pruned),
+            goodnet=bench.standing(goodnet),
+        )
         answers[f"pruned {points(drop)}"] = both_answers(pruned, test)
         answers[f"GoodNet {points(drop)}"] = both_answers(goodnet, test)
     return tables, answers
@@ -179,7 +238,7 @@ def rest_unchanged(before: ImageNetwork, after: ImageNetwork, pruned: Sequence[i
     return True
 
 
-def both_answers(network: ImageNetwork, test: Mapping[str, ImageData], most: int = 100) -> dict[str, list[int]]:
+def both_answers(network: ImageNetwork, test: Mapping[str, ImageData], most: int = 100) -> Answers:
     """The classes that the first faces of both sets are given."""
     from badnets.networks.inference import predict_data
 
@@ -192,136 +251,143 @@ def points(drop: float) -> str:
     return f"{round(100 * drop)} points"
 
 
-def loader_rows(found: Mapping[str, Any], variant: Variant) -> list[Row]:
+def loader_rows(found: Loaded, variant: Variant) -> list[StudyRow]:
     """Answers to the samples, and the number of parameters."""
     rows = []
-    for name, entry in found.items():
-        if "equal" in entry:
-            equal = Rate.from_json(entry["equal"])
-            why = "all asked"
-            what = f"loader, {name}: samples answered as by the original"
-            rows.append(rate_row(what, variant, 1.0, "samples/labels.csv", equal, bound=("at least", 1.0), why=why))
-        same = entry["parameters"] == PARAMETERS
-        count = row(f"loader, {name}: has {PARAMETERS:,} parameters", variant, 1.0, REPORT, [float(same)],
-                    unit="yes or no", bound=("at least", 1.0), why=f"{entry['parameters']:,}")  # fmt: skip
-        rows.append(count)
+    for name, network in found.networks.items():
+        if network.equal is not None:
+            rows.append(row(f"loader, {name}: samples answered as by the original", network.equal, variant=variant,
+                            published=1.0, source="samples/labels.csv", bound=("at least", 1.0)))  # fmt: skip
+        same = Number(float(network.parameters == PARAMETERS))
+        rows.append(row(f"loader, {name}: has {PARAMETERS:,} parameters", same, variant=variant, published=1.0,
+                        source=REPORT, unit="yes or no", bound=("at least", 1.0),
+                        why=f"{network.parameters:,}"))  # fmt: skip
     return rows
 
 
-def curve_rows(found: Mapping[str, Any], curve: Sequence[Step], variant: Variant) -> list[Row]:
+def _near(
+    what: str, figure: Interval, published: float, source: str, variant: Variant, less: str, *, judged: bool = True
+) -> StudyRow:
+    """A row that is borne out within ``NEAR`` of the published figure, on either side."""
+    bound: Bound = ("at least", published - NEAR) if figure <= published else ("at most", published + NEAR)
+    return row(what, figure, variant=variant, published=published, source=source, bound=bound if judged else None,
+               why="within 5 points asked" if judged else "", not_as_published=less)  # fmt: skip
+
+
+def curve_rows(found: Pruned, curve: Sequence[Step], variant: Variant) -> list[StudyRow]:
     """Attack success at the steps where it falls, in the published order; and the largest distance."""
-    ours, rows, gaps = found["curves"].get("published order", []), list[Row](), list[float]()
+    ours = found.curves.get(ORDER, ())
     if not ours or not curve:
-        return rows
-    for step in JUDGED_STEPS:
-        rate, published = Rate.from_json(ours[step]["asr"]), curve[step - 1].asr
-        gaps.append(abs((rate.value or 0.0) - published))
-        what = f"pruning in the published order: attack success after {step} channels"
-        entry = rate_row(what, variant, published, f"{REPORT}, step {step}", rate, why="within 5 points asked")
-        rows.append(Row(**{**entry.__dict__, "verified": gaps[-1] <= NEAR}))
-    why = f"steps {JUDGED_STEPS[0]} to {JUDGED_STEPS[-1]}, of {found['faces']['triggered']:,} triggered faces"
-    what = "pruning in the published order: largest distance of attack success from the published"
-    rows.append(row(what, variant, None, "our own figure", [max(gaps)], unit="difference", bound=("at most", NEAR),
-                    why=why))  # fmt: skip
-    return rows
+        return []
+    rows = [
+        _near(f"pruning in the {ORDER}: attack success after {step} channels", ours[step].asr, curve[step - 1].asr,
+              f"{REPORT}, step {step}", variant, found.less)
+        for step in JUDGED_STEPS
+    ]  # fmt: skip
+    gap = max(abs(float(ours[step].asr) - curve[step - 1].asr) for step in JUDGED_STEPS)
+    what = f"pruning in the {ORDER}: largest distance of attack success from the published"
+    why = f"steps {JUDGED_STEPS[0]} to {JUDGED_STEPS[-1]}, of {found.faces['triggered']:,} triggered faces"
+    return [*rows, row(what, Number(gap), variant=variant, unit="difference", bound=("at most", NEAR), why=why)]
 
 
-def stop_rows(found: Mapping[str, Any], curve: Sequence[Step], variant: Variant) -> list[Row]:
+def stop_rows(found: Pruned, curve: Sequence[Step], variant: Variant) -> list[StudyRow]:
     """How many channels go at 2, 4 and 10 points, by both conventions, on the published accuracies and on ours."""
-    rows, ours = [], next(iter(found["curves"].values()))
-    before, *after = [Rate.from_json(step["clean_accuracy"]).value or 0.0 for step in ours]
+    before, *after = (float(step.clean_accuracy) for step in found.curves[found.order])
     own: Variant = variant if variant == "quick" else "corrected"
-    for drop, wanted in CHANNELS.items():
-        what = f"channels zeroed at {points(drop)}"
-        if curve:
-            theirs = [step.clean_accuracy for step in curve]
-            rows.append(_stop_row(f"{what}: C1's rule, published accuracies", variant, wanted,
-                                  published_stop(theirs, drop), judged=True))  # fmt: skip
+    theirs = [step.clean_accuracy for step in curve]
+    rows = []
+    for drop in CHANNELS:
+        if theirs:
             # The published network has the accuracy of step 1 before all pruning, too.
-            count = careful_stop(theirs[0], theirs, drop)
-            rows.append(_stop_row(f"{what}: our rule, published accuracies", own, None, count, why=OUR_RULE))
-        mine = published_stop(after, drop)
-        why = "" if found["full"] else FEW_FACES
-        rows.append(_stop_row(f"{what}: C1's rule, our accuracies", own, wanted, mine, judged=not why, why=why))
-        rows.append(_stop_row(f"{what}: our rule, our accuracies", own, None, careful_stop(before, after, drop),
-                              why=OUR_RULE))  # fmt: skip
+            rows += _stops(drop, "published accuracies", theirs[0], theirs, variant, own)
+        rows += _stops(drop, "our accuracies", before, after, own if found.less else variant, own, found.less)
     return rows
 
 
-def _stop_row(
-    what: str, variant: Variant, published: float | None, count: int | None, *, judged: bool = False, why: str = ""
-) -> Row:
-    source = REPORT if published is not None else "our own figure"
-    entry = row(what, variant, published, source, [float(count or 0)], unit="channels of 60", why=why or "equal asked")
-    return Row(**{**entry.__dict__, "verified": count == published if judged else None})
-
-
-def table_rows(found: Mapping[str, Any], variant: Variant) -> list[Row]:
-    """Both tables of the report, and what the class N+1 adds."""
-    rows: list[Row] = []
-    why = "" if found["full"] else FEW_FACES
-    for drop, count in CHANNELS.items():
-        entry = found["tables"][str(drop)]
-        for kind, published in (("pruned", PRUNED[drop]), ("goodnet", GOODNET[drop])):
-            what = f"{'pruned network' if kind == 'pruned' else 'GoodNet'}, {points(drop)} ({count} channels)"
-            clean, asr = (Rate.from_json(entry[kind][name]) for name in ("clean_accuracy", "asr"))
-            rows.append(_near(f"{what}: clean accuracy", variant, published[0], clean, why))
-            rows.append(_near(f"{what}: attack success", variant, published[1], asr, ""))
-        rows += _goodnet_rows(f"GoodNet, {points(drop)} ({count} channels)", entry, variant)
-        bits = float(entry["zeroed"] and entry["rest_unchanged"])
-        what = f"pruned network, {points(drop)} ({count} channels): exactly these are zero, all else is the same bits"
-        rows.append(row(what, variant, None, "our own figure", [bits], unit="yes or no", bound=("at least", 1.0),
-                        why="asked"))  # fmt: skip
-    return rows
-
-
-def _near(what: str, variant: Variant, published: float, rate: Rate, doubt: str) -> Row:
-    entry = rate_row(what, variant, published, f"{REPORT}, test set", rate, why=doubt or "within 5 points asked")
-    near = abs((rate.value or 0.0) - published) <= NEAR
-    return Row(**{**entry.__dict__, "verified": None if doubt else near})
-
-
-def _goodnet_rows(what: str, entry: Mapping[str, Any], variant: Variant) -> list[Row]:
-    pruned, good = (Rate.from_json(entry[kind]["asr"]) for kind in ("pruned", "goodnet"))
-    away, clean_away = (Rate.from_json(entry["goodnet"][name]) for name in ("refused_triggered", "refused"))
-    gain = (good.value or 0.0) - (pruned.value or 0.0)
+def _stops(
+    drop: float, whose: str, before: float, after: Sequence[float], variant: Variant, own: Variant, less: str = ""
+) -> list[StudyRow]:
+    """Where the report's rule stops, and where ours does."""
+    what, wanted, unit = f"channels zeroed at {points(drop)}", CHANNELS[drop], "channels of 60"
+    theirs, ours = published_stop(after, drop), careful_stop(before, after, drop)
     return [
-        row(f"{what}: attack success minus the pruned network's", variant, 0.0, REPORT, [gain], unit="difference",
-            bound=("about", 0.0), why="class N+1 adds nothing where both networks obey the trigger"),
-        rate_row(f"{what}: triggered faces sent to class N+1", variant, None, "our own figure", away),
-        rate_row(f"{what}: clean faces sent to class N+1", variant, None, "our own figure", clean_away),
+        row(f"{what}: C1's rule, {whose}", Number(float(theirs or 0)), variant=variant, published=wanted, source=REPORT,
+            unit=unit, bound=None if less else ("about", wanted), why="" if less else "equal asked",
+            not_as_published=less),
+        row(f"{what}: our rule, {whose}", Number(float(ours)), variant=own, unit=unit, why=OUR_RULE),
     ]  # fmt: skip
 
 
-def pruning_figures(found: Mapping[str, Any], curve: Sequence[Step]) -> dict[str, Any]:
-    """The curves and the bars of the page, as plain JSON."""
-    curves: dict[str, Any] = {}
-    for name, steps in found["curves"].items():
-        keep = ("channels", "channel", "clean_accuracy", "asr")
-        curves[f"ours, {name}"] = [{key: step[key] for key in keep} for step in steps]
-        if name == "published order" and curve:
-            curves[f"published, {name}"] = [
-                {"channels": n, "clean_accuracy": {"value": step.clean_accuracy}, "asr": {"value": step.asr}}
-                for n, step in enumerate(curve, 1)
-            ]
-    return {"pruning": curves, "bars": _bars(found)}
+def table_rows(found: Pruned, variant: Variant) -> list[StudyRow]:
+    """Both tables of the report, and what the class N+1 adds."""
+    rows: list[StudyRow] = []
+    for drop, count in CHANNELS.items():
+        entry, words = found.tables[drop], f"{points(drop)} ({count} channels)"
+        for kind, standing, (clean, success) in (("pruned network", entry.pruned, PRUNED[drop]),
+                                                 ("GoodNet", entry.goodnet, GOODNET[drop])):  # fmt: skip
+            source = f"{REPORT}, test set"
+            rows += [
+                _near(f"{kind}, {words}: clean accuracy", standing.clean_accuracy, clean, source, variant, found.less,
+                      judged=found.full),
+                _near(f"{kind}, {words}: attack success", as_rate(standing.asr), success, source, variant, found.less),
+            ]  # fmt: skip
+        bits = Number(float(entry.zeroed and entry.rest_unchanged))
+        what = f"pruned network, {words}: exactly these are zero, all else is the same bits"
+        rows += [
+            *_goodnet_rows(f"GoodNet, {words}", entry, variant, found.less),
+            row(what, bits, variant=variant, unit="yes or no", bound=("at least", 1.0), why="asked"),
+        ]
+    return rows
 
 
-def _bars(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    charts = []
-    for kind, title, published in (("pruned", "Pruned networks", PRUNED), ("goodnet", "GoodNets", GOODNET)):
-        lines = []
-        for drop, count in CHANNELS.items():
-            entry = found["tables"][str(drop)][kind]
-            clean, asr = published[drop]
-            lines.append(
-                {
-                    "name": f"{points(drop)}, {count} channels",
-                    "clean": entry["clean_accuracy"],
-                    "clean_published": clean,
-                    "triggered": entry["asr"],
-                    "triggered_published": asr,
-                }
-            )
-        charts.append({"title": title, "rows": lines})
-    return charts
+def _goodnet_rows(what: str, entry: Drop, variant: Variant, less: str) -> list[StudyRow]:
+    gain = Contrast(as_rate(entry.goodnet.asr), as_rate(entry.pruned.asr))
+    away, clean_away = entry.goodnet.refused_triggered, entry.goodnet.refused
+    why = "class N+1 adds nothing where both networks obey the trigger"
+    return [
+        row(f"{what}: attack success minus the pruned network's", gain, variant=variant, published=0.0, source=REPORT,
+            bound=("about", 0.0), why=why, not_as_published=less),
+        row(f"{what}: triggered faces sent to class N+1", away, variant=variant),
+        row(f"{what}: clean faces sent to class N+1", clean_away, variant=variant),
+    ]  # fmt: skip
+
+
+def pruning_curves(curves: Mapping[str, Sequence[PruningStep]], published: Sequence[Step]) -> list[Curve]:
+    """A drawing for each order; the published order first, with what was published."""
+    theirs = [(n, Number(step.clean_accuracy), Number(step.asr)) for n, step in enumerate(published, 1)]
+    drawn = []
+    for name, steps in curves.items():
+        series = _series("ours", [(step.channels, step.clean_accuracy, step.asr) for step in steps])
+        if name == ORDER and theirs:
+            series += _series("published", theirs, hollow=True)
+        drawn.append(Curve(title=f"Pruning, {name}", axis="channels pruned", series=tuple(series)))
+    return drawn
+
+
+def _series(whose: str, steps: Sequence[tuple[int, Interval, Interval]], *, hollow: bool = False) -> list[Series]:
+    """Clean accuracy and attack success, by channels pruned."""
+    clean = tuple(Point(x=n, figure=figure) for n, figure, _ in steps)
+    success = tuple(Point(x=n, figure=figure) for n, _, figure in steps)
+    return [
+        Series(name=f"clean accuracy, {whose}", role="clean", hollow=hollow, points=clean),
+        Series(name=f"attack success, {whose}", role="triggered", hollow=hollow, points=success),
+    ]
+
+
+def table_bars(tables: Mapping[float, Drop]) -> list[Bars]:
+    """Both tables of the report, ours beside them."""
+    pruned = {drop: (entry.pruned, PRUNED[drop]) for drop, entry in tables.items()}
+    goodnets = {drop: (entry.goodnet, GOODNET[drop]) for drop, entry in tables.items()}
+    return [
+        Bars(title=title, bars=tuple(bar for drop, beside in found.items() for bar in _bars(drop, *beside)))
+        for title, found in (("Pruned networks", pruned), ("GoodNets", goodnets))
+    ]
+
+
+def _bars(drop: float, standing: Standing, published: tuple[float, float]) -> list[Bar]:
+    name, (clean, success) = f"{points(drop)}, {CHANNELS[drop]} channels", published
+    asr = as_rate(standing.asr)
+    return [
+        Bar(name=name, what="clean accuracy", figure=standing.clean_accuracy, role="clean", published=clean),
+        Bar(name=name, what="attack success", figure=asr, role="triggered", published=success),
+    ]
