@@ -1,4 +1,7 @@
-"""What a study's page is made of: curves, bars, tables, matrices, pictures; each with a title, and a note below it."""
+"""What a study's page is made of: curves, bars, tables, matrices, pictures; each with a title, and a note below it.
+
+The first block of a study stands on top of its page. Neighboring curves stand beside each other, on one axis upwards.
+"""
 
 from __future__ import annotations
 
@@ -46,16 +49,19 @@ class Curve(_Titled):
 
 
 class Bar(Model):
-    """One line of bars."""
+    """One bar. Neighbors of one ``name`` share a line, and ``what`` says what each of them is ("clean accuracy"); an upright
+    line stands where the ``published`` figure is."""
 
     name: str
+    what: str = ""
     figure: Figure
     role: Role
     hollow: bool = False
+    published: float | None = None
 
 
 class Bars(_Titled):
-    """Figures below each other on one axis."""
+    """Figures below each other on one axis, from 0 to 1 where they are rates near it."""
 
     kind: Literal["bars"] = "bars"
     unit: Unit = "rate"
@@ -63,11 +69,13 @@ class Bars(_Titled):
 
 
 class Column(Model):
-    """A column of a table: ``unit`` as in ``Figure``, or a text; ``better`` is what a reader looks for."""
+    """A column of a table: ``unit`` as in ``Figure``, or a text; ``better`` is what a reader looks for, ``asked`` the bound
+    that is asked for (at most where low is better, at least where high is): cells that keep it are ticked."""
 
     name: str
     unit: Unit | Literal["text"] = "rate"
     better: Literal["low", "high"] | None = None
+    asked: float | None = None
 
 
 class Line(Model):
@@ -135,11 +143,12 @@ class Dots(Model):
 
 
 class Scatter(_Titled):
-    """Scatter plots beside each other, with one axis."""
+    """Scatter plots beside each other, with one axis; ``marked`` says what the marked dots are."""
 
     kind: Literal["scatter"] = "scatter"
     x: str
     y: str
+    marked: str = ""
     plots: tuple[Dots, ...]
 
 
