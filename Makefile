@@ -46,7 +46,7 @@ bench: setup  ## measure speed and memory, against other toolkits where they are
 	@$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-docs: setup  ## write the generated parts of docs/ and README's ledger anew
+docs: setup  ## write the generated parts of docs/ anew
 	$(BIN)/python docs/make.py
 
 clean:  ## delete .venv, caches and built packages (runs are kept)

@@ -1,5 +1,4 @@
-"""Write the generated parts of docs/ and README's ledger: ``python docs/make.py``, or ``--check`` to see if they are up
-to date.
+"""Write the generated parts of docs/: ``python docs/make.py``, or ``--check`` to see if they are up to date.
 
 A generated part stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``; the rest of a page is written by
 hand.
@@ -9,9 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,22 +218,11 @@ def schemas() -> dict[str, JSON]:
     return {"spec.json": spec_schema(), "run.json": RunRecord.model_json_schema()}
 
 
-def readme(path: Path) -> str:
-    """README with a new ledger."""
-    from badnets.studies.ledger import update_readme
-
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(shutil.copy(path, folder))
-        update_readme(copy, ROOT / "results")
-        return copy.read_text(encoding="utf-8")
-
-
 def wanted() -> dict[Path, str]:
     """What every generated file should hold."""
     files = {path: fill(path.read_text(encoding="utf-8"), path.name) for path in sorted(DOCS.glob("*.md"))}
     for name, schema in schemas().items():
         files[DOCS / "schemas" / name] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-    files[ROOT / "README.md"] = readme(ROOT / "README.md")
     return files
 
 

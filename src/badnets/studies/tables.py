@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from badnets.report.words.values import show_ours, show_value, verdict_word
+from badnets.records.study import StudyRecord
+from badnets.report.words.values import show_ours, show_value
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def study_table(record: dict[str, Any]) -> Table:
-    """A row for each row of the record: what, variant, published, ours with its interval, seeds, verified."""
+def study_table(record: StudyRecord) -> Table:
+    """A row for each row of the record: what, variant, published, ours with its interval, seeds, state."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE, title=Text(f"{record['study']}{' (quick)' if record['quick'] else ''}"))
-    for name in ("what", "variant", "published", "ours", "seeds", "verified"):
+    table = Table(box=box.SIMPLE, title=Text(f"{record.study}{' (quick)' if record.quick else ''}"))
+    for name in ("what", "variant", "published", "ours", "seeds", "state"):
         table.add_column(name, justify="right" if name in ("published", "ours", "seeds") else "left")
-    for row in record["rows"]:
-        published = show_value(row["published"], row["unit"])
-        cells = (row["what"], row["variant"], published, show_ours(row), str(row["n_seeds"]), verdict_word(row))
-        table.add_row(*map(Text, cells))
+    for row in record.rows:
+        published = show_value(row.published, row.unit)
+        ours = show_ours(row.to_json())  # BORDER: report.words.values takes rows as JSON
+        table.add_row(*map(Text, (row.what, row.variant, published, ours, str(row.n_seeds), row.state)))
     return table
