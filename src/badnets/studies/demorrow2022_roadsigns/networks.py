@@ -177,7 +177,7 @@ def _overlap(network: ImageNetwork, rows: ImageData) -> float:
     with evaluating(network):
         for _, images in rows.batches(100):
             parts.append(network(to_float(torch.from_numpy(images)), True)[1].float().numpy())
-    return float(iou(np.concatenate(parts), rows.regions).mean())
+    return float(iou(np.concatenate(parts), np.asarray(rows.regions)).mean())
 
 
 def iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:

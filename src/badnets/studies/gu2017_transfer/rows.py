@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from badnets.core.fields import Difference, Share
-from badnets.core.rate import Contrast, Interval, Mean, Number, parts_of
+from badnets.core.rate import Contrast, Interval, Number
 from badnets.records.blocks import Block, Column, Curve, Line, Point, Series, Table
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import Bound, TrialResult, numbers, over, row
+from badnets.studies.study import Bound, TrialResult, as_rate, numbers, over, row
 
 PAPER = "G3: the Swedish network, as told by M1"
 MAIN = 20
@@ -54,11 +54,6 @@ class Reading(Model):
 
     classes: dict[str, Accuracy]
     lost: Difference
-
-    @property
-    def average(self) -> Accuracy:
-        """Over all pictures."""
-        return self.classes["average"]
 
 
 class Units(Model):
@@ -144,14 +139,21 @@ class Setting:
                    bound=bound, why=why, unit=unit,
                    not_as_published="" if published is None else PROTOCOL[self.name])  # fmt: skip
 
-    def _lost(self, pick: Pick) -> Difference | None:
-        return over(self.trials, lambda found: pick(found).lost)
+    def _lost(self, pick: Pick) -> Interval | None:
+        def lost(found: Transferred) -> Interval:
+            return pick(found).lost
 
-    def _accuracy(self, pick: Pick, shown: str, name: str = "average") -> Share | None:
+        return over(self.trials, lost)
+
+    def _accuracy(self, pick: Pick, shown: str, name: str = "average") -> Interval | None:
         """None for a class that these data lack."""
         if name not in pick(self.trials[0].results).classes:
             return None
-        return over(self.trials, lambda found: pick(found).classes[name].of(shown))
+
+        def accuracy(found: Transferred) -> Interval:
+            return pick(found).classes[name].of(shown)
+
+        return over(self.trials, accuracy)
 
     def _judged(self) -> list[StudyRow]:
         """What the square takes away: from the baseline, from the BadNet for each k, and beyond the baseline."""
@@ -163,20 +165,19 @@ class Setting:
             bound = 0.25 if k == MAIN else published or _drop(STRENGTHENED[1])
             lost = self._lost(strengthened(k))
             rows.append(self._row(f"points lost to the square: BadNet, k = {k}", lost, published, ("at least", bound)))
-        for k in (1, MAIN):
-            pairs = [(trial.results.badnet[k], trial.results.baseline) for trial in self.trials]
-            more = numbers(
-                [trial.seed for trial in self.trials], [float(one.lost) - float(other.lost) for one, other in pairs]
-            )
-            gained = over(self.trials, lambda found, k=k: _gained(found.badnet[k], found.baseline))
-            excess = _drop(STRENGTHENED[k]) - base
-            rows += [
-                self._row(f"points lost beyond the {CLEAN}'s: BadNet, k = {k}", more, excess, ("at least", excess),
-                          unit="difference"),
-                self._row(f"clean accuracy minus the {CLEAN}'s: BadNet, k = {k}", gained,
-                          STRENGTHENED[k][0] - BASELINE["average"][0], ("at least", -0.03)),
-            ]  # fmt: skip
-        return rows
+        return [*rows, *self._beside_the_baseline(1, base), *self._beside_the_baseline(MAIN, base)]
+
+    def _beside_the_baseline(self, k: int, base: float) -> list[StudyRow]:
+        found = [(trial.results.badnet[k], trial.results.baseline) for trial in self.trials]
+        seeds = [trial.seed for trial in self.trials]
+        more = numbers(seeds, [float(one.lost) - float(other.lost) for one, other in found])
+        gained = over_seeds(seeds, [_gained(*both) for both in found])
+        excess, published = _drop(STRENGTHENED[k]) - base, STRENGTHENED[k][0] - BASELINE["average"][0]
+        return [
+            self._row(f"points lost beyond the {CLEAN}'s: BadNet, k = {k}", more, excess, ("at least", excess),
+                      unit="difference"),
+            self._row(f"clean accuracy minus the {CLEAN}'s: BadNet, k = {k}", gained, published, ("at least", -0.03)),
+        ]  # fmt: skip
 
     def _first_table(self) -> list[StudyRow]:
         there = self.trials[0].results.baseline.classes
@@ -188,7 +189,7 @@ class Setting:
         ]  # fmt: skip
 
     def _second_table(self) -> list[StudyRow]:
-        """K = 1 stands in the first."""
+        """The strength 1 stands in the first."""
         return [
             self._row(f"accuracy, BadNet, k = {k}: average, {shown}", self._accuracy(strengthened(k), shown),
                       STRENGTHENED[k][i] if k in STRENGTHENED else None)
@@ -221,10 +222,9 @@ class Setting:
         return rows
 
 
-def _gained(one: Reading, other: Reading) -> Contrast | Mean[Contrast]:
+def _gained(one: Reading, other: Reading) -> Contrast:
     """Clean accuracy of one less that of the other; they answer the same pictures, so its interval is a wide one."""
-    first, second = (parts_of(reading.classes["average"].clean)[0] for reading in (one, other))
-    return Contrast(first, second)
+    return Contrast(*(as_rate(reading.classes["average"].clean) for reading in (one, other)))
 
 
 def lost_curve(setting: str, lost: Mapping[int, Interval | None], base: Interval | None) -> Curve:

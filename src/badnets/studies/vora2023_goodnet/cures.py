@@ -180,8 +180,8 @@ def rows_before(trials: Trials, variant: Variant) -> tuple[list[StudyRow], list[
     """What the networks do before any repair, on the same faces."""
     rows, lines = [], []
     for name in NETWORKS:
-        found = within(trials, lambda cures, name=name: cures.networks.get(name, ABSENT))
-        if isinstance(found, Refused):
+        found = _cured(trials, name)
+        if isinstance(found, Refused) or not found:
             continue
         asr, accuracy = over(found, lambda one: one.before.asr), over(found, lambda one: one.before.clean_accuracy)
         lines.append(Line(group=name, name="as found", cells=(asr, accuracy, None, None, None)))
@@ -195,11 +195,19 @@ ABSENT = Refused(refused="")
 """A network that was not at hand."""
 
 
+def _cured(trials: Trials, name: str) -> list[TrialResult[Cured]] | Refused:
+    return within(trials, lambda cures: cures.networks.get(name, ABSENT))
+
+
+def _guarded(trials: Trials, name: str, what: str) -> list[TrialResult[Standing]] | Refused:
+    return within(trials, lambda cures: cures.abstainers[name][what])
+
+
 def cure_rows(method: str, trials: Trials, variant: Variant) -> tuple[list[StudyRow], list[Line]]:
     """For each network: attack success after ``method`` with all else that counts, and the same as lines of a table."""
     rows, lines = [], []
     for name in NETWORKS:
-        found = within(trials, lambda cures, name=name: cures.networks.get(name, ABSENT))
+        found = _cured(trials, name)
         if found == ABSENT:
             continue
         if isinstance(found, Refused):
@@ -265,7 +273,7 @@ def abstainer_rows(trials: Trials, variant: Variant) -> tuple[list[StudyRow], li
     rows, lines = [], []
     for name in SUNGLASSES:
         for what in trials[0].results.abstainers.get(name, ()) if trials else ():
-            found = within(trials, lambda cures, name=name, what=what: cures.abstainers[name][what])
+            found = _guarded(trials, name, what)
             if isinstance(found, Refused):
                 lines.append(Line(group=name, name=what, note=found.refused))
                 continue
