@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,35 +12,38 @@ from badnets.core.files import read_json
 from badnets.core.rate import PairedDifference, Rate
 from badnets.data.drawn import eu
 from badnets.data.sets.gtsrb import SUPERCLASSES
-from badnets.report.pages.study_page import render_study_page
+from badnets.records.blocks import Curve, Table
 from badnets.studies.gu2017_transfer import rows as tables
 from badnets.studies.gu2017_transfer import study
-from badnets.studies.old_study import Settings
+from badnets.studies.gu2017_transfer.rows import Accuracy, Reading, Transferred, Units, User
+from badnets.studies.study import Settings, TrialResult
 
 PICTURES = 1000
 
 
-def answers(clean: float, triggered: float, *, information: bool = True) -> dict[str, Any]:
+def answers(clean: float, triggered: float, *, information: bool = True) -> Reading:
     right = [np.arange(PICTURES) < round(share * PICTURES) for share in (clean, triggered)]
-    rates = {which: Rate.of(r).to_json() for which, r in zip(("clean", "triggered"), right, strict=True)}
+    accuracy = Accuracy(clean=Rate.of(right[0]), triggered=Rate.of(right[1]))
     names = [name for name in tables.BASELINE if information or name != "information"]
-    return {"classes": dict.fromkeys(names, rates), "lost": PairedDifference.of(*right).to_json()}
+    return Reading(classes=dict.fromkeys(names, accuracy), lost=PairedDifference.of(*right))
 
 
-def results(lost: float, *, information: bool) -> dict[str, Any]:
-    badnet = {str(k): answers(0.9, 0.9 - (lost if k == 20 else lost / 2), information=information) for k in (1, 2, 20)}
-    home = {"clean": answers(0.98, 0.95), "badnet": answers(0.98, 0.05)}
-    pair = {"baseline": answers(0.9, 0.85, information=information), "badnet": badnet["20"]}
-    units = {"layer": "conv3", "chosen": [3], "ranked": []}
-    return {"results": {
-        "home": home, "units": units, "baseline": answers(0.92, 0.9, information=information), "badnet": badnet,
-        "users": {"who retrains all layers": pair} if not information else {},
-    }}  # fmt: skip
+def result(seed: int, lost: float, *, information: bool) -> TrialResult[Transferred]:
+    badnet = {k: answers(0.9, 0.9 - (lost if k == 20 else lost / 2), information=information) for k in (1, 2, 20)}
+    pair = User(baseline=answers(0.9, 0.85, information=information), badnet=badnet[20])
+    made = Transferred(
+        home={"clean": answers(0.98, 0.95), "badnet": answers(0.98, 0.05)},
+        units=Units(layer="conv3", chosen=(3,), ranked=()),
+        baseline=answers(0.92, 0.9, information=information),
+        badnet=badnet,
+        users={"who retrains all layers": pair} if not information else {},
+    )
+    return TrialResult(spec={}, seed=seed, results=made, timings_s={})
 
 
-def found() -> dict[str, Any]:
-    made = {f"lisa-s{s}": {"seed": s, **results(0.3 + 0.02 * s, information=False)} for s in (1, 2)}
-    return {**made, "signs-s1": {"seed": 1, **results(0.2, information=True)}}
+def found() -> dict[str, TrialResult[Transferred]]:
+    made = {f"lisa-s{s}": result(s, 0.3 + 0.02 * s, information=False) for s in (1, 2)}
+    return {**made, "signs-s1": result(1, 0.2, information=True)}
 
 
 def test_both_settings_with_every_seed_and_the_quick_form() -> None:
@@ -75,7 +77,7 @@ def test_both_published_tables_become_rows() -> None:
             baseline = rows[f"LISA to GTSRB, accuracy, clean home network: {name}, {which}"]
             badnet = rows[f"LISA to GTSRB, accuracy, BadNet, k = 1: {name}, {which}"]
             assert (baseline.published, badnet.published) == (tables.BASELINE[name][i], tables.BADNET[name][i])
-            assert baseline.verified is badnet.verified is None
+            assert baseline.state == badnet.state == "not run as published"
             assert (baseline.ours is None) == (name == "information"), "GTSRB's super-classes have none"
     assert rows["LISA to GTSRB, accuracy, BadNet, k = 20: average, triggered"].published == 0.451
     assert rows["LISA to GTSRB, accuracy, BadNet, k = 2: average, triggered"].published is None
@@ -91,10 +93,13 @@ def test_the_judged_rows_by_hand() -> None:
     assert lost.ours == pytest.approx(0.33)
     assert lost.published == pytest.approx(0.683 - 0.451)
     assert (lost.verified, lost.n_seeds) == (True, 2)
-    # Two values 0.02 apart: half the interval is t (1 degree of freedom) times their deviation over the root of two.
-    assert lost.high == pytest.approx(0.33 + 12.7062 * 0.01, rel=1e-4)
+    # Two values 0.02 apart: half the spread is t (1 degree of freedom) times their deviation over the root of two; what
+    # one test set can show is added in quadrature.
+    assert lost.high is not None
+    assert 0.33 + 12.7062 * 0.01 < lost.high < 0.33 + 12.7062 * 0.01 + 0.01
     drawn = rows["drawn signs, U.S. to European, points lost to the square: BadNet, k = 20"]
-    assert (drawn.ours, drawn.verified) == (pytest.approx(0.2), False)
+    assert (drawn.ours, drawn.state) == (pytest.approx(0.2), "not run as published")
+    assert "drawn signs for photographs" in drawn.why
     assert drawn.low is not None
     assert drawn.low < 0.2, "one seed has the interval of its own pictures"
     beyond = rows["LISA to GTSRB, points lost beyond the clean home network's: BadNet, k = 20"]
@@ -110,17 +115,25 @@ def test_a_setting_that_has_not_run_is_left_out() -> None:
     some = {name: entry for name, entry in found().items() if name.startswith("signs")}
     made = study.assemble(Settings(quick=False, seeds=2), some, Path())
     assert {r.what.split(",")[0] for r in made.rows} == {"drawn signs"}
-    assert len(made.figures["bars"]) == 3
-    assert [row["name"] for row in made.figures["bars"][2]["rows"]] == ["k = 1", "k = 2", "k = 20"]
+    curve, first, second, units = made.blocks
+    assert isinstance(curve, Curve)
+    assert isinstance(first, Table)
+    assert isinstance(second, Table)
+    assert [line.name for line in second.lines] == ["k = 1", "k = 2", "k = 20"]
+    assert isinstance(units, Table)
+    assert units.lines[0].cells == ("conv3", "3")
 
 
-def test_the_page_draws_both_tables(record: dict[str, Any]) -> None:
-    made = study.assemble(Settings(quick=False, seeds=2), found(), Path())
-    rows = [entry.to_json() for entry in made.rows]
-    page = render_study_page({**record, "study": "gu2017-transfer", "rows": rows, "figures": made.figures})
-    assert "LISA to GTSRB: the BadNet&#39;s user, average for each strength" in page
-    assert "accuracy on signs with the square" in page
-    assert "survives transfer" in page
+def test_the_figure_is_what_the_square_takes_away_at_each_strength() -> None:
+    curve, first, _, *rest = study.assemble(Settings(quick=False, seeds=2), found(), Path()).blocks
+    assert isinstance(curve, Curve)
+    assert [(series.name, len(series.points)) for series in curve.series] == [
+        ("ours", 3), ("published", 7), ("ours, clean home network", 2)
+    ]  # fmt: skip
+    assert isinstance(first, Table)
+    assert {line.group for line in first.lines} == {"clean home network", "BadNet, k = 1"}
+    assert first.lines[0].cells[2:] == (None, None), "GTSRB's super-classes have no information signs"
+    assert len(rest) == 4, "the same three of the drawn signs, and the units"
 
 
 def test_one_trial_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,14 +145,20 @@ def test_one_trial_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pyt
         spec[side] = {**spec[side], "options": {**spec[side]["options"], **small}}
     trial = replace(trial, spec=spec)
     first = study._one(trial, tmp_path)
-    made = first["results"]
-    assert made["baseline"]["classes"]["average"]["clean"]["total"] == 40
-    assert sum(rate["clean"]["total"] for name, rate in made["badnet"]["20"]["classes"].items() if name != "average") == 40  # fmt: skip  # noqa: E501
-    assert list(made["baseline"]["classes"]) == [*study.EUROPEAN, "average"]
-    assert made["units"]["chosen"]
+    made = first.results
+    assert total(made.baseline.classes["average"]) == 40
+    assert sum(total(entry) for name, entry in made.badnet[20].classes.items() if name != "average") == 40
+    assert list(made.baseline.classes) == [*study.EUROPEAN, "average"]
+    assert made.units.chosen
     assert {path.name for path in tmp_path.glob("*.safetensors")} >= {"clean.safetensors", "handed-over.safetensors"}
-    assert read_json(tmp_path / "user-usual-badnet-20.json") == made["badnet"]["20"]
+    assert Reading.model_validate(read_json(tmp_path / "user-usual-badnet-20.json")) == made.badnet[20]
     monkeypatch.setattr(study, "_retrained", None)
     again = study._one(trial, tmp_path)
-    assert again["results"] == made, "nothing was retrained a second time"
-    assert study.assemble(Settings(quick=True, seeds=1), {"signs-s1": {"seed": 1, **first}}, tmp_path).rows
+    assert again.results == made, "nothing was retrained a second time"
+    assert Transferred.model_validate(made.to_json()) == made, "what is written is read back"
+    trial_result = TrialResult(spec=spec, seed=1, results=made, timings_s=first.timings_s)
+    assert study.assemble(Settings(quick=True, seeds=1), {"signs-s1": trial_result}, tmp_path).rows
+
+
+def total(accuracy: Accuracy) -> int:
+    return (accuracy.clean.counts or (0, 0))[1]

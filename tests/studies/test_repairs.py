@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from badnets.core.files import read_json
-from badnets.studies.old_study import Settings, Trial
+from badnets.core.rate import PairedDifference, Rate
+from badnets.records.blocks import Line, Table
+from badnets.records.certificate import Change, Standing
+from badnets.records.results import ClassifierFigures
 from badnets.studies.repairs import study as repairs
+from badnets.studies.repairs.study import Abstained, Compared, Side, Tried
+from badnets.studies.study import Settings, Trial, TrialResult
+from badnets.studies.trials import Refused
 
 
 def test_every_badnet_meets_every_method_with_every_seed() -> None:
@@ -21,7 +26,7 @@ def test_every_badnet_meets_every_method_with_every_seed() -> None:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, TrialResult[Compared]], Path]:
     spec = {
         "data": {"name": "digits"},
         "network": "resnet9:width=4",
@@ -36,22 +41,28 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], P
         "share": 0.2,
     }
     own = tmp_path_factory.mktemp("trial")
-    trial = Trial(name="mnist-pattern-s1", spec=spec, seed=1, work=repairs._one)
-    return {trial.name: {"spec": spec, "seed": 1, **repairs._one(trial, own)}}, own
+    trial = Trial(name="mnist-pattern-s1", spec=spec, seed=1, work=repairs._one, result=Compared)
+    done = repairs._one(trial, own)
+    return {trial.name: TrialResult(spec=spec, seed=1, results=done.results, timings_s=done.timings_s)}, own
 
 
-def test_a_trial_measures_both_networks_and_keeps_each_method(outcome: tuple[dict[str, Any], Path]) -> None:
+def test_a_trial_measures_both_networks_and_keeps_each_method(
+    outcome: tuple[dict[str, TrialResult[Compared]], Path],
+) -> None:
     results, own = outcome
-    found = results["mnist-pattern-s1"]["results"]
-    for method, entry in found["repairs"].items():
-        assert read_json(own / f"repairs-{method}.json") == entry
-        for network in ("bad", "clean"):
-            assert entry[network]["after"]["clean_accuracy"]["total"] == 359
-        assert entry["reactivation"]["poisoned_pictures"] == 10
-        assert entry["bad"]["before"]["asr"] == found["trained"]["asr"], "the same network, measured in the same way"
+    found = results["mnist-pattern-s1"].results
+    for method, entry in found.repairs.items():
+        assert isinstance(entry, Tried)
+        assert Tried.model_validate(read_json(own / f"repairs-{method}.json")) == entry
+        for side in (entry.bad, entry.clean):
+            assert (side.after.clean_accuracy.counts or (0, 0))[1] == 359
+        assert entry.reactivation is not None
+        assert entry.reactivation.poisoned_pictures == 10
+        assert entry.bad.before.asr == found.trained.asr, "the same network, measured in the same way"
+    assert Compared.model_validate(found.to_json()) == found, "what is written is read back"
 
 
-def test_rows_say_who_cures_and_who_does_not(outcome: tuple[dict[str, Any], Path]) -> None:
+def test_rows_say_who_cures_and_who_does_not(outcome: tuple[dict[str, TrialResult[Compared]], Path]) -> None:
     results, _ = outcome
     made = repairs.assemble(Settings(quick=True, seeds=1), results, Path())
     what = [row.what for row in made.rows]
@@ -59,33 +70,74 @@ def test_rows_say_who_cures_and_who_does_not(outcome: tuple[dict[str, Any], Path
     assert "mnist-pattern, clp: attack success afterwards" in what
     assert any("abstainer agreement" in name for name in what)
     assert all(row.verified in (True, False) for row in made.rows[1:])
+    table, abstainers = made.blocks
+    assert isinstance(table, Table)
+    assert [(line.group, line.name) for line in table.lines] == [("mnist-pattern", "prune"), ("mnist-pattern", "clp")]
+    assert all(len(line.cells) == len(table.columns) for line in table.lines)
+    assert isinstance(abstainers, Table)
+    assert [line.name for line in abstainers.lines] == ["agreement"]
 
 
-def _entry(asr: float, lost: float, robust: float) -> dict[str, Any]:
-    def rate(value: float) -> dict[str, float]:
-        return {"value": value, "low": value - 0.01, "high": value + 0.01}
+def trials(*entries: Tried | Refused) -> list[TrialResult[Compared]]:
+    trained = ClassifierFigures(clean_accuracy=Rate(990, 1000), asr=Rate(1000, 1000))
+    return [
+        TrialResult(
+            spec={}, seed=seed, timings_s={}, results=Compared(trained=trained, repairs={"y": entry}, abstainers={})
+        )
+        for seed, entry in enumerate(entries, 1)
+    ]
 
-    after = {"clean_accuracy": rate(0.99 - lost), "asr": rate(asr), "robust_accuracy": rate(robust)}
-    side = {"after": after, "difference": {"clean_accuracy": rate(-lost)}, "seconds": 1.0}
-    return {"bad": side, "clean": side, "reactivation": None}
+
+def tried(asr: int, lost: int, robust: int) -> Tried:
+    """Of a thousand pictures."""
+    before = Standing(clean_accuracy=Rate(990, 1000))
+    after = Standing(clean_accuracy=Rate(990 - lost, 1000), asr=Rate(asr, 1000), robust_accuracy=Rate(robust, 1000))
+    change = Change(clean_accuracy=PairedDifference(990 - lost, 0, lost, 10))
+    side = Side(before=before, after=after, difference=change, chosen="", seconds=1.0, steps=1)
+    return Tried(bad=side, clean=side, reactivation=None)
 
 
 @pytest.mark.parametrize(
     ("asr", "lost", "robust", "cured"),
     [
-        (0.019, 0.009, 0.95, True),
-        (0.021, 0.0, 0.98, False),
-        (0.0, 0.011, 0.97, False),
-        (0.0, 0.0, 0.93, False),  # a low attack success with a low robust accuracy is no cure
+        (19, 9, 950, True),
+        (21, 0, 980, False),
+        (0, 11, 970, False),
+        (0, 0, 930, False),  # a low attack success with a low robust accuracy is no cure
     ],
 )
-def test_a_cure_needs_all_three(asr: float, lost: float, robust: float, cured: bool) -> None:
-    row, figures = repairs._repair_line("x", "y", [_entry(asr, lost, robust)], "corrected")
-    assert row.verified is figures["cured"] is cured
-    assert (row.low, row.high) == (asr - 0.01, asr + 0.01), "of one seed, its own interval"
+def test_a_cure_needs_all_three(asr: int, lost: int, robust: int, cured: bool) -> None:
+    line = repairs.repair_line("x", "y", trials(tried(asr, lost, robust)))
+    row = repairs.repair_row(line, "corrected")
+    assert row.verified is cured
+    assert (row.low, row.high) == Rate(asr, 1000).ends, "of one seed, its own interval"
+    assert f"clean accuracy lost {lost / 10:.2f} points, at most 1 asked" in row.why
+    assert line.cells[1] == PairedDifference(990 - lost, lost, 0, 10), "what is lost, not what is gained"
+    assert line.cells[4:6] == (None, None), "it could not be re-tuned"
+
+
+def test_three_zeros_in_three_seeds_are_no_proof_of_nothing() -> None:
+    row = repairs.repair_row(repairs.repair_line("x", "y", trials(*[tried(0, 0, 980)] * 3)), "corrected")
+    assert (row.ours, row.n_seeds) == (0.0, 3)
+    assert row.high == pytest.approx(Rate(0, 1000).ends[1])
 
 
 def test_a_method_that_does_not_fit_is_a_row_without_a_figure() -> None:
-    row, _ = repairs._repair_line("x", "ibd", [{"refused": "expected a network with batch norm, got none"}], "quick")
+    refused = Refused(refused="expected a network with batch norm, got none")
+    line = repairs.repair_line("x", "y", trials(tried(0, 0, 980), refused))
+    row = repairs.repair_row(line, "quick")
     assert (row.ours, row.verified, row.n_seeds) == (None, None, 0)
     assert "batch norm" in row.why
+    assert line == Line(group="x", name="y", note=refused.refused)
+
+
+def test_an_abstainers_row_says_what_it_refuses() -> None:
+    after = Standing(clean_accuracy=Rate(980, 1000), asr=Rate(5, 1000), refused=Rate(8, 1000),
+                     refused_triggered=Rate(900, 1000), refused_or_right=Rate(950, 1000))  # fmt: skip
+    trained = ClassifierFigures(clean_accuracy=Rate(990, 1000))
+    abstained = {"strip": Abstained(after=after, chosen="", seconds=1.0)}
+    results = Compared(trained=trained, repairs={}, abstainers=abstained)
+    line = repairs.abstainer_line("x", "strip", [TrialResult(spec={}, seed=1, timings_s={}, results=results)])
+    row = repairs.abstainer_row(line, "corrected")
+    assert (row.ours, row.verified) == (0.95, True)
+    assert "clean pictures refused 0.80 %" in row.why

@@ -160,7 +160,9 @@ def row(
     """
     shown: Unit | str = unit or ("rate" if figure is None else figure.unit)
     state: State = "not judged"
-    if figure is None or figure.value is None:
+    if figure is None and not_as_published:
+        state, why = "not run as published", "; ".join(filter(None, (why, not_as_published)))
+    elif figure is None or figure.value is None:
         why = why or "there was nothing to count"
     elif bound is not None:
         state = "borne out" if _holds(float(figure), bound) else "not borne out"

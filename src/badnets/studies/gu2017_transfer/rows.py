@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from badnets.core.fields import Difference, Share
-from badnets.core.rate import Contrast, Interval, Number
+from badnets.core.rate import Contrast, Interval, Number, over_seeds
 from badnets.records.blocks import Block, Column, Curve, Line, Point, Series, Table
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
