@@ -11,7 +11,7 @@ from typing import Any
 from badnets.core.errors import BadInput, nearest
 from badnets.core.files import read_json, write_json
 from badnets.core.progress import Watcher
-from badnets.referee.record import commit, environment
+from badnets.referee.environment import commit, environment
 from badnets.referee.store import RUNS, publish_working, working_folder
 from badnets.studies.demorrow2022_roadsigns import study as demorrow2022_roadsigns
 from badnets.studies.gu2017_mnist import study as gu2017_mnist
