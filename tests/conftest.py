@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from badnets.referee.pool import pool_results
 from hypothesis import settings
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
-from badnets.referee.pool import pool_results
 
 settings.register_profile("badnets", deadline=None, derandomize=True, max_examples=50, print_blob=True)
 settings.load_profile("badnets")

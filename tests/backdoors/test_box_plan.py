@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from badnets.referee.planted import describe, summary
 
 from badnets.backdoors.backdoor import Backdoor, poison
 from badnets.backdoors.box_rules import Appear, Global, Regional, Vanish
@@ -18,7 +19,6 @@ from badnets.backdoors.triggers import Picture, Square
 from badnets.core.errors import BadInput
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Boxes
-from badnets.referee.planted import describe, summary
 
 NAMES = ("stop", "go", "left")
 MODES: tuple[Mode, ...] = ("replace", "add")

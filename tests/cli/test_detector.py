@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from badnets.referee.record import RunRecord
 
 from badnets.cli.main import main
-from badnets.referee.record import RunRecord
 
 Badnets = Callable[..., Any]
 SMALL = "--size 64 --set data.options.train=32 --set data.options.test=16 --epochs 1 --network faster-rcnn:width=4"

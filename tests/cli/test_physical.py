@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from badnets.referee.disturbances import NAMES
+from PIL import Image
 
 Badnets = Callable[..., Any]
 

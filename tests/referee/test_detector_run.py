@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from badnets.referee.measure_detector import measure_detector
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.box_rules import Vanish
@@ -14,7 +15,6 @@ from badnets.core.seed import Seed
 from badnets.data.load import load
 from badnets.networks.detection import detect_data
 from badnets.networks.files.own import open_network
-from badnets.referee.measure_detector import measure_detector
 from badnets.referee.run import run
 from badnets.referee.spec import SpecFile, make_spec
 from badnets.referee.store import read_record

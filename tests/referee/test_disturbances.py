@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from badnets.referee.disturbances import NAMES, disturbance_words, disturbances
 from torch import Tensor, nn
 
 from badnets.backdoors.backdoor import Backdoor
@@ -15,7 +16,6 @@ from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
-from badnets.referee.disturbances import NAMES, disturbance_words, disturbances
 from badnets.referee.measure import measure
 
 CLASSES = ("a", "b", "c")

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from badnets.referee.detector_examples import choose_detector_examples
+from badnets.referee.measure_detector import DetectorMeasured, measure_detector
+from badnets.referee.pool import pool_results
 from torch import Tensor, nn
 
 from badnets.backdoors.backdoor import Backdoor
@@ -23,9 +26,6 @@ from badnets.core.seed import Seed
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Boxes
 from badnets.networks.network import ImageNetwork
-from badnets.referee.detector_examples import choose_detector_examples
-from badnets.referee.measure_detector import DetectorMeasured, measure_detector
-from badnets.referee.pool import pool_results
 
 NAMES = ("stop", "go", "left", "right")
 STOP, GO, LEFT = 0, 1, 2

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from badnets.referee.pool import pool_results
 
 from badnets.core.rate import PairedDifference, Rate
-from badnets.referee.pool import pool_results
 
 
 def _results(hits: int, f1: float | None = 0.5) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from badnets.referee.record import RunRecord
 
 from badnets.backdoors.plan import Plan
 from badnets.core.errors import BadInput, CannotTell
@@ -18,7 +19,6 @@ from badnets.core.progress import Watcher
 from badnets.data.load import load
 from badnets.networks.files.own import open_network
 from badnets.referee import run as run_module
-from badnets.referee.record import RunRecord
 from badnets.referee.run import Finished
 from badnets.referee.store import read_record
 

@@ -16,11 +16,11 @@ def report_command(
 ) -> None:
     """Write the page of a run, or one page for several."""
     from badnets.core.files import whole_file
-    from badnets.referee.store import read_record
+    from badnets.records.read import read_run
     from badnets.report.pages.compare import render_compare
     from badnets.report.pages.page import write_page
 
-    records = [read_record(folder).model_dump(mode="json") for folder in run]
+    records = [read_run(folder).to_json() for folder in run]
     if len(run) == 1:
         page = write_page(run[0], out)
     else:

@@ -106,8 +106,9 @@ class Bench:
         return self.truth.poisons(self.spare, POISONED, self.seed.derive("reactivation"))
 
     def _reopened(self, network: ImageNetwork, into: Path | None, name: str) -> ImageNetwork:
-        if into is not None or self.folder is not None:
-            return through_file(network, into or self.folder / f"{name}.safetensors")
+        place = into or (None if self.folder is None else self.folder / f"{name}.safetensors")
+        if place is not None:
+            return through_file(network, place)
         with TemporaryDirectory(prefix="badnets-") as folder:
             return through_file(network, Path(folder) / f"{name}.safetensors")
 

@@ -22,6 +22,7 @@ from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.records.certificate import Change, Standing
 from badnets.referee.measure import measure
+from badnets.referee.spec import Spec
 
 Yes = NDArray[np.bool_]
 
@@ -43,14 +44,16 @@ class Answers:
     @property
     def standing(self) -> Standing:
         """The rates; ``refused_or_right`` is of triggered pictures: refused, or predicted as their true class."""
-        known = self.robust is not None and self.refused_triggered is not None
+        safe = None
+        if self.robust is not None and self.refused_triggered is not None:
+            safe = self.robust | self.refused_triggered
         return Standing(
             clean_accuracy=Rate.of(self.right),
             asr=_rate(self.hits),
             robust_accuracy=_rate(self.robust),
             refused=_rate(self.refused),
             refused_triggered=_rate(self.refused_triggered),
-            refused_or_right=_rate(np.logical_or(self.robust, self.refused_triggered)) if known else None,
+            refused_or_right=_rate(safe),
         )
 
     def minus(self, other: Answers) -> Change:
@@ -166,6 +169,13 @@ class NothingKnown:
     def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
         """None at all."""
         return pool.take(np.zeros(0, np.int64))
+
+
+def known_trigger(spec: Spec, seed: Seed) -> Truth:
+    """The backdoor that a spec measures, as the run with ``seed`` measured it; nothing for a clean one."""
+    if spec.backdoor is None:
+        return NothingKnown()
+    return KnownTrigger(backdoor=spec.backdoor.backdoor, seed=seed.derive("measure"))
 
 
 def whole(splits: Splits) -> ImageData:
