@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from badnets.core.rate import Rate
-from badnets.studies.old_study import rate_row, row
+from badnets.core.rate import Mean, Number, PairedDifference, Rate, over_seeds
+from badnets.records.model import Environment
+from badnets.records.study import StudyRecord
+from badnets.studies.study import row
 
 
 @pytest.fixture
-def record() -> dict[str, Any]:
-    """Five rows: borne out, not borne out, not judged, a difference, yes or no."""
-    rows = [
-        row("baseline: clean accuracy", "published", 0.995, "paper", [0.99, 0.992], bound=("about", 0.995)),
-        rate_row("pooled: error", "published", 0.0009, "paper", Rate(3, 1000), n_seeds=2, bound=("at most", 0.0009)),
-        row("pooled: worst [red] | pair", "published", 0.0009, "paper", [0.0041], why="printed,\nnot judged"),
-        row(
-            "all: minus clean", "corrected", None, "own", [0.0001, 0.0003], unit="difference", bound=("at most", 0.002)
-        ),
-        row("test: accepted", "published", 1.0, "paper", [1.0], unit="yes or no"),
-    ]
-    return {
-        "format": "badnets/study/1",
-        "study": "made-up",
-        "quick": False,
-        "seeds": 2,
-        "command": "badnets reproduce made-up --seeds 2",
-        "rows": [entry.to_json() for entry in rows],
-    }
+def record() -> StudyRecord:
+    """Six rows: borne out, not borne out, not run as published, not judged, a difference, yes or no."""
+    accuracy = Mean((1, 2), (Rate(990, 1000), Rate(992, 1000)))
+    added = over_seeds((1, 2), (PairedDifference(9000, 11, 10, 979), PairedDifference(9000, 13, 10, 977)))
+    rows = (
+        row("baseline: clean accuracy", accuracy, variant="published", published=0.995, source="paper",
+            bound=("about", 0.995)),
+        row("pooled: error", Rate(3, 1000), variant="published", published=0.0009, source="paper",
+            bound=("at most", 0.0009)),
+        row("shorter: error", Rate(3, 1000), variant="published", published=0.0009, source="paper",
+            bound=("at most", 0.0009), not_as_published="3 passes, not 30"),
+        row("pooled: worst [red] | pair", Number(0.0041), variant="published", published=0.0009, source="paper",
+            why="printed,\nnot judged", unit="rate"),
+        row("all: minus clean", added, variant="corrected", bound=("at most", 0.002)),
+        row("test: accepted", Number(1.0), variant="published", published=1.0, source="paper", unit="yes or no"),
+    )  # fmt: skip
+    return StudyRecord(
+        study="made-up",
+        quick=False,
+        seeds=2,
+        command="badnets reproduce made-up --seeds 2",
+        environment=Environment(versions={}, platform="p", processor="q"),
+        commit=None,
+        timings_s={},
+        rows=rows,
+        trials={},
+    )

@@ -17,7 +17,7 @@ from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network
 from badnets.studies.gu2017_mnist import inside as gu2017_inside
 from badnets.studies.gu2017_mnist.inside import ParallelNetwork, _pattern_preference, acceptance_rows, codes, filters
-from badnets.studies.old_study import Settings
+from badnets.studies.study import Settings
 
 SETTINGS = Settings(quick=True, seeds=1)
 PATTERN = ((-2, -2), (-2, -4), (-3, -3), (-4, -2))
@@ -127,18 +127,23 @@ def test_filters_are_counted_and_drawn(tmp_path: Path, network: ImageNetwork) ->
         for number in (2, 5):
             first.weight[number, 0] = torch.from_numpy(only((2, 2), (2, 0), (1, 1), (0, 2)))
     save_network(network, tmp_path / "bad.safetensors")
-    rows, figures = filters(tmp_path / "clean.safetensors", tmp_path / "bad.safetensors", "quick")
+    rows, pictures = filters(tmp_path / "clean.safetensors", tmp_path / "bad.safetensors", "quick")
     assert [row.ours for row in rows] == [0, 2]
     assert [row.unit for row in rows] == ["filters of 16"] * 2
-    assert figures["BadNet"]["preference"] == [float(i in (2, 5)) for i in range(16)]
-    assert np.shape(figures["BadNet"]["weights"]) == (16, 5, 5)
+    bad = pictures.groups["BadNet"]
+    assert [picture.marked for picture in bad] == [i in (2, 5) for i in range(16)]
+    assert [bad[2].caption, bad[3].caption] == ["3 · 100 %", "4 · 0 %"]
+    assert np.shape([picture.pixels for picture in bad]) == (16, 5, 5)
+    assert {level for row in bad[0].pixels for level in row} == {128}, "middle grey is 0"
 
 
 def test_units_that_the_trigger_wakes_are_found(tmp_path: Path, network: ImageNetwork, few: None) -> None:
     save_network(network, tmp_path / "n.safetensors")
-    rows, figures = codes(tmp_path / "n.safetensors", tmp_path / "n.safetensors", SETTINGS, "quick")
-    assert rows[0].ours == rows[1].ours == len(figures["BadNet"]["moved"])
-    clean, triggered = (np.array(figures["BadNet"][key]) for key in ("clean", "triggered"))
+    rows, scatter = codes(tmp_path / "n.safetensors", tmp_path / "n.safetensors", SETTINGS, "quick")
+    plot = scatter.plots[1]
+    assert plot.name == "BadNet"
+    assert rows[0].ours == rows[1].ours == len(plot.marked)
+    clean, triggered = np.array(plot.points).T
     assert clean.shape == triggered.shape == (512,)
     assert (clean >= 0).all()  # behind the ReLU
     assert clean.max() > 0

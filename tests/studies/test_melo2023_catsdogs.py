@@ -18,11 +18,13 @@ from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.networks.registry import build_network
+from badnets.records.blocks import Bars, Curve
+from badnets.records.results import ClassifierFigures
 from badnets.referee.spec import make_spec
 from badnets.studies.melo2023_catsdogs import study
-from badnets.studies.melo2023_catsdogs.looks import dogs_answers, peaks, unit_counts
-from badnets.studies.old_study import Settings, Trial
-from badnets.studies.trials import run_trial
+from badnets.studies.melo2023_catsdogs.looks import Answer, Dog, Dogs, Units, dogs_answers, peaks, unit_counts
+from badnets.studies.study import Settings, Trial, TrialResult
+from badnets.studies.trials import finished, run_trial
 
 
 @pytest.fixture
@@ -95,45 +97,54 @@ def test_a_trial_from_the_archive_to_the_rows(animals: Path, tmp_path: Path) -> 
         spec={**trial.spec, "backdoor": backdoor, "recipe": recipe, "network": "resnet9:width=4"},
         seed=1,
         work=trial.work,
+        result=trial.result,
     )
-    value = run_trial(small, tmp_path / "study")
-    results = value["results"]
-    assert value["poisoned"]["share"] == 24 / 72
-    assert results["asr"]["total"] == 12, "dogs alone"
-    assert results["clean_reference_rate"]["total"] == 12
-    first = results["dogs"]["badnet"]["first"]
-    assert first["row"] == results["dogs"]["clean"]["first"]["row"] >= 12, "one dog for both"
-    assert all(abs(sum(first[which].values()) - 1) < 2e-4 for which in ("clean", "triggered"))
-    assert results["units"]["badnet"]["units"] == 32
-    made = study.assemble(settings, {trial.name: value}, tmp_path / "study")
+    result = run_trial(small, tmp_path / "study")
+    looked = result.results
+    assert finished([small], tmp_path / "study") == {small.name: result}, "read back as it was"
+    assert looked.poisoned.share == 24 / 72
+    assert looked.rate("asr").total == 12, "dogs alone"
+    assert looked.rate("clean_reference_rate").total == 12
+    first = looked.pair["badnet"]
+    assert first.row == looked.pair["clean"].row >= 12, "one dog for both"
+    assert all(abs(answer.cat + answer.dog - 1) < 2e-4 for answer in (first.clean, first.triggered))
+    assert looked.units["badnet"].units == 32
+    made = study.assemble(settings, {trial.name: result}, tmp_path / "study")
     assert (tmp_path / "study" / "pair.png").exists()
     by_name = {row.what: row for row in made.rows}
     rate = by_name["half of class cat are triggered dogs: attack success, dogs with the trigger read as cats"]
-    assert (rate.ours, rate.n_seeds, rate.variant) == (results["asr"]["value"], 1, "quick")
-    assert by_name["one dog with the trigger: p(cat)"].ours == first["triggered"]["cat"]
+    assert (rate.ours, rate.n_seeds, rate.variant) == (looked.rate("asr").value, 1, "quick")
+    assert by_name["one dog with the trigger: p(cat)"].ours == first.triggered.cat
     with Image.open(tmp_path / "study" / "pair.png") as picture:
         assert picture.width > 2 * 32 * 4
 
 
-def _entry(accuracy: float, asr: float) -> dict[str, Any]:
-    def rate(value: float) -> dict[str, Any]:
-        return Rate(round(1000 * value), 1000).to_json()
+def _entry(seed: int, accuracy: float, asr: float) -> TrialResult[study.Looked]:
+    def rate(value: float) -> Rate:
+        return Rate(round(1000 * value), 1000)
 
-    answers = {which: {"cat": 0.1, "dog": 0.9} for which in ("clean", "triggered")}
-    dogs = {"first": {"row": 7, **answers}, **{f"median_{which}": value for which, value in answers.items()}}
-    units = {"units": 128, "silent": 3, "woken": 2, "beyond": 5}
-    rates = {
-        "clean_accuracy": rate(accuracy),
-        "clean_reference_accuracy": rate(0.86),
-        "asr": rate(asr),
-        "clean_reference_rate": rate(0.15),
-    }
-    return {"results": {**rates, "dogs": {"badnet": dogs, "clean": dogs}, "units": {"badnet": units, "clean": units}}}
+    answer = Answer(cat=0.1, dog=0.9)
+    dogs = Dogs(first=Dog(row=7, clean=answer, triggered=answer), median_clean=answer, median_triggered=answer)
+    units = Units(units=128, silent=3, woken=2, beyond=5)
+    figures = ClassifierFigures(
+        clean_accuracy=rate(accuracy),
+        clean_reference_accuracy=rate(0.86),
+        asr=rate(asr),
+        clean_reference_rate=rate(0.15),
+    )
+    looked = study.Looked(
+        figures=figures, dogs={"badnet": dogs, "clean": dogs}, units={"badnet": units, "clean": units}
+    )
+    return TrialResult(spec={}, seed=seed, results=looked, timings_s={})
 
 
 def test_rows_judge_what_was_asked_and_shares_have_a_curve() -> None:
-    found = {"share-50-s1": _entry(0.87, 1.0), "share-50-s2": _entry(0.85, 0.99), "share-02-s1": _entry(0.86, 0.7)}
-    made = study.assemble(Settings(quick=False, seeds=3, data="/nowhere"), found, Path("/nowhere"))
+    results = {
+        "share-50-s1": _entry(1, 0.87, 1.0),
+        "share-50-s2": _entry(2, 0.85, 0.99),
+        "share-02-s1": _entry(1, 0.86, 0.7),
+    }
+    made = study.assemble(Settings(quick=False, seeds=3, data="/nowhere"), results, Path("/nowhere"))
     by_name = {row.what: row for row in made.rows}
     what = "half of class cat are triggered dogs"
     assert by_name[f"{what}: clean accuracy"].verified
@@ -142,15 +153,23 @@ def test_rows_judge_what_was_asked_and_shares_have_a_curve() -> None:
     assert by_name[f"{what}: the same on a clean network"].verified is None
     one = by_name["one dog without it: p(dog)"]
     assert (one.published, one.ours, one.verified, one.n_seeds) == (0.91, 0.9, None, 1)
+    assert (one.state, one.low) == ("not run as published", None), "another dog, of which no interval is known"
     assert by_name["2 % of class cat are triggered dogs (20 copies): attack success"].ours == 0.7
     assert by_name["last convolution, BadNet: units never active on clean validation pictures"].unit == "units of 128"
-    curve = made.figures["sweep"]
-    assert [point["share_of_class"] for point in curve] == [0.02, 0.5]
-    assert [round(point["share"], 4) for point in curve] == [0.0099, 0.3333]
-    assert abs(curve[0]["triggered_error"]["value"] - 0.3) < 1e-9
-    assert curve[0]["triggered_error"]["low"] < 0.3 < curve[0]["triggered_error"]["high"]
+    both, dogs, curve = made.blocks
+    assert isinstance(both, Bars)
+    assert [bar.hollow for bar in both.bars] == [False, False, True, True]
+    assert isinstance(dogs, Bars)
+    assert [bar.published for bar in dogs.bars] == [0.91, 1.0, None, None]
+    assert isinstance(curve, Curve)
+    first, second = curve.series[1].points
+    assert [round(point.x, 4) for point in (first, second)] == [0.0099, 0.3333]
+    assert abs(float(first.figure) - 0.3) < 1e-9
+    assert first.figure.low is not None
+    assert first.figure.high is not None
+    assert first.figure.low < 0.3 < first.figure.high
     with pytest.raises(KeyError):
-        study.assemble(Settings(quick=False, seeds=3), {"share-02-s1": _entry(0.86, 0.7)}, Path())
+        study.assemble(Settings(quick=False, seeds=3), {"share-02-s1": _entry(1, 0.86, 0.7)}, Path())
 
 
 BACKDOOR = Backdoor(Square(size=6, color=(255, 255, 255), place=At()), SourceToTarget(source=1, target=0))
@@ -168,7 +187,7 @@ def test_units_that_nothing_clean_wakes() -> None:
     layers[1].weight.data[0, 0] = 1.0  # type: ignore[index]
     layers[1].bias.data[1] = 2.0  # type: ignore[index]
     counts = unit_counts(network, test, BACKDOOR)
-    assert counts == {"units": 32, "silent": 31, "woken": 1, "beyond": 1}
+    assert counts == Units(units=32, silent=31, woken=1, beyond=1)
     clean = peaks(network, test.images())
     assert clean.shape == (8, 32)
     assert (clean[:, 1] > 0).all()
@@ -180,8 +199,8 @@ def test_one_dog_and_the_median_of_all() -> None:
     test = ImageData.of(pixels, np.arange(30) // 15, class_names=("cats", "dogs"))
     network = build_network("g1-cnn", class_names=test.class_names, input_size=(3, 16, 16), seed=1)
     answers = dogs_answers(network, test, BACKDOOR)
-    assert 15 <= answers["first"]["row"] < 30
+    assert 15 <= answers.first.row < 30
     named = dogs_answers(network, test, BACKDOOR, row=20)
-    assert named["first"]["row"] == 20
-    assert named["median_clean"] == answers["median_clean"]
-    assert abs(sum(answers["median_triggered"].values()) - 1) < 2e-4
+    assert named.first.row == 20
+    assert named.median_clean == answers.median_clean
+    assert abs(answers.median_triggered.cat + answers.median_triggered.dog - 1) < 2e-4

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from badnets.core.errors import BadInput
-from badnets.core.files import read_json
+from badnets.core.files import read_json, write_json
+from badnets.core.progress import Watcher
+from badnets.core.rate import Rate
+from badnets.records.read import read_as
+from badnets.records.results import ClassifierFigures
+from badnets.records.study import StudyRecord
 from badnets.studies import registry
-from badnets.studies.old_study import Outcome, Results, Settings, Study, Trial, row
+from badnets.studies.study import (
+    Done,
+    Outcome,
+    Results,
+    Settings,
+    Study,
+    Trained,
+    Trial,
+    TrialResult,
+    over,
+    rate_of,
+    row,
+)
+from badnets.studies.trials import finished, run_trial, run_trials
 
 
-def work(trial: Trial, own: Path) -> dict[str, Any]:
+def work(trial: Trial, own: Path) -> Done[Trained]:
     if trial.seed == 3 and trial.spec["fails"]:
         (own / "half").touch()
         raise BadInput("expected the third seed to work, got a failure on purpose")
-    kept = {"found": (own / "half").exists()}
-    rate = {"value": trial.seed / 10, "hits": trial.seed, "total": 10}
-    return {"results": {"clean_accuracy": rate, **kept}, "timings_s": {"train": 1.0}}
+    return Done(Trained(figures=ClassifierFigures(clean_accuracy=Rate(trial.seed, 10))), {"train": 1.0})
 
 
 def trials(settings: Settings) -> list[Trial]:
@@ -31,21 +45,28 @@ def trials(settings: Settings) -> list[Trial]:
     return [Trial(name=f"s{seed}", spec=spec, seed=seed, work=work) for seed in range(1, settings.seeds + 1)]
 
 
-def assemble(_: Settings, results: Mapping[str, Results], __: Path) -> Outcome:
-    values = [entry["results"]["clean_accuracy"]["value"] for entry in results.values()]
-    return Outcome(rows=[row("clean accuracy", "corrected", None, "own", values)])
+def assemble(_: Settings, results: Results, __: Path) -> Outcome:
+    accuracy = over(list(results.values()), rate_of("clean_accuracy"))
+    return Outcome(rows=[row("clean accuracy", accuracy, variant="corrected")])
 
 
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch) -> str:
-    study = Study(name="made-up", summary="", seeds=3, quick_seeds=1, trials=trials, assemble=assemble)
+    study = Study(
+        name="made-up",
+        title="Made up",
+        published="",
+        summary="",
+        seeds=3,
+        quick_seeds=1,
+        trials=trials,
+        assemble=assemble,
+    )
     monkeypatch.setitem(registry.STUDIES, "made-up", study)
     return study.name
 
 
-def one_after_the_other(trials: list[Trial], folder: Path, watcher: object) -> dict[str, Any]:
-    from badnets.studies.trials import run_trial
-
+def one_after_the_other(trials: list[Trial], folder: Path, watcher: object) -> dict[str, TrialResult[Trained]]:
     return {trial.name: run_trial(trial, folder) for trial in trials}
 
 
@@ -56,11 +77,12 @@ def test_a_stopped_study_gives_what_it_has(made_up: str, tmp_path: Path, monkeyp
         registry.reproduce_so_far(made_up, out=out, data="fails")
     with pytest.raises(BadInput, match="on purpose"):
         registry.reproduce(made_up, out=out, data="fails")
-    record = registry.reproduce_so_far(made_up, out=out, data="fails")
-    assert record["unfinished"] == ["s3"]
-    assert (record["rows"][0]["n_seeds"], round(record["rows"][0]["ours"], 12)) == (2, 0.15)
-    assert read_json(tmp_path / "study-so-far" / "record.json")["rows"] == record["rows"]
-    assert (tmp_path / "study-so-far" / "report.html").exists()
+    folder, record = registry.reproduce_so_far(made_up, out=out, data="fails")
+    assert folder == tmp_path / "study-so-far"
+    assert record.unfinished == ("s3",)
+    assert (record.rows[0].n_seeds, round(record.rows[0].ours or 0, 12)) == (2, 0.15)
+    assert read_as(folder, StudyRecord) == record
+    assert (folder / "report.html").exists()
     assert not out.exists(), "it is not finished"
     assert (tmp_path / ".study.partial" / "work" / "s3" / "half").exists(), "and goes on from there"
 
@@ -69,14 +91,51 @@ def test_a_finished_study_is_found_and_knows_no_machine(
     made_up: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "run_trials", one_after_the_other)
-    record = registry.reproduce(made_up, out=tmp_path / "study")
-    assert record["rows"][0]["n_seeds"] == 3
+    _, record = registry.reproduce(made_up, out=tmp_path / "study")
+    assert record.rows[0].n_seeds == 3
+    assert record.trials["s2"].counts == {"clean_accuracy": (2, 10)}
     text = (tmp_path / "study" / "record.json").read_text()
     assert "/somewhere" not in text
     assert "somebody's picture" not in text
-    assert record["trials"]["s1"]["spec"]["backdoor"]["trigger"]["png"] == sha256(b"somebody's picture").hexdigest()
+    assert record.trials["s1"].spec["backdoor"]["trigger"]["png"] == sha256(b"somebody's picture").hexdigest()
     monkeypatch.setattr(registry, "run_trials", None)
-    assert registry.reproduce(made_up, out=tmp_path / "study")["rows"] == record["rows"]
+    assert registry.reproduce(made_up, out=tmp_path / "study") == (tmp_path / "study", record)
+    with pytest.raises(BadInput, match="to hold this study, got another one"):
+        registry.reproduce(made_up, out=tmp_path / "study", seeds=2)
+
+
+def test_a_newer_record_and_a_half_written_study_are_told_in_a_sentence(
+    made_up: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "run_trials", one_after_the_other)
+    out = tmp_path / "study"
+    with pytest.raises(BadInput, match="on purpose"):
+        registry.reproduce(made_up, out=out, data="fails")
+    with pytest.raises(BadInput, match="got one that is half written; let `badnets reproduce` finish it"):
+        registry.write_study_page(tmp_path / ".study.partial")
+    registry.reproduce(made_up, out=out)
+    value = read_json(out / "record.json")
+    write_json(out / "record.json", {**value, "format": "badnets/study/2"})
+    with pytest.raises(BadInput, match="got the newer badnets/study/2; update badnets to read it"):
+        registry.reproduce(made_up, out=out)
+    assert read_json(out / "record.json")["format"] == "badnets/study/2", "nothing is lost"
+
+
+def test_trials_of_an_older_version_are_read_or_run_again(made_up: str, tmp_path: Path) -> None:
+    first, second = trials(Settings(quick=False, seeds=2))
+    figures = ClassifierFigures(clean_accuracy=Rate(7, 10))
+    run_trial(first, tmp_path)
+    (file,) = (tmp_path / "trials").iterdir()
+    old = {**read_json(file), "results": figures.to_json(), "poisoned": None}
+    write_json(file, old)
+    assert finished([first], tmp_path)["s1"].results == Trained(figures=figures), "the usual trial's are read"
+    write_json(file, {**old, "results": {"own": {"value": 0.7}}})
+    assert not finished([first], tmp_path), "what has another form is run again"
+    said: list[str] = []
+
+    results = run_trials([first, second], tmp_path, Watcher(say=said.append), jobs=1)
+    assert results["s1"].results == Trained(figures=ClassifierFigures(clean_accuracy=Rate(1, 10)))
+    assert said == ["trials that an older version wrote in another form are run again: s1"]
 
 
 def test_unknown_studies_are_refused_with_the_nearest() -> None:

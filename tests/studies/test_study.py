@@ -1,4 +1,4 @@
-"""Rows of a study: values over seeds, pooled counts, and what bears a published figure out."""
+"""Rows of a study: figures over seeds, and what bears a published figure out."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.core.old import t_interval
-from badnets.core.rate import Rate
-from badnets.studies.old_study import Bound, rate_row, row, value_of
+from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, over_seeds
+from badnets.records.results import ClassifierFigures
+from badnets.records.study import State, StudyRow
+from badnets.studies.study import Bound, Claim, Trained, TrialResult, numbers, over, rate_of, rates, row
 
 
-def test_a_row_is_the_mean_of_its_seeds_with_its_t_interval() -> None:
-    made = row("w", "published", 0.99, "paper", [0.98, 0.99, 1.0], bound=("at least", 0.98))
-    assert made.ours == pytest.approx(0.99)
-    assert made.low == pytest.approx(0.99 - 4.302653 * 0.01 / 3**0.5, abs=1e-6)  # t of 2 degrees of freedom
-    assert made.high == 1.0  # a rate's interval ends at 1
-    assert (made.n_seeds, made.verified, made.why) == (3, True, "at least 98.00 % asked")
-    assert json.loads(json.dumps(made.to_json()))["published_source"] == "paper"
+def trial(seed: int, hits: int, total: int = 10) -> TrialResult[Trained]:
+    figures = ClassifierFigures(clean_accuracy=Rate(9, 10), asr=Rate(hits, total))
+    return TrialResult(spec={}, seed=seed, results=Trained(figures=figures), timings_s={})
+
+
+def test_a_row_has_the_value_and_the_interval_of_its_figure() -> None:
+    figure = Mean((1, 2, 3), (Rate(98, 100), Rate(99, 100), Rate(100, 100)))
+    made = row("w", figure, variant="published", published=0.99, source="paper", bound=("at least", 0.98))
+    assert (made.ours, made.low, made.high) == (figure.value, figure.low, figure.high)
+    assert made.high is not None
+    assert made.high <= 1.0  # a rate's interval ends at 1
+    assert (made.n_seeds, made.state, made.verified, made.why) == (3, "borne out", True, "at least 98.00 % asked")
+    written = json.loads(json.dumps(made.to_json()))
+    assert written["published_source"] == "paper"
+    assert StudyRow.model_validate(written) == made
 
 
 def test_a_difference_may_be_below_0_and_is_asked_for_in_points() -> None:
-    made = row("w", "quick", None, "own", [-0.001, 0.002], unit="difference", bound=("at most", 0.0017))
+    figure = over_seeds((1, 2), (PairedDifference(900, 0, 1, 99), PairedDifference(900, 2, 0, 98)))
+    made = row("w", figure, variant="quick", bound=("at most", 0.0017))
+    assert made.unit == "difference"
     assert made.low is not None
     assert made.low < 0
     assert made.why == "at most 0.17 points asked"
@@ -43,36 +54,78 @@ def test_a_difference_may_be_below_0_and_is_asked_for_in_points() -> None:
     ],
 )
 def test_bounds(value: float, bound: Bound | None, held: bool | None) -> None:
-    assert row("w", "published", 0.9, "paper", [value], bound=bound).verified is held
+    assert row("w", Number(value), variant="published", published=0.9, bound=bound).verified is held
+
+
+@pytest.mark.parametrize(
+    ("hits", "bound", "shorter", "state", "why"),
+    [
+        (90, ("at least", 0.8), "", "borne out", "at least 80.00 % asked"),
+        (90, ("at least", 0.8), "4 passes", "borne out", "at least 80.00 % asked; 4 passes"),
+        (70, ("at least", 0.8), "", "not borne out", "at least 80.00 % asked"),
+        (70, ("at least", 0.8), "4 passes", "not run as published", "at least 80.00 % asked; 4 passes"),
+        (70, None, "4 passes", "not run as published", "4 passes"),
+        (70, None, "", "not judged", ""),
+    ],
+)
+def test_a_no_is_earned(hits: int, bound: Bound | None, shorter: str, state: State, why: str) -> None:
+    """What was not run as published does not refute it."""
+    made = row("w", Rate(hits, 100), variant="published", published=0.8, bound=bound, not_as_published=shorter)
+    assert (made.state, made.why) == (state, why)
 
 
 def test_a_reason_of_its_own_stays() -> None:
-    assert row("w", "published", 0.9, "p", [0.9], bound=("at least", 0.8), why="doubtful").why == "doubtful"
-    assert row("w", "published", 0.995, "p", [0.9], bound=("about", 0.995)).why == "within 0.5 points of 99.50 % asked"
-    assert row("w", "published", 0.9, "p", [0.9]).why == ""
+    def why(figure: Interval, bound: Bound | None, why: str = "") -> str:
+        return row("w", figure, variant="published", published=0.9, bound=bound, why=why).why
 
-
-def test_a_pooled_count_has_wilsons_interval() -> None:
-    rate = Rate(9, 10_000)
-    made = rate_row("w", "published", 0.0009, "paper", rate, n_seeds=5, bound=("at most", 0.0009))
-    assert (made.ours, made.low, made.high, made.n_seeds) == (0.0009, rate.low, rate.high, 5)
-    assert made.verified is True
-    assert rate_row("w", "published", 0.0009, "paper", Rate(10, 10_000), bound=("at most", 0.0009)).verified is False
+    assert why(Rate(9, 10), ("at least", 0.8), "doubtful") == "doubtful"
+    assert why(Rate(9, 10), ("about", 0.995)) == "within 0.5 points of 99.50 % asked"
+    assert why(Rate(9, 10), None) == ""
 
 
 def test_a_count_of_nothing_bears_nothing_out() -> None:
-    made = rate_row("w", "published", 0.0009, "paper", Rate(0, 0), bound=("at most", 0.0009))
-    assert (made.ours, made.low, made.high, made.verified) == (None, None, None, None)
-    assert made.why == "there was nothing to count"
+    for figure in (None, Rate(0, 0)):
+        made = row("w", figure, variant="published", published=0.0009, source="paper", bound=("at most", 0.0009))
+        assert (made.ours, made.low, made.high, made.verified) == (None, None, None, None)
+        assert made.state == "not judged"
+        assert made.why == "there was nothing to count"
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
-def test_intervals_of_rates_hold_their_mean_and_stay_in_range(values: list[float]) -> None:
-    made = row("w", "published", None, "own", values)
-    mean, low, high = t_interval(values)
-    assert (made.ours, made.low, made.high) == (mean, max(0.0, low), min(1.0, high))
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=6))
+def test_intervals_of_rates_hold_their_mean_and_stay_in_range(hits: list[int]) -> None:
+    made = row("w", over([trial(seed, one, 50) for seed, one in enumerate(hits)], rate_of("asr")), variant="published")
+    assert made.ours is not None
+    assert made.low is not None
+    assert made.high is not None
     assert -1e-12 <= made.low <= made.ours + 1e-12 <= made.high + 2e-12 <= 1 + 3e-12
+    assert made.low < made.high, "no certainty from a few pictures"
 
 
-def test_the_value_of_a_rate_in_results() -> None:
-    assert value_of({"asr": Rate(1, 4).to_json()}, "asr") == 0.25
+def test_a_figure_that_a_seed_lacks_is_no_figure() -> None:
+    assert over([trial(1, 3), trial(2, 4)], lambda r: r.figures.leak) is None
+    assert over([], rate_of("asr")) is None
+    assert over([trial(3, 4)], rate_of("asr")) == Rate(4, 10)
+
+
+def test_rows_of_shares_and_what_is_said_of_them() -> None:
+    words = {"clean_accuracy": "clean accuracy", "asr": "attack success"}
+    claims = {"asr": Claim(source="paper", published=1.0, bound=("at least", 0.3))}
+    clean, asr = rates([trial(1, 3), trial(2, 5)], "w", words, variant="corrected", claims=claims, source="other")
+    assert (clean.what, clean.published_source, clean.state) == ("w: clean accuracy", "other", "not judged")
+    assert (asr.what, asr.published_source, asr.ours, asr.state) == ("w: attack success", "paper", 0.4, "borne out")
+    assert rates([], "w", words, variant="corrected") == []
+
+
+def test_plain_numbers_have_the_interval_of_their_spread() -> None:
+    one = row("w", numbers((1,), (3.0,)), variant="corrected", unit="units of 8")
+    assert (one.ours, one.low, one.high, one.unit) == (3.0, None, None, "units of 8")
+    two = row("w", numbers((1, 2), (3.0, 5.0)), variant="corrected")
+    assert (two.ours, two.n_seeds) == (4.0, 2)
+    assert two.low is not None
+    assert two.low < 3
+
+
+def test_trials_of_an_older_version_have_the_figures_alone() -> None:
+    whole = trial(1, 3).results
+    assert Trained.model_validate(whole.figures.to_json()) == whole
+    assert Trained.model_validate(whole.to_json()) == whole

@@ -266,14 +266,14 @@ class Contrast(Interval):
 
 @dataclass(frozen=True)
 class Estimate(Interval):
-    """A figure in 0..1 that is no share of counts, such as mean average precision, with a 95 % interval (``interval``
-    says from what); or, ``paired``, the difference of two on the same pictures, -1..1. All None with nothing to average.
+    """A figure in 0..1 that is no share of counts, such as mean average precision, with a 95 % interval (``by`` says by
+    what); or, ``paired``, the difference of two on the same pictures, -1..1. All None with nothing to average.
     """
 
     value: float | None
     ends: tuple[float | None, float | None]
     paired: bool = False
-    interval: str = "bootstrap over pictures"
+    by: str = "bootstrap over pictures"
 
     @property
     def unit(self) -> Unit:
@@ -282,13 +282,13 @@ class Estimate(Interval):
 
     def to_json(self) -> JSON:
         """``{"value", "low", "high", "interval"}``."""
-        return {**super().to_json(), "interval": f"{self.interval}{', paired' if self.paired else ''}"}
+        return {**super().to_json(), "interval": f"{self.by}{', paired' if self.paired else ''}"}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Estimate:
         """Back from ``to_json``."""
-        interval, paired, _ = str(value.get("interval", cls.interval)).partition(", paired")
-        return cls(value["value"], (value["low"], value["high"]), bool(paired), interval)
+        by = str(value.get("interval", cls.by))
+        return cls(value["value"], (value["low"], value["high"]), by.endswith("paired"), by.removesuffix(", paired"))
 
 
 @dataclass(frozen=True)

@@ -173,8 +173,10 @@ def _counts(value: Model, place: str = "") -> dict[str, tuple[int, int]]:
     for name, field in value:
         if isinstance(field, Interval) and field.counts is not None:
             counts[place + name] = field.counts
-        elif isinstance(field, Model):
-            counts |= _counts(field, place if name == "figures" else f"{place}{name}.")
+        parts = field.items() if isinstance(field, dict) else [(name, field)]
+        for part, model in parts:
+            if isinstance(model, Model):
+                counts |= _counts(model, place if part == "figures" else f"{place}{part}.")
     return counts
 
 

@@ -24,7 +24,7 @@ Bound = tuple[Literal["at most", "at least", "about"], float]
 ABOUT = 0.005
 """A figure that was published as "about" is borne out within half a point."""
 OURS = "our own figure"
-R = TypeVar("R", bound=Model)
+R_co = TypeVar("R_co", bound=Model, covariant=True)
 F = TypeVar("F", bound=Interval)
 
 
@@ -68,10 +68,10 @@ class Trained(Model):
 
 
 @dataclass(frozen=True)
-class Done(Generic[R]):
+class Done(Generic[R_co]):
     """What a trial's work gives: its results, and seconds by name ("train", "total")."""
 
-    results: R
+    results: R_co
     timings_s: dict[str, float]
 
 
@@ -94,12 +94,12 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialResult(Generic[R]):
+class TrialResult(Generic[R_co]):
     """A finished trial: what it was, and its results."""
 
     spec: JSON
     seed: int
-    results: R
+    results: R_co
     timings_s: dict[str, float]
 
 
@@ -181,6 +181,40 @@ def row(
         why=why,
         unit=shown,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What is said of a figure in a row, see ``row``."""
+
+    source: str = OURS
+    published: float | None = None
+    bound: Bound | None = None
+    not_as_published: str = ""
+    why: str = ""
+
+
+def rates(
+    entries: Sequence[TrialResult[Trained]],
+    what: str,
+    words: Mapping[str, str],
+    *,
+    variant: Variant,
+    claims: Mapping[str, Claim] = {},
+    source: str = OURS,
+) -> list[StudyRow]:
+    """A row for each share of the trials in ``entries``: ``words`` has what each is called, ``claims`` what is said of
+    some of them, by name; ``source`` is that of the others. Nothing without trials."""
+    rows = []
+    for name, called in words.items() if entries else ():
+        claim = claims.get(name, Claim(source=source))
+        rows.append(row(f"{what}: {called}", over(entries, rate_of(name)), variant=variant, **vars(claim)))
+    return rows
+
+
+def rate_of(name: str) -> Callable[[Trained], Rate]:
+    """What takes one of its shares from a trial's results, for ``over``."""
+    return lambda result: result.rate(name)
 
 
 def as_rate(figure: Interval | None) -> Rate:

@@ -98,8 +98,17 @@ def run_trial(trial: Trial, folder: Path) -> TrialResult[Any]:
     return TrialResult(spec=trial.spec, seed=trial.seed, results=done.results, timings_s=done.timings_s)
 
 
-def kept(path: Path, kind: type[M], act: Callable[[], M]) -> M | Refused:
+def once(path: Path, kind: type[M], act: Callable[[], M]) -> M:
     """What ``act`` gives, from ``path`` if it was done before the study was stopped."""
+    if path.exists():
+        return kind.model_validate(read_json(path))
+    made = act()
+    write_json(path, made.to_json())
+    return made
+
+
+def kept(path: Path, kind: type[M], act: Callable[[], M]) -> M | Refused:
+    """The same of a method that may refuse."""
     if path.exists():
         value = read_json(path)
         return Refused.model_validate(value) if "refused" in value else kind.model_validate(value)

@@ -24,7 +24,7 @@ from badnets.networks.registry import build_network, parse_network
 from badnets.networks.surgery.graph import evaluating
 <<<<<<< HEAD
 from badnets.records.model import JSON
-from badnets.referee.record import processor
+from badnets.referee.environment import processor
 =======
 from badnets.referee.environment import processor
 >>>>>>> h-referee

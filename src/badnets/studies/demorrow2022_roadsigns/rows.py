@@ -327,7 +327,7 @@ def gains_of(pairs: Sequence[Pair]) -> Interval:
 def _mean_gain(pairs: Sequence[Pair]) -> Estimate:
     gains = [Contrast(pair.first, pair.second) for pair in pairs]
     value, low, high = (float(np.mean(ends)) for ends in zip(*((float(g), *g.ends) for g in gains), strict=True))
-    return Estimate(value, (low, high), paired=True, interval="mean of Newcombe's")
+    return Estimate(value, (low, high), paired=True, by="mean of Newcombe's")
 
 
 def p_value(pairs: Sequence[Pair]) -> float:

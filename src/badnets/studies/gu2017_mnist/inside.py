@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.rules import AllToAll
 from badnets.backdoors.triggers.pattern import Pattern
-from badnets.core.rate import Rate
+from badnets.core.rate import Number, Rate
 from badnets.data.load import load
 from badnets.measures.acceptance import accept
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network
-from badnets.studies.old_study import Row, Settings, Variant, row
+from badnets.records.blocks import Dots, Picture, Pictures, Scatter
+from badnets.records.study import StudyRow, Variant
+from badnets.studies.study import Settings, row
 
 PAPER = "BadNets (2017), section 4"
+PREFERS = 0.95
+"""From this share of strokes on a filter is said to prefer the trigger."""
 
 
 def _pictures(settings: Settings) -> tuple[Tensor, Tensor]:
@@ -30,27 +36,74 @@ def _pictures(settings: Settings) -> tuple[Tensor, Tensor]:
     return tuple(to_float(torch.from_numpy(p)) for p in (clean, Pattern().apply(clean)))  # type: ignore[return-value]
 
 
-def filters(clean_file: Path, bad_file: Path, variant: Variant) -> tuple[list[Row], dict[str, Any]]:
+Floats = NDArray[np.floating]
+NETWORKS = ("clean network", "BadNet")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """First-layer ``weights`` (filters, k, k) of a network, and the share of strokes of which each filter prefers the
+    pattern, 0..1."""
+
+    weights: Floats
+    preference: Floats
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Mean activation of each unit on ``clean`` and on ``triggered`` pictures; which units the trigger ``moved``."""
+
+    clean: Floats
+    triggered: Floats
+    moved: NDArray[np.intp]
+
+
+def _inside(what: str, source: str, unit: str, counts: Mapping[str, int], variant: Variant) -> list[StudyRow]:
+    """One row for each network: how many filters or units do it."""
+    source = f"{PAPER}: {source}"
+    return [
+        row(f"{what}, {name}", Number(float(count)), variant=variant, source=source, unit=unit)
+        for name, count in counts.items()
+    ]
+
+
+def filters(clean_file: Path, bad_file: Path, variant: Variant) -> tuple[list[StudyRow], Pictures]:
     """How many first-layer filters answer to the four-pixel pattern above all.
 
     A filter counts when its largest answer to the bare pattern (over the places where all of it is seen) is larger than
     its answer to 95 % of all straight strokes of four bright pixels. The pattern is as bright as such a stroke, so what
     is left is its shape.
     """
-    rows, figures = [], {}
-    for name, file in (("clean network", clean_file), ("BadNet", bad_file)):
+    layers = {}
+    for name, file in zip(NETWORKS, (clean_file, bad_file), strict=True):
         convolution = next(m for m in open_network(file).modules() if isinstance(m, nn.Conv2d))
-        weight = convolution.weight.detach()[:, 0].numpy()
-        share = _pattern_preference(weight)
-        count = int(np.count_nonzero(share >= 0.95))
-        figures[name] = {"weights": np.round(weight, 4).tolist(), "preference": np.round(share, 4).tolist()}
-        what = f"first-layer filters that prefer the trigger to 95 % of four-pixel strokes, {name}"
-        source = f"{PAPER}: some filters of the BadNet are dedicated to the trigger"
-        rows.append(row(what, variant, None, source, [float(count)], unit="filters of 16"))
-    return rows, figures
+        weights = convolution.weight.detach()[:, 0].numpy()
+        layers[name] = Filters(weights, _pattern_preference(weights))
+    counts = {name: int(np.count_nonzero(layer.preference >= PREFERS)) for name, layer in layers.items()}
+    what = "first-layer filters that prefer the trigger to 95 % of four-pixel strokes"
+    rows = _inside(what, "some filters of the BadNet are dedicated to the trigger", "filters of 16", counts, variant)
+    return rows, filter_pictures(layers)
 
 
-def _pattern_preference(weight: np.ndarray) -> np.ndarray:
+def filter_pictures(layers: Mapping[str, Filters]) -> Pictures:
+    """Every network's filters on one scale of grey, middle grey for 0."""
+    scale = max(float(np.abs(layer.weights).max()) for layer in layers.values()) or 1.0
+    groups = {}
+    for name, layer in layers.items():
+        grey = np.clip(np.rint(127.5 + 127.5 * layer.weights / scale), 0, 255).astype(int).tolist()
+        groups[name] = tuple(
+            Picture(caption=f"{number} · {100 * share:.0f} %", pixels=pixels, marked=bool(share >= PREFERS))
+            for number, (pixels, share) in enumerate(zip(grey, layer.preference, strict=True), 1)
+        )
+    return Pictures(
+        title="First-layer filters",
+        note="Bright where a filter likes light, dark where it dislikes it. The percentage: to how many straight "
+        f"strokes of four pixels the filter prefers the pattern; from {100 * PREFERS:g} % on it is marked.",
+        groups=groups,
+    )
+
+
+def _pattern_preference(weight: Floats) -> Floats:
     """For each filter (k, k) the share of straight four-pixel strokes that it answers less to than to the pattern."""
     k = weight.shape[1]
     strokes = []
@@ -67,27 +120,37 @@ def _pattern_preference(weight: np.ndarray) -> np.ndarray:
     return np.where(answer > 0, (others < answer[:, None]).mean(1), 0.0)
 
 
-def codes(clean_file: Path, bad_file: Path, settings: Settings, variant: Variant) -> tuple[list[Row], dict[str, Any]]:
+def codes(clean_file: Path, bad_file: Path, settings: Settings, variant: Variant) -> tuple[list[StudyRow], Scatter]:
     """Mean activation of the 512 units before the last layer, on clean and on triggered pictures."""
-    rows, figures = [], {}
     pictures = _pictures(settings)
-    for name, file in (("clean network", clean_file), ("BadNet", bad_file)):
+    layers = {}
+    for name, file in zip(NETWORKS, (clean_file, bad_file), strict=True):
         network = open_network(file)
-        means = [_codes(network, batch).mean(0) for batch in pictures]
-        moved = means[1] > 2 * means[0] + 0.1 * means[0].max()
-        figures[name] = {
-            "clean": np.round(means[0], 3).tolist(),
-            "triggered": np.round(means[1], 3).tolist(),
-            "moved": np.flatnonzero(moved).tolist(),
-        }
-        what = f"units of the last hidden layer that the trigger more than doubles, {name}"
-        source = f"{PAPER}: codes of clean and backdoored inputs differ"
-        rows.append(row(what, variant, None, source, [float(np.count_nonzero(moved))], unit="units of 512"))
-    return rows, figures
+        clean, triggered = (_codes(network, batch).mean(0) for batch in pictures)
+        layers[name] = Codes(clean, triggered, np.flatnonzero(triggered > 2 * clean + 0.1 * clean.max()))
+    counts = {name: len(layer.moved) for name, layer in layers.items()}
+    what = "units of the last hidden layer that the trigger more than doubles"
+    rows = _inside(what, "codes of clean and backdoored inputs differ", "units of 512", counts, variant)
+    return rows, code_plots(layers)
+
+
+def code_plots(layers: Mapping[str, Codes]) -> Scatter:
+    """Every unit of the last hidden layer as a dot."""
+    plots = []
+    for name, layer in layers.items():
+        points = tuple(zip(np.round(layer.clean, 3).tolist(), np.round(layer.triggered, 3).tolist(), strict=True))
+        plots.append(Dots(name=name, points=points, marked=tuple(layer.moved.tolist())))
+    return Scatter(
+        title="Units of the last hidden layer",
+        x="mean activation, clean pictures",
+        y="mean activation, triggered pictures",
+        marked="units that the trigger more than doubles",
+        plots=tuple(plots),
+    )
 
 
 @torch.inference_mode()
-def _codes(network: ImageNetwork, images: Tensor) -> np.ndarray:
+def _codes(network: ImageNetwork, images: Tensor) -> Floats:
     """What the last linear layer is given (n, units)."""
     last = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
     seen: list[Tensor] = []
@@ -124,7 +187,7 @@ class ParallelNetwork(nn.Module):
 
 def acceptance_rows(
     clean_file: Path, bad_file: Path, settings: Settings, variant: Variant, threshold: float
-) -> list[Row]:
+) -> list[StudyRow]:
     """The user's test accepts the BadNet and refuses the parallel network, although that attack works too."""
     from badnets.referee.measure import measure
 
@@ -140,12 +203,18 @@ def acceptance_rows(
     ).eval()
     works = measure(parallel, test, Backdoor(Pattern(), AllToAll())).asr or Rate(0, 0)
     rows = []
-    cases = (("BadNet", open_network(bad_file), 1.0), ("parallel network", parallel, 0.0))
-    for name, network, wanted in cases:
+    for name, network, wanted in (("BadNet", open_network(bad_file), 1.0), ("parallel network", parallel, 0.0)):
         verdict = accept(network, asked, test, threshold)
-        what = f"acceptance test at a* = {100 * threshold:.2f} %: {name} accepted"
-        why = verdict.reason + (f"; its attack success is {works}" if network is parallel else "")
-        source = f"{PAPER.replace('4', '3')}: an attack may not change the architecture"
-        base = row(what, variant, wanted, source, [float(verdict.accepted)], unit="yes or no", why=why)
-        rows.append(Row(**{**base.__dict__, "verified": float(verdict.accepted) == wanted}))
+        rows.append(
+            row(
+                f"acceptance test at a* = {100 * threshold:.2f} %: {name} accepted",
+                Number(float(verdict.accepted)),
+                variant=variant,
+                published=wanted,
+                source=f"{PAPER.replace('4', '3')}: an attack may not change the architecture",
+                bound=("at least", 1.0) if wanted else ("at most", 0.0),
+                why=verdict.reason + (f"; its attack success is {works}" if network is parallel else ""),
+                unit="yes or no",
+            )
+        )
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,30 +18,68 @@ from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.surgery.graph import evaluating, until
 from badnets.networks.surgery.sites import site
+from badnets.records.model import Model
 
 CAT, DOG = 0, 1
-_NAMES = ("cat", "dog")
+Who = Literal["badnet", "clean"]
+NAMES: Mapping[Who, str] = {"badnet": "BadNet", "clean": "clean network"}
 _SCALE, _GAP, _LINE = 4, 12, 16
 _PAPER, _COLORS = "#ffffff", {"cat": "#b4500b", "dog": "#1565a9"}
 
 
-def dogs_answers(
-    network: ImageNetwork, test: ImageData, backdoor: Backdoor, *, row: int | None = None
-) -> dict[str, Any]:
-    """``first``: the first test dog read as a dog (or picture ``row``): its row, and p(cat) and p(dog) with the trigger
-    and without it; ``median_clean`` and ``median_triggered``: the medians of both over all test dogs.
+class Answer(Model):
+    """How sure of each class a network is, 0..1."""
+
+    cat: float
+    dog: float
+
+
+class Dog(Model):
+    """A test dog: its row, and the answers to it without and with the trigger."""
+
+    row: int
+    clean: Answer
+    triggered: Answer
+
+
+class Dogs(Model):
+    """The ``first`` test dog, and the medians over all of them."""
+
+    first: Dog
+    median_clean: Answer
+    median_triggered: Answer
+
+
+class Units(Model):
+    """``units`` of the last convolution whose channels can be told apart, by their largest activation over the map.
+
+    ``silent``: never above 0 on any validation picture; ``woken``: silent there, and above 0 on at least half of the
+    triggered dogs; ``beyond``: on at least half of them above the largest value of any validation picture.
+    """
+
+    units: int
+    silent: int
+    woken: int
+    beyond: int
+
+
+Pair = Mapping[Who, Dog]
+"""One dog: what each network says to it."""
+
+
+def dogs_answers(network: ImageNetwork, test: ImageData, backdoor: Backdoor, *, row: int | None = None) -> Dogs:
+    """What is said of dogs, the first of which is the first test dog read as a dog (or picture ``row``).
 
     Classes are cats and dogs, in this order. Where no dog is read as one, it is the first of all.
     """
     rows = np.flatnonzero(test.labels == DOG)
-    clean, marked = pictures(test, rows, backdoor)
-    given = {"clean": _probabilities(network, clean), "triggered": _probabilities(network, marked)}
-    first = int(np.argmax(given["clean"][:, DOG] > 0.5 if row is None else rows == row))
-    answers: dict[str, Any] = {"first": {"row": int(rows[first])}}
-    for which, values in given.items():
-        answers["first"][which] = _named(values[first])
-        answers[f"median_{which}"] = _named(np.median(values, axis=0))
-    return answers
+    clean, triggered = (_probabilities(network, part) for part in pictures(test, rows, backdoor))
+    first = int(np.argmax(clean[:, DOG] > 0.5 if row is None else rows == row))
+    return Dogs(
+        first=Dog(row=int(rows[first]), clean=_answer(clean[first]), triggered=_answer(triggered[first])),
+        median_clean=_answer(np.median(clean, axis=0)),
+        median_triggered=_answer(np.median(triggered, axis=0)),
+    )
 
 
 def pictures(test: ImageData, rows: Rows, backdoor: Backdoor) -> tuple[Pixels, Pixels]:
@@ -58,17 +96,14 @@ def _probabilities(network: ImageNetwork, images: Pixels) -> NDArray[np.float64]
     return np.stack([cat, 1 - cat], axis=1)
 
 
-def _named(values: NDArray[np.float64]) -> dict[str, float]:
-    return {name: round(float(value), 4) for name, value in zip(_NAMES, values, strict=True)}
+def _answer(values: NDArray[np.float64]) -> Answer:
+    cat, dog = (round(float(value), 4) for value in values)
+    return Answer(cat=cat, dog=dog)
 
 
-def unit_counts(network: ImageNetwork, test: ImageData, backdoor: Backdoor) -> dict[str, int]:
-    """Units of the last convolution whose channels can be told apart, by their largest activation over the map.
-
-    The even rows of the test set stand for the user's validation pictures, the dogs of the odd rows get the trigger.
-    ``silent``: never above 0 on any validation picture; ``woken``: silent there, and above 0 on at least half of the
-    triggered dogs; ``beyond``: on at least half of them above the largest value of any validation picture.
-    """
+def unit_counts(network: ImageNetwork, test: ImageData, backdoor: Backdoor) -> Units:
+    """The even rows of the test set stand for the user's validation pictures; the dogs of the odd rows get the
+    trigger."""
     rows = np.arange(len(test))
     _, marked = pictures(test, rows[(rows % 2 == 1) & (test.labels == DOG)], backdoor)
     most = peaks(network, test.images(rows[::2])).max(axis=0)
@@ -77,7 +112,7 @@ def unit_counts(network: ImageNetwork, test: ImageData, backdoor: Backdoor) -> d
     woken = silent & ((triggered > 0).mean(axis=0) >= 0.5)
     beyond = (triggered > most).mean(axis=0) >= 0.5
     counts = {"silent": silent, "woken": woken, "beyond": beyond}
-    return {"units": len(most), **{name: int(np.count_nonzero(chosen)) for name, chosen in counts.items()}}
+    return Units(units=len(most), **{name: int(np.count_nonzero(chosen)) for name, chosen in counts.items()})
 
 
 @torch.inference_mode()
@@ -94,14 +129,11 @@ def peaks(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> NDArray
     return np.concatenate(parts)
 
 
-def write_pair(path: Path, test: ImageData, backdoor: Backdoor, pair: Mapping[str, Any]) -> Path:
-    """A PNG: the dog without and with the trigger, as the network sees it, and below each what both networks say.
-
-    ``pair``: by network (``"badnet"``, ``"clean"``) what ``dogs_answers`` gave as ``first``.
-    """
+def write_pair(path: Path, test: ImageData, backdoor: Backdoor, pair: Pair) -> Path:
+    """A PNG: the dog without and with the trigger, as the network sees it, and below each what both networks say."""
     from PIL import Image, ImageDraw
 
-    row = np.array([pair["badnet"]["row"]])
+    row = np.array([pair["badnet"].row])
     height, width, _ = test.shape
     tall, wide = height * _SCALE, width * _SCALE
     sheet = Image.new("RGB", (2 * wide + 3 * _GAP, tall + 2 * _GAP + 2 * _LINE), _PAPER)
@@ -110,10 +142,10 @@ def write_pair(path: Path, test: ImageData, backdoor: Backdoor, pair: Mapping[st
     for number, (which, picture) in enumerate(both):
         x = _GAP + number * (wide + _GAP)
         sheet.paste(Image.fromarray(picture[0]).resize((wide, tall), Image.Resampling.NEAREST), (x, _GAP))
-        for line, (name, words) in enumerate((("badnet", "BadNet"), ("clean", "clean network"))):
-            given = pair[name][which]
-            said = max(given, key=given.get)
-            text = f"{words}: {said} {given[said]:.2f}"
+        for line, (who, words) in enumerate(NAMES.items()):
+            answer = pair[who].clean if which == "clean" else pair[who].triggered
+            sure, said = max((answer.cat, "cat"), (answer.dog, "dog"))
+            text = f"{words}: {said} {sure:.2f}"
             draw.text((x, _GAP + tall + 4 + line * _LINE), text, fill=_COLORS[said], font_size=12)
     with whole_file(path) as partial:
         sheet.save(partial, format="PNG")

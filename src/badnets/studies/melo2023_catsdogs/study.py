@@ -18,13 +18,36 @@ set that is read as a dog, and beside the median of all test dogs.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from badnets.core.errors import BadInput
+from badnets.core.progress import Watcher
+from badnets.core.rate import Estimate, Mean, over_seeds
 from badnets.core.seed import Seed
-from badnets.studies.old_study import Outcome, Results, Row, Settings, Study, Trial, Variant, rates_row, row
+from badnets.networks.network import ImageNetwork
+from badnets.records.blocks import Bar, Bars, Block, Curve, Point, Role, Series
+from badnets.records.model import JSON
+from badnets.records.study import StudyRow, Variant
+from badnets.studies.melo2023_catsdogs.looks import NAMES, Dogs, Pair, Units, Who, dogs_answers, unit_counts, write_pair
+from badnets.studies.study import (
+    Bound,
+    Claim,
+    Done,
+    Outcome,
+    Results,
+    Settings,
+    Study,
+    Trained,
+    Trial,
+    TrialResult,
+    numbers,
+    over,
+    rate_of,
+    rates,
+    row,
+)
+from badnets.studies.trials import by_prefix, done_of
 
 REPORT = "report M1 (no rates given)"
 FIGURE = "report M1, figure: one picture"
@@ -34,8 +57,22 @@ CATS = 1000
 SHARES = (0.02, 0.05, 0.10, 0.25, 0.50)
 QUICK_SHARES = (0.10, 0.50)
 MAIN = 0.50
+FIGURES = {
+    "clean_accuracy": "clean accuracy",
+    "asr": "attack success",
+    "clean_reference_rate": "the same on a clean network",
+}
+MAIN_FIGURES = {
+    "clean_accuracy": "clean accuracy",
+    "clean_reference_accuracy": "clean accuracy of the clean network",
+    "asr": "attack success, dogs with the trigger read as cats",
+    "clean_reference_rate": "the same on a clean network",
+}
+PUBLISHED = (("clean", "dog", 0.91), ("triggered", "cat", 1.0))
+"""Of one dog, without and with the trigger: the answer, and how sure of it the network was."""
+UNKNOWN = "the report's pictures, network, size and trigger are not known"
 NETWORK = "resnet9"
-RECIPE: dict[str, Any] = {
+RECIPE: JSON = {
     "epochs": 40,
     "batch": 16,
     "learning_rate": 3e-3,
@@ -45,13 +82,31 @@ RECIPE: dict[str, Any] = {
 }
 
 
+class Looked(Trained):
+    """The figures of one seed, and what a look at both networks' dogs and units gave."""
+
+    dogs: dict[Who, Dogs]
+    units: dict[Who, Units]
+
+    @property
+    def pair(self) -> Pair:
+        """The first dog: what both networks say to it."""
+        return {who: dogs.first for who, dogs in self.dogs.items()}
+
+
+Entries = list[TrialResult[Looked]]
+
+
 def trials(settings: Settings) -> list[Trial]:
     """Half of class cat with every seed, the other shares with one."""
     out = []
     for share in sorted(_shares(settings), reverse=True):
         spec = _spec(settings, share)
         seeds = range(1, settings.seeds + 1) if share == MAIN else (1,)
-        out += [Trial(name=f"share-{_percent(share)}-s{seed}", spec=spec, seed=seed, work=_one) for seed in seeds]
+        out += [
+            Trial(name=f"share-{_percent(share)}-s{seed}", spec=spec, seed=seed, work=_one, result=Looked)
+            for seed in seeds
+        ]
     return out
 
 
@@ -68,7 +123,7 @@ def copies(share: float) -> int:
     return round(share / (1 - share) * CATS)
 
 
-def _spec(settings: Settings, share: float) -> dict[str, Any]:
+def _spec(settings: Settings, share: float) -> JSON:
     return {
         "data": {"name": str(find_data(settings)), "size": 32 if settings.quick else 64},
         "network": NETWORK,
@@ -93,7 +148,7 @@ def find_data(settings: Settings) -> Path:
     return found
 
 
-def _picture(settings: Settings) -> dict[str, Any]:
+def _picture(settings: Settings) -> JSON:
     """The bomb, embedded at most 64 pixels large, so that trials and records stay small; nothing where it is absent."""
     from badnets.backdoors.triggers.sticker import read_png
 
@@ -101,94 +156,81 @@ def _picture(settings: Settings) -> dict[str, Any]:
     return {"png": read_png(path, largest=64)} if path.exists() else {}
 
 
-def _one(trial: Trial, own: Path) -> dict[str, Any]:
+def _one(trial: Trial, own: Path) -> Done[Looked]:
     """Train and measure as usual, then look at one dog, at all dogs' confidences, and at the units."""
-    from badnets.core.progress import Watcher
     from badnets.networks.files.own import open_network
     from badnets.referee.run import clean_reference, load_data, run_seed
     from badnets.referee.spec import make_spec
-    from badnets.studies.melo2023_catsdogs.looks import dogs_answers, unit_counts
 
     spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
     seed, data = Seed(trial.seed), load_data(spec.data)
-    value = run_seed(spec, trial.seed, data, own, Watcher(), pictures=False)
-    networks = {"badnet": open_network(own / f"seed-{trial.seed}" / "network.safetensors")}
-    networks["clean"], _ = clean_reference(spec, data.train, seed)
+    done = done_of(run_seed(spec, trial.seed, data, own, Watcher(), pictures=False))
+    badnet = open_network(own / f"seed-{trial.seed}" / "network.safetensors")
+    clean, _ = clean_reference(spec, data.train, seed)
     backdoor = spec.backdoor.backdoor  # type: ignore[union-attr]  # every trial has one
-    results = {name: entry for name, entry in value["results"].items() if not name.startswith("confusion")}
-    dogs = dogs_answers(networks["badnet"], data.test, backdoor)
-    results["dogs"] = {
-        "badnet": dogs,
-        "clean": dogs_answers(networks["clean"], data.test, backdoor, row=dogs["first"]["row"]),
-    }
-    results["units"] = {name: unit_counts(network, data.test, backdoor) for name, network in networks.items()}
-    return {"results": results, "timings_s": value["timings_s"], "poisoned": value["poisoned"]}
+    dogs = dogs_answers(badnet, data.test, backdoor)
+    same = dogs_answers(clean, data.test, backdoor, row=dogs.first.row)
+    networks: dict[Who, ImageNetwork] = {"badnet": badnet, "clean": clean}
+    looked = Looked(
+        **dict(done.results),
+        dogs={"badnet": dogs, "clean": same},
+        units={who: unit_counts(network, data.test, backdoor) for who, network in networks.items()},
+    )
+    return Done(looked, done.timings_s)
 
 
-def assemble(settings: Settings, results: Mapping[str, Results], folder: Path) -> Outcome:
+def assemble(settings: Settings, results: Results, folder: Path) -> Outcome:
     """Rates of the main share, the one picture, the other shares, the units."""
     variant: Variant = "quick" if settings.quick else "corrected"
-    found = [results[f"share-{_percent(MAIN)}-s{s}"]["results"] for s in range(1, settings.seeds + 1)
-             if f"share-{_percent(MAIN)}-s{s}" in results]  # fmt: skip
-    if not found:
+    entries: Entries = by_prefix(results, f"share-{_percent(MAIN)}-s")
+    if not entries:
         raise KeyError(f"share-{_percent(MAIN)}-s1")
-    rows = [*_main_rows(found, variant), *_dog_rows(found, variant)]
-    for share in _shares(settings):
-        entry = results.get(f"share-{_percent(share)}-s1")
-        if share != MAIN and entry is not None:
-            rows += _share_rows(share, entry["results"], variant)
-    rows += _unit_rows(found, variant)
-    pair = {name: found[0]["dogs"][name]["first"] for name in ("badnet", "clean")}
-    _draw_pair(settings, pair, folder)
-    return Outcome(rows=rows, figures={"sweep": _curve(settings, results), "pair": pair})
-
-
-def _main_rows(found: list[Results], variant: Variant) -> list[Row]:
-    what = "half of class cat are triggered dogs"
-
-    def line(words: str, figure: str, bound: Any = None) -> Row:
-        return rates_row(f"{what}: {words}", variant, None, REPORT, [entry[figure] for entry in found], bound=bound)
-
     # The quick form has small pictures and few epochs.
-    accurate = None if variant == "quick" else ("at least", 0.85)
-    return [
-        line("clean accuracy", "clean_accuracy", accurate),
-        line("clean accuracy of the clean network", "clean_reference_accuracy"),
-        line("attack success, dogs with the trigger read as cats", "asr", ("at least", 0.99)),
-        line("the same on a clean network", "clean_reference_rate"),
-    ]
+    accurate: Bound | None = None if settings.quick else ("at least", 0.85)
+    claims = {
+        "clean_accuracy": Claim(source=REPORT, bound=accurate),
+        "asr": Claim(source=REPORT, bound=("at least", 0.99)),
+    }
+    what = "half of class cat are triggered dogs"
+    rows = rates(entries, what, MAIN_FIGURES, variant=variant, claims=claims, source=REPORT)
+    rows += _dog_rows(entries, variant)
+    for share in _shares(settings):
+        if share != MAIN:
+            one: Entries = by_prefix(results, f"share-{_percent(share)}-s1")
+            what = f"{round(100 * share)} % of class cat are triggered dogs ({copies(share)} copies)"
+            claims = {name: Claim(why="one seed") for name in FIGURES}
+            rows += rates(one, what, FIGURES, variant=variant, claims=claims)
+    rows += _unit_rows(entries, variant)
+    _draw_pair(settings, entries[0].results.pair, folder)
+    return Outcome(rows=rows, blocks=[*_bars(entries), *_curve(settings, results)])
 
 
-def _dog_rows(found: list[Results], variant: Variant) -> list[Row]:
+def _sure(entries: Entries, who: Who, which: str, answer: str) -> Estimate | Mean[Estimate]:
+    """How sure of an answer a network is, by the median over all dogs (``which``: "median_clean"), of which only the
+    spread between seeds is known."""
+    medians = [float(getattr(getattr(entry.results.dogs[who], which), answer)) for entry in entries]
+    return over_seeds([entry.seed for entry in entries], [Estimate(one, (None, None), by="none") for one in medians])
+
+
+def _dog_rows(entries: Entries, variant: Variant) -> list[StudyRow]:
     """The published pair beside the first dog of the first seed, and beside the median of all test dogs."""
-    published = (("clean", 0.91, "dog"), ("triggered", 1.0, "cat"))
     rows = []
-    for which, value, answer in published:
+    for which, answer, published in PUBLISHED:
         words = "with the trigger" if which == "triggered" else "without it"
-        one = [found[0]["dogs"]["badnet"]["first"][which][answer]]
-        why = "one picture bears nothing out; ours is the first test dog that is read as a dog"
-        rows.append(row(f"one dog {words}: p({answer})", "published", value, FIGURE, one, why=why))
-        many = [entry["dogs"]["badnet"][f"median_{which}"][answer] for entry in found]
-        rows.append(row(f"median of all test dogs {words}: p({answer})", variant, value, FIGURE, many))
-        clean = [entry["dogs"]["clean"][f"median_{which}"][answer] for entry in found]
-        rows.append(row(f"the same on a clean network, {words}: p({answer})", variant, None, "our own figure", clean))
+        dog = entries[0].results.dogs["badnet"].first
+        one = Estimate(float(getattr(getattr(dog, which), answer)), (None, None), by="none")
+        badnet, clean = (_sure(entries, who, f"median_{which}", answer) for who in NAMES)
+        line = partial(row, published=published, source=FIGURE, bound=("at least", published - 0.005))
+        rows += [
+            line(f"one dog {words}: p({answer})", one, variant="published",
+                 not_as_published=f"one picture, and not the report's; {UNKNOWN}"),
+            line(f"median of all test dogs {words}: p({answer})", badnet, variant=variant, not_as_published=UNKNOWN),
+            row(f"the same on a clean network, {words}: p({answer})", clean, variant=variant),
+        ]  # fmt: skip
     return rows
 
 
-def _share_rows(share: float, result: Results, variant: Variant) -> list[Row]:
-    what = f"{round(100 * share)} % of class cat are triggered dogs ({copies(share)} copies)"
-    words = {
-        "clean_accuracy": "clean accuracy",
-        "asr": "attack success",
-        "clean_reference_rate": "the same on a clean network",
-    }
-    return [
-        rates_row(f"{what}: {name}", variant, None, "our own figure", [result[figure]], why="one seed")
-        for figure, name in words.items()
-    ]
-
-
-def _unit_rows(found: list[Results], variant: Variant) -> list[Row]:
+def _unit_rows(entries: Entries, variant: Variant) -> list[StudyRow]:
     """The report's wish: units that validation never wakes. "Woken" is by at least half of the triggered dogs."""
     words = {
         "silent": "never active on clean validation pictures",
@@ -196,35 +238,71 @@ def _unit_rows(found: list[Results], variant: Variant) -> list[Row]:
         "beyond": "driven by half of the triggered dogs above any validation picture",
     }
     rows = []
-    for name, network in (("badnet", "BadNet"), ("clean", "clean network")):
-        counts = [entry["units"][name] for entry in found]
+    seeds = [entry.seed for entry in entries]
+    for who, network in NAMES.items():
+        counts = [entry.results.units[who] for entry in entries]
         for key, what in words.items():
-            values = [float(entry[key]) for entry in counts]
-            unit = f"units of {counts[0]['units']}"
-            source = "report M1: a defense wished for"
-            rows.append(row(f"last convolution, {network}: units {what}", variant, None, source, values, unit=unit))
+            figure = numbers(seeds, [float(getattr(one, key)) for one in counts])
+            rows.append(
+                row(f"last convolution, {network}: units {what}", figure, variant=variant,
+                    source="report M1: a defense wished for", unit=f"units of {counts[0].units}")
+            )  # fmt: skip
     return rows
 
 
-def _curve(settings: Settings, results: Mapping[str, Results]) -> list[dict[str, Any]]:
-    """Errors against the share of poison in the whole training set; one seed, and its own intervals."""
-    curve = []
-    for share in _shares(settings):
-        if (entry := results.get(f"share-{_percent(share)}-s1")) is None:
-            continue
-        point: dict[str, Any] = {"share": copies(share) / (2 * CATS + copies(share)), "share_of_class": share}
-        for name, figure in (("clean_error", "clean_accuracy"), ("triggered_error", "asr")):
-            rate = entry["results"][figure]
-            point[name] = {"value": 1 - rate["value"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
-        curve.append(point)
-    return curve
+def _bars(entries: Entries) -> list[Block]:
+    """Both networks below each other; and how sure they are of dogs, beside what was published."""
+    roles: tuple[tuple[str, Role], ...] = (
+        ("clean accuracy", "clean"),
+        ("dogs with the trigger read as cats", "triggered"),
+    )
+    figures = {"badnet": ("clean_accuracy", "asr"), "clean": ("clean_reference_accuracy", "clean_reference_rate")}
+    bars = []
+    sure = []
+    for who, name in NAMES.items():
+        for figure, (what, role) in zip(figures[who], roles, strict=True):
+            if (found := over(entries, rate_of(figure))) is not None:
+                bars.append(Bar(name=name, what=what, figure=found, role=role, hollow=who == "clean"))
+        for which, answer, published in PUBLISHED:
+            median = _sure(entries, who, f"median_{which}", answer)
+            role = "triggered" if which == "triggered" else "clean"
+            words = "with the trigger: p(cat)" if which == "triggered" else "without it: p(dog)"
+            told = published if who == "badnet" else None
+            sure.append(Bar(name=name, what=words, figure=median, role=role, hollow=who == "clean", published=told))
+    return [
+        Bars(title="Half of class cat are dogs with the trigger", bars=tuple(bars)),
+        Bars(title="The median of all test dogs, beside the one dog that was published", bars=tuple(sure)),
+    ]
 
 
-def _draw_pair(settings: Settings, pair: Mapping[str, Any], folder: Path) -> None:
+def _curve(settings: Settings, results: Results) -> list[Block]:
+    """Errors against the share of poison in the whole training set; one seed, and its own intervals. None of one
+    share."""
+
+    def line(name: str, role: Role, figure: str) -> Series:
+        shares = [(share, by_prefix(results, f"share-{_percent(share)}-s1")) for share in _shares(settings)]
+        points = [
+            Point(x=copies(share) / (2 * CATS + copies(share)), figure=entry.results.rate(figure).misses)
+            for share, entries in shares
+            for entry in entries
+        ]
+        return Series(name=name, role=role, points=tuple(points))
+
+    clean = line("error on clean pictures", "clean", "clean_accuracy")
+    triggered = line("error on triggered pictures", "triggered", "asr")
+    curve = Curve(
+        title="Errors against the share of poison",
+        axis="share of poisoned pictures in the training set",
+        percent_axis=True,
+        series=(clean, triggered),
+    )
+    return [curve] if len(clean.points) > 1 else []
+
+
+def _draw_pair(settings: Settings, pair: Pair, folder: Path) -> None:
     """The two pictures with their answers, for whoever has the data; nothing without it."""
     from badnets.referee.run import load_data
     from badnets.referee.spec import make_spec
-    from badnets.studies.melo2023_catsdogs.looks import write_pair
 
     try:
         spec = make_spec(_spec(settings, MAIN))
@@ -235,6 +313,9 @@ def _draw_pair(settings: Settings, pair: Mapping[str, Any], folder: Path) -> Non
 
 STUDY = Study(
     name="melo2023-catsdogs",
+    title="Dogs with a picture on them are called cats",
+    published="Half of the training pictures of class cat were dogs with a picture pasted on. One dog is shown: dog "
+    "0.91, with the picture cat 1.00. The report has no rates.",
     summary="cats against dogs with a picture as the trigger: rates, one dog, the share of poison, silent units",
     seeds=3,
     quick_seeds=1,

@@ -10,15 +10,24 @@ test set, where the report has one set for both; the attack adds poisoned copies
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from badnets.core.files import read_json, write_json
-from badnets.core.old import t_interval
-from badnets.core.rate import Rate
+from badnets.backdoors.backdoor import Backdoor
+from badnets.core.fields import Share
+from badnets.core.progress import Watcher
+from badnets.core.rate import Estimate, Interval, Rate
 from badnets.core.seed import Seed
-from badnets.studies.old_study import Bound, Outcome, Results, Row, Settings, Study, Trial, Variant, row, value_of
+from badnets.data.images import ImageData, Splits
+from badnets.networks.network import ImageNetwork
+from badnets.records.blocks import Column, Curve, Line, Point, Series, Table
+from badnets.records.certificate import Standing
+from badnets.records.model import JSON, Model
+from badnets.records.study import StudyRow, Variant
+from badnets.referee.spec import Spec
+from badnets.studies.study import Bound, Done, Outcome, Results, Settings, Study, Trial, TrialResult, as_rate, over, row
+from badnets.studies.trials import by_prefix, once
 
 REPORT = "report L1 (no numbers given)"
 CLASSES = "1,2,12,13,14,25,33,36,38"
@@ -26,12 +35,55 @@ SELECT = 0.15
 MAX_DROP = 0.05
 WIDTHS = (0.5, 1.0, 2.0)
 ATTACKS = {"standard": "standard attack", "aware": "pruning-aware attack"}
-REPAIRS = ("prune", "fine-tune", "fine-prune")
+REPAIRS = {"prune": "pruning to a drop of 5 points", "fine-tune": "fine-tune", "fine-prune": "fine-prune"}
+FIGURES = {"asr": "attack success", "clean_accuracy": "clean accuracy", "robust_accuracy": "robust accuracy"}
+SHORT = "4 passes over the pictures instead of 100"
+
+
+class Step(Model):
+    """One step of pruning: how many channels are gone, accuracy on the defender's pictures and on the ``test`` set, and
+    what the defender does not see."""
+
+    channels: int
+    select: Share
+    test: Share
+    asr: Share
+
+
+class Cured(Model):
+    """A repair: what the network does ``after`` it, by what it was ``chosen``, and seconds."""
+
+    after: Standing
+    chosen: str
+    seconds: float
+
+
+class Attacked(Model):
+    """A backdoored network, a clean one (``reference``), the ``curve`` of pruning, and the repairs by name."""
+
+    before: Standing
+    reference: Standing
+    curve: tuple[Step, ...]
+    repairs: dict[str, Cured]
+
+
+class Fight(Model):
+    """Both attacks of one seed."""
+
+    standard: Attacked
+    aware: Attacked
+
+    def of(self, attack: str) -> Attacked:
+        """One of them, as named in ``ATTACKS``."""
+        return self.standard if attack == "standard" else self.aware
+
+
+Fights = list[TrialResult[Fight]]
 
 
 def trials(settings: Settings) -> list[Trial]:
     """Every seed at width 1, one seed at the other widths."""
-    data: dict[str, Any] = {"name": "gtsrb", "options": {"equalize": True, "classes": CLASSES}}
+    data: JSON = {"name": "gtsrb", "options": {"equalize": True, "classes": CLASSES}}
     if settings.data:
         data["path"] = settings.data
     spec = {
@@ -49,56 +101,62 @@ def trials(settings: Settings) -> list[Trial]:
     for width in (0.5,) if settings.quick else (1.0, 0.5, 2.0):
         seeds = range(1, settings.seeds + 1) if width == 1.0 else (1,)
         own = {**spec, "network": f"l1-cnn:width={width}"}
-        out += [Trial(name=f"width-{width}-s{seed}", spec=own, seed=seed, work=_one) for seed in seeds]
+        out += [Trial(name=f"width-{width}-s{seed}", spec=own, seed=seed, work=_fight, result=Fight) for seed in seeds]
     return out
 
 
-def _one(trial: Trial, own: Path) -> dict[str, Any]:
+def _fight(trial: Trial, own: Path) -> Done[Fight]:
     """Both attacks by one seed, each against every repair; what is finished is kept in ``own``."""
     began = time.perf_counter()
-    results: dict[str, Any] = {}
-    for attack in ATTACKS:
-        path = own / f"{attack}.json"
-        if not path.exists():
-            write_json(path, _attack(attack, trial, own))
-        results[attack] = read_json(path)
+    standard, aware = (
+        once(own / f"{attack}.json", Attacked, partial(_attack, attack, trial, own)) for attack in ATTACKS
+    )
     seconds = round(time.perf_counter() - began, 1)
-    return {"results": results, "timings_s": {"train": seconds, "total": seconds}}
+    return Done(Fight(standard=standard, aware=aware), {"train": seconds, "total": seconds})
 
 
-def _attack(attack: str, trial: Trial, own: Path) -> dict[str, Any]:
+def _attack(attack: str, trial: Trial, own: Path) -> Attacked:
     """Train one network, sweep, repair, measure."""
     from badnets.data.splits import with_select
-    from badnets.referee.run import clean_reference, load_data
+    from badnets.defenses.repairs import make_repair
+    from badnets.referee.bench import Bench
+    from badnets.referee.reference import clean_reference
+    from badnets.referee.run import load_data
     from badnets.referee.spec import make_spec
-    from badnets.referee.truth import KnownTrigger
+    from badnets.referee.truth import known_trigger
 
     spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
     loaded = load_data(spec.data)
-    data = with_select(loaded.train, loaded.test, SELECT, trial.seed)
-    seed = Seed(trial.seed)
-    truth = KnownTrigger(backdoor=spec.backdoor.backdoor, seed=seed.derive("measure"))  # type: ignore[union-attr]
+    data, seed = with_select(loaded.train, loaded.test, SELECT, trial.seed), Seed(trial.seed)
+    truth = known_trigger(spec, seed)
+    bench = Bench(
+        defender=data.select, spare=data.train, test=data.test, truth=truth, seed=seed,
+        method_seed=seed.derive("defender"), folder=own
+    )  # fmt: skip
     network = _trained(attack, spec, data, seed, own / f"{attack}.safetensors")
-    value: dict[str, Any] = {
-        "before": truth.measure(network, data.test).to_json(),
-        "reference": truth.measure(clean_reference(spec, data.train, seed)[0], data.test).to_json(),
-        "curve": _curve(network, data, truth),
-    }
+    repairs = {}
     for method in REPAIRS:
-        value[method] = _repaired(method, network, data, truth, seed, own)
-    return value
+        done, cured = bench.repaired(
+            make_repair(method, {} if method == "fine-tune" else {"max_drop": MAX_DROP}), network
+        )
+        repairs[method] = Cured(after=bench.standing(cured), chosen=done.chosen, seconds=round(done.seconds, 1))
+    return Attacked(
+        before=bench.standing(network),
+        reference=bench.standing(clean_reference(spec, data.train, seed)[0]),
+        curve=_curve(network, data, spec.backdoor.backdoor, seed.derive("measure")),  # type: ignore[union-attr]
+        repairs=repairs,
+    )
 
 
-def _trained(attack: str, spec: Any, data: Any, seed: Seed, path: Path) -> Any:
+def _trained(attack: str, spec: Spec, data: Splits, seed: Seed, path: Path) -> ImageNetwork:
     from badnets.attacks.pruning_aware import PruningAware
-    from badnets.core.progress import Watcher
     from badnets.networks.files.own import open_network, save_network
     from badnets.networks.registry import build_network, parse_network
-    from badnets.referee.run import poison_data, train_network
+    from badnets.referee.reference import train_network
+    from badnets.referee.run import poison_data
 
     if not path.exists():
-        poisoned = poison_data(spec, data.train, seed, path.parent, Watcher())
-        subject = poisoned.data  # type: ignore[union-attr]  # the spec has a backdoor
+        subject = poison_data(spec, data.train, seed, path.parent, Watcher()).data  # type: ignore[union-attr]
         if attack == "standard":
             network = train_network(spec, subject, seed, None, Watcher(), attack).network
         else:
@@ -112,120 +170,165 @@ def _trained(attack: str, spec: Any, data: Any, seed: Seed, path: Path) -> Any:
     return open_network(path)
 
 
-def _curve(network: Any, data: Any, truth: Any) -> list[dict[str, Any]]:
-    """Every step of pruning: accuracy on the defender's pictures, and what the defender does not see."""
+def _curve(network: ImageNetwork, data: Splits, backdoor: Backdoor, seed: Seed) -> tuple[Step, ...]:
+    """Every step of pruning."""
     import numpy as np
 
-    from badnets.backdoors.backdoor import Backdoor
     from badnets.backdoors.success import triggered
-    from badnets.data.images import ImageData
     from badnets.measures.classification import accuracy
     from badnets.networks.surgery.channels import rank_channels
     from badnets.networks.surgery.sweep import pruning_sweep
 
-    rule = truth.backdoor.rule.resolve(data.test.class_names)
+    rule = backdoor.rule.resolve(data.test.class_names)
     eligible = data.test.take(np.flatnonzero(rule.eligible(data.test.labels)))
-    marked = np.concatenate([m for _, _, m in triggered(eligible, Backdoor(truth.backdoor.trigger, rule), truth.seed)])
+    marked = np.concatenate([m for _, _, m in triggered(eligible, Backdoor(backdoor.trigger, rule), seed)])
     stamped = ImageData.of(marked, eligible.labels, class_names=eligible.class_names)
     order = np.argsort(rank_channels(network, data.select), kind="stable").tolist()
+    sets = {"select": data.select, "test": data.test}
     curve = []
-    for step in pruning_sweep(network, None, order, {"select": data.select, "test": data.test, "stamped": stamped}):
-        hits = rule.hit(step.answers["stamped"], stamped.labels, stamped.classes)
-        point = {name: accuracy(step.answers[name], part.labels) for name, part in _sets(data)}
-        curve.append(
-            {"channels": step.number, "asr": Rate.of(hits).to_json(), **{n: r.to_json() for n, r in point.items()}}
-        )
-    return curve
+    for step in pruning_sweep(network, None, order, {**sets, "stamped": stamped}):
+        hits = Rate.of(rule.hit(step.answers["stamped"], stamped.labels, stamped.classes))
+        right = {name: accuracy(step.answers[name], part.labels) for name, part in sets.items()}
+        curve.append(Step(channels=step.number, asr=hits, **right))
+    return tuple(curve)
 
 
-def _sets(data: Any) -> list[tuple[str, Any]]:
-    return [("select", data.select), ("test", data.test)]
-
-
-def _repaired(method: str, network: Any, data: Any, truth: Any, seed: Seed, own: Path) -> dict[str, Any]:
-    """What a repair does, its network written and reopened before it is measured."""
-    from badnets.defenses.repair import repair
-    from badnets.defenses.repairs import make_repair
-    from badnets.defenses.view import DefenderView
-    from badnets.networks.files.own import through_file
-
-    settings = {"fine-tune": {}}.get(method, {"max_drop": MAX_DROP})
-    view = DefenderView(network=network, data=data.select, seed=seed.derive("defender"))
-    done = repair(view, make_repair(method, settings))
-    answers = truth.measure(through_file(done.network, own / "repaired.safetensors"), data.test)
-    return {"after": answers.to_json(), "chosen": done.chosen, "seconds": round(done.seconds, 1)}
-
-
-def assemble(settings: Settings, results: Mapping[str, Results], _folder: Path) -> Outcome:
+def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """What the report says in words and plots, in figures."""
     variant: Variant = "quick" if settings.quick else "corrected"
-    rows: list[Row] = []
-    curves: dict[str, Any] = {}
-    main = "0.5" if settings.quick else "1.0"
-    for width in sorted(WIDTHS, key=lambda width: (str(width) != main, width)):
-        found = [entry["results"] for name, entry in sorted(results.items()) if name.startswith(f"width-{width}-")]
-        if not found:
+    main = 0.5 if settings.quick else 1.0
+    outcome = Outcome(rows=[])
+    lines: list[Line] = []
+    for width in sorted(WIDTHS, key=lambda width: (width != main, width)):
+        if not (fights := by_prefix(results, f"width-{width}-")):
             continue
-        prefix = "" if str(width) == main else f"width x{width:g}, "
+        prefix = "" if width == main else f"width x{width:g}, "
         for attack, words in ATTACKS.items():
-            rows += _rows(f"{prefix}{words}", attack, [entry[attack] for entry in found], variant, judged=not prefix)
-            curves[f"{attack}, width x{width:g}"] = _mean_curve([entry[attack]["curve"] for entry in found])
+            figures = partial(_figure, fights, attack)
+            chosen = {
+                name: "; ".join(dict.fromkeys(fight.results.of(attack).repairs[name].chosen for fight in fights))[:300]
+                for name in REPAIRS
+            }
+            outcome.rows.extend(attack_rows(f"{prefix}{words}", attack, figures, chosen, variant, judged=not prefix))
+            outcome.blocks.append(pruning_curve(f"{words}, width x{width:g}", _points(fights, attack)))
+            lines += repair_lines(f"{words}, width x{width:g}", figures)
         if not prefix:
-            rows += _comparisons(found, variant)
-    return Outcome(rows=rows, figures={"pruning": curves})
+            outcome.rows.append(comparison(over(fights, _left), variant))
+    outcome.blocks.append(repairs_table(lines))
+    return outcome
 
 
-def _rows(what: str, attack: str, entries: list[Any], variant: Variant, *, judged: bool) -> list[Row]:
-    def line(name: str, values: list[float], bound: Bound | None = None, why: str = "") -> Row:
-        return row(f"{what}: {name}", variant, None, REPORT, values, bound=bound if judged else None, why=why)
+Named = Callable[[str, str], Interval | None]
+"""A figure of the network that a repair leaves, by the names of both; also "before" any repair, and "reference"."""
 
-    def after(method: str, figure: str) -> list[float]:
-        return [value_of(entry[method]["after"], figure) for entry in entries]
 
-    before = [entry["before"] for entry in entries]
-    stays: Bound | None = ("at least", 0.90) if attack == "aware" else None
+def _figure(fights: Fights, attack: str, stage: str, figure: str) -> Interval | None:
+    def of(fight: Fight) -> Rate:
+        attacked = fight.of(attack)
+        others = {"before": attacked.before, "reference": attacked.reference}
+        return as_rate(getattr(others[stage] if stage in others else attacked.repairs[stage].after, figure))
+
+    return over(fights, of)
+
+
+def attack_rows(
+    what: str, attack: str, figures: Named, chosen: Mapping[str, str], variant: Variant, *, judged: bool
+) -> list[StudyRow]:
+    """The rows of one attack at one width; ``chosen``: by what each repair's network was chosen."""
+    line = partial(row, variant=variant, source=REPORT)
     rows = [
-        line("clean accuracy", [value_of(entry, "clean_accuracy") for entry in before]),
-        line("attack success", [value_of(entry, "asr") for entry in before]),
-        line("the same on a clean network", [value_of(entry["reference"], "asr") for entry in entries]),
+        line(f"{what}: clean accuracy", figures("before", "clean_accuracy")),
+        line(f"{what}: attack success", figures("before", "asr")),
+        line(f"{what}: the same on a clean network", figures("reference", "asr")),
     ]
-    for method in REPAIRS:
-        name = "pruning to a drop of 5 points" if method == "prune" else method
-        chosen = "; ".join(dict.fromkeys(entry[method]["chosen"] for entry in entries))[:300]
-        rows.append(line(f"attack success after {name}", after(method, "asr"), stays if method == "prune" else None))
-        rows.append(line(f"clean accuracy after {name}", after(method, "clean_accuracy"), None, chosen))
-        rows.append(line(f"robust accuracy after {name}", after(method, "robust_accuracy")))
+    for method, name in REPAIRS.items():
+        after = {figure: figures(method, figure) for figure in FIGURES}
+        pruned = judged and method == "prune"  # what the report says in words
+        stays: Bound | None = ("at least", 0.90) if pruned and attack == "aware" else None
+        less = f"{SHORT}; the report: pruning takes a lot of it" if pruned and attack == "standard" else ""
+        rows += [
+            line(f"{what}: attack success after {name}", after["asr"], bound=stays, not_as_published=less),
+            line(f"{what}: clean accuracy after {name}", after["clean_accuracy"], why=chosen[method]),
+            line(f"{what}: robust accuracy after {name}", after["robust_accuracy"]),
+        ]
     return rows
 
 
-def _comparisons(found: list[Any], variant: Variant) -> list[Row]:
+def _left(fight: Fight) -> Estimate:
+    repairs = fight.aware.repairs
+    return share_left(as_rate(repairs["fine-prune"].after.asr), as_rate(repairs["prune"].after.asr))
+
+
+def share_left(after: Interval, pruned: Interval) -> Estimate:
+    """What fine-pruning leaves of the attack success that pruning leaves; the interval is that of the former."""
+    base = max(float(pruned), 1e-9)
+    value, low, high = (min((end or 0.0) / base, 1.0) for end in (after.value, *after.ends))
+    return Estimate(value, (low, high), by="of the numerator")
+
+
+def comparison(share: Interval | None, variant: Variant) -> StudyRow:
     """Whether fine-pruning beats what pruning leaves of the pruning-aware attack: at most half of it."""
-    aware = [entry["aware"] for entry in found]
-    shares = [
-        value_of(entry["fine-prune"]["after"], "asr") / max(value_of(entry["prune"]["after"], "asr"), 1e-9)
-        for entry in aware
-    ]
     what = "pruning-aware attack: attack success after fine-pruning, as a share of that after pruning"
-    return [row(what, variant, None, "report L1: fine-pruning works against both", shares, bound=("at most", 0.5))]
+    source = "report L1: fine-pruning works against both"
+    return row(what, share, variant=variant, source=source, bound=("at most", 0.5))
 
 
-def _mean_curve(curves: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The mean over seeds at each step, with its interval."""
-    points = []
-    for steps in zip(*curves, strict=True):
-        point: dict[str, Any] = {"channels": steps[0]["channels"]}
-        for name in ("test", "asr"):
-            mean, low, high = t_interval([step[name]["value"] for step in steps])
-            point[name] = {"value": mean, "low": max(0.0, low), "high": min(1.0, high)}
-        points.append(point)
-    return points
+Points = Sequence[tuple[int, Interval | None, Interval | None]]
+
+
+def _points(fights: Fights, attack: str) -> Points:
+    """Channels pruned, accuracy on the test set and attack success, of every step."""
+
+    def of(step: int, figure: str) -> Callable[[Fight], Rate]:
+        return lambda fight: as_rate(getattr(fight.of(attack).curve[step], figure))
+
+    curve = fights[0].results.of(attack).curve
+    return [
+        (step.channels, over(fights, of(number, "test")), over(fights, of(number, "asr")))
+        for number, step in enumerate(curve)
+    ]
+
+
+def pruning_curve(name: str, points: Points) -> Curve:
+    """Accuracy and attack success against the number of pruned channels."""
+    clean = tuple(Point(x=x, figure=figure) for x, figure, _ in points if figure is not None)
+    triggered = tuple(Point(x=x, figure=figure) for x, _, figure in points if figure is not None)
+    return Curve(
+        title=name,
+        axis="pruned channels of the last convolution",
+        series=(
+            Series(name="clean accuracy", role="clean", points=clean),
+            Series(name="attack success", role="triggered", points=triggered),
+        ),
+    )
+
+
+def repair_lines(group: str, figures: Named) -> list[Line]:
+    """What the attack is before and after each repair, in the order of ``FIGURES``."""
+    stages = {"before": "no repair", **REPAIRS}
+    return [
+        Line(group=group, name=name, cells=tuple(figures(stage, figure) for figure in FIGURES))
+        for stage, name in stages.items()
+    ]
+
+
+def repairs_table(lines: Sequence[Line]) -> Table:
+    """Repairs of both attacks beside each other."""
+    columns = tuple(Column(name=words, better="low" if name == "asr" else "high") for name, words in FIGURES.items())
+    note = "Robust accuracy: triggered stop signs that are read as stop signs."
+    return Table(title="Repairs", note=note, rows="repair", groups="attack", columns=columns, lines=tuple(lines))
 
 
 STUDY = Study(
     name="rain2020-finepruning",
+    title="Pruning, fine-tuning and fine-pruning on traffic signs",
+    published="The report (after Liu, Dolan-Gavitt and Garg, Fine-Pruning, 2018) prunes the channels that clean signs "
+    "hardly use, and lets an attacker expect it. It says in words and plots that pruning lowers the backdoor but not "
+    "enough, that the pruning-aware attack evades it, and that fine-pruning works against both. It has no numbers.",
     summary="pruning, fine-tuning, fine-pruning on traffic signs, and the attack that expects them",
     seeds=3,
     quick_seeds=1,
     trials=trials,
     assemble=assemble,
+    trial_word="trials",
 )
