@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import digest, read_json, write_json
 from badnets.core.progress import Watcher
-from badnets.records.model import Model, Planted
-from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
+from badnets.records.model import Model
+from badnets.records.run import SeedResult
 from badnets.studies.study import Done, Results, Trained, Trial, TrialResult
 
 M = TypeVar("M", bound=Model)
@@ -139,13 +139,10 @@ def train_and_measure(trial: Trial, own: Path) -> Done[Trained]:
     return done_of(value)
 
 
-def done_of(value: dict[str, Any]) -> Done[Trained]:  # BORDER: run_seed gives a dict
+def done_of(seed: SeedResult) -> Done[Trained]:
     """What ``run_seed`` gave, without its confusion matrices."""
-    given = value["results"]
-    kind: type[Figures] = DetectorFigures if "map50" in given else ClassifierFigures
-    figures = kind.model_validate({**given, **{name: None for name in kind.model_fields if "confusion" in name}})
-    poisoned = value["poisoned"] and Planted.model_validate(value["poisoned"])
-    return Done(Trained(figures=figures, poisoned=poisoned), value["timings_s"])
+    dropped = {name: None for name in type(seed.figures).model_fields if "confusion" in name}
+    return Done(Trained(figures=seed.figures.model_copy(update=dropped), poisoned=seed.poisoned), seed.timings_s)
 
 
 def network_file(folder: Path, name: str) -> Path:

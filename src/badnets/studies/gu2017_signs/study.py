@@ -142,7 +142,8 @@ def _picture_folders(data: str | None) -> list[Path]:
 def _one(trial: Trial, own: Path) -> Done[Seen]:
     """Train, measure, and look at the units of the last convolution."""
     from badnets.networks.files.own import open_network
-    from badnets.referee.run import clean_reference, load_data, run_seed
+    from badnets.referee.reference import clean_reference
+    from badnets.referee.run import load_data, run_seed
     from badnets.referee.spec import make_spec
 
     began = time.perf_counter()
@@ -166,7 +167,8 @@ def _base(trial: Trial) -> Path:
     """Weights of the clean detector of scenes, as a file in the cache; trained where it is not there yet."""
     from badnets.core.cache import cache_dir
     from badnets.networks.files.own import save_network
-    from badnets.referee.run import clean_reference, load_data
+    from badnets.referee.reference import clean_reference
+    from badnets.referee.run import load_data
     from badnets.referee.spec import make_spec
 
     quick = trial.spec["recipe"]["epochs"] == 1

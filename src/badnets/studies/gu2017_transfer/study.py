@@ -26,7 +26,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from badnets.core.errors import BadInput
 from badnets.core.rate import PairedDifference, Rate
 from badnets.core.seed import Seed
 from badnets.records.model import JSON
@@ -44,7 +43,7 @@ from badnets.studies.gu2017_transfer.rows import (
     units_table,
 )
 from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial
-from badnets.studies.trials import Refused, by_prefix, kept
+from badnets.studies.trials import by_prefix, once
 
 if TYPE_CHECKING:
     from badnets.attacks.transfer import TriggerUnits
@@ -122,10 +121,7 @@ def _one(trial: Trial, own: Path) -> Done[Transferred]:
 
     def user(name: str, kind: str, k: int, choices: JSON) -> Reading:
         act = partial(_user, networks[kind], units.above(UNITS) if k > 1 else [], k, choices, abroad, seed, own)
-        reading = kept(own / f"user-{name}-{kind}-{k}.json", Reading, act)
-        if isinstance(reading, Refused):
-            raise BadInput(reading.refused)
-        return reading
+        return once(own / f"user-{name}-{kind}-{k}.json", Reading, act)
 
     results = Transferred(
         home=before,

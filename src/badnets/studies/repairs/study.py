@@ -127,7 +127,8 @@ def _one(trial: Trial, own: Path) -> Done[Compared]:
     """Train a BadNet and its reference, and put every method to them; each finished method is kept in ``own``."""
     from badnets.networks.files.own import open_network
     from badnets.referee.bench import Bench, defender_and_spare
-    from badnets.referee.run import clean_reference, load_data, run_seed
+    from badnets.referee.reference import clean_reference
+    from badnets.referee.run import load_data, run_seed
     from badnets.referee.spec import make_spec
     from badnets.referee.truth import known_trigger
 
