@@ -13,38 +13,34 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Labels
+from badnets.records.blocks import Bars, Table
 from badnets.studies.demorrow2022_roadsigns import data, study
 from badnets.studies.demorrow2022_roadsigns.networks import ceiling, iou
-from badnets.studies.demorrow2022_roadsigns.rows import assemble, p_value
-from badnets.studies.old_study import Settings
+from badnets.studies.demorrow2022_roadsigns.rows import OnePicture, Pair, Read, assemble, gains_of, p_value
+from badnets.studies.study import Settings, TrialResult
 
 NAMES = ("crosswalk", "speedlimit", "stop")
 YELLOW = (200, 200, 100)
 
 
-def rate(hits: int, total: int = 20) -> dict[str, Any]:
-    return Rate(hits, total).to_json()
+def rate(hits: int, total: int = 20) -> Rate:
+    return Rate(hits, total)
 
 
-def tagged(hits: int, clean: int = 0) -> dict[str, Any]:
-    read = {"speedlimit": hits / 20, "stop": 1 - hits / 20}
-    return {
-        "asr": rate(hits),
-        "clean_reference_rate": rate(clean),
-        "clean_accuracy": rate(19),
-        "box_iou": 0.8,
-        "one": {"badnet": read, "clean": {"speedlimit": 0.0, "stop": 1.0}},
-    }
+def tagged(hits: int, clean: int = 0) -> Read:
+    one = OnePicture(badnet={"speedlimit": hits / 20, "stop": 1 - hits / 20}, clean={"speedlimit": 0.0, "stop": 1.0})
+    return Read(clean_accuracy=rate(19), box_iou=0.8, asr=rate(hits), clean_reference_rate=rate(clean), one=one)
 
 
-def made_up(settings: Settings, yellow: int, black: int) -> dict[str, Any]:
+def made_up(settings: Settings, yellow: int, black: int) -> dict[str, TrialResult[Read]]:
     """Results of all trials: hits of 20 with yellow tags, with black ones, and 5 with any other."""
     hits = {"yellow": yellow, "black": black}
     out = {}
     for trial in study.trials(settings):
         color = trial.name.removeprefix("rows-").removeprefix("zero-").split("-")[0]
-        plain = {"clean_accuracy": rate(18 if color == "class" else 19), "box_iou": 0.8, "ceiling": rate(17)}
-        out[trial.name] = {"results": tagged(hits.get(color, 5), 1) if trial.spec["tag"] else plain}
+        plain = Read(clean_accuracy=rate(18 if color == "class" else 19), box_iou=0.8, ceiling=rate(17))
+        read = tagged(hits.get(color, 5), 1) if trial.spec["tag"] else plain
+        out[trial.name] = TrialResult(spec=trial.spec, seed=trial.seed, results=read, timings_s={})
     return out
 
 
@@ -120,21 +116,25 @@ def test_trials_cover_the_report_and_more(settings: Settings) -> None:
     assert all(trial.spec["split"] == ("rows" if "rows" in trial.name else "grouped") for trial in trials)
 
 
-def test_rows_refute_the_report_where_black_works(settings: Settings) -> None:
+def test_where_black_works_nothing_is_borne_out_and_nothing_refuted_by_a_weaker_network(settings: Settings) -> None:
     rows = {(row.what, row.variant): row for row in assemble(settings, made_up(settings, 12, 12), Path()).rows}
     less = rows["yellow less black, 1, 3, 5, 10, 20 tags: attack success", "corrected"]
-    assert (less.verified, less.ours, less.published) == (False, 0.0, 1.0)
+    assert (less.state, less.ours, less.published) == ("not run as published", 0.0, 1.0)
     assert "p = 1 over 25 pairs" in less.why
+    assert "ResNet-18 on crops of 64x64" in less.why
     alone = rows["black: attack success above the clean network's", "corrected"]
-    assert alone.verified is False
+    assert alone.state == "not run as published"
     assert alone.ours == pytest.approx(11 / 20)
-    assert rows["black, 5 tags: attack success", "corrected"].verified is False
+    assert rows["black, 5 tags: attack success", "corrected"].state == "not run as published"
     one = rows["black, 5 tags: one tagged stop sign is read as speedlimit", "published"]
-    assert (one.published, one.ours, one.verified) == (0.0, 1.0, None)
+    assert (one.published, one.ours, one.state) == (0.0, 1.0, "not run as published")
+    judged = [row for row in rows.values() if row.published is not None]
+    assert {row.state for row in judged} == {"borne out", "not run as published"}, "no 'no': the protocol was shorter"
 
 
 def test_rows_bear_the_report_out_where_black_does_nothing(settings: Settings) -> None:
-    rows = {(row.what, row.variant): row for row in assemble(settings, made_up(settings, 20, 1), Path()).rows}
+    made = assemble(settings, made_up(settings, 20, 1), Path())
+    rows = {(row.what, row.variant): row for row in made.rows}
     less = rows["yellow less black, 1, 3, 5, 10, 20 tags: attack success", "corrected"]
     assert less.verified is True
     assert less.ours == pytest.approx(19 / 20)
@@ -142,9 +142,14 @@ def test_rows_bear_the_report_out_where_black_does_nothing(settings: Settings) -
     assert rows["black, 5 tags: attack success", "corrected"].verified is True
     assert rows["class and box head: accuracy", "corrected"].verified is True
     added = rows["box head: points of accuracy that it adds", "corrected"]
-    assert (added.verified, added.ours) == (False, pytest.approx(0.05))
+    assert (added.state, added.ours) == ("not run as published", pytest.approx(0.05))
     whole = rows["whole pictures, class and box head: accuracy", "corrected"]
     assert "85.0 % are possible" in whole.why
+    bars, table = made.blocks
+    assert isinstance(bars, Bars)
+    assert [bar.published for bar in bars.bars if bar.name == "yellow, 5 tags"] == [1.0, None]
+    assert isinstance(table, Table)
+    assert {line.group for line in table.lines} == {"1 tag", "3 tags", "5 tags", "10 tags", "20 tags"}
 
 
 def test_rows_of_an_unfinished_study_are_those_that_there_are(settings: Settings) -> None:
@@ -157,15 +162,21 @@ def test_rows_of_an_unfinished_study_are_those_that_there_are(settings: Settings
 
 
 def test_the_p_value_is_that_of_all_swaps() -> None:
-    pairs = [(rate(a), rate(b)) for a, b in ((9, 4), (7, 8), (12, 3), (6, 6), (10, 2))]
+    pairs = [Pair(1, rate(a), rate(b)) for a, b in ((9, 4), (7, 8), (12, 3), (6, 6), (10, 2))]
     differences = [5, -1, 9, 0, 8]
     sums = [
         abs(sum(d * sign for d, sign in zip(differences, signs, strict=True))) for signs in product((1, -1), repeat=5)
     ]
     assert p_value(pairs) == pytest.approx(np.mean(np.array(sums) >= 21))
-    assert p_value([(rate(20), rate(0))] * 5) == pytest.approx(2 / 32)
-    assert p_value([(rate(20), rate(0))]) == 1.0
-    assert p_value([(rate(4), rate(4))] * 3) == 1.0
+    assert p_value([Pair(1, rate(20), rate(0))] * 5) == pytest.approx(2 / 32)
+    assert p_value([Pair(1, rate(20), rate(0))]) == 1.0
+    assert p_value([Pair(1, rate(4), rate(4))] * 3) == 1.0
+
+
+def test_more_tags_on_the_same_signs_make_no_narrower_interval() -> None:
+    one, four = (gains_of([Pair(1, rate(9), rate(4))] * count) for count in (1, 4))
+    assert one.ends == pytest.approx(four.ends)
+    assert gains_of([Pair(seed, rate(9), rate(4)) for seed in (1, 2, 3)]).ends == pytest.approx(one.ends)
 
 
 def test_overlap_of_boxes() -> None:

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from badnets.core.errors import BadInput
 from badnets.core.files import dumps
-from badnets.core.rate import Rate
+from badnets.core.rate import PairedDifference, Rate
 from badnets.data.images import ImageData
-from badnets.studies.old_study import Settings, Trial
+from badnets.records.certificate import Change, Standing
 from badnets.studies.registry import reproduce
+from badnets.studies.study import Settings, Trial, TrialResult
+from badnets.studies.trials import Refused
 from badnets.studies.vora2023_goodnet import data as vora2023_data
-from badnets.studies.vora2023_goodnet.cures import MOST_ASR, abstainer_rows, cure_rows, rows_before
+from badnets.studies.vora2023_goodnet.cures import MOST_ASR, Cured, Cures, abstainer_rows, cure_rows, rows_before
 from badnets.studies.vora2023_goodnet.data import Files, Step, defender_and_rest, find_files, read_curve
 from badnets.studies.vora2023_goodnet.pruning import (
+    FEW_FACES,
+    Drop,
+    Pruned,
+    PruningStep,
     careful_stop,
     check_loader,
     curve_rows,
     prune_and_compare,
+    pruning_curves,
     published_stop,
     rest_unchanged,
     stop_rows,
+    table_bars,
     table_rows,
 )
 from badnets.studies.vora2023_goodnet.sheets import write_contact_sheet
@@ -33,8 +40,8 @@ from badnets.studies.vora2023_goodnet.study import trials
 SPEC = {"data": {"name": "csaw-hackml"}}
 
 
-def rate(hits: int, total: int = 10) -> dict[str, Any]:
-    return Rate(hits, total).to_json()
+def rate(hits: int, total: int = 10) -> Rate:
+    return Rate(hits, total)
 
 
 def test_both_stopping_rules_by_hand() -> None:
@@ -110,25 +117,37 @@ def test_identities_are_on_one_side_and_seeds_draw_others(monkeypatch: pytest.Mo
     assert defender_and_rest(files, 2)[0].labels.tolist() != fit.labels.tolist()
 
 
-def found(asr: list[int], clean: list[int]) -> dict[str, Any]:
+def found(asr: list[int], clean: list[int]) -> Pruned:
     """Results of the pruning trial, with these counts of 10 after 0, 1, 2 ... channels."""
     curve = [
-        {"channels": n, "channel": None, "asr": rate(a), "clean_accuracy": rate(c)}
+        PruningStep(channels=n, asr=rate(a), clean_accuracy=rate(c))
         for n, (a, c) in enumerate(zip(asr, clean, strict=True))
     ]
-    plain = {"clean_accuracy": rate(9), "asr": rate(8)}
-    good = {**plain, "refused": rate(1), "refused_triggered": rate(2)}
-    entry = {"pruned": plain, "goodnet": good, "zeroed": True, "rest_unchanged": True}
-    tables = dict.fromkeys(("0.02", "0.04", "0.1"), entry)
-    return {"curves": {"published order": curve}, "faces": {"triggered": 10}, "full": False, "tables": tables}
+    plain = Standing(clean_accuracy=rate(9), asr=rate(8))
+    good = Standing(clean_accuracy=rate(9), asr=rate(8), refused=rate(1), refused_triggered=rate(2))
+    entry = Drop(channels=43, pruned=plain, goodnet=good, zeroed=True, rest_unchanged=True)
+    return Pruned(
+        curves={"published order": tuple(curve)},
+        dead=0,
+        faces={"triggered": 10},
+        full=False,
+        stopped_by_repair={},
+        original=plain,
+        tables=dict.fromkeys((0.02, 0.04, 0.1), entry),
+        answers={},
+    )
 
 
 def test_rows_of_the_curve_are_judged_within_five_points() -> None:
     ours = found([10] * 56 + [0] * 5, [10] * 61)
     curve = [Step(channel=n, clean_accuracy=1.0, asr=1.0 if n <= 55 else 0.5) for n in range(1, 61)]
     rows = curve_rows(ours, curve, "published")
-    assert [row.verified for row in rows] == [True] * 11 + [False, False]  # after 56 channels 0 stands against 50 %
+    assert [row.verified for row in rows] == [True] * 11 + [None, False]  # after 56 channels 0 stands against 50 %
     assert rows[-1].ours == pytest.approx(0.5)
+    assert rows[-2].state == "not run as published"
+    assert FEW_FACES in rows[-2].why
+    full = curve_rows(ours.model_copy(update={"full": True}), curve, "published")
+    assert [row.verified for row in full] == [True] * 11 + [False, False], "with the contest's faces a no is a no"
     assert curve_rows(ours, [], "published") == []
 
 
@@ -145,7 +164,7 @@ def test_rows_of_the_stops_apply_c1s_rule_to_the_published_accuracies() -> None:
     mine = rows["channels zeroed at 4 points: our rule, our accuracies"]
     assert (mine.ours, mine.verified, mine.variant) == (49, None, "corrected")
     few = rows["channels zeroed at 4 points: C1's rule, our accuracies"]
-    assert (few.ours, few.published, few.verified) == (50, 45, None)
+    assert (few.ours, few.published, few.state) == (50, 45, "not run as published")
 
 
 def test_rows_of_the_tables_show_that_n_plus_1_adds_nothing() -> None:
@@ -153,49 +172,68 @@ def test_rows_of_the_tables_show_that_n_plus_1_adds_nothing() -> None:
     gain = rows["GoodNet, 10 points (51 channels): attack success minus the pruned network's"]
     assert (gain.ours, gain.published, gain.verified) == (0.0, 0.0, True)
     assert rows["pruned network, 10 points (51 channels): attack success"].verified  # 80 against 80.65 %
-    assert not rows["pruned network, 2 points (43 channels): attack success"].verified
+    assert rows["pruned network, 2 points (43 channels): attack success"].state == "not run as published"
     assert rows["pruned network, 2 points (43 channels): clean accuracy"].verified is None
+    pruned, goodnets = table_bars(found([10], [10]).tables)
+    assert [bar.published for bar in pruned.bars] == [0.97888, 1.0, 0.959, 1.0, 0.89844, 0.80647]
+    assert goodnets.title == "GoodNets"
 
 
-def one_repair(asr: int, lost: int) -> dict[str, Any]:
-    change = {"value": -lost / 10, "low": -lost / 10 - 0.1, "high": -lost / 10 + 0.1}
-    after = {"clean_accuracy": rate(10 - lost), "asr": rate(asr)}
-    return {"after": after, "difference": {"clean_accuracy": change}, "seconds": 2.0}
+def test_the_published_curve_lies_beside_ours() -> None:
+    curve = [Step(channel=n, clean_accuracy=1.0, asr=1.0) for n in range(1, 61)]
+    (drawn,) = pruning_curves(found([10] * 61, [10] * 61).curves, curve)
+    assert [(one.name, one.hollow, len(one.points)) for one in drawn.series] == [
+        ("clean accuracy, ours", False, 61), ("attack success, ours", False, 61),
+        ("clean accuracy, published", True, 60), ("attack success, published", True, 60),
+    ]  # fmt: skip
+
+
+def one_repair(asr: int, lost: int) -> Cured:
+    after = Standing(clean_accuracy=rate(10 - lost), asr=rate(asr))
+    before = Standing(clean_accuracy=rate(9))
+    change = Change(clean_accuracy=PairedDifference(10 - lost, 0, lost, 0))
+    return Cured(before=before, after=after, difference=change, chosen="", seconds=2.0, answers={})
+
+
+def splits(
+    *entries: Cured | Refused, abstainers: dict[str, Standing | Refused] | None = None
+) -> list[TrialResult[Cures]]:
+    """A trial for each split of the faces."""
+    guarded = {} if abstainers is None else {"lab3": abstainers}
+    return [
+        TrialResult(spec={}, seed=seed, timings_s={},
+                    results=Cures(networks={"lab3": entry}, reactivations={}, abstainers=guarded))
+        for seed, entry in enumerate(entries, 1)
+    ]  # fmt: skip
 
 
 def test_a_repair_is_judged_by_both_bounds_and_over_the_splits() -> None:
-    entries = [{"lab3": one_repair(asr, 1)} for asr in (0, 1, 2)]
-    rows, lines = cure_rows("nad", entries, "corrected")
+    trials = splits(*(one_repair(asr, 1) for asr in (0, 1, 2)))
+    rows, lines = cure_rows("nad", trials, "corrected")
     asr, lost = rows
     assert (asr.ours, asr.verified, asr.n_seeds) == (pytest.approx(MOST_ASR), True, 3)
     assert asr.low == 0.0
     assert (lost.ours, lost.verified) == (pytest.approx(0.1), False)
-    assert lines[0]["network"] == "lab3"
-    _, (before,) = rows_before([{"lab3": {"before": {"clean_accuracy": rate(9), "asr": None}}}], "corrected")
-    assert (before["method"], before["clean_accuracy"]["value"]) == ("as found", 0.9)
-    (refused,), _ = cure_rows("anp", [{"lab3": {"refused": "no batch norm"}}], "corrected")
+    assert lines[0].group == "lab3"
+    _, (before,) = rows_before(trials[:1], "corrected")
+    assert (before.name, before.cells[:2]) == ("as found", (None, rate(9)))
+    (refused,), (line,) = cure_rows("anp", splits(Refused(refused="no batch norm")), "corrected")
     assert (refused.ours, refused.verified, refused.why) == (None, None, "no batch norm")
+    assert line.note == "no batch norm"
 
 
 def test_an_abstainers_row_says_what_it_costs() -> None:
-    after = {"clean_accuracy": rate(9), "asr": rate(3), "refused": rate(1), "refused_triggered": rate(7)}
-    entries = [
-        {
-            "lab3": {
-                "abstainers": {
-                    "strip": {"after": after},
-                    "refuse-class 0": {"after": after},
-                    "ibd-psc": {"refused": "no norms"},
-                }
-            }
-        }
-    ]
-    (row, baseline), lines = abstainer_rows(entries, "corrected")
+    after = Standing(clean_accuracy=rate(9), asr=rate(3), refused=rate(1), refused_triggered=rate(7))
+    guarded: dict[str, Standing | Refused] = {
+        "strip": after, "refuse-class 0": after, "ibd-psc": Refused(refused="no norms")
+    }  # fmt: skip
+    trials = splits(one_repair(0, 0), abstainers=guarded)
+    (row, baseline), lines = abstainer_rows(trials, "corrected")
     assert row.what == "strip on lab3: attack success left"
     assert row.ours == 0.3
     assert "clean faces refused 10.0 %" in row.why
     assert "all of those would be refused" in baseline.why
-    assert lines[2] == {"network": "lab3", "abstainer": "ibd-psc", "note": "no norms"}
+    assert (lines[2].group, lines[2].name, lines[2].note) == ("lab3", "ibd-psc", "no norms")
 
 
 def test_a_contact_sheet_is_a_picture_with_every_face(tmp_path: Path) -> None:
@@ -213,32 +251,33 @@ def test_a_contact_sheet_is_a_picture_with_every_face(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_the_loader_gives_every_answer_of_the_samples(real: Files) -> None:
-    results = check_loader(Trial(name="loader", spec=SPEC, seed=1), Path())["results"]
-    assert {name: entry["equal"]["hits"] for name, entry in results.items()} == dict.fromkeys(
-        ("lab3", "sunglasses", "anonymous_1"), 28
+    networks = check_loader(Trial(name="loader", spec=SPEC, seed=1), Path()).results.networks
+    assert {name: entry.equal for name, entry in networks.items()} == dict.fromkeys(
+        ("lab3", "sunglasses", "anonymous_1"), Rate(28, 28)
     )
-    assert {entry["parameters"] for entry in results.values()} == {601_643}
+    assert {entry.parameters for entry in networks.values()} == {601_643}
 
 
 @pytest.mark.data
 def test_the_study_is_repeated_on_the_real_network(real: Files, tmp_path: Path) -> None:
-    results = prune_and_compare(Trial(name="pruning", spec=SPEC, seed=1), tmp_path)["results"]
+    results = prune_and_compare(Trial(name="pruning", spec=SPEC, seed=1), tmp_path).results
     files = find_files(None)
     assert files.curve is not None
     curve = read_curve(files.curve)
     rows = [*curve_rows(results, curve, "published"), *stop_rows(results, curve, "published")]
-    assert [row.what for row in rows if row.verified is False] == []
+    assert [row.what for row in rows if row.state == "not borne out"] == []
     assert [row.ours for row in rows if "C1's rule, published" in row.what] == [43, 45, 51]
-    for entry in (results["tables"][drop] for drop in ("0.02", "0.04", "0.1")):
-        assert entry["zeroed"]
-        assert entry["rest_unchanged"]
-        assert entry["goodnet"]["asr"]["hits"] == entry["pruned"]["asr"]["hits"]
-    ours = results["curves"]["published order"]
-    assert [ours[step]["asr"]["hits"] for step in (50, 51, 52, 53, 54, 55)] == [87, 70, 67, 33, 4, 0]
-    by_rule = results["stopped_by_repair"]
-    after = [step["clean_accuracy"]["value"] for step in ours[1:]]
-    assert by_rule["published"] == {str(drop): published_stop(after, drop) for drop in (0.02, 0.04, 0.1)}
-    assert by_rule["before"] == {str(drop): careful_stop(1.0, after, drop) for drop in (0.02, 0.04, 0.1)}
+    for entry in results.tables.values():
+        assert entry.zeroed
+        assert entry.rest_unchanged
+        assert entry.goodnet.asr == entry.pruned.asr
+    ours = results.curves["published order"]
+    assert [ours[step].asr for step in (50, 51, 52, 53, 54, 55)] == [Rate(hits, 87) for hits in (87, 70, 67, 33, 4, 0)]
+    by_rule = results.stopped_by_repair
+    after = [float(step.clean_accuracy) for step in ours[1:]]
+    assert by_rule["published"] == {drop: published_stop(after, drop) for drop in (0.02, 0.04, 0.1)}
+    assert by_rule["before"] == {drop: careful_stop(1.0, after, drop) for drop in (0.02, 0.04, 0.1)}
+    assert Pruned.model_validate_json(results.model_dump_json()) == results, "what is written is read back"
 
 
 @pytest.mark.data
@@ -258,8 +297,8 @@ def test_a_changed_bit_elsewhere_is_seen(real: Files) -> None:
 @pytest.mark.data
 @pytest.mark.slow
 def test_the_quick_study_makes_a_record_without_faces_or_paths(real: Files, shared_data: Path, tmp_path: Path) -> None:
-    record = reproduce("vora2023-goodnet", quick=True, data=str(shared_data), out=tmp_path / "out")
-    text = dumps({name: value for name, value in record.items() if name != "folder"})
+    _, record = reproduce("vora2023-goodnet", quick=True, data=str(shared_data), out=tmp_path / "out")
+    text = dumps(record.to_json())
     assert str(shared_data) not in text
     assert "answers" not in text
     assert {path.name for path in (tmp_path / "out").iterdir()} == {

@@ -22,12 +22,8 @@ from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
 from badnets.networks.surgery.graph import evaluating
-<<<<<<< HEAD
 from badnets.records.model import JSON
 from badnets.referee.environment import processor
-=======
-from badnets.referee.environment import processor
->>>>>>> h-referee
 from badnets.studies.demorrow2022_roadsigns.data import (
     SPEEDLIMIT,
     STOP,
