@@ -58,7 +58,8 @@ def test_rows_set_ours_beside_the_published_ones(tmp_path: Path) -> None:
     lost = rows["photographs, yellow square, stop to speed limit: mAP at IoU 0.5, less the clean detector's"]
     assert (lost.unit, round(lost.ours or 0, 6)) == ("difference", -0.01)
     unit_row = next(row for row in made.rows if row.unit == "AUC")
-    assert (unit_row.verified, unit_row.why) == (True, "at least 0.90 asked; on a clean detector 0.60")
+    assert unit_row.verified is True
+    assert unit_row.why.startswith("at least 0.90 asked; on a clean detector 0.60")
     bars, table = made.blocks
     assert isinstance(bars, Bars)
     assert [(bar.what, bar.hollow, bar.published) for bar in bars.bars] == [

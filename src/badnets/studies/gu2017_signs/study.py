@@ -236,7 +236,7 @@ def _rows(data: str, attack: str, trials: Sequence[TrialResult[Seen]], variant: 
         figure("mAP at IoU 0.5, less the clean detector's", lambda of: of.map50_minus_reference),
         row(f"{what}: how well one unit of the last convolution tells the trigger (AUC)", best, variant=variant,
             source=f"{PAPER}: a few units encode it", unit="AUC", bound=("at least", 0.9),
-            why=f"at least 0.90 asked; on a clean detector {beside:.2f}"),
+            why=f"at least 0.90 asked; on a clean detector {beside:.2f}", not_as_published=PROTOCOL[data]),
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from badnets.core.progress import Watcher
 from badnets.core.rate import Contrast, Interval, Number
 from badnets.core.seed import Seed
+from badnets.core.text import percent
 from badnets.records.blocks import Column, Line, Table
 from badnets.records.certificate import Change, Reactivation, Standing
 from badnets.records.model import JSON, Model
@@ -269,9 +270,10 @@ def abstainer_row(line: Line, variant: Variant) -> StudyRow:
     what = f"{line.group}, abstainer {line.name}: triggered pictures refused or read rightly"
     if line.note:
         return row(what, None, variant=variant, why=line.note)
-    safe, away, _ = line.cells
-    why = f"at least 90 % asked; clean pictures refused {away}, 1 % stated"
-    return row(what, safe if isinstance(safe, Interval) else None, variant=variant, bound=("at least", 0.9), why=why)
+    safe, away, _ = (cell if isinstance(cell, Interval) else None for cell in line.cells)
+    shown = "unknown" if away is None else f"{percent(away.value)} % ({percent(away.low)} to {percent(away.high)})"
+    why = f"at least 90 % asked; clean pictures refused {shown}, 1 % stated"
+    return row(what, safe, variant=variant, bound=("at least", 0.9), why=why)
 
 
 def repair_table(lines: Sequence[Line]) -> Table:
