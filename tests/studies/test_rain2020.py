@@ -24,9 +24,7 @@ def attack(asr: float, pruned: float, tuned: float) -> study.Attacked:
         before=standing(asr),
         reference=standing(0.0),
         curve=tuple(study.Step(channels=n, asr=rate(asr), test=rate(0.97), select=rate(0.96)) for n in range(3)),
-        repairs={
-            name: study.Cured(after=standing(value), chosen="so", seconds=1.0) for name, value in repaired.items()
-        },
+        repairs={name: study.Cured(after=standing(value), chosen="so", seconds=1.0) for name, value in left.items()},
     )
 
 

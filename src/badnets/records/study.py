@@ -65,12 +65,15 @@ class StudyRow(Model):
 
 
 class TrialSummary(Model):
-    """What a record keeps of a trial: its seed, its spec without paths, its counts as (hits, total), its seconds."""
+    """What a record keeps of a trial: its seed, its spec without paths, its counts as (hits, total), its seconds; the
+    ``commit`` that it was run by where it is not the record's."""
 
+    omitted: ClassVar[frozenset[str]] = frozenset({"commit"})
     seed: int
     spec: JSON
     counts: dict[str, tuple[int, int]]
     seconds: float | None
+    commit: str | None = None
 
 
 class StudyRecord(Model):

@@ -38,8 +38,8 @@ PIXEL = {
 which two average poolings leave nothing of it."""
 CLASS_ROWS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
 """Training pictures of each digit: for the single pixel every one of the source class is copied."""
-SHORT = "3 passes over the pictures, as many as our own recipe has; how long the paper trained is not told"
-LONGER = "15 passes by Adam; how the paper trained is not told"
+UNTOLD = "{} passes over the pictures; how the paper trained is not told"
+SHORT = UNTOLD.format(3)
 QUICK_PAIRS = ((1, 0), (3, 8), (4, 9), (7, 1), (0, 5), (9, 2))
 
 
@@ -168,18 +168,18 @@ def _single(trigger: str, pairs: dict[tuple[int, int], Entries], variant: Varian
     (source, target), worst = max(((pair, _error(entries)) for pair, entries in pairs.items()), key=lambda p: p[1])
     what = f"single target, {trigger}, {len(pairs)} pairs pooled"
     cleaner = f"{PAPER}: at most 0.17 points above, as low as 0.05 below"
-    short = LONGER if trigger == "pixel" else SHORT
+    passes = by_seed[seeds[0]][0].spec.get("recipe", {}).get("epochs", 3)
 
     def line(words: str, figure: Interval, published: float, source: str = PAPER) -> StudyRow:
         return row(f"{what}: {words}", figure, variant=variant, published=published, source=source,
-                   bound=("at most", published), not_as_published=short)  # fmt: skip
+                   bound=("at most", published), not_as_published=UNTOLD.format(passes))  # fmt: skip
 
     rows = [
         line("clean error minus the clean network's", added, 0.0017, cleaner),
         line("error on triggered pictures", error, 0.0009),
         line(f"worst pair ({source} -> {target}), error on triggered pictures", worst, 0.0009),
     ]
-    if trigger == "pixel":  # what is asked of the longer recipe, whatever the paper's was
+    if passes == PIXEL["epochs"]:  # what is asked of the longer recipe, whatever the paper's was
         rows += [
             row(f"{what}: clean error minus the clean network's, asked of the longer recipe", added, variant=variant,
                 bound=("at most", 0.003)),
