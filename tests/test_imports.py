@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import badnets
 
-HEAVY = ("torch", "torchvision", "matplotlib", "sklearn", "scipy", "lightning_fabric", "PIL")
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HEAVY = ("torch", "torchvision", "sklearn", "scipy", "lightning_fabric", "PIL")
 
 
 def loaded_after(code: str) -> set[str]:
@@ -38,7 +46,7 @@ def test_help_of_a_command_is_light(command: str) -> None:
 
 
 def test_loading_triggers_leaves_torch_out() -> None:
-    assert not {"torch", "torchvision", "matplotlib"} & loaded_after(
+    assert not {"torch", "torchvision"} & loaded_after(
         "import badnets; badnets.triggers.Pattern(); badnets.Backdoor, badnets.Plan, badnets.ImageData"
     )
 
@@ -60,3 +68,27 @@ def test_the_list_is_the_table() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'bakdoor'"):
         _ = badnets.bakdoor
+
+
+ROOT = Path(__file__).parents[1]
+OTHER_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn"}
+"""Packages that are imported under another name than they are installed."""
+
+
+def imported_by(source: Path) -> set[str]:
+    """Top-level names of everything that the modules below ``source`` import, inside functions too."""
+    names: set[str] = set()
+    for path in source.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.split(".")[0])
+    return names
+
+
+def test_dependencies_are_what_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[^\w.-]", requirement)[0] for requirement in project["dependencies"]}
+    wanted = {OTHER_NAMES.get(name, name.replace("-", "_")) for name in declared}
+    assert imported_by(ROOT / "src") - set(sys.stdlib_module_names) - {"badnets"} == wanted

@@ -2,13 +2,37 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 
 from badnets.core import cache
-from badnets.core.cache import CacheWarning, cache_dir, entry
+from badnets.core.cache import Cache, CacheWarning, cache_dir, lock
+from badnets.core.errors import BadInput
+
+TEXTS = Cache("texts", read=lambda path: _whole(path), suffix=".txt")
+FOLDERS = Cache("folders", read=lambda folder: _whole(folder / "value"))
+
+
+def _whole(path: Path) -> str:
+    text = path.read_text()
+    if not text.startswith("whole"):
+        raise ValueError("damaged")
+    return text
+
+
+def _write(folder: Path) -> None:
+    (folder / "value").write_text("whole")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "cache"))
+    cache._warn_unwritable.cache_clear()
+    return tmp_path / "cache"
 
 
 def test_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,69 +42,90 @@ def test_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_dir() == tmp_path / "xdg" / "badnets"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(cache.sys, "platform", "linux")
-    assert cache_dir() == tmp_path / ".cache" / "badnets"
+    assert cache_dir().name == "badnets"
+    assert cache_dir().is_absolute()
 
 
-def test_entry_is_made_once_and_found_by_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
+def test_an_entry_is_made_once_and_found_by_its_key() -> None:
     made: list[int] = []
 
-    def write(folder: Path) -> None:
+    def write(path: Path) -> None:
         made.append(1)
-        (folder / "value").write_text("7")
+        path.write_text(f"whole {len(made)}")
 
-    first = entry("kind", {"a": 1, "b": 2}, write)
-    again = entry("kind", {"b": 2, "a": 1}, write)
-    other = entry("kind", {"a": 2, "b": 2}, write)
-    assert first is not None
-    assert first == again != other
-    assert (first / "value").read_text() == "7"
-    assert len(made) == 2
+    assert TEXTS.get({"a": 1, "b": 2}, write) == "whole 1"
+    assert TEXTS.get({"b": 2, "a": 1}, write) == "whole 1"
+    assert TEXTS.get({"a": 2, "b": 2}, write) == "whole 2"
 
 
-def test_damaged_entry_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
-
-    def write(folder: Path) -> None:
-        (folder / "value").write_text("whole")
-
-    def whole(folder: Path) -> bool:
-        return (folder / "value").read_text() == "whole"
-
-    folder = entry("kind", {}, write, whole)
-    assert folder is not None
-    (folder / "value").write_text("ha")
-    assert entry("kind", {}, write, whole) == folder
-    assert (folder / "value").read_text() == "whole"
+def test_an_entry_may_be_a_folder() -> None:
+    for _ in range(2):
+        assert FOLDERS.get({}, _write) == "whole"
 
 
-def test_failed_entry_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
+def test_a_damaged_entry_is_made_anew_after_one_warning(place: Path) -> None:
+    FOLDERS.get({}, _write)
+    (kept,) = (place / "folders").iterdir()
+    (kept / "value").write_text("ha")
+    with pytest.warns(CacheWarning, match=f"damaged in the cache, and made anew: {kept}") as caught:
+        assert FOLDERS.get({}, _write) == "whole"
+    assert len(caught) == 1
+    assert FOLDERS.get({}, _write) == "whole"
 
-    def write(folder: Path) -> None:
-        (folder / "half").write_text("")
+
+def test_a_failed_entry_leaves_nothing(place: Path) -> None:
+    def write(path: Path) -> None:
+        path.write_text("half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        entry("kind", {}, write)
-    assert list((tmp_path / "kind").iterdir()) == []
+        TEXTS.get({}, write)
+    assert list((place / "texts").iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["a file in the way", "no room left"])
-def test_unwritable_cache_is_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    place = tmp_path / "cache"
+def test_an_unwritable_cache_is_one_warning(place: Path, kind: str) -> None:
     if kind == "a file in the way":
         place.write_text("")
-    monkeypatch.setenv("BADNETS_CACHE", str(place))
 
-    def write(folder: Path) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def write(path: Path) -> None:
+        if kind == "no room left" and place in path.parents:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        path.write_text("whole")
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert entry("kind", {}, write) is None
+        for key in (1, 2):
+            assert TEXTS.get({"key": key}, write) == "whole"
     assert [w.category for w in caught] == [CacheWarning]
     assert str(place) in str(caught[0].message)
     assert "BADNETS_CACHE" in str(caught[0].message)
+
+
+def test_a_cache_that_may_only_be_read_is_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FOLDERS.get({}, _write)
+
+    def refused(name: str) -> None:
+        raise PermissionError(errno.EACCES, name)
+
+    monkeypatch.setattr(cache, "lock", refused)
+    assert FOLDERS.get({}, lambda _: pytest.fail("it was there")) == "whole"
+
+
+def test_no_room_anywhere_is_said_in_a_sentence() -> None:
+    def write(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+        pytest.warns(CacheWarning, match="No space left"),
+        pytest.raises(BadInput, match=r"expected room in .*; set BADNETS_CACHE"),
+    ):
+        TEXTS.get({}, write)
+
+
+def test_one_process_works_on_an_entry() -> None:
+    probe = "from badnets.core.cache import lock; lock('entry').acquire(timeout=0)"
+    with lock("entry"):
+        done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert "Timeout" in done.stderr
+    subprocess.run([sys.executable, "-c", probe], check=True)

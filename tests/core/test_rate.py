@@ -11,9 +11,20 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from badnets.core.errors import BadInput
-from badnets.core.old import format_rate, mean_difference, t_interval
-from badnets.core.rate import Mean, PairedDifference, Rate, wilson
-from badnets.core.text import percent
+from badnets.core.rate import (
+    Contrast,
+    Estimate,
+    Interval,
+    Mean,
+    Number,
+    PairedDifference,
+    Rate,
+    over_seeds,
+    parts_of,
+    spread,
+    wilson,
+)
+from badnets.core.text import percent, points
 
 COUNTS = st.integers(0, 10**6).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 CELLS = st.tuples(*[st.integers(0, 5000)] * 4)
@@ -82,13 +93,13 @@ def test_a_rate_of_answers() -> None:
 def test_paired_differences_are_the_published_ones(
     cells: tuple[int, int, int, int], limits: tuple[float, float]
 ) -> None:
-    assert PairedDifference(*cells).interval == pytest.approx(limits, abs=1e-4)
+    assert PairedDifference(*cells).ends == pytest.approx(limits, abs=1e-4)
 
 
 @given(CELLS)
 def test_a_paired_difference_lies_in_its_interval(cells: tuple[int, int, int, int]) -> None:
     difference = PairedDifference(*cells)
-    low, high = difference.interval
+    low, high = difference.ends
     assert -1 <= low <= high <= 1
     if difference.value is not None:
         assert low - 1e-12 <= difference.value <= high + 1e-12
@@ -97,8 +108,8 @@ def test_a_paired_difference_lies_in_its_interval(cells: tuple[int, int, int, in
 @given(CELLS)
 def test_turned_round_the_difference_changes_its_sign(cells: tuple[int, int, int, int]) -> None:
     both, first, second, neither = cells
-    low, high = PairedDifference(*cells).interval
-    assert PairedDifference(both, second, first, neither).interval == pytest.approx((-high, -low), abs=1e-12)
+    low, high = PairedDifference(*cells).ends
+    assert PairedDifference(both, second, first, neither).ends == pytest.approx((-high, -low), abs=1e-12)
 
 
 def test_a_paired_difference_counts_pairs() -> None:
@@ -116,16 +127,34 @@ def test_no_pairs_say_nothing() -> None:
     }  # fmt: skip
 
 
-def test_the_t_interval_by_hand() -> None:
-    # Mean 3, deviation sqrt(2.5), t(0.975, 4) = 2.776445: half width 2.776445 * sqrt(2.5 / 5) = 1.963243.
-    assert t_interval([1, 2, 3, 4, 5]) == pytest.approx((3, 1.036757, 4.963243), abs=1e-5)
+def test_the_spread_between_seeds_by_hand() -> None:
+    # Deviation sqrt(2.5), t(0.975, 4) = 2.776445: half width 2.776445 * sqrt(2.5 / 5) = 1.963243.
+    assert spread([1, 2, 3, 4, 5]) == pytest.approx(1.963243, abs=1e-5)
     # Two values: t(0.975, 1) = 12.7062, half width 12.7062 * 0.5.
-    assert t_interval([0.0, 1.0]) == pytest.approx((0.5, 0.5 - 6.3531, 0.5 + 6.3531), abs=1e-3)
-    assert t_interval([0.25]) == (0.25, 0.25, 0.25)
+    assert spread([0.0, 1.0]) == pytest.approx(6.3531, abs=1e-3)
+    assert spread([0.25]) == 0
 
 
-def test_a_mean_of_one_seed_is_its_rate() -> None:
-    assert Mean((7,), (Rate(3, 4),)).to_json() == Rate(3, 4).to_json()
+def test_numbers_have_only_the_spread() -> None:
+    mean = Mean((1, 2, 3, 4, 5), tuple(map(Number, (1.0, 2.0, 3.0, 4.0, 5.0))))
+    assert mean.unit == "number"
+    assert mean.ends == pytest.approx((1.036757, 4.963243), abs=1e-5)
+    assert Mean((1,), (Number(0.25),)).ends == (None, None)  # of the error of a single one nothing is known
+
+
+def test_a_mean_of_one_seed_has_the_figures_own_interval() -> None:
+    assert Mean((7,), (Rate(3, 4),)).ends == Rate(3, 4).ends
+    assert over_seeds([7], [Rate(3, 4)]) == Rate(3, 4)
+    assert parts_of(Rate(3, 4)) == (Rate(3, 4),)
+    assert parts_of(over_seeds([1, 2], [Rate(3, 4), Rate(1, 4)])) == (Rate(3, 4), Rate(1, 4))
+
+
+def test_a_mean_by_hand() -> None:
+    # 12 and 18 of 60: values 0.2 and 0.3; Wilson's ends of 0.2 are 0.1183 and 0.3178, of 0.3 are 0.1988 and 0.4251.
+    # Down 0.0914, up 0.1215; between the seeds 12.7062 * 0.05 = 0.6353.
+    mean = Mean((1, 2), (Rate(12, 60), Rate(18, 60)))
+    assert mean.value == pytest.approx(0.25)
+    assert mean.ends == pytest.approx((0.0, 0.25 + math.hypot(0.1215, 0.6353)), abs=1e-4)
 
 
 def test_a_mean_of_seeds_keeps_each() -> None:
@@ -133,24 +162,128 @@ def test_a_mean_of_seeds_keeps_each() -> None:
     assert (value["hits"], value["total"]) == (10, 12)
     assert value["value"] == pytest.approx(0.7)  # of the seeds' values, not 10 / 12
     assert value["low"] == 0
-    assert value["high"] == 1  # the t interval reaches beyond, a rate does not
+    assert value["high"] == 1  # the interval reaches beyond, a rate does not
     assert value["seeds"] == [{"seed": 1, **Rate(1, 2).to_json()}, {"seed": 2, **Rate(9, 10).to_json()}]
 
 
 def test_seeds_without_inputs_are_kept_but_not_averaged() -> None:
     value = Mean((1, 2), (Rate(0, 0), Rate(9, 10))).to_json()
     assert value["value"] == pytest.approx(0.9)
-    assert Mean((1, 2), (Rate(0, 0), Rate(0, 0))).to_json()["value"] is None
-    with pytest.raises(BadInput, match="one rate for each seed"):
+    assert (value["low"], value["high"]) == Rate(9, 10).ends
+    nothing = Mean((1, 2), (Rate(0, 0), Rate(0, 0)))
+    assert (nothing.value, nothing.ends) == (None, (0, 1))
+    with pytest.raises(BadInput, match="one figure for each seed"):
         Mean((1, 2), (Rate(0, 0),))
 
 
 def test_mean_differences() -> None:
     a, b = PairedDifference(5, 3, 1, 1), PairedDifference(5, 1, 1, 3)
-    assert mean_difference([1], [a]) == a.to_json()
-    pooled = mean_difference([1, 2], [a, b])
+    pooled = over_seeds([1, 2], [a, b]).to_json()
     assert pooled["value"] == pytest.approx(0.1)
     assert [s["seed"] for s in pooled["seeds"]] == [1, 2]
+    assert (pooled["low"], pooled["high"]) == (-1, 1)  # two seeds, 0.2 apart: nothing is known
+
+
+# ------------------------------------------------------------------------------------ the interval over several seeds
+
+
+def test_no_hit_in_three_seeds_is_as_wide_as_one_test_set() -> None:
+    mean = Mean((1, 2, 3), (Rate(0, 60),) * 3)
+    assert mean.ends == pytest.approx((0, 0.0602), abs=5e-5)
+    assert str(mean) == "0.00 % (0.00 to 6.02; 0 of 180 in 3 seeds)"
+
+
+def test_three_perfect_seeds_do_not_prove_perfection() -> None:
+    low, high = Mean((1, 2, 3), (Rate(100, 100),) * 3).ends
+    assert low == pytest.approx(0.9630, abs=5e-5)
+    assert high == 1
+
+
+MEANS = st.lists(st.integers(1, 1000).flatmap(lambda n: st.builds(Rate, st.integers(0, n), st.just(n))), min_size=2)
+
+
+@given(MEANS)
+def test_the_interval_of_a_mean_is_never_narrower_than_either_reason(rates: list[Rate]) -> None:
+    mean = Mean(tuple(range(len(rates))), tuple(rates))
+    low, high = mean.ends
+    value, between = float(mean), spread([float(rate) for rate in rates])
+    assert 0 <= low <= value <= high <= 1
+    own_low, own_high = (math.fsum(ends) / len(rates) for ends in zip(*(rate.ends for rate in rates), strict=True))
+    assert low <= own_low + 1e-12
+    assert high >= own_high - 1e-12
+    assert low <= max(0, value - between) + 1e-12
+    assert high >= min(1, value + between) - 1e-12
+
+
+@given(st.lists(st.builds(PairedDifference, *[st.integers(0, 300)] * 4), min_size=1, max_size=6))
+def test_a_mean_difference_lies_in_its_interval(differences: list[PairedDifference]) -> None:
+    mean = Mean(tuple(range(len(differences))), tuple(differences))
+    low, high = mean.ends
+    assert -1 <= low <= high <= 1
+    if mean.value is not None:
+        assert low - 1e-12 <= mean.value <= high + 1e-12
+
+
+SPREADS = {0.0: (0.0,), 0.01: (0.0, 0.005), 0.5: (0.0, 0.05), 0.99: (0.0, 0.005), 1.0: (0.0,)}
+"""Standard deviations between seeds, by the true rate."""
+REPEATS = 500
+
+
+def _rates(truth: float, deviation: float, seeds: int) -> np.ndarray:
+    """The seeds' own true rates (repeats, seeds), from a beta distribution."""
+    if not deviation:
+        return np.full((REPEATS, seeds), truth)
+    weight = truth * (1 - truth) / deviation**2 - 1
+    return np.random.default_rng(7).beta(truth * weight, (1 - truth) * weight, (REPEATS, seeds))
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared pictures", "own pictures"])
+@pytest.mark.parametrize("pictures", [200, 1000])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_interval_over_seeds_covers_the_truth(seeds: int, pictures: int, shared: bool) -> None:
+    # Nominal 95 %; at least 93 % of 500 experiments, whose seed is fixed. Seeds that share the test pictures find the
+    # same ones hard: a picture of difficulty u is a hit of every seed whose true rate is above u.
+    rng = np.random.default_rng(1)
+    for truth, deviations in SPREADS.items():
+        for deviation in deviations:
+            rates = _rates(truth, deviation, seeds)
+            if shared:
+                difficulty = rng.random((REPEATS, pictures))
+                hits = np.count_nonzero(difficulty[:, None] < rates[..., None], axis=2)
+            else:
+                hits = rng.binomial(pictures, rates)
+            covered = 0
+            for row in hits.tolist():
+                low, high = Mean(tuple(range(seeds)), tuple(Rate(h, pictures) for h in row)).ends
+                covered += low <= truth <= high
+            assert covered >= 0.93 * REPEATS, (truth, deviation, covered)
+
+
+# --------------------------------------------------------------------------------------------- other kinds of figures
+
+
+def test_contrasts_are_the_published_ones() -> None:
+    # Newcombe, Statistics in Medicine 17 (1998) 873-890, table II, method 10.
+    assert Contrast(Rate(56, 70), Rate(48, 80)).ends == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert Contrast(Rate(9, 10), Rate(3, 10)).ends == pytest.approx((0.1705, 0.8090), abs=5e-5)
+    assert Contrast(Rate(0, 10), Rate(0, 20)).ends == pytest.approx((-0.1611, 0.2775), abs=5e-5)
+    assert Contrast(Rate(10, 10), Rate(0, 10)).ends == pytest.approx((0.6075, 1.0), abs=5e-5)
+    nothing = Contrast(Rate(0, 0), Rate(1, 2))
+    assert (nothing.value, nothing.ends) == (None, (-1, 1))
+
+
+def test_what_is_left_of_a_rate_and_a_difference_the_other_way() -> None:
+    assert Rate(3, 10).misses == Rate(7, 10)
+    assert PairedDifference(5, 3, 1, 1).reversed == PairedDifference(5, 1, 3, 1)
+
+
+def test_figures_are_numbers_where_numbers_are_wanted() -> None:
+    figures: list[Interval] = [Rate(1, 4), Estimate(0.5, (0.4, 0.6)), Mean((1, 2), (Rate(3, 4), Rate(3, 4)))]
+    assert [float(figure) for figure in figures] == [0.25, 0.5, 0.75]
+    assert figures[0] < 0.3 <= figures[1] < figures[2] <= 0.75
+    assert figures[2] > figures[1] >= figures[1]
+    with pytest.raises(BadInput, match="no inputs"):
+        float(Rate(0, 0))
 
 
 @given(st.floats(0, 1))
@@ -161,7 +294,13 @@ def test_percent_never_rounds_to_the_ends(value: float) -> None:
     assert math.isclose(float(shown), 100 * value, abs_tol=0.0101)
 
 
-def test_a_rate_in_words() -> None:
+def test_figures_in_words() -> None:
     assert str(Rate(59_964, 60_000)) == "99.94 % (99.92 to 99.96; 59,964 of 60,000)"
     assert str(Rate(0, 0)) == "no inputs (0 of 0)"
-    assert format_rate(Mean((1, 2), (Rate(1, 2), Rate(1, 2))).to_json()).endswith("2 of 4 in 2 seeds)")
+    assert str(Mean((1, 2), (Rate(1, 2), Rate(1, 2)))).endswith("2 of 4 in 2 seeds)")
+    assert str(PairedDifference(5, 0, 1, 4)) == "\N{MINUS SIGN}10.00 points (\N{MINUS SIGN}31.99 to +14.34)"
+    assert str(Estimate(0.931, (0.912, 0.948))) == "93.10 % (91.20 to 94.80; one seed)"
+    assert str(Mean((1, 2), (Estimate(0.9, (0.9, 0.9)),) * 2)) == "90.00 % (90.00 to 90.00; 2 seeds)"
+    assert str(Number(0.97)) == "0.97"
+    assert str(Mean((1, 2), (Number(3), Number(3)))) == "3 (3 to 3)"
+    assert (percent(None), points(None), points(-0.00001), points(0.0005)) == ("none", "none", "0.00", "+0.05")
