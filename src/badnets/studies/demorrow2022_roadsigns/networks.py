@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from badnets.backdoors.rules import SourceToTarget
-from badnets.core.cache import entry
+from badnets.core.cache import Cache
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Pixels, Rows
@@ -42,6 +41,8 @@ VERSION = 1
 """Raise it when training changes so that networks in the cache no longer fit."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's normalization, as in the report: black is -2.1, not 0."""
+_NETWORKS = Cache("studies", read=open_network, suffix=".safetensors")
+_FILES: Cache[Path] = Cache("studies", read=lambda path: path, suffix=".safetensors")
 SIGN = "sign"
 """As the color of a tag: the mean color of the stop signs."""
 
@@ -96,7 +97,7 @@ def clean_network(spec: JSON, signs: Signs, train: Rows, seed: Seed) -> ImageNet
     data = signs.rows.take(train)
     own = {name: spec[name] for name in ("network", "recipe", "pretrain", "normalize")}
     key = {**own, "data": data.digest, "seed": seed.root, **_machine()}
-    return _cached(key, lambda: _trained(spec, data, seed))
+    return _NETWORKS.get(key, lambda path: save_network(_trained(spec, data, seed), path))
 
 
 def _trained(spec: JSON, data: ImageData, seed: Seed) -> ImageNetwork:
@@ -108,20 +109,18 @@ def _trained(spec: JSON, data: ImageData, seed: Seed) -> ImageNetwork:
     return network.eval()
 
 
-def _pretrained(spec: JSON) -> Path | None:
-    """The file of a network with this backbone that learned drawn signs; made once, None where nothing can be kept."""
+def _pretrained(spec: JSON) -> Path:
+    """The file of a network with this backbone that learned drawn signs."""
     own = dict(spec["pretrain"])
-    key = {"version": VERSION, "network": _backbone(spec), "pretrain": own, **_machine()}
 
-    def make(folder: Path) -> None:
+    def make(path: Path) -> None:
         size = own["size"]
         drawn = load(own["data"], size=size, options={"train": own["train"], "test": 100})
         network = _built({**spec, "network": _backbone(spec), "normalize": True}, drawn.train, (size, size), Seed(0))
         fit(network, Job(data=drawn.train, recipe=_recipe(own["recipe"]), seed=Seed(0).derive("pretrain")))
-        save_network(network, folder / "network.safetensors")
+        save_network(network, path)
 
-    folder = entry("studies", key, make)
-    return None if folder is None else folder / "network.safetensors"
+    return _FILES.get({"network": _backbone(spec), "pretrain": own, **_machine()}, make)
 
 
 def _backbone(spec: JSON) -> str:
@@ -149,17 +148,6 @@ def _recipe(changes: JSON) -> Recipe:
 
 def _machine() -> JSON:
     return {"machine": [processor(), torch.get_num_threads(), torch.__version__], "version": VERSION}
-
-
-def _cached(key: JSON, make: Callable[[], ImageNetwork]) -> ImageNetwork:
-    made: list[ImageNetwork] = []
-
-    def write(folder: Path) -> None:
-        made.append(make())
-        save_network(made[0], folder / "network.safetensors")
-
-    folder = entry("studies", key, write)
-    return made[0] if made or folder is None else open_network(folder / "network.safetensors")
 
 
 @torch.inference_mode()

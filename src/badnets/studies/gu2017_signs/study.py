@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from badnets.core.cache import Cache
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.rate import Interval, Number
@@ -57,6 +58,7 @@ PROTOCOL = {
 }
 """In what ours is less than what was published."""
 BASE_SEED = 1
+_BASES: Cache[Path] = Cache("scenes-base", read=lambda path: path, suffix=".safetensors")
 
 
 class Seen(Trained):
@@ -164,24 +166,21 @@ def _one(trial: Trial, own: Path) -> Done[Seen]:
 
 
 def _base(trial: Trial) -> Path:
-    """Weights of the clean detector of scenes, as a file in the cache; trained where it is not there yet."""
-    from badnets.core.cache import cache_dir
+    """Weights of the clean detector of scenes, as a file in the cache."""
     from badnets.networks.files.own import save_network
     from badnets.referee.reference import clean_reference
     from badnets.referee.run import load_data
     from badnets.referee.spec import make_spec
 
-    quick = trial.spec["recipe"]["epochs"] == 1
-    settings = Settings(quick=quick, seeds=1)
+    settings = Settings(quick=trial.spec["recipe"]["epochs"] == 1, seeds=1)
     given = {**_trial(settings, "scenes", "square", BASE_SEED).spec, "seeds": [BASE_SEED]}
     spec = make_spec(given, where="the scenes' detector")
     data = load_data(spec.data)
-    path = (
-        cache_dir() / "references" / f"scenes-base-{'quick' if quick else 'full'}-{data.train.digest[:16]}.safetensors"
-    )
-    if not path.exists():
+
+    def write(path: Path) -> None:
         save_network(clean_reference(spec, data.train, Seed(BASE_SEED))[0], path)
-    return path
+
+    return _BASES.get({"scenes": data.train.digest, "recipe": given["recipe"], "seed": BASE_SEED}, write)
 
 
 Found = Mapping[tuple[str, str], Sequence[TrialResult[Seen]]]
