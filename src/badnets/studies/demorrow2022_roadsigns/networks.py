@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from badnets.backdoors.rules import SourceToTarget
-from badnets.core.cache import entry
+from badnets.core.cache import Cache
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Pixels, Rows
@@ -110,8 +111,8 @@ def _trained(spec: Spec, data: ImageData, seed: Seed) -> ImageNetwork:
     return network.eval()
 
 
-def _pretrained(spec: Spec) -> Path | None:
-    """The file of a network with this backbone that learned drawn signs; made once, None where nothing can be kept."""
+def _pretrained(spec: Spec) -> Path:
+    """The file of a network with this backbone that learned drawn signs; made once."""
     own = dict(spec["pretrain"])
     key = {"version": VERSION, "network": _backbone(spec), "pretrain": own, **_machine()}
 
@@ -122,8 +123,7 @@ def _pretrained(spec: Spec) -> Path | None:
         fit(network, Job(data=drawn.train, recipe=_recipe(own["recipe"]), seed=Seed(0).derive("pretrain")))
         save_network(network, folder / "network.safetensors")
 
-    folder = entry("studies", key, make)
-    return None if folder is None else folder / "network.safetensors"
+    return Cache("studies", lambda folder: folder / "network.safetensors").get(key, make)
 
 
 def _backbone(spec: Spec) -> str:
@@ -154,14 +154,9 @@ def _machine() -> dict[str, Any]:
 
 
 def _cached(key: Mapping[str, Any], make: Callable[[], ImageNetwork]) -> ImageNetwork:
-    made: list[ImageNetwork] = []
-
-    def write(folder: Path) -> None:
-        made.append(make())
-        save_network(made[0], folder / "network.safetensors")
-
-    folder = entry("studies", key, write)
-    return made[0] if made or folder is None else open_network(folder / "network.safetensors")
+    trained = functools.cache(make)
+    networks = Cache("studies", lambda folder: open_network(folder / "network.safetensors"))
+    return networks.get(key, lambda folder: save_network(trained(), folder / "network.safetensors"))
 
 
 @torch.inference_mode()
