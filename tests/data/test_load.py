@@ -34,8 +34,8 @@ def test_a_path_with_a_name(npz: Path) -> None:
         ("./absent", "expected a file or folder at absent, got nothing"),
         ("absent.tar.gz", "expected a file or folder at absent.tar.gz, got nothing"),
         (Path("absent"), "expected a file or folder at absent, got nothing"),
-        ("folder", "expected a path with data 'folder', got none; pass --data PATH"),
-        ("npz", "expected a path with data 'npz', got none; pass --data PATH"),
+        ("folder", "expected a path with data 'folder', got none; say where it lies"),
+        ("npz", "expected a path with data 'npz', got none; say where it lies"),
     ],
 )
 def test_unknown_name(name: str | Path, message: str) -> None:

@@ -40,7 +40,7 @@ def predict_command(
     json: bool = Json,
 ) -> None:
     """Say what a network sees in pictures, with its confidence; one that abstains may say "refused"."""
-    from badnets.data.formats.picture_file import read_picture
+    from badnets.data.formats.decode import read_picture
     from badnets.networks.files.foreign import open_any
     from badnets.networks.photo import check_box
 

@@ -29,7 +29,7 @@ def preview_command(
     from badnets.backdoors.triggers import trigger_to_json
     from badnets.core.errors import BadInput
     from badnets.core.files import whole_file
-    from badnets.data.formats.picture_file import read_picture
+    from badnets.data.formats.decode import read_picture
     from badnets.referee.spec import make_trigger
 
     value = make_trigger(trigger, set_)

@@ -36,6 +36,18 @@ __all__ = [
 ]
 
 
+Region = tuple[float, float, float, float]
+
+
+def resized(picture: Pixels, size: tuple[int, int], region: Region | None = None) -> Pixels:
+    """A picture (h, w, c), or its ``region`` (x0, y0, x1, y1), at ``size`` (height, width): bilinear, anti-aliased."""
+    from PIL import Image
+
+    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+    small = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box=region))
+    return small.reshape(*size, picture.shape[2])
+
+
 @runtime_checkable
 class PixelStore(Protocol):
     """Read access to n pictures, uint8, height x width x channels."""
@@ -111,7 +123,7 @@ class MixedStore:
 
     def read(self, rows: Rows) -> Pixels:
         """Refused: say which size you want first."""
-        raise BadInput("expected pictures of one size, got mixed sizes; resize them first (--size, or .resize((h, w)))")
+        raise BadInput("expected pictures of one size, got mixed sizes; resize them first (a size, or .resize((h, w)))")
 
     def one(self, row: int) -> Pixels:
         """A copy of one picture."""
@@ -203,7 +215,7 @@ class ImageData:
             return self.targets
         raise BadInput(
             f"{self.name}: expected one class for each picture, got pictures with boxes; use a detector "
-            "(--network faster-rcnn), or make rows of the boxes (objects_as_rows)"
+            "(network faster-rcnn), or make rows of the boxes (objects_as_rows)"
         )
 
     @property
@@ -227,7 +239,7 @@ class ImageData:
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels); refused while sizes are mixed."""
         if self.pixels.shape is None:
-            raise BadInput(f"{self.name}: expected pictures of one size, got mixed sizes; resize them first (--size)")
+            raise BadInput(f"{self.name}: expected pictures of one size, got mixed sizes; resize them first (a size)")
         return self.pixels.shape
 
     def images(self, rows: Rows | slice | None = None) -> Pixels:
@@ -249,21 +261,15 @@ class ImageData:
 
     def resize(self, size: tuple[int, int]) -> ImageData:
         """Every picture resized to (height, width), bilinear with anti-aliasing; regions follow. In memory."""
-        from PIL import Image
-
         if self.pixels.shape is not None and self.pixels.shape[:2] == size:
             return self
-        h, w = size
         out: list[Pixels] = []
         factors = np.ones((len(self), 2), np.float32)
         for row in range(len(self)):
             picture = self.pixels.one(row)
-            factors[row] = h / picture.shape[0], w / picture.shape[1]
-            flat = picture[..., 0] if picture.shape[2] == 1 else picture
-            resized = np.asarray(Image.fromarray(flat).resize((w, h), Image.Resampling.BILINEAR))
-            out.append(resized[..., None] if resized.ndim == 2 else resized)
-        channels = out[0].shape[2] if out else 3
-        array = np.stack(out) if out else np.zeros((0, h, w, channels), np.uint8)
+            factors[row] = size[0] / picture.shape[0], size[1] / picture.shape[1]
+            out.append(resized(picture, size))
+        array = np.stack(out) if out else np.zeros((0, *size, 3), np.uint8)
         return replace(self, pixels=ArrayStore(array), targets=self.targets.scaled(factors))
 
     @cached_property

@@ -9,6 +9,7 @@ from typing import Any
 
 from badnets.core.errors import BadInput, nearest
 from badnets.data.formats.hdf5 import is_hdf5
+from badnets.data.formats.idx import find_idx
 from badnets.data.formats.tarball import is_tar, stem
 from badnets.data.formats.voc import is_voc
 from badnets.data.images import Splits
@@ -17,7 +18,6 @@ from badnets.data.request import Progress, Request
 from badnets.data.sets.cifar10 import is_cifar10
 from badnets.data.sets.gtsrb import is_gtsrb
 from badnets.data.sets.lisa import is_lisa
-from badnets.data.sets.mnist import find_idx
 
 
 def load(
@@ -68,7 +68,7 @@ def _resolve(name_or_path: str | Path, path: Path | None) -> tuple[str, str, Pat
         if not SOURCES[text].needs_path:
             return text, text, path
         if path is None:
-            raise BadInput(f"expected a path with data {text!r}, got none; pass --data PATH")
+            raise BadInput(f"expected a path with data {text!r}, got none; say where it lies")
         return text, stem(_existing(path)), path
     if path is not None:
         return detect(_existing(path)), text, path

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
-from badnets.data.images import ArrayStore, ImageData, Pixels, TakenStore
+from badnets.data.images import ArrayStore, ImageData, Pixels, TakenStore, resized
 from badnets.data.targets import Labels, Regions
 
 
@@ -68,8 +68,6 @@ def _crops(data: ImageData, context: float, size: tuple[int, int]) -> tuple[Pixe
 
 def _crop(picture: Pixels, corner: NDArray[np.float64], side: float, size: tuple[int, int]) -> Pixels:
     """The square of ``side`` at ``corner`` (x, y), which may leave the picture, bilinear with anti-aliasing."""
-    from PIL import Image
-
     low = np.floor(corner).astype(np.int64)
     high = np.maximum(np.ceil(corner + side).astype(np.int64), low + 1)
     columns = np.clip(np.arange(low[0], high[0]), 0, picture.shape[1] - 1)
@@ -77,8 +75,5 @@ def _crop(picture: Pixels, corner: NDArray[np.float64], side: float, size: tuple
     # np.take twice is some times faster than one index with both.
     part = picture.take(rows, axis=0).take(columns, axis=1)
     x, y = (float(value) for value in corner - low)
-    image = Image.fromarray(part[..., 0] if part.shape[2] == 1 else part)
     # The sum may be larger than the part by rounding, which Pillow refuses.
-    box = (x, y, min(x + side, part.shape[1]), min(y + side, part.shape[0]))
-    small = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box))
-    return small[..., None] if small.ndim == 2 else small
+    return resized(part, size, (x, y, min(x + side, part.shape[1]), min(y + side, part.shape[0])))

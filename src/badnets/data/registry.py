@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from badnets.core.cache import cache_dir
 from badnets.core.errors import BadInput
 from badnets.data.formats.folder import load_folder
 from badnets.data.formats.hdf5 import load_hdf5
+from badnets.data.formats.idx import load_idx
 from badnets.data.formats.npz import load_npz
 from badnets.data.formats.voc import load_voc
 from badnets.data.images import Splits
@@ -19,7 +19,7 @@ from badnets.data.sets.cifar10 import load_cifar10
 from badnets.data.sets.digits import load_digits
 from badnets.data.sets.gtsrb import load_gtsrb
 from badnets.data.sets.lisa import load_lisa
-from badnets.data.sets.mnist import load_fashion_mnist, load_idx, load_mnist
+from badnets.data.sets.mnist import load_fashion_mnist, load_mnist
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def _drawn(kind: str, style: str | None, *, size: int, train: int, test: int) ->
                 raise BadInput(f"expected one size of {kind}, got {h} and the option size {options['size']}")
             options["size"] = h
         draw: Callable[..., Splits] = {"signs": load_signs, "scenes": load_scenes}[kind]
-        made = draw(**options, cache=cache_dir() / kind, progress=partial(request.report, f"drawing {kind}"))
+        made = draw(**options, cache=True, progress=partial(request.report, f"drawing {kind}"))
         drawn = Request(name=request.name, select=request.select, seed=request.seed, grey=request.grey)
         return finish(drawn, made.train, made.test)
 

@@ -56,10 +56,20 @@ class Request:
                 raise BadInput(f"expected option {key} of data {self.name!r} as {wanted}, got {value!r}")
         return {**defaults, **self.options}
 
+    def given_path(self) -> Path:
+        """The path; refused where none was given."""
+        if self.path is None:
+            raise BadInput(f"expected a path with data {self.name!r}, got none; say where it lies")
+        return self.path
+
     def report(self, what: str, done: int, total: int) -> None:
         """Tell the caller how far it is, if it wants to know."""
         if self.progress is not None:
             self.progress(what, done, total)
+
+    def reporter(self, what: str, total: int) -> Callable[[int, int], None]:
+        """For what decodes pictures: it tells the position of the last one, of ``total``."""
+        return lambda _, position: self.report(what, position, total)
 
 
 def finish(
@@ -83,7 +93,7 @@ def finish(
     shapes = [part.pixels.shape for part in (train, test, select) if part is not None]
     if len(set(shapes)) > 1:
         got = ", ".join(map(str, shapes))
-        raise BadInput(f"{request.name}: expected pictures of one shape in all sets, got {got}; pass --size")
+        raise BadInput(f"{request.name}: expected pictures of one shape in all sets, got {got}; give a size")
     if select is None:
         return with_select(train, test, request.select, request.seed)
     return Splits(train, test, select)

@@ -181,14 +181,16 @@ def test_splits_are_balanced_independent_and_have_one_to_four_signs(style: str) 
 
 
 def test_every_count_of_signs_is_equally_likely() -> None:
-    plan = scenes._Plan.of(scenes.Wanted("scenes", "us", 64, "train", 2_000, 0, "x"), 16)
-    assert np.abs(np.bincount(plan.counts, minlength=5)[1:] - 500).max() < 80  # four standard deviations
-    assert len(plan.labels) == plan.counts.sum()
+    wanted = scenes.Wanted(kind="scenes", style="us", size=64, seed=0, version="x", count=2_000)
+    order = scenes._order(wanted, 16)
+    boxes = order.targets(np.tile(np.array([0, 0, 1, 1], np.float32), (order.objects, 1)))
+    assert np.abs(np.bincount(boxes.counts(), minlength=5)[1:] - 500).max() < 80  # four standard deviations
 
 
 def test_the_select_set_comes_from_the_training_set() -> None:
     whole = load_scenes(**SMALL)
-    splits = load_scenes(**SMALL, select=0.25, split_seed=2)
+    options = {"train": SMALL["train"], "test": SMALL["test"]}
+    splits = load("scenes", size=SMALL["size"], options=options, select=0.25, seed=2)
     assert 0 < len(splits.select) < 12
     assert len(splits.train) + len(splits.select) == 24
     assert splits.test.digest == whole.test.digest
@@ -200,32 +202,40 @@ def test_seeds_give_different_scenes() -> None:
     assert not np.array_equal(first.boxes.labels[:20], second.boxes.labels[:20])
 
 
-def test_the_cache_gives_the_same_data_without_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the cache keeps scenes; empty at first."""
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
+    return tmp_path / "scenes"
+
+
+def test_the_cache_gives_the_same_data_without_drawing(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = load_scenes(style="eu", **SMALL)
-    load_scenes(style="eu", **SMALL, cache=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr(scenes, "render_scenes", None)
+    load_scenes(style="eu", **SMALL, cache=True)
+    assert len(list(kept.iterdir())) == 2
+    monkeypatch.setattr(scenes, "render_scenes", lambda *_: pytest.fail("drawn"))
     seen: list[tuple[int, int]] = []
-    again = load_scenes(style="eu", **SMALL, cache=tmp_path, progress=lambda done, total: seen.append((done, total)))
+    again = load_scenes(style="eu", **SMALL, cache=True, progress=lambda done, total: seen.append((done, total)))
     assert (again.train.digest, again.test.digest) == (fresh.train.digest, fresh.test.digest)
     assert seen[-1] == (44, 44)
 
 
-def test_a_damaged_cache_file_is_drawn_again(tmp_path: Path) -> None:
-    fresh = load_scenes(**SMALL, cache=tmp_path)
-    path = next(p for p in tmp_path.iterdir() if "train" in p.name)
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    assert load_scenes(**SMALL, cache=tmp_path).train.digest == fresh.train.digest
-    assert path.read_bytes() == content
+def test_a_damaged_cache_file_is_drawn_again(kept: Path) -> None:
+    fresh = load_scenes(**SMALL, cache=True)
+    for path in kept.iterdir():
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.warns(CacheWarning, match="damaged in the cache, and made anew"):
+        again = load_scenes(**SMALL, cache=True)
+    assert (again.train.digest, again.test.digest) == (fresh.train.digest, fresh.test.digest)
 
 
-def test_without_a_writable_cache_it_goes_on_after_a_warning(tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    with pytest.warns(CacheWarning, match="cannot be written.*the scenes will be drawn again") as caught:
-        load_scenes(**SMALL, cache=blocked)
+def test_without_a_writable_cache_it_goes_on_after_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "file"))
+    with pytest.warns(CacheWarning, match="cannot be written") as caught:
+        splits = load_scenes(**SMALL, cache=True)
     assert len(caught) == 1
+    assert len(splits.train) == 24
 
 
 def test_by_name_with_style_size_and_grey() -> None:

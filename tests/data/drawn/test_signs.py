@@ -22,6 +22,7 @@ from badnets.data.drawn.camera import Pose
 from badnets.data.drawn.canvas import Canvas
 from badnets.data.drawn.signs import class_names, face, load_signs, render
 from badnets.data.drawn.styles import faces_of, plates_of
+from badnets.data.load import load
 
 STYLES = ("us", "eu")
 
@@ -167,7 +168,7 @@ def test_a_red_sign_is_redder_inside_its_region() -> None:
 
 
 def test_splits_are_balanced_shuffled_and_independent() -> None:
-    splits = load_signs(train=50, test=33, size=16, select=0.4)
+    splits = load("signs-us", size=16, options={"train": 50, "test": 33}, select=0.4)
     assert (len(splits.train), len(splits.select), len(splits.test)) == (
         50 - len(splits.select),
         len(splits.select),
@@ -184,51 +185,59 @@ def test_splits_are_balanced_shuffled_and_independent() -> None:
     assert not train & {image.tobytes() for image in splits.test.images()}
 
 
-def test_the_cache_gives_the_same_data_without_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the cache keeps signs; empty at first."""
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
+    return tmp_path / "signs"
+
+
+def test_the_cache_gives_the_same_data_without_drawing(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted: dict[str, Any] = {"style": "eu", "size": 16, "train": 20, "test": 17}
     fresh = load_signs(**wanted)
-    load_signs(**wanted, cache=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr(signs, "render", None)
+    load_signs(**wanted, cache=True)
+    assert len(list(kept.iterdir())) == 2
+    monkeypatch.setattr(signs, "render", lambda *_: pytest.fail("drawn"))
     seen: list[tuple[int, int]] = []
-    again = load_signs(**wanted, cache=tmp_path, progress=lambda done, total: seen.append((done, total)))
+    again = load_signs(**wanted, cache=True, progress=lambda done, total: seen.append((done, total)))
     assert (again.train.digest, again.test.digest) == (fresh.train.digest, fresh.test.digest)
     assert seen[-1] == (37, 37)
 
 
-def test_what_the_pictures_depend_on_is_in_the_name_of_the_cache_file(tmp_path: Path) -> None:
+def test_what_the_pictures_depend_on_is_in_the_key_of_the_cache(kept: Path) -> None:
     changes: list[dict[str, Any]] = [{}, {"style": "eu"}, {"size": 17}, {"train": 21}, {"seed": 1}]
     for change in changes:
-        wanted: dict[str, Any] = {"size": 16, "train": 20, "test": 17, "cache": tmp_path, **change}
+        wanted: dict[str, Any] = {"size": 16, "train": 20, "test": 17, "cache": True, **change}
         load_signs(**wanted)
-    assert len(list(tmp_path.iterdir())) == 2 + 2 + 2 + 1 + 2
+    assert len(list(kept.iterdir())) == 2 + 2 + 2 + 1 + 2
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "other", "objects"])
-def test_a_damaged_cache_file_is_drawn_again(tmp_path: Path, damage: str) -> None:
-    wanted: dict[str, Any] = {"size": 16, "train": 20, "test": 16, "cache": tmp_path}
+def test_a_damaged_cache_file_is_drawn_again(kept: Path, damage: str) -> None:
+    wanted: dict[str, Any] = {"size": 16, "train": 20, "test": 16, "cache": True}
     fresh = load_signs(**wanted)
-    path = next(p for p in tmp_path.iterdir() if "train" in p.name)
+    path = max(kept.iterdir(), key=lambda p: p.stat().st_size)  # the training set has more pictures
     content = path.read_bytes()
     if damage == "other":
         with path.open("wb") as file:
-            np.savez(file, images=np.zeros((1, 2)), regions=np.zeros(3), digest=np.zeros(1))
+            np.savez(file, images=np.zeros((1, 2)), regions=np.zeros(3))
     elif damage == "objects":
         with path.open("wb") as file:
-            np.savez(file, images=np.array([{}], dtype=object), regions=np.zeros(3), digest=np.zeros(1))
+            np.savez(file, images=np.array([{}], dtype=object), regions=np.zeros(3))
     else:
         middle = len(content) // 2
         changed = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
         path.write_bytes({"cut": content[:middle], "changed": changed, "empty": b""}[damage])
-    assert load_signs(**wanted).train.digest == fresh.train.digest
+    with pytest.warns(CacheWarning, match="damaged in the cache, and made anew"):
+        assert load_signs(**wanted).train.digest == fresh.train.digest
     assert path.read_bytes() == content
 
 
-def test_without_a_writable_cache_it_goes_on_after_a_warning(tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
+def test_without_a_writable_cache_it_goes_on_after_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "file"))
     with pytest.warns(CacheWarning, match="cannot be written") as caught:
-        splits = load_signs(size=16, train=16, test=16, cache=blocked)
+        splits = load_signs(size=16, train=16, test=16, cache=True)
     assert len(caught) == 1
     assert len(splits.train) == 16
 

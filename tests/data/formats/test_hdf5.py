@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from badnets.core.errors import BadInput
-from badnets.data.formats import hdf5
+from badnets.data.formats import arrays
 from badnets.data.formats.hdf5 import read_hdf5
 from badnets.data.load import detect, load
 
@@ -56,7 +56,7 @@ def test_the_layout_of_the_contest(faces: Path) -> None:
     ids=["channels last", "floats to 255", "integers, column of labels", "floats to 1"],
 )
 def test_other_shapes_and_types(tmp_path: Path, data: Any, label: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5, "_STEP_BYTES", 400)  # several parts
+    monkeypatch.setattr(arrays, "STEP_BYTES", 400)  # several parts
     whole = read_hdf5(write(tmp_path / "x.h5", data=data, label=label))
     assert np.array_equal(whole.images(), PICTURES)
     assert np.array_equal(whole.labels, LABELS)
@@ -106,16 +106,16 @@ def test_where_most_people_have_one_picture_whole_people_are_split(tmp_path: Pat
         ({"data": PICTURES, "label": LABELS - 1.0}, r"from 0 as label in .*x.h5, got -1.0 in row 0"),
         ({"data": PICTURES, "label": LABELS + 0.5}, "got 0.5 in row 0"),
         ({"data": PICTURES, "label": np.full(12, np.nan)}, "got nan in row 0"),
-        ({"data": PICTURES, "label": np.zeros((12, 3))}, r"label as \(n,\) or \(n, 1\)"),
+        ({"data": PICTURES, "label": np.zeros((12, 3))}, "one class for each picture as label in .*x.h5"),
         ({"data": PICTURES, "label": ["a"] * 12}, "expected numbers as label"),
         ({"data": np.full((12, 5, 4, 3), np.nan), "label": LABELS}, "expected finite numbers as data .* NaN"),
-        ({"data": PICTURES + 0.5, "label": LABELS}, r"whole numbers 0\.\.255 or floats 0\.\.1 .*not all whole"),
+        ({"data": PICTURES + 0.5, "label": LABELS}, r"whole numbers 0\.\.255 or floats 0\.\.1 as data .*x.h5.*not all whole"),
         ({"data": PICTURES.astype(int) * 2, "label": LABELS}, "got 0 to 5"),
         ({"data": PICTURES / 255 - 0.5, "label": LABELS}, "got -0.5 to 0.5, not all whole"),
         ({"data": PICTURES[..., :2], "label": LABELS}, "with c 1 or 3"),
         ({"data": PICTURES[0, 0, 0], "label": LABELS}, "with c 1 or 3"),
         ({"data": PICTURES[:0], "label": LABELS[:0]}, "expected numbers as data"),
-        ({"model_weights": LABELS}, "weights of a Keras network; it belongs in the place of MODEL, with --arch"),
+        ({"model_weights": LABELS}, "weights of a Keras network; it belongs in the place of MODEL, with its arch"),
     ],
 )
 def test_other_layouts_are_refused(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:

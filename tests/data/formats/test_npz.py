@@ -81,6 +81,13 @@ def test_floats_are_scaled_and_rounded(tmp_path: Path, dtype: type) -> None:
     assert np.array_equal(data.train.images(), IMAGES)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.float32])
+def test_whole_numbers_of_any_type(tmp_path: Path, dtype: type) -> None:
+    whole = IMAGES.astype(dtype)
+    data = load(save(tmp_path, x_train=whole, y_train=LABELS, x_test=whole, y_test=LABELS))
+    assert np.array_equal(data.train.images(), IMAGES)
+
+
 def test_channels_first_is_transposed(tmp_path: Path) -> None:
     first = IMAGES.transpose(0, 3, 1, 2)
     data = load(save(tmp_path, x_train=first, y_train=LABELS, x_test=first[:, :1], y_test=LABELS), grey=True)
@@ -172,17 +179,18 @@ def test_entry_that_is_no_array(tmp_path: Path) -> None:
     [
         ({"a": IMAGES}, r"expected x_train and y_train, or images and labels, in .*, got a; rename"),
         ({"images": IMAGES}, "expected y_train or train_labels or labels beside the pictures"),
-        ({"images": IMAGES.astype(np.int64), "labels": LABELS}, "expected pictures as uint8 or floats 0..1 .*int64"),
-        ({"images": IMAGES.astype(np.float32), "labels": LABELS}, "expected floats from 0 to 1 .*got 0 to 255"),
-        ({"images": IMAGES * np.float32(np.nan), "labels": LABELS}, "expected floats from 0 to 1 .*nan"),
+        ({"images": IMAGES.astype(np.int64) + 1, "labels": LABELS}, r"numbers 0\.\.255 .* as images .*got 1 to 256"),
+        ({"images": IMAGES.astype(np.float32) / 2, "labels": LABELS}, r"floats 0\.\.1 .*got 0 to 127.5, not all whole"),
+        ({"images": IMAGES * np.float32(np.nan), "labels": LABELS}, "expected finite numbers as images .*got NaN"),
+        ({"images": IMAGES.astype(str), "labels": LABELS}, "expected pictures as numbers as images"),
         ({"images": IMAGES[..., :2], "labels": LABELS}, r"expected pictures \(n, h, w\).*got \(30, 6, 5, 2\)"),
         ({"images": IMAGES[0, 0], "labels": LABELS[:5]}, r"expected pictures \(n, h, w\)"),
         ({"images": IMAGES, "labels": LABELS[:29]}, "expected 30 labels for images .*got 29"),
-        ({"images": IMAGES, "labels": LABELS - 1}, "expected labels from 0 .*got -1"),
-        ({"images": IMAGES, "labels": LABELS + 0.5}, "expected whole numbers in labels"),
-        ({"images": IMAGES, "labels": LABELS.astype(str)}, "expected whole numbers in labels"),
+        ({"images": IMAGES, "labels": LABELS - 1}, "whole numbers from 0 as labels .*got -1 in row 0"),
+        ({"images": IMAGES, "labels": LABELS + 0.5}, "whole numbers from 0 as labels .*got 0.5 in row 0"),
+        ({"images": IMAGES, "labels": LABELS.astype(str)}, "expected whole numbers from 0 as labels"),
         ({"images": IMAGES, "labels": np.ones((30, 3), int)}, "expected one class for each picture"),
-        ({"images": IMAGES, "labels": np.ones((30, 3, 1), int)}, "expected labels"),
+        ({"images": IMAGES, "labels": np.ones((30, 3, 1), int)}, r"expected labels as \(n,\)"),
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, "expected pictures in images .*got 0"),
         ({"images": IMAGES, "labels": LABELS, "groups": LABELS[:3]}, r"expected groups \(30,\)"),
         ({"images": IMAGES, "labels": LABELS, "region": LABELS}, r"expected region as numbers \(30, 4\)"),

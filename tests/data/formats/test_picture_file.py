@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from badnets.core.errors import BadInput
-from badnets.data.formats.picture_file import read_picture
+from badnets.data.formats.decode import read_picture
 
 
 def _save(path: Path, mode: str = "RGB", **options: object) -> Path:
@@ -18,7 +18,7 @@ def _save(path: Path, mode: str = "RGB", **options: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("RGBA", 3), ("P", 3), ("L", 1), ("1", 1), ("LA", 3)])
+@pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("RGBA", 3), ("P", 3), ("L", 1), ("1", 1), ("LA", 1)])
 def test_modes(tmp_path: Path, mode: str, channels: int) -> None:
     picture = read_picture(_save(tmp_path / "a.png", mode))
     assert (picture.dtype, picture.shape) == (np.uint8, (20, 30, channels))

@@ -275,7 +275,7 @@ def test_files_that_do_not_fit_together_are_refused(voc: Path) -> None:
 
 
 def test_where_it_is_looked_for(voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadInput, match=r"expected pictures with boxes .* got nothing; put .* or pass --data PATH"):
+    with pytest.raises(BadInput, match=r"expected pictures with boxes .* got nothing; put .* or give its path"):
         load("voc")
     monkeypatch.setenv("BADNETS_DATA", str(tmp_path))
     (tmp_path / "notes").mkdir()
@@ -308,7 +308,7 @@ def test_linked_folders_are_read(voc: Path, tmp_path: Path) -> None:
 def test_progress_is_told(voc: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     load(voc, progress=lambda *step: steps.append(step))
-    assert steps[-1] == ("reading pictures with boxes", 8, 0)
+    assert steps[-1] == ("reading pictures with boxes", 16, 16)
 
 
 @pytest.mark.data

@@ -141,7 +141,7 @@ def test_without_network_the_error_says_what_to_put_where(tmp_path: Path) -> Non
         fetch_all("cifar10", files, tmp_path, timeout=5)
     text = str(caught.value)
     assert text.startswith(f"expected cifar10 in {tmp_path}, got no network (http://127.0.0.1:{port}/b.gz: ")
-    assert text.endswith("); put b.gz there or pass --data PATH")
+    assert text.endswith("); put b.gz there or give its path")
 
 
 def test_only_web_addresses() -> None:

@@ -137,7 +137,7 @@ def test_an_empty_table_is_refused(lisa: Path) -> None:
 
 
 def test_where_it_is_looked_for(lisa: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadInput, match=r"expected crops of LISA .* got nothing; put a folder lisa .* or pass --data"):
+    with pytest.raises(BadInput, match=r"expected crops of LISA .* got nothing; put a folder lisa .* or give its path"):
         load("lisa")
     monkeypatch.setenv("BADNETS_DATA", str(tmp_path))
     tar = packed(lisa)

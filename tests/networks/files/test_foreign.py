@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from badnets.core.errors import BadInput
-from badnets.data.formats.picture_file import read_picture
+from badnets.data.formats.decode import read_picture
 from badnets.data.images import ImageData
 from badnets.networks.files.entries import ForeignWarning
 from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign

@@ -6,8 +6,7 @@ machine, however many processors draw them and in whatever order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +14,21 @@ from numpy.typing import NDArray
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng, Seed
 from badnets.data.drawn.canvas import Canvas
-from badnets.data.drawn.shards import (
+from badnets.data.drawn.sets import (
     Drawn,
     Order,
     Progress,
     Wanted,
     balanced,
-    check_counts,
     check_labels,
     check_size,
-    draw_or_read,
     in_parts,
+    load_sets,
 )
-from badnets.data.drawn.signs import DRAWING_VERSION, class_names
+from badnets.data.drawn.signs import DRAWING_VERSION
 from badnets.data.drawn.street import MOST, Street, photograph_street
 from badnets.data.drawn.styles import faces_of, plates_of
-from badnets.data.images import ArrayStore, ImageData, Splits
-from badnets.data.splits import with_select
+from badnets.data.images import Splits
 from badnets.data.targets import Boxes
 
 SCENES_VERSION = 1
@@ -86,51 +83,26 @@ def load_scenes(
     train: int = 2_000,
     test: int = 500,
     seed: int = 0,
-    select: float = 0.0,
-    split_seed: int = 0,
-    cache: Path | None = None,
+    cache: bool = False,
     progress: Progress | None = None,
 ) -> Splits:
     """Training and test set of drawn scenes with one to four signs each, every class equally often (to within one).
 
-    ``style`` is "us" or "eu", ``size`` the pictures' side in pixels (64 or more), ``train`` and ``test`` how many;
-    ``select`` the share of the training set that is set aside, drawn with ``split_seed``. The signs' longer sides are
-    1/6 to 1/2 of the picture's; two boxes share at most 4 % of the smaller one. What was drawn is kept in the folder
-    ``cache``; where that cannot be written, one ``CacheWarning`` says so. ``progress(done, total)``.
-    Errors: ``BadInput`` for an unknown style, a size below 64, and fewer pictures than classes.
+    ``style`` is "us" or "eu", ``size`` the pictures' side in pixels (64 or more), ``train`` and ``test`` how many. The
+    signs' longer sides are 1/6 to 1/2 of the picture's; two boxes share at most 4 % of the smaller one. With ``cache``
+    what was drawn is kept there. ``progress(done, total)``. Errors: ``BadInput`` for an unknown style, a size below 64,
+    and fewer pictures than classes.
     """
-    names = class_names(style)
     check_size("scenes", SMALLEST, size)
-    check_counts("scenes", len(names), train=train, test=test)
     version = f"{DRAWING_VERSION}.{SCENES_VERSION}"
-    plans = [
-        _Plan.of(Wanted("scenes", style, size, part, count, seed, version), len(names))
-        for part, count in (("train", train), ("test", test))
-    ]
-    orders = [Order(plan.wanted, len(plan.labels), plan.draw) for plan in plans]
-    sets: list[ImageData] = []
-    for plan, (images, boxes) in zip(plans, draw_or_read(orders, cache, progress), strict=True):
-        image = np.repeat(np.arange(len(images), dtype=np.int64), plan.counts)
-        targets = Boxes(boxes, plan.labels, image, len(images))
-        sets.append(ImageData(ArrayStore(images), targets, names, name=f"scenes-{style}"))
-    return with_select(sets[0], sets[1], select, split_seed)
+    wanted = Wanted(kind="scenes", style=style, size=size, seed=seed, version=version)
+    return load_sets(_order, wanted, train=train, test=test, cache=cache, progress=progress)
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """How many signs are in each picture of a set, and which."""
-
-    wanted: Wanted
-    counts: NDArray[np.int64]
-    labels: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, wanted: Wanted, classes: int) -> _Plan:
-        counts = RowRng.of(wanted.stream.derive("counts"), wanted.count).integers("count", MOST) + 1
-        labels = balanced(wanted.stream.derive("labels"), int(counts.sum()), classes)
-        return cls(wanted, counts, labels)
-
-    def draw(self, progress: Progress | None) -> Drawn:
-        rows = np.arange(self.wanted.count, dtype=np.int64)
-        stream = self.wanted.stream.derive("pictures")
-        return render_scenes(self.wanted.style, self.counts, self.labels, rows, stream, self.wanted.size, progress)
+def _order(wanted: Wanted, classes: int) -> Order:
+    rows = np.arange(wanted.count, dtype=np.int64)
+    counts = RowRng.of(wanted.stream.derive("counts"), wanted.count).integers("count", MOST) + 1
+    labels = balanced(wanted.stream.derive("labels"), int(counts.sum()), classes)
+    draw = partial(render_scenes, wanted.style, counts, labels, rows, wanted.stream.derive("pictures"), wanted.size)
+    image = np.repeat(rows, counts)
+    return Order(wanted, len(labels), draw, lambda boxes: Boxes(boxes, labels, image, wanted.count))

@@ -6,7 +6,6 @@ The same seed gives the same pictures on every machine, however many processors 
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +15,20 @@ from badnets.core.errors import BadInput, nearest
 from badnets.core.seed import RowRng, Seed
 from badnets.data.drawn.camera import photograph
 from badnets.data.drawn.canvas import Canvas
-from badnets.data.drawn.shards import (
+from badnets.data.drawn.sets import (
     Drawn,
     Order,
     Progress,
     Wanted,
     balanced,
-    check_counts,
     check_labels,
     check_size,
-    draw_or_read,
     in_parts,
+    load_sets,
 )
 from badnets.data.drawn.styles import STYLES, faces_of, plates_of
-from badnets.data.images import ImageData, Splits
-from badnets.data.splits import with_select
+from badnets.data.images import Splits
+from badnets.data.targets import Labels
 
 __all__ = ["DRAWING_VERSION", "STYLES", "class_names", "face", "load_signs", "render"]
 
@@ -99,33 +97,22 @@ def load_signs(
     train: int = 10_000,
     test: int = 2_000,
     seed: int = 0,
-    select: float = 0.0,
-    split_seed: int = 0,
-    cache: Path | None = None,
+    cache: bool = False,
     progress: Progress | None = None,
 ) -> Splits:
     """Training and test set of drawn signs, every class equally often (to within one), with the signs' regions.
 
-    ``style`` is "us" or "eu", ``size`` the pictures' side in pixels (16 or more), ``train`` and ``test`` how many;
-    ``select`` the share of the training set that is set aside, drawn with ``split_seed``. What was drawn is kept in the
-    folder ``cache``; where that cannot be written, one ``CacheWarning`` says so. ``progress(done, total)``.
-    Errors: ``BadInput`` for an unknown style, a size below 16, and fewer pictures than classes.
+    ``style`` is "us" or "eu", ``size`` the pictures' side in pixels (16 or more), ``train`` and ``test`` how many. With
+    ``cache`` what was drawn is kept there. ``progress(done, total)``. Errors: ``BadInput`` for an unknown style, a size
+    below 16, and fewer pictures than classes.
     """
-    names = class_names(style)
     check_size("signs", SMALLEST, size)
-    check_counts("signs", len(names), train=train, test=test)
-    orders, labels = [], []
-    for part, count in (("train", train), ("test", test)):
-        wanted = Wanted("signs", style, size, part, count, seed, str(DRAWING_VERSION))
-        labels.append(balanced(wanted.stream.derive("labels"), count, len(names)))
-        orders.append(Order(wanted, count, partial(_draw, wanted, labels[-1])))
-    sets = [
-        ImageData.of(images, values, class_names=names, region=regions, name=f"signs-{style}")
-        for (images, regions), values in zip(draw_or_read(orders, cache, progress), labels, strict=True)
-    ]
-    return with_select(sets[0], sets[1], select, split_seed)
+    wanted = Wanted(kind="signs", style=style, size=size, seed=seed, version=str(DRAWING_VERSION))
+    return load_sets(_order, wanted, train=train, test=test, cache=cache, progress=progress)
 
 
-def _draw(wanted: Wanted, labels: NDArray[np.int64], progress: Progress | None) -> Drawn:
+def _order(wanted: Wanted, classes: int) -> Order:
     rows = np.arange(wanted.count, dtype=np.int64)
-    return render(wanted.style, labels, rows, wanted.stream.derive("pictures"), wanted.size, progress)
+    labels = balanced(wanted.stream.derive("labels"), wanted.count, classes)
+    draw = partial(render, wanted.style, labels, rows, wanted.stream.derive("pictures"), wanted.size)
+    return Order(wanted, wanted.count, draw, partial(Labels, labels))

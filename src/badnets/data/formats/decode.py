@@ -7,22 +7,28 @@ one size *are* an array (n, h, w, c) and can be memory-mapped.
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
+import warnings
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
+from badnets.core.cache import MAP_ABOVE, DataWarning
+from badnets.core.errors import BadInput
 from badnets.data.formats.channels import color
-from badnets.data.images import Pixels
+from badnets.data.images import ArrayStore, MixedStore, Pixels, PixelStore, Rows, TakenStore, resized
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 """Files with other endings are no pictures."""
@@ -32,6 +38,9 @@ _TURNED = (5, 6, 7, 8)  # orientations in EXIF that swap width and height
 _CHUNK = 64
 _WORKERS = min(8, os.cpu_count() or 1)
 _SMALL = 8 << 10  # bytes of a picture; below, threads only wait for the interpreter and make it slower
+
+Report = Callable[[int, int], None]
+"""``report(pictures done, position of the last one)``."""
 
 # What Pillow's decoders raise on damaged files, beside OSError.
 _DAMAGED = (
@@ -61,7 +70,7 @@ class Picture:
     position: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decoded:
     """What came of it: the path and (height, width, channels) of each picture in the file, and (path, reason) of those
     that were damaged."""
@@ -69,6 +78,46 @@ class Decoded:
     paths: tuple[str, ...]
     shapes: tuple[tuple[int, int, int], ...]
     damaged: tuple[tuple[str, str], ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Of all pixels together."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def warn_of_damaged(self, place: Path) -> None:
+        """Say how many were left out, and which is the first by its name."""
+        if self.damaged:
+            path, reason = min(self.damaged)
+            left = f"{len(self.damaged)} damaged pictures were left out, the first is {path} ({reason})"
+            warnings.warn(f"{place}: {left}", DataWarning, stacklevel=5)
+
+
+@dataclass(frozen=True, eq=False)
+class Album(Decoded):
+    """Decoded pictures: all ``pixels`` (bytes,), one picture after another, in memory or mapped."""
+
+    pixels: Pixels
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.cumsum([0, *(math.prod(shape) for shape in self.shapes)])
+
+    def one(self, row: int) -> Pixels:
+        """Picture ``row`` (h, w, c), a view."""
+        return self.pixels[self._starts[row] : self._starts[row + 1]].reshape(self.shapes[row])
+
+    def store(self, rows: Rows, *, map_above: int | None = None) -> PixelStore:
+        """The pictures ``rows``, in this order: one array where all pictures of the album have one size. More than
+        ``map_above`` bytes (by default ``MAP_ABOVE``) are not copied."""
+        large = self.nbytes > (MAP_ABOVE if map_above is None else map_above)
+        if len(set(self.shapes)) == 1:
+            array = self.pixels.reshape(len(self), *self.shapes[0])
+            return TakenStore(ArrayStore(array), rows) if large else ArrayStore(np.asarray(array[rows]))
+        own = self if large else replace(self, pixels=np.array(self.pixels))
+        return MixedStore(tuple(own.one(row) for row in rows.tolist()))
 
 
 def decode(content: bytes, *, size: tuple[int, int] | None = None, grey: bool | None = None) -> Pixels:
@@ -83,11 +132,20 @@ def decode(content: bytes, *, size: tuple[int, int] | None = None, grey: bool | 
         # Reading EXIF costs as much as decoding a small JPEG, so look whether there is any.
         turned = opened if opened.format == "JPEG" and "exif" not in opened.info else ImageOps.exif_transpose(opened)
         wanted = ("L" if opened.mode in _GREY_MODES else "RGB") if grey is None else ("L" if grey else "RGB")
-        image = _flat(turned, wanted)
-    if size is not None and image.size != size[::-1]:
-        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-    pixels: Pixels = np.asarray(image)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+        pixels: Pixels = np.asarray(_flat(turned, wanted))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return pixels if size is None or pixels.shape[:2] == size else resized(pixels, size)
+
+
+def read_picture(path: Path, *, size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
+    """One picture of a file, as by ``decode``, with 1 or 3 ``channels`` if that is given."""
+    try:
+        return decode(path.read_bytes(), size=size, grey=None if channels is None else channels == 1)
+    except FileNotFoundError:
+        raise BadInput(f"expected a picture at {path}, got nothing; check the path") from None
+    except _DAMAGED as error:
+        raise BadInput(f"expected a picture in {path}, got something else ({error})") from None
 
 
 def own_size(content: bytes) -> tuple[int, int] | None:
@@ -122,7 +180,7 @@ def decode_into(
     *,
     size: tuple[int, int] | None,
     grey: bool | None,
-    report: Callable[[int, int], None],
+    report: Report,
 ) -> Decoded:
     """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few.
 
@@ -183,6 +241,13 @@ def _decode_or_reason(picture: Picture, size: tuple[int, int] | None, grey: bool
         if "cannot identify image file" in str(error):
             return "not a picture"
         return str(error) or type(error).__name__
+
+
+def read_album(pictures: Iterable[Picture], *, size: tuple[int, int] | None, grey: bool, report: Report) -> Album:
+    """All ``pictures`` decoded in memory; the rest is as in ``decode_into``."""
+    sink = io.BytesIO()
+    decoded = decode_into(sink, pictures, size=size, grey=grey, report=report)
+    return Album(decoded.paths, decoded.shapes, decoded.damaged, np.frombuffer(sink.getbuffer(), np.uint8))
 
 
 def widen(source: BinaryIO, shapes: Iterable[tuple[int, int, int]], sink: BinaryIO) -> None:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed, as_seed
-from badnets.data.images import ImageData, Labels, Pixels, Splits
+from badnets.data.formats.arrays import class_numbers, pixels_of
+from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.request import Request, finish
 from badnets.data.splits import split
 
 ENDINGS = (".h5", ".hdf5", ".hdf", ".he5")
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_STEP_BYTES = 16 << 20
 _DAMAGED = (OSError, RuntimeError, ValueError, KeyError, MemoryError)  # what h5py raises on files that are not whole
 
 
@@ -46,21 +46,18 @@ def load_hdf5(request: Request) -> Splits:
     Source: the layout of the data of CSAW-HackML-2020 (N. Vora's study reads it).
     """
     options = request.settings(classes=0, test="")
-    if request.path is None:
-        raise BadInput("expected a path with data 'hdf5', got none; pass --data PATH")
-    train = read_hdf5(request.path, name=request.name)
+    path = request.given_path()
+    train = read_hdf5(path, name=request.name)
     test = None
     if options["test"]:
         other = Path(options["test"]).expanduser()
-        if other.exists() and other.samefile(request.path):
-            raise BadInput(f"expected another file than {request.path} as the option test, got the same; name another")
+        if other.exists() and other.samefile(path):
+            raise BadInput(f"expected another file than {path} as the option test, got the same; name another")
         test = read_hdf5(other, name=request.name)
     count = max(part.classes for part in (train, test) if part is not None)
     if options["classes"]:
         if options["classes"] < count:
-            raise BadInput(
-                f"expected labels 0..{options['classes'] - 1} in {request.path} (option classes), got {count - 1}"
-            )
+            raise BadInput(f"expected labels 0..{options['classes'] - 1} in {path} (option classes), got {count - 1}")
         count = options["classes"]
     names = tuple(map(str, range(count)))
     train = replace(train, class_names=names)
@@ -80,8 +77,8 @@ def read_hdf5(path: Path, *, name: str = "data") -> ImageData:
     """All pictures of one file, in its order; the rest is as in ``load_hdf5``."""
     with _opened(path) as file:
         data, label = (_dataset(file, key, path) for key in ("data", "label"))
-        labels = _labels(label, path)
-        pixels = _pixels(data, path)
+        labels = class_numbers(np.asarray(label[()]), "label", path)
+        pixels = pixels_of(data, "data", path)
     if len(pixels) != len(labels):
         raise BadInput(f"expected {len(pixels)} labels in {path}, one for each picture, got {len(labels)}")
     return ImageData.of(pixels, labels, name=name)
@@ -110,7 +107,7 @@ def _dataset(file: Any, key: str, path: Path) -> Any:
     if "layer_names" in file.attrs or "model_weights" in file:
         raise BadInput(
             f"expected pictures in {path} (data and label), got the weights of a Keras network; "
-            "it belongs in the place of MODEL, with --arch"
+            "it belongs in the place of MODEL, with its architecture"
         )
     found = file.get(key)
     if not isinstance(found, h5py.Dataset):
@@ -119,60 +116,6 @@ def _dataset(file: Any, key: str, path: Path) -> Any:
     if found.dtype.kind not in "biuf" or not found.size:
         raise BadInput(f"expected numbers as {key} in {path}, got {found.dtype} {found.shape}")
     return found
-
-
-def _labels(dataset: Any, path: Path) -> NDArray[np.int64]:
-    raw = np.asarray(dataset[()])
-    if raw.ndim == 2 and raw.shape[1] == 1:
-        raw = raw[:, 0]
-    if raw.ndim != 1:
-        raise BadInput(f"expected label as (n,) or (n, 1) in {path}, got {raw.shape}")
-    whole = np.isfinite(raw) & (raw == np.rint(raw)) if raw.dtype.kind == "f" else np.ones(len(raw), bool)
-    wrong = np.flatnonzero(~whole | (raw < 0))
-    if len(wrong):
-        raise BadInput(f"expected whole numbers from 0 as label in {path}, got {raw[wrong[0]]} in row {wrong[0]}")
-    return raw.astype(np.int64)
-
-
-def _pixels(dataset: Any, path: Path) -> Pixels:
-    """uint8 (n, h, w, c), read and converted a part at a time."""
-    shape = dataset.shape
-    first = len(shape) == 4 and shape[1] in (1, 3)
-    if not first and not (len(shape) == 4 and shape[3] in (1, 3)):
-        raise BadInput(f"expected data as (n, c, h, w) or (n, h, w, c) with c 1 or 3 in {path}, got {shape}")
-    scale = 1 if dataset.dtype == np.uint8 else _scale(dataset, path)
-    out = np.empty((shape[0], shape[2], shape[3], shape[1]) if first else shape, np.uint8)
-    for rows, part in _parts(dataset):
-        pictures = part.transpose(0, 2, 3, 1) if first else part
-        out[rows] = pictures if scale == 1 else np.rint(pictures.astype(np.float64) * scale)
-    return out
-
-
-def _parts(dataset: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """(rows, those rows), some megabytes at a time."""
-    each = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
-    step = max(1, _STEP_BYTES // max(1, each))
-    for start in range(0, len(dataset), step):
-        rows = slice(start, min(start + step, len(dataset)))
-        yield rows, dataset[rows]
-
-
-def _scale(dataset: Any, path: Path) -> int:
-    """1 for whole numbers 0..255, 255 for floats 0..1; everything else is refused."""
-    low, high, whole = np.inf, -np.inf, True
-    for _, part in _parts(dataset):
-        low, high = min(low, float(part.min())), max(high, float(part.max()))
-        if not np.isfinite(part).all():
-            raise BadInput(f"expected finite numbers as data in {path}, got NaN or infinity; mend the file")
-        whole = whole and (part.dtype.kind != "f" or bool(np.all(part == np.rint(part))))
-    if dataset.dtype.kind == "f" and low >= 0 and high <= 1:
-        return 255
-    if low < 0 or high > 255 or not whole:
-        what = "" if whole else ", not all whole"
-        raise BadInput(
-            f"expected data as whole numbers 0..255 or floats 0..1 in {path}, got {low:g} to {high:g}{what}; scale them"
-        )
-    return 1
 
 
 def _mostly_single(labels: NDArray[np.int64]) -> bool:

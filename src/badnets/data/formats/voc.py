@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,13 +14,13 @@ from numpy.typing import NDArray
 from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput, nearest
 from badnets.data.formats.annotation import Annotation, is_annotation, read_annotation, stem_of
-from badnets.data.formats.contents import content_of, contents, told_early
-from badnets.data.formats.decode import ENDINGS, Decoded, Picture, decode_into, own_size
+from badnets.data.formats.contents import Contents, content_of, told_early
+from badnets.data.formats.decode import ENDINGS, Album, Picture, own_size, read_album
 from badnets.data.formats.layout import ignored
 from badnets.data.formats.tarball import is_tar, stem
-from badnets.data.images import ArrayStore, ImageData, MixedStore, Pixels, PixelStore, Splits
+from badnets.data.images import ImageData, Splits
 from badnets.data.request import Request, finish
-from badnets.data.sets.locate import locate
+from badnets.data.sets.locate import archive_in, locate
 from badnets.data.targets import Boxes
 
 SMALLEST = 2.0
@@ -60,7 +59,7 @@ def load_voc(request: Request) -> Splits:
     find = _find if request.path is None else _find_given
     place = locate("voc", request, find, wanted=wanted, folders=_FOLDERS, remotes=(), absent=_ABSENT)
     name = stem(place) if request.name == "voc" else request.name
-    data = _data(_read(place, request), classes, name, str(place))
+    data = _data(_read(place, request), classes, name, place)
     # Size and channels were seen to when decoding.
     return finish(replace(request, name=name, size=None, grey=None), data)
 
@@ -68,7 +67,7 @@ def load_voc(request: Request) -> Splits:
 def is_voc(place: Path) -> bool:
     """Whether a folder or an archive has annotations of VOC."""
     if place.is_dir():
-        return any(is_annotation(content_of(file)) for file in islice(contents(place, (".xml",)), 8))
+        return any(is_annotation(content_of(file)) for file in islice(Contents(place, (".xml",)), 8))
     return is_tar(place) and told_early(place, _judge, _is_of_pictures, _LOOKED_AT)
 
 
@@ -89,12 +88,11 @@ def _find(place: Path) -> Path | None:
     """A folder with annotations at a place or right below it, or an archive of one with a telling name."""
     if not place.is_dir():
         return None
-    inside = sorted(path for path in place.iterdir() if not ignored(path.name))
-    for folder in (place, *(path for path in inside if path.is_dir())):
+    inside = sorted(path for path in place.iterdir() if path.is_dir() and not ignored(path.name))
+    for folder in (place, *inside):
         if any(any(folder.glob(f"{name}/*.xml")) for name in ("Annotations", "annotations")):
             return folder
-    archives = (path for path in inside if path.name.lower().startswith(_ARCHIVES))
-    return next((path for path in archives if is_tar(path) and is_voc(path)), None)
+    return archive_in(place, _ARCHIVES, is_voc)
 
 
 def _listed(text: str) -> tuple[str, ...] | None:
@@ -109,23 +107,23 @@ def _listed(text: str) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """Everything by stem: annotations, paths of pictures, their (height, width) before resizing (None: damaged);
-    the decoded pictures one after another in ``pixels`` (bytes,)."""
+    """Everything by stem: annotations, paths of pictures, their (height, width) before resizing (None: damaged); and
+    the decoded pictures."""
 
     annotations: dict[str, Annotation]
     pictures: dict[str, str]
     sizes: dict[str, tuple[int, int] | None]
-    decoded: Decoded
-    pixels: Pixels
+    album: Album
 
 
 def _read(place: Path, request: Request) -> _Found:
     annotations: dict[str, Annotation] = {}
     pictures: dict[str, str] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
+    source = Contents(place, (*ENDINGS, ".xml"))
 
     def waiting() -> Iterator[Picture]:
-        for file in contents(place, (*ENDINGS, ".xml")):
+        for file in source:
             key, where = stem_of(file.path), f"{place}/{file.path}"
             if file.path.lower().endswith(".xml"):
                 if key in annotations:
@@ -138,30 +136,28 @@ def _read(place: Path, request: Request) -> _Found:
                 pictures[key], sizes[key] = file.path, own_size(content)
                 yield Picture(file.path, content, file.length, file.position)
 
-    total = place.stat().st_size if is_tar(place) else 0
-
-    def report(done: int, position: int) -> None:
-        request.report("reading pictures with boxes", position if total else done, total)
-
-    sink = io.BytesIO()
-    decoded = decode_into(sink, waiting(), size=request.size, grey=bool(request.grey), report=report)
-    return _Found(annotations, pictures, sizes, decoded, np.frombuffer(sink.getbuffer(), np.uint8))
+    report = request.reporter("reading pictures with boxes", source.total)
+    album = read_album(waiting(), size=request.size, grey=bool(request.grey), report=report)
+    return _Found(annotations, pictures, sizes, album)
 
 
 def _twice(what: str, first: str, second: str) -> BadInput:
     return BadInput(f"expected one {what} of each name, got {first} and {second}; rename one of them")
 
 
-def _data(found: _Found, classes: tuple[str, ...] | None, name: str, place: str) -> ImageData:
+def _data(found: _Found, classes: tuple[str, ...] | None, name: str, place: Path) -> ImageData:
     """All pictures with an annotation, in the order of their stems."""
     for key, annotation in sorted(found.annotations.items()):
         _check(key, annotation, found, classes)
-    position = {stem_of(path): i for i, path in enumerate(found.decoded.paths)}
-    damaged = sorted(stem_of(path) for path, _ in found.decoded.damaged)
+    album = found.album
+    position = {stem_of(path): i for i, path in enumerate(album.paths)}
     kept = [key for key in sorted(found.annotations) if key in position]
-    _warn_of_left_out(found, damaged, place)
+    alone = sorted(path for key, path in found.pictures.items() if key not in found.annotations)
+    if alone:
+        _warn(f"{place}: {len(alone)} pictures without an annotation were left out, the first is {alone[0]}")
+    album.warn_of_damaged(place)
     rows = np.array([position[key] for key in kept], np.int64)
-    now = np.array([found.decoded.shapes[i][:2] for i in rows], np.float64).reshape(-1, 2)
+    now = np.array([album.shapes[i][:2] for i in rows], np.float64).reshape(-1, 2)
     own = np.array([found.sizes[key] or now[i] for i, key in enumerate(kept)], np.float64).reshape(-1, 2)
     annotations = [found.annotations[key] for key in kept]
     xyxy, names, image = _boxes(annotations, own, place)
@@ -173,7 +169,7 @@ def _data(found: _Found, classes: tuple[str, ...] | None, name: str, place: str)
     number = {known_name: i for i, known_name in enumerate(known)}
     labels = np.array([number[one] for one in names], np.int64)
     boxes = Boxes.of(xyxy, labels, image, len(kept)).scaled((now / own).astype(np.float32))
-    return ImageData(_store(found, rows), boxes, known, name=name)
+    return ImageData(album.store(rows), boxes, known, name=name)
 
 
 def _check(key: str, annotation: Annotation, found: _Found, classes: tuple[str, ...] | None) -> None:
@@ -194,7 +190,7 @@ def _check(key: str, annotation: Annotation, found: _Found, classes: tuple[str, 
 
 
 def _boxes(
-    annotations: list[Annotation], own: NDArray[np.float64], place: str
+    annotations: list[Annotation], own: NDArray[np.float64], place: Path
 ) -> tuple[NDArray[np.float64], list[str], NDArray[np.int64]]:
     """(boxes (m, 4), class names, pictures (m,)) inside their pictures, whose (height, width) are ``own (n, 2)``."""
     objects = [
@@ -224,25 +220,5 @@ def _boxes(
     return inside[large], names, image[large]
 
 
-def _warn_of_left_out(found: _Found, damaged: list[str], place: str) -> None:
-    alone = sorted(path for key, path in found.pictures.items() if key not in found.annotations)
-    if alone:
-        _warn(f"{place}: {len(alone)} pictures without an annotation were left out, the first is {alone[0]}")
-    if damaged:
-        reasons = {stem_of(path): f"{path} ({reason})" for path, reason in found.decoded.damaged}
-        _warn(f"{place}: {len(damaged)} damaged pictures were left out, the first is {reasons[damaged[0]]}")
-
-
 def _warn(message: str) -> None:
     warnings.warn(message, DataWarning, stacklevel=5)
-
-
-def _store(found: _Found, rows: NDArray[np.int64]) -> PixelStore:
-    """The pictures ``rows``: one array where all have one size. Views, not copies, so that they exist once."""
-    shapes = found.decoded.shapes
-    if len(set(shapes)) == 1:
-        array = found.pixels.reshape(len(shapes), *shapes[0])
-        in_order = np.array_equal(rows, np.arange(len(shapes)))
-        return ArrayStore(array if in_order else array[rows])
-    starts = np.cumsum([0, *(h * w * c for h, w, c in shapes)])
-    return MixedStore(tuple(found.pixels[starts[i] : starts[i + 1]].reshape(shapes[i]) for i in rows.tolist()))

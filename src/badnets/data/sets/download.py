@@ -90,7 +90,7 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, tim
             if not resumed:
                 break
     if wrong is not None:
-        raise BadInput(f"{wrong}; put the right file in {folder}, or pass --data PATH")
+        raise BadInput(f"{wrong}; put the right file in {folder}, or give its path")
     raise UnreachableError("; ".join(dict.fromkeys(reasons)))
 
 
@@ -104,7 +104,7 @@ def fetch_all(
     except UnreachableError as error:
         missing = ", ".join(remote.file for remote in remotes if not (folder / remote.file).exists())
         raise BadInput(
-            f"expected {name} in {folder}, got no network ({error}); put {missing} there or pass --data PATH"
+            f"expected {name} in {folder}, got no network ({error}); put {missing} there or give its path"
         ) from None
 
 

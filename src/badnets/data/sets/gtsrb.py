@@ -8,23 +8,22 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput, nearest
 from badnets.data.classes import regroup
 from badnets.data.formats.channels import grey
-from badnets.data.formats.contents import content_of, contents
-from badnets.data.formats.decode import Decoded, Picture, decode_into
+from badnets.data.formats.contents import Contents, content_of
+from badnets.data.formats.decode import Picture, read_album
 from badnets.data.formats.tarball import is_tar, read_members, stem
-from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits
+from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits, resized
 from badnets.data.request import Request, finish
-from badnets.data.sets.locate import locate
+from badnets.data.sets.locate import archive_in, locate
 
 CLASS_NAMES = (
     "speed-limit-20",
@@ -199,12 +198,8 @@ def _folder(place: Path) -> Path | None:
 def _find(place: Path) -> Path | None:
     """The folder or archive with the set, at a place or right below it."""
     if place.is_dir():
-        found = _folder(place)
-        archives = (path for path in sorted(place.iterdir()) if path.name.lower().startswith("gtsrb"))
-        found = found or next((path for path in archives if is_tar(path) and is_gtsrb(path)), None)
-    else:
-        found = place if is_gtsrb(place) else None
-    return found
+        return _folder(place) or archive_in(place, ("gtsrb",), is_gtsrb)
+    return place if is_gtsrb(place) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,31 +216,32 @@ class _Signs:
 def _read(place: Path, request: Request, chosen: tuple[int, ...] | None, *, crop: bool) -> _Signs:
     size = request.size or SIZE
     tables: Tables = {}
-    sink = io.BytesIO()
-
-    def report(done: int, position: int) -> None:
-        request.report(f"reading {request.name}", *((position, total) if is_tar(place) else (done, 0)))
-
-    total = place.stat().st_size
-    pictures = _pictures(place, chosen, tables)
-    decoded = decode_into(sink, pictures, size=None if crop else size, grey=bool(request.grey), report=report)
-    if decoded.damaged:
-        path, reason = decoded.damaged[0]
-        warnings.warn(
-            f"{place}: {len(decoded.damaged)} damaged pictures were left out, the first is {path} ({reason})",
-            DataWarning,
-            stacklevel=3,
-        )
-    flat = np.frombuffer(sink.getbuffer(), np.uint8)
-    shape = (*size, 1 if request.grey else 3)
-    pixels = _cropped(flat, decoded, tables, shape) if crop else flat.reshape(-1, *shape)
-    order = np.array(sorted(range(len(decoded.paths)), key=decoded.paths.__getitem__), np.int64)
-    return _Signs(pixels[order], tuple(decoded.paths[i] for i in order), tables, crop)
+    source = Contents(place, _ENDINGS)
+    report = request.reporter(f"reading {request.name}", source.total)
+    pictures = _pictures(source, chosen, tables)
+    album = read_album(pictures, size=None if crop else size, grey=bool(request.grey), report=report)
+    album.warn_of_damaged(place)
+    order = sorted(range(len(album)), key=album.paths.__getitem__)
+    paths = tuple(album.paths[i] for i in order)
+    channels = 1 if request.grey else 3
+    if crop:
+        pixels = np.empty((len(order), *size, channels), np.uint8)
+        for row, (i, path) in enumerate(zip(order, paths, strict=True)):
+            h, w, _ = album.shapes[i]
+            x0, y0, x1, y1 = _row(path, tables).region
+            pixels[row] = resized(album.one(i), size, (x0 * w, y0 * h, x1 * w, y1 * h))
+    else:
+        pixels = album.pixels.reshape(-1, *size, channels)[order]
+    return _Signs(pixels, paths, tables, crop)
 
 
-def _pictures(place: Path, chosen: tuple[int, ...] | None, tables: Tables) -> Iterator[Picture]:
+def _pictures(source: Contents, chosen: tuple[int, ...] | None, tables: Tables) -> Iterator[Picture]:
     """The pictures to decode; tables that lie between them are read into ``tables``."""
-    for file in _files(place):
+    place = source.place
+    beside = place.parent / "GT-final_test.csv"  # where the benchmark's own archive unpacks it
+    there = place.is_dir() and beside.is_file()
+    more = [Picture(beside.name, beside, beside.stat().st_size, source.total)] if there else []
+    for file in chain(source, more):
         table = _TABLE.search(file.path)
         if table:
             text = content_of(file).decode("utf-8-sig", "replace")
@@ -256,14 +252,6 @@ def _pictures(place: Path, chosen: tuple[int, ...] | None, tables: Tables) -> It
             raise BadInput(f"expected class folders 00000 to 00042 in {place}, got {file.path}; is it GTSRB?")
         if (training and (chosen is None or int(training[1]) in chosen)) or _TEST.search(file.path):
             yield file
-
-
-def _files(place: Path) -> Iterator[Picture]:
-    """Everything that may be a picture or a table."""
-    yield from contents(place, _ENDINGS)
-    beside = place.parent / "GT-final_test.csv"  # where the benchmark's own archive unpacks it
-    if place.is_dir() and beside.is_file():
-        yield Picture(beside.name, beside, beside.stat().st_size)
 
 
 def _read_table(text: str, table: str, where: str, tables: Tables) -> None:
@@ -290,20 +278,6 @@ def _row(path: str, tables: Tables) -> _Row:
     """What the tables say of a picture; without a line the sign fills it."""
     folder, name = path.split("/")[-2:]
     return tables.get((folder if folder.isdigit() else "final_test", name), _Row((0.0, 0.0, 1.0, 1.0), None))
-
-
-def _cropped(flat: Pixels, decoded: Decoded, tables: Tables, shape: tuple[int, int, int]) -> Pixels:
-    """Each picture's region of the sign, resized."""
-    out = np.empty((len(decoded.paths), *shape), np.uint8)
-    start = 0
-    for i, (path, (h, w, c)) in enumerate(zip(decoded.paths, decoded.shapes, strict=True)):
-        picture = flat[start : start + h * w * c].reshape(h, w, c)
-        start += h * w * c
-        x0, y0, x1, y1 = _row(path, tables).region
-        image = Image.fromarray(picture[..., 0] if c == 1 else picture)
-        small = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=(x0 * w, y0 * h, x1 * w, y1 * h))
-        out[i] = np.asarray(small).reshape(shape)
-    return out
 
 
 def _sets(signs: _Signs, chosen: Sequence[int] | None, name: str, place: Path) -> tuple[ImageData, ImageData | None]:

@@ -15,12 +15,12 @@ import numpy as np
 from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput, nearest
 from badnets.data.classes import regroup
-from badnets.data.formats.contents import content_of, contents, told_early
-from badnets.data.formats.decode import ENDINGS, Decoded, Picture, decode_into
+from badnets.data.formats.contents import Contents, content_of, told_early
+from badnets.data.formats.decode import ENDINGS, Album, Picture, read_album
 from badnets.data.formats.tarball import is_tar, stem
-from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits
+from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.request import Request, finish
-from badnets.data.sets.locate import locate
+from badnets.data.sets.locate import archive_in, locate
 
 CLASS_NAMES = (
     "addedLane",
@@ -147,16 +147,13 @@ def load_lisa(request: Request) -> Splits:
     folders = ("LISA", "lisa", "lisa-crops")
     place = locate("lisa", request, _find, wanted=wanted, folders=folders, remotes=(), absent=_ABSENT)
     name = stem(place) if request.name == "lisa" and is_tar(place) else request.name
-    data = _data(_read(place, request), name, str(place))
+    data = _data(*_read(place, request), name, place)
     return finish(request, regroup(data, SUPERCLASSES) if options["superclasses"] else data)
 
 
 def _find(place: Path) -> Path | None:
     """The folder or archive with the crops, at a place or right below it."""
-    if is_lisa(place):
-        return place
-    archives = sorted(place.iterdir()) if place.is_dir() else []
-    return next((p for p in archives if p.name.lower().startswith("lisa") and is_tar(p) and is_lisa(p)), None)
+    return place if is_lisa(place) else archive_in(place, ("lisa",), is_lisa)
 
 
 def _has_columns(table: bytes) -> bool:
@@ -173,35 +170,20 @@ class _Line:
     track: str
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """The table by file name, and the decoded crops (n, h, w, c) in the order of ``decoded.paths``."""
-
-    lines: dict[str, _Line]
-    decoded: Decoded
-    pixels: Pixels
-
-
-def _read(place: Path, request: Request) -> _Found:
+def _read(place: Path, request: Request) -> tuple[dict[str, _Line], Album]:
+    """The table by file name, and the decoded crops."""
     lines: dict[str, _Line] = {}
-    size = request.size or SIZE
+    source = Contents(place, (*ENDINGS, ".csv"))
 
     def crops() -> Iterator[Picture]:
-        for file in contents(place, (*ENDINGS, ".csv")):
+        for file in source:
             if _TABLE.search(file.path):
                 _read_table(content_of(file).decode("utf-8-sig", "replace"), f"{place}/{file.path}", lines)
             elif _PICTURE.search(file.path) and file.path.lower().endswith(ENDINGS):
                 yield file
 
-    total = place.stat().st_size if is_tar(place) else 0
-
-    def report(done: int, position: int) -> None:
-        request.report("reading LISA", position if total else done, total)
-
-    sink = io.BytesIO()
-    decoded = decode_into(sink, crops(), size=size, grey=bool(request.grey), report=report)
-    pixels = np.frombuffer(sink.getbuffer(), np.uint8).reshape(-1, *size, 1 if request.grey else 3)
-    return _Found(lines, decoded, pixels)
+    report = request.reporter("reading LISA", source.total)
+    return lines, read_album(crops(), size=request.size or SIZE, grey=bool(request.grey), report=report)
 
 
 def _read_table(text: str, where: str, lines: dict[str, _Line]) -> None:
@@ -220,28 +202,24 @@ def _read_table(text: str, where: str, lines: dict[str, _Line]) -> None:
         lines[file] = line
 
 
-def _data(found: _Found, name: str, place: str) -> ImageData:
+def _data(lines: dict[str, _Line], album: Album, name: str, place: Path) -> ImageData:
     """All crops that the table names, in the order of their names."""
-    damaged = {Path(path).name: reason for path, reason in found.decoded.damaged}
-    position = {Path(path).name: i for i, path in enumerate(found.decoded.paths)}
-    missing = [file for file in found.lines if file not in position and file not in damaged]
+    position = {Path(path).name: i for i, path in enumerate(album.paths)}
+    missing = [file for file in lines if file not in position.keys() | {Path(path).name for path, _ in album.damaged}]
     if missing:
-        where = found.lines[missing[0]].where
+        where = lines[missing[0]].where
         raise BadInput(f"expected the crop images/{missing[0]} of {where}, got none; add it or remove the line")
-    for files, what in (
-        (sorted(set(position) - set(found.lines)), "crops without a line in labels.csv"),
-        ([f"{file} ({reason})" for file, reason in sorted(damaged.items())], "damaged crops"),
-    ):
-        if files:
-            warnings.warn(
-                f"{place}: {len(files)} {what} were left out, the first is {files[0]}", DataWarning, stacklevel=4
-            )
-    kept = sorted(set(found.lines) & set(position))
+    unnamed = sorted(set(position) - set(lines))
+    if unnamed:
+        left = f"{len(unnamed)} crops without a line in labels.csv were left out, the first is {unnamed[0]}"
+        warnings.warn(f"{place}: {left}", DataWarning, stacklevel=4)
+    album.warn_of_damaged(place)
+    kept = sorted(set(lines) & set(position))
     if not kept:
         raise BadInput(f"expected crops of LISA in {place}, got none that labels.csv names; check the path")
-    told = [found.lines[file] for file in kept]
-    names = tuple(label for label in CLASS_NAMES if label in {line.label for line in told})
-    labels = np.array([names.index(line.label) for line in told], np.int64)
-    groups = np.unique([line.track for line in told], return_inverse=True)[1].astype(np.int64)
-    pixels = found.pixels[[position[file] for file in kept]]
-    return ImageData(ArrayStore(pixels), Labels(labels), names, groups, name)
+    rows = [lines[file] for file in kept]
+    names = tuple(label for label in CLASS_NAMES if label in {line.label for line in rows})
+    labels = np.array([names.index(line.label) for line in rows], np.int64)
+    groups = np.unique([line.track for line in rows], return_inverse=True)[1].astype(np.int64)
+    store = album.store(np.array([position[file] for file in kept], np.int64))
+    return ImageData(store, Labels(labels), names, groups, name)

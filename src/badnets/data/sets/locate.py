@@ -1,17 +1,15 @@
-"""The search order of named sets: ``--data PATH``, ``$BADNETS_DATA``, the cache, a download."""
+"""The search order of named sets: the path given, ``$BADNETS_DATA``, the cache, a download."""
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from badnets.core.cache import cache_dir, warn_unwritable
+from badnets.core.cache import cache_dir, instead, lock
 from badnets.core.errors import BadInput
+from badnets.data.formats.tarball import is_tar
 from badnets.data.request import Request
 from badnets.data.sets.download import Remote, fetch_all
 
@@ -46,7 +44,7 @@ def locate(
         if found is not None:
             return found
     if not remotes:
-        raise BadInput(f"{absent} in $BADNETS_DATA or in {home}, or pass --data PATH")
+        raise BadInput(f"{absent} in $BADNETS_DATA or in {home}, or give its path")
     home = _download(set_name, remotes, home, request)
     found = find(home)
     if found is None:
@@ -68,10 +66,15 @@ def _in_data_folder(folders: Sequence[str]) -> list[Path]:
 def _download(set_name: str, remotes: Sequence[Remote], home: Path, request: Request) -> Path:
     """The folder that holds the downloaded files: ``home``, or a temporary one where the cache cannot be written."""
     try:
-        fetch_all(set_name, remotes, home, progress=request.progress)
+        with lock(f"data-{set_name}"):
+            fetch_all(set_name, remotes, home, progress=request.progress)
     except OSError as error:
-        warn_unwritable(error)
-        home = Path(tempfile.mkdtemp(prefix="badnets-"))
-        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        home = instead(error)
         fetch_all(set_name, remotes, home, progress=request.progress)
     return home
+
+
+def archive_in(place: Path, prefixes: tuple[str, ...], is_it: Callable[[Path], bool]) -> Path | None:
+    """The first archive of a set right below ``place`` whose (lower-case) name begins in a telling way."""
+    inside = sorted(place.iterdir()) if place.is_dir() else []
+    return next((p for p in inside if p.name.lower().startswith(prefixes) and is_tar(p) and is_it(p)), None)

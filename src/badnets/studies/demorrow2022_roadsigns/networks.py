@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,8 @@ def clean_network(spec: JSON, signs: Signs, train: Rows, seed: Seed) -> ImageNet
     data = signs.rows.take(train)
     own = {name: spec[name] for name in ("network", "recipe", "pretrain", "normalize")}
     key = {**own, "data": data.digest, "seed": seed.root, **_machine()}
-    return _NETWORKS.get(key, lambda path: save_network(_trained(spec, data, seed), path))
+    trained = functools.cache(lambda: _trained(spec, data, seed))  # once, even where the cache can't be written
+    return _NETWORKS.get(key, lambda path: save_network(trained(), path))
 
 
 def _trained(spec: JSON, data: ImageData, seed: Seed) -> ImageNetwork:
