@@ -8,6 +8,7 @@ from typing import Any
 
 from badnets.core.errors import BadInput
 from badnets.core.files import read_json, whole_file
+from badnets.records.study import StudyRow
 from badnets.report.words.values import show_ours, show_value, verdict_word
 
 FORMAT = "badnets/study/1"
@@ -55,8 +56,9 @@ def _summary(rows: Sequence[Mapping[str, Any]], shown: int) -> str:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    verified = verdict_word(row) + (f": {row['why']}" if row["why"] else "")
-    cells = (row["what"], row["variant"], show_value(row["published"], row["unit"]), show_ours(row))
+    typed = StudyRow.model_validate(row)  # BORDER
+    verified = verdict_word(typed) + (f": {row['why']}" if row["why"] else "")
+    cells = (row["what"], row["variant"], show_value(row["published"], row["unit"]), show_ours(typed))
     return "| " + " | ".join(_cell(text) for text in (*cells, str(row["n_seeds"]), verified)) + " |"
 
 

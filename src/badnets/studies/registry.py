@@ -142,10 +142,13 @@ def _record(
 
 def _write(record: dict[str, Any], folder: Path) -> None:
     """The record and its page."""
-    from badnets.report.pages.study_page import write_study_page
+    from badnets.records.study import StudyRecord
+    from badnets.report.pages.study import write_study
+    from badnets.report.pages.study_words import study_words
 
     write_json(folder / "record.json", record)
-    write_study_page(folder)
+    whole = StudyRecord.model_validate(record)  # BORDER
+    write_study(whole, folder / "report.html", **study_words(whole.study))  # BORDER
 
 
 _COUNTED = ("clean_accuracy", "asr", "leak", "clean_reference_rate", "clean_reference_accuracy")

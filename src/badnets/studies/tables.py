@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from badnets.records.study import StudyRow
 from badnets.report.words.values import show_ours, show_value, verdict_word
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def study_table(record: dict[str, Any]) -> Table:
     for name in ("what", "variant", "published", "ours", "seeds", "verified"):
         table.add_column(name, justify="right" if name in ("published", "ours", "seeds") else "left")
     for row in record["rows"]:
+        typed = StudyRow.model_validate(row)  # BORDER
         published = show_value(row["published"], row["unit"])
-        cells = (row["what"], row["variant"], published, show_ours(row), str(row["n_seeds"]), verdict_word(row))
+        cells = (row["what"], row["variant"], published, show_ours(typed), str(row["n_seeds"]), verdict_word(typed))
         table.add_row(*map(Text, cells))
     return table
