@@ -47,9 +47,9 @@ def curve(block: Curve) -> Drawing | None:
     lines = [(series, dots) for series in block.series if (dots := _dots(series, block))]
     if not lines:
         return None
-    every = [dot for _, dots in lines for dot in dots]
-    ticks = _ticks(every, block)
-    places = sorted({dot.x for dot in every})
+    points = [dot for _, dots in lines for dot in dots]
+    ticks = _ticks(points, block)
+    places = sorted({dot.x for dot in points})
     few, bent = len(places) <= _FEW, block.percent_axis and places[0] > 0 and places[-1] / places[0] > _LOGARITHMIC
     named = places if few else nice_ticks(places[0], places[-1], count=6)
     straight = _FRAME.across(*map(_bend(bent), (named[0], named[-1])), inset=26 if few else 6)
@@ -65,12 +65,13 @@ def curve(block: Curve) -> Drawing | None:
         aside = 8 * (i - (len(lines) - 1) / 2) if few else 0
         at = [(across(dot.x) + aside, dot) for dot in dots]
         drawn.append(_whiskers(series, at, down, top) if few else _band(series, at, down, top))
-        drawn.append(_line(series, at, down, every=1 if few else -(-len(at) // _FEW)))
+        every = 1 if few else -(-len(at) // _FEW)
+        drawn.append(_line(series, at, down, start=i * every // len(lines), every=every))
     said = "; ".join(f"{series.name}: {_said(dots)}" for series, dots in lines) + "."
-    spread = any(dot.low < dot.high for dot in every)
+    spread = any(dot.low < dot.high for dot in points)
     remarks = {
         f"{'Lines up and down' if few else 'Pale areas'} are 95 % intervals.": spread,
-        "Intervals that leave the drawing are cut.": any(dot.high > ticks[-1] or dot.low < ticks[0] for dot in every),
+        "Intervals that leave the drawing are cut.": any(dot.high > ticks[-1] or dot.low < ticks[0] for dot in points),
         "The axis is logarithmic.": bent,
     }
     return Drawing(
@@ -144,9 +145,9 @@ def _band(series: Series, at: Sequence[tuple[float, _Dot]], down: Scale, top: fl
     return element("path", d=path, class_=f"mark {series.role}", fill_opacity=0.13, stroke_opacity=0)
 
 
-def _line(series: Series, at: Sequence[tuple[float, _Dot]], down: Scale, *, every: int) -> Markup:
+def _line(series: Series, at: Sequence[tuple[float, _Dot]], down: Scale, *, start: int, every: int) -> Markup:
     path = "M" + "L".join(f"{number(x)} {number(down(dot.value))}" for x, dot in at)
-    start = every // 2 if series.hollow else 0  # or the marks of two curves would hide each other
+    # One curve's marks start further on than another's, or they would hide each other.
     marks = [
         element(
             "g",

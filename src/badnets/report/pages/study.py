@@ -53,8 +53,8 @@ def write_study(record: StudyRecord, path: Path, *, title: str, published: str, 
 def render_study(
     record: StudyRecord, *, title: str, published: str, trial_word: str = "trainings", sheets: Sequence[str] = ()
 ) -> str:
-    """The page as HTML text. ``title``, ``published``, ``trial_word`` are the study's own words; ``sheets`` are names of
-    picture files beside the page."""
+    """The page as HTML text. ``title``, ``published``, ``trial_word`` are the study's own words; ``sheets`` are files
+    beside the page."""
     found = findings(record.rows)
     blocks = panels(record.blocks, sheets)
     sorts = any(panel.kind == "table" for row in blocks for panel in row)

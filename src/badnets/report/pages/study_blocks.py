@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -91,10 +91,19 @@ def _panel(block: Block, name: str, sheets: Sequence[str]) -> Panel | None:
     content = _content(block, sheets)
     if not content:
         return None
-    panel = Panel(kind=block.kind, id=name, title=block.title, note=block.note, content=content)
-    if isinstance(block, Scatter) and block.marked:
-        return replace(panel, key=(glyph("triggered"), block.marked))
-    return panel
+    key = (glyph("triggered"), block.marked) if isinstance(block, Scatter) and block.marked else None
+    return Panel(kind=block.kind, id=name, title=block.title, note=_note(block), content=content, key=key)
+
+
+def _note(block: Block) -> str:
+    """The block's own, and what its axes are where the drawing has no place for it."""
+    if isinstance(block, Scatter):
+        axes = f"Upwards: {block.y}. On the slanted line both measures are the same."
+    elif isinstance(block, Matrix):
+        axes = f"Rows: {block.rows}; columns: {block.columns}."
+    else:
+        axes = ""
+    return f"{block.note} {axes}".strip()
 
 
 def _content(block: Block, sheets: Sequence[str]) -> Content | None:
@@ -139,7 +148,8 @@ def table_view(block: Table) -> TableView:
 def _asked(column: Column) -> str:
     if column.asked is None or column.better is None or column.unit == "text":
         return ""
-    return f"{column.name} at {'most' if column.better == 'low' else 'least'} {show_value(column.asked, column.unit)}"
+    bound = show_value(column.asked, column.unit).removeprefix("+")
+    return f"{column.name} at {'most' if column.better == 'low' else 'least'} {bound}"
 
 
 def _cell(value: Interval | str | None, column: Column) -> TableCell:
@@ -150,11 +160,15 @@ def _cell(value: Interval | str | None, column: Column) -> TableCell:
     low, high = value.ends
     known = low is not None and high is not None and low < high and unit != "number"
     return TableCell(
-        text=f"{figure:,.1f}" if unit == "number" and abs(figure) >= 10 else show_number(figure, unit),
+        text=_plain(figure) if unit == "number" else show_number(figure, unit),
         interval=show_interval(low, high, unit) if known else "",
         key=repr(figure),
         kept=_kept(figure, column),
     )
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def _kept(figure: float, column: Column) -> bool:

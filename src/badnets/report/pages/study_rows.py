@@ -65,22 +65,24 @@ def findings(rows: Sequence[StudyRow]) -> list[str]:
     own = [row for row in rows if row.published is None]
     if not rows:
         return ["Nothing was measured in this study."]
-    sentences = [tally(published)] if published else ["There is no published figure to set ours beside."]
+    judged = [row for row in own if row.verified is not None]
+    kept = sum(row.verified is True for row in judged)
+    if not published:
+        if not judged:
+            return ["There is no published figure to set ours beside."]
+        return [
+            f"{kept} of {len(judged)} figures keep the bound that was set; nothing was published to set beside them."
+        ]
+    sentences = [tally(published)]
     failed = [row for row in published if row.state == "not borne out"]
     if failed:
         named = "; ".join(f"{row.what} ({_against(row)})" for row in failed[:_MOST_NAMED])
         more = len(failed) - _MOST_NAMED
         sentences.append(f"Not borne out: {named}{f'; and {more} more' if more > 0 else ''}.")
-    judged = [row for row in own if row.verified is not None]
-    kept = sum(row.verified is True for row in judged)
-    bound = f"a bound of our own was set for {len(judged)} and is kept by {kept}" if judged else ""
-    if own and published:
-        count = "1 further figure has" if len(own) == 1 else f"{len(own)} further figures have"
-        sentences.append(
-            f"{count} no published number beside {'it' if len(own) == 1 else 'them'}{'; ' * bool(bound)}{bound}."
-        )
-    elif bound:
-        sentences[0] = f"There is no published figure to set ours beside; {bound}."
+    if own:
+        bound = f"; a bound of our own was set for {len(judged)} and is kept by {kept}" if judged else ""
+        count, them = ("1 further figure has", "it") if len(own) == 1 else (f"{len(own)} further figures have", "them")
+        sentences.append(f"{count} no published number beside {them}{bound}.")
     return sentences
 
 
