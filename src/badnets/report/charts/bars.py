@@ -77,9 +77,9 @@ def _ends(figure: Interval) -> tuple[float, float]:
 
 
 def _tick(value: float, block: Bars, *, last: bool) -> str:
-    if block.unit == "number":
-        return f"{value:g}"
-    return f"{round(100 * value, 6):g}{(' %' if block.unit == 'rate' else ' pt') * last}"
+    behind = {"rate": " %", "difference": " pt"}.get(block.unit, "") * last
+    shown = value if block.unit == "number" else round(100 * value, 6)
+    return f"{shown:g}{behind}".replace("-", "\N{MINUS SIGN}")
 
 
 def _figure(bar: Bar, block: Bars) -> tuple[str, str, str]:

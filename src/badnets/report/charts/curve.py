@@ -112,7 +112,8 @@ def _place(x: float, block: Curve) -> str:
 
 def _end(value: float, block: Curve) -> str:
     share = {"rate": " %", "difference": " pt"}.get(block.unit)
-    return f"{value:g}" if share is None else f"{round(100 * value, 6):g}{share}"
+    shown = f"{value:g}" if share is None else f"{round(100 * value, 6):g}{share}"
+    return shown.replace("-", "\N{MINUS SIGN}")
 
 
 def _apart(labels: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
