@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from badnets.report.pages.study_page import render_study_page
 
 from badnets.core.files import read_json
 from badnets.core.rate import PairedDifference, Rate
 from badnets.data.drawn import eu
 from badnets.data.sets.gtsrb import SUPERCLASSES
-from badnets.report.pages.study_page import render_study_page
 from badnets.studies.gu2017_transfer import rows as tables
 from badnets.studies.gu2017_transfer import study
 from badnets.studies.old_study import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
-from badnets.core.files import whole_file, write_json
+from badnets.core.files import write_json
 from badnets.core.progress import Watcher
 from badnets.core.rate import Interval
 from badnets.records.model import JSON, Environment, Model
@@ -109,14 +109,19 @@ def write_study_page(folder: Path, out: Path | None = None) -> Path:
 
     Raises BadInput for a missing, half-written or newer record.
     """
-    from badnets.report.pages.study_page import render_study_page  # BORDER: report.pages.study.render_study
+    from badnets.report.pages.study import write_study
 
     record = read_as(folder, StudyRecord)
-    path = out or folder / "report.html"
-    sheets = [] if out else [sheet.name for sheet in sorted(folder.glob("contact-sheet-*.png"))]
-    with whole_file(path) as partial:
-        partial.write_text(render_study_page(record.to_json(), sheets=sheets), encoding="utf-8")
-    return path
+    return write_study(record, out or folder / "report.html", **study_words(record.study))
+
+
+def study_words(name: str) -> dict[str, str]:
+    """What a study's page says of it: ``title``, ``published``, ``trial_word``; its bare name where it is of a package
+    that is not installed."""
+    study = STUDIES.get(name)
+    if study is None:
+        return {"title": name, "published": "", "trial_word": "trainings"}
+    return {"title": study.title, "published": study.published, "trial_word": study.trial_word}
 
 
 def _chosen(
