@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from badnets.networks.registry import build_network
     from badnets.referee.certify import RepairCase, certify
     from badnets.referee.measure import measure
-    from badnets.referee.measure_detector import measure_detector
     from badnets.training.loop import train
     from badnets.training.recipe import Recipe
 
@@ -72,7 +71,6 @@ __all__ = [
     "load",
     "make_repair",
     "measure",
-    "measure_detector",
     "objects_as_rows",
     "open_any",
     "open_foreign",
@@ -90,7 +88,6 @@ __all__ = [
 
 _HOMES = {
     "badnets.networks.detection": ("detect",),
-    "badnets.referee.measure_detector": ("measure_detector",),
     "badnets.data.targets": ("Boxes",),
     "badnets.backdoors.box_rules": ("Appear", "Global", "Regional", "Vanish"),
     "badnets.attacks.transfer": ("retrain", "strengthen", "trigger_units"),

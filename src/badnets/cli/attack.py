@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from badnets.cli.case import command_line
 from badnets.cli.console import Json
 from badnets.cli.run import carry_out
 from badnets.core.errors import BadInput, nearest
@@ -44,7 +43,8 @@ def attack_command(
     json: bool = Json,
 ) -> None:
     """Plant a backdoor, train, measure: an experiment from flags."""
-    from badnets.referee.spec import run_name, spec_file
+    from badnets.referee.spec import spec_file
+    from badnets.referee.spec_text import run_name
 
     if rate is not None and count is not None:
         raise BadInput("expected --rate or --count, got both; give one")
@@ -61,7 +61,7 @@ def attack_command(
     }
     if epochs is not None:
         given["recipe"] = {"epochs": epochs}
-    carry_out(spec_file(given, set_, where="the options"), out=out, force=force, command=_command(), json=json)
+    carry_out(spec_file(given, set_, where="the options"), out=out, force=force, command=command_line(), json=json)
 
 
 def _rule(kind: str | None, target: str | None, source: str | None) -> dict[str, Any]:
@@ -86,7 +86,3 @@ def _number(text: str) -> int | float:
         return int(text) if text.isdigit() else float(text)
     except ValueError:
         raise BadInput(f"expected --cover as a share such as 0.05 or a number of rows, got {text!r}") from None
-
-
-def _command() -> str:
-    return shlex.join(["badnets", *sys.argv[1:]])

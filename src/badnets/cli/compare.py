@@ -18,8 +18,8 @@ def compare_command(
     from badnets.referee.compare import compare
     from badnets.report.pages.compare import compare_table
 
-    value = compare(first, second)
+    comparison = compare(first, second)
     if json:
-        print_json(value)
+        print_json(comparison.to_json())
         return
-    show_table(compare_table(value))
+    show_table(compare_table(comparison.to_json()))  # BORDER

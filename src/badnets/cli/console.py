@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from badnets.core.errors import BadnetsError
 
 if TYPE_CHECKING:
     from badnets.core.progress import Watcher
@@ -67,8 +71,16 @@ def show_table(renderable: Any) -> None:
     console.print(renderable)
 
 
-def hardware(precision: str, device: str = "cpu") -> str:
-    """``"cpu, 2 threads, bf16"``."""
-    import torch
+@contextmanager
+def in_options(command: Callable[..., None]) -> Iterator[None]:
+    """Errors from below name fields, in quotes; here those that are options of ``command`` become its options."""
+    names = inspect.signature(command).parameters
 
-    return f"{device}, {torch.get_num_threads()} threads, {precision}"
+    def option(field: re.Match[str]) -> str:
+        return f"--{field[1].replace('_', '-')}" if field[1] in names else field[0]
+
+    try:
+        yield
+    except BadnetsError as error:
+        error.args = (re.sub(r"(?<!got )'([a-z_]+)'", option, str(error)),)
+        raise

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from badnets.cli.console import Json, print_json, show_table, watching
+from badnets.cli.console import Json, in_options, print_json, show_table, watching
 from badnets.cli.foreign import Arch, Classes, InputRange, InputSize, foreign_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from badnets.records.results import Disturbance
+
+_UNITS = {
+    "size": "\N{PLUS-MINUS SIGN}{:.0%}",
+    "rotation": "\N{PLUS-MINUS SIGN}{:g}\N{DEGREE SIGN}",
+    "perspective": "corners \N{PLUS-MINUS SIGN}{:.0%}",
+    "light": "\N{PLUS-MINUS SIGN}{:.0%}",
+    "blur": "up to {:g} px",
+    "print_scan": "up to {:g}",
+}
 
 
 def evaluate_command(
@@ -31,8 +46,8 @@ def evaluate_command(
 
     foreign = foreign_options(arch, classes, input_size, input_range)
     settings = [*([] if size is None else [f"size={size}"]), *set_]
-    with watching(quiet=json) as watcher:
-        value: dict[str, Any] = evaluate(
+    with in_options(evaluate_command), watching(quiet=json) as watcher:
+        evaluation = evaluate(
             model,
             data,
             trigger_from=trigger_from,
@@ -44,30 +59,36 @@ def evaluate_command(
             watcher=watcher,
         )
     if json:
-        print_json(value)
+        print_json(evaluation.to_json())
         return
     from badnets.report.pages.table import terminal_table
     from badnets.report.words.verdict import verdict
 
-    show_table(terminal_table(value))
-    if disturb:
-        show_table(_disturbances(value["results"]["disturbances"]))
-    typer.echo(verdict(value))
+    show_table(terminal_table(evaluation.to_json()))  # BORDER
+    if evaluation.results.disturbances:
+        show_table(_disturbances(evaluation.results.disturbances))
+    typer.echo(verdict(evaluation.to_json()))  # BORDER
 
 
-def _disturbances(rows: list[dict[str, Any]]) -> Any:
+def _disturbances(rows: Sequence[Disturbance]) -> Table:
     """A line for each disturbance: attack success with its interval, and the same on a clean network."""
     from rich import box
     from rich.table import Table
 
-    from badnets.core.old import format_rate
-    from badnets.referee.disturbances import disturbance_words
-
     table = Table(box=box.SIMPLE, title="the trigger in the physical world")
-    compared = rows[0]["clean_reference_rate"] is not None
+    compared = rows[0].clean_reference_rate is not None
     for name in ("disturbance", "amount", "attack success", *(["clean network"] if compared else [])):
         table.add_column(name)
     for row in rows:
-        rates = [row["asr"], *([row["clean_reference_rate"]] if compared else [])]
-        table.add_row(*disturbance_words(row), *map(format_rate, rates))
+        rates = [row.asr, *([row.clean_reference_rate] if compared else [])]
+        table.add_row(*disturbance_words(row), *map(str, rates))
     return table
+
+
+def disturbance_words(row: Disturbance) -> tuple[str, str]:
+    """The name and the amount of a row for people: ``("rotation", "±15°")``."""
+    from badnets.backdoors.triggers.jitter import NAMES
+
+    shown = _UNITS.get(row.name)
+    amount = "" if shown is None or row.amount is None else shown.format(row.amount)
+    return {"none": "undisturbed", **NAMES, "all": "all together"}.get(row.name, row.name), amount

@@ -18,7 +18,7 @@ def export_command(
 ) -> None:
     """Write what a run's network was trained on as PNG files, with a list of what was changed."""
     from badnets.backdoors.export import MANIFEST, export_pngs
-    from badnets.referee.rebuild import poisoned_of
+    from badnets.referee.run import poisoned_of
 
     with watching(quiet=json) as watcher:
         poisoned = poisoned_of(run, seed=seed, watcher=watcher)

@@ -71,10 +71,11 @@ def _told(network: ImageNetwork, photo: Pixels, part: Box | None, confidence: fl
     """``{"objects"}`` of a detector, ``{"label", "class_name", "confidence"}`` of others; ``"box"`` where there is
     one."""
     from badnets.networks.photo import ask, detect_photo
-    from badnets.referee.detector_examples import shown_objects
+    from badnets.referee.examples import sightings
 
     if network.task == "detect":
-        return {"objects": shown_objects(detect_photo(network, photo), 0, network.class_names, confidence)}
+        seen = sightings(detect_photo(network, photo), 0, network.class_names, confidence)
+        return {"objects": [one.to_json() for one in seen]}
     answer = ask(network, photo, part)
     return {
         "label": answer.label,

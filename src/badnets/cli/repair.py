@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from badnets.cli.console import Json, print_json, show_table, watching
+from badnets.cli import case as options
+from badnets.cli.console import Json, in_options, print_json, show_table, watching
 from badnets.cli.foreign import Arch, Classes, InputRange, InputSize, foreign_options
 
 if TYPE_CHECKING:
-    from badnets.defenses.repair import Repair
-
-_DATA = "data."
+    from badnets.records.certificate import Certificate
 
 
 def repair_command(
-    model: Path = typer.Argument(help="A network file, or a run's folder."),
-    data: str | None = typer.Option(
-        None, "--data", help="Clean pictures, a named set or a path [those of --trigger-from]."
-    ),
+    model: Path = options.Model,
+    data: str | None = options.Data,
     method: str = typer.Option(..., "--method", help="The repair (badnets list repairs)."),
     out: Path = typer.Option(
         ..., "--out", help="The repaired network, a .safetensors file; the certificate lies beside it (.json, .html)."
@@ -30,17 +25,11 @@ def repair_command(
     set_: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting of the method, or of the data: --set data.size=32."
     ),
-    size: int | None = typer.Option(None, "--size", min=4, help="Resize every picture to SIZE x SIZE."),
-    pictures: int | None = typer.Option(
-        None, "--pictures", min=1, help="How many clean pictures of --data the defender has [at most 3,000]."
-    ),
-    test: str | None = typer.Option(
-        None, "--test", help="Pictures to measure on; --data is then the defender's alone [the test part of --data]."
-    ),
-    trigger_from: Path | None = typer.Option(None, "--trigger-from", help="A run whose backdoor is to be gone."),
-    triggered: str | None = typer.Option(
-        None, "--triggered", help="Pictures that carry the trigger, labelled with the attacker's target."
-    ),
+    size: int | None = options.Size,
+    pictures: int | None = options.Pictures,
+    test: str | None = options.Test,
+    trigger_from: Path | None = options.TriggerFrom,
+    triggered: str | None = options.Triggered,
     clean_network: Path | None = typer.Option(
         None, "--clean-network", help="A clean network to put through the same [the clean reference of --trigger-from]."
     ),
@@ -53,10 +42,11 @@ def repair_command(
         None, "--max-drop", help="prune: accuracy that may be lost, 0.04 for 4 points."
     ),
     shrink: bool | None = typer.Option(None, "--shrink/--no-shrink", help="prune: take the channels out for real."),
-    budget: float | None = typer.Option(
-        None, "--budget", help="Seconds after which the repair stops with what it has."
+    budget: float | None = options.Budget,
+    seed: int = options.SeedOption,
+    allowance: float = typer.Option(
+        0.01, "--allowance", help='Clean accuracy that a cure may cost: with more lost the backdoor is not "gone".'
     ),
-    seed: int = typer.Option(1, "--seed", help="Of the choice of pictures, and of the repair."),
     reactivation: bool = typer.Option(
         True, "--reactivation/--no-reactivation", help="Also re-tune the repaired network on a few poisoned pictures."
     ),
@@ -69,61 +59,51 @@ def repair_command(
 ) -> None:
     """Repair a network with clean pictures, and certify what that cured and what it cost."""
     from badnets.core.files import whole_file, write_json
+    from badnets.defenses.repairs import make_repair
     from badnets.referee.certify import RepairCase, certify
     from badnets.report.pages.certificate_page import render_certificate
 
-    own = {"layer": layer, "channels": channels, "order": order, "max_drop": max_drop, "shrink": shrink}
-    chosen, data_settings = _method(method, own, set_)
-    case = RepairCase(
-        model=model,
-        out=out,
-        data=data,
-        test=test,
-        pictures=pictures,
-        trigger_from=trigger_from,
-        triggered=triggered,
-        clean_network=clean_network,
-        foreign=foreign_options(arch, classes, input_size, input_range),
-        settings=(*([] if size is None else [f"size={size}"]), *data_settings),
-        budget_s=budget,
-        seed=seed,
-        reactivation=reactivation,
-        command=shlex.join(["badnets", *sys.argv[1:]]),
-    )
-    with watching(quiet=json) as watcher:
-        value = certify(case, chosen, watcher=watcher)
-    write_json(out.with_suffix(".json"), value)
+    channel_order = None if order is None else options.read_order(order)
+    own = {"layer": layer, "channels": channels, "order": channel_order, "max_drop": max_drop, "shrink": shrink}
+    settings, data_settings = options.parted(own, set_, size)
+    repair = make_repair(method, settings)
+    with in_options(repair_command), watching(quiet=json) as watcher:
+        case = RepairCase(
+            model=model,
+            out=out,
+            data=data,
+            test=test,
+            pictures=pictures,
+            trigger_from=trigger_from,
+            triggered=triggered,
+            clean_network=clean_network,
+            foreign=foreign_options(arch, classes, input_size, input_range),
+            settings=data_settings,
+            budget_s=budget,
+            seed=seed,
+            allowance=allowance,
+            reactivation=reactivation,
+            command=options.command_line(),
+        )
+        certificate = certify(case, repair, watcher=watcher)
+    write_json(out.with_suffix(".json"), certificate.to_json())
     place = page or out.with_suffix(".html")
     with whole_file(place) as partial:
-        partial.write_text(render_certificate(value), encoding="utf-8")
-    _show(value, place, json=json)
-
-
-def _method(name: str, own: dict[str, Any], changes: list[str]) -> tuple[Repair, list[str]]:
-    """The repair with its settings, and the changes that are the data's."""
-    from badnets.defenses.repairs import make_repair
-    from badnets.referee.channel_order import read_order
-    from badnets.referee.spec import changed_table
-
-    settings = {key: value for key, value in own.items() if value is not None}
-    if "order" in settings:
-        settings["order"] = read_order(settings["order"])
-    mine = [change for change in changes if not change.startswith(_DATA)]
-    data = [change.removeprefix(_DATA) for change in changes if change.startswith(_DATA)]
-    return make_repair(name, changed_table(settings, mine, "the settings")), data
-
-
-def _show(value: dict[str, Any], page: Path, *, json: bool) -> None:
+        partial.write_text(render_certificate(certificate.to_json()), encoding="utf-8")  # BORDER
     if json:
-        print_json(value)
+        print_json(certificate.to_json())
         return
+    _show(certificate, place)
+
+
+def _show(certificate: Certificate, page: Path) -> None:
     from badnets.report.pages.certificate_table import certificate_table
     from badnets.report.words.certificate_words import certificate_verdict
 
-    show_table(certificate_table(value))
-    typer.echo(certificate_verdict(value))
-    for note in value["notes"]:
+    show_table(certificate_table(certificate.to_json()))  # BORDER
+    typer.echo(certificate_verdict(certificate.to_json()))  # BORDER
+    for note in certificate.notes:
         typer.echo(note)
-    typer.echo(f"chosen   {value['chosen']}")
-    typer.echo(f"network  {value['network']}")
+    typer.echo(f"chosen   {certificate.chosen}")
+    typer.echo(f"network  {certificate.network}")
     typer.echo(f"page     {page}")

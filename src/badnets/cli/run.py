@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -43,18 +43,17 @@ def carry_out(file: SpecFile, *, out: Path | None, force: bool, command: str, js
 
 def print_result(finished: Finished, *, json: bool) -> None:
     """The record of a run with paths that the caller can open, or the table, the verdict and the page's path."""
-    record: dict[str, Any] = finished.record.model_dump(mode="json")
-    folder = _shown(finished.folder)
+    record, folder = finished.record, _shown(finished.folder)
     if json:
-        print_json({**record, "network": str(folder / record["network"]), "folder": str(folder)})
+        print_json({**record.to_json(), "network": str(folder / record.network), "folder": str(folder)})
         return
     from badnets.report.pages.table import terminal_table
     from badnets.report.words.verdict import verdict
 
     if finished.found:
         typer.echo("this run is finished already (--force runs it again)", err=True)
-    show_table(terminal_table(record))
-    typer.echo(verdict(record))
+    show_table(terminal_table(record.to_json()))  # BORDER
+    typer.echo(verdict(record.to_json()))  # BORDER
     typer.echo(f"page  {folder / 'report.html'}")
 
 

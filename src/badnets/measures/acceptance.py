@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
 
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
@@ -26,15 +25,6 @@ class Acceptance:
     accuracy: Rate
     threshold: float
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return {
-            "accepted": self.accepted,
-            "accuracy": self.accuracy.to_json(),
-            "threshold": self.threshold,
-            "sentence": self.reason,
-        }
 
 
 def accept(network: ImageNetwork, asked_for: ImageNetwork, validation: ImageData, threshold: float) -> Acceptance:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
+from badnets.records.results import ClassFigures
 
 Classes = NDArray[np.int64]
 
@@ -34,32 +34,8 @@ def confusion(predicted: Classes, true: Classes, classes: int) -> NDArray[np.int
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-@dataclass(frozen=True)
-class ClassFigures:
-    """One class: ``recall`` of its ``n`` pictures (the class's accuracy), ``precision`` of what was predicted as it,
-    and their harmonic mean ``f1`` (None without such pictures and predictions)."""
-
-    name: str
-    n: int
-    recall: Rate
-    precision: Rate
-    f1: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON; ``accuracy`` is the recall."""
-        recall = self.recall.to_json()
-        return {
-            "class": self.name,
-            "n": self.n,
-            "accuracy": recall,
-            "recall": recall,
-            "precision": self.precision.to_json(),
-            "f1": self.f1,
-        }
-
-
-def per_class(predicted: Classes, true: Classes, class_names: tuple[str, ...]) -> list[ClassFigures]:
-    """Figures of each class."""
+def per_class(predicted: Classes, true: Classes, class_names: Sequence[str]) -> tuple[ClassFigures, ...]:
+    """Figures of each class, without an attack."""
     _check(predicted, true)
     rows = []
     for number, name in enumerate(class_names):
@@ -67,11 +43,13 @@ def per_class(predicted: Classes, true: Classes, class_names: tuple[str, ...]) -
         hits = int(np.count_nonzero(is_true & is_predicted))
         n, answers = int(np.count_nonzero(is_true)), int(np.count_nonzero(is_predicted))
         f1 = 2 * hits / (n + answers) if n + answers else None
-        rows.append(ClassFigures(name, n, Rate(hits, n), Rate(hits, answers), f1))
-    return rows
+        recall, precision = Rate(hits, n), Rate(hits, answers)
+        row = ClassFigures(class_name=name, n=n, accuracy=recall, recall=recall, precision=precision, f1=f1)
+        rows.append(row)
+    return tuple(rows)
 
 
-def macro_f1(figures: list[ClassFigures]) -> float | None:
+def macro_f1(figures: Sequence[ClassFigures]) -> float | None:
     """The plain mean of the F1 of the classes that have one."""
     values = [row.f1 for row in figures if row.f1 is not None]
     return float(np.mean(values)) if values else None

@@ -43,14 +43,15 @@ class Control(Model):
 
 class Reactivation(Model):
     """Attack success after re-tuning on a few poisoned pictures: of the ``repaired`` network (``before``: as it was),
-    of a ``clean_network`` after the same repair, of the ``backdoored`` one without it. ``difference`` is repaired less
-    clean network. ``void`` says why it proves nothing, None where it does."""
+    of a ``clean_network`` after the same repair, of the ``backdoored`` one without it (``backdoored_before``: as it
+    was). ``difference`` is repaired less clean network. ``void`` says why it proves nothing, None where it does."""
 
-    omitted: ClassVar[frozenset[str]] = frozenset({"void"})
+    omitted: ClassVar[frozenset[str]] = frozenset({"backdoored_before", "void"})
     before: Share
     repaired: Share
     clean_network: Share | None = None
     backdoored: Share | None = None
+    backdoored_before: Share | None = None
     difference: Difference | None = None
     poisoned_pictures: int
     clean_pictures: int

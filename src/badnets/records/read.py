@@ -51,6 +51,13 @@ def read_as(path: Path, kind: type[M]) -> M:
     return record
 
 
+def read_run(path: Path) -> RunRecord:
+    """The record of a run's folder (or of its ``record.json``), whose files are those that it describes."""
+    record = read_as(path, RunRecord)
+    check_files(path if path.is_dir() else path.parent, record.files)
+    return record
+
+
 def check_files(folder: Path, files: Mapping[str, str]) -> None:
     """Refuse a file of a record that is another one than the record says; ``files`` has SHA-256 by name. Files that
     are not there are left to those who need them: committed records have none."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from badnets.core.fields import Difference, Score, Share
 from badnets.core.rate import Interval, over_seeds
@@ -43,7 +43,7 @@ class ClassFigures(Model):
     """One class of a classifier: ``recall`` of its ``n`` pictures (also called ``accuracy``), ``precision`` of what was
     predicted as it, their harmonic mean ``f1`` (None without such pictures and predictions)."""
 
-    class_name: str = Field(alias="class")
+    class_name: str = Field(validation_alias=AliasChoices("class", "class_name"), serialization_alias="class")
     n: int
     accuracy: Share
     recall: Share

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from badnets.records.model import JSON, Backdoor, Environment, Model, Planted, Training
 from badnets.records.results import Figures
@@ -58,6 +58,19 @@ class SceneExample(Model):
     reference_triggered: tuple[Sighting, ...] | None = None
 
 
+class SeedResult(Model):
+    """One finished seed of a run: what a run that is stopped keeps of it."""
+
+    seed: int
+    figures: Figures
+    backdoors: tuple[Figures, ...] | None = None
+    training: tuple[Training, ...]
+    timings_s: dict[str, float]
+    precision: str
+    poisoned: Planted | None
+    examples: tuple[Example, ...] | tuple[SceneExample, ...] = ()
+
+
 class RunRecord(Model):
     """A finished run. ``network`` and ``files`` are paths inside its folder; ``results`` are of the first backdoor,
     ``backdoors`` of each where there are several."""
@@ -84,6 +97,15 @@ class RunRecord(Model):
     examples: tuple[Example, ...] | tuple[SceneExample, ...]
     network: str
     files: dict[str, str] = Field(description="SHA-256 of each file")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        """Older records have the figures of each backdoor among the results."""
+        if isinstance(value, dict) and isinstance(value.get("results"), dict) and "backdoors" in value["results"]:
+            results = dict(value["results"])
+            return {**value, "backdoors": results.pop("backdoors"), "results": results}
+        return value
 
     @property
     def planted(self) -> tuple[Backdoor, ...]:

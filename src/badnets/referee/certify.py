@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,27 +19,36 @@ from badnets.backdoors.triggers import trigger_to_json
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
+from badnets.core.rate import Rate
 from badnets.core.seed import Seed
-from badnets.data.images import ImageData
-from badnets.data.splits import draw
-from badnets.defenses.repair import Repair, Repaired, repair
-from badnets.defenses.view import DefenderView
+from badnets.defenses.abstain import Guarded
+from badnets.defenses.repair import Repair, Repaired
+from badnets.defenses.view import FEWEST
 from badnets.networks.classes import align_classes
 from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.header import PICKLED
-from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import check_classifier, check_input
 from badnets.networks.network import ImageNetwork
-from badnets.referee.reactivation import CLEAN, POISONED, reactivate
-from badnets.referee.record import RunRecord, commit, environment
-from badnets.referee.run import clean_reference, load_data
+from badnets.records.certificate import Certificate, Control, Defender, GuardRecord, Reactivation, Target
+from badnets.records.certificate import Truth as ToldTruth
+from badnets.records.model import Backdoor as ToldBackdoor
+from badnets.records.run import RunRecord
+from badnets.referee.bench import Bench, defender_and_spare
+from badnets.referee.environment import commit, environment
+from badnets.referee.evaluate import run_with_backdoor
+from badnets.referee.reactivation import Role
+from badnets.referee.reference import clean_reference
+from badnets.referee.run import load_data, planted_in
 from badnets.referee.spec import DataSpec, Spec, make_data
-from badnets.referee.store import read_record
-from badnets.referee.truth import Answers, KnownTrigger, NothingKnown, TriggeredPictures, Truth, whole
+from badnets.referee.truth import Answers, KnownTrigger, NothingKnown, TriggeredPictures, Truth, known_trigger, whole
 
-FORMAT = "badnets/certificate/1"
+R = TypeVar("R", Certificate, GuardRecord)
 PICTURES = 3000
 """How many clean pictures a defender has unless it is said: 5 % of MNIST."""
+ALLOWANCE = 0.01
+"""The clean accuracy that a cure may cost unless it is said: one point."""
+WIDE = 0.10
+"""An interval of more than so much to either side is warned of."""
 
 
 class Interrupted(BadnetsError):
@@ -57,7 +66,8 @@ class RepairCase:
     ``test`` (a name or path) all of ``data`` is the defender's and all of ``test`` is for measuring. The truth is the
     backdoor of the run ``trigger_from``, or ``triggered`` (a name or path): pictures with the trigger, labelled with
     the attacker's target. ``clean_network`` is a file of the clean network to compare with (default: the clean
-    reference of ``trigger_from``). ``settings`` are changes of the data, ``["size=32"]``.
+    reference of ``trigger_from``). ``settings`` are changes of the data, ``["size=32"]``. ``allowance``: the clean
+    accuracy that a cure may cost, 0..1.
     """
 
     model: Path
@@ -72,16 +82,19 @@ class RepairCase:
     settings: tuple[str, ...] = ()
     budget_s: float | None = None
     seed: int = 1
+    allowance: float = ALLOWANCE
     reactivation: bool = True
     command: str = ""
 
     def __post_init__(self) -> None:
         if self.trigger_from is not None and self.triggered is not None:
-            raise BadInput("expected either --trigger-from or --triggered, got both; give the one you know more by")
+            raise BadInput("expected either 'trigger_from' or 'triggered', got both; give the one you know more by")
         if self.data is None and self.trigger_from is None:
-            raise BadInput("expected clean data (--data) to repair with and to measure on, got none")
+            raise BadInput("expected clean pictures in 'data' to repair with and to measure on, got none")
         if self.pictures is not None and self.pictures < 1:
-            raise BadInput(f"expected --pictures of at least 1, got {self.pictures}")
+            raise BadInput(f"expected 'pictures' of at least 1, got {self.pictures}")
+        if not 0 <= self.allowance <= 1:
+            raise BadInput(f"expected 'allowance' as a share from 0 to 1, got {self.allowance:g}; 0.01 is one point")
         _check_place(self.out, self.model)
 
     @property
@@ -90,85 +103,103 @@ class RepairCase:
         return [change for change in self.settings if change.partition("=")[0].strip() in ("size", "grey")]
 
 
-def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Opened:
+    """What a case names, opened: the network, the data it was drawn from, the bench, and how to come by a clean network
+    (None if there is no way)."""
+
+    spec: DataSpec
+    network: ImageNetwork
+    bench: Bench
+    clean: Callable[[], ImageNetwork] | None
+
+    def record(
+        self, kind: type[R], case: RepairCase, done: Repaired | Guarded, before: Answers, after: Answers, **own: object
+    ) -> R:
+        """A certificate or a guard record: what both say, and what is its ``own``."""
+        bench, names = self.bench, self.bench.test.class_names
+        return kind.model_validate(
+            {
+                "network": str(case.out),
+                "model": str(case.model),
+                "architecture": self.network.architecture,
+                "data": self.spec.model_dump(mode="json"),
+                "data_digest": bench.test.digest,
+                "class_names": names,
+                "defender": Defender(pictures=len(bench.defender), digest=bench.defender.digest, seed=case.seed),
+                "truth": _told_truth(case, bench.truth, names),
+                "method": done.method,
+                "trace": done.trace,
+                "chosen": done.chosen,
+                "stopped": done.stopped,
+                "seconds": round(done.seconds, 3),
+                "before": before.standing,
+                "after": after.standing,
+                "after_minus_before": after.minus(before),
+                "command": case.command,
+                "environment": environment("fp32"),
+                "commit": commit(),
+                "files": {case.out.name: file_digest(case.out)},
+                **own,
+            }
+        )
+
+
+def open_case(case: RepairCase, watch: Watcher) -> Opened:
+    """Open and load all that ``case`` names."""
+    # A file of ours needs no pictures to be opened, and what is wrong with it is told before any are read.
+    own = open_any(case.model) if case.foreign is None else None
+    if own is not None:
+        check_classifier(own)
+    record = None if case.trigger_from is None else run_with_backdoor(case.trigger_from)
+    if case.data is None and record is not None:
+        spec = DataSpec.model_validate(record.resolved["data"])
+    else:
+        spec = make_data(case.data or "", case.settings)
+    splits = load_data(spec, watch)
+    if case.test is None:
+        pool, test = splits.train, splits.test
+    else:
+        pool, test = whole(splits), whole(load_data(make_data(case.test, case.shape_settings), watch))
+        if pool.digest == test.digest:
+            raise BadInput(f"expected other pictures in 'test' than in 'data', got the same in {test.name}")
+    seed = Seed(case.seed)
+    defender, spare = defender_and_spare(pool, case.pictures or PICTURES, seed)
+    network = own or open_any(case.model, case.foreign, clean=defender)
+    check_classifier(network)
+    for part in (pool, test):
+        check_input(network, part.shape, f"pictures of {part.name}")
+    number = _seed_of(network, record)
+    bench = Bench(
+        defender=align_classes(defender, network),
+        spare=align_classes(spare, network),
+        test=align_classes(test, network),
+        truth=_truth(case, record, number, network, watch),
+        seed=seed,
+        budget_s=case.budget_s,
+        watcher=watch,
+    )
+    return Opened(spec=spec, network=network, bench=bench, clean=_clean_network(case, record, number, network, watch))
+
+
+def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None) -> Certificate:
     """Repair ``case.model`` with ``method``, write ``case.out`` (whole or not at all), reopen it, measure it.
 
-    Returns the certificate as JSON (docs/schemas/certificate.json). Raises ``BadInput`` for what is wrong with files,
-    data or method, ``CannotTell`` when no network came out, and ``Interrupted`` on Ctrl-C, after writing what there is.
+    Raises ``BadInput`` for what is wrong with files, data or method, ``CannotTell`` when no network came out, and
+    ``Interrupted`` on Ctrl-C, after writing what there is.
     """
-    watch = watcher or Watcher()
     began = time.perf_counter()
-    bench = Bench.of(case, watch)
-    repaired = _repaired(bench.network, bench.defender, method, case, watch, method.kind)
-    repaired.network.provenance = {**bench.network.provenance, "repaired": repaired.method}
-    save_network(repaired.network, case.out)
-    if repaired.stopped == "interrupted":
-        steps = f"{len(repaired.trace)} step{'s' * (len(repaired.trace) != 1)}"
+    opened = open_case(case, watcher or Watcher())
+    done, network = opened.bench.repaired(method, opened.network, into=case.out)
+    if done.stopped == "interrupted":
+        steps = f"{len(done.trace)} step{'s' * (len(done.trace) != 1)}"
         raise Interrupted(f"interrupted after {steps}; the network as it was then is in {case.out}, not measured")
     try:
-        return _certificate(bench, case, method, repaired, watch, began)
+        return _certificate(opened, case, method, done, network, began)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; the repaired network is in {case.out}, its certificate is not finished"
         ) from None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Bench:
-    """What the referee has: the network, the defender's pictures, the test pictures, spare clean pictures for poison,
-    the truth, and the clean network (made when it is asked for)."""
-
-    spec: DataSpec
-    network: ImageNetwork
-    defender: ImageData
-    spare: ImageData
-    test: ImageData
-    truth: Truth
-    clean: Callable[[], ImageNetwork] | None
-
-    @classmethod
-    def of(cls, case: RepairCase, watch: Watcher) -> Bench:
-        """Open and load all that ``case`` names."""
-        # A file of ours needs no pictures to be opened, and what is wrong with it is told before any are read.
-        own = open_any(case.model) if case.foreign is None else None
-        if own is not None:
-            check_classifier(own)
-        record = None if case.trigger_from is None else _run_with_backdoor(case.trigger_from)
-        if case.data is None and record is not None:
-            spec = DataSpec.model_validate(record.resolved["data"])
-        else:
-            spec = make_data(case.data or "", list(case.settings))
-        splits = load_data(spec, watch)
-        if case.test is None:
-            pool, test = splits.train, splits.test
-        else:
-            pool, test = whole(splits), whole(load_data(make_data(case.test, case.shape_settings), watch))
-            if pool.digest == test.digest:
-                raise BadInput(f"expected other pictures with --test than with --data, got the same in {test.name}")
-        rows = draw(pool, case.pictures or PICTURES, Seed(case.seed).derive("defender"))
-        network = own or open_any(case.model, case.foreign, clean=pool.take(rows))
-        check_classifier(network)
-        for part in (pool, test):
-            check_input(network, part.shape, f"pictures of {part.name}")
-        pool, test = align_classes(pool, network), align_classes(test, network)
-        rest = np.setdiff1d(np.arange(len(pool)), rows)
-        number = _seed_of(network, record)
-        return cls(
-            spec=spec,
-            network=network,
-            defender=pool.take(rows),
-            spare=pool.take(rest if len(rest) else rows),
-            test=test,
-            truth=_truth(case, record, number, network, watch),
-            clean=_clean_network(case, record, number, network, watch),
-        )
-
-
-def _run_with_backdoor(run: Path) -> RunRecord:
-    record = read_record(run)
-    if record.resolved.get("backdoor") is None:
-        raise BadInput(f"expected a run with a backdoor at {run}, got one without")
-    return record
 
 
 def _seed_of(network: ImageNetwork, record: RunRecord | None) -> int:
@@ -181,22 +212,19 @@ def _seed_of(network: ImageNetwork, record: RunRecord | None) -> int:
 
 def _truth(case: RepairCase, record: RunRecord | None, number: int, network: ImageNetwork, watch: Watcher) -> Truth:
     if record is not None:
-        backdoor = Spec.model_validate(record.resolved).backdoor
-        if backdoor is not None:
-            return KnownTrigger(backdoor=backdoor.backdoor, seed=Seed(number).derive("measure"))
-    if case.triggered is not None:
-        pictures = whole(load_data(make_data(case.triggered, case.shape_settings), watch))
-        check_input(network, pictures.shape, f"pictures of {pictures.name}")
-        if len(pictures) < 4:
-            raise BadInput(f"expected at least 4 triggered pictures in {case.triggered}, got {len(pictures)}")
-        return TriggeredPictures(pictures=align_classes(pictures, network))
-    return NothingKnown()
+        return known_trigger(planted_in(record, network.class_names), Seed(number))
+    if case.triggered is None:
+        return NothingKnown()
+    pictures = whole(load_data(make_data(case.triggered, case.shape_settings), watch))
+    check_input(network, pictures.shape, f"pictures of {pictures.name}")
+    if len(pictures) < 4:
+        raise BadInput(f"expected at least 4 triggered pictures in {case.triggered}, got {len(pictures)}")
+    return TriggeredPictures(pictures=align_classes(pictures, network))
 
 
 def _clean_network(
     case: RepairCase, record: RunRecord | None, number: int, network: ImageNetwork, watch: Watcher
 ) -> Callable[[], ImageNetwork] | None:
-    """How to come by a clean network; None if there is no way."""
     if case.clean_network is not None:
         other = open_any(case.clean_network, case.foreign)
         if (other.class_names, other.input_size) != (network.class_names, network.input_size):
@@ -211,94 +239,106 @@ def _clean_network(
         if train.digest != record.data_digest:
             raise BadInput(
                 f"expected the data that {case.trigger_from} was made with, got other pictures or labels in "
-                f"{train.name!r}; bring it, or a clean network (--clean-network)"
+                f"{train.name!r}; bring it, or a clean network ('clean_network')"
             )
         return clean_reference(spec, train, Seed(number), watch=watch)[0]
 
     return reference
 
 
-def _repaired(
-    network: ImageNetwork, data: ImageData, method: Repair, case: RepairCase, watch: Watcher, what: str
-) -> Repaired:
-    """``method`` on what a defender sees."""
-    view = DefenderView(network=network, data=data, seed=Seed(case.seed), budget_s=case.budget_s)
-    return repair(view, method, on_row=lambda _, done, total, rate: watch.progress(what, done, total, rate))
-
-
 def _certificate(
-    bench: Bench, case: RepairCase, method: Repair, repaired: Repaired, watch: Watcher, began: float
-) -> dict[str, Any]:
-    measured = time.perf_counter()
-    after_network = open_network(case.out)
-    before, after = (bench.truth.measure(network, bench.test) for network in (bench.network, after_network))
-    notes = _notes(bench, before)
-    changed = _differ(bench.network, after_network)
-    controlled = time.perf_counter()
-    control, control_json = _control(bench, case, method, watch, notes)
-    tuned = time.perf_counter()
-    networks = {"repaired": after_network, "backdoored": bench.network}
-    if control is not None:
-        networks["clean_network"] = control
-    reactivation = _reactivation(bench, case, networks, watch, notes)
-    done = time.perf_counter()
-    laps = {
-        "data and repair": measured - began,
-        "measure": controlled - measured,
-        "clean network": tuned - controlled,
-        "reactivation": done - tuned,
-    }
-    return {
-        "format": FORMAT,
-        "network": str(case.out),
-        "model": str(case.model),
-        "architecture": bench.network.architecture,
-        "data": bench.spec.model_dump(mode="json"),
-        "data_digest": bench.test.digest,
-        "class_names": list(bench.test.class_names),
-        "defender": {"pictures": len(bench.defender), "digest": bench.defender.digest, "seed": case.seed},
-        "truth": {
-            "trigger_from": case.trigger_from,
-            "triggered": case.triggered,
-            **_rule(bench.truth, bench.test.class_names),
-        },
-        **repaired.to_json(),
-        "seconds": round(repaired.seconds, 3),
-        "changed": changed,
-        "before": before.to_json(),
-        "after": after.to_json(),
-        "after_minus_before": after.minus(before),
-        "clean_network": control_json,
-        "reactivation": reactivation,
-        "notes": notes,
-        "command": case.command,
-        "environment": environment("fp32"),
-        "commit": commit(),
-        "timings_s": {name: round(seconds, 3) for name, seconds in laps.items()},
-        "files": {case.out.name: file_digest(case.out)},
-    }
+    opened: Opened, case: RepairCase, method: Repair, done: Repaired, network: ImageNetwork, began: float
+) -> Certificate:
+    laps = {"data and repair": time.perf_counter() - began}
+    bench = opened.bench
+    before, after = bench.answers(opened.network), bench.answers(network)
+    notes = _notes(opened, done, before, after)
+    laps["measure"] = time.perf_counter() - began - sum(laps.values())
+    networks: dict[Role, ImageNetwork] = {"repaired": network, "backdoored": opened.network}
+    control = None
+    if opened.clean is not None:
+        clean = opened.clean()
+        try:
+            control, networks["clean_network"] = _control(bench, clean, method)
+        except CannotTell as error:
+            notes.append(f"On the clean network the repair came to nothing: {error}.")
+    laps["clean network"] = time.perf_counter() - began - sum(laps.values())
+    again = None
+    if case.reactivation and not isinstance(bench.truth, NothingKnown):
+        again = _reactivation(bench, networks, notes)
+    laps["reactivation"] = time.perf_counter() - began - sum(laps.values())
+    return opened.record(
+        Certificate,
+        case,
+        done,
+        before,
+        after,
+        pictures=done.pictures,
+        changed=_differ(opened.network, network),
+        clean_network=control,
+        reactivation=again,
+        targets=_targets(bench.truth, before, after),
+        allowance=case.allowance,
+        notes=notes,
+        timings_s={name: round(seconds, 3) for name, seconds in laps.items()},
+    )
 
 
-def _rule(truth: Truth, class_names: tuple[str, ...]) -> dict[str, Any]:
+def _told_truth(case: RepairCase, truth: Truth, class_names: tuple[str, ...]) -> ToldTruth:
     """The backdoor of a run, or the one class that all triggered pictures should be read as."""
-    if isinstance(truth, TriggeredPictures):
-        wanted = np.unique(truth.pictures.labels)
-        return {"backdoor": None, "target": int(wanted[0]) if len(wanted) == 1 else None}
-    if not isinstance(truth, KnownTrigger):
-        return {"backdoor": None, "target": None}
-    trigger = trigger_to_json(truth.backdoor.trigger)
-    rule = rule_to_json(truth.backdoor.rule.resolve(class_names))
-    return {"backdoor": {"trigger": trigger, "rule": rule}, "target": rule.get("target")}
+    trigger_from = None if case.trigger_from is None else case.trigger_from.as_posix()
+    if isinstance(truth, KnownTrigger):
+        rule = rule_to_json(truth.backdoor.rule.resolve(class_names))
+        backdoor = ToldBackdoor(trigger=trigger_to_json(truth.backdoor.trigger), rule=rule)
+        return ToldTruth(trigger_from=trigger_from, backdoor=backdoor, target=rule.get("target"))
+    targets = np.unique(truth.pictures.labels) if isinstance(truth, TriggeredPictures) else np.zeros(0, np.int64)
+    target = int(targets[0]) if len(targets) == 1 else None
+    return ToldTruth(trigger_from=trigger_from, triggered=case.triggered, target=target)
 
 
-def _notes(bench: Bench, before: Answers) -> list[str]:
-    """What is not known beside what was asked for, and why."""
+def _targets(truth: Truth, before: Answers, after: Answers) -> tuple[Target, ...] | None:
+    """Of triggered pictures with several targets, each target by itself."""
+    if not isinstance(truth, TriggeredPictures) or before.hits is None or after.hits is None:
+        return None
+    labels = truth.pictures.labels
+    wanted = np.unique(labels)
+    if len(wanted) < 2:
+        return None
+    return tuple(
+        Target(target=int(one), before=Rate.of(before.hits[labels == one]), after=Rate.of(after.hits[labels == one]))
+        for one in wanted
+    )
+
+
+def _notes(opened: Opened, done: Repaired, before: Answers, after: Answers) -> list[str]:
+    """What is not known, or hardly, beside what was asked for, and why."""
     notes = []
     if before.hits is not None and before.robust is None:
         notes.append("Robust accuracy is not known: the triggered pictures are labelled with the attacker's target.")
-    if bench.clean is None:
-        notes.append("What a clean network loses by the same repair is not known: none was given (--clean-network).")
+    if opened.clean is None:
+        notes.append("What a clean network loses by the same repair is not known: none was given.")
+    held_out: int | None = getattr(done, "held_out", None)
+    if held_out is not None and held_out < FEWEST:
+        pictures = f"{held_out} clean picture{'s' * (held_out != 1)}"
+        notes.append(
+            f"The repair chose on {pictures} that it had held out, and by fewer than {FEWEST} nothing can be chosen "
+            "well; give the defender more."
+        )
+    for what, yes, kind in (
+        ("Clean accuracy", after.right, "test pictures"),
+        ("Attack success", after.hits, "triggered pictures"),
+    ):
+        if yes is not None and (width := _longer_side(Rate.of(yes))) > WIDE:
+            notes.append(
+                f"{what} after the repair is known to \N{PLUS-MINUS SIGN}{100 * width:.0f} points only: there are "
+                f"{len(yes):,} {kind}."
+            )
     return notes
+
+
+def _longer_side(rate: Rate) -> float:
+    """How far its interval reaches, to the side where that is further; 0 without pictures."""
+    return max(float(rate) - rate.ends[0], rate.ends[1] - float(rate)) if rate.total else 0.0
 
 
 def _differ(a: ImageNetwork, b: ImageNetwork) -> bool:
@@ -308,58 +348,43 @@ def _differ(a: ImageNetwork, b: ImageNetwork) -> bool:
     )
 
 
-def _control(
-    bench: Bench, case: RepairCase, method: Repair, watch: Watcher, notes: list[str]
-) -> tuple[ImageNetwork | None, dict[str, Any] | None]:
-    """A clean network through the same repair, with the same seed and data: the network, and what was measured."""
-    if bench.clean is None:
-        return None, None
-    network = bench.clean()
-    try:
-        other = _repaired(network, bench.defender, method, case, watch, f"{method.kind}, on a clean network")
-    except CannotTell as error:
-        notes.append(f"On the clean network the repair came to nothing: {error}.")
-        return None, None
-    if other.stopped == "interrupted":
+def _control(bench: Bench, network: ImageNetwork, method: Repair) -> tuple[Control, ImageNetwork]:
+    """A clean network through the same repair, with the same seed and data: what was measured, and what came out."""
+    done, repaired = bench.repaired(method, network, what=f"{method.kind}, on a clean network")
+    if done.stopped == "interrupted":
         raise KeyboardInterrupt
-    before, after = (bench.truth.measure(n, bench.test) for n in (network, other.network))
-    return other.network, {
-        "before": before.to_json(),
-        "after": after.to_json(),
-        "after_minus_before": after.minus(before),
-        "chosen": other.chosen,
-        "stopped": other.stopped,
-    }
+    before, after = bench.answers(network), bench.answers(repaired)
+    control = Control(
+        before=before.standing,
+        after=after.standing,
+        after_minus_before=after.minus(before),
+        chosen=done.chosen,
+        stopped="budget" if done.stopped else None,
+    )
+    return control, repaired
 
 
-def _reactivation(
-    bench: Bench, case: RepairCase, networks: dict[str, ImageNetwork], watch: Watcher, notes: list[str]
-) -> dict[str, Any] | None:
-    if isinstance(bench.truth, NothingKnown) or not case.reactivation:
-        return None
-    seed = Seed(case.seed).derive("reactivation")
-    poisons = bench.truth.poisons(bench.spare, POISONED, seed)
-    if not len(poisons):
+def _reactivation(bench: Bench, networks: dict[Role, ImageNetwork], notes: list[str]) -> Reactivation | None:
+    if not len(bench.poisons):
         notes.append("Reactivation was not measured: no picture at hand can be poisoned.")
         return None
-    clean = bench.defender.take(draw(bench.defender, CLEAN, seed.derive("clean")))
-    found = reactivate(networks, bench.truth, poisons, clean, bench.test, seed=seed, on_epoch=watch.progress)
-    if found is None:
+    again = bench.reactivation(networks)
+    if again is None:
         notes.append("Reactivation was not measured: no gradient comes through the repaired network.")
-    return found
+    return again
 
 
 def _check_place(out: Path, model: Path) -> None:
     """Refuse before any work a place that cannot be written afterwards."""
     if out.suffix.lower() in PICKLED:
-        raise BadInput(f"expected --out to end in .safetensors, got {out.name}; there is no other format")
+        raise BadInput(f"expected 'out' to end in .safetensors, got {out.name}; there is no other format")
     if out.is_dir():
-        raise BadInput(f"expected --out to be a file such as {out / 'repaired.safetensors'}, got a folder")
+        raise BadInput(f"expected 'out' to be a file such as {out / 'repaired.safetensors'}, got a folder")
     source = model / "network.safetensors" if model.is_dir() else model
     if out.exists() and source.exists() and out.samefile(source):
-        raise BadInput(f"expected --out to be another file than the network to repair, got {out}; choose another name")
+        raise BadInput(f"expected 'out' to be another file than the network to repair, got {out}; choose another name")
     folder = out.absolute().parent
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise BadInput(f"expected --out in a folder that can be written, got {out}; choose another place")
+        raise BadInput(f"expected 'out' in a folder that can be written, got {out}; choose another place")

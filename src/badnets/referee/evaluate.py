@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter
-
-from badnets.backdoors.triggers.jitter import Jitter
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
@@ -15,15 +12,13 @@ from badnets.networks.classes import align_classes
 from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.own import open_network
 from badnets.networks.inference import check_classifier
-from badnets.referee.disturbances import disturbances
-from badnets.referee.measure import measure
-from badnets.referee.measure_detector import measure_detector
-from badnets.referee.run import load_data
-from badnets.referee.spec import BackdoorSpec, make_data
-from badnets.referee.store import read_record
+from badnets.records.comparison import Evaluation, Planted
+from badnets.records.read import read_run
+from badnets.records.run import RunRecord
+from badnets.referee.measure import disturbances, measure
+from badnets.referee.run import load_data, planted_in, resolved
+from badnets.referee.spec import make_data
 from badnets.training.objectives import check_targets
-
-FORMAT = "badnets/evaluation/1"
 
 
 def evaluate(
@@ -32,12 +27,12 @@ def evaluate(
     *,
     trigger_from: Path | None = None,
     reference: Path | None = None,
-    settings: list[str] | None = None,
+    settings: Sequence[str] | None = None,
     seed: int | None = None,
     disturb: bool = False,
     foreign: ForeignOptions | None = None,
     watcher: Watcher | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """``results`` as in a run's record (``asr`` None when no trigger is given) of a network on the test part of
     ``data``. ``model`` is a file or a run's folder; so is ``reference``. ``seed`` places triggers that are placed at
     random (default: the first seed of ``trigger_from``, so that its own results come out again). ``foreign`` says what
@@ -45,16 +40,9 @@ def evaluate(
     part, where there is no other), and ``foreign`` in the result is what is known of the file. With ``disturb``,
     ``results`` have ``disturbances``: attack success under every physical disturbance of the trigger, see there."""
     if disturb and trigger_from is None:
-        raise BadInput("expected a run's trigger to disturb, got none; name the run with --trigger-from")
-    backdoor, jitter, seeds = None, None, [1]
-    if trigger_from is not None:
-        record = read_record(trigger_from)
-        if record.resolved.get("backdoor") is None:
-            raise BadInput(f"expected a run with a backdoor at {trigger_from}, got one without")
-        backdoor = BackdoorSpec.model_validate(record.resolved["backdoor"])
-        jitter = TypeAdapter(Jitter | None).validate_python(record.resolved.get("jitter"))
-        seeds = record.seeds
-    number = seeds[0] if seed is None else seed
+        raise BadInput("expected a run's trigger to disturb, got none; name the run with 'trigger_from'")
+    record = None if trigger_from is None else run_with_backdoor(trigger_from)
+    number = seed if seed is not None else 1 if record is None else record.seeds[0]
     spec = make_data(data, settings)
     splits = load_data(spec, watcher)
     network = open_any(model, foreign, clean=splits.train or splits.test)
@@ -63,23 +51,32 @@ def evaluate(
         check_classifier(network)
     test = align_classes(splits.test, network)
     other = None if reference is None else open_network(_file(reference))
-    planted, stream = None if backdoor is None else backdoor.backdoor, Seed(number).derive("measure")
-    measured = measure_detector if network.task == "detect" else measure
-    results = measured(network, test, planted, reference=other, jitter=jitter, seed=stream).to_json()
-    if disturb and planted is not None:
-        rows = disturbances(network, test, planted, reference=other, seed=stream)
-        results["disturbances"] = [row.to_json() for row in rows]
-    return {
-        "format": FORMAT,
-        "network": str(_file(model)),
-        "data": spec.model_dump(mode="json"),
-        "data_digest": test.digest,
-        "class_names": list(test.class_names),
-        "resolved": {"backdoor": None if backdoor is None else backdoor.model_dump(mode="json")},
-        "seeds": [number],
-        "results": results,
-        **({"foreign": network.provenance} if network.provenance.get("foreign") else {}),
-    }
+    planted = None if record is None else planted_in(record, test.class_names)
+    backdoor = planted.backdoor.backdoor if planted is not None and planted.backdoor is not None else None
+    jitter, stream = None if planted is None else planted.jitter, Seed(number).derive("measure")
+    figures = measure(network, test, backdoor, reference=other, jitter=jitter, seed=stream).figures
+    if disturb and backdoor is not None:
+        rows = disturbances(network, test, backdoor, reference=other, seed=stream)
+        figures = figures.model_copy(update={"disturbances": rows})
+    tried = None if planted is None else resolved(planted, test.class_names)["backdoor"]
+    return Evaluation(
+        network=str(_file(model)),
+        data=spec.model_dump(mode="json"),
+        data_digest=test.digest,
+        class_names=test.class_names,
+        resolved=Planted.model_validate({"backdoor": tried}),
+        seeds=(number,),
+        results=figures,
+        foreign=network.provenance if network.provenance.get("foreign") else None,
+    )
+
+
+def run_with_backdoor(folder: Path) -> RunRecord:
+    """The record of a run that has a backdoor to try."""
+    record = read_run(folder)
+    if record.resolved.get("backdoor") is None:
+        raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
+    return record
 
 
 def _file(model: Path) -> Path:

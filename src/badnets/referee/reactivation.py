@@ -1,7 +1,8 @@
 """Is a backdoor gone, or does it sleep? The repaired network is re-tuned on a handful of poisoned pictures.
 
 A network that never had the backdoor hardly learns it from so few; one in which it sleeps remembers at once. So the
-same is done to a clean network, which went through the same repair.
+same is done to a clean network, which went through the same repair; and to the network before the repair: where that
+one forgets its attack, re-tuning like this takes backdoors away, and says nothing of those that do not come back.
 
 Source: Min, Qin, Zhang, Shen, Cheng, Uncovering, Explaining, and Mitigating the Superficial Safety of Backdoor Defense
 (2024), section 3: the retuning attack, and its code (AISafety-HKUST/stable_backdoor_purification, ft_poison.py).
@@ -13,43 +14,48 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from badnets.core.progress import OnProgress
 from badnets.core.rate import PairedDifference, Rate
 from badnets.core.seed import Seed
+from badnets.core.text import percent
 from badnets.data.images import ImageData
 from badnets.networks.network import ImageNetwork, to_float
-from badnets.referee.truth import Truth, Yes
+from badnets.records.certificate import Reactivation
+from badnets.referee.truth import Truth
 
 POISONED, CLEAN, EPOCHS = 10, 1000, 5
 """How many poisoned and (at most) clean pictures, and how often they are gone through."""
 LEARNING_RATE, BATCH = 0.01, 64
+FORGOTTEN = 0.5
+"""The share of its success that the attack on the network before the repair must keep; with less the test is void."""
 
-OnEpoch = Callable[[str, int, int, float | None], None]
+Role = Literal["repaired", "clean_network", "backdoored"]
 
 
 def reactivate(
-    networks: Mapping[str, ImageNetwork],
+    networks: Mapping[Role, ImageNetwork],
     truth: Truth,
     poisons: ImageData,
     clean: ImageData,
     test: ImageData,
     *,
     seed: Seed,
-    on_epoch: OnEpoch | None = None,
-) -> dict[str, Any] | None:
+    on_epoch: OnProgress | None = None,
+) -> Reactivation | None:
     """Re-tune a copy of each of ``networks`` (at least ``"repaired"``) in the same way, and measure the attack.
 
-    Returns its success by name, ``before`` (the repaired network's on the same pictures), ``difference`` (repaired
-    less ``clean_network``, paired; None without one), and what was done. None for a network that cannot be tuned.
+    ``difference`` is None without a ``clean_network``. It is ``void`` where the ``backdoored`` network, the one before
+    the repair, keeps less than ``FORGOTTEN`` of its success. None for a network that cannot be tuned.
     """
-    found: dict[str, Yes] = {}
+    hits = {}
     report = on_epoch or (lambda *_: None)
-    for number, (name, network) in enumerate(networks.items()):
+    for number, (role, network) in enumerate(networks.items()):
 
         def told(epoch: int, first: int = number) -> None:
             report("re-tuning on poisoned pictures", first * EPOCHS + epoch, EPOCHS * len(networks), None)
@@ -57,22 +63,33 @@ def reactivate(
         tuned = retune(network, poisons, clean, seed=seed, on_epoch=told)
         if tuned is None:
             return None
-        found[name] = truth.hits(tuned, test)
-    both = "clean_network" in found
-    difference = PairedDifference.of(found["repaired"], found["clean_network"]).to_json() if both else None
-    return {
-        "before": Rate.of(truth.hits(networks["repaired"], test)).to_json(),
-        **{name: Rate.of(found[name]).to_json() if name in found else None for name in _NAMES},
-        "difference": difference,
-        "poisoned_pictures": len(poisons),
-        "clean_pictures": len(clean),
-        "epochs": EPOCHS,
-        "learning_rate": LEARNING_RATE,
-        "batch": BATCH,
-    }
+        hits[role] = truth.hits(tuned, test)
+    rates = {role: Rate.of(yes) for role, yes in hits.items()}
+    first = Rate.of(truth.hits(networks["backdoored"], test)) if "backdoored" in networks else None
+    return Reactivation(
+        before=Rate.of(truth.hits(networks["repaired"], test)),
+        repaired=rates["repaired"],
+        clean_network=rates.get("clean_network"),
+        backdoored=rates.get("backdoored"),
+        backdoored_before=first,
+        difference=PairedDifference.of(hits["repaired"], hits["clean_network"]) if "clean_network" in hits else None,
+        poisoned_pictures=len(poisons),
+        clean_pictures=len(clean),
+        epochs=EPOCHS,
+        learning_rate=LEARNING_RATE,
+        batch=BATCH,
+        void=None if first is None else _void(first, rates["backdoored"]),
+    )
 
 
-_NAMES = ("repaired", "clean_network", "backdoored")
+def _void(before: Rate, after: Rate) -> str | None:
+    """Why it proves nothing, if the network before the repair forgets its attack too."""
+    if not before.hits or after.hits >= FORGOTTEN * before.hits:
+        return None
+    return (
+        "the network before the repair forgets the attack when it is re-tuned like this, too (its success falls from "
+        f"{percent(before.value)} % to {percent(after.value)} %), so that of the repaired network proves nothing"
+    )
 
 
 def retune(

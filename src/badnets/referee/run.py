@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from badnets.attacks.pgd import PGD, AdversarialTraining
-from badnets.backdoors.backdoor import Backdoor
-from badnets.backdoors.plan import Poisoned
+from badnets.backdoors.backdoor import Backdoor, poison
+from badnets.backdoors.plan import Plan, Poisoned
+from badnets.backdoors.rule_table import rule_to_json
+from badnets.backdoors.rules import LabelRule
 from badnets.core.errors import BadInput
 from badnets.core.files import digest, file_digest, read_json, write_json
 from badnets.core.progress import Watcher
@@ -21,18 +23,17 @@ from badnets.data.load import load
 from badnets.data.splits import draw
 from badnets.networks.files.own import through_file
 from badnets.networks.network import ImageNetwork
-from badnets.referee.checks import check_data, check_training, initial_weights
-from badnets.referee.detector_examples import choose_detector_examples
-from badnets.referee.disturbances import disturbances
+from badnets.records.model import JSON, Epoch, Planted, Training
+from badnets.records.read import RECORD, read_run
+from badnets.records.results import Figures, pooled
+from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
+from badnets.referee.environment import commit, environment
 from badnets.referee.examples import choose_examples
-from badnets.referee.measure import Measured, measure
-from badnets.referee.measure_detector import DetectorMeasured, measure_detector
-from badnets.referee.planted import describe, summary
-from badnets.referee.pool import pool_results
-from badnets.referee.record import RunRecord, commit, environment
+from badnets.referee.measure import Measured, disturbances, measure
+from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
 from badnets.referee.spec import DataSpec, Spec, SpecFile
 from badnets.referee.store import RUNS, Place
-from badnets.training.loop import BatchHook, Trained
+from badnets.training.loop import Trained
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ def run(
     key = digest(
         {"spec": spec.to_json(), "train": data.train.digest, "test": data.test.digest, **initial_weights(spec)}
     )
-    name = spec.name or "run"
-    place = Place((out or RUNS / f"{name}-{key[:8]}").resolve(), key)
+    place = Place((out or RUNS / f"{spec.name or 'run'}-{key[:8]}").resolve(), key)
     place.check_free()
     if not force:
         record = place.finished()
@@ -98,75 +98,55 @@ def run(
         for index, seed in enumerate(spec.seeds):
             _name_network(folder, seed, first=index == 0)
         _gather_answers(folder, spec, data.test)
-        record = _record(file, name, key, data, folder, seeds, command, loaded)
-        write_json(folder / "record.json", record.model_dump(mode="json"))
+        record = _record(file, key, data, folder, seeds, command, loaded)
+        write_json(folder / RECORD, record.to_json())
         _write_page(folder)
         for leftover in folder.glob("seed-*"):
-            _remove(leftover)
+            shutil.rmtree(leftover)
         place.publish()
     return Finished(place.final, record, False)
 
 
 def run_seed(
     spec: Spec, number: int, data: Splits, folder: Path, watch: Watcher, *, pictures: bool = True
-) -> dict[str, Any]:
+) -> SeedResult:
     """One seed, from its own folder below ``folder`` if it is finished there already; ``pictures`` for the page."""
     own = folder / f"seed-{number}"
     done = own / "result.json"
     if done.exists():
-        value: dict[str, Any] = read_json(done)
-        return value
+        return SeedResult.model_validate(read_json(done))
     own.mkdir(exist_ok=True)
-    seed = Seed(number)
-    many = f" (seed {number})" if len(spec.seeds) > 1 else ""
+    seed, note = Seed(number), f" (seed {number})" if len(spec.seeds) > 1 else ""
     clock = _Clock()
     poisoned = poison_data(spec, data.train, seed, own, watch)
     clock.lap("poison")
-    subject = data.train if poisoned is None else poisoned.data
     if poisoned is not None:
-        watch.say(f"{describe(poisoned)}{many}")
+        watch.say(f"{describe(poisoned)}{note}")
         poisoned.plan.save(own / "plan.npz")
-    kind = "clean" if poisoned is None else "backdoored"
-    hooks = tuple(hook for b in spec.backdoors for hook in b.hooks)
-    what = f"training {spec.network}{many}"
-    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
-    clock.add("train", trained.seconds)
-    trained.network.provenance.update(_provenance(spec, number, poisoned))
+    trained = _train(spec, data.train, poisoned, seed, own, watch, note)
     network = through_file(trained.network, own / "network.safetensors")
-    history = [{"seed": number, "network": kind, "epochs": trained.history}]
-    clock.lap("between")
+    clock.add("train", trained.seconds)
+    epochs = tuple(Epoch.model_validate(epoch) for epoch in trained.history)
+    history = [Training(seed=number, network="clean" if poisoned is None else "backdoored", epochs=epochs)]
     reference = None
     if spec.reference and poisoned is not None:
-        reference, reference_history = clean_reference(spec, data.train, seed, folder=own, watch=watch, note=many)
-        history.append({"seed": number, "network": "clean reference", "epochs": reference_history})
+        reference, epochs = clean_reference(spec, data.train, seed, folder=own, watch=watch, note=note)
+        history.append(Training(seed=number, network="clean reference", epochs=epochs))
     clock.lap("reference")
     measured = _measure(spec, network, reference, data.test, seed)
     clock.lap("measure")
-    clock.laps.pop("between")
-    results = _results(spec, measured, network, reference, data.test, seed)
-    shown = None
-    if pictures:
-        _save_answers(own, spec, measured[0], data.test)
-        if spec.backdoor and number == spec.seeds[0]:
-            stream = seed.derive("measure")
-            first, backdoor = measured[0], spec.backdoor.backdoor
-            if isinstance(first, DetectorMeasured):
-                shown = choose_detector_examples(network, reference, data.test, backdoor, first, stream)
-            else:
-                shown = choose_examples(network, reference, data.test, backdoor, first, stream)
-            if shown is not None:
-                np.savez_compressed(folder / "pictures.npz", **shown["arrays"])
-    value = {
-        "seed": number,
-        "results": results,
-        "training": history,
-        "timings_s": clock.laps,
-        "precision": trained.precision,
-        "poisoned": None if poisoned is None else summary(poisoned),
-        "examples": shown["examples"] if shown else [],
-    }
-    write_json(done, value)
-    return value
+    result = SeedResult(
+        seed=number,
+        figures=_figures(spec, measured[0], network, reference, data.test, seed),
+        backdoors=tuple(one.figures for one in measured) if len(measured) > 1 else None,
+        training=tuple(history),
+        timings_s=clock.laps,
+        precision=trained.precision,
+        poisoned=None if poisoned is None else summary(poisoned),
+        examples=_pictures(spec, network, reference, data.test, measured[0], number, folder) if pictures else (),
+    )
+    write_json(done, result.to_json())
+    return result
 
 
 class _Clock:
@@ -182,54 +162,28 @@ class _Clock:
         self._last = now
 
     def add(self, name: str, seconds: float) -> None:
+        """A lap of which something else kept the time."""
+        self.lap(name)
         self.laps[name] = round(seconds, 3)
 
 
-def train_network(
-    spec: Spec,
-    data: ImageData,
-    seed: Seed,
-    checkpoint: Path | None,
-    watch: Watcher,
-    what: str,
-    *,
-    hooks: tuple[BatchHook, ...] = (),
-    adversary: PGD | None = None,
+def _train(
+    spec: Spec, train: ImageData, poisoned: Poisoned | None, seed: Seed, own: Path, watch: Watcher, note: str
 ) -> Trained:
-    """A new network of the spec's architecture and recipe, weights and order from ``seed``; with ``adversary`` on
-    pictures that it moved against the network."""
-    from badnets.networks.registry import build_network, parse_network
-    from badnets.training.loop import Job, fit
-
-    name, arguments = parse_network(spec.network)
-    h, w, c = data.shape
-    network = build_network(
-        name, class_names=data.class_names, input_size=(c, h, w), seed=seed.derive("weights"), arguments=arguments
-    )
-    if adversary is not None:
-        hooks = (*hooks, AdversarialTraining(network=network, pgd=adversary))
-    epochs = spec.recipe.epochs
-
-    def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
-        watch.progress(what, epoch * steps + step, epochs * steps, accuracy)
-
-    job = Job(
-        data=data,
-        recipe=spec.recipe,
-        seed=seed.derive("train"),
-        hooks=hooks,
-        on_step=on_step if spec.devices == 1 else None,
-        checkpoint=checkpoint,
-        devices=spec.devices,
-        accelerator=spec.device,
-    )
-    return fit(network, job)
+    """The network of a seed, which says in its file what it is."""
+    hooks = tuple(hook for b in spec.backdoors for hook in b.hooks)
+    subject, what = train if poisoned is None else poisoned.data, f"training {spec.network}{note}"
+    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
+    recipe = spec.to_json()["recipe"]
+    trained.network.provenance |= {"made_by": "badnets", "data": spec.data.name, "seed": seed.root, "recipe": recipe}
+    if poisoned is not None:
+        warning = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
+        trained.network.provenance["backdoor"] = warning
+    return trained
 
 
 def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: Watcher) -> Poisoned | None:
     """The poisoned training set of a spec; None without a backdoor."""
-    from badnets.backdoors.backdoor import poison
-
     if spec.backdoor is None:
         return None
     if spec.backdoor.perturb is not None:
@@ -240,77 +194,111 @@ def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: W
     return poison(train, [b.part for b in spec.backdoors], mode=spec.mode, seed=seed)
 
 
-def clean_reference(
-    spec: Spec,
-    train: ImageData,
-    seed: Seed,
-    *,
-    folder: Path | None = None,
-    watch: Watcher | None = None,
-    note: str = "",
-    adversary: PGD | None = None,
-) -> tuple[ImageNetwork, list[dict[str, float]]]:
-    """A network trained by the same recipe and seed on the clean data, and its history; kept in the cache, for other
-    runs want it too. In ``folder`` an interrupted training keeps its state; ``note`` is added to what is said of it.
-    With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack."""
-    from badnets.referee.references import cached_reference
+def poisoned_of(folder: Path, *, seed: int | None = None, watcher: Watcher | None = None) -> Poisoned:
+    """What the network of the run in ``folder`` was trained on, bit for bit, from its plan and its data; ``seed`` is
+    one of the run's (default: its first).
 
-    def make() -> Trained:
-        checkpoint = None if folder is None else folder / f"{'-'.join(('reference', *seed.path))}.pt"
-        what = f"training the clean reference{note}"
-        return train_network(spec, train, seed, checkpoint, watch or Watcher(), what, adversary=adversary)
-
-    return cached_reference(spec, train, seed, make, adversary)
+    Raises ``BadInput`` for a run without a backdoor, an unknown seed, and data that is no longer what it was.
+    """
+    record = read_run(folder)
+    number = record.seeds[0] if seed is None else seed
+    if number not in record.seeds:
+        raise BadInput(f"expected a seed of {folder} ({', '.join(map(str, record.seeds))}), got {number}")
+    if record.poisoned is None:
+        raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
+    plan = Plan.load(folder / ("plan.npz" if number == record.seeds[0] else f"plan-seed-{number}.npz"))
+    train = load_data(DataSpec.model_validate(record.resolved["data"]), watcher).train
+    if train.digest != record.data_digest:
+        raise BadInput(f"expected the data that {folder} was made with, got other pictures or labels in {train.name!r}")
+    return plan.apply(train)
 
 
-def _provenance(spec: Spec, seed: int, poisoned: Poisoned | None) -> dict[str, Any]:
-    recipe = spec.to_json()["recipe"]
-    made: dict[str, Any] = {"made_by": "badnets", "data": spec.data.name, "seed": seed, "recipe": recipe}
-    if poisoned is not None:
-        made["backdoor"] = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
-    return made
+def describe(poisoned: Poisoned) -> str:
+    """``"poisoned 6,000 of 60,000 pictures: pattern -> 0"``."""
+    planted = summary(poisoned)
+    covers = f" and {planted.cover_rows:,} cover rows" if planted.cover_rows else ""
+    return f"poisoned {planted.rows:,} of {planted.of:,} {planted.unit}{covers}: {planted.sentence}"
+
+
+def summary(poisoned: Poisoned) -> Planted:
+    """How many rows a plan changed, in numbers and words: objects where all rules are about those, else pictures."""
+    plan, names = poisoned.plan, poisoned.data.class_names
+    boxed = plan.objects is not None and all(part.rule.unit == "object" for part in plan.parts)
+    rows, covers = (int(np.count_nonzero(own)) for own in (~plan.cover, plan.cover))
+    if plan.objects is not None and not boxed:
+        poisonous, covered = (np.unique(poisoned.pictures[own]) for own in (~plan.cover, plan.cover))
+        rows, covers = len(poisonous), len(np.setdiff1d(covered, poisonous))
+    # Boxes that the attack took out are counted: of what was there.
+    total = max(len(poisoned.data.objects), len(poisoned.clean.objects)) if boxed else len(poisoned)
+    return Planted(
+        rows=rows,
+        cover_rows=covers,
+        of=total,
+        unit="objects" if boxed else "pictures",
+        share=rows / total,
+        mode=plan.mode,
+        sentence="; ".join(f"{part.trigger.kind} -> {_goal(part.rule, names)}" for part in plan.parts),
+    )
+
+
+_GOALS = {"all-to-all": "the next class", "random-wrong": "a random wrong class", "vanish": "nothing"}
+
+
+def _goal(rule: LabelRule, names: tuple[str, ...]) -> str:
+    target, source = getattr(rule, "target", None), getattr(rule, "source", None)
+    if target is None:
+        return _GOALS.get(rule.kind, str(rule.kind))
+    return names[target] if source is None else f"{names[target]} for {names[source]}"
 
 
 def _measure(
     spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed
-) -> list[Measured] | list[DetectorMeasured]:
+) -> list[Measured]:
     """One for each backdoor; without any, the network alone."""
+    backdoors: Sequence[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
     stream = seed.derive("measure")
-    backdoors: list[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
-    settings: dict[str, Any] = {"reference": reference, "jitter": spec.jitter, "seed": stream}
-    if network.task == "detect":
-        return [measure_detector(network, test, b, **settings) for b in backdoors]
-    return [measure(network, test, b, **settings) for b in backdoors]
+    return [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
 
 
-def _results(
+def _figures(
     spec: Spec,
-    measured: list[Measured] | list[DetectorMeasured],
+    measured: Measured,
     network: ImageNetwork,
     reference: ImageNetwork | None,
     test: ImageData,
     seed: Seed,
-) -> dict[str, Any]:
-    """The first backdoor's figures, and where there are several those of each; the table of disturbances if asked."""
-    results = measured[0].to_json()
-    if spec.jitter_table and spec.backdoor:
-        stream = seed.derive("measure")
-        rows = disturbances(network, test, spec.backdoor.backdoor, reference=reference, seed=stream)
-        results["disturbances"] = [row.to_json() for row in rows]
-    if len(measured) > 1:
-        results["backdoors"] = [m.to_json() for m in measured]
-    return results
+) -> Figures:
+    """The first backdoor's, with the table of disturbances if the spec asks for it."""
+    if not spec.jitter_table or spec.backdoor is None:
+        return measured.figures
+    rows = disturbances(network, test, spec.backdoor.backdoor, reference=reference, seed=seed.derive("measure"))
+    return measured.figures.model_copy(update={"disturbances": rows})
 
 
-def _save_answers(folder: Path, spec: Spec, measured: Measured | DetectorMeasured, test: ImageData) -> None:
-    """Per test object whether it counted: 1 yes, 0 no, -1 not eligible. ``badnets compare`` pairs runs by it."""
-    rule = None if spec.backdoor is None else spec.backdoor.rule.resolve(test.class_names)
-    answers = measured.answers if isinstance(measured, DetectorMeasured) else measured.answers(rule, test.labels)
-    np.savez_compressed(folder / "answers.npz", **answers)  # type: ignore[arg-type]  # takes the names for options
+def _pictures(
+    spec: Spec,
+    network: ImageNetwork,
+    reference: ImageNetwork | None,
+    test: ImageData,
+    measured: Measured,
+    number: int,
+    folder: Path,
+) -> tuple[Example, ...] | tuple[SceneExample, ...]:
+    """What the page and comparisons need: the answers of this seed, and of the first one pictures; its examples."""
+    # numpy's stub takes the names for options
+    np.savez_compressed(folder / f"seed-{number}" / "answers.npz", **measured.answers)  # type: ignore[arg-type]
+    if spec.backdoor is None or number != spec.seeds[0]:
+        return ()
+    stream = Seed(number).derive("measure")
+    shown = choose_examples(network, reference, test, spec.backdoor.backdoor, measured, stream)
+    if shown is None:
+        return ()
+    np.savez_compressed(folder / "pictures.npz", **shown.arrays)  # type: ignore[arg-type]
+    return shown.examples
 
 
 def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
-    """All seeds' answers in one file, with the digest of the test pictures."""
+    """All seeds' answers in one file, with the digest of the test pictures; ``compare`` pairs runs by them."""
     gathered: dict[str, np.ndarray] = {"digest": np.frombuffer(bytes.fromhex(test.digest), np.uint8)}
     for seed in spec.seeds:
         with np.load(folder / f"seed-{seed}" / "answers.npz") as file:
@@ -321,41 +309,63 @@ def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
 
 def _record(
     file: SpecFile,
-    name: str,
     key: str,
     data: Splits,
     folder: Path,
-    seeds: list[dict[str, Any]],
+    seeds: Sequence[SeedResult],
     command: str,
     loaded: float,
 ) -> RunRecord:
-    numbers = list(file.spec.seeds)
-    laps = {lap: round(sum(s["timings_s"].get(lap, 0.0) for s in seeds), 3) for lap in seeds[0]["timings_s"]}
+    numbers, first = file.spec.seeds, seeds[0]
+    laps = {lap: round(sum(one.timings_s.get(lap, 0.0) for one in seeds), 3) for lap in first.timings_s}
     timings = {"data": round(loaded, 3), **laps}
     timings["total"] = round(sum(timings.values()), 3)
-    files = {p.name: file_digest(p) for p in sorted(folder.iterdir()) if p.suffix in (".safetensors", ".npz")}
-    env = environment(seeds[0]["precision"])
+    made_on = environment(first.precision)
+    more = [one.backdoors for one in seeds if one.backdoors is not None]
     return RunRecord(
-        name=name,
+        name=file.spec.name or "run",
         digest=key,
         spec=file.given,
-        resolved=file.spec.to_json(),
+        resolved=resolved(file.spec, data.test.class_names),
         data_digest=data.train.digest,
-        class_names=list(data.class_names),
+        class_names=data.class_names,
         command=command,
         seeds=numbers,
-        environment=env,
+        environment=made_on,
         commit=commit(),
         determinism="plan, triggers and digests: the same on every machine; weights and results: the same bits for the "
-        f"same seed, machine, versions and thread count ({env['threads']} here)",
+        f"same seed, machine, versions and thread count ({made_on.threads} here)",
         timings_s=timings,
-        poisoned=seeds[0]["poisoned"],
-        results=pool_results(numbers, [s["results"] for s in seeds]),
-        training=[entry for s in seeds for entry in s["training"]],
-        examples=seeds[0]["examples"],
+        poisoned=first.poisoned,
+        results=pooled(numbers, [one.figures for one in seeds]),
+        backdoors=tuple(pooled(numbers, own) for own in zip(*more, strict=True)) if more else None,
+        training=tuple(entry for one in seeds for entry in one.training),
+        examples=first.examples,
         network="network.safetensors",
-        files=files,
+        files={p.name: file_digest(p) for p in sorted(folder.iterdir()) if p.suffix in (".safetensors", ".npz")},
     )
+
+
+def resolved(spec: Spec, class_names: tuple[str, ...]) -> JSON:
+    """The spec with every default filled in, and its rules' classes as numbers, whatever was typed."""
+    value = spec.to_json()
+    tables = [value["backdoor"], *value["more_backdoors"]]
+    for table, backdoor in zip(tables, spec.backdoors, strict=False):  # without any backdoor there is one empty table
+        table["rule"] = rule_to_json(backdoor.rule.resolve(class_names))
+    return value
+
+
+def planted_in(record: RunRecord, class_names: tuple[str, ...]) -> Spec:
+    """The spec of a run for other data with ``class_names``: its rules' classes are found there by name, and where
+    there is no such name by number."""
+    spec = Spec.model_validate(record.resolved)
+    value = resolved(spec, record.class_names)
+    for table in (value["backdoor"], *value["more_backdoors"]) if spec.backdoors else ():
+        for role in {"source", "target"} & set(table["rule"]):
+            number = table["rule"][role]
+            if number is not None and record.class_names[number] in class_names:
+                table["rule"][role] = class_names.index(record.class_names[number])
+    return Spec.model_validate(value)
 
 
 def _name_network(folder: Path, seed: int, *, first: bool) -> None:
@@ -370,11 +380,3 @@ def _write_page(folder: Path) -> None:
     from badnets.report.pages.page import write_page
 
     write_page(folder)
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    if not folder.is_dir():
-        raise BadInput(f"expected a folder at {folder}, got a file")
-    shutil.rmtree(folder)

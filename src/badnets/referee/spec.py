@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
@@ -17,16 +15,13 @@ from badnets.backdoors.rule_table import AnyRule
 from badnets.backdoors.trigger import Trigger
 from badnets.backdoors.triggers import AnyTrigger
 from badnets.backdoors.triggers.jitter import Jitter
-from badnets.backdoors.triggers.place import Place
 from badnets.backdoors.triggers.warp import Warp, WarpNoise
 from badnets.core.errors import BadInput
-from badnets.referee.spec_errors import explain
+from badnets.records.model import JSON
+from badnets.referee.spec_text import changed_table, explain, read_table, run_name
 from badnets.training.recipe import Recipe, recipe_for
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+T = TypeVar("T")
 
 
 class _Strict(BaseModel):
@@ -46,7 +41,7 @@ class DataSpec(_Strict):
     test_share: float = Field(0.2, gt=0, lt=1, description="share of the test set where the data has no split")
     seed: int = Field(0, description="of the split, of drawn pictures, and of a draw by train_count")
     train_count: int | None = Field(None, ge=1, description="train on so many pictures only, each class in its share")
-    options: dict[str, Any] = Field(default_factory=dict, description="options of the source, such as style")
+    options: JSON = Field(default_factory=dict, description="options of the source, such as style")
 
 
 class PoisonSpec(_Strict):
@@ -180,135 +175,59 @@ class Spec(_Strict):
                 raise ValueError("expected poison mode 'replace' with 'perturb', got 'add'")
         return self
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JSON:
         """Every default filled in."""
-        value: dict[str, Any] = self.model_dump(mode="json")
-        return value
+        return self.model_dump(mode="json")
 
 
 class SpecFile(_Strict):
     """The path and table of a spec as the user gave it."""
 
-    given: Annotated[dict[str, Any], Field()]
+    given: JSON
     spec: Spec
 
 
-def read_spec(path: Path, changes: list[str] | None = None) -> SpecFile:
+def read_spec(path: Path, changes: Sequence[str] | None = None) -> SpecFile:
     """Read a TOML spec and apply ``--set key=value`` changes; all errors are ``BadInput``."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError):
-        raise BadInput(f"expected a spec (TOML file) at {path}, got none; see runs/ for examples") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"expected a spec (TOML file) at {path}, got bytes that are not UTF-8") from None
-    try:
-        given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"expected TOML in {path}, got an error: {error}") from None
-    given.setdefault("name", run_name(path.stem))
+    given = {"name": run_name(path.stem), **read_table(path)}
     return spec_file(given, changes, where=str(path))
 
 
-def spec_file(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> SpecFile:
+def spec_file(given: JSON, changes: Sequence[str] | None = None, *, where: str = "the spec") -> SpecFile:
     """A spec with what was given for it, ``--set`` changes included."""
     table = changed_table(given, changes, where)
     return SpecFile(given=table, spec=make_spec(table, where=where))
 
 
-def run_name(text: str) -> str:
-    """``text`` as the name of a run's folder: what a name can't hold becomes a hyphen."""
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
-    return kept[:80] or "run"
+def make_spec(given: JSON, changes: Sequence[str] | None = None, *, where: str = "the spec") -> Spec:
+    """A checked spec from a table and ``--set`` changes."""
+    return _checked(TypeAdapter(Spec), changed_table(given, changes, where), where)
 
 
-def make_spec(given: dict[str, Any], changes: list[str] | None = None, *, where: str = "the spec") -> Spec:
-    """A checked spec from a table; ``changes`` are ``dotted.key=value`` with TOML values (bare words are strings)."""
-    table = changed_table(given, changes, where)
-    try:
-        return Spec.model_validate(table)
-    except ValidationError as error:
-        raise BadInput(f"{where}: {explain(error, spec_schema(), table)}") from None
-
-
-def changed_table(given: dict[str, Any], changes: list[str] | None, where: str) -> dict[str, Any]:
-    """A copy of ``given`` with the changes made."""
-    try:
-        table: dict[str, Any] = json.loads(json.dumps(given))
-    except TypeError as error:  # TOML has dates and times
-        raise BadInput(f"{where}: expected texts, numbers, lists and tables, got another value ({error})") from None
-    for change in changes or []:
-        _set(table, change)
-    return table
-
-
-def make_data(name: str, changes: list[str] | None = None) -> DataSpec:
+def make_data(name: str, changes: Sequence[str] | None = None) -> DataSpec:
     """A checked data table from a name or path and ``--set`` changes."""
-    table: dict[str, Any] = {"name": name}
-    for change in changes or []:
-        _set(table, change)
-    try:
-        return DataSpec.model_validate(table)
-    except ValidationError as error:
-        raise BadInput(f"the data: {explain(error, spec_schema(), {'data': table}, below='data')}") from None
+    table = changed_table({"name": name}, changes, "the data")
+    return _checked(TypeAdapter(DataSpec), table, "the data", "data")
 
 
-def make_trigger(kind: str, changes: list[str] | None = None) -> Trigger:
+def make_trigger(kind: str, changes: Sequence[str] | None = None) -> Trigger:
     """A checked trigger from its kind and ``--set`` changes."""
-    table: dict[str, Any] = {"kind": kind}
-    for change in changes or []:
-        _set(table, change)
+    table = changed_table({"kind": kind}, changes, "the trigger")
+    adapter: TypeAdapter[Trigger] = TypeAdapter(AnyTrigger)
+    return _checked(adapter, table, "the trigger", "backdoor", "trigger")
+
+
+def _checked(adapter: TypeAdapter[T], table: JSON, where: str, *below: str) -> T:
+    """The value of ``table``, which stands at ``below`` in a whole spec."""
     try:
-        trigger: Trigger = TypeAdapter(AnyTrigger).validate_python(table)
+        return adapter.validate_python(table)
     except ValidationError as error:
-        whole = {"backdoor": {"trigger": table}}
-        raise BadInput(f"the trigger: {explain(error, spec_schema(), whole, below='backdoor.trigger')}") from None
-    return trigger
+        whole = table
+        for name in reversed(below):
+            whole = {name: whole}
+        raise BadInput(f"{where}: {explain(error, spec_schema(), whole, below='.'.join(below))}") from None
 
 
-def _set(table: dict[str, Any], change: str) -> None:
-    key, separator, text = change.partition("=")
-    if not separator or not key.strip():
-        raise BadInput(f"expected --set key=value, got {change!r}; for example --set recipe.epochs=3")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *path, last = key.strip().split(".")
-    place: Any = table
-    for name in path:
-        place = _inside(place, name, key)
-    if isinstance(place, list):
-        place[_index(place, last, key)] = value
-    else:
-        place[last] = value
-
-
-def _inside(place: dict[str, Any] | list[Any], name: str, key: str) -> Any:
-    """The table or list called ``name``, made where there is none."""
-    at: Any = _index(place, name, key) if isinstance(place, list) else name
-    inside = place[at] if isinstance(place, list) else place.get(at)
-    if isinstance(inside, str):  # a short form, as in trigger = "pattern": make room for a setting beside it
-        inside = _long_form(name, inside)
-    elif not isinstance(inside, dict | list):
-        inside = {}
-    place[at] = inside
-    return inside
-
-
-def _long_form(name: str, word: str) -> dict[str, Any]:
-    if name == "data":
-        return {"name": word}
-    if name == "place":
-        return dict(TypeAdapter(Place).dump_python(TypeAdapter(Place).validate_python(word)))
-    return {"kind": word}
-
-
-def _index(place: list[Any], name: str, key: str) -> int:
-    if not name.isdigit() or int(name) >= len(place):
-        raise BadInput(f"expected --set {key} to name one of {len(place)} entries (0 is the first), got {name!r}")
-    return int(name)
-
-
-def spec_schema() -> dict[str, Any]:
+def spec_schema() -> JSON:
     """The JSON schema that ``docs/schemas/spec.json`` publishes."""
     return Spec.model_json_schema()

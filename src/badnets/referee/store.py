@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from filelock import FileLock, Timeout
 
 from badnets.core.errors import BadInput
 from badnets.core.files import publish_folder, read_json
-from badnets.referee.record import FORMAT, RunRecord
+from badnets.records.read import RECORD, read_run
+from badnets.records.run import RunRecord
 
 RUNS = Path("badnets-runs")
 _LOCK = ".lock"
@@ -32,16 +33,16 @@ class Place:
 
     def check_free(self) -> None:
         """Refuse a folder that holds anything but a run: it would be replaced, with ``--force`` too."""
-        if (self.final / "record.json").exists():
-            read_json(self.final / "record.json", format=FORMAT)
+        if (self.final / RECORD).exists():
+            read_json(self.final / RECORD, format=RunRecord.model_fields["format"].default)
         elif self.final.exists() and (not self.final.is_dir() or any(self.final.iterdir())):
             raise BadInput(f"expected --out to be a new folder or a run, got {self.final} with other files in it")
 
     def finished(self) -> RunRecord | None:
         """The record of a finished run of the same spec on the same data; None if there is none."""
-        if not (self.final / "record.json").exists():
+        if not (self.final / RECORD).exists():
             return None
-        record = read_record(self.final)
+        record = read_run(self.final)
         if record.digest == self.digest:
             return record
         raise BadInput(
@@ -67,44 +68,26 @@ def working_folder(partial: Path, name: str, *, fresh: bool) -> Iterator[Path]:
     Two processes at work on one folder would mix their results. ``name`` is what the error calls it.
     """
     partial.mkdir(parents=True, exist_ok=True)
-    lock = partial / _LOCK
-    with lock.open("a") as handle:
-        try:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # not on Windows: there two processes must not share a run
-            pass
-        except OSError:
-            raise BadInput(
-                f"expected nobody else to run {name}, got another process at work on it; wait for it"
-            ) from None
+    lock = FileLock(partial / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BadInput(f"expected nobody else to run {name}, got another process at work on it; wait for it") from None
+    try:
         for leftover in partial.iterdir() if fresh else ():
             if leftover.is_dir():
                 shutil.rmtree(leftover)
-            elif leftover != lock:
+            elif leftover.name != _LOCK:
                 leftover.unlink()
-        try:
-            yield partial
-        finally:
-            # What failed before anything was kept, as with a bad rate, leaves nothing behind.
-            if not any(path.is_file() and path != lock for path in partial.rglob("*")):
-                shutil.rmtree(partial, ignore_errors=True)
+        yield partial
+    finally:
+        # What failed before anything was kept, as with a bad rate, leaves nothing behind.
+        if not any(path.is_file() and path.name != _LOCK for path in partial.rglob("*")):
+            shutil.rmtree(partial, ignore_errors=True)
+        lock.release()
 
 
 def publish_working(partial: Path, final: Path) -> None:
     """Give a finished working folder its name."""
     (partial / _LOCK).unlink(missing_ok=True)
     publish_folder(partial, final)
-
-
-def read_record(run: Path) -> RunRecord:
-    """The record of a run's folder (or of its ``record.json``)."""
-    path = run if run.suffix == ".json" else run / "record.json"
-    if not path.exists():
-        raise BadInput(f"expected a run (a folder with record.json) at {run}, got none; check the path")
-    value: dict[str, Any] = read_json(path, format=FORMAT)
-    try:
-        return RunRecord.model_validate(value)
-    except ValueError as error:
-        raise BadInput(f"expected a record of this version in {path}, got {json.dumps(str(error))[:200]}") from None

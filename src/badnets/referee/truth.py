@@ -20,16 +20,11 @@ from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.overlay import appended
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
+from badnets.records.certificate import Change, Standing
 from badnets.referee.measure import measure
+from badnets.referee.spec import Spec
 
 Yes = NDArray[np.bool_]
-_RATES = {
-    "clean_accuracy": "right",
-    "asr": "hits",
-    "robust_accuracy": "robust",
-    "refused": "refused",
-    "refused_triggered": "refused_triggered",
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,22 +41,36 @@ class Answers:
     refused: Yes | None = None
     refused_triggered: Yes | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The rates by their names in ``evaluate``'s results; the last two are left out where nothing abstains."""
-        found = {name: getattr(self, owner) for name, owner in _RATES.items()}
-        return {
-            name: None if yes is None else Rate.of(yes).to_json()
-            for name, yes in found.items()
-            if yes is not None or not name.startswith("refused")
-        }
+    @property
+    def standing(self) -> Standing:
+        """The rates; ``refused_or_right`` is of triggered pictures: refused, or predicted as their true class."""
+        safe = None
+        if self.robust is not None and self.refused_triggered is not None:
+            safe = self.robust | self.refused_triggered
+        return Standing(
+            clean_accuracy=Rate.of(self.right),
+            asr=_rate(self.hits),
+            robust_accuracy=_rate(self.robust),
+            refused=_rate(self.refused),
+            refused_triggered=_rate(self.refused_triggered),
+            refused_or_right=_rate(safe),
+        )
 
-    def minus(self, other: Answers) -> dict[str, Any]:
-        """The paired differences of the first three rates, this less ``other``, as JSON; None where unknown."""
-        pairs = {name: (getattr(self, _RATES[name]), getattr(other, _RATES[name])) for name in list(_RATES)[:3]}
-        return {
-            name: None if a is None or b is None else PairedDifference.of(a, b).to_json()
-            for name, (a, b) in pairs.items()
-        }
+    def minus(self, other: Answers) -> Change:
+        """The paired differences of the first three rates, this less ``other``; None where unknown."""
+        return Change(
+            clean_accuracy=PairedDifference.of(self.right, other.right),
+            asr=_difference(self.hits, other.hits),
+            robust_accuracy=_difference(self.robust, other.robust),
+        )
+
+
+def _rate(yes: Yes | None) -> Rate | None:
+    return None if yes is None else Rate.of(yes)
+
+
+def _difference(a: Yes | None, b: Yes | None) -> PairedDifference | None:
+    return None if a is None or b is None else PairedDifference.of(a, b)
 
 
 class Truth(Protocol):
@@ -87,26 +96,23 @@ class KnownTrigger:
 
     def measure(self, network: ImageNetwork, test: ImageData) -> Answers:
         """Every eligible test picture with the trigger."""
-        measured = measure(network, test, self.backdoor, seed=self.seed)
-        rule, true = self.backdoor.rule.resolve(test.class_names), test.labels
-        eligible = rule.eligible(true)
-        given = np.full(len(test), -1) if measured.triggered is None else measured.triggered
-        answered = (given >= 0) & (given < test.classes)
-        away = network.abstains
+        given = measure(network, test, self.backdoor, seed=self.seed).answers
+        eligible = given["asr"] >= 0
         return Answers(
-            right=measured.clean == true,
-            hits=(rule.hit(given, true, test.classes) & answered)[eligible],
-            robust=(given == true)[eligible],
-            refused=measured.clean == test.classes if away else None,
-            refused_triggered=(given == test.classes)[eligible] if away else None,
+            right=given["clean_accuracy"] == 1,
+            hits=given["asr"][eligible] == 1,
+            robust=given["robust_accuracy"][eligible] == 1,
+            refused=given["refused"] == 1 if network.abstains else None,
+            refused_triggered=given["refused_triggered"][eligible] == 1 if network.abstains else None,
         )
 
     def hits(self, network: ImageNetwork, test: ImageData) -> Yes:
         """As in ``measure``."""
-        found = self.measure(network, test).hits
-        return np.zeros(0, bool) if found is None else found
+        answers = self.measure(network, test)
+        return np.zeros(0, bool) if answers.hits is None else answers.hits
 
     def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
+        """Pictures of ``pool``, poisoned as the attack does it."""
         """Pictures of ``pool``, poisoned as the attack does it."""
         rule = self.backdoor.rule.resolve(pool.class_names)
         possible = int(np.count_nonzero(rule.candidates(pool.labels)))
@@ -163,6 +169,13 @@ class NothingKnown:
     def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
         """None at all."""
         return pool.take(np.zeros(0, np.int64))
+
+
+def known_trigger(spec: Spec, seed: Seed) -> Truth:
+    """The backdoor that a spec measures, as the run with ``seed`` measured it; nothing for a clean one."""
+    if spec.backdoor is None:
+        return NothingKnown()
+    return KnownTrigger(backdoor=spec.backdoor.backdoor, seed=seed.derive("measure"))
 
 
 def whole(splits: Splits) -> ImageData:

@@ -12,10 +12,10 @@ from badnets.core.errors import BadInput, nearest
 from badnets.core.files import write_json
 from badnets.core.progress import Watcher
 from badnets.core.rate import Interval
-from badnets.records.model import JSON, Environment, Model
+from badnets.records.model import JSON, Model
 from badnets.records.read import RECORD, read_as
 from badnets.records.study import StudyRecord, TrialSummary
-from badnets.referee.record import commit, environment
+from badnets.referee.environment import commit, environment
 from badnets.referee.store import RUNS, publish_working, working_folder
 from badnets.studies.demorrow2022_roadsigns import study as demorrow2022_roadsigns
 from badnets.studies.gu2017_mnist import study as gu2017_mnist
@@ -142,14 +142,14 @@ def _partial(final: Path) -> Path:
 
 def _record(study: Study, settings: Settings, results: Results, folder: Path) -> StudyRecord:
     outcome = study.assemble(settings, results, folder)
-    env = environment("per trial")  # BORDER: referee.environment gives an Environment
+    machine = environment("per trial").model_copy(update={"threads": None, "precision": None, "device": None})
     training = sum(entry.timings_s.get("train", 0.0) for entry in results.values())
     return StudyRecord(
         study=study.name,
         quick=settings.quick,
         seeds=settings.seeds,
         command=f"badnets reproduce {study.name}{' --quick' if settings.quick else ''} --seeds {settings.seeds}",
-        environment=Environment(**{name: env[name] for name in ("versions", "platform", "processor")}),
+        environment=machine,
         commit=commit(),
         timings_s={"training": round(training, 1)},
         rows=tuple(outcome.rows),

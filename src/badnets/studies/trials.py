@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import digest, read_json, write_json
 from badnets.core.progress import Watcher
-from badnets.records.model import Model, Planted
-from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
+from badnets.records.model import Model
+from badnets.records.run import SeedResult
 from badnets.studies.study import Done, Results, Trained, Trial, TrialResult
 
 M = TypeVar("M", bound=Model)
@@ -125,18 +125,16 @@ def train_and_measure(trial: Trial, own: Path) -> Done[Trained]:
     from badnets.referee.spec import make_spec
 
     spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
-    value = run_seed(spec, trial.seed, load_data(spec.data), own, Watcher(), pictures=False)
+    result = run_seed(spec, trial.seed, load_data(spec.data), own, Watcher(), pictures=False)
     (own / f"seed-{trial.seed}" / "network.safetensors").replace(own / "network.safetensors")
-    return done_of(value)
+    return done_of(result)
 
 
-def done_of(value: dict[str, Any]) -> Done[Trained]:  # BORDER: run_seed gives a dict
-    """What ``run_seed`` gave, without its confusion matrices."""
-    given = value["results"]
-    kind: type[Figures] = DetectorFigures if "map50" in given else ClassifierFigures
-    figures = kind.model_validate({**given, **{name: None for name in kind.model_fields if "confusion" in name}})
-    poisoned = value["poisoned"] and Planted.model_validate(value["poisoned"])
-    return Done(Trained(figures=figures, poisoned=poisoned), value["timings_s"])
+def done_of(result: SeedResult) -> Done[Trained]:
+    """What a finished seed gives a study: its figures without confusion matrices."""
+    matrices = {name: None for name in type(result.figures).model_fields if name.startswith("confusion")}
+    figures = result.figures.model_copy(update=matrices)
+    return Done(Trained(figures=figures, poisoned=result.poisoned), result.timings_s)
 
 
 def network_file(folder: Path, name: str) -> Path:

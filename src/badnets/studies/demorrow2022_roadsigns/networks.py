@@ -23,7 +23,7 @@ from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
 from badnets.networks.surgery.graph import evaluating
-from badnets.referee.record import processor
+from badnets.referee.environment import processor
 from badnets.studies.demorrow2022_roadsigns.data import (
     SPEEDLIMIT,
     STOP,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from badnets.cli.case import read_order
 from badnets.core.errors import BadInput
-from badnets.referee.channel_order import read_order
 
 
 def test_a_column_of_a_table_and_plain_numbers(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The record of a run: what was asked, what was done, what came out, and how to repeat it."""
+"""What a result was made on: versions, machine, commit."""
 
 from __future__ import annotations
 
@@ -8,42 +8,11 @@ import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-FORMAT = "badnets/run/1"
+from badnets.records.model import Environment
 
 
-class RunRecord(BaseModel):
-    """``record.json`` of a run's folder. Every rate is ``{"hits", "total", "value", "low", "high"}``, with several
-    seeds also ``"seeds"``; ``network`` and ``files`` are paths inside the folder."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    format: Literal["badnets/run/1"] = "badnets/run/1"
-    status: Literal["finished"] = "finished"
-    name: str
-    digest: str = Field(description="SHA-256 of the resolved spec and the data")
-    spec: dict[str, Any] = Field(description="as given")
-    resolved: dict[str, Any] = Field(description="with every default filled in")
-    data_digest: str
-    class_names: list[str]
-    command: str = Field(description="what repeats this run")
-    seeds: list[int]
-    environment: dict[str, Any]
-    commit: str | None
-    determinism: str
-    timings_s: dict[str, float]
-    poisoned: dict[str, Any] | None
-    results: dict[str, Any]
-    training: list[dict[str, Any]]
-    examples: list[dict[str, Any]]
-    network: str
-    files: dict[str, str] = Field(description="SHA-256 of each file")
-
-
-def environment(precision: str) -> dict[str, Any]:
+def environment(precision: str) -> Environment:
     """Versions and machine: what determines the bits of a result."""
     import torch
 
@@ -54,14 +23,14 @@ def environment(precision: str) -> dict[str, Any]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return {
-        "versions": versions,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "precision": precision,
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
-    }
+    return Environment(
+        versions=versions,
+        platform=f"{platform.system()} {platform.machine()}",
+        processor=processor(),
+        threads=torch.get_num_threads(),
+        precision=precision,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+    )
 
 
 def processor() -> str:

@@ -1,0 +1,149 @@
+"""Networks trained by a spec; clean references among them are kept in the cache, for many runs want the same."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from badnets.attacks.pgd import PGD, AdversarialTraining
+from badnets.core.cache import CacheWarning, cache_dir
+from badnets.core.errors import BadInput
+from badnets.core.files import digest, file_digest
+from badnets.core.progress import Watcher
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData
+from badnets.networks.files.own import open_network, through_file
+from badnets.networks.network import ImageNetwork
+from badnets.networks.registry import build_network, check_shape, find_architecture, parse_network, skeleton
+from badnets.records.model import Epoch
+from badnets.referee.environment import processor
+from badnets.referee.spec import Spec
+from badnets.training.hardware import check_devices
+from badnets.training.loop import BatchHook, Job, Trained, fit
+from badnets.training.objectives import check_targets
+
+VERSION = 1
+"""Raise it when the loop changes so that old references no longer fit."""
+
+
+def clean_reference(
+    spec: Spec,
+    train: ImageData,
+    seed: Seed,
+    *,
+    folder: Path | None = None,
+    watch: Watcher | None = None,
+    note: str = "",
+    adversary: PGD | None = None,
+) -> tuple[ImageNetwork, tuple[Epoch, ...]]:
+    """A network trained by the same recipe and seed on the clean data, reopened from its file, and its history.
+
+    It is kept in the cache under recipe, data, seed, threads and versions; a damaged one is trained anew, and a cache
+    that can't be written costs one warning. In ``folder`` an interrupted training keeps its state; ``note`` is added to
+    what is said of it. With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack.
+    """
+    path = cache_dir() / "references" / f"{_key(spec, train, seed, adversary)[:32]}.safetensors"
+    if path.exists():
+        try:
+            return _with_history(open_network(path))
+        except (BadInput, KeyError, ValidationError):
+            warnings.warn(f"a damaged reference in the cache is trained anew ({path.name})", CacheWarning, stacklevel=2)
+    checkpoint = None if folder is None else folder / f"{'-'.join(('reference', *seed.path))}.pt"
+    what = f"training the clean reference{note}"
+    trained = train_network(spec, train, seed, checkpoint, watch or Watcher(), what, adversary=adversary)
+    made = {"made_by": "badnets", "role": "clean reference", "data": train.name, "history": trained.history}
+    trained.network.provenance.update(made)
+    try:
+        return _with_history(through_file(trained.network, path))
+    except (OSError, BadInput) as error:
+        sentence = f"the clean reference is not kept: the cache can't be written ({error})"
+        warnings.warn(sentence, CacheWarning, stacklevel=2)
+    with TemporaryDirectory(prefix="badnets-") as place:
+        return _with_history(through_file(trained.network, Path(place) / path.name))
+
+
+def _key(spec: Spec, train: ImageData, seed: Seed, adversary: PGD | None) -> str:
+    return digest(
+        {
+            "version": VERSION,
+            "network": spec.network,
+            "recipe": spec.to_json()["recipe"],
+            "data": train.digest,
+            "seed": [seed.root, *seed.path],
+            **initial_weights(spec),
+            **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
+            "machine": [processor(), torch.get_num_threads(), torch.__version__, spec.device, spec.devices],
+        }
+    )
+
+
+def _with_history(network: ImageNetwork) -> tuple[ImageNetwork, tuple[Epoch, ...]]:
+    return network, tuple(Epoch.model_validate(epoch) for epoch in network.provenance["history"])
+
+
+def train_network(
+    spec: Spec,
+    data: ImageData,
+    seed: Seed,
+    checkpoint: Path | None,
+    watch: Watcher,
+    what: str,
+    *,
+    hooks: tuple[BatchHook, ...] = (),
+    adversary: PGD | None = None,
+) -> Trained:
+    """A new network of the spec's architecture and recipe, weights and order from ``seed``; with ``adversary`` on
+    pictures that it moved against the network."""
+    name, arguments = parse_network(spec.network)
+    h, w, c = data.shape
+    network = build_network(
+        name, class_names=data.class_names, input_size=(c, h, w), seed=seed.derive("weights"), arguments=arguments
+    )
+    if adversary is not None:
+        hooks = (*hooks, AdversarialTraining(network=network, pgd=adversary))
+    epochs = spec.recipe.epochs
+
+    def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
+        watch.progress(what, epoch * steps + step, epochs * steps, accuracy)
+
+    job = Job(
+        data=data,
+        recipe=spec.recipe,
+        seed=seed.derive("train"),
+        hooks=hooks,
+        on_step=on_step if spec.devices == 1 else None,
+        checkpoint=checkpoint,
+        devices=spec.devices,
+        accelerator=spec.device,
+    )
+    return fit(network, job)
+
+
+def check_training(spec: Spec) -> None:
+    """Refuse an unknown network or argument, or a missing device, before any data is read."""
+    name, arguments = parse_network(spec.network)
+    find_architecture(name).resolve(arguments)
+    check_devices(spec.devices, spec.device)
+
+
+def check_data(spec: Spec, train: ImageData) -> None:
+    """Refuse pictures that the network can't take, by their size or by what is known of them (classes or boxes)."""
+    name, arguments = parse_network(spec.network)
+    architecture = find_architecture(name)
+    height, width, channels = train.shape
+    size = channels, height, width
+    body = skeleton(architecture, train.classes, size, architecture.recorded(architecture.resolve(arguments)))
+    check_targets(getattr(body, "task", "classify"), train, architecture.name)
+    check_shape(architecture.name, body, train.classes, size)
+
+
+def initial_weights(spec: Spec) -> dict[str, str]:
+    """``{"initial_weights": SHA-256}`` of the file that a spec's network starts from, ``{}`` without one: what lies
+    behind a path may change, and is then another experiment."""
+    _, arguments = parse_network(spec.network)
+    path = arguments.get("weights")
+    return {} if path is None or not Path(str(path)).is_file() else {"initial_weights": file_digest(Path(str(path)))}
