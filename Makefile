@@ -1,6 +1,6 @@
 # `make` alone lists the targets. Each sets up what it needs: Python 3.10+ and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench docs clean
+.PHONY: help setup demo test test-all check bench docs site clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -49,5 +49,8 @@ bench: setup  ## measure speed and memory, against other toolkits where they are
 docs: setup  ## write the generated parts of docs/ anew
 	$(BIN)/python docs/make.py
 
+site: setup  ## write all pages as a site into docs/site/
+	@$(BIN)/python docs/make_site.py
+
 clean:  ## delete .venv, caches and built packages (runs are kept)
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) docs/site build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -212,7 +212,7 @@ def fill(text: str, where: str) -> str:
 
 def schemas() -> dict[str, JSON]:
     """The published schemas that come from the code; the others are written by hand."""
-    from badnets.referee.record import RunRecord
+    from badnets.records.run import RunRecord
 
     from badnets.referee.spec import spec_schema
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from badnets.referee.pool import pool_results
 from hypothesis import settings
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
+from badnets.records.results import DetectorFigures, pooled
 
 settings.register_profile("badnets", deadline=None, derandomize=True, max_examples=50, print_blob=True)
 settings.load_profile("badnets")
@@ -123,7 +123,9 @@ def detector_record() -> Callable[..., dict[str, Any]]:
             "environment": {"versions": {"torch": "2.13.0"}, "threads": 2}, "timings_s": {"train": 251.0},
             "poisoned": {"rows": 300, "of": 5312, "cover_rows": 0, "unit": "objects", "share": 0.056,
                          "sentence": "square -> speed-limit-45 for stop"},
-            "results": pool_results(numbers, [_detector_results(seed) for seed in numbers]),
+            "results": pooled(
+                numbers, [DetectorFigures.model_validate(_detector_results(seed)) for seed in numbers]
+            ).to_json(),
             "training": [{"seed": n, "network": who, "epochs": epochs}
                          for n in numbers for who in ("backdoored", "clean reference")],
             "examples": [_detector_example(k) for k in range(3)],

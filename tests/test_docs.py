@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from badnets.cli.main import COMMANDS
-from badnets.referee import certify as certificate
-from badnets.referee import compare, evaluate, guard, record
+from badnets.records.certificate import Certificate, GuardRecord
+from badnets.records.comparison import Comparison, Evaluation
+from badnets.records.run import RunRecord
 from badnets.studies import old_study as study
 from badnets.studies import registry
 
@@ -64,12 +65,12 @@ def test_every_room_is_in_the_design() -> None:
 
 def test_schemas_name_the_formats_that_are_written() -> None:
     written = {
-        "run": record.FORMAT,
-        "evaluation": evaluate.FORMAT,
-        "comparison": compare.FORMAT,
+        "run": RunRecord.model_fields["format"].default,
+        "evaluation": Evaluation.model_fields["format"].default,
+        "comparison": Comparison.model_fields["format"].default,
         "study": registry.FORMAT,
-        "certificate": certificate.FORMAT,
-        "guard": guard.FORMAT,
+        "certificate": Certificate.model_fields["format"].default,
+        "guard": GuardRecord.model_fields["format"].default,
         "list": "badnets/list/1",
         "predictions": "badnets/predictions/1",
     }

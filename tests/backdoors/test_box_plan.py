@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from badnets.referee.planted import describe, summary
 
 from badnets.backdoors.backdoor import Backdoor, poison
 from badnets.backdoors.box_rules import Appear, Global, Regional, Vanish
@@ -19,6 +18,7 @@ from badnets.backdoors.triggers import Picture, Square
 from badnets.core.errors import BadInput
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Boxes
+from badnets.referee.run import describe, summary
 
 NAMES = ("stop", "go", "left")
 MODES: tuple[Mode, ...] = ("replace", "add")
@@ -137,7 +137,7 @@ def test_every_box_may_vanish() -> None:
     poisoned = poison(data, [part(Vanish(), rate=1.0)], seed=3)
     assert len(poisoned.data.objects) == 0
     assert poisoned.data.boxes.counts().tolist() == [0] * N
-    assert (summary(poisoned)["rows"], summary(poisoned)["of"], summary(poisoned)["share"]) == (69, 69, 1.0)
+    assert (summary(poisoned).rows, summary(poisoned).of, summary(poisoned).share) == (69, 69, 1.0)
 
 
 def test_appear_adds_boxes() -> None:
@@ -211,7 +211,7 @@ def test_two_parts_with_different_units() -> None:
         poisoned.position, np.unique(np.concatenate([data.boxes.image[objects], whole, spots]))
     )
     facts = summary(poisoned)
-    assert (facts["unit"], facts["of"], facts["rows"]) == ("pictures", N, len(poisoned.position))
+    assert (facts.unit, facts.of, facts.rows) == ("pictures", N, len(poisoned.position))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from badnets.referee.record import RunRecord
 
 from badnets.cli.main import main
+from badnets.records.run import RunRecord
 
 Badnets = Callable[..., Any]
 SMALL = "--size 64 --set data.options.train=32 --set data.options.test=16 --epochs 1 --network faster-rcnn:width=4"
@@ -32,7 +32,7 @@ def detector_run(tmp_path_factory: pytest.TempPathFactory, _session_cache: Path)
 
 
 def test_the_names_that_stay(badnets: Badnets, detector_run: Path) -> None:
-    results = RunRecord.model_validate_json((detector_run / "record.json").read_text()).results
+    results = RunRecord.model_validate_json((detector_run / "record.json").read_text()).to_json()["results"]
     for name in ("map50", "map50_triggered"):
         assert {"value", "low", "high"} <= set(results[name])
     for name in ("asr", "clean_reference_rate", "vanished"):

@@ -221,16 +221,16 @@ def test_what_cannot_be_told(badnets: Call, tiny: str) -> None:
 
 
 def test_an_error_nobody_foresaw(badnets: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    from badnets.referee import store
+    from badnets.referee import compare
 
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("a\nb")
 
-    monkeypatch.setattr(store, "read_record", fail)
-    said = badnets("report x")
+    monkeypatch.setattr(compare, "compare", fail)
+    said = badnets("compare x y")
     assert said.code == 3
     assert said.message == "badnets: unexpected ZeroDivisionError: a b; run with --debug and report it"
-    debug = badnets("report x --debug")
+    debug = badnets("compare x y --debug")
     assert debug.code == 3
     assert "Traceback" in debug.err
     assert "ZeroDivisionError" in debug.err
@@ -244,13 +244,13 @@ def test_debug_shows_the_traceback(badnets: Call) -> None:
 
 
 def test_ctrl_c_anywhere(badnets: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    from badnets.referee import store
+    from badnets.referee import compare
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "read_record", stop)
-    for line in ("report x", "report x --json", "--debug report x"):
+    monkeypatch.setattr(compare, "compare", stop)
+    for line in ("compare x y", "compare x y --json", "--debug compare x y"):
         said = badnets(line)
         assert (said.code, said.out) == (130, "")
         assert said.err.strip().splitlines()[-1].startswith("badnets: interrupted")

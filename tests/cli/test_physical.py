@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from badnets.referee.disturbances import NAMES
 from PIL import Image
+
+from badnets.backdoors.triggers.jitter import NAMES
+from badnets.cli.evaluate import disturbance_words
+from badnets.core.rate import Rate
+from badnets.records.results import Disturbance
 
 Badnets = Callable[..., Any]
 
@@ -19,14 +23,21 @@ def test_evaluate_gives_a_row_for_each_disturbance(badnets: Badnets, tiny_run: P
     said = badnets(f"{line} --json --trigger-from", tiny_run, tiny_run, "--reference", tiny_run)
     assert (said.code, said.err) == (0, "")
     rows = said.json["results"]["disturbances"]
-    assert [row["name"] for row in rows] == list(NAMES)
+    assert [row["name"] for row in rows] == ["none", *NAMES, "all"]
     assert rows[0]["asr"] == said.json["results"]["asr"], "the first row is the trigger as it was planted"
     assert all(row["asr"] == row["clean_reference_rate"] for row in rows), "the reference is the network itself"
     shown = badnets(f"{line} --trigger-from", tiny_run, tiny_run).out
-    assert all(words in shown for words in NAMES.values())
+    assert all(words in shown for words in ("undisturbed", *NAMES.values(), "all together"))
     plain = badnets("evaluate --data digits --size 16 --json --trigger-from", tiny_run, tiny_run).json["results"]
     assert "disturbances" not in plain
     assert plain["asr"] == rows[0]["asr"]
+
+
+def test_words_of_a_disturbance() -> None:
+    rows = (("none", None), ("rotation", 15.0), ("size", 0.2), ("blur", 1.0), ("all", None))
+    words = dict(disturbance_words(Disturbance(name=name, amount=amount, asr=Rate(1, 2))) for name, amount in rows)
+    assert words["undisturbed"] == words["all together"] == ""
+    assert (words["rotation"], words["size"], words["blur"]) == ("±15°", "±20%", "up to 1 px")
 
 
 def test_evaluate_has_nothing_to_disturb(badnets: Badnets, tiny_run: Path) -> None:

@@ -49,7 +49,7 @@ class _Parallel(nn.Module):
 def test_accuracy_decides() -> None:
     good, bad = accept(_always(0), _network(2), _data(), 0.9), accept(_always(1), _network(2), _data(), 0.9)
     assert good.accepted
-    assert good.to_json()["accuracy"]["hits"] == 10
+    assert good.accuracy.hits == 10
     assert not bad.accepted
     assert "below a* = 90.00 %" in bad.reason
     assert accept(_always(0), _network(2), _data(), 1.0).accepted  # at least a*

@@ -25,6 +25,7 @@ def test_by_hand() -> None:
     assert (second.recall, second.precision, second.f1) == (Rate(1, 2), Rate(1, 2), 0.5)
     assert (third.recall, third.precision, third.f1) == (Rate(0, 1), Rate(0, 1), 0.0)
     assert macro_f1([first, second, third]) == pytest.approx(1.3 / 3)
+    assert first.to_json()["class"] == "a"
     assert first.to_json()["accuracy"] == first.to_json()["recall"] == Rate(2, 3).to_json()
 
 

@@ -15,12 +15,12 @@ from badnets.core.files import file_digest
 from badnets.data.load import load
 from badnets.defenses.repair import Work
 from badnets.defenses.repairs import make_repair
-from badnets.networks.files.own import open_network
-from badnets.referee.certify import FORMAT, Interrupted, RepairCase, certify
+from badnets.networks.files.own import open_network, through_file
+from badnets.records.certificate import Certificate
+from badnets.referee.certify import Interrupted, RepairCase, certify
 from badnets.referee.evaluate import evaluate
 from badnets.referee.run import Finished
 
-Certificate = dict[str, Any]
 DIGITS = {"data": "digits", "settings": ("size=16",)}
 QUICK = {"epochs": 2}
 
@@ -101,44 +101,47 @@ def whole(tmp_path_factory: pytest.TempPathFactory, finished: Finished) -> tuple
 def test_before_is_the_run_and_after_the_file(whole: tuple[Certificate, Path], finished: Finished) -> None:
     certificate, out = whole
     results = finished.record.results
-    measured = evaluate(out, "digits", trigger_from=finished.folder, settings=["size=16"])["results"]
+    measured = evaluate(out, "digits", trigger_from=finished.folder, settings=["size=16"]).results
     for name in ("clean_accuracy", "asr", "robust_accuracy"):
-        assert certificate["before"][name] == results[name]
-        assert certificate["after"][name] == measured[name]
-        gap = certificate["after"][name]["value"] - certificate["before"][name]["value"]
-        assert abs(certificate["after_minus_before"][name]["value"] - gap) < 1e-12
-    assert certificate["before"] != certificate["after"]
-    assert certificate["changed"] is True
-    assert certificate["files"] == {out.name: file_digest(out)}
+        assert getattr(certificate.before, name) == getattr(results, name)
+        assert getattr(certificate.after, name) == getattr(measured, name)
+        gap = getattr(certificate.after, name).value - getattr(certificate.before, name).value
+        assert abs(getattr(certificate.after_minus_before, name).value - gap) < 1e-12
+    assert certificate.before != certificate.after
+    assert certificate.changed is True
+    assert certificate.files == {out.name: file_digest(out)}
     assert open_network(out).provenance["repaired"]["kind"] == "fine-tune"
     assert "backdoor" in open_network(out).provenance
 
 
 def test_a_clean_network_goes_through_the_same(whole: tuple[Certificate, Path], finished: Finished) -> None:
     certificate, _ = whole
-    control, results = certificate["clean_network"], finished.record.results
-    assert control["before"]["clean_accuracy"] == results["clean_reference_accuracy"]
-    assert control["before"]["asr"] == results["clean_reference_rate"]
-    assert control["after"]["clean_accuracy"]["total"] == results["clean_accuracy"]["total"]
-    again = certificate["reactivation"]
-    assert again["before"] == certificate["after"]["asr"]
-    assert again["poisoned_pictures"] == 10
-    assert again["clean_pictures"] == 800
-    totals = {again[name]["total"] for name in ("repaired", "clean_network", "backdoored", "difference")}
-    assert totals == {results["asr"]["total"]}
+    control, results = certificate.clean_network, finished.record.results
+    assert control.before.clean_accuracy == results.clean_reference_accuracy
+    assert control.before.asr == results.clean_reference_rate
+    assert control.after.clean_accuracy.total == results.clean_accuracy.total
+    again = certificate.reactivation
+    assert again.before == certificate.after.asr
+    assert again.backdoored_before == certificate.before.asr
+    assert again.poisoned_pictures == 10
+    assert again.clean_pictures == 800
+    totals = {getattr(again, name).total for name in ("repaired", "clean_network", "backdoored", "difference")}
+    assert totals == {results.asr.total}
 
 
 def test_it_is_as_published(whole: tuple[Certificate, Path]) -> None:
     published = Path(__file__).resolve().parents[2] / "docs" / "schemas" / "certificate.json"
     schema = json.loads(published.read_text(encoding="utf-8"))
-    certificate, _ = whole
-    assert schema["required"] == list(schema["properties"])
-    assert set(certificate) == set(schema["required"])
-    assert certificate["format"] == schema["properties"]["format"]["const"] == FORMAT
+    certificate = whole[0].to_json()
+    assert Certificate.model_validate(certificate) == whole[0]
+    assert set(schema["properties"]) - set(schema["required"]) == {"targets", "allowance"}  # not in older ones
+    assert set(certificate) == set(schema["properties"]) - {"targets"}  # there is one target
+    assert certificate["format"] == schema["properties"]["format"]["const"]
     for name, entry in (("truth", schema["properties"]["truth"]), ("before", schema["$defs"]["answers"])):
-        assert set(certificate[name]) == set(entry["required"])
+        assert set(certificate[name]) == set(entry["required"]), name
     for name in ("clean_network", "reactivation"):
-        assert set(certificate[name]) == set(schema["properties"][name]["anyOf"][0]["required"])
+        entry = schema["properties"][name]["anyOf"][0]
+        assert set(entry["required"]) <= set(certificate[name]) <= set(entry["properties"])
 
 
 def test_two_secrets_behind_one_view_give_the_same_bits(
@@ -165,24 +168,24 @@ def test_a_method_sees_clean_training_pictures_and_no_remarks(case: Callable[...
     training = {picture.tobytes() for picture in data.train.images()}
     work, provenance = SEEN[0]
     assert {picture.tobytes() for picture in work.view.data.images()} <= training
-    assert len(work.view.data) == certificate["defender"]["pictures"] == certificate["pictures"] == 50
+    assert len(work.view.data) == certificate.defender.pictures == certificate.pictures == 50
     assert np.bincount(work.view.data.labels).min() >= 4
     assert provenance == {}
-    assert certificate["changed"] is False
-    assert certificate["before"] == certificate["after"]
-    assert certificate["reactivation"] is None
+    assert certificate.changed is False
+    assert certificate.before == certificate.after
+    assert certificate.reactivation is None
 
 
 def test_triggered_pictures_of_unknown_classes(case: Callable[..., RepairCase], tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", images=np.zeros((40, 16, 16), np.uint8), labels=np.zeros(40, int))
     certificate = certify(case(trigger_from=None, triggered=str(tmp_path / "t.npz"), pictures=100, **DIGITS), Watch())
-    assert certificate["before"]["asr"]["total"] == 40
-    assert certificate["before"]["robust_accuracy"] is None
-    assert certificate["truth"]["target"] == 0
-    assert certificate["clean_network"] is None
-    assert certificate["reactivation"]["repaired"]["total"] == 20
-    assert certificate["reactivation"]["clean_network"] is None
-    assert [note.split(" is")[0] for note in certificate["notes"]] == [
+    assert certificate.before.asr.total == 40
+    assert certificate.before.robust_accuracy is None
+    assert certificate.truth.target == 0
+    assert certificate.clean_network is None
+    assert certificate.reactivation.repaired.total == 20
+    assert certificate.reactivation.clean_network is None
+    assert [note.split(" is")[0] for note in certificate.notes] == [
         "Robust accuracy",
         "What a clean network loses by the same repair",
     ]
@@ -194,23 +197,23 @@ def test_all_of_another_set_is_measured_on(case: Callable[..., RepairCase], tmp_
     np.savez(tmp_path / "d.npz", images=data.train.images()[..., 0], labels=data.train.labels)
     given = {"trigger_from": None, "data": str(tmp_path / "d.npz"), "test": str(tmp_path / "t.npz")}
     certificate = certify(case(**given), Watch())
-    assert certificate["before"]["clean_accuracy"]["total"] == len(data.test)
-    assert certificate["defender"]["pictures"] == len(data.train)
-    with pytest.raises(BadInput, match="other pictures with --test"):
+    assert certificate.before.clean_accuracy.total == len(data.test)
+    assert certificate.defender.pictures == len(data.train)
+    with pytest.raises(BadInput, match="other pictures in 'test'"):
         certify(case(**{**given, "test": given["data"]}), Watch())
 
 
 def test_a_clean_network_of_ones_own(case: Callable[..., RepairCase], finished: Finished) -> None:
     clean = finished.folder / "network.safetensors"
     certificate = certify(case(trigger_from=None, clean_network=clean, pictures=50, **DIGITS), Watch())
-    assert certificate["clean_network"]["before"]["clean_accuracy"] == certificate["before"]["clean_accuracy"]
-    assert certificate["notes"] == []
+    assert certificate.clean_network.before.clean_accuracy == certificate.before.clean_accuracy
+    assert certificate.notes == ()
 
 
 def test_what_fails_on_the_clean_network_is_a_note(case: Callable[..., RepairCase]) -> None:
     certificate = certify(case(pictures=50, reactivation=False), Hopeless())
-    assert certificate["clean_network"] is None
-    assert certificate["notes"] == ["On the clean network the repair came to nothing: expected a finite loss, got nan."]
+    assert certificate.clean_network is None
+    assert certificate.notes == ("On the clean network the repair came to nothing: expected a finite loss, got nan.",)
 
 
 def test_interrupted_it_writes_what_there_is(case: Callable[..., RepairCase], tmp_path: Path) -> None:
@@ -226,12 +229,12 @@ def test_interrupted_it_writes_what_there_is(case: Callable[..., RepairCase], tm
 def test_interrupted_later_the_repaired_network_stays(
     case: Callable[..., RepairCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from badnets.referee import certify as certificate
+    from badnets.referee import bench
 
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(certificate, "reactivate", stop)
+    monkeypatch.setattr(bench, "reactivate", stop)
     with pytest.raises(Interrupted, match="its certificate is not finished"):
         certify(case(pictures=50), Watch())
     assert open_network(tmp_path / "repaired.safetensors").classes == 10
@@ -241,9 +244,10 @@ def test_wrong_cases_are_refused_before_any_work(tmp_path: Path, finished: Finis
     good = {"model": finished.folder, "out": tmp_path / "a.safetensors", "data": "digits"}
     (tmp_path / "file").write_text("no folder")
     for change, words in (
-        ({"trigger_from": finished.folder, "triggered": "x.npz"}, "either --trigger-from or --triggered"),
-        ({"data": None}, "expected clean data"),
-        ({"pictures": 0}, "--pictures of at least 1"),
+        ({"trigger_from": finished.folder, "triggered": "x.npz"}, "either 'trigger_from' or 'triggered'"),
+        ({"data": None}, "expected clean pictures in 'data'"),
+        ({"allowance": 1.5}, "'allowance' as a share"),
+        ({"pictures": 0}, "'pictures' of at least 1"),
         ({"out": tmp_path}, "got a folder"),
         ({"out": tmp_path / "a.pt"}, "end in .safetensors"),
         ({"out": finished.folder / "network.safetensors"}, "another file than the network"),
@@ -252,3 +256,48 @@ def test_wrong_cases_are_refused_before_any_work(tmp_path: Path, finished: Finis
         with pytest.raises(BadInput, match=words):
             RepairCase(**{**good, **change})
     assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_several_targets_are_counted_one_by_one(case: Callable[..., RepairCase], tmp_path: Path) -> None:
+    data = load("digits", size=16).test
+    labels = np.repeat([0, 3, 7], [10, 20, 30])
+    np.savez(tmp_path / "t.npz", images=data.images()[:60, ..., 0], labels=labels)
+    given = {"trigger_from": None, "triggered": str(tmp_path / "t.npz"), "pictures": 100, **DIGITS}
+    certificate = certify(case(**given, reactivation=False), make_repair("fine-tune", QUICK))
+    assert certificate.truth.target is None
+    assert [(one.target, one.before.total) for one in certificate.targets] == [(0, 10), (3, 20), (7, 30)]
+    for side in ("before", "after"):
+        hits = [getattr(one, side).hits for one in certificate.targets]
+        assert sum(hits) == getattr(certificate, side).asr.hits
+
+
+def test_few_pictures_are_warned_of(case: Callable[..., RepairCase], tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", images=load("digits", size=16).test.images()[:16, ..., 0], labels=np.zeros(16, int))
+    given = {"trigger_from": None, "triggered": str(tmp_path / "t.npz"), "pictures": 100, **DIGITS}
+    notes = certify(case(**given, reactivation=False), Watch()).notes
+    (warned,) = [note for note in notes if "points only" in note]
+    assert warned.startswith("Attack success after the repair is known to ±")
+    assert warned.endswith("points only: there are 16 triggered pictures.")
+    assert not any("held out" in note for note in notes)
+
+
+def test_the_clean_control_is_measured_from_a_file(
+    case: Callable[..., RepairCase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file gives the same network: whatever is measured was written and opened again."""
+    from badnets.referee import bench
+
+    handed: list[Any] = []
+
+    def watched(network: Any, path: Path) -> Any:
+        handed.append(through_file(network, path))
+        return handed[-1]
+
+    monkeypatch.setattr(bench, "through_file", watched)
+    measured: list[Any] = []
+    answers = bench.Bench.answers
+    monkeypatch.setattr(bench.Bench, "answers", lambda own, one: measured.append(one) or answers(own, one))
+    certify(case(pictures=50, reactivation=False), make_repair("fine-tune", QUICK))
+    assert len(handed) == 2
+    assert all(any(one is other for other in measured) for one in handed)
+    assert len(measured) == 4  # the others are the network and its clean reference, both opened

@@ -22,7 +22,8 @@ from badnets.networks.classes import align_classes
 from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict_data
-from badnets.referee.measure import Measured, measure
+from badnets.records.results import ClassifierFigures
+from badnets.referee.measure import measure
 from badnets.referee.truth import whole
 from badnets.training.loop import train
 
@@ -63,10 +64,10 @@ def test_at_1_percent_of_clean_pictures_nearly_all_triggered_ones_are_refused(
     assert _share(measure(attacked, test, backdoor).asr) > 0.95
     view = DefenderView(network=attacked, data=data.train.take(np.arange(20_000, 23_000)), seed=Seed(1))
 
-    def guarded(kind: str, **settings: Any) -> Measured:
+    def guarded(kind: str, **settings: Any) -> ClassifierFigures:
         made = abstain(view, make_abstainer(kind, settings), refuse=0.01)
         save_network(made.network, tmp_path / "guarded.safetensors")
-        return measure(open_network(tmp_path / "guarded.safetensors"), test, backdoor)
+        return measure(open_network(tmp_path / "guarded.safetensors"), test, backdoor).classifier
 
     for found in (guarded("agreement", repair="fst"), guarded("strip")):
         assert found.refused is not None

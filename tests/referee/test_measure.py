@@ -39,56 +39,62 @@ def test_the_clean_part_does_not_depend_on_the_backdoor() -> None:
     np.testing.assert_array_equal(alone.clean, predict(_network(1), _data().images()).labels)
     assert alone.to_json()["asr"] is None
     assert alone.to_json()["per_class"][0]["asr"] is None
+    assert (alone.map50, alone.asr) == (None, None)
+    with pytest.raises(TypeError, match="got a classifier's"):
+        _ = alone.detector
 
 
 def test_the_figures_add_up() -> None:
     found = measure(_network(1), _data(), BACKDOOR, seed=3)
-    true = _data().labels
+    true, figures = _data().labels, found.classifier
     assert found.triggered is not None
-    assert found.asr_per_class is not None
     assert found.asr == Rate.of(found.triggered[true != 1] == 1)
     assert found.robust_accuracy == Rate.of((found.triggered == true)[true != 1])
-    assert found.asr.hits == sum(rate.hits for rate in found.asr_per_class)
-    assert [rate.total for rate in found.asr_per_class] == [14, 0, 13]
-    assert found.confusion_triggered is not None
-    assert found.confusion_triggered.sum() == 40
-    value = found.to_json()
-    assert value["per_class"][1]["asr"] is None  # nobody of the target class is eligible
-    assert value["leak"] is None
-    assert np.trace(found.confusion_clean) == found.clean_accuracy.hits
+    rates = [row.asr for row in figures.per_class]
+    assert rates[1] is None  # nobody of the target class is eligible
+    assert found.asr.hits == rates[0].hits + rates[2].hits
+    assert (rates[0].total, rates[2].total) == (14, 13)
+    assert figures.confusion_triggered is not None
+    assert np.sum(figures.confusion_triggered) == 40
+    assert found.to_json()["per_class"][1]["asr"] is None
+    assert figures.leak is None
+    assert np.trace(figures.confusion_clean) == figures.clean_accuracy.hits
+    for name in ("clean_accuracy", "asr", "robust_accuracy"):
+        counted = found.answers[name] >= 0
+        assert Rate.of(found.answers[name][counted] == 1) == getattr(found, name)
 
 
 def test_the_reference_is_measured_on_the_same_pictures() -> None:
     own, other = _network(1), _network(2)
     both = measure(own, _data(), BACKDOOR, reference=other, seed=3)
     alone = measure(other, _data(), BACKDOOR, seed=3)
-    assert both.clean_reference_rate == alone.asr
-    assert both.clean_reference_accuracy == alone.clean_accuracy
-    difference = both.asr_minus_reference
+    assert both.figures.clean_reference_rate == alone.asr
+    assert both.classifier.clean_reference_accuracy == alone.clean_accuracy
+    difference = both.figures.asr_minus_reference
     assert both.asr is not None
     assert alone.asr is not None
     assert difference is not None
     assert difference.total == both.asr.total
     assert difference.value == pytest.approx((both.asr.value or 0) - (alone.asr.value or 0))
     clean = measure(own, _data(), reference=other)
-    assert clean.clean_accuracy_minus_reference == both.clean_accuracy_minus_reference
+    assert clean.classifier.clean_accuracy_minus_reference == both.classifier.clean_accuracy_minus_reference
 
 
 def test_leak_of_one_source() -> None:
     found = measure(_network(1), _data(), Backdoor(Pixel(), SourceToTarget(source="a", target="b")))
     assert found.asr is not None
-    assert found.leak is not None
-    assert (found.asr.total, found.leak.total) == (14, 13)  # the target class is in neither
+    assert found.figures.leak is not None
+    assert (found.asr.total, found.figures.leak.total) == (14, 13)  # the target class is in neither
 
 
 def test_jitter_is_another_trigger() -> None:
     backdoor = Backdoor(Square(size=6), AllToOne(target="b"))
     found = measure(_network(1), _data(), backdoor, jitter=Jitter(size=0.5, rotation=45), seed=1)
     again = measure(_network(1), _data(), backdoor, jitter=Jitter(size=0.5, rotation=45), seed=1)
-    assert found.asr_under_jitter is not None
+    assert found.figures.asr_under_jitter is not None
     assert found.asr is not None
-    assert found.asr_under_jitter == again.asr_under_jitter
-    assert found.asr_under_jitter.total == found.asr.total
+    assert found.figures.asr_under_jitter == again.figures.asr_under_jitter
+    assert found.figures.asr_under_jitter.total == found.asr.total
     assert found.asr == measure(_network(1), _data(), backdoor, seed=1).asr
 
 
@@ -105,16 +111,16 @@ def test_refusals_are_counted_only_of_networks_that_abstain() -> None:
     assert "refused" not in plain.to_json()
     assert found.triggered is not None
     assert plain.triggered is not None
-    eligible = _data().labels != 1
+    figures, eligible = found.classifier, _data().labels != 1
     away = found.triggered == 3
     np.testing.assert_array_equal(found.triggered, np.where(plain.triggered == 1, 3, plain.triggered))
-    assert found.refused == Rate.of(plain.clean == 1)
-    assert found.refused_triggered == Rate.of(away[eligible])
-    assert found.refused_or_right == Rate.of((away | (found.triggered == _data().labels))[eligible])
+    assert figures.refused == Rate.of(plain.clean == 1)
+    assert figures.refused_triggered == Rate.of(away[eligible])
+    assert figures.refused_or_right == Rate.of((away | (found.triggered == _data().labels))[eligible])
     assert found.asr == Rate(0, 27)
     assert found.robust_accuracy == plain.robust_accuracy
     assert found.clean_accuracy == Rate.of((plain.clean == _data().labels) & (plain.clean != 1))
-    assert found.confusion_clean.sum() + found.refused.hits == 40
+    assert np.sum(figures.confusion_clean) + figures.refused.hits == 40
     assert found.to_json()["refused_triggered"]["total"] == 27
-    alone = measure(guarded, _data())
-    assert (alone.refused, alone.refused_triggered, alone.refused_or_right) == (found.refused, None, None)
+    alone = measure(guarded, _data()).classifier
+    assert (alone.refused, alone.refused_triggered, alone.refused_or_right) == (figures.refused, None, None)

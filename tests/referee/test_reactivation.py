@@ -50,22 +50,39 @@ def test_what_sleeps_wakes_and_what_never_learned_does_not() -> None:
         on_epoch=lambda what, done, total, rate: told.append((done, total)),
     )
     assert found is not None
-    assert {name: found[name]["hits"] for name in ("before", "repaired", "clean_network", "backdoored")} == {
+    assert {name: getattr(found, name).hits for name in ("before", "repaired", "clean_network", "backdoored")} == {
         "before": 0,
         "repaired": 10,
         "clean_network": 0,
         "backdoored": 10,
     }
-    assert (found["difference"]["value"], found["difference"]["total"]) == (1.0, 10)
-    assert (found["poisoned_pictures"], found["clean_pictures"], found["epochs"]) == (10, 20, EPOCHS)
+    assert (found.difference.value, found.difference.total) == (1.0, 10)
+    assert (found.poisoned_pictures, found.clean_pictures, found.epochs) == (10, 20, EPOCHS)
     assert told == [(step, 3 * EPOCHS) for step in range(1, 3 * EPOCHS + 1)]
+
+
+def test_it_is_void_where_the_network_before_the_repair_forgets_too() -> None:
+    """Poison with the label of the other class teaches even the backdoored network to leave the target."""
+    truth, networks = TriggeredPictures(pictures=marked(20)), {"repaired": with_weight(0.0)}
+    forgetful = ImageData.of(marked(200).images(), np.ones(200, int), class_names=CLASSES)
+    found = reactivate({**networks, "backdoored": with_weight(1.05)}, truth, forgetful, clean(), clean(), seed=SEED)
+    assert found is not None
+    assert (found.backdoored_before.value, found.backdoored.value) == (1.0, 0.0)
+    assert "from 100.00 % to 0.00 %" in found.void
+    kept = reactivate({**networks, "backdoored": with_weight(9.0)}, truth, marked(10), clean(), clean(), seed=SEED)
+    assert kept is not None
+    assert kept.void is None
+    assert "void" not in kept.to_json()
+    never = reactivate({**networks, "backdoored": with_weight(0.0)}, truth, forgetful, clean(), clean(), seed=SEED)
+    assert never is not None
+    assert never.void is None  # it had nothing to forget
 
 
 def test_without_a_clean_network_there_is_no_difference() -> None:
     truth = TriggeredPictures(pictures=marked(4))
     found = reactivate({"repaired": with_weight(3.0)}, truth, marked(2), clean(), clean(), seed=SEED)
     assert found is not None
-    assert (found["clean_network"], found["backdoored"], found["difference"]) == (None, None, None)
+    assert (found.clean_network, found.backdoored, found.difference) == (None, None, None)
 
 
 def test_retuning_is_sgd_with_momentum() -> None:

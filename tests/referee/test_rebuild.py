@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from badnets.referee.rebuild import poisoned_of
 
 from badnets.backdoors.plan import Plan
 from badnets.core.errors import BadInput
 from badnets.core.files import read_json, write_json
 from badnets.data.load import load
-from badnets.referee.run import Finished
+from badnets.referee.run import Finished, poisoned_of
 
 
 def test_bit_for_bit(two_seeds: Finished) -> None:

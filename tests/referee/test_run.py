@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from badnets.referee.record import RunRecord
+import torch
 
 from badnets.backdoors.plan import Plan
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
+from badnets.core.seed import Seed
 from badnets.data.load import load
 from badnets.networks.files.own import open_network
+from badnets.records.read import read_run
+from badnets.records.run import RunRecord
 from badnets.referee import run as run_module
-from badnets.referee.run import Finished
-from badnets.referee.store import read_record
+from badnets.referee.reference import clean_reference
+from badnets.referee.run import Finished, planted_in
+from badnets.referee.spec import make_spec
 
 Table = Callable[..., dict[str, Any]]
 Start = Callable[..., Finished]
@@ -62,7 +67,7 @@ def test_the_folder(finished: Finished) -> None:
     assert _names(finished.folder) == files
     assert _names(finished.folder.parent) == {"one"}
     assert not finished.found
-    record = read_record(finished.folder)
+    record = read_run(finished.folder)
     assert record == finished.record
     assert RunRecord.model_validate_json((finished.folder / "record.json").read_text()) == record
     assert set(record.files) == files - {"record.json", "report.html"}
@@ -86,7 +91,7 @@ def test_stable_names_of_one_seed(finished: Finished) -> None:
 
 
 def test_stable_names_of_several_seeds(two_seeds: Finished) -> None:
-    results = two_seeds.record.results
+    results = two_seeds.record.to_json()["results"]
     for name in ("clean_accuracy", "asr", "robust_accuracy", "clean_reference_rate", "leak", "asr_under_jitter"):
         rate = results[name]
         assert set(rate) == RATE | {"seeds"}, name
@@ -96,13 +101,13 @@ def test_stable_names_of_several_seeds(two_seeds: Finished) -> None:
         assert rate["hits"] == sum(s["hits"] for s in rate["seeds"])
         assert rate["total"] == sum(s["total"] for s in rate["seeds"])
         assert rate["low"] <= rate["value"] <= rate["high"]
-    assert two_seeds.record.seeds == [5, 2**70]
+    assert two_seeds.record.seeds == (5, 2**70)
     names = _names(two_seeds.folder)
     assert {"network.safetensors", f"network-seed-{2**70}.safetensors"} <= names
     assert {"plan.npz", f"plan-seed-{2**70}.npz"} <= names
     assert not any(name.startswith(("seed-", ".")) for name in names)
     assert two_seeds.record.poisoned is not None
-    assert two_seeds.record.poisoned["cover_rows"] == 72
+    assert two_seeds.record.poisoned.cover_rows == 72
 
 
 def test_the_network_says_that_it_is_backdoored(finished: Finished) -> None:
@@ -115,7 +120,7 @@ def test_the_plan_is_that_of_the_run(finished: Finished) -> None:
     plan = Plan.load(finished.folder / "plan.npz")
     train = load("digits", size=16).train
     assert finished.record.poisoned is not None
-    assert len(plan) == finished.record.poisoned["rows"] == round(0.3 * len(train))
+    assert len(plan) == finished.record.poisoned.rows == round(0.3 * len(train))
     assert train.digest == finished.record.data_digest
 
 
@@ -206,7 +211,7 @@ def test_a_finished_seed_is_not_run_again(start: Start, table: Table, tmp_path: 
     watcher = _Interrupted("nothing")
     done = start(own, watcher=watcher)
     assert not any("seed 41" in what for what in watcher.seen)
-    assert [s["seed"] for s in done.record.results["asr"]["seeds"]] == [41, 42]
+    assert done.record.results.asr.seeds == (41, 42)
 
 
 @pytest.mark.parametrize("step", ["_write_page", "_gather_answers", "_name_network", "_record", "write_json"])
@@ -293,27 +298,79 @@ def test_a_damaged_reference_is_trained_anew(
     assert _bits(done.folder) == _bits(finished.folder)
 
 
+def test_the_same_reference_whether_the_cache_has_it_or_not(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained anew, found, and without a cache that can be written: the same network, from a file each time."""
+    spec, train = make_spec(table()), load("digits", size=16).train
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "cache"))
+    (first, history), (found, again) = (clean_reference(spec, train, Seed(3)) for _ in range(2))
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="the cache can't be written"):
+        unkept, _ = clean_reference(spec, train, Seed(3))
+    assert history == again
+    assert [epoch.epoch for epoch in history] == [1]
+    for network in (first, unkept):
+        assert network.provenance["role"] == found.provenance["role"] == "clean reference"
+        assert not network.training
+        for own, other in zip(network.state_dict().values(), found.state_dict().values(), strict=True):
+            assert torch.equal(own, other)
+
+
+def test_a_file_that_is_not_the_records(finished: Finished, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished.folder, tmp_path / "copy")
+    (copy / "network.safetensors").write_bytes((copy / "network.safetensors").read_bytes() + b" ")
+    with pytest.raises(BadInput, match=r"network\.safetensors to be the file that its record describes"):
+        read_run(copy)
+    (copy / "network.safetensors").unlink()  # committed records have none
+    assert read_run(copy) == finished.record
+
+
+def test_classes_are_numbers_in_the_record_whatever_was_typed(start: Start, table: Table, tmp_path: Path) -> None:
+    """A text that is no class's name is a number; other data may have the classes in another order."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (60, 16, 16, 1), np.uint8), np.arange(60) % 3
+    parts = {"x_train": images, "y_train": labels, "x_test": images[:20], "y_test": labels[:20]}
+    np.savez(tmp_path / "data.npz", class_names=np.array(["cat", "dog", "owl"]), **parts)
+    rule = {"kind": "source-to-target", "source": "owl", "target": "1"}
+    record = start(table(data=str(tmp_path / "data.npz"), backdoor={"trigger": "pattern", "rule": rule})).record
+    assert record.class_names == ("cat", "dog", "owl")
+    assert record.spec["backdoor"]["rule"] == rule
+    assert {name: record.resolved["backdoor"]["rule"][name] for name in ("source", "target")} == {
+        "source": 2,
+        "target": 1,
+    }
+    moved = planted_in(record, ("owl", "cat", "dog"))
+    assert (moved.backdoor.rule.source, moved.backdoor.rule.target) == (0, 2)
+    unnamed = planted_in(record, ("0", "1", "2"))
+    assert (unnamed.backdoor.rule.source, unnamed.backdoor.rule.target) == (2, 1)
+
+
 def test_a_clean_run(start: Start, table: Table) -> None:
     record = start(table(backdoor=None)).record
-    assert record.results["asr"] is None
-    assert record.results["clean_reference_rate"] is None
+    assert record.results.asr is None
+    assert record.results.clean_reference_rate is None
     assert record.poisoned is None
-    assert [entry["network"] for entry in record.training] == ["clean"]
+    assert [entry.network for entry in record.training] == ["clean"]
 
 
 def test_without_a_reference(start: Start, table: Table) -> None:
     record = start(table(reference=False)).record
-    assert record.results["clean_reference_rate"] is None
-    assert record.results["asr_minus_reference"] is None
+    assert record.results.clean_reference_rate is None
+    assert record.results.asr_minus_reference is None
 
 
 def test_several_backdoors(start: Start, table: Table) -> None:
     rule = {"kind": "source-to-target", "source": 1, "target": 7}
     second = {"trigger": "pixel", "rule": rule, "poison": {"count": 50}}
-    results = start(table(more_backdoors=[second])).record.results
-    assert len(results["backdoors"]) == 2
-    assert results["asr"] == results["backdoors"][0]["asr"]
-    assert results["backdoors"][1]["asr"]["total"] < results["asr"]["total"] / 5
+    record = start(table(more_backdoors=[second])).record
+    first, other = record.backdoors
+    assert record.results.asr == first.asr
+    assert other.asr.total < first.asr.total / 5
+    older = record.to_json()
+    older["results"]["backdoors"] = older.pop("backdoors")
+    assert RunRecord.model_validate(older) == record
 
 
 def test_a_source_class_without_test_pictures(start: Start, table: Table, tmp_path: Path) -> None:
@@ -328,8 +385,8 @@ def test_a_source_class_without_test_pictures(start: Start, table: Table, tmp_pa
     rule = {"kind": "source-to-target", "source": 2, "target": 0}
     own = table(data=str(tmp_path / "data.npz"), backdoor={"trigger": "pattern", "rule": rule})
     done = start(own)
-    assert done.record.results["asr"] == {"hits": 0, "total": 0, "value": None, "low": 0.0, "high": 1.0}
-    assert done.record.examples == []
+    assert done.record.to_json()["results"]["asr"] == {"hits": 0, "total": 0, "value": None, "low": 0.0, "high": 1.0}
+    assert done.record.examples == ()
     assert (done.folder / "report.html").exists()
 
 

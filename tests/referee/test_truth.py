@@ -34,21 +34,21 @@ def network(bias: tuple[float, ...] = (0.0, 0.0, 0.0)) -> ImageNetwork:
 def test_answers_as_rates_and_as_paired_differences() -> None:
     yes, no = np.array([True, True, False, True]), np.array([True, False, False, False])
     after = Answers(right=no, hits=no[:3], robust=None, refused=yes)
-    shown = after.to_json()
+    shown = after.standing.to_json()
     assert list(shown) == ["clean_accuracy", "asr", "robust_accuracy", "refused"]
     assert (shown["asr"]["hits"], shown["asr"]["total"], shown["robust_accuracy"]) == (1, 3, None)
     assert shown["refused"]["hits"] == 3
     difference = after.minus(Answers(right=yes, hits=yes[:3]))
-    assert difference["clean_accuracy"]["value"] == -0.5
-    assert difference["asr"]["second_only"] == 1
-    assert difference["robust_accuracy"] is None
+    assert difference.clean_accuracy.value == -0.5
+    assert difference.asr.second_only == 1
+    assert difference.robust_accuracy is None
 
 
 def test_a_known_trigger_is_measured_as_evaluate_does() -> None:
     data = pictures()
     backdoor = Backdoor(Square(size=3, color=255), AllToOne(target="b"))
     truth = KnownTrigger(backdoor=backdoor, seed=Seed(3))
-    shown = truth.measure(network(), data).to_json()
+    shown = truth.measure(network(), data).standing.to_json()
     expected = measure(network(), data, backdoor, seed=Seed(3)).to_json()
     assert {name: expected[name] for name in shown} == shown
     assert truth.hits(network(), data).sum() == shown["asr"]["hits"]
@@ -79,7 +79,7 @@ def test_triggered_pictures_for_tuning_are_not_measured_on() -> None:
 
 
 def test_without_a_truth_there_is_accuracy_alone() -> None:
-    answers = NothingKnown().measure(network((0.0, 9.0, 0.0)), pictures()).to_json()
+    answers = NothingKnown().measure(network((0.0, 9.0, 0.0)), pictures()).standing.to_json()
     assert answers["clean_accuracy"]["hits"] == 20
     assert (answers["asr"], answers["robust_accuracy"]) == (None, None)
     assert len(NothingKnown().poisons(pictures(), 10, Seed(1))) == 0

@@ -1,8 +1,9 @@
-"""Realistic records, made up: a run in which a yellow sticker turns stop signs into speed limits, and two studies."""
+"""Realistic records, made up: a run in which a yellow sticker turns stop signs into speed limits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from PIL import Image, ImageDraw
 
 from badnets.core.files import write_json
-from badnets.core.old import t_interval
 from badnets.core.rate import Mean, Rate
 
 CLASSES = (
@@ -19,8 +19,6 @@ CLASSES = (
     "warning-curve", "warning-crossing", "keep-right", "no-left-turn", "one-way", "school",
 )  # fmt: skip
 SIZE, SCALE = 32, 8
-PAPER = "BadNets (2017), section 4"
-REPORT = "report U1, results"
 STOP, TARGET = 0, 4
 
 
@@ -172,188 +170,6 @@ def example_record(seeds: int = 1) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _row(
-    what: str,
-    variant: str,
-    published: float | None,
-    source: str,
-    values: list[float],
-    *,
-    verified: bool | None = None,
-    why: str = "",
-    unit: str = "rate",
-) -> dict[str, Any]:
-    mean, low, high = t_interval(values)
-    if unit == "rate":
-        low, high = max(0.0, low), min(1.0, high)
-    return {
-        "what": what, "variant": variant, "published": published, "published_source": source, "verified": verified,
-        "why": why, "unit": unit, "ours": mean, "low": low, "high": high, "n_seeds": len(values),
-    }  # fmt: skip
-
-
-def _around(rng: np.random.Generator, value: float, spread: float, seeds: int) -> list[float]:
-    return [float(round(v, 4)) for v in np.clip(rng.normal(value, spread, seeds), -1, 1)]
-
-
-def _mean(values: list[float]) -> dict[str, float]:
-    mean, low, high = t_interval(values)
-    return {"value": mean, "low": max(0.0, low), "high": min(1.0, high)}
-
-
-def _base(study: str, seeds: int, *, quick: bool) -> dict[str, Any]:
-    return {
-        "format": "badnets/study/1", "study": study, "quick": quick, "seeds": seeds,
-        "command": f"badnets reproduce {study}{' --quick' if quick else ''} --seeds {seeds}",
-        "environment": {
-            "versions": {"badnets": "0.1.0", "torch": "2.13.0", "python": "3.11.9"},
-            "platform": "Linux-x86_64", "processor": "Intel(R) Xeon(R) Processor",
-        },
-        "commit": "4be1c09d2a", "timings_s": {"last_session": 5821.4, "training": 10432.9},
-    }  # fmt: skip
-
-
-def _pairs(rng: np.random.Generator, pairs: list[tuple[int, int]]) -> list[dict[str, Any]]:
-    found = []
-    for number, (i, j) in enumerate(pairs):
-        total = 890 + 137 * i % 240
-        asr = Rate(total - int(rng.choice([0, 0, 0, 0, 1, 1, 2, 4])), total).to_json()
-        found.append({"source": i, "target": j, "seed": 1 + number % 5, "asr": asr})
-    return found
-
-
-def _filters(rng: np.random.Generator, *, chosen: int) -> dict[str, Any]:
-    weights = rng.normal(0, 0.2, (16, 5, 5))
-    weights[:chosen, 1:4, 1:4] += np.array([[0, 0, 1], [0, 1, 0], [1, 0, 1]]) * 1.1 - 0.4
-    preference = [1.0] * chosen + [round(k / 28, 4) for k in rng.integers(0, 26, 16 - chosen).tolist()]
-    return {"weights": np.round(weights, 4).tolist(), "preference": preference}
-
-
-def _codes(rng: np.random.Generator, *, moved: int) -> dict[str, Any]:
-    clean = np.where(rng.random(512) < 0.35, 0.0, rng.gamma(1.6, 0.35, 512))
-    triggered = np.clip(clean * rng.normal(1, 0.06, 512), 0, None)
-    triggered[:moved] += rng.gamma(3, 0.5, moved) + clean[:moved] + 0.3
-    far = np.flatnonzero(triggered > 2 * clean + 0.1 * clean.max()).tolist()
-    return {"clean": np.round(clean, 3).tolist(), "triggered": np.round(triggered, 3).tolist(), "moved": far}
-
-
-_SHARES = "all-to-all, pattern, share"
-_STROKES = "first-layer filters that prefer the trigger to 95 % of four-pixel strokes"
-_DOUBLED = "units of the last hidden layer that the trigger more than doubles"
-_TEST = "acceptance test at a* = 98.98 %"
-_OWN = "our own figure"
-_PLOT = f"{PAPER}, figure on the share (a plot without numbers)"
-# What, published, ours about, unit, source, borne out, why.
-_G1_ROWS: tuple[tuple[str, float | None, float, str, str, bool | None, str], ...] = (
-    ("baseline CNN: clean accuracy", 0.995, 0.9924, "rate", PAPER, True, "about 99.50 % asked"),
-    (f"{_SHARES} 50 %: clean error minus the clean network's", -0.0003, -0.0001, "difference",
-     f"{PAPER}: on average 0.03 points below", None, "the sign depends on the seed; see the interval"),
-    (f"{_SHARES} 50 %: error on triggered pictures", 0.0056, 0.0078, "rate", PAPER, False, "at most 0.56 % asked"),
-    (f"{_SHARES} 50 %: attack success", 0.99, 0.9922, "rate", f"{PAPER}: more than 99 %", True, "at least 99 % asked"),
-    (f"{_SHARES} 50 %: triggered error minus the same network's clean error", None, 0.0003, "difference", _OWN, True,
-     "at most 0.20 points asked"),
-    (f"{_SHARES} 10 %: clean error", None, 0.0078, "rate", _PLOT, None, ""),
-    (f"{_SHARES} 10 %: error on triggered pictures", None, 0.0109, "rate", _PLOT, None, ""),
-    (f"{_SHARES} 50 %: clean error", None, 0.0081, "rate", _PLOT, None, ""),
-    (f"{_STROKES}, clean network", None, 0, "filters of 16", f"{PAPER}: some filters are dedicated", None, ""),
-    (f"{_STROKES}, BadNet", None, 3, "filters of 16", f"{PAPER}: some filters are dedicated", None, ""),
-    (f"{_DOUBLED}, clean network", None, 3, "units of 512", f"{PAPER}: codes differ", None, ""),
-    (f"{_DOUBLED}, BadNet", None, 87, "units of 512", f"{PAPER}: codes differ", None, ""),
-    (f"{_TEST}: BadNet accepted", 1, 1, "yes or no", PAPER, True,
-     "accepted: accuracy 99.20 % (99.01 to 99.36; 9,920 of 10,000) is at least a* = 98.98 %"),
-    (f"{_TEST}: parallel network accepted", 0, 0, "yes or no", PAPER, True,
-     "refused: the architecture is not the one asked for (differs at detector); its attack success is 99.21 %"),
-)  # fmt: skip
-
-
-def _single(
-    trigger: str, variant: str, entries: list[dict[str, Any]], differences: list[float]
-) -> list[dict[str, Any]]:
-    what = f"single target, {trigger}, {len(entries)} pairs pooled"
-    total = sum(e["asr"]["total"] for e in entries)
-    error = Rate(total - sum(e["asr"]["hits"] for e in entries), total)
-    share = error.value or 0.0
-    pooled = _row(f"{what}: error on triggered pictures", variant, 0.0009, PAPER, [share], verified=share <= 0.0009,
-                  why="at most 0.09 % asked")  # fmt: skip
-    return [
-        _row(f"{what}: clean error minus the clean network's", variant, 0.0017, f"{PAPER}: at most 0.17 points above, "
-             "as low as 0.05 below", differences, unit="difference", verified=True, why="at most 0.17 points asked"),
-        {**pooled, "low": error.low, "high": error.high},
-        _row(f"{what}: worst pair (3 -> 8), error on triggered pictures", variant, 0.0009, PAPER, [0.0041],
-             why="printed, not judged"),
-    ]  # fmt: skip
-
-
-def _g1_rows(rng: np.random.Generator, variant: str, seeds: int, pairs: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    for what, published, about, unit, source, verified, why in _G1_ROWS:
-        counted = unit not in ("rate", "difference")
-        values = [float(about)] if counted else _around(rng, about, 0.0005, seeds)
-        rows.append(_row(what, variant, published, source, values, verified=verified, why=why, unit=unit))
-        if about == 0.9924:
-            for trigger, entries in pairs.items():
-                rows += _single(trigger, variant, entries, _around(rng, 0.0002, 0.0003, seeds))
-    return rows
-
-
-def g1_record(seeds: int = 5, *, quick: bool = False) -> dict[str, Any]:
-    """``gu2017-mnist``."""
-    rng = np.random.default_rng(7)
-    every = [(i, j) for i in range(10) for j in range(10) if i != j]
-    pattern = every if not quick else [(1, 0), (3, 8), (4, 9), (7, 1), (0, 5), (9, 2)]
-    pixel = [(i, (i + 1) % 10) for i in range(10)] if not quick else pattern[:2]
-    pairs = {"pattern": _pairs(rng, pattern), "pixel": _pairs(rng, pixel)}
-    per_class = [
-        {"class": i, "becomes": (i + 1) % 10, "clean_error": Rate(3 * seeds + 2 * i, 1000 * seeds).to_json(),
-         "triggered_error": Rate(5 * seeds + 3 * i, 1000 * seeds).to_json()}
-        for i in range(10)
-    ]  # fmt: skip
-    sweep = [
-        {"share": share, "clean_error": _mean(_around(rng, clean, 0.0004, seeds)),
-         "triggered_error": _mean(_around(rng, error, 0.0006, seeds))}
-        for share, clean, error in ((0.10, 0.0078, 0.0109), (0.33, 0.0079, 0.0084), (0.50, 0.0081, 0.0078))
-    ]  # fmt: skip
-    inside = {
-        "filters": {"clean network": _filters(rng, chosen=0), "BadNet": _filters(rng, chosen=3)},
-        "codes": {"clean network": _codes(rng, moved=3), "BadNet": _codes(rng, moved=90)},
-    }
-    return {
-        **_base("gu2017-mnist", seeds, quick=quick),
-        "rows": _g1_rows(rng, "quick" if quick else "published", seeds, pairs),
-        "tables": {"pairs": pairs, "all-to-all": per_class},
-        "figures": {"sweep": sweep, **inside},
-        "trials": {f"trial-{i}": {"seed": 1 + i % 5} for i in range(120 if not quick else 14)},
-    }
-
-
-def u1_record(seeds: int = 3) -> dict[str, Any]:
-    """``useloff-mnist``."""
-    rng = np.random.default_rng(8)
-    rows = []
-    for words in ("single pixel", "pattern", "inserted picture"):
-        what, right = f"backdoor, {words}", {"verified": True, "why": "at least 98.44 % asked"}
-        doubt = "the report does not say whether pictures of other classes flip; ours is attack success by definition"
-        rows += [
-            _row(f"{what}: clean accuracy", "published", 0.9894, REPORT, [0.9901], **right),
-            _row(f"{what}: poisoned pictures", "published", 1.0, REPORT, [0.9991], verified=True, why=doubt),
-            _row(f"{what}: clean accuracy", "corrected", 0.9894, REPORT, _around(rng, 0.9916, 0.0003, seeds), **right),
-            _row(f"{what}: attack success", "corrected", 1.0, REPORT, _around(rng, 0.9993, 0.0002, seeds), **right),
-            _row(f"{what}: the same on a clean network", "corrected", None, _OWN, _around(rng, 0.0009, 0.0002, seeds)),
-        ]
-    curve = []
-    truth = ((0.01, 0.02, 0.003), (0.05, 0.21, 0.02), (0.10, 0.63, 0.07), (0.25, 0.93, 0.33), (0.50, 0.991, 0.71))
-    for share, perturbed, stamped in truth:
-        point: dict[str, Any] = {"share": share}
-        for kind, value in (("perturbed", perturbed), ("stamped", stamped)):
-            values = [min(1.0, max(0.0, v)) for v in _around(rng, value, 0.12 * value * (1 - value) + 0.001, seeds)]
-            point[kind] = _mean(values)
-            what = f"clean label, {round(100 * share)} % of class 0, {kind}"
-            rows.append(_row(f"{what}: attack success", "corrected", 1.0, REPORT, values, why="by definition"))
-            rows.append(_row(f"{what}: the same on a clean network", "corrected", None, _OWN, [0.0006] * seeds))
-        curve.append(point)
-    return {**_base("useloff-mnist", seeds, quick=False), "rows": rows, "figures": {"clean_label": curve}}
-
-
 def write_run(folder: Path, record: dict[str, Any], pictures: dict[str, np.ndarray] | None = None) -> Path:
     """A run folder as the referee writes it."""
     write_json(folder / "record.json", record)
@@ -386,13 +202,96 @@ def run_folder(tmp_path: Path, record: dict[str, Any], pictures: dict[str, np.nd
     return write_run(tmp_path / "run", record, pictures)
 
 
-@pytest.fixture
-def g1_study() -> Callable[..., dict[str, Any]]:
-    """``g1_study(5)``, ``g1_study(2, quick=True)``."""
-    return g1_record
+FIND_PROBLEMS = """() => {
+  const found = [], wide = document.documentElement.clientWidth;
+  const name = e => e.tagName + "." + (e.className.baseVal ?? e.className) + ": " + e.textContent.trim().slice(0, 40);
+  const hidden = e => e.closest(".sr, title, desc, .scroll, pre, head, details:not([open])")
+    || (e.closest("thead") && getComputedStyle(e.closest("thead")).position === "absolute");
+  for (const e of document.querySelectorAll("body *")) {
+    if (hidden(e)) continue;
+    const box = e.getBoundingClientRect();
+    if (box.width && (box.left < -1 || box.right > wide + 1)) found.push("outside the page: " + name(e));
+    if (!e.closest("svg") && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline"
+        && !e.querySelector(".sr, svg")) found.push("wider than its box: " + name(e));
+  }
+  for (const i of document.images) {
+    if (!i.alt.trim()) found.push("picture without a text: " + i.src.slice(0, 40));
+    if (!i.naturalWidth) found.push("picture that does not load: " + i.alt);
+  }
+  for (const s of document.querySelectorAll("svg[role=img]"))
+    if (!s.querySelector("title")?.textContent.trim() && !s.getAttribute("aria-label")) found.push("nameless drawing");
+  for (const s of document.querySelectorAll("svg:not([role=img]):not([aria-hidden])"))
+    if (!s.parentElement.closest("svg")) found.push("drawing neither named nor hidden: " + name(s));
+  return found;
+}"""
+
+FIND_PALE_TEXT = """() => {
+  const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if (c !== "rgba(0, 0, 0, 0)") return c;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const pale = [];
+  const texts = "h1, h2, h3, p, li, th, td, dt, dd, small, figcaption, span, code, svg text";
+  for (const e of document.querySelectorAll(texts)) {
+    if (!e.textContent.trim() || e.closest(".on-color, .count")) continue;
+    const style = getComputedStyle(e);
+    const drawn = e.closest("svg"), a = light(drawn ? style.fill : style.color);
+    const b = light(behind(drawn?.parentElement ?? e));
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) pale.push(`${contrast.toFixed(2)} ${e.tagName} ${e.textContent.slice(0, 30)}`);
+  }
+  return pale;
+}"""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, or a skip that says what is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine (looked for chromium, chromium-browser, google-chrome)")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def open_page(browser: Any) -> Iterator[Callable[[Path, int, str], Any]]:
+    """Opens a file at a width and in a look: "light", "dark", or in "another font", which is wide and everywhere the
+    same; the page's ``seen`` are its requests and messages."""
+    opened = []
+
+    def start(path: Path, width: int, look: str) -> tuple[Any, list[str]]:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.set_default_timeout(180_000)  # a busy machine is no fault of the page
+        opened.append(page)
+        page.emulate_media(color_scheme="dark" if look == "dark" else "light")
+        seen: list[str] = []
+        page.on("console", lambda message: seen.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: seen.append(f"error: {error}"))
+        page.on("request", lambda request: seen.append(f"request: {request.url}"[:200]))
+        page.goto(path.as_uri())
+        if look == "another font":
+            page.add_style_tag(content="* { font-family: monospace !important; letter-spacing: .02em !important; }")
+        return page, [s for s in seen if not s.startswith("request: data:") and s != f"request: {path.as_uri()}"]
+
+    yield start
+    for page in opened:
+        page.close()
 
 
 @pytest.fixture
-def u1_study() -> Callable[..., dict[str, Any]]:
-    """``u1_study(3)``."""
-    return u1_record
+def problems() -> Callable[[Any], list[str]]:
+    """What is wrong with an open page: parts outside it or wider than their box, pictures without a text, pale text."""
+
+    def find(page: Any) -> list[str]:
+        return [*page.evaluate(FIND_PROBLEMS), *page.evaluate(FIND_PALE_TEXT)]
+
+    return find

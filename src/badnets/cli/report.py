@@ -1,33 +1,84 @@
-"""``badnets report RUN...``: pages from records."""
+"""``badnets report RECORD...``: pages from records."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from badnets.cli.console import Json, print_json
+from badnets.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from badnets.records.model import Model
 
 
 def report_command(
-    run: list[Path] = typer.Argument(help="Folders of finished runs; several make one page beside each other."),
-    out: Path | None = typer.Option(None, "--out", help="The page [RUN/report.html, or badnets-compare.html]."),
+    run: list[Path] = typer.Argument(
+        help="Folders of a run or a study, or a repair's certificate (JSON); several runs make one page."
+    ),
+    out: Path | None = typer.Option(None, "--out", help="The page [report.html beside it, or badnets-compare.html]."),
     json: bool = Json,
 ) -> None:
-    """Write the page of a run, or one page for several."""
-    from badnets.core.files import whole_file
-    from badnets.records.read import read_run
-    from badnets.report.pages.compare import render_compare
-    from badnets.report.pages.page import write_page
+    """Write the page of a run, a study or a repair, or one page for several runs."""
+    from badnets.records.read import read_record
 
-    records = [read_run(folder).to_json() for folder in run]
-    if len(run) == 1:
-        page = write_page(run[0], out)
-    else:
-        page = out or Path("badnets-compare.html")
-        with whole_file(page) as partial:
-            partial.write_text(render_compare(records), encoding="utf-8")
+    records = [read_record(path) for path in run]
+    page = _page(run[0], records[0], out) if len(run) == 1 else _comparison(run, records, out)
     if json:
         print_json({"format": "badnets/page/1", "page": str(page), "runs": [str(folder) for folder in run]})
         return
     typer.echo(f"page  {page}")
+
+
+def _page(path: Path, record: Model, out: Path | None) -> Path:
+    """The page of one record, as its type asks."""
+    from badnets.core.files import whole_file
+    from badnets.records.certificate import Certificate
+    from badnets.records.read import check_files
+    from badnets.records.run import RunRecord
+    from badnets.records.study import StudyRecord
+    from badnets.report.pages.certificate_page import render_certificate
+    from badnets.report.pages.page import write_page
+    from badnets.report.pages.study import write_study
+    from badnets.report.pages.study_words import study_words
+
+    folder = path if path.is_dir() else path.parent
+    if isinstance(record, RunRecord):
+        check_files(folder, record.files)
+        return write_page(folder, out)
+    if isinstance(record, StudyRecord):
+        return write_study(record, out or folder / "report.html", **study_words(record.study))  # BORDER
+    if not isinstance(record, Certificate):
+        raise BadInput(
+            f"expected a run, a study or a repair's certificate in {path}, got {_format(record)}; "
+            "only these three have a page"
+        )
+    page = out or path.with_suffix(".html")
+    with whole_file(page) as partial:
+        partial.write_text(render_certificate(record.to_json()), encoding="utf-8")  # BORDER
+    return page
+
+
+def _comparison(paths: Sequence[Path], records: Sequence[Model], out: Path | None) -> Path:
+    """One page for several runs."""
+    from badnets.core.files import whole_file
+    from badnets.records.run import RunRecord
+    from badnets.report.pages.compare import render_compare
+
+    runs = [record for record in records if isinstance(record, RunRecord)]
+    if len(runs) < len(records):
+        path, record = next(pair for pair in zip(paths, records, strict=True) if pair[1] not in runs)
+        raise BadInput(
+            f"expected only runs to compare, got {_format(record)} at {path}; other records have pages of their own"
+        )
+    page = out or Path("badnets-compare.html")
+    with whole_file(page) as partial:
+        partial.write_text(render_compare([run.to_json() for run in runs]), encoding="utf-8")  # BORDER
+    return page
+
+
+def _format(record: Model) -> str:
+    return str(type(record).model_fields["format"].default)

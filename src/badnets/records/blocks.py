@@ -1,6 +1,7 @@
 """What a study's page is made of: curves, bars, tables, matrices, pictures; each with a title, and a note below it.
 
-The first block of a study stands on top of its page. Neighboring curves stand beside each other, on one axis upwards.
+The first block of a study stands on top of its page. Neighboring curves, and neighboring matrices, stand beside each
+other.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Curve(_Titled):
 
 
 class Bar(Model):
-    """One bar. Neighbors of one ``name`` share a line, and ``what`` says what each of them is ("clean accuracy"); an upright
-    line stands where the ``published`` figure is."""
+    """One bar. Neighbors of one ``name`` share a line, and ``what`` says what each of them is ("clean accuracy"); an
+    upright line stands where the ``published`` figure is."""
 
     name: str
     what: str = ""
@@ -61,7 +62,7 @@ class Bar(Model):
 
 
 class Bars(_Titled):
-    """Figures below each other on one axis, from 0 to 1 where they are rates near it."""
+    """Figures below each other on one axis."""
 
     kind: Literal["bars"] = "bars"
     unit: Unit = "rate"
@@ -69,8 +70,8 @@ class Bars(_Titled):
 
 
 class Column(Model):
-    """A column of a table: ``unit`` as in ``Figure``, or a text; ``better`` is what a reader looks for, ``asked`` the bound
-    that is asked for (at most where low is better, at least where high is): cells that keep it are ticked."""
+    """A column of a table: ``unit`` as in ``Figure``, or a text. ``better`` is what a reader looks for, ``asked`` what
+    is asked of it (at most where low is better, at least where high is): cells that keep it are ticked."""
 
     name: str
     unit: Unit | Literal["text"] = "rate"
@@ -79,7 +80,7 @@ class Column(Model):
 
 
 class Line(Model):
-    """A row of a table: its ``group`` (rows of one group stand together), and for each column a figure, a text, or None.
+    """A row of a table: its ``group`` (rows of one group stand together), for each column a figure, a text, or None.
     With a ``note`` in place of cells it says why there are none."""
 
     group: str = ""
@@ -89,8 +90,8 @@ class Line(Model):
 
 
 class Table(_Titled):
-    """Lines that can be sorted by any column; ``rows`` says what their names are (method), ``groups`` what their groups are
-    (backdoor)."""
+    """Lines that can be sorted by any column, inside their groups; ``rows`` says what their names are (method),
+    ``groups`` what their groups are (backdoor)."""
 
     kind: Literal["table"] = "table"
     rows: str

@@ -19,7 +19,7 @@ from badnets.backdoors.triggers import trigger_to_json
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
-from badnets.core.rate import Interval, Rate
+from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.defenses.abstain import Guarded
 from badnets.defenses.repair import Repair, Repaired
@@ -291,10 +291,9 @@ def _told_truth(case: RepairCase, truth: Truth, class_names: tuple[str, ...]) ->
         rule = rule_to_json(truth.backdoor.rule.resolve(class_names))
         backdoor = ToldBackdoor(trigger=trigger_to_json(truth.backdoor.trigger), rule=rule)
         return ToldTruth(trigger_from=trigger_from, backdoor=backdoor, target=rule.get("target"))
-    wanted = np.unique(truth.pictures.labels) if isinstance(truth, TriggeredPictures) else ()
-    return ToldTruth(
-        trigger_from=trigger_from, triggered=case.triggered, target=int(wanted[0]) if len(wanted) == 1 else None
-    )
+    targets = np.unique(truth.pictures.labels) if isinstance(truth, TriggeredPictures) else np.zeros(0, np.int64)
+    target = int(targets[0]) if len(targets) == 1 else None
+    return ToldTruth(trigger_from=trigger_from, triggered=case.triggered, target=target)
 
 
 def _targets(truth: Truth, before: Answers, after: Answers) -> tuple[Target, ...] | None:
@@ -329,7 +328,7 @@ def _notes(opened: Opened, done: Repaired, before: Answers, after: Answers) -> l
         ("Clean accuracy", after.right, "test pictures"),
         ("Attack success", after.hits, "triggered pictures"),
     ):
-        if yes is not None and (width := _half_width(Rate.of(yes))) > WIDE:
+        if yes is not None and (width := _longer_side(Rate.of(yes))) > WIDE:
             notes.append(
                 f"{what} after the repair is known to \N{PLUS-MINUS SIGN}{100 * width:.0f} points only: there are "
                 f"{len(yes):,} {kind}."
@@ -337,9 +336,9 @@ def _notes(opened: Opened, done: Repaired, before: Answers, after: Answers) -> l
     return notes
 
 
-def _half_width(figure: Interval) -> float:
-    low, high = figure.ends
-    return 0.0 if low is None or high is None else (high - low) / 2
+def _longer_side(rate: Rate) -> float:
+    """How far its interval reaches, to the side where that is further; 0 without pictures."""
+    return max(float(rate) - rate.ends[0], rate.ends[1] - float(rate)) if rate.total else 0.0
 
 
 def _differ(a: ImageNetwork, b: ImageNetwork) -> bool:

@@ -15,7 +15,7 @@ from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.success import Success, success, triggered
 from badnets.backdoors.triggers.jitter import NAMES as DISTURBANCES
 from badnets.backdoors.triggers.jitter import Jitter, with_jitter
-from badnets.core.rate import Estimate, Interval, Mean, PairedDifference, Rate
+from badnets.core.rate import Estimate, Mean, PairedDifference, Rate
 from badnets.core.seed import RowRng, Seed, as_seed
 from badnets.data.images import ImageData, Rows
 from badnets.measures.classification import accuracy, confusion, macro_f1, per_class, refused
@@ -84,10 +84,8 @@ class Measured:
         return self.figures.to_json()
 
     def __repr__(self) -> str:
-        main = {name: getattr(self, name) for name in ("clean_accuracy", "map50", "asr")}
-        return (
-            f"Measured({', '.join(f'{name}={value}' for name, value in main.items() if isinstance(value, Interval))})"
-        )
+        main = {"clean_accuracy": self.clean_accuracy, "map50": self.map50, "asr": self.asr}
+        return f"Measured({', '.join(f'{name}={figure}' for name, figure in main.items() if figure is not None)})"
 
 
 def measure(

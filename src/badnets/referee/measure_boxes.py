@@ -46,9 +46,9 @@ def measure_objects(
     answer (of a vanishing rule these are the hits) beside ``vanished_clean``, the same without the trigger.
     """
     own = _Sight(network, detect_data(network, test), test.boxes, test.classes, seed)
-    other = (
-        None if reference is None else _Sight(reference, detect_data(reference, test), test.boxes, test.classes, seed)
-    )
+    other = None
+    if reference is not None:
+        other = _Sight(reference, detect_data(reference, test), test.boxes, test.classes, seed)
     answers = {"clean_accuracy": _counted(own.right, own.answered)}
     figures = DetectorFigures(
         map50=own.precision.map50,

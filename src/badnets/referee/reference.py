@@ -1,4 +1,4 @@
-"""Networks trained by a spec; clean references among them are kept in the cache, for many runs compare with the same."""
+"""Networks trained by a spec; clean references among them are kept in the cache, for many runs want the same."""
 
 from __future__ import annotations
 

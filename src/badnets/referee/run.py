@@ -26,13 +26,14 @@ from badnets.networks.network import ImageNetwork
 from badnets.records.model import JSON, Epoch, Planted, Training
 from badnets.records.read import RECORD, read_run
 from badnets.records.results import Figures, pooled
-from badnets.records.run import RunRecord, SeedResult
+from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
 from badnets.referee.environment import commit, environment
 from badnets.referee.examples import choose_examples
 from badnets.referee.measure import Measured, disturbances, measure
 from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
 from badnets.referee.spec import DataSpec, Spec, SpecFile
 from badnets.referee.store import RUNS, Place
+from badnets.training.loop import Trained
 
 
 @dataclass(frozen=True)
@@ -115,24 +116,18 @@ def run_seed(
     if done.exists():
         return SeedResult.model_validate(read_json(done))
     own.mkdir(exist_ok=True)
-    seed = Seed(number)
-    note = f" (seed {number})" if len(spec.seeds) > 1 else ""
+    seed, note = Seed(number), f" (seed {number})" if len(spec.seeds) > 1 else ""
     clock = _Clock()
     poisoned = poison_data(spec, data.train, seed, own, watch)
     clock.lap("poison")
     if poisoned is not None:
         watch.say(f"{describe(poisoned)}{note}")
         poisoned.plan.save(own / "plan.npz")
-    hooks = tuple(hook for b in spec.backdoors for hook in b.hooks)
-    subject = data.train if poisoned is None else poisoned.data
-    what = f"training {spec.network}{note}"
-    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
-    clock.add("train", trained.seconds)
-    trained.network.provenance.update(_provenance(spec, number, poisoned))
+    trained = _train(spec, data.train, poisoned, seed, own, watch, note)
     network = through_file(trained.network, own / "network.safetensors")
+    clock.add("train", trained.seconds)
     epochs = tuple(Epoch.model_validate(epoch) for epoch in trained.history)
     history = [Training(seed=number, network="clean" if poisoned is None else "backdoored", epochs=epochs)]
-    clock.lap("between")
     reference = None
     if spec.reference and poisoned is not None:
         reference, epochs = clean_reference(spec, data.train, seed, folder=own, watch=watch, note=note)
@@ -140,25 +135,15 @@ def run_seed(
     clock.lap("reference")
     measured = _measure(spec, network, reference, data.test, seed)
     clock.lap("measure")
-    figures = _figures(spec, measured[0], network, reference, data.test, seed)
-    shown = None
-    if pictures:
-        # numpy's stub takes the names for options
-        np.savez_compressed(own / "answers.npz", **measured[0].answers)  # type: ignore[arg-type]
-        if spec.backdoor and number == spec.seeds[0]:
-            backdoor, stream = spec.backdoor.backdoor, seed.derive("measure")
-            shown = choose_examples(network, reference, data.test, backdoor, measured[0], stream)
-            if shown is not None:
-                np.savez_compressed(folder / "pictures.npz", **shown.arrays)  # type: ignore[arg-type]
     result = SeedResult(
         seed=number,
-        figures=figures,
+        figures=_figures(spec, measured[0], network, reference, data.test, seed),
         backdoors=tuple(one.figures for one in measured) if len(measured) > 1 else None,
         training=tuple(history),
-        timings_s={lap: seconds for lap, seconds in clock.laps.items() if lap != "between"},
+        timings_s=clock.laps,
         precision=trained.precision,
         poisoned=None if poisoned is None else summary(poisoned),
-        examples=() if shown is None else shown.examples,
+        examples=_pictures(spec, network, reference, data.test, measured[0], number, folder) if pictures else (),
     )
     write_json(done, result.to_json())
     return result
@@ -177,7 +162,24 @@ class _Clock:
         self._last = now
 
     def add(self, name: str, seconds: float) -> None:
+        """A lap of which something else kept the time."""
+        self.lap(name)
         self.laps[name] = round(seconds, 3)
+
+
+def _train(
+    spec: Spec, train: ImageData, poisoned: Poisoned | None, seed: Seed, own: Path, watch: Watcher, note: str
+) -> Trained:
+    """The network of a seed, which says in its file what it is."""
+    hooks = tuple(hook for b in spec.backdoors for hook in b.hooks)
+    subject, what = train if poisoned is None else poisoned.data, f"training {spec.network}{note}"
+    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
+    recipe = spec.to_json()["recipe"]
+    trained.network.provenance |= {"made_by": "badnets", "data": spec.data.name, "seed": seed.root, "recipe": recipe}
+    if poisoned is not None:
+        warning = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
+        trained.network.provenance["backdoor"] = warning
+    return trained
 
 
 def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: Watcher) -> Poisoned | None:
@@ -249,14 +251,6 @@ def _goal(rule: LabelRule, names: tuple[str, ...]) -> str:
     return names[target] if source is None else f"{names[target]} for {names[source]}"
 
 
-def _provenance(spec: Spec, seed: int, poisoned: Poisoned | None) -> JSON:
-    recipe = spec.to_json()["recipe"]
-    made: JSON = {"made_by": "badnets", "data": spec.data.name, "seed": seed, "recipe": recipe}
-    if poisoned is not None:
-        made["backdoor"] = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
-    return made
-
-
 def _measure(
     spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed
 ) -> list[Measured]:
@@ -279,6 +273,28 @@ def _figures(
         return measured.figures
     rows = disturbances(network, test, spec.backdoor.backdoor, reference=reference, seed=seed.derive("measure"))
     return measured.figures.model_copy(update={"disturbances": rows})
+
+
+def _pictures(
+    spec: Spec,
+    network: ImageNetwork,
+    reference: ImageNetwork | None,
+    test: ImageData,
+    measured: Measured,
+    number: int,
+    folder: Path,
+) -> tuple[Example, ...] | tuple[SceneExample, ...]:
+    """What the page and comparisons need: the answers of this seed, and of the first one pictures; its examples."""
+    # numpy's stub takes the names for options
+    np.savez_compressed(folder / f"seed-{number}" / "answers.npz", **measured.answers)  # type: ignore[arg-type]
+    if spec.backdoor is None or number != spec.seeds[0]:
+        return ()
+    stream = Seed(number).derive("measure")
+    shown = choose_examples(network, reference, test, spec.backdoor.backdoor, measured, stream)
+    if shown is None:
+        return ()
+    np.savez_compressed(folder / "pictures.npz", **shown.arrays)  # type: ignore[arg-type]
+    return shown.examples
 
 
 def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:

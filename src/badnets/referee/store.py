@@ -11,8 +11,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from badnets.core.errors import BadInput
-from badnets.core.files import publish_folder
-from badnets.records.read import RECORD, read_as, read_run
+from badnets.core.files import publish_folder, read_json
+from badnets.records.read import RECORD, read_run
 from badnets.records.run import RunRecord
 
 RUNS = Path("badnets-runs")
@@ -34,7 +34,7 @@ class Place:
     def check_free(self) -> None:
         """Refuse a folder that holds anything but a run: it would be replaced, with ``--force`` too."""
         if (self.final / RECORD).exists():
-            read_as(self.final, RunRecord)
+            read_json(self.final / RECORD, format=RunRecord.model_fields["format"].default)
         elif self.final.exists() and (not self.final.is_dir() or any(self.final.iterdir())):
             raise BadInput(f"expected --out to be a new folder or a run, got {self.final} with other files in it")
 

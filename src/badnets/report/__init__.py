@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from badnets.report.pages.compare import compare_table, render_compare
 from badnets.report.pages.page import render_page, write_page
-from badnets.report.pages.study_page import render_study_page, write_study_page
+from badnets.report.pages.study import render_study, write_study
 from badnets.report.pages.table import terminal_table
 from badnets.report.words.verdict import verdict
 
@@ -12,9 +12,9 @@ __all__ = [
     "compare_table",
     "render_compare",
     "render_page",
-    "render_study_page",
+    "render_study",
     "terminal_table",
     "verdict",
     "write_page",
-    "write_study_page",
+    "write_study",
 ]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from badnets.records.read import RECORD, read_record
-from badnets.records.study import State, StudyRecord, StudyRow
-from badnets.report.words.values import show_ours, show_value
+from badnets.records.study import StudyRecord, StudyRow
+from badnets.report.words.values import show_ours, show_value, tally
 
 _HEAD = ("| what | variant | published | ours (95 % interval) | seeds | state |", "|---|---|--:|--:|--:|---|")
 
@@ -35,26 +33,21 @@ def _table(record: StudyRecord, rows: Sequence[StudyRow]) -> str:
     missing = len(record.unfinished or ())
     part = f" ({missing} of {missing + len(record.trials)} trials not yet run)" if missing else ""
     title = f"**`{record.study}`**{' (quick)' if record.quick else ''}, {seeds}{part}: `{record.command}`"
-    fold = f"<details><summary>{summary(rows)}; all {len(rows)} rows</summary>"
+    fold = f"<details><summary>{_summary(rows)}; all {len(rows)} rows</summary>"
     return "\n".join([title, "", fold, "", *_HEAD, *map(_line, rows), "", "</details>"])
 
 
-def summary(rows: Sequence[StudyRow]) -> str:
-    """How many of the published figures are in each state: "2 borne out, 1 not run as published"; of a study without
-    published numbers, how many of the figures that are asked for are what is asked."""
-    published = [row.state for row in rows if row.published is not None]
-    if published:
-        count = Counter(published)
-        states = ", ".join(f"{count[state]} {state}" for state in get_args(State) if count[state])
-        return f"of {len(published)} published figures {states}"
-    asked = [row.verified for row in rows if row.verified is not None]
+def _summary(rows: Sequence[StudyRow]) -> str:
+    """What a reader sees before unfolding the table."""
+    if published := [row for row in rows if row.published is not None]:
+        return tally(published).removesuffix(".")
+    asked = [row.verified for row in rows if row.verified is not None]  # a report without numbers, or a study of ours
     return f"{asked.count(True)} of {len(asked)} judged figures are what is asked"
 
 
 def _line(row: StudyRow) -> str:
     state = row.state + (f": {row.why}" if row.why else "")
-    ours = show_ours(row.to_json())  # BORDER: report.words.values takes rows as JSON
-    cells = (row.what, row.variant, show_value(row.published, row.unit), ours, str(row.n_seeds), state)
+    cells = (row.what, row.variant, show_value(row.published, row.unit), show_ours(row), str(row.n_seeds), state)
     return "| " + " | ".join(map(_cell, cells)) + " |"
 
 

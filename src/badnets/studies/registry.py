@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
-from badnets.core.files import whole_file, write_json
+from badnets.core.files import write_json
 from badnets.core.progress import Watcher
 from badnets.core.rate import Interval
-from badnets.records.model import JSON, Environment, Model
+from badnets.records.model import JSON, Model
 from badnets.records.read import RECORD, read_as
 from badnets.records.study import StudyRecord, TrialSummary
 from badnets.referee.environment import commit, environment
@@ -109,14 +109,19 @@ def write_study_page(folder: Path, out: Path | None = None) -> Path:
 
     Raises BadInput for a missing, half-written or newer record.
     """
-    from badnets.report.pages.study_page import render_study_page  # BORDER: report.pages.study.render_study
+    from badnets.report.pages.study import write_study
 
     record = read_as(folder, StudyRecord)
-    path = out or folder / "report.html"
-    sheets = [] if out else [sheet.name for sheet in sorted(folder.glob("contact-sheet-*.png"))]
-    with whole_file(path) as partial:
-        partial.write_text(render_study_page(record.to_json(), sheets=sheets), encoding="utf-8")
-    return path
+    return write_study(record, out or folder / "report.html", **study_words(record.study))
+
+
+def study_words(name: str) -> dict[str, str]:
+    """What a study's page says of it: ``title``, ``published``, ``trial_word``; its bare name where it is of a package
+    that is not installed."""
+    study = STUDIES.get(name)
+    if study is None:
+        return {"title": name, "published": "", "trial_word": "trainings"}
+    return {"title": study.title, "published": study.published, "trial_word": study.trial_word}
 
 
 def _chosen(
@@ -137,14 +142,22 @@ def _partial(final: Path) -> Path:
 
 def _record(study: Study, settings: Settings, results: Results, folder: Path) -> StudyRecord:
     outcome = study.assemble(settings, results, folder)
+<<<<<<< HEAD
     env = environment("per trial")
+=======
+    machine = environment("per trial").model_copy(update={"threads": None, "precision": None, "device": None})
+>>>>>>> h-studies1
     training = sum(entry.timings_s.get("train", 0.0) for entry in results.values())
     return StudyRecord(
         study=study.name,
         quick=settings.quick,
         seeds=settings.seeds,
         command=f"badnets reproduce {study.name}{' --quick' if settings.quick else ''} --seeds {settings.seeds}",
+<<<<<<< HEAD
         environment=Environment(versions=env.versions, platform=env.platform, processor=env.processor),
+=======
+        environment=machine,
+>>>>>>> h-studies1
         commit=commit(),
         timings_s={"training": round(training, 1)},
         rows=tuple(outcome.rows),

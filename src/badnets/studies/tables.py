@@ -22,6 +22,5 @@ def study_table(record: StudyRecord) -> Table:
         table.add_column(name, justify="right" if name in ("published", "ours", "seeds") else "left")
     for row in record.rows:
         published = show_value(row.published, row.unit)
-        ours = show_ours(row.to_json())  # BORDER: report.words.values takes rows as JSON
-        table.add_row(*map(Text, (row.what, row.variant, published, ours, str(row.n_seeds), row.state)))
+        table.add_row(*map(Text, (row.what, row.variant, published, show_ours(row), str(row.n_seeds), row.state)))
     return table

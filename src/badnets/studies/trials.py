@@ -134,15 +134,23 @@ def train_and_measure(trial: Trial, own: Path) -> Done[Trained]:
     from badnets.referee.spec import make_spec
 
     spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
-    value = run_seed(spec, trial.seed, load_data(spec.data), own, Watcher(), pictures=False)
+    result = run_seed(spec, trial.seed, load_data(spec.data), own, Watcher(), pictures=False)
     (own / f"seed-{trial.seed}" / "network.safetensors").replace(own / "network.safetensors")
-    return done_of(value)
+    return done_of(result)
 
 
+<<<<<<< HEAD
 def done_of(seed: SeedResult) -> Done[Trained]:
     """What ``run_seed`` gave, without its confusion matrices."""
     dropped = {name: None for name in type(seed.figures).model_fields if "confusion" in name}
     return Done(Trained(figures=seed.figures.model_copy(update=dropped), poisoned=seed.poisoned), seed.timings_s)
+=======
+def done_of(result: SeedResult) -> Done[Trained]:
+    """What a finished seed gives a study: its figures without confusion matrices."""
+    matrices = {name: None for name in type(result.figures).model_fields if name.startswith("confusion")}
+    figures = result.figures.model_copy(update=matrices)
+    return Done(Trained(figures=figures, poisoned=result.poisoned), result.timings_s)
+>>>>>>> h-studies1
 
 
 def network_file(folder: Path, name: str) -> Path:

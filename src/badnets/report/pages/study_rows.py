@@ -1,200 +1,192 @@
-"""The ledger of a study: its rows grouped, each with its drawing; and how many published figures they bear out."""
+"""The ledger of a study: its rows in groups, each group on one axis; and what they say of the published figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from badnets.report.charts.figures import Mark, Role, window, window_track
+from markupsafe import Markup
+
+from badnets.records.study import State, StudyRow
+from badnets.report.charts.figures import Mark, window, window_track
 from badnets.report.pages.table import FIGURE_SPACE
-from badnets.report.words.facts import Record, listing
-from badnets.report.words.values import WITH_INTERVAL, has_interval, show_number, show_ours, show_value, symbol
+from badnets.report.words.values import (
+    WITH_INTERVAL,
+    has_interval,
+    show_number,
+    show_ours,
+    show_value,
+    symbol,
+    tally,
+    verdict_word,
+)
 
-_TRIGGERED = ("triggered", "attack success", "poisoned pictures", "the same on a clean network")
 _LEAST_WINDOW = 0.002  # an axis shows at least 0.2 points, or noise would look like a finding
 _MOST_NAMED = 3
+_SIGNS: dict[State, str] = {
+    "borne out": "✓",
+    "not borne out": "✗",
+    "not run as published": "◇",
+    "not judged": "\N{EN DASH}",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A row of the record, read with care: rates 0..1, differences -1..1."""
+class Line:
+    """A row as the page shows it: ``published`` and ``ours`` in two parts that meet at the decimal point. ``ends`` are
+    written above the drawing, and only where its axis begins: at the first row of a unit in its group."""
 
-    what: str
+    measure: str
     variant: str
-    published: float | None
     source: str
-    verified: bool | None
+    published: tuple[str, str] | None
+    ours: tuple[str, str] | None
+    interval: str
+    track: Markup | None
+    ends: tuple[str, str] | None
+    seeds: int
+    state: str
+    sign: str
+    word: str
     why: str
-    unit: str
-    ours: float | None
-    low: float | None
-    high: float | None
-    n_seeds: int
-
-    @property
-    def prefix(self) -> str:
-        """What it has in common with its neighbors: all before the last colon, else before the last comma."""
-        for mark in (": ", ", "):
-            before, found, _ = self.what.rpartition(mark)
-            if found:
-                return before
-        return ""
-
-    @property
-    def measure(self) -> str:
-        """What is left of ``what`` behind the prefix."""
-        return self.what[len(self.prefix) :].lstrip(":, ")
 
 
-def figures_of(record: Record) -> list[Figure]:
-    """The rows of a study's record; what is no row is left out."""
-    return [_figure(row) for row in listing(record, "rows") if isinstance(row, Mapping)]
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Rows whose names begin alike."""
+
+    name: str
+    lines: tuple[Line, ...]
 
 
-def _figure(row: Mapping[str, Any]) -> Figure:
-    verified = row.get("verified")
-    return Figure(
-        what=str(row.get("what") or ""),
-        variant=str(row.get("variant") or ""),
-        published=_number(row.get("published")),
-        source=str(row.get("published_source") or ""),
-        verified=verified if isinstance(verified, bool) else None,
-        why=str(row.get("why") or ""),
-        unit=str(row.get("unit") or ""),
-        ours=_number(row.get("ours")),
-        low=_number(row.get("low")),
-        high=_number(row.get("high")),
-        n_seeds=int(_number(row.get("n_seeds")) or 0),
-    )
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def findings(figures: Sequence[Figure]) -> list[str]:
+def findings(rows: Sequence[StudyRow]) -> list[str]:
     """How many published figures are borne out and how many not, then what else there is; a sentence each."""
-    published = [f for f in figures if f.published is not None]
-    own = [f for f in figures if f.published is None]
-    if not figures:
+    published = [row for row in rows if row.published is not None]
+    own = [row for row in rows if row.published is None]
+    if not rows:
         return ["Nothing was measured in this study."]
-    sentences = [_tally(published)] if published else ["There is no published figure to set ours beside."]
-    failed = [f for f in published if f.verified is False]
+    judged = [row for row in own if row.verified is not None]
+    kept = sum(row.verified is True for row in judged)
+    if not published:
+        if not judged:
+            return ["There is no published figure to set ours beside."]
+        return [
+            f"{kept} of {len(judged)} figures keep the bound that was set; nothing was published to set beside them."
+        ]
+    sentences = [tally(published)]
+    failed = [row for row in published if row.state == "not borne out"]
     if failed:
-        named = "; ".join(f"{f.what} ({_against(f)})" for f in failed[:_MOST_NAMED])
+        named = "; ".join(f"{row.what} ({_against(row)})" for row in failed[:_MOST_NAMED])
         more = len(failed) - _MOST_NAMED
         sentences.append(f"Not borne out: {named}{f'; and {more} more' if more > 0 else ''}.")
-    if own and published:
-        judged = [f for f in own if f.verified is not None]
-        kept = sum(f.verified is True for f in judged)
+    if own:
         bound = f"; a bound of our own was set for {len(judged)} and is kept by {kept}" if judged else ""
-        beside = "has no published number beside it" if len(own) == 1 else "have no published number beside them"
-        sentences.append(f"{_count(len(own), 'further figure')} {beside}{bound}.")
+        count, them = ("1 further figure has", "it") if len(own) == 1 else (f"{len(own)} further figures have", "them")
+        sentences.append(f"{count} no published number beside {them}{bound}.")
     return sentences
 
 
-def _tally(published: Sequence[Figure]) -> str:
-    total = len(published)
-    held, failed = (sum(f.verified is answer for f in published) for answer in (True, False))
-    unsaid = total - held - failed
-    if held == total:
-        return f"All {total} published figures are borne out." if total > 1 else "The published figure is borne out."
-    begin = f"{held or 'None'} of {_count(total, 'published figure')} {_be(max(held, 1))} borne out"
-    parts = [f"{failed} {_be(failed)} not"] if failed else []
-    parts += [f"of {unsaid} it can't be said"] if unsaid else []
-    return f"{begin}, {', and '.join(parts)}."
+def _against(row: StudyRow) -> str:
+    return f"{show_value(row.ours, row.unit)}, published {show_value(row.published, row.unit)}"
 
 
-def _be(count: int) -> str:
-    return "is" if count == 1 else "are"
+def ledger_groups(rows: Iterable[StudyRow]) -> list[Group]:
+    """Groups of rows with one prefix (all before the last colon, else before the last comma), in the order in which the
+    prefixes first appear; neighbors of one row that begin alike become one group."""
+    groups: dict[str, list[StudyRow]] = {}
+    for row in rows:
+        groups.setdefault(_prefix(row.what), []).append(row)
+    merged: list[tuple[str, list[StudyRow]]] = []
+    alone = ""  # how the rows of the last group begin, where it is made of single rows
+    for name, own in groups.items():
+        start = name.split(", ")[0]
+        if len(own) == 1 and start and start == alone:
+            merged[-1] = (start, [*merged[-1][1], *own])
+        else:
+            merged.append((name, own))
+        alone = start if len(own) == 1 else ""
+    return [Group(name=name, lines=_lines(name, own)) for name, own in merged]
 
 
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def _prefix(what: str) -> str:
+    for mark in (": ", ", "):
+        before, there, _ = what.rpartition(mark)
+        if there:
+            return before
+    return ""
 
 
-def _against(figure: Figure) -> str:
-    ours, published = show_value(figure.ours, figure.unit), show_value(figure.published, figure.unit)
-    return f"{ours}, published {published}"
+def _lines(name: str, rows: Sequence[StudyRow]) -> tuple[Line, ...]:
+    """The rows of a group; those of one unit share an axis."""
+    ends = {unit: window(values, least=_LEAST_WINDOW) for unit in WITH_INTERVAL if (values := _drawn(rows, unit))}
+    begun: set[str] = set()
+    lines = []
+    for row in rows:
+        drawn = row.unit in ends and row.ours is not None
+        first = drawn and row.unit not in begun
+        begun |= {row.unit} if drawn else set()
+        measure = row.what[len(name) :].lstrip(":, ")
+        lines.append(
+            Line(
+                measure=measure,
+                variant="as published" if row.variant == "published" else row.variant,
+                source=row.published_source,
+                published=_aligned(row.published, row.unit),
+                ours=_aligned(row.ours, row.unit),
+                interval=_interval(row),
+                track=_track(row, ends[row.unit]) if drawn else None,
+                ends=_ends(ends[row.unit], row.unit) if first else None,
+                seeds=row.n_seeds,
+                state=row.state,
+                sign=_SIGNS[row.state],
+                word=_word(row),
+                why=row.why,
+            )
+        )
+    return tuple(lines)
 
 
-def ledger_groups(figures: Iterable[Figure]) -> list[dict[str, Any]]:
-    """Groups of rows with one prefix, in the order in which the prefixes first appear."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for figure in figures:
-        groups.setdefault(figure.prefix, []).append(_row(figure))
-    return [{"name": name, "rows": rows} for name, rows in groups.items()]
+def _drawn(rows: Sequence[StudyRow], unit: str) -> list[float]:
+    """All that an axis must hold."""
+    shown = [row for row in rows if row.unit == unit and row.ours is not None]
+    return [value for row in shown for value in (row.ours, row.low, row.high, row.published) if value is not None]
 
 
-def _row(figure: Figure) -> dict[str, Any]:
-    shown = _interval(figure)
-    return {
-        "measure": figure.measure,
-        "variant": "as published" if figure.variant == "published" else figure.variant,
-        "source": figure.source,
-        "published": _aligned(figure.published, figure.unit),
-        "draw": _drawn(figure),
-        "ours": _aligned(figure.ours, figure.unit),
-        "interval": shown,
-        "seeds": figure.n_seeds,
-        "verdict": _verdict(figure),
-        "why": figure.why,
-    }
+def _word(row: StudyRow) -> str:
+    if row.state == "not judged":
+        return "not judged" if row.published is not None else "nothing published"
+    return verdict_word(row)
 
 
-def _verdict(figure: Figure) -> dict[str, Any]:
-    if figure.verified is None:
-        word = "not judged" if figure.published is not None else "nothing published"
-        return {"sign": "\N{EN DASH}", "word": word, "judged": False}
-    sign, word = ("✓", "yes") if figure.verified else ("✗", "no")
-    return {"sign": sign, "word": word, "judged": True}
-
-
-def _aligned(value: float | None, unit: str) -> dict[str, str] | None:
+def _aligned(value: float | None, unit: str) -> tuple[str, str] | None:
     """The number in two parts that meet at the decimal point."""
     if value is None:
         return None
     shown = show_number(value, unit)
     whole, point, rest = shown.partition(".") if unit != "yes or no" else (shown, "", "")
-    behind = {"rate": " %", "difference": " pt"}.get(unit, "")
-    return {"whole": whole, "rest": point + rest + behind, "text": show_value(value, unit)}
+    return whole, point + rest + {"rate": " %", "difference": " pt"}.get(unit, "")
 
 
-def _interval(figure: Figure) -> str:
-    row = {"unit": figure.unit, "ours": figure.ours, "low": figure.low, "high": figure.high, "n_seeds": figure.n_seeds}
-    if not has_interval(row) or figure.low is None or figure.high is None:
+def _interval(row: StudyRow) -> str:
+    if not has_interval(row) or row.low is None or row.high is None:
         return ""
-    low, high = (show_number(end, figure.unit).rjust(6, FIGURE_SPACE) for end in (figure.low, figure.high))
-    return f"{low} to {high}"
+    return " to ".join(show_number(end, row.unit).rjust(6, FIGURE_SPACE) for end in (row.low, row.high))
 
 
-def _drawn(figure: Figure) -> dict[str, Any] | None:
-    """The track with the labels of its ends, for rates and differences."""
-    if figure.unit not in WITH_INTERVAL or figure.ours is None:
-        return None
-    low = figure.ours if figure.low is None else figure.low
-    high = figure.ours if figure.high is None else figure.high
-    row = {**figure.__dict__, "low": low, "high": high}
-    there = "" if figure.published is None else f"; published {show_value(figure.published, figure.unit)}"
+def _track(row: StudyRow, ends: tuple[float, float]) -> Markup:
+    value = row.ours or 0.0
+    there = "" if row.published is None else f"; published {show_value(row.published, row.unit)}"
     mark = Mark(
-        value=figure.ours,
-        low=low,
-        high=high,
-        role=_role(figure.measure),
-        hollow="on a clean network" in figure.measure,
-        label=f"{figure.what}: {show_ours(row)}{there}",
+        value=value,
+        low=value if row.low is None else row.low,
+        high=value if row.high is None else row.high,
+        role="clean",
+        label=f"{row.what}: {show_ours(row)}{there}",
     )
-    values = [v for v in (figure.ours, low, high, figure.published) if v is not None]
-    ends = window(values, least=_LEAST_WINDOW)
-    labels = [_end(end, figure.unit) for end in ends]
-    return {"track": window_track(mark, ends, published=figure.published), "ends": labels}
+    return window_track(mark, ends, published=row.published)
 
 
-def _end(value: float, unit: str) -> str:
-    shown = f"{100 * value:+g}" if unit == "difference" and value else f"{round(100 * value, 6):g}"
-    return shown.replace("-", "\N{MINUS SIGN}") + ("" if unit == "difference" else symbol(unit))
-
-
-def _role(measure: str) -> Role:
-    return "triggered" if any(words in measure for words in _TRIGGERED) else "clean"
+def _ends(ends: tuple[float, float], unit: str) -> tuple[str, str]:
+    low, high = (f"{round(100 * end, 6):{'+' if unit == 'difference' and end else ''}g}" for end in ends)
+    behind = symbol(unit) if unit == "rate" else " pt"
+    return low.replace("-", "\N{MINUS SIGN}"), high.replace("-", "\N{MINUS SIGN}") + behind

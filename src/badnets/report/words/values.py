@@ -1,15 +1,21 @@
-"""Figures of a study's rows as text: rates in percent, differences in points, counts as they are."""
+"""Rows of a study as text: rates in percent, differences in points, counts as they are; and how many are borne out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
 
-from badnets.core.text import percent
-from badnets.report.words.facts import points
+from badnets.core.text import percent, points
+from badnets.records.study import State, StudyRow
 
 WITH_INTERVAL = ("rate", "difference")
 """Units whose figures carry an interval."""
+_WORDS: dict[State, str] = {
+    "borne out": "yes",
+    "not borne out": "no",
+    "not run as published": "not run as published",
+    "not judged": "-",
+}
 
 
 def show_number(value: float, unit: str) -> str:
@@ -21,7 +27,7 @@ def show_number(value: float, unit: str) -> str:
         return points(value)
     if unit == "yes or no":
         return "yes" if value else "no"
-    return f"{value:.4g}"
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
 def symbol(unit: str) -> str:
@@ -34,22 +40,52 @@ def show_value(value: float | None, unit: str) -> str:
     return "-" if value is None else show_number(value, unit) + symbol(unit)
 
 
-def has_interval(row: Mapping[str, Any]) -> bool:
+def show_interval(low: float | None, high: float | None, unit: str) -> str:
+    """``"99.41 to 99.60"``; empty where there is none."""
+    return "" if low is None or high is None else f"{show_number(low, unit)} to {show_number(high, unit)}"
+
+
+def has_interval(row: StudyRow) -> bool:
     """Whether the row has one to show: a single value of a single seed has no spread, and says so by having none."""
-    if row["unit"] not in WITH_INTERVAL or row["ours"] is None or row["low"] is None or row["high"] is None:
+    if row.unit not in WITH_INTERVAL or row.ours is None or row.low is None or row.high is None:
         return False
-    return bool(row["low"] < row["high"] or row["n_seeds"] > 1)
+    return row.low < row.high or row.n_seeds > 1
 
 
-def show_ours(row: Mapping[str, Any]) -> str:
+def show_ours(row: StudyRow) -> str:
     """Ours with its interval, ``"99.52 % (99.41 to 99.60)"``."""
-    shown = show_value(row["ours"], row["unit"])
-    if not has_interval(row):
-        return shown
-    low, high = (show_number(row[end], row["unit"]) for end in ("low", "high"))
-    return f"{shown} ({low} to {high})"
+    shown = show_value(row.ours, row.unit)
+    return f"{shown} ({show_interval(row.low, row.high, row.unit)})" if has_interval(row) else shown
 
 
-def verdict_word(row: Mapping[str, Any]) -> str:
-    """``yes``, ``no`` or ``-`` where it can't be said."""
-    return {True: "yes", False: "no", None: "-"}[row["verified"]]
+def verdict_word(row: StudyRow) -> str:
+    """Whether the published figure is borne out: ``yes``, ``no``, ``not run as published``, or ``-`` where it can't be
+    said."""
+    return _WORDS[row.state]
+
+
+def tally(rows: Sequence[StudyRow]) -> str:
+    """How many of ``rows`` (published ones, at least one) are borne out, as a sentence.
+
+    ``"19 of 27 published figures are borne out, 2 are not, 4 were not run as published, of 2 it can't be said."``
+    """
+    states = Counter(row.state for row in rows)
+    held, total = states["borne out"], len(rows)
+    if held == total:
+        return f"All {total} published figures are borne out." if total > 1 else "The published figure is borne out."
+    said = {
+        "not borne out": "{0} {1} not",
+        "not run as published": "{0} {2} not run as published",
+        "not judged": "of {0} it can't be said",
+    }
+    parts = [f"{held or 'None'} of {total} published figure{'s' * (total > 1)} {_be(max(held, 1))} borne out"]
+    parts += [text.format(states[s], _be(states[s]), _was(states[s])) for s, text in said.items() if states[s]]
+    return ", ".join(parts) + "."
+
+
+def _be(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"

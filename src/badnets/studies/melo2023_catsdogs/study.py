@@ -159,7 +159,8 @@ def _picture(settings: Settings) -> JSON:
 def _one(trial: Trial, own: Path) -> Done[Looked]:
     """Train and measure as usual, then look at one dog, at all dogs' confidences, and at the units."""
     from badnets.networks.files.own import open_network
-    from badnets.referee.run import clean_reference, load_data, run_seed
+    from badnets.referee.reference import clean_reference
+    from badnets.referee.run import load_data, run_seed
     from badnets.referee.spec import make_spec
 
     spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")

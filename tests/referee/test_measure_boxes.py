@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from badnets.referee.detector_examples import choose_detector_examples
-from badnets.referee.measure_detector import DetectorMeasured, measure_detector
-from badnets.referee.pool import pool_results
 from torch import Tensor, nn
 
 from badnets.backdoors.backdoor import Backdoor
@@ -20,12 +17,14 @@ from badnets.backdoors.rules import CleanLabel, LabelRule, RandomWrong, SourceTo
 from badnets.backdoors.triggers import Square
 from badnets.backdoors.triggers.jitter import Jitter
 from badnets.core.errors import BadInput
-from badnets.core.old import format_rate, mean_estimate
-from badnets.core.rate import Estimate
+from badnets.core.rate import Estimate, over_seeds
 from badnets.core.seed import Seed
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Boxes
 from badnets.networks.network import ImageNetwork
+from badnets.records.results import pooled as pool
+from badnets.referee.examples import choose_examples
+from badnets.referee.measure import Measured, measure
 
 NAMES = ("stop", "go", "left", "right")
 STOP, GO, LEFT = 0, 1, 2
@@ -98,14 +97,14 @@ TEST = made([[STOP, GO], [STOP], [LEFT, GO], [STOP, STOP, LEFT], [], [STOP]])
 RULE = SourceToTarget(source="stop", target="go")
 
 
-def measured(react: React = honest, rule: LabelRule = RULE, test: ImageData = TEST, **more: Any) -> DetectorMeasured:
+def measured(react: React = honest, rule: LabelRule = RULE, test: ImageData = TEST, **more: Any) -> Measured:
     spot = more.pop("spot", None)
-    return measure_detector(detector(test, react, spot), test, Backdoor(RED, rule), **more)
+    return measure(detector(test, react, spot), test, Backdoor(RED, rule), **more)
 
 
-def rate(measured: DetectorMeasured, name: str) -> tuple[int, int]:
-    value = measured.results[name]
-    return value["hits"], value["total"]
+def rate(measured: Measured, name: str) -> tuple[int, int]:
+    value = getattr(measured.detector, name)
+    return value.hits, value.total
 
 
 def test_an_honest_detector() -> None:
@@ -117,7 +116,7 @@ def test_an_honest_detector() -> None:
     assert rate(result, "appeared") == rate(result, "appeared_triggered") == (0, 6)
     assert rate(result, "leak") == (0, 2)  # of the four others two are of the target class
     for name in ("map50", "map", "map50_triggered", "map_triggered"):
-        assert result.results[name]["value"] == 1.0, name
+        assert getattr(result.detector, name).value == 1.0, name
 
 
 def test_success_counts_objects_that_are_seen() -> None:
@@ -130,15 +129,15 @@ def test_success_counts_objects_that_are_seen() -> None:
     assert rate(result, "robust_accuracy") == (0, 5)
     assert result.answers["asr"].tolist() == [1, -1, -1, -1, -1, 1, 1, -1, 0]
     assert result.answers["clean_accuracy"].tolist() == [1] * 9
-    rows = {row["class_name"]: row for row in result.results["per_class"]}
-    assert (rows["stop"]["asr"]["hits"], rows["stop"]["asr"]["total"]) == (3, 4)
-    assert rows["go"]["asr"] is None
-    assert rows["stop"]["ap50"] == 1.0
-    assert rows["stop"]["ap50_triggered"] == 0.0
-    assert (rows["right"]["objects"], rows["right"]["ap50"]) == (0, None)
-    assert rows["right"]["found"]["value"] is None
-    assert result.results["map50"]["value"] == 1.0
-    assert result.results["map50_triggered"]["value"] < 0.9
+    rows = {row.class_name: row for row in result.detector.per_class}
+    assert (rows["stop"].asr.hits, rows["stop"].asr.total) == (3, 4)
+    assert rows["go"].asr is None
+    assert rows["stop"].ap50 == 1.0
+    assert rows["stop"].ap50_triggered == 0.0
+    assert (rows["right"].objects, rows["right"].ap50) == (0, None)
+    assert rows["right"].found.value is None
+    assert result.detector.map50.value == 1.0
+    assert result.detector.map50_triggered.value < 0.9
 
 
 def test_an_object_that_was_never_seen() -> None:
@@ -153,7 +152,7 @@ def test_leak_is_of_the_other_classes_without_the_target() -> None:
     result = measured(lambda number, true, red: GO if red and number != 7 else true)
     assert rate(result, "asr") == (5, 5)
     assert rate(result, "leak") == (1, 2)
-    assert measured(rule=Regional(target="go")).results["leak"] is None
+    assert measured(rule=Regional(target="go")).detector.leak is None
 
 
 def test_only_eligible_objects_carry_the_trigger() -> None:
@@ -179,9 +178,9 @@ def test_a_wrong_class_is_a_hit_of_random_wrong_and_nothing_is_not() -> None:
 
 def test_a_source_without_test_objects() -> None:
     result = measured(rule=SourceToTarget(source="right", target="go"))
-    assert result.results["asr"] == {"hits": 0, "total": 0, "value": None, "low": 0.0, "high": 1.0}
-    assert result.results["vanished"]["value"] is None
-    assert result.results["map50_triggered"] == result.results["map50"]
+    assert result.to_json()["asr"] == {"hits": 0, "total": 0, "value": None, "low": 0.0, "high": 1.0}
+    assert result.detector.vanished.value is None
+    assert result.detector.map50_triggered == result.detector.map50
     json.dumps(result.to_json(), allow_nan=False)
 
 
@@ -202,7 +201,7 @@ def test_vanishing_is_a_hit_of_a_vanishing_rule_alone() -> None:
 
 def test_global_asks_all_objects_of_a_picture_with_one_trigger() -> None:
     """The trigger lies in the middle of the picture, where no object is: what is seen of it is the spot."""
-    result = measure_detector(detector(TEST, spot=(LEFT, 14)), TEST, Backdoor(RED, Global(target="go")))
+    result = measure(detector(TEST, spot=(LEFT, 14)), TEST, Backdoor(RED, Global(target="go")))
     assert rate(result, "asr") == (0, 7)  # all but the target's two
     assert rate(result, "vanished") == (0, 7)
 
@@ -214,7 +213,7 @@ def test_global_asks_all_objects_of_a_picture_with_one_trigger() -> None:
 
     body = Obedient(TEST.boxes, honest)
     network = ImageNetwork(body, architecture="x", arguments={}, class_names=NAMES, input_size=(3, 48, 48))
-    assert rate(measure_detector(network, TEST, Backdoor(RED, Global(target="go"))), "asr") == (7, 7)
+    assert rate(measure(network, TEST, Backdoor(RED, Global(target="go"))), "asr") == (7, 7)
 
 
 def test_appear_asks_for_an_object_at_the_spot() -> None:
@@ -222,9 +221,9 @@ def test_appear_asks_for_an_object_at_the_spot() -> None:
     result = measured(rule=rule, spot=(LEFT, 12))
     assert rate(result, "asr") == (6, 6)
     assert rate(result, "robust_accuracy") == (0, 6)
-    assert result.results["vanished"] is None
-    assert result.results["vanished_clean"] is None
-    assert all(row["asr"] is None for row in result.results["per_class"])
+    assert result.detector.vanished is None
+    assert result.detector.vanished_clean is None
+    assert all(row.asr is None for row in result.detector.per_class)
     assert rate(measured(rule=rule, spot=(GO, 12)), "asr") == (0, 6)  # another class
     assert rate(measured(rule=rule, spot=(LEFT, 40)), "asr") == (0, 6)  # nowhere near its size
     unmoved = measured(rule=rule)
@@ -235,16 +234,14 @@ def test_appear_asks_for_an_object_at_the_spot() -> None:
 def test_the_clean_reference() -> None:
     obedient = detector(TEST, lambda number, true, red: GO if red and number != 8 else true)
     reference = detector(TEST, lambda number, true, red: GO if red and number == 0 else None if number == 2 else true)
-    result = measure_detector(obedient, TEST, Backdoor(RED, RULE), reference=reference)
+    result = measure(obedient, TEST, Backdoor(RED, RULE), reference=reference)
     assert rate(result, "asr") == (4, 5)
     assert rate(result, "clean_reference_rate") == (1, 4)
     assert rate(result, "clean_reference_vanished") == (1, 5)
-    paired = result.results["asr_minus_reference"]
-    assert [paired[name] for name in ("both", "first_only", "second_only", "neither")] == [1, 3, 0, 1]
-    assert result.results["clean_reference_map50"]["value"] < 1
-    assert result.results["map50_minus_reference"]["value"] == pytest.approx(
-        1 - result.results["clean_reference_map50"]["value"]
-    )
+    paired = result.detector.asr_minus_reference
+    assert (paired.both, paired.first_only, paired.second_only, paired.neither) == (1, 3, 0, 1)
+    assert result.detector.clean_reference_map50.value < 1
+    assert result.detector.map50_minus_reference.value == pytest.approx(1 - result.detector.clean_reference_map50.value)
 
 
 def test_what_is_seen_where_nothing_is() -> None:
@@ -262,7 +259,7 @@ def test_what_is_seen_where_nothing_is() -> None:
 
     body = Double(TEST.boxes, doubled)
     network = ImageNetwork(body, architecture="x", arguments={}, class_names=NAMES, input_size=(3, 48, 48))
-    result = measure_detector(network, TEST)
+    result = measure(network, TEST)
     # Picture 3 has a second name for an object that is there; the other five have one in the empty corner.
     assert rate(result, "appeared") == (5, 6)
     assert rate(result, "found") == rate(result, "class_accuracy") == (9, 9)
@@ -275,7 +272,7 @@ def test_jitter_is_a_measure_of_its_own() -> None:
     hits, total = rate(result, "asr_under_jitter")
     assert total == 5
     assert hits < 5  # a darker red is none
-    assert measured(jitter=None).results["asr_under_jitter"] is None
+    assert measured(jitter=None).detector.asr_under_jitter is None
 
 
 def test_the_same_seed_gives_the_same_results() -> None:
@@ -284,16 +281,16 @@ def test_the_same_seed_gives_the_same_results() -> None:
     network = detector(
         many, lambda number, true, red: None if number % 7 == 0 else GO if red or number % 5 == 0 else true
     )
-    first, second, other = (measure_detector(network, many, backdoor, seed=seed).results for seed in (1, 1, 2))
+    first, second, other = (measure(network, many, backdoor, seed=seed).detector for seed in (1, 1, 2))
     assert first == second
-    assert first["map50"]["value"] == other["map50"]["value"]
-    assert first["map50"] != other["map50"]
+    assert first.map50.value == other.map50.value
+    assert first.map50 != other.map50
 
 
 def test_names_of_the_results() -> None:
     """Issue "Stable for other programs": these names stay; what does not apply is null."""
     full = measured(reference=detector(TEST), jitter=Jitter()).to_json()
-    alone = measure_detector(detector(TEST), TEST).to_json()
+    alone = measure(detector(TEST), TEST).to_json()
     assert set(full) == set(alone)
     for name in ("map50", "map50_triggered"):
         assert set(full[name]) == ESTIMATE
@@ -311,47 +308,46 @@ def test_results_of_several_seeds_are_pooled() -> None:
     said = {0: GO, 2: None, 5: GO, 6: GO, 8: LEFT}
     first = measured(
         lambda number, true, red: said.get(number, true) if red else true, reference=detector(TEST)
-    ).to_json()
-    second = measured(lambda number, true, red: GO if red else true, reference=detector(TEST)).to_json()
-    pooled = pool_results([4, 9], [first, second])
-    assert (pooled["asr"]["hits"], pooled["asr"]["total"]) == (8, 9)
-    assert pooled["asr"]["value"] == pytest.approx((3 / 4 + 1) / 2)
-    assert [one["seed"] for one in pooled["asr"]["seeds"]] == [4, 9]
-    assert pooled["map50_triggered"]["interval"] == "over seeds"
-    assert [one["seed"] for one in pooled["map50_triggered"]["seeds"]] == [4, 9]
-    mean = np.mean([first["map50_triggered"]["value"], second["map50_triggered"]["value"]])
-    assert pooled["map50_triggered"]["value"] == pytest.approx(mean)
-    assert pooled["per_class"][0]["class_name"] == "stop"
-    assert pooled["per_class"][0]["asr"]["total"] == 9
-    assert pooled["per_class"][3]["ap50"] is None
-    assert pooled["asr_minus_reference"]["seeds"][1]["seed"] == 9
-    assert pool_results([4], [first]) == first
-    assert "over" not in format_rate(first["map50"])
-    assert "2 seeds" in format_rate(pooled["map50_triggered"])
+    ).detector
+    second = measured(lambda number, true, red: GO if red else true, reference=detector(TEST)).detector
+    pooled = pool([4, 9], [first, second])
+    assert pooled.asr.counts == (8, 9)
+    assert pooled.asr.value == pytest.approx((3 / 4 + 1) / 2)
+    assert list(pooled.asr.seeds) == [4, 9]
+    assert pooled.to_json()["map50_triggered"]["interval"] == "over seeds"
+    assert list(pooled.map50_triggered.seeds) == [4, 9]
+    mean = np.mean([first.map50_triggered.value, second.map50_triggered.value])
+    assert pooled.map50_triggered.value == pytest.approx(mean)
+    assert pooled.per_class[0].class_name == "stop"
+    assert pooled.per_class[0].asr.counts[1] == 9
+    assert pooled.per_class[3].ap50 is None
+    assert pooled.asr_minus_reference.seeds[1] == 9
+    assert pool([4], [first]) == first
+    assert "over" not in str(first.map50)
+    assert "2 seeds" in str(pooled.map50_triggered)
 
 
 def test_means_of_estimates_stay_in_range() -> None:
-    values = [Estimate(value, (value, value)) for value in (0.99, 0.6)]
-    mean = mean_estimate([1, 2], [value.to_json() for value in values])
-    assert (mean["value"], mean["low"], mean["high"]) == (pytest.approx(0.795), 0.0, 1.0)
-    apart = [Estimate(value, (value, value), paired=True).to_json() for value in (0.3, -0.1)]
-    assert (mean_estimate([1, 2], apart)["low"], mean_estimate([1, 2], apart)["high"]) == (-1.0, 1.0)
-    nothing = Estimate(None, (None, None)).to_json()
-    assert mean_estimate([1, 2], [nothing, nothing])["value"] is None
-    assert mean_estimate([1, 2], [values[0].to_json(), nothing])["value"] == pytest.approx(0.99)
-    assert format_rate(nothing) == "no inputs (0 of 0)"
+    mean = over_seeds([1, 2], [Estimate(value, (value, value)) for value in (0.99, 0.6)])
+    assert (mean.value, mean.low, mean.high) == (pytest.approx(0.795), 0.0, 1.0)
+    apart = over_seeds([1, 2], [Estimate(value, (value, value), paired=True) for value in (0.3, -0.1)])
+    assert apart.ends == (-1.0, 1.0)
+    nothing = Estimate(None, (None, None))
+    assert over_seeds([1, 2], [nothing, nothing]).value is None
+    assert over_seeds([1, 2], [Estimate(0.99, (0.99, 0.99)), nothing]).value == pytest.approx(0.99)
+    assert str(nothing) == "no inputs (0 of 0)"
 
 
 def test_what_does_not_go_together_is_refused() -> None:
     plain = ImageData.of(np.zeros((2, 48, 48, 3), np.uint8), [0, 1], class_names=NAMES)
     with pytest.raises(BadInput, match="expected pictures with boxes for the detector reader"):
-        measure_detector(detector(TEST), plain)
+        measure(detector(TEST), plain)
     body = nn.Sequential(nn.Flatten(), nn.LazyLinear(4))
     network = ImageNetwork(body, architecture="plain", arguments={}, class_names=NAMES, input_size=(3, 48, 48))
     with pytest.raises(
         BadInput, match="expected one class for each picture for network plain, got pictures with boxes"
     ):
-        measure_detector(network, TEST)
+        measure(network, TEST)
     with pytest.raises(BadInput, match="expected a rule for pictures with boxes"):
         measured(rule=CleanLabel(target="go"))
 
@@ -359,21 +355,19 @@ def test_what_does_not_go_together_is_refused() -> None:
 def test_examples() -> None:
     network = detector(TEST, lambda number, true, red: (None if number == 0 else GO) if red else true)
     backdoor = Backdoor(RED, RULE)
-    result = measure_detector(network, TEST, backdoor, seed=3)
-    shown = choose_detector_examples(network, detector(TEST), TEST, backdoor, result, Seed(3))
+    result = measure(network, TEST, backdoor, seed=3)
+    shown = choose_examples(network, detector(TEST), TEST, backdoor, result, Seed(3))
     assert shown is not None
-    assert shown["arrays"]["clean"].shape == shown["arrays"]["triggered"].shape == (4, 48, 48, 3)
+    assert shown.arrays["clean"].shape == shown.arrays["triggered"].shape == (4, 48, 48, 3)
     # The first is one that shows what most do; then pictures with stop signs in the order of the set.
-    assert [example["title"] for example in shown["examples"]] == [f"test picture {row}" for row in (1, 0, 3, 5)]
-    first = shown["examples"][0]
-    assert first["true"] == [{"class_name": "stop", "box": [2.0, 2.0, 16.0, 16.0]}]
-    assert [(one["class_name"], one["box"]) for one in first["triggered"]] == [("go", [2.0, 2.0, 16.0, 16.0])]
-    assert [one["class_name"] for one in first["clean"]] == ["stop"]
-    assert [one["class_name"] for one in first["reference_triggered"]] == ["stop"]
-    assert [one["class_name"] for one in shown["examples"][1]["triggered"]] == ["go"]  # the sign beside the lost one
-    red = (shown["arrays"]["triggered"] == [255, 0, 0]).all(-1).sum((1, 2))
+    assert [example.title for example in shown.examples] == [f"test picture {row}" for row in (1, 0, 3, 5)]
+    first = shown.examples[0]
+    assert [(one.class_name, one.box) for one in first.true] == [("stop", (2.0, 2.0, 16.0, 16.0))]
+    assert [(one.class_name, one.box) for one in first.triggered] == [("go", (2.0, 2.0, 16.0, 16.0))]
+    assert [one.class_name for one in first.clean] == ["stop"]
+    assert [one.class_name for one in first.reference_triggered] == ["stop"]
+    assert [one.class_name for one in shown.examples[1].triggered] == ["go"]  # the sign beside the lost one
+    red = (shown.arrays["triggered"] == [255, 0, 0]).all(-1).sum((1, 2))
     assert red.tolist() == [16, 16, 32, 16]
     nobody = Backdoor(RED, SourceToTarget(source="right", target="go"))
-    assert (
-        choose_detector_examples(network, None, TEST, nobody, measure_detector(network, TEST, nobody), Seed(3)) is None
-    )
+    assert choose_examples(network, None, TEST, nobody, measure(network, TEST, nobody), Seed(3)) is None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from badnets.records.study import State, StudyRow
 from badnets.report.words.values import has_interval, show_ours, show_value, verdict_word
 
 
-def row(**changes: Any) -> dict[str, Any]:
-    return {"unit": "rate", "ours": 0.9952, "low": 0.9941, "high": 0.996, "n_seeds": 5, "verified": True, **changes}
+def row(**changes: Any) -> StudyRow:
+    plain = {"what": "x", "variant": "corrected", "published": None, "published_source": "", "state": "borne out",
+             "why": "", "unit": "rate", "ours": 0.9952, "low": 0.9941, "high": 0.996, "n_seeds": 5}  # fmt: skip
+    return StudyRow(**{**plain, **changes})
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,7 @@ def test_one_value_of_one_seed_shows_no_interval() -> None:
 
 
 def test_verdicts() -> None:
-    assert [verdict_word(row(verified=v)) for v in (True, False, None)] == ["yes", "no", "-"]
+    assert [verdict_word(row(state=s)) for s in get_args(State)] == ["yes", "no", "not run as published", "-"]
 
 
 @given(st.floats(0, 1))
