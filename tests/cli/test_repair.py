@@ -118,7 +118,7 @@ def test_ctrl_c_writes_what_there_is(
     [
         ("--data digits --size 16 --out o.safetensors", "missing option '--method'"),
         ("--data digits --size 16 --method fine-tune", "missing option '--out'"),
-        ("--method fine-tune --out o.safetensors", "expected clean data (--data)"),
+        ("--method fine-tune --out o.safetensors", "expected clean pictures in --data"),
         (f"{ON_DIGITS} --layer conv", "repair fine-tune: expected one of its settings, got 'layer'"),
         (f"{ON_DIGITS} --max-drop 0.1", "got 'max_drop'"),
         (f"{ON_DIGITS} --set epohcs=3", "did you mean 'epochs'?"),

@@ -35,7 +35,8 @@ def test_answers_as_rates_and_as_paired_differences() -> None:
     yes, no = np.array([True, True, False, True]), np.array([True, False, False, False])
     after = Answers(right=no, hits=no[:3], robust=None, refused=yes)
     shown = after.standing.to_json()
-    assert list(shown) == ["clean_accuracy", "asr", "robust_accuracy", "refused"]
+    assert list(shown)[:4] == ["clean_accuracy", "asr", "robust_accuracy", "refused"]
+    assert (shown["refused_triggered"], shown["refused_or_right"]) == (None, None)
     assert (shown["asr"]["hits"], shown["asr"]["total"], shown["robust_accuracy"]) == (1, 3, None)
     assert shown["refused"]["hits"] == 3
     difference = after.minus(Answers(right=yes, hits=yes[:3]))

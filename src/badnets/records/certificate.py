@@ -22,6 +22,10 @@ class Standing(Model):
     refused_triggered: Share | None = None
     refused_or_right: Share | None = None
 
+    def left_out(self) -> frozenset[str]:
+        """Refusals, of a network that always answers."""
+        return self.omitted if self.refused is None else frozenset()
+
 
 class Change(Model):
     """Paired differences of two standings, after minus before."""

@@ -19,7 +19,12 @@ class Model(BaseModel):
     @model_serializer(mode="wrap")
     def _without_omitted(self, handler: SerializerFunctionWrapHandler) -> JSON:
         written: JSON = handler(self)
-        return {name: value for name, value in written.items() if value is not None or name not in self.omitted}
+        omitted = self.left_out()
+        return {name: value for name, value in written.items() if value is not None or name not in omitted}
+
+    def left_out(self) -> frozenset[str]:
+        """Which fields are left out where they are None."""
+        return self.omitted
 
     def to_json(self) -> JSON:
         """As plain JSON."""

@@ -29,7 +29,7 @@ def read_record(path: Path) -> Model:
     Raises BadInput for a place without one, a newer or unknown format, and content that is not a record.
     """
     file = path / RECORD if path.is_dir() else path
-    if path.is_dir() and not file.exists():
+    if not file.exists():
         raise BadInput(_nothing_in(path))
     value: Any = read_json(file)
     name = value.get("format") if isinstance(value, dict) else None

@@ -68,6 +68,10 @@ class ClassifierFigures(AttackFigures):
     refused_triggered: Share | None = None
     refused_or_right: Share | None = None
 
+    def left_out(self) -> frozenset[str]:
+        """Refusals too, of a network that always answers."""
+        return self.omitted if self.refused is None else AttackFigures.omitted
+
 
 class ObjectFigures(Model):
     """One class of a detector: its ``objects``, average precision at IoU 0.5, and shares of its objects."""
