@@ -142,22 +142,14 @@ def _partial(final: Path) -> Path:
 
 def _record(study: Study, settings: Settings, results: Results, folder: Path) -> StudyRecord:
     outcome = study.assemble(settings, results, folder)
-<<<<<<< HEAD
-    env = environment("per trial")
-=======
     machine = environment("per trial").model_copy(update={"threads": None, "precision": None, "device": None})
->>>>>>> h-studies1
     training = sum(entry.timings_s.get("train", 0.0) for entry in results.values())
     return StudyRecord(
         study=study.name,
         quick=settings.quick,
         seeds=settings.seeds,
         command=f"badnets reproduce {study.name}{' --quick' if settings.quick else ''} --seeds {settings.seeds}",
-<<<<<<< HEAD
-        environment=Environment(versions=env.versions, platform=env.platform, processor=env.processor),
-=======
         environment=machine,
->>>>>>> h-studies1
         commit=commit(),
         timings_s={"training": round(training, 1)},
         rows=tuple(outcome.rows),

@@ -139,18 +139,11 @@ def train_and_measure(trial: Trial, own: Path) -> Done[Trained]:
     return done_of(result)
 
 
-<<<<<<< HEAD
-def done_of(seed: SeedResult) -> Done[Trained]:
-    """What ``run_seed`` gave, without its confusion matrices."""
-    dropped = {name: None for name in type(seed.figures).model_fields if "confusion" in name}
-    return Done(Trained(figures=seed.figures.model_copy(update=dropped), poisoned=seed.poisoned), seed.timings_s)
-=======
 def done_of(result: SeedResult) -> Done[Trained]:
     """What a finished seed gives a study: its figures without confusion matrices."""
     matrices = {name: None for name in type(result.figures).model_fields if name.startswith("confusion")}
     figures = result.figures.model_copy(update=matrices)
     return Done(Trained(figures=figures, poisoned=result.poisoned), result.timings_s)
->>>>>>> h-studies1
 
 
 def network_file(folder: Path, name: str) -> Path:
