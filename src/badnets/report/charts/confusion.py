@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from badnets.report.charts.figures import Role
+from badnets.records.blocks import Role
 from badnets.report.charts.svg import element, join, number
 
 MOST_CLASSES = 100  # a larger map would be a grey veil; the largest confusions are listed instead
@@ -34,14 +34,6 @@ class _Cell:
     def strength(self) -> float:
         """The opacity: never so low that a single picture would not be seen."""
         return 0.12 + 0.88 * self.count / self.total
-
-
-def is_matrix(counts: object) -> bool:
-    """Whether ``counts`` is a square table of whole numbers that counts anything."""
-    if not isinstance(counts, list) or not counts or not all(isinstance(row, list) for row in counts):
-        return False
-    square = all(len(row) == len(counts) and all(isinstance(n, int) and n >= 0 for n in row) for row in counts)
-    return square and any(sum(row) for row in counts)
 
 
 def heat_map(counts: Counts, names: Sequence[str], role: Role, title: str) -> Markup:

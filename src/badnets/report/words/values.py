@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from badnets.core.text import percent
-from badnets.report.words.facts import points
+from badnets.core.text import percent, points
 
 WITH_INTERVAL = ("rate", "difference")
 """Units whose figures carry an interval."""
