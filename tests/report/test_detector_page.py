@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from badnets.report.pages.detector_classes import detector_class_rows
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -19,7 +20,6 @@ from rich.console import Console
 from badnets.core.rate import Estimate, PairedDifference, Rate
 from badnets.report import render_compare, render_page, terminal_table, write_page
 from badnets.report.charts.sights import seen, sight
-from badnets.report.pages.detector_classes import detector_class_rows
 from badnets.report.words.verdict import judge, verdict
 
 Record = dict[str, Any]

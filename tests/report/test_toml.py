@@ -6,10 +6,9 @@ import sys
 from typing import Any
 
 import pytest
+from badnets.report.words.toml import toml_text
 from hypothesis import given
 from hypothesis import strategies as st
-
-from badnets.report.words.toml import toml_text
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -28,6 +28,7 @@ Unit = Literal["object", "picture", "place"]
 NOTHING = -1
 """In place of a class: no object was found there, or none is to be."""
 
+
 class Nouns(Protocol):
     """How a sentence names things of the data; ``are`` is the verb that goes with ``things``: "is" or "are"."""
 

@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from badnets.core.text import percent as in_percent
 from badnets.records.model import Training
-
 from badnets.report.charts.axes import Frame, Scale
 from badnets.report.charts.figures import nice_ticks
 from badnets.report.charts.svg import element, number
@@ -70,10 +69,7 @@ def step_figure(name: str, line: Sequence[tuple[float, float, bool]]) -> Markup:
         *_STEPS.rows((down(t), f"{100 * t:g}") for t in ticks),
         *_STEPS.columns(((across(t), f"{t:g}") for t in _whole_ticks(line[0][0], line[-1][0], 8)), "step"),
         element("path", d="M" + "L".join(f"{number(x)} {number(y)}" for x, y, _ in dots), class_="trend clean"),
-        *(
-            element("circle", cx=x, cy=y, r=2.5, class_=f"mark clean{'' if kept else ' hollow'}")
-            for x, y, kept in dots
-        ),
+        *(element("circle", cx=x, cy=y, r=2.5, class_=f"mark clean{'' if kept else ' hollow'}") for x, y, kept in dots),
         title=f"{name} at each step",
         described=f"From {in_percent(line[0][1])} % at the first step to {in_percent(line[-1][1])} % at the last.",
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from badnets.core.rate import Interval, Rate
 from badnets.records.blocks import Role
 from badnets.records.certificate import Certificate
 from badnets.report.charts.curves import step_figure
 from badnets.report.pages.certificate_table import ROWS, TUNED_AGAIN
-from badnets.report.pages.parts import GLYPHS, Drawn, FigureRow, difference_rows, rate_row, repeat
+from badnets.report.pages.parts import Drawn, Line, lines, repeat
 from badnets.report.pages.templating import render
 from badnets.report.words.certificate_words import judge_certificate
 from badnets.report.words.measures import MEASURES
@@ -28,7 +27,7 @@ def render_certificate(certificate: Certificate) -> str:
         summary=_summary(certificate),
         groups=_groups(certificate),
         hollow=certificate.clean_network is not None,
-        differences=difference_rows(_differences(certificate)),
+        differences=_differences(certificate),
         notes=certificate.notes,
         again=certificate.reactivation,
         steps=_steps(certificate),
@@ -36,7 +35,6 @@ def render_certificate(certificate: Certificate) -> str:
         facts=_facts(certificate),
         repeat=repeat(certificate),
         definitions=[m for m in MEASURES if m.key in {key for key, _, _ in ROWS}],
-        glyphs=GLYPHS,
     )
 
 
@@ -46,47 +44,47 @@ def _summary(certificate: Certificate) -> str:
     return " · ".join((*named, had, f"{certificate.seconds:,.1f} s"))
 
 
-class Group(NamedTuple):
-    """One measure: of whom, before and after."""
-
-    name: str
-    rows: list[FigureRow]
-
-
-def _groups(certificate: Certificate) -> list[Group]:
+def _groups(certificate: Certificate) -> list[tuple[str, list[Line]]]:
     """For each measure its rows: before, after, a clean network's; the success by target, and after re-tuning."""
-    found = []
-    standings = [("before", certificate.before, False), ("after", certificate.after, False)]
+    sides = [("before", certificate.before, False), ("after", certificate.after, False)]
     if (control := certificate.clean_network) is not None:
-        standings.append(("a clean network", control.before, True))
-        standings.append(("a clean network, after the same repair", control.after, True))
+        sides.append(("a clean network", control.before, True))
+        sides.append(("a clean network, after the same repair", control.after, True))
+    found = []
     for key, name, role in ROWS:
-        found.append(_group(name, role, [(words, getattr(side, key), hollow) for words, side, hollow in standings]))
+        found.append((name, lines((words, role, getattr(side, key), hollow) for words, side, hollow in sides)))
         if key == "asr":
-            nouns = Nouns.of(certificate)
-            for target in certificate.targets or ():
-                sides = [("before", target.before, False), ("after", target.after, False)]
-                found.append(_group(f"attack success, {nouns.name(target.target)}", role, sides))
-            if (again := certificate.reactivation) is not None:
-                tuned = [(words, getattr(again, who), who == "clean_network") for who, words in TUNED_AGAIN]
-                found.append(_group("attack success after re-tuning", role, tuned))
-    return [group for group in found if group.rows]
+            found += _more_success(certificate)
+    return [(name, rows) for name, rows in found if rows]
 
 
-def _group(name: str, role: Role, figures: list[tuple[str, Interval | None, bool]]) -> Group:
-    there = [(words, figure, hollow) for words, given, hollow in figures if (figure := known(given)) is not None]
-    return Group(name, [rate_row(words, figure, role, hollow=hollow) for words, figure, hollow in there])
+def _more_success(certificate: Certificate) -> list[tuple[str, list[Line]]]:
+    nouns, again = Nouns.of(certificate), certificate.reactivation
+    found = []
+    for one in certificate.targets or ():
+        both: list[tuple[str, Role, Interval | None, bool]]
+        both = [("before", "triggered", one.before, False), ("after", "triggered", one.after, False)]
+        found.append((f"attack success, {nouns.name(one.target)}", lines(both)))
+    if again is not None:
+        tuned = ((words, getattr(again, who), who == "clean_network") for who, words in TUNED_AGAIN)
+        found.append(
+            ("attack success after re-tuning", lines((words, "triggered", f, hollow) for words, f, hollow in tuned))
+        )
+    return found
 
 
-def _differences(certificate: Certificate) -> list[tuple[str, Role, Interval | None]]:
+def _differences(certificate: Certificate) -> list[Line]:
     control, again = certificate.clean_network, certificate.reactivation
     other = None if control is None else control.after_minus_before.clean_accuracy
     tuned = None if again is None else again.difference
-    return [
-        *((name, role, getattr(certificate.after_minus_before, key, None)) for key, name, role in ROWS),
-        ("clean accuracy of a clean network", "clean", other),
-        ("after re-tuning: attack success, less a clean network's", "triggered", tuned),
-    ]
+    own = [(name, role, getattr(certificate.after_minus_before, key, None), False) for key, name, role in ROWS]
+    return lines(
+        [
+            *own,
+            ("clean accuracy of a clean network", "clean", other, False),
+            ("after re-tuning: attack success, less a clean network's", "triggered", tuned, False),
+        ]
+    )
 
 
 def _steps(certificate: Certificate) -> list[Drawn]:
@@ -94,7 +92,9 @@ def _steps(certificate: Certificate) -> list[Drawn]:
     figures = []
     names = dict.fromkeys(name for row in certificate.trace for name in row if _noted(row[name]) is not None)
     for name in list(names)[:_MOST_CURVES]:
-        noted = [(k + 1, _noted(row.get(name)), row.get("kept") is not False) for k, row in enumerate(certificate.trace)]
+        noted = [
+            (k + 1, _noted(row.get(name)), row.get("kept") is not False) for k, row in enumerate(certificate.trace)
+        ]
         line = [(float(step), float(rate), kept) for step, rate, kept in noted if rate is not None]
         if len(line) > 1:
             figures.append(Drawn(f"{upper(readable(name))}, %", step_figure(readable(name), line)))

@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from markupsafe import Markup
-
 from badnets.core.rate import Estimate, Interval
-from badnets.core.text import bare
 from badnets.records.blocks import Role
 from badnets.records.results import ClassFigures, DetectorFigures, Figures, ObjectFigures
-from badnets.report.charts.figures import bars, glyph, mark
-from badnets.report.pages.table import FIGURE_SPACE
+from badnets.report.charts.figures import Mark, mark
 from badnets.report.words.names import known, readable
 
 MOST_ROWS = 100
@@ -47,75 +43,72 @@ _DETECTOR = (
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRow:
-    """One class: ``cells`` are (value, interval) of each column, None where nothing was counted."""
+    """One class: its figures by column, None where nothing was counted, and the marks of those that are drawn."""
 
     name: str
     number: str
     count: str
-    bars: Markup | None
-    cells: list[tuple[str, str] | None]
+    figures: dict[str, Interval | None]
+    marks: list[Mark]
+
+    @property
+    def label(self) -> str:
+        """The drawing in words."""
+        return f"{self.name}: " + "; ".join(mark.label for mark in self.marks)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTable:
-    """``unit`` is what is counted; ``drawn`` are the numbers of the columns that have bars, ``glyphs`` their marks."""
+    """``unit`` is what is counted; ``left_out`` classes have no row."""
 
     unit: str
-    columns: list[str]
-    drawn: list[int]
-    glyphs: list[Markup]
+    columns: list[Column]
     rows: list[ClassRow]
     left_out: int
+
+    @property
+    def drawn(self) -> list[Column]:
+        """The columns that have bars."""
+        return [column for column in self.columns if column.drawn]
 
 
 def class_table(results: Figures) -> ClassTable | None:
     """One row for each class that the test pictures have; beyond 100 those that are read worst. None without any."""
     detector = isinstance(results, DetectorFigures)
-    present = [(k, one) for k, one in enumerate(results.per_class) if _count(one)]
-    if not present:
+    columns = _DETECTOR if detector else _CLASSIFIER
+    rows = [row for k, one in enumerate(results.per_class) if (row := _row(k, one, columns)).count != "0"]
+    if not rows:
         return None
-    shown = present if len(present) <= MOST_ROWS else sorted(present, key=lambda e: _least(e[1]))[:MOST_ROWS]
-    columns = [c for c in (_DETECTOR if detector else _CLASSIFIER) if any(_figure(one, c.key) for _, one in shown)]
+    worst = sorted(rows, key=lambda row: 1.0 if (f := row.figures[columns[0].key]) is None else float(f))
+    shown = rows if len(rows) <= MOST_ROWS else worst[:MOST_ROWS]
+    known_columns = [c for c in columns if any(row.figures[c.key] for row in shown)]
     # On single-label pictures a class's accuracy is its recall; one column then says both.
-    alike = not detector and all(_figure(one, "recall") == _figure(one, "accuracy") for _, one in shown)
-    columns = [c for c in columns if not (alike and c.key == "recall")]
-    return ClassTable(
-        unit="objects" if detector else "pictures",
-        columns=["accuracy (recall)" if alike and c.key == "accuracy" else c.name for c in columns],
-        drawn=[k for k, column in enumerate(columns) if column.drawn],
-        glyphs=[glyph(column.role, square=column.square) for column in columns if column.drawn],
-        rows=[_row(number, one, columns) for number, one in shown],
-        left_out=len(present) - len(shown),
-    )
-
-
-def _count(one: ClassFigures | ObjectFigures) -> int:
-    return one.n if isinstance(one, ClassFigures) else one.objects
-
-
-def _figure(one: ClassFigures | ObjectFigures, key: str) -> Interval | None:
-    value = getattr(one, key)
-    return Estimate(value, (None, None)) if isinstance(value, float) else known(value)
-
-
-def _least(one: ClassFigures | ObjectFigures) -> float:
-    figure = _figure(one, "accuracy" if isinstance(one, ClassFigures) else "ap50")
-    return 1.0 if figure is None else float(figure)
+    if not detector and all(row.figures["recall"] == row.figures["accuracy"] for row in shown):
+        known_columns = [
+            c._replace(name="accuracy (recall)") if c.key == "accuracy" else c
+            for c in known_columns
+            if c.key != "recall"
+        ]
+    for row in shown:
+        for key in row.figures.keys() - {column.key for column in known_columns}:
+            del row.figures[key]
+    unit = "objects" if detector else "pictures"
+    return ClassTable(unit=unit, columns=known_columns, rows=shown, left_out=len(rows) - len(shown))
 
 
 def _row(number: int, one: ClassFigures | ObjectFigures, columns: Sequence[Column]) -> ClassRow:
     name = readable(one.class_name)
-    figures = [(column, _figure(one, column.key)) for column in columns]
-    marks = [mark(f, c.role, square=c.square, name=c.name) for c, f in figures if c.drawn and f is not None]
+    figures = {column.key: _figure(getattr(one, column.key)) for column in columns}
+    drawn = [(c, f) for c in columns if c.drawn and (f := figures[c.key]) is not None]
     return ClassRow(
         name=name,
         number="" if name == str(number) or isinstance(one, ObjectFigures) else str(number),
-        count=f"{_count(one):,}",
-        bars=bars(marks, title=f"{name}: " + "; ".join(m.label for m in marks)) if marks else None,
-        cells=[None if figure is None else _cell(figure) for _, figure in figures],
+        count=f"{one.n if isinstance(one, ClassFigures) else one.objects:,}",
+        figures=figures,
+        marks=[mark(f, c.role, square=c.square, name=c.name) for c, f in drawn],
     )
 
 
-def _cell(figure: Interval) -> tuple[str, str]:
-    value, low, high = (text.rjust(6, FIGURE_SPACE) for text in bare(figure))
-    return value, "" if figure.low is None else f"{low} to {high}"
+def _figure(value: Interval | float | None) -> Interval | None:
+    """Average precision and F1 of a class have no interval."""
+    return Estimate(value, (None, None)) if isinstance(value, float) else known(value)

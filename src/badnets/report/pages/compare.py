@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
 from badnets.core.text import short_figure
 from badnets.records.comparison import Comparison
 from badnets.records.run import RunRecord
-from badnets.report.charts.figures import glyph, mark, track
-from badnets.report.pages.parts import GLYPHS
+from badnets.report.pages.parts import Line, measured_lines
 from badnets.report.pages.templating import render
 from badnets.report.words.measures import measured
 from badnets.report.words.names import summary
@@ -22,28 +19,17 @@ from badnets.report.words.verdict import verdict
 _ON_THE_TRACK = ("clean_accuracy", "map50", "asr", "clean_reference_rate")
 
 
-class Compared(NamedTuple):
-    """One run: ``rates`` are mark, name and text of each figure on its track."""
-
-    name: str
-    summary: str
-    verdict: str
-    track: Markup
-    rates: list[tuple[Markup, str, str]]
-
-
 def render_compare(records: Sequence[RunRecord]) -> str:
     """One self-contained page: each run with its verdict and its rates as dots on one common axis."""
     return render(
-        "compare.html.j2", title=f"{len(records)} runs", runs=[_run(record) for record in records], glyphs=GLYPHS
+        "compare.html.j2",
+        title=f"{len(records)} runs",
+        runs=[(record.name, summary(record), verdict(record), _lines(record)) for record in records],
     )
 
 
-def _run(record: RunRecord) -> Compared:
-    found = [(m, f) for m, f in measured(record) if m.key in _ON_THE_TRACK]
-    marks = [mark(f, m.role, hollow=m.reference, name=m.name) for m, f in found]
-    rates = [(glyph(m.role, hollow=m.reference), m.name, str(f)) for m, f in found]
-    return Compared(record.name, summary(record), verdict(record), track(marks), rates)
+def _lines(record: RunRecord) -> list[Line]:
+    return measured_lines((m, figure) for m, figure in measured(record) if m.key in _ON_THE_TRACK)
 
 
 def compare_table(comparison: Comparison) -> Table:

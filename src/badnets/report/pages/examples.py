@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from markupsafe import Markup
-
-from badnets.core.text import tenths
-from badnets.records.blocks import Role
-from badnets.records.run import Answer, Example
-from badnets.report.charts.figures import glyph
+from badnets.records.run import Example
 from badnets.report.charts.pictures import Picture, Pictures, Pixels, difference, gain, pair, picture, under_mask
-from badnets.report.charts.svg import element, share
 from badnets.report.words.names import Nouns, readable
 
 MOST_EXAMPLES = 6
@@ -21,27 +14,14 @@ _HERO = {"wide": 192, "narrow": 104}
 _SMALL = {"wide": 96, "narrow": 72}
 
 
-class Said(NamedTuple):
-    """What a network says to a picture."""
+class Shown(NamedTuple):
+    """An example, and pictures of it with their captions."""
 
-    label: str
-    wrong: bool
-    confidence: str
-    bar: Markup
-    glyph: Markup
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """An example as pictures with their captions, and what the networks say to it by the record's names."""
-
-    title: str
+    example: Example
     pictures: list[tuple[str, Picture]]
-    answers: dict[str, Said | None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Grid:
+class Grid(NamedTuple):
     """All examples; differences are ``strength`` times as strong as they are."""
 
     rows: list[Shown]
@@ -69,7 +49,7 @@ def proof(shown: Usable, pictures: Pictures, nouns: Nouns, *, works: bool) -> Sh
     if "trigger" in pictures:
         rows.append((words, picture(pictures["trigger"], f"The trigger alone: {words}", **_HERO)))
     marked = picture(triggered, f"The same picture of the class {true} with {words}", **_HERO)
-    return Shown(title=true, pictures=[*rows, (f"with {words}", marked)], answers=_answers(example))
+    return Shown(example, [*rows, (f"with {words}", marked)])
 
 
 def grid(shown: Usable, pictures: Pictures, nouns: Nouns) -> Grid | None:
@@ -78,7 +58,7 @@ def grid(shown: Usable, pictures: Pictures, nouns: Nouns) -> Grid | None:
         return None
     strength = min(gain(*both) for _, both in shown[:MOST_EXAMPLES])
     rows = [_row(example, both, pictures, nouns.trigger, strength) for example, both in shown[:MOST_EXAMPLES]]
-    return Grid(rows=rows, strength=f"{strength:.2g}")
+    return Grid(rows, f"{strength:.2g}")
 
 
 def _row(example: Example, both: tuple[Pixels, Pixels], pictures: Pictures, words: str, strength: float) -> Shown:
@@ -91,31 +71,9 @@ def _row(example: Example, both: tuple[Pixels, Pixels], pictures: Pictures, word
     drawn.append(("with trigger", triggered, f"The {true} with {words}"))
     change = difference(clean, triggered, strength)
     drawn.append(("difference", change, f"Difference between the two pictures of {true}"))
-    small = [(caption, picture(pixels, alt, **_SMALL)) for caption, pixels, alt in drawn]
-    return Shown(title=readable(example.title), pictures=small, answers=_answers(example))
+    return Shown(example, [(caption, picture(pixels, alt, **_SMALL)) for caption, pixels, alt in drawn])
 
 
 def _works(example: Example) -> bool:
     """Right without the trigger, wrong with it."""
     return example.clean.label == example.true != example.triggered.label
-
-
-def _answers(example: Example) -> dict[str, Said | None]:
-    """What each network says to each picture, None where it was not asked."""
-    return {
-        "clean": _said(example.clean, example.true, "clean"),
-        "triggered": _said(example.triggered, example.true, "triggered"),
-        "reference_clean": _said(example.reference_clean, example.true, "clean", hollow=True),
-        "reference_triggered": _said(example.reference_triggered, example.true, "triggered", hollow=True),
-    }
-
-
-def _said(answer: Answer | None, true: str, role: Role, *, hollow: bool = False) -> Said | None:
-    if answer is None:
-        return None
-    # How sure the network is; the number beside it says the same.
-    back = element("rect", width="100%", height=4, class_="grid-fill")
-    front = element("rect", width=share(answer.confidence), height=4, class_=role)
-    bar = element("svg", back, front, class_="sure", width="100%", height=4, aria_hidden="true")
-    confidence = f"{tenths(answer.confidence)} %"
-    return Said(readable(answer.label), answer.label != true, confidence, bar, glyph(role, hollow=hollow))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +18,10 @@ from badnets.report.charts.figures import glyph
 from badnets.report.charts.pictures import Pictures, check_pictures, load_pictures
 from badnets.report.pages.classes import class_table
 from badnets.report.pages.examples import grid, proof, usable
-from badnets.report.pages.parts import GLYPHS, FigureRow, difference_rows, rate_row, repeat, training_figures
+from badnets.report.pages.parts import lines, measured_lines, repeat, training_figures
 from badnets.report.pages.scenes import BOX_KEYS, scenes
 from badnets.report.pages.templating import render
-from badnets.report.words.measures import Measure, measured
+from badnets.report.words.measures import measured
 from badnets.report.words.names import Nouns, readable, summary
 from badnets.report.words.verdict import WORKING, judge
 
@@ -57,10 +56,10 @@ def render_page(record: RunRecord, pictures: Pictures) -> str:
         proof=proof(shown, pictures, nouns, works=judged.kind in WORKING),
         examples=grid(shown, pictures, nouns),
         scenes=sights,
-        scores=_rows([(m, f) for m, f in found if f.counts is None]),
-        rates=_rows([(m, f) for m, f in found if f.counts is not None]),
+        scores=measured_lines([(m, f) for m, f in found if f.counts is None]),
+        rates=measured_lines([(m, f) for m, f in found if f.counts is not None]),
         seeds=len(record.seeds),
-        differences=difference_rows(_differences(record)),
+        differences=lines(_differences(record)),
         macro_f1=record.results.macro_f1 if isinstance(record.results, ClassifierFigures) else None,
         training=training_figures(record.training),
         compared=any(one.network == "clean reference" for one in record.training),
@@ -68,15 +67,11 @@ def render_page(record: RunRecord, pictures: Pictures) -> str:
         classes=class_table(record.results),
         repeat=repeat(record),
         definitions=[m for m, _ in found],
-        glyphs={**GLYPHS, **BOX_KEYS},
+        box_keys=BOX_KEYS,
     )
 
 
-def _rows(found: Sequence[tuple[Measure, Interval]]) -> list[FigureRow]:
-    return [rate_row(m.name, figure, m.role, hollow=m.reference, note=m.note) for m, figure in found]
-
-
-def _differences(record: RunRecord) -> list[tuple[str, Role, Interval | None]]:
+def _differences(record: RunRecord) -> list[tuple[str, Role, Interval | None, bool]]:
     """Against a clean network, on the same pictures."""
     results = record.results
     if isinstance(results, DetectorFigures):
@@ -84,8 +79,8 @@ def _differences(record: RunRecord) -> list[tuple[str, Role, Interval | None]]:
     else:
         own, name, network = results.clean_accuracy_minus_reference, "clean accuracy", "network"
     return [
-        (f"attack success, against a clean {network}", "triggered", results.asr_minus_reference),
-        (f"{name}, against a clean {network}", "clean", own),
+        (f"attack success, against a clean {network}", "triggered", results.asr_minus_reference, False),
+        (f"{name}, against a clean {network}", "clean", own, False),
     ]
 
 

@@ -16,9 +16,14 @@ STYLES = {"clean": "blue", "triggered": "dark_orange"}
 """Colors of a role in a terminal."""
 
 
-def padded(value: float | None, width: int = 6) -> str:
-    """A percentage of fixed width, so that the decimal points of a column stand below each other."""
-    return percent(value).rjust(width, FIGURE_SPACE)
+def right(shown: str, width: int = 6) -> str:
+    """A number in fixed width, so that the decimal points of a column stand below each other."""
+    return shown.rjust(width, FIGURE_SPACE)
+
+
+def padded(value: float | None, width: int = 6) -> str:  # BORDER: of the old study pages
+    """A percentage of fixed width."""
+    return right(percent(value), width)
 
 
 def counts(figure: Interval) -> tuple[str, str]:

@@ -58,7 +58,8 @@ def judge_certificate(certificate: Certificate) -> Judged:
     if kind == "misread" and right is not None:
         told += f"; yet only {_share(right)} of these pictures are read right"
     elif certificate.reactivation is not None and kind in ("gone", "asleep", "ruined"):
-        told += (_awake if kind == "asleep" else _tested)(certificate.reactivation, before)
+        again = certificate.reactivation
+        told += _awake(again) if kind == "asleep" else _tested(again, before)
     return Judged(kind=kind, sentence=f"{told}.", cost=cost)
 
 
@@ -159,7 +160,7 @@ def _by_target(certificate: Certificate) -> str:
     return f" (target by target: {'; '.join(told)}{f'; {left} others less' if left else ''})"
 
 
-def _awake(again: Reactivation, before: Interval) -> str:
+def _awake(again: Reactivation) -> str:
     other = "?" if again.clean_network is None else _share(again.clean_network)
     count = again.poisoned_pictures
     return f", but {count} poisoned pictures bring it back to {_share(again.repaired)}, a clean network to {other}"

@@ -189,9 +189,7 @@ class _OfDetector(_Teller[DetectorFigures]):
         unseen = before.counts[0] if before is not None and before.counts is not None else 0
         without = f" (without the trigger {unseen} are not found either)" if unseen else ""
         none = f"Of {eligible} {things} with {self.nouns.trigger} the detector finds none{without}"
-        return Verdict(
-            kind="nothing", sentence=f"{none}, so the success of the trigger cannot be measured. {own}"
-        )
+        return Verdict(kind="nothing", sentence=f"{none}, so the success of the trigger cannot be measured. {own}")
 
     def beside(self, kind: Kind) -> str:
         """Also what the same rate is without the trigger, where objects vanish."""
@@ -219,7 +217,9 @@ class _OfDetector(_Teller[DetectorFigures]):
         own, difference = known(self.figures.map50), known(self.figures.map50_minus_reference)
         if own is None:
             return "mean average precision was not measured"
-        against = "" if difference is None else f" ({gap(float(difference), sign=True)} points against a clean detector)"
+        against = (
+            "" if difference is None else f" ({gap(float(difference), sign=True)} points against a clean detector)"
+        )
         return f"mean average precision without triggers is {tenths(float(own))} %{against}"
 
     def more(self) -> str:
