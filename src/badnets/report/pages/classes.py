@@ -26,9 +26,8 @@ class Column(NamedTuple):
 
 
 _CLASSIFIER = (
-    Column("accuracy", "accuracy", drawn=True),
+    Column("accuracy", "accuracy (recall)", drawn=True),
     Column("precision", "precision"),
-    Column("recall", "recall"),
     Column("f1", "F1"),
     Column("asr", "attack success", "triggered", drawn=True),
     Column("robust_accuracy", "robust accuracy", "triggered"),
@@ -81,19 +80,9 @@ def class_table(results: Figures) -> ClassTable | None:
         return None
     worst = sorted(rows, key=lambda row: 1.0 if (f := row.figures[columns[0].key]) is None else float(f))
     shown = rows if len(rows) <= MOST_ROWS else worst[:MOST_ROWS]
-    known_columns = [c for c in columns if any(row.figures[c.key] for row in shown)]
-    # On single-label pictures a class's accuracy is its recall; one column then says both.
-    if not detector and all(row.figures["recall"] == row.figures["accuracy"] for row in shown):
-        known_columns = [
-            c._replace(name="accuracy (recall)") if c.key == "accuracy" else c
-            for c in known_columns
-            if c.key != "recall"
-        ]
-    for row in shown:
-        for key in row.figures.keys() - {column.key for column in known_columns}:
-            del row.figures[key]
+    there = [c for c in columns if any(row.figures[c.key] is not None for row in shown)]
     unit = "objects" if detector else "pictures"
-    return ClassTable(unit=unit, columns=known_columns, rows=shown, left_out=len(rows) - len(shown))
+    return ClassTable(unit=unit, columns=there, rows=shown, left_out=len(rows) - len(shown))
 
 
 def _row(number: int, one: ClassFigures | ObjectFigures, columns: Sequence[Column]) -> ClassRow:
