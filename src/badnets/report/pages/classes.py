@@ -75,7 +75,8 @@ def class_table(results: Figures) -> ClassTable | None:
     """One row for each class that the test pictures have; beyond 100 those that are read worst. None without any."""
     detector = isinstance(results, DetectorFigures)
     columns = _DETECTOR if detector else _CLASSIFIER
-    rows = [row for k, one in enumerate(results.per_class) if (row := _row(k, one, columns)).count != "0"]
+    classes: Sequence[ClassFigures | ObjectFigures] = results.per_class
+    rows = [row for k, one in enumerate(classes) if (row := _row(k, one, columns)).count != "0"]
     if not rows:
         return None
     worst = sorted(rows, key=lambda row: 1.0 if (f := row.figures[columns[0].key]) is None else float(f))

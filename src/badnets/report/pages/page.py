@@ -73,14 +73,13 @@ def render_page(record: RunRecord, pictures: Pictures) -> str:
 
 def _differences(record: RunRecord) -> list[tuple[str, Role, Interval | None, bool]]:
     """Against a clean network, on the same pictures."""
-    results = record.results
+    results, own = record.results, "clean_accuracy_minus_reference"
+    name, network = "clean accuracy", "network"
     if isinstance(results, DetectorFigures):
-        own, name, network = results.map50_minus_reference, "mAP at IoU 0.5", "detector"
-    else:
-        own, name, network = results.clean_accuracy_minus_reference, "clean accuracy", "network"
+        own, name, network = "map50_minus_reference", "mAP at IoU 0.5", "detector"
     return [
         (f"attack success, against a clean {network}", "triggered", results.asr_minus_reference, False),
-        (f"{name}, against a clean {network}", "clean", own, False),
+        (f"{name}, against a clean {network}", "clean", getattr(results, own), False),
     ]
 
 
