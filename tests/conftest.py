@@ -124,7 +124,9 @@ def detector_record() -> Callable[..., RunRecord]:
                 "data": {"name": "scenes-us"}, "network": "faster-rcnn", "seeds": numbers, "backdoor": backdoor,
             },
             "class_names": list(SIGNS), "command": "badnets run runs/scenes-square.toml", "seeds": numbers,
-            "environment": {"versions": {"torch": "2.13.0"}, "platform": "Linux-x86_64", "processor": "x86", "threads": 2},
+            "environment": {
+                "versions": {"torch": "2.13.0"}, "platform": "Linux-x86_64", "processor": "x86", "threads": 2,
+            },
             "timings_s": {"train": 251.0},
             "poisoned": {"rows": 300, "of": 5312, "cover_rows": 0, "unit": "objects", "share": 0.056, "mode": "add",
                          "sentence": "square -> speed-limit-45 for stop"},

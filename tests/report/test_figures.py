@@ -17,9 +17,7 @@ from badnets.report.charts.curves import curve_figure, curves
 from badnets.report.charts.figures import bars, difference_track, mark, nice_ticks, span, track
 from badnets.report.words.names import trigger_words
 
-PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one pixel
-)
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one pixel
 
 
 def test_a_dot_stands_at_its_value_with_its_interval() -> None:
@@ -87,7 +85,6 @@ def test_numbers_never_round_to_certainty() -> None:
         "0.0",
     ]
     assert [points(v) for v in (0.0005, -0.0005, 0, -1e-9)] == ["+0.05", "\u22120.05", "0.00", "0.00"]
-
 
     assert [gap(v, sign=True) for v in (0.0042, -0.0004, 0.0)] == ["+0.4", "\u22120.04", "0.0"]
 

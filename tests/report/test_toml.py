@@ -6,10 +6,11 @@ import sys
 from typing import Any
 
 import pytest
-from badnets.records.run import RunRecord
-from badnets.report.pages.parts import toml_text
 from hypothesis import given
 from hypothesis import strategies as st
+
+from badnets.records.run import RunRecord
+from badnets.report.pages.parts import toml_text
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -15,7 +15,6 @@ from badnets.records.results import ClassifierFigures, Figures
 from badnets.records.run import RunRecord
 from badnets.report.words.verdict import judge, verdict
 
-
 DIGITS = tuple(str(i) for i in range(10))
 PATTERN = {"kind": "pattern"}
 
