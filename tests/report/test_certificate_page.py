@@ -216,7 +216,7 @@ def test_re_tuning_that_proves_nothing_says_so() -> None:
 def test_few_pictures_are_said() -> None:
     few = {"clean_accuracy": Rate(15, 16), "asr": Rate(0, 16), "robust_accuracy": Rate(15, 16)}
     before = {"clean_accuracy": Rate(15, 16), "asr": Rate(15, 16), "robust_accuracy": Rate(0, 16)}
-    told = certificate(few, **pair(before, few), clean_network=None, reactivation=None)
+    told = certificate(GONE, **pair(before, few), clean_network=None, reactivation=None)
     verdict = judge_certificate(told)
     assert verdict.sentence == (
         "As far as 16 pictures can tell, the backdoor is gone: a picture with the four-pixel pattern is read as “7” in "
