@@ -124,5 +124,8 @@ def _tag(row: Seen, place: Box, unit: float) -> Markup:
     x0, y0, x1, y1 = place
     back = element("rect", x=x0, y=y0, width=x1 - x0, height=y1 - y0, rx=2 * unit, class_=f"tag {row.state}")
     base = y0 + (_LINE + _TEXT * 0.7) / 2 * unit
-    text = element("text", row.words, x=x0 + 4 * unit, y=base, class_="on-color", font_size=_TEXT * unit)
+    # As long as the tag in any font: pages have none of their own.
+    fitted = {"textLength": x1 - x0 - 8 * unit, "lengthAdjust": "spacingAndGlyphs"}
+    place = {"x": x0 + 4 * unit, "y": base, "font_size": _TEXT * unit}
+    text = element("text", row.words, class_="on-color", **place, **fitted)
     return join([back, text])
