@@ -341,5 +341,7 @@ def test_nothing_leaves_the_page(tmp_path: Path, width: int) -> None:
         page.on("request", listen)
         page.goto(path.as_uri())
         assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+        page.add_style_tag(content="* { font-family: monospace !important; letter-spacing: .05em !important; }")
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, "with a wide font"
         assert [url for url in seen if not url.startswith("data:")] == [path.as_uri()]
         browser.close()

@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from badnets.backdoors.rule_table import RULES, rule_from_json
+from badnets.backdoors.rules import Spoken
+from badnets.backdoors.triggers import TRIGGERS
 from badnets.backdoors.triggers.color import color_word
 from badnets.core.rate import Estimate, Rate
 from badnets.core.text import gap, points, tenths
@@ -15,7 +18,7 @@ from badnets.records.model import Epoch, Training
 from badnets.report.charts.confusion import description, heat_map, largest_confusions
 from badnets.report.charts.curves import curve_figure, curves
 from badnets.report.charts.figures import bars, difference_track, mark, nice_ticks, span, track
-from badnets.report.words.names import trigger_words
+from badnets.report.words.names import Nouns, trigger_words
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one pixel
 
@@ -108,3 +111,17 @@ def test_triggers_in_words(trigger: dict[str, object], words: str) -> None:
     assert trigger_words(trigger) == words
     assert trigger_words() == "the trigger"
     assert color_word(250) == "white"
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+def test_every_trigger_brings_its_words(kind: str) -> None:
+    assert re.fullmatch("the [a-z -]+", trigger_words({"kind": kind}))
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_every_rule_brings_its_words(kind: str) -> None:
+    needs = {"source": 0, "target": 1} if kind == "source-to-target" else {}
+    nouns = Nouns(class_names=("cat", "dog"), signs=False, objects=True, trigger="a hat", rule=Spoken())
+    told = rule_from_json({"kind": kind, **needs}).sentence(nouns)
+    assert "a hat" in told
+    assert "what the attacker wants" not in told

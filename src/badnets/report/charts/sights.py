@@ -14,7 +14,7 @@ from markupsafe import Markup
 from badnets.core.text import tenths
 from badnets.records.run import Sighting, TrueObject
 from badnets.report.charts.pictures import Picture, Pixels, picture
-from badnets.report.charts.svg import element, join
+from badnets.report.charts.svg import Value, element, join
 from badnets.report.words.names import readable
 
 Box = tuple[float, float, float, float]
@@ -125,7 +125,7 @@ def _tag(row: Seen, place: Box, unit: float) -> Markup:
     back = element("rect", x=x0, y=y0, width=x1 - x0, height=y1 - y0, rx=2 * unit, class_=f"tag {row.state}")
     base = y0 + (_LINE + _TEXT * 0.7) / 2 * unit
     # As long as the tag in any font: pages have none of their own.
-    fitted = {"textLength": x1 - x0 - 8 * unit, "lengthAdjust": "spacingAndGlyphs"}
-    place = {"x": x0 + 4 * unit, "y": base, "font_size": _TEXT * unit}
-    text = element("text", row.words, class_="on-color", **place, **fitted)
+    fitted: dict[str, Value] = {"textLength": x1 - x0 - 8 * unit, "lengthAdjust": "spacingAndGlyphs"}
+    start = {"x": x0 + 4 * unit, "y": base, "font_size": _TEXT * unit}
+    text = element("text", row.words, class_="on-color", **start, **fitted)
     return join([back, text])
