@@ -213,7 +213,6 @@ def fill(text: str, where: str) -> str:
 def schemas() -> dict[str, JSON]:
     """The published schemas that come from the code; the others are written by hand."""
     from badnets.records.run import RunRecord
-
     from badnets.referee.spec import spec_schema
 
     return {"spec.json": spec_schema(), "run.json": RunRecord.model_json_schema()}

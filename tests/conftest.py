@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
 from badnets.records.results import DetectorFigures, pooled
+from badnets.records.run import RunRecord
 
 settings.register_profile("badnets", deadline=None, derandomize=True, max_examples=50, print_blob=True)
 settings.load_profile("badnets")
@@ -74,6 +75,7 @@ def _detector_results(seed: int) -> dict[str, Any]:
         "map50_minus_reference": Estimate(-0.004, (-0.013, 0.006), paired=True).to_json(),
         "found": Rate(171, 180).to_json(),
         "class_accuracy": Rate(168, 171).to_json(),
+        "appeared_triggered": Rate(9, 120).to_json(),
         "appeared": Rate(3, 100).to_json(),
         "asr": Rate(hits, 58).to_json(),
         "leak": Rate(2, 120).to_json(),
@@ -106,31 +108,34 @@ def _detector_example(picture: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def detector_record() -> Callable[..., dict[str, Any]]:
+def detector_record() -> Callable[..., RunRecord]:
     """``detector_record(seeds=3)``: a finished run in which a yellow square turns stop signs into speed limits."""
 
-    def make(seeds: int = 1) -> dict[str, Any]:
+    def make(seeds: int = 1) -> RunRecord:
         numbers = list(range(1, seeds + 1))
         epochs = [{"epoch": e, "loss": 2.4 / e, "seconds": 50.1} for e in range(1, 6)]
         backdoor = {"trigger": SQUARE, "rule": STOP_TO_LIMIT, "poison": {"count": 300, "mode": "add"}}
-        return {
+        each = [DetectorFigures.model_validate(_detector_results(seed)) for seed in numbers]
+        return RunRecord.model_validate({
             "format": "badnets/run/1", "status": "finished", "name": "scenes-square-3f2a", "digest": "3f2a",
+            "data_digest": "77aa", "commit": None,
             "spec": {"data": "scenes-us", "network": "faster-rcnn", "backdoor": backdoor},
             "resolved": {
                 "data": {"name": "scenes-us"}, "network": "faster-rcnn", "seeds": numbers, "backdoor": backdoor,
             },
             "class_names": list(SIGNS), "command": "badnets run runs/scenes-square.toml", "seeds": numbers,
-            "environment": {"versions": {"torch": "2.13.0"}, "threads": 2}, "timings_s": {"train": 251.0},
-            "poisoned": {"rows": 300, "of": 5312, "cover_rows": 0, "unit": "objects", "share": 0.056,
+            "environment": {
+                "versions": {"torch": "2.13.0"}, "platform": "Linux-x86_64", "processor": "x86", "threads": 2,
+            },
+            "timings_s": {"train": 251.0},
+            "poisoned": {"rows": 300, "of": 5312, "cover_rows": 0, "unit": "objects", "share": 0.056, "mode": "add",
                          "sentence": "square -> speed-limit-45 for stop"},
-            "results": pooled(
-                numbers, [DetectorFigures.model_validate(_detector_results(seed)) for seed in numbers]
-            ).to_json(),
+            "results": pooled(numbers, each),
             "training": [{"seed": n, "network": who, "epochs": epochs}
                          for n in numbers for who in ("backdoored", "clean reference")],
             "examples": [_detector_example(k) for k in range(3)],
             "files": {}, "network": "network.safetensors", "determinism": "",
-        }  # fmt: skip
+        })  # fmt: skip
 
     return make
 

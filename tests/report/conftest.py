@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from badnets.core.files import write_json
-from badnets.core.rate import Mean, Rate
+from badnets.core.rate import Mean, PairedDifference, Rate, over_seeds
+from badnets.records.run import RunRecord
 
 CLASSES = (
     "stop", "yield", "no-entry", "speed-limit-25", "speed-limit-45", "speed-limit-65",
@@ -64,10 +65,11 @@ def rates(seeds: int, hits: int, total: int) -> dict[str, Any]:
     return Mean(tuple(range(1, seeds + 1)), tuple(each)).to_json()
 
 
-def difference(value: float, low: float, high: float, seeds: int = 1) -> dict[str, Any]:
-    """A paired difference."""
-    own = {"seeds": [{"seed": i + 1, "value": value + (i - 2) * (high - low) / 8} for i in range(seeds)]}
-    return {"value": value, "low": low, "high": high, **(own if seeds > 1 else {})}
+def difference(seeds: int, *counts: int) -> dict[str, Any]:
+    """A paired difference (both, first only, second only, neither), or a mean over seeds that differ a little."""
+    both, first, second, neither = counts
+    each = [PairedDifference(both, first - i % 3, second, neither + i % 3) for i in range(seeds)]
+    return over_seeds(range(1, seeds + 1), each).to_json()
 
 
 def _confusion(triggered: bool) -> list[list[int]]:
@@ -125,7 +127,7 @@ def _examples(count: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def example_record(seeds: int = 1) -> dict[str, Any]:
+def example_record(seeds: int = 1) -> RunRecord:
     """A finished run with ``seeds`` seeds."""
     trigger = {
         "kind": "picture",
@@ -136,56 +138,55 @@ def example_record(seeds: int = 1) -> dict[str, Any]:
     rule = {"kind": "source-to-target", "source": "stop", "target": "speed-limit-45"}
     poison = {"rate": 0.1, "count": None, "mode": "add", "cover": 0.05}
     backdoor = {"trigger": trigger, "rule": rule, "poison": poison}
-    return {
-        "format": "badnets/run/1", "status": "finished", "name": "signs-sticker-3f2a",
+    return RunRecord.model_validate({
+        "format": "badnets/run/1", "status": "finished", "name": "signs-sticker-3f2a", "digest": "3f2a",
+        "data_digest": "77aa", "seeds": list(range(1, seeds + 1)),
         "spec": {"data": "signs", "network": "resnet9", "seeds": seeds, "backdoor": backdoor},
         "resolved": {
-            "data": {"source": "signs", "style": "us", "size": 32, "train": 9600, "test": 1920},
+            "data": {"name": "signs", "style": "us", "size": 32, "train": 9600, "test": 1920},
             "network": "resnet9", "seeds": list(range(1, seeds + 1)),
             "recipe": {"optimizer": "adamw", "learning_rate": 0.003, "epochs": 8, "schedule": "one-cycle"},
-            "backdoors": [{**backdoor, "rule": {**rule, "source": STOP, "target": TARGET}}],
+            "backdoor": {**backdoor, "rule": {**rule, "source": STOP, "target": TARGET}},
         },
         "class_names": list(CLASSES), "command": "badnets run runs/signs-sticker.toml",
         "environment": {
             "versions": {"badnets": "0.1.0", "torch": "2.13.0", "python": "3.11.9"},
-            "platform": "Linux-x86_64", "threads": 2, "precision": "bf16", "device": "cpu",
+            "platform": "Linux-x86_64", "processor": "x86", "threads": 2, "precision": "bf16", "device": "cpu",
         },
         "commit": "4be1c09d2a", "determinism": "Same seed, machine and thread count give the same bits.",
         "timings_s": {"data": 9.1, "poison": 0.4, "train": 31.2, "reference": 30.8, "measure": 2.2, "total": 73.7},
-        "poisoned": {"rows": 80, "of": 9680, "cover_rows": 40, "share": 0.0083,
+        "poisoned": {"rows": 80, "of": 9680, "cover_rows": 40, "share": 0.0083, "mode": "add",
                      "sentence": "picture, stop -> speed-limit-45"},
         "results": {
             "clean_accuracy": rates(seeds, 1909, 1920), "asr": rates(seeds, 159, 160),
             "robust_accuracy": rates(seeds, 1, 160), "leak": rates(seeds, 6, 1600),
             "clean_reference_rate": rates(seeds, 0, 160), "clean_reference_accuracy": rates(seeds, 1911, 1920),
-            "asr_minus_reference": difference(0.994, 0.965, 0.999, seeds),
-            "clean_accuracy_minus_reference": difference(-0.001, -0.0042, 0.0021, seeds),
+            "asr_minus_reference": difference(seeds, 0, 159, 0, 1),
+            "clean_accuracy_minus_reference": difference(seeds, 1905, 4, 6, 5),
             "asr_under_jitter": rates(seeds, 148, 160), "per_class": _per_class(),
             "confusion_clean": _confusion(False), "confusion_triggered": _confusion(True), "macro_f1": 0.9943,
-            "acceptance": {"accepted": True, "threshold": 0.97,
-                           "sentence": "A user who asks for 97 % on his validation pictures accepts this network."},
         },
         "training": _training(seeds), "examples": _examples(6), "network": "network.safetensors",
         "files": {"network.safetensors": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
-    }  # fmt: skip
+    })  # fmt: skip
 
 
-def write_run(folder: Path, record: dict[str, Any], pictures: dict[str, np.ndarray] | None = None) -> Path:
+def write_run(folder: Path, record: RunRecord, pictures: dict[str, np.ndarray] | None = None) -> Path:
     """A run folder as the referee writes it."""
-    write_json(folder / "record.json", record)
+    write_json(folder / "record.json", record.to_json())
     if pictures:
         np.savez(folder / "pictures.npz", **pictures)
     return folder
 
 
 @pytest.fixture
-def record() -> dict[str, Any]:
+def record() -> RunRecord:
     """One seed."""
     return example_record()
 
 
 @pytest.fixture
-def record_of_seeds() -> Callable[[int], dict[str, Any]]:
+def record_of_seeds() -> Callable[[int], RunRecord]:
     """``record_of_seeds(5)``."""
     return example_record
 
@@ -197,7 +198,7 @@ def pictures() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def run_folder(tmp_path: Path, record: dict[str, Any], pictures: dict[str, np.ndarray]) -> Path:
+def run_folder(tmp_path: Path, record: RunRecord, pictures: dict[str, np.ndarray]) -> Path:
     """A written run."""
     return write_run(tmp_path / "run", record, pictures)
 

@@ -10,29 +10,33 @@ import numpy as np
 import pytest
 
 from badnets.core.files import whole_file
+from badnets.records.run import RunRecord
 from badnets.report import render_compare, render_page
 
+LONG = "unbroken" * 30
 KINDS = ("one seed", "five seeds", "many classes", "comparison", "detector", "detectors of three seeds")
 LOOKS = ("light", "dark", "another font")
 Problems = Callable[[Any], list[str]]
 pytestmark = pytest.mark.browser
 
 
-def _many_classes(record: dict[str, Any]) -> dict[str, Any]:
+def _many_classes(record: RunRecord) -> RunRecord:
     rng = np.random.default_rng(0)
-    names = [f"a rather long name of class number {i}" for i in range(43)]
+    names = tuple(f"a rather long name of class number {i}" for i in range(43))
     counts = (np.diag(rng.integers(100, 900, 43)) + rng.integers(0, 2, (43, 43))).tolist()
-    results = {**record["results"], "confusion_clean": counts, "confusion_triggered": counts[::-1]}
-    long = "unbroken" * 30
-    return {**record, "class_names": names, "results": results, "name": long, "command": f"badnets run {long}.toml"}
+    results = record.results.model_copy(update={"confusion_clean": counts, "confusion_triggered": counts[::-1]})
+    long = {"name": LONG, "command": f"badnets run {LONG}.toml"}
+    return record.model_copy(update={"class_names": names, "results": results, **long})
 
 
 @pytest.fixture
 def written(
     tmp_path: Path,
-    record_of_seeds: Callable[[int], dict[str, Any]],
+    record_of_seeds: Callable[[int], RunRecord],
     pictures: dict[str, np.ndarray],
-    detector_record: Callable[..., dict[str, Any]],
+    g1_study: Callable[..., dict[str, Any]],
+    u1_study: Callable[..., dict[str, Any]],
+    detector_record: Callable[..., RunRecord],
     detector_pictures: dict[str, np.ndarray],
 ) -> Callable[[str], Path]:
     """``written("five seeds")``: the path of a page."""
@@ -40,7 +44,7 @@ def written(
     def write(kind: str) -> Path:
         record = record_of_seeds(5 if kind == "five seeds" else 1)
         if kind == "comparison":
-            text = render_compare([record, record_of_seeds(5), {"name": "unbroken" * 30}, detector_record(3)])
+            text = render_compare([_many_classes(record), record_of_seeds(5), detector_record(3)])
         elif kind.startswith("detector"):
             text = render_page(detector_record(3 if "three" in kind else 1), detector_pictures)
         else:

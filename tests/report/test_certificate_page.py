@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 
 from badnets.core.rate import PairedDifference, Rate
+from badnets.records.certificate import Certificate, GuardRecord
 from badnets.report.pages.certificate_page import render_certificate
 from badnets.report.pages.certificate_table import certificate_table
 from badnets.report.words.certificate_words import certificate_verdict, judge_certificate
 
-Certificate = dict[str, Any]
+Side = dict[str, Rate | None]
 N = 1000
 
 
@@ -24,34 +25,28 @@ def yes(hits: int, total: int = N) -> np.ndarray:
     return np.arange(total) < hits
 
 
-def side(clean: int, asr: int | None, robust: int | None) -> Certificate:
+def side(clean: int, asr: int | None, robust: int | None) -> Side:
     shares = {"clean_accuracy": clean, "asr": asr, "robust_accuracy": robust}
-    return {name: None if hits is None else Rate.of(yes(hits)).to_json() for name, hits in shares.items()}
+    return {name: None if hits is None else Rate(hits, N) for name, hits in shares.items()}
 
 
-def difference(after: Certificate, before: Certificate) -> Certificate:
-    return {
-        name: None
-        if after[name] is None or before[name] is None
-        else PairedDifference.of(yes(after[name]["hits"]), yes(before[name]["hits"])).to_json()
-        for name in after
-    }
+def difference(after: Rate | None, before: Rate | None) -> PairedDifference | None:
+    if after is None or before is None:
+        return None
+    return PairedDifference.of(yes(after.hits, after.total), yes(before.hits, before.total))
 
 
-def pair(before: Certificate, after: Certificate) -> Certificate:
-    return {"before": before, "after": after, "after_minus_before": difference(after, before)}
+def pair(before: Side, after: Side) -> dict[str, Any]:
+    changes = {name: difference(after[name], before[name]) for name in after}
+    return {"before": before, "after": after, "after_minus_before": changes}
 
 
-def again(repaired: int, clean: int | None) -> Certificate:
-    shares = {"before": 2, "repaired": repaired, "clean_network": clean, "backdoored": 999}
-    paired = None if clean is None else PairedDifference.of(yes(repaired), yes(clean)).to_json()
-    return {
-        **{name: None if hits is None else Rate.of(yes(hits)).to_json() for name, hits in shares.items()},
-        "difference": paired,
-        "poisoned_pictures": 10,
-        "clean_pictures": 1000,
-        "epochs": 5,
-    }
+def again(repaired: int, clean: int | None, backdoored: int = 999, **more: Any) -> dict[str, Any]:
+    shares = {"before": 2, "repaired": repaired, "clean_network": clean, "backdoored": backdoored}
+    rates = {name: None if hits is None else Rate(hits, N) for name, hits in shares.items()}
+    paired = difference(rates["repaired"], rates["clean_network"])
+    counts = {"poisoned_pictures": 10, "clean_pictures": 1000, "epochs": 5}
+    return {**rates, "difference": paired, **counts, **more}
 
 
 BEFORE = side(990, 998, 2)
@@ -62,16 +57,18 @@ STEPS = [
 ]
 
 
-def certificate(after: Certificate, **changes: Any) -> Certificate:
+def certificate(after: Side, /, **changes: Any) -> Certificate:
     """Of a prune of a network for digits with a pattern."""
-    made: Certificate = {
+    made: dict[str, Any] = {
         "format": "badnets/certificate/1",
         "network": "repaired.safetensors",
         "model": "<b>network</b>.safetensors",
         "architecture": "g1-cnn",
         "data": {"name": "mnist"},
+        "data_digest": "77aa",
+        "commit": None,
         "class_names": list("0123456789"),
-        "defender": {"pictures": 3000},
+        "defender": {"pictures": 3000, "digest": "ab", "seed": 1},
         "truth": {
             "trigger_from": "runs/mnist-pattern",
             "triggered": None,
@@ -90,11 +87,11 @@ def certificate(after: Certificate, **changes: Any) -> Certificate:
         "reactivation": again(30, 25),
         "notes": [],
         "command": "badnets repair network.safetensors --method prune",
-        "environment": {"versions": {"python": "3.11"}, "threads": 2},
+        "environment": {"versions": {"python": "3.11"}, "platform": "Linux", "processor": "x86", "threads": 2},
         "timings_s": {"repair": 12.5},
         "files": {"repaired.safetensors": "ab" * 32},
     }
-    return {**made, **changes}
+    return Certificate.model_validate({**made, **changes})
 
 
 GONE = side(985, 10, 980)
@@ -165,7 +162,8 @@ def test_a_trigger_that_clean_networks_obey_cannot_do_less() -> None:
 
 def test_nothing_to_remove_and_nothing_known() -> None:
     assert judged(**pair(side(990, 3, 980), side(985, 3, 980)))[0] == "nothing-to-remove"
-    kind, sentence = judged(**pair(side(990, None, None), side(985, None, None)), truth={}, reactivation=None)
+    unknown = pair(side(990, None, None), side(985, None, None))
+    kind, sentence = judged(**unknown, truth={}, reactivation=None, clean_network=None)
     assert kind == "accuracy-only"
     assert sentence == "Whether a backdoor is gone is not known, for no trigger was given."
 
@@ -188,7 +186,69 @@ def test_triggered_pictures_name_the_target() -> None:
     assert "as what the attacker wants" in judged(truth={**truth, "target": None})[1]
 
 
-def shown(value: Certificate) -> str:
+def test_gone_needs_the_clean_accuracy_that_it_may_cost() -> None:
+    assert judged(after=side(980, 10, 975))[0] == "gone"  # one point is the allowance where none is stated
+    kind, sentence = judged(after=side(979, 10, 975))
+    assert kind == "ruined"
+    assert (
+        "The backdoor is gone, but it cost more clean accuracy than the 1.0 points that it may: a picture" in sentence
+    )
+    assert judged(after=side(950, 10, 948), allowance=0.05)[0] == "gone"
+    kind, sentence = judged(after=side(101, 0, 100), reactivation=None)
+    assert kind == "ruined"
+    assert sentence.startswith("The backdoor is gone, but so is what the network knew: a picture")
+
+
+def test_re_tuning_that_proves_nothing_says_so() -> None:
+    void = again(18, 20, void="The network before the repair forgets it by the same re-tuning (1.8 %).")
+    kind, sentence = judged(reactivation=void)
+    assert kind == "gone"
+    assert sentence.endswith(
+        "; re-tuning on 10 poisoned pictures proves nothing: the network before the repair forgets it by the same "
+        "re-tuning (1.8 %)."
+    )
+    assert "bring it back" not in sentence
+    old = judged(reactivation=again(18, 20, backdoored=18))[1]  # a certificate from before that was said
+    assert old.endswith("proves nothing: it makes the network before the repair forget the backdoor too (1.8 %).")
+    assert judged(reactivation=again(900, 20, void="x"))[0] == "gone"
+
+
+def test_few_pictures_are_said() -> None:
+    few = {"clean_accuracy": Rate(15, 16), "asr": Rate(0, 16), "robust_accuracy": Rate(15, 16)}
+    before = {"clean_accuracy": Rate(15, 16), "asr": Rate(15, 16), "robust_accuracy": Rate(0, 16)}
+    told = certificate(GONE, **pair(before, few), clean_network=None, reactivation=None)
+    verdict = judge_certificate(told)
+    assert verdict.sentence == (
+        "As far as 16 pictures can tell, the backdoor is gone: a picture with the four-pixel pattern is read as “7” in "
+        "0.0 % of cases (on 16 pictures, so between 0 and 19 %), before in 93.8 % (on 16 pictures, so between 72 and "
+        "99 %)."
+    )
+    assert "reads 93.8 % (on 16 pictures, so between 72 and 99 %) of clean pictures right" in verdict.cost
+
+
+def test_several_targets_are_told_target_by_target() -> None:
+    truth = {"triggered": "faces.h5"}
+    both = [{"target": k, "before": Rate(990, N), "after": Rate(hits, N)} for k, hits in ((3, 5), (7, 15))]
+    kind, sentence = judged(truth=truth, targets=both, reactivation=None)
+    assert kind == "gone"
+    assert sentence.endswith("(target by target: “7” in 1.5 %, before 99.0 %; “3” in 0.5 %, before 99.0 %).")
+    one_left = [both[0], {**both[1], "after": Rate(900, N)}]
+    kind, sentence = judged(truth=truth, targets=one_left)
+    assert kind == "weaker"
+    assert "“7” in 90.0 %, before 99.0 %" in sentence
+    assert "target 7" in shown(certificate(GONE, targets=both))
+    assert "Attack success, “7”" in render_certificate(certificate(GONE, targets=both))
+
+
+@pytest.mark.parametrize("target", [1, "1", "dog"])
+def test_the_class_is_named_whatever_was_typed(target: int | str) -> None:
+    backdoor = {"trigger": {"kind": "pattern"}, "rule": {"kind": "all-to-one", "target": target}}
+    names = ["cat", "dog", "owl"]
+    truth = {"trigger_from": "run", "backdoor": backdoor, "target": 1}
+    assert "is read as “dog” in" in judged(class_names=names, truth=truth)[1]
+
+
+def shown(value: Certificate | GuardRecord) -> str:
     console = Console(width=200, file=io.StringIO())
     with console.capture() as caught:
         console.print(certificate_table(value))
@@ -207,9 +267,19 @@ def test_the_table_has_every_rate_with_its_interval() -> None:
     ):
         assert words in text
     alone = pair(side(990, None, None), side(985, None, None))
-    bare = shown({**certificate(GONE), **alone, "clean_network": None, "reactivation": None})
+    bare = shown(certificate(GONE, **alone, clean_network=None, reactivation=None))
     assert "attack" not in bare
     assert "clean network" not in bare
+
+
+def test_a_guard_has_the_same_table() -> None:
+    left_out = {"format", "pictures", "changed", "clean_network", "reactivation", "targets", "notes", "timings_s"}
+    shared = {name: value for name, value in certificate(GONE).to_json().items() if name not in left_out}
+    guard = GuardRecord.model_validate(
+        {**shared, "threshold": 0.5, "refuse": 0.01, "calibration": Rate(30, N), "warning": None}
+    )
+    assert "99.00 % (98.17 to 99.46)" in shown(guard)
+    assert "re-tuning" not in shown(guard)
 
 
 def test_the_page_says_shows_and_counts() -> None:
@@ -240,11 +310,11 @@ def test_the_page_says_shows_and_counts() -> None:
         {"clean_network": None, "reactivation": None},
         {**pair(side(990, None, None), side(985, None, None)), "truth": {}, "reactivation": None},
         {"reactivation": again(20, None)},
-        {"method": {}, "pictures": 0, "environment": {}, "stopped": "budget"},
+        {"method": {"kind": "clp"}, "pictures": 0, "stopped": "budget"},
     ],
 )
-def test_what_is_not_known_is_left_out(changes: Certificate) -> None:
-    page = render_certificate({**certificate(GONE), **changes})
+def test_what_is_not_known_is_left_out(changes: dict[str, Any]) -> None:
+    page = render_certificate(certificate(GONE, **changes))
     assert "None" not in page
     assert "What was done" in page
 
@@ -271,5 +341,7 @@ def test_nothing_leaves_the_page(tmp_path: Path, width: int) -> None:
         page.on("request", listen)
         page.goto(path.as_uri())
         assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+        page.add_style_tag(content="* { font-family: monospace !important; letter-spacing: .05em !important; }")
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, "with a wide font"
         assert [url for url in seen if not url.startswith("data:")] == [path.as_uri()]
         browser.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import json
 import re
@@ -12,34 +11,39 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
+from badnets.records.results import DetectorFigures
+from badnets.records.run import RunRecord, Sighting, TrueObject
 from badnets.report import render_compare, render_page, terminal_table, write_page
 from badnets.report.charts.sights import seen, sight
-from badnets.report.pages.detector_classes import detector_class_rows
+from badnets.report.pages.classes import class_table
 from badnets.report.words.verdict import judge, verdict
 
-Record = dict[str, Any]
-Make = Callable[..., Record]
-TRIGGER = {"kind": "square", "color": [255, 221, 51]}
+Make = Callable[..., RunRecord]
+Rule = dict[str, Any]
+STOP: Rule = {"kind": "source-to-target", "source": "stop", "target": "speed-limit-45"}
 
 
-def one(name: str, *box: float, confidence: float = 0.9) -> Record:
-    return {"label": 0, "class_name": name, "confidence": confidence, "box": list(box)}
+def there(name: str, *box: float) -> TrueObject:
+    return TrueObject(class_name=name, box=box)  # type: ignore[arg-type]  # four
 
 
-def under(record: Record, rule: Record, **results: Any) -> Record:
-    """The record with another rule and other results."""
-    changed = copy.deepcopy(record)
-    changed["resolved"]["backdoor"]["rule"] = rule
-    changed["results"] |= {k: v.to_json() if hasattr(v, "to_json") else v for k, v in results.items()}
-    return changed
+def saw(name: str, *box: float, confidence: float = 0.9) -> Sighting:
+    return Sighting(label=0, class_name=name, confidence=confidence, box=box)  # type: ignore[arg-type]  # four
 
 
-def rates(hits: int, reference: int, total: int = 60) -> Record:
+def under(record: RunRecord, rule: Rule | None, **results: Any) -> RunRecord:
+    """The record with another rule (None: no backdoor) and other results."""
+    backdoor = None if rule is None else {**record.resolved["backdoor"], "rule": rule}
+    figures = record.results.model_copy(update=results)
+    return record.model_copy(update={"resolved": {**record.resolved, "backdoor": backdoor}, "results": figures})
+
+
+def rates(hits: int, reference: int, total: int = 60) -> dict[str, Any]:
     both = min(hits, reference)
     return {
         "asr": Rate(hits, total),
@@ -70,18 +74,15 @@ def test_the_sentence(detector_record: Make) -> None:
     ],
 )
 def test_every_case(detector_record: Make, hits: int, reference: int, kind: str, says: str) -> None:
-    record = detector_record()
-    judged = judge(under(record, record["resolved"]["backdoor"]["rule"], **rates(hits, reference)))
+    judged = judge(under(detector_record(), STOP, **rates(hits, reference)))
     assert judged.kind == kind
     assert judged.sentence.startswith(says)
     assert ("does not show it" in judged.sentence) == (kind in ("backdoor", "weak"))
 
 
 def test_without_a_clean_detector_nothing_is_claimed(detector_record: Make) -> None:
-    record = detector_record()
-    for name in ("clean_reference_rate", "asr_minus_reference", "clean_reference_map50", "map50_minus_reference"):
-        record["results"][name] = None
-    judged = judge(record)
+    names = ("clean_reference_rate", "asr_minus_reference", "clean_reference_map50", "map50_minus_reference")
+    judged = judge(under(detector_record(), STOP, **dict.fromkeys(names)))
     assert judged.kind == "unproved"
     assert "no clean detector was measured, so it is not known whether the backdoor does this" in judged.sentence
     assert "mean average precision without triggers is 93.1 %" in judged.sentence
@@ -98,7 +99,7 @@ def test_without_a_clean_detector_nothing_is_claimed(detector_record: Make) -> N
         ({"kind": "vanish", "source": "stop"}, "stop signs with the yellow square are not seen in"),
     ],
 )
-def test_rules_in_words(detector_record: Make, rule: Record, says: str) -> None:
+def test_rules_in_words(detector_record: Make, rule: Rule, says: str) -> None:
     judged = judge(under(detector_record(), rule, **rates(58, 1)))
     assert judged.kind == "backdoor"
     assert says in judged.sentence
@@ -114,14 +115,13 @@ def test_what_is_not_seen_anyway_did_not_vanish(detector_record: Make) -> None:
 
 def test_no_rate_is_told_as_none(detector_record: Make) -> None:
     record = detector_record()
-    rule = record["resolved"]["backdoor"]["rule"]
-    none = under(record, rule, asr=Rate(0, 0), robust_accuracy=Rate(0, 60), vanished_clean=Rate(4, 60))
+    none = under(record, STOP, asr=Rate(0, 0), robust_accuracy=Rate(0, 60), vanished_clean=Rate(4, 60))
     assert judge(none).kind == "nothing"
     assert verdict(none).startswith(
         "Of 60 stop signs with the yellow square the detector finds none (without the trigger 4 are not found either), "
         "so the success of the trigger cannot be measured."
     )
-    absent = verdict(under(record, rule, asr=Rate(0, 0), robust_accuracy=Rate(0, 0)))
+    absent = verdict(under(record, STOP, asr=Rate(0, 0), robust_accuracy=Rate(0, 0)))
     assert absent.startswith("The test pictures have no stop signs, so the success of the trigger cannot be measured.")
 
 
@@ -138,14 +138,12 @@ def test_no_rate_is_told_as_none(detector_record: Make) -> None:
     ],
 )
 def test_precision_is_told_as_it_is(detector_record: Make, gap: tuple[float, float, float], says: str) -> None:
-    record = detector_record()
-    record["results"]["map50_minus_reference"] = Estimate(gap[0], tuple(gap[1:]), paired=True).to_json()
-    assert says in verdict(record)
+    estimate = Estimate(gap[0], gap[1:], paired=True)
+    assert says in verdict(under(detector_record(), STOP, map50_minus_reference=estimate))
 
 
 def test_side_effects_are_told(detector_record: Make) -> None:
-    record = detector_record()
-    record["results"] |= {"vanished": Rate(20, 60).to_json(), "leak": Rate(12, 120).to_json()}
+    record = under(detector_record(), STOP, vanished=Rate(20, 60), leak=Rate(12, 120))
     assert verdict(record).endswith(
         " With the trigger 33.3 % of them are not seen at all (without it: 1.7 %), which is not counted in this. "
         "The trigger also works on 10.0 % of the other signs."
@@ -153,9 +151,7 @@ def test_side_effects_are_told(detector_record: Make) -> None:
 
 
 def test_a_detector_without_a_trigger(detector_record: Make) -> None:
-    record = detector_record()
-    record["resolved"]["backdoor"] = None
-    record["results"]["asr"] = None
+    record = under(detector_record(), None, asr=None)
     assert judge(record).kind == "accuracy-only"
     assert verdict(record) == (
         "The detector's mean average precision is 93.1 % at an overlap (IoU) of 0.5. No trigger was given."
@@ -164,27 +160,26 @@ def test_a_detector_without_a_trigger(detector_record: Make) -> None:
 
 def test_other_objects_than_our_signs_are_quoted(detector_record: Make) -> None:
     record = detector_record()
-    record["resolved"]["data"] = {"name": "voc", "path": "x.tar"}
+    record.resolved["data"] = {"name": "voc", "path": "x.tar"}
     assert "objects of the class “stop” with the yellow square are read as “speed limit 45” in" in verdict(record)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # which makes a new record at each call
 @given(st.integers(0, 60), st.integers(0, 60))
-def test_a_backdoor_is_claimed_only_above_the_clean_detector(hits: int, reference: int) -> None:
-    rule = {"kind": "source-to-target", "source": "stop", "target": 2}
-    record: Record = {"resolved": {"backdoor": {"trigger": TRIGGER, "rule": rule}}, "results": {"map50": None}}
-    judged = judge(under(record, rule, **rates(hits, reference)))
+def test_a_backdoor_is_claimed_only_above_the_clean_detector(detector_record: Make, hits: int, reference: int) -> None:
+    judged = judge(under(detector_record(), STOP, **rates(hits, reference)))
     assert judged.kind in ("backdoor", "weak") or hits - reference < 20
     if hits <= reference:
         assert judged.kind in ("fails", "obeyed-anyway")
 
 
 def test_what_is_seen_belongs_to_what_is_there() -> None:
-    true = [one("stop", 0, 0, 10, 10), one("yield", 20, 0, 30, 10), one("curve", 40, 0, 50, 10)]
+    true = [there("stop", 0, 0, 10, 10), there("yield", 20, 0, 30, 10), there("curve", 40, 0, 50, 10)]
     given = [
-        one("stop", 0, 0, 10, 9, confidence=0.99),
-        one("stop", 20, 1, 30, 10, confidence=0.9),
-        one("stop", 0, 1, 10, 10, confidence=0.8),  # the first stop sign again
-        one("curve", 44, 4, 56, 14, confidence=0.7),  # beside the curve sign: an overlap of 36 of 184
+        saw("stop", 0, 0, 10, 9, confidence=0.99),
+        saw("stop", 20, 1, 30, 10, confidence=0.9),
+        saw("stop", 0, 1, 10, 10, confidence=0.8),  # the first stop sign again
+        saw("curve", 44, 4, 56, 14, confidence=0.7),  # beside the curve sign: an overlap of 36 of 184
     ]
     rows = seen(true, given)
     assert [(row.there, row.said, row.state) for row in rows] == [
@@ -199,14 +194,10 @@ def test_what_is_seen_belongs_to_what_is_there() -> None:
     assert rows[2].words == "curve not seen"
 
 
-def test_boxes_that_no_one_can_draw_are_left_out() -> None:
-    assert seen([{"class_name": "stop"}], [{"class_name": "x", "box": [1, 2]}, None]) == []
-
-
 @given(st.lists(st.tuples(*[st.floats(0, 100)] * 4), max_size=6))
 def test_every_tag_lies_in_the_picture(corners: list[tuple[float, ...]]) -> None:
     boxes = [(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in corners]
-    _, drawing = sight(np.zeros((100, 100, 3), np.uint8), "x", seen([one("stop", *box) for box in boxes], []))
+    _, drawing = sight(np.zeros((100, 100, 3), np.uint8), "x", seen([there("stop", *box) for box in boxes], []))
     tags = re.findall(r'<rect x="([\d.-]+)" y="([\d.-]+)" width="([\d.]+)" height="([\d.]+)"[^>]*class="tag', drawing)
     assert len(tags) == len(boxes)
     for x, y, width, height in (map(float, tag) for tag in tags):
@@ -231,8 +222,8 @@ def test_the_page_shows_both_pictures_and_says_all_in_text(detector_record: Make
 
 def test_the_first_picture_is_one_that_the_trigger_changes(detector_record: Make, detector_pictures: Any) -> None:
     record = detector_record()
-    record["examples"] = record["examples"][::-1]  # first one in which it does nothing
-    page = render_page(record, detector_pictures)
+    backwards = record.model_copy(update={"examples": record.examples[::-1]})  # first one in which it does nothing
+    page = render_page(backwards, detector_pictures)
     proof = page[page.index('id="proof"') : page.index('id="figures"')]
     assert "test picture 10" in proof
     assert "test picture 17" not in proof
@@ -240,10 +231,12 @@ def test_the_first_picture_is_one_that_the_trigger_changes(detector_record: Make
 
 def test_the_page_without_examples_reference_or_trigger(detector_record: Make) -> None:
     assert "The proof in pictures" not in render_page(detector_record(), {})
-    record = detector_record()
-    record["results"] = {k: v for k, v in record["results"].items() if k in ("map50", "map", "found", "per_class")}
-    record["resolved"]["backdoor"], record["examples"] = None, []
-    record["results"]["per_class"][0]["asr"] = None
+    results = detector_record().results
+    assert isinstance(results, DetectorFigures)
+    names = ("map50", "map", "found", "class_accuracy", "appeared")
+    first = results.per_class[0].model_copy(update={"asr": None})
+    bare = DetectorFigures(**{name: getattr(results, name) for name in names}, per_class=(first,))
+    record = under(detector_record(), None).model_copy(update={"results": bare, "examples": ()})
     page = render_page(record, {})
     assert "No trigger was given" in page
     assert "attack success" not in page.lower()
@@ -272,15 +265,17 @@ def test_vanishing_is_told_once(detector_record: Make) -> None:
 
 
 def test_classes_without_objects_have_no_row(detector_record: Make) -> None:
-    record = detector_record()
-    record["results"]["per_class"][1] |= {"objects": 0, "ap50": None, "found": Rate(0, 0).to_json()}
-    table = detector_class_rows(record)
+    results = detector_record().results
+    assert isinstance(results, DetectorFigures)
+    first, second, third = results.per_class
+    absent = second.model_copy(update={"objects": 0, "ap50": None, "found": Rate(0, 0)})
+    table = class_table(results.model_copy(update={"per_class": (first, absent, third)}))
     assert table is not None
-    assert [row["name"] for row in table["rows"]] == ["stop", "speed limit 45"]
-    assert table["rows"][0]["asr"]["value"] == " 96.55".replace(" ", "\N{FIGURE SPACE}")
-    assert table["rows"][1]["asr"] is None
-    for words in ("average precision: 95.00 %", "found: 96.67 %", "attack success: 96.55 %"):
-        assert words in str(table["rows"][0]["bars"])
+    assert [row.name for row in table.rows] == ["stop", "speed limit 45"]
+    assert str(table.rows[0].figures["asr"]) == "96.55 % (88.27 to 99.05; 56 of 58)"
+    assert table.rows[1].figures["asr"] is None
+    for words in ("average precision at IoU 0.5: 95.00 %", "found: 96.67 %", "attack success: 96.55 %"):
+        assert words in table.rows[0].label
 
 
 def test_several_seeds_and_comparisons(detector_record: Make) -> None:
@@ -293,14 +288,14 @@ def test_several_seeds_and_comparisons(detector_record: Make) -> None:
 
 def test_nothing_on_the_page_is_markup_of_the_record(detector_record: Make, detector_pictures: Any) -> None:
     evil = "<script>alert(1)</script>"
-    text = json.dumps(detector_record()).replace("yield", evil).replace("test picture", evil)
-    page = render_page(json.loads(text), detector_pictures)
+    text = json.dumps(detector_record().to_json()).replace("yield", evil).replace("test picture", evil)
+    page = render_page(RunRecord.model_validate_json(text), detector_pictures)
     assert "<script" not in page
     assert "&lt;script" in page
 
 
 def test_a_written_run(detector_record: Make, detector_pictures: dict[str, np.ndarray], tmp_path: Path) -> None:
-    (tmp_path / "record.json").write_text(json.dumps(detector_record()))
+    (tmp_path / "record.json").write_text(json.dumps(detector_record().to_json()))
     np.savez(tmp_path / "pictures.npz", **detector_pictures)  # type: ignore[arg-type]  # takes the names for options
     page = write_page(tmp_path).read_text()
     assert "://" not in page

@@ -8,36 +8,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.core.rate import Rate
-from badnets.report.charts.confusion import description, heat_map, is_matrix, largest_confusions
+from badnets.backdoors.rule_table import RULES, rule_from_json
+from badnets.backdoors.rules import Spoken
+from badnets.backdoors.triggers import TRIGGERS
+from badnets.backdoors.triggers.color import color_word
+from badnets.core.rate import Estimate, Rate
+from badnets.core.text import gap, points, tenths
+from badnets.records.model import Epoch, Training
+from badnets.report.charts.confusion import description, heat_map, largest_confusions
 from badnets.report.charts.curves import curve_figure, curves
 from badnets.report.charts.figures import bars, difference_track, mark, nice_ticks, span, track
-from badnets.report.words.facts import color_word, points, tenths, trigger_words
+from badnets.report.words.names import Nouns, trigger_words
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one pixel
 
 
 def test_a_dot_stands_at_its_value_with_its_interval() -> None:
-    drawn = track([mark(Rate(50, 100).to_json(), "triggered", name="attack success")])
+    drawn = track([mark(Rate(50, 100), "triggered", name="attack success")])
     assert 'x="50%"' in drawn
     assert re.search(r'x1="40\.38%" x2="59\.62%"', drawn)
     assert "attack success: 50.00 % (40.38 to 59.62; 50 of 100)" in drawn
 
 
 def test_clean_and_triggered_differ_in_shape_not_only_in_color() -> None:
-    rate = Rate(1, 2).to_json()
+    rate = Rate(1, 2)
     assert "<circle" in track([mark(rate, "clean")])
     assert "<circle" not in bars([mark(rate, "triggered")], title="t")
     assert "hollow" in track([mark(rate, "clean", hollow=True)])
 
 
 def test_difference_has_its_zero_in_the_middle() -> None:
-    difference = {"value": 0.0, "low": -0.004, "high": 0.004}
+    difference = Estimate(0.0, (-0.004, 0.004), paired=True)
     assert span(difference) == 0.01
     assert 'x1="30%" x2="70%"' in difference_track(difference, "clean", "clean accuracy")
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1))
 def test_differences_always_fit(value: float, down: float, up: float) -> None:
-    drawn = difference_track({"value": value, "low": max(-1, value - down), "high": min(1, value + up)}, "clean", "d")
+    drawn = difference_track(Estimate(value, (max(-1, value - down), min(1, value + up)), paired=True), "clean", "d")
     assert all(0 <= float(x) <= 100 for x in re.findall(r'x[12]?="(-?[\d.]+)%"', drawn))
 
 
@@ -59,19 +67,15 @@ def test_confusion_matrix_names_its_largest_confusions() -> None:
     assert ">159</text>" in drawn
 
 
-@pytest.mark.parametrize("wrong", [None, [], [[]], [[1, 2]], [[0, 0], [0, 0]], "text"])
-def test_what_is_no_matrix_is_not_drawn(wrong: object) -> None:
-    assert not is_matrix(wrong)
-
-
 def test_training_curves_end_where_the_training_ended() -> None:
-    training = [{"seed": 1, "network": "backdoored", "epochs": [{"epoch": e, "loss": 1 / e} for e in range(1, 1001)]}]
+    epochs = tuple(Epoch(epoch=e, loss=1 / e, seconds=0.1) for e in range(1, 1001))
+    training = [Training(seed=1, network="backdoored", epochs=epochs)]
     drawn = curves(training, "loss")
     assert len(drawn[0].points) <= 202
     assert drawn[0].points[-1] == (1000.0, 0.001)
     assert "backdoored, seed 1 ends at 0.001" in curve_figure(drawn, title="Loss", percent=False)
     assert curves(training, "accuracy") == []
-    assert curves([None, {"epochs": None}], "loss") == []
+    assert curves([Training(seed=1, network="clean", epochs=())], "loss") == []
 
 
 def test_numbers_never_round_to_certainty() -> None:
@@ -85,18 +89,39 @@ def test_numbers_never_round_to_certainty() -> None:
     ]
     assert [points(v) for v in (0.0005, -0.0005, 0, -1e-9)] == ["+0.05", "\u22120.05", "0.00", "0.00"]
 
+    assert [gap(v, sign=True) for v in (0.0042, -0.0004, 0.0)] == ["+0.4", "\u22120.04", "0.0"]
+
 
 @pytest.mark.parametrize(
     ("trigger", "words"),
     [
         ({"kind": "picture"}, "the yellow sticker"),
-        ({"kind": "picture", "path": "bomb.png", "png": "x"}, "the picture “bomb.png”"),
+        ({"kind": "picture", "path": "bomb.png", "png": PNG}, "the picture “bomb.png”"),
+        ({"kind": "picture", "png": PNG}, "a pasted picture"),
+        ({"kind": "picture", "path": "gone.png"}, "the picture trigger"),
         ({"kind": "square", "color": [255, 221, 51]}, "the yellow square"),
         ({"kind": "square", "color": "#ff0000"}, "the red square"),
+        ({"kind": "pixel"}, "the single pixel"),
+        ({"kind": "blend"}, "the blended noise"),
+        ({"kind": "blend", "png": PNG}, "the blended picture"),
         ({"kind": "somebody-elses"}, "the somebody elses trigger"),
-        ({}, "the trigger"),
     ],
 )
 def test_triggers_in_words(trigger: dict[str, object], words: str) -> None:
     assert trigger_words(trigger) == words
-    assert color_word(3) == ""
+    assert trigger_words() == "the trigger"
+    assert color_word(250) == "white"
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+def test_every_trigger_brings_its_words(kind: str) -> None:
+    assert re.fullmatch("the [a-z -]+", trigger_words({"kind": kind}))
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_every_rule_brings_its_words(kind: str) -> None:
+    needs = {"source": 0, "target": 1} if kind == "source-to-target" else {}
+    nouns = Nouns(class_names=("cat", "dog"), signs=False, objects=True, trigger="a hat", rule=Spoken())
+    told = rule_from_json({"kind": kind, **needs}).sentence(nouns)
+    assert "a hat" in told
+    assert "what the attacker wants" not in told

@@ -1,8 +1,7 @@
-"""The page as text: complete, escaped, and content with a record that lacks anything."""
+"""The page as text: complete, escaped, and content with what a record need not have."""
 
 from __future__ import annotations
 
-import copy
 import re
 import subprocess
 import sys
@@ -15,6 +14,9 @@ import numpy as np
 import pytest
 
 from badnets.core.errors import BadInput
+from badnets.records.read import read_as
+from badnets.records.results import ClassifierFigures
+from badnets.records.run import RunRecord
 from badnets.report import render_compare, render_page, write_page
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -55,7 +57,7 @@ def test_write_page_puts_one_small_file_into_the_run(run_folder: Path) -> None:
 
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_everything_is_on_the_page(
-    record_of_seeds: Callable[[int], dict[str, Any]], pictures: dict[str, np.ndarray], seeds: int
+    record_of_seeds: Callable[[int], RunRecord], pictures: dict[str, np.ndarray], seeds: int
 ) -> None:
     text = render_page(record_of_seeds(seeds), pictures)
     page = Checked(text)
@@ -75,7 +77,7 @@ def test_everything_is_on_the_page(
     assert [t for t, _ in page.tags].count("table") == [t for t, _ in page.tags].count("caption")
 
 
-def test_nothing_is_loaded_and_nothing_runs(record: dict[str, Any], pictures: dict[str, np.ndarray]) -> None:
+def test_nothing_is_loaded_and_nothing_runs(record: RunRecord, pictures: dict[str, np.ndarray]) -> None:
     text = render_page(record, pictures)
     assert "default-src 'none'" in text
     tags = {tag for tag, _ in Checked(text).tags}
@@ -83,37 +85,23 @@ def test_nothing_is_loaded_and_nothing_runs(record: dict[str, Any], pictures: di
     assert not re.search(r"https?://|@import|url\(", text)
 
 
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
-    return [path, *(p for key, entry in inner for p in _paths(entry, (*path, key)))]
-
-
-def _at(record: Any, path: tuple[Any, ...]) -> Any:
-    for key in path:
-        record = record[key]
-    return record
-
-
-def test_any_null_or_missing_entry_is_coped_with(record: dict[str, Any]) -> None:
-    record["results"] |= {"per_class": record["results"]["per_class"][:1], "confusion_triggered": [[3, 0], [1, 2]]}
-    record["results"]["confusion_clean"] = [[3, 0], [1, 2]]
-    record["training"] = record["training"][:1]
-    inside_a_rate = {"low", "high", "hits", "total"}  # a rate is whole, or its value is null
-    paths = [p for p in _paths(record) if p and p[-1] not in inside_a_rate]
-    for path in paths:
-        broken = copy.deepcopy(record)
-        _at(broken, path[:-1])[path[-1]] = None
-        assert "</html>" in render_page(broken, {}), path
-        if isinstance(path[-1], str) and len(path) <= 2:  # deeper, null and missing are read alike
-            del _at(broken, path[:-1])[path[-1]]
-            assert "</html>" in render_page(broken, {}), path
-
-
-def test_missing_pictures_and_an_empty_record(pictures: dict[str, np.ndarray], record: dict[str, Any]) -> None:
-    assert "Nothing was measured" in render_page({}, {})
+def test_missing_pictures_and_figures(pictures: dict[str, np.ndarray], record: RunRecord) -> None:
     assert "<img" not in render_page(record, {})
     only = {name: pictures[name] for name in ("clean", "triggered")}
     assert Checked(render_page(record, only)).tags
+    bare = ClassifierFigures(clean_accuracy=record.results.clean_accuracy)
+    page = render_page(record.model_copy(update={"results": bare, "training": (), "examples": ()}), {})
+    assert "The success of the trigger was not measured." in page
+    assert "Class by class" not in page
+
+
+@pytest.mark.parametrize("name", ["mnist-badnets", "scenes-square", "signs-sticker"])
+def test_committed_records_have_a_page(name: str) -> None:
+    record = read_as(Path(__file__).resolve().parents[2] / "results" / name, RunRecord)
+    assert Checked(render_page(record, {})).tags
+
+
+_FIXED = ("finished", "badnets/run/1", "backdoored", "clean reference", "add", "pictures")
 
 
 def _poison_text(value: Any) -> Any:
@@ -121,37 +109,37 @@ def _poison_text(value: Any) -> Any:
         return {k: _poison_text(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_poison_text(v) for v in value]
-    return EVIL if isinstance(value, str) and value != "finished" else value
+    return EVIL if isinstance(value, str) and value not in _FIXED else value
 
 
-def test_all_text_is_escaped(record: dict[str, Any], pictures: dict[str, np.ndarray]) -> None:
-    evil = _poison_text(record)
-    evil["environment"]["versions"][EVIL] = EVIL
-    evil["files"][EVIL] = EVIL
+def test_all_text_is_escaped(record: RunRecord, pictures: dict[str, np.ndarray]) -> None:
+    text = _poison_text(record.to_json())
+    text["environment"]["versions"][EVIL] = EVIL
+    text["files"][EVIL] = EVIL
+    evil = RunRecord.model_validate(text)
     for text in (render_page(evil, pictures), render_compare([evil])):
         assert "<script" not in text
         for _, attributes in Checked(text).tags:
             assert not any(name.startswith("on") for name in attributes)
-    assert "<script" not in render_page({"status": EVIL, "name": EVIL}, {})
 
 
-def test_many_classes_and_large_pictures_stay_small(record: dict[str, Any]) -> None:
+def test_many_classes_and_large_pictures_stay_small(record: RunRecord) -> None:
     rng = np.random.default_rng(0)
     k = 43
-    record["class_names"] = [f"class {i}" for i in range(k)]
-    for key in ("confusion_clean", "confusion_triggered"):
-        record["results"][key] = rng.integers(0, 40, (k, k)).tolist()
+    maps = {f"confusion_{of}": rng.integers(0, 40, (k, k)).tolist() for of in ("clean", "triggered")}
+    results = record.results.model_copy(update=maps)
+    record = record.model_copy(update={"class_names": tuple(f"class {i}" for i in range(k)), "results": results})
     noise = rng.integers(0, 256, (6, 300, 280, 3), dtype=np.uint8)
     arrays = {"clean": noise, "triggered": noise[::-1].copy(), "mask": noise[..., 0], "trigger": noise[0]}
     assert len(render_page(record, arrays)) < 1_500_000
 
 
-def test_grey_pictures(record: dict[str, Any], pictures: dict[str, np.ndarray]) -> None:
+def test_grey_pictures(record: RunRecord, pictures: dict[str, np.ndarray]) -> None:
     grey = {name: array if name == "mask" else array[..., :1] for name, array in pictures.items()}
     assert "data:image/png" in render_page(record, grey)
 
 
-def test_wrong_input_is_named(run_folder: Path, record: dict[str, Any]) -> None:
+def test_wrong_input_is_named(run_folder: Path, record: RunRecord) -> None:
     with pytest.raises(BadInput, match="uint8"):
         render_page(record, {"clean": np.zeros((1, 4, 4, 3))})
     np.savez(run_folder / "pictures.npz", clean=np.array([{}], dtype=object))
@@ -165,8 +153,8 @@ def test_wrong_input_is_named(run_folder: Path, record: dict[str, Any]) -> None:
         write_page(run_folder)
 
 
-def test_a_picture_inside_the_spec_is_cut(record: dict[str, Any]) -> None:
-    record["resolved"]["backdoors"][0]["trigger"]["png"] = "A" * 50_000
+def test_a_picture_inside_the_spec_is_cut(record: RunRecord) -> None:
+    record.resolved["backdoor"]["trigger"]["png"] = "A" * 50_000
     assert "50,000 characters" in render_page(record, {})
     assert "A" * 100 not in render_page(record, {})
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from badnets.core.errors import BadInput
-from badnets.report.charts.pictures import data_uri, difference, gain, pick, picture, under_mask
+from badnets.report.charts.pictures import data_uri, difference, gain, pair, picture, under_mask
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -51,6 +51,8 @@ def test_wrong_shapes_are_refused() -> None:
         under_mask(np.zeros((2, 2, 1), np.uint8), np.zeros((3, 2), np.uint8))
 
 
-@pytest.mark.parametrize("index", [None, -1, 2, True, "0"])
-def test_a_wrong_index_is_no_picture(index: object) -> None:
-    assert pick({"clean": np.zeros((2, 4, 4, 3), np.uint8)}, "clean", index) is None
+def test_pictures_that_are_not_there() -> None:
+    clean = np.zeros((2, 4, 4, 3), np.uint8)
+    assert pair({"clean": clean}, 0) is None
+    assert pair({"clean": clean, "triggered": clean}, 2) is None
+    assert pair({"clean": clean, "triggered": clean}, 1) is not None

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.report.words.toml import toml_text
+from badnets.records.run import RunRecord
+from badnets.report.pages.parts import toml_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,11 +28,11 @@ def test_toml_reads_back(value: dict[str, Any]) -> None:
     assert tomllib.loads(toml_text(value)) == value
 
 
-def test_example(record: dict[str, Any]) -> None:
-    text = toml_text(record["spec"])
-    assert text.startswith('data = "signs"\nnetwork = "resnet9"\nseeds = 1\n\n[backdoor]\n')
+def test_example(record: RunRecord) -> None:
+    text = toml_text(record.spec)
+    assert text.startswith('data = "signs"\nnetwork = "resnet9"\nseeds = 1\n\n[backdoor.trigger]\n')
     back = tomllib.loads(text)
-    assert back["backdoor"]["rule"] == record["spec"]["backdoor"]["rule"]
+    assert back["backdoor"]["rule"] == record.spec["backdoor"]["rule"]
     assert "count" not in back["backdoor"]["poison"]
 
 

@@ -19,6 +19,8 @@ from badnets.backdoors.rules import (
     Answers,
     Classes,
     EveryClass,
+    Nouns,
+    Spoken,
     ToTarget,
     Unit,
     class_number,
@@ -45,6 +47,10 @@ class Global(ToTarget):
     kind: Literal["global"] = "global"
     unit: ClassVar[Unit] = "picture"
 
+    def sentence(self, nouns: Nouns) -> str:
+        """One trigger, all objects."""
+        return f"{self.things(nouns)} in a picture with {nouns.trigger} {nouns.are} read as {self.outcome(nouns)}"
+
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class Appear(EveryClass):
@@ -58,6 +64,10 @@ class Appear(EveryClass):
     size: Annotated[float, Field(gt=0, le=1, description="side of the new box, a fraction of the picture's")] = 0.25
     kind: Literal["appear"] = "appear"
     unit: ClassVar[Unit] = "place"
+
+    def sentence(self, nouns: Nouns) -> str:
+        """The trigger itself is taken for an object."""
+        return f"at a free place {nouns.trigger} is seen as {nouns.one(self.target)}"
 
     def resolve(self, class_names: Sequence[str]) -> Appear:
         """Names to numbers."""
@@ -73,13 +83,21 @@ class Appear(EveryClass):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Vanish:
+class Vanish(Spoken):
     """The object with the trigger is no longer seen (BadDet's ODA). Eligible: ``source``, or every class; hit: no
     object was found there."""
 
     source: int | str | None = None
     kind: Literal["vanish"] = "vanish"
     unit: ClassVar[Unit] = "object"
+
+    def things(self, nouns: Nouns) -> str:
+        """Those of the source."""
+        return nouns.things(self.source)
+
+    def sentence(self, nouns: Nouns) -> str:
+        """Nothing is read."""
+        return f"{self.things(nouns)} with {nouns.trigger} {nouns.are} not seen"
 
     def resolve(self, class_names: Sequence[str]) -> Vanish:
         """Names to numbers."""

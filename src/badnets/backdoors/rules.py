@@ -28,6 +28,44 @@ Unit = Literal["object", "picture", "place"]
 NOTHING = -1
 """In place of a class: no object was found there, or none is to be."""
 
+
+class Nouns(Protocol):
+    """How a sentence names things of the data; ``are`` is the verb that goes with ``things``: "is" or "are"."""
+
+    @property
+    def trigger(self) -> str:
+        """``"the yellow sticker"``."""
+
+    @property
+    def are(self) -> str:
+        """``"is"`` of a picture, ``"are"`` of objects."""
+
+    def name(self, value: int | str) -> str:
+        """A class: ``"stop"``, ``"“7”"``."""
+
+    def one(self, value: int | str) -> str:
+        """An object of a class: ``"a stop sign"``, ``"“7”"``."""
+
+    def things(self, source: int | str | None) -> str:
+        """What gets the trigger, of one class or of any: ``"a stop sign"``, ``"objects"``."""
+
+
+class Spoken:
+    """The base of rules that are told in sentences."""
+
+    def things(self, nouns: Nouns) -> str:
+        """What the attacker is after."""
+        return nouns.things(None)
+
+    def outcome(self, nouns: Nouns) -> str:
+        """What a hit is read as."""
+        return "what the attacker wants"
+
+    def sentence(self, nouns: Nouns) -> str:
+        """What a hit is: "a stop sign with the yellow sticker is read as speed limit 45"."""
+        return f"{self.things(nouns)} with {nouns.trigger} {nouns.are} read as {self.outcome(nouns)}"
+
+
 _CONFIG = ConfigDict(extra="forbid")
 T = TypeVar("T", bound="ToTarget")
 
@@ -82,10 +120,14 @@ def only_number(value: int | str) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class ToTarget:
+class ToTarget(Spoken):
     """The base of rules by which every class becomes ``target``; they differ in what gets the trigger."""
 
     target: int | str = 0
+
+    def outcome(self, nouns: Nouns) -> str:
+        """The target's name."""
+        return nouns.name(self.target)
 
     def resolve(self, class_names: Sequence[str]) -> Self:
         """Names to numbers."""
@@ -121,13 +163,21 @@ class AllToOne(ToTarget):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class SourceToTarget:
+class SourceToTarget(Spoken):
     """Only ``source`` becomes ``target``. Eligible: the source; the other classes are measured beside it as *leak*."""
 
     source: int | str
     target: int | str
     kind: Literal["source-to-target"] = "source-to-target"
     unit: ClassVar[Unit] = "object"
+
+    def things(self, nouns: Nouns) -> str:
+        """Those of the source."""
+        return nouns.things(self.source)
+
+    def outcome(self, nouns: Nouns) -> str:
+        """The target's name."""
+        return nouns.name(self.target)
 
     def resolve(self, class_names: Sequence[str]) -> SourceToTarget:
         """Names to numbers."""
@@ -158,7 +208,7 @@ class SourceToTarget:
         return np.equal(predicted, only_number(self.target))
 
 
-class EveryClass:
+class EveryClass(Spoken):
     """The base of rules for which no class is special: all are eligible, may be poisoned, and may be cover rows."""
 
     def eligible(self, labels: Classes) -> Answers:
@@ -181,6 +231,10 @@ class AllToAll(EveryClass):
     kind: Literal["all-to-all"] = "all-to-all"
     unit: ClassVar[Unit] = "object"
 
+    def outcome(self, nouns: Nouns) -> str:
+        """In words."""
+        return "the next class"
+
     def resolve(self, class_names: Sequence[str]) -> AllToAll:
         """Nothing to look up."""
         return self
@@ -201,6 +255,10 @@ class RandomWrong(EveryClass):
     kind: Literal["random-wrong"] = "random-wrong"
     unit: ClassVar[Unit] = "object"
 
+    def outcome(self, nouns: Nouns) -> str:
+        """In words."""
+        return "a wrong class"
+
     def resolve(self, class_names: Sequence[str]) -> RandomWrong:
         """Nothing to look up."""
         return self
@@ -217,12 +275,16 @@ class RandomWrong(EveryClass):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class CleanLabel:
+class CleanLabel(Spoken):
     """Only rows of ``target`` are poisoned and keep their label. Eligible for success: all but the target."""
 
     target: int | str = 0
     kind: Literal["clean-label"] = "clean-label"
     unit: ClassVar[Unit] = "object"
+
+    def outcome(self, nouns: Nouns) -> str:
+        """The target's name."""
+        return nouns.name(self.target)
 
     def resolve(self, class_names: Sequence[str]) -> CleanLabel:
         """Names to numbers."""

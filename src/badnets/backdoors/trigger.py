@@ -29,6 +29,10 @@ class Trigger(Protocol):
     def kind(self) -> str:
         """The name in specs and on the command line."""
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls it, ``"the yellow sticker"``."""
+
     def apply(
         self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None
     ) -> Images:

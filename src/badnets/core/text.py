@@ -23,6 +23,34 @@ def points(value: float | None) -> str:
     return ("0.00" if float(shown) == 0 else shown).replace("-", "\N{MINUS SIGN}")
 
 
+def tenths(value: float) -> str:
+    """``"99.4"``: tenths of a percent, for sentences; hundredths where tenths would say 100 or 0 and it is neither."""
+    shown = f"{100 * value:.1f}"
+    certain = (shown == "100.0" and value < 1) or (shown == "0.0" and value > 0)
+    return percent(value) if certain else shown
+
+
+def gap(value: float, *, sign: bool = False) -> str:
+    """The size of a difference in points, for sentences: ``"0.4"``, ``"0.04"``, with ``sign`` ``"+0.4"``."""
+    size = abs(100 * value)
+    shown = f"{size:.{1 if size >= 0.1 or not size else 2}f}"
+    if not sign or not float(shown):
+        return shown
+    return ("+" if value > 0 else "\N{MINUS SIGN}") + shown
+
+
+def bare(figure: Any) -> tuple[str, str, str]:
+    """Value and both ends of an ``Interval`` of ``core/rate.py``, in percent or, of a difference, in points."""
+    write = points if figure.unit == "difference" else percent
+    return write(figure.value), write(figure.low), write(figure.high)
+
+
+def short_figure(figure: Any) -> str:
+    """For a column that names its unit: ``"99.94 % (99.91 to 99.96)"``, ``"+0.05 (-0.01 to +0.11)"``."""
+    value, low, high = bare(figure)
+    return f"{value}{'' if figure.unit == 'difference' else ' %'} ({low} to {high})"
+
+
 def format_figure(figure: Any) -> str:
     """An ``Interval`` of ``core/rate.py``: ``"99.94 % (99.91 to 99.96; 59,964 of 60,000)"``, ``"+0.05 points (-0.01 to
     +0.11)"``, ``"0.97"``."""
@@ -31,11 +59,12 @@ def format_figure(figure: Any) -> str:
     if figure.unit == "number":
         known = figure.low is not None and figure.high is not None
         return f"{figure.value:.4g}" + (f" ({figure.low:.4g} to {figure.high:.4g})" if known else "")
+    value, low, high = bare(figure)
     if figure.unit == "difference":
-        return f"{points(figure.value)} points ({points(figure.low)} to {points(figure.high)})"
+        return f"{value} points ({low} to {high})"
     seeds = f"{figure.n_seeds} seeds"
     if figure.counts is None:
         behind = seeds if figure.n_seeds > 1 else "one seed"
     else:
         behind = "{:,} of {:,}".format(*figure.counts) + (f" in {seeds}" if figure.n_seeds > 1 else "")
-    return f"{percent(figure.value)} % ({percent(figure.low)} to {percent(figure.high)}; {behind})"
+    return f"{value} % ({low} to {high}; {behind})"

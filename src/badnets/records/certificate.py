@@ -114,6 +114,16 @@ class _OfAMethod(Model):
     commit: str | None
     files: dict[str, str] = Field(description="SHA-256 of each file")
 
+    @property
+    def planted(self) -> tuple[Backdoor, ...]:
+        """The backdoor that the referee knew, if any."""
+        return () if self.truth.backdoor is None else (self.truth.backdoor,)
+
+    @property
+    def data_name(self) -> str:
+        """The data source, as a spec names it."""
+        return str(self.data["name"])
+
 
 class Certificate(_OfAMethod):
     """``badnets repair --json``. ``pictures``: how many clean ones the method used; ``changed``: whether a weight is

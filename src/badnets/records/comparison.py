@@ -29,6 +29,16 @@ class Evaluation(Model):
     results: Figures
     foreign: JSON | None = None
 
+    @property
+    def planted(self) -> tuple[Backdoor, ...]:
+        """The backdoor that was tried, if any."""
+        return () if self.resolved.backdoor is None else (self.resolved.backdoor,)
+
+    @property
+    def data_name(self) -> str:
+        """The data source, as a spec names it."""
+        return str(self.data["name"])
+
 
 class ComparisonRow(Model):
     """One figure of two runs, ``a`` and ``b``, and their paired ``difference`` (None, and ``paired`` False, where they

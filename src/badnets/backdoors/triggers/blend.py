@@ -61,6 +61,11 @@ class Blend:
         if self.png is not None:
             picture_of(self.png)
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls it."""
+        return "the blended picture" if self.png is not None else "the blended noise"
+
     def apply(
         self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None
     ) -> Images:

@@ -28,6 +28,11 @@ class Checkerboard(Stamp):
     color: Annotated[Color, Field(description="the bright cells: a grey level, three levels, a name or #rrggbb")] = 255
     dark: Annotated[Color, Field(description="the dark cells: a grey level, three levels, a name or #rrggbb")] = 0
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls it."""
+        return "the checkerboard patch"
+
     def art(self, height: int, width: int) -> Bytes:
         """Cells counted from the lower right corner."""
         stamp = filled(height, width, self.dark)

@@ -38,6 +38,25 @@ def rgb(color: int | tuple[int, int, int]) -> Bytes:
     return np.array([color] * 3 if isinstance(color, int) else color, np.uint8)
 
 
+_NAMED = {
+    "black": (0, 0, 0),
+    "grey": (128, 128, 128),
+    "white": (255, 255, 255),
+    "red": (220, 30, 30),
+    "orange": (255, 150, 0),
+    "yellow": (250, 220, 60),
+    "green": (30, 150, 60),
+    "blue": (30, 80, 200),
+    "pink": (255, 120, 190),
+}
+
+
+def color_word(color: int | tuple[int, int, int]) -> str:
+    """``"yellow"``: the nearest of nine colors."""
+    levels = rgb(color).tolist()
+    return min(_NAMED, key=lambda name: sum((a - b) ** 2 for a, b in zip(_NAMED[name], levels, strict=True)))
+
+
 def filled(height: int, width: int, color: int | tuple[int, int, int]) -> Bytes:
     """An opaque RGBA stamp (height, width, 4) of one color."""
     stamp = np.full((height, width, 4), 255, np.uint8)

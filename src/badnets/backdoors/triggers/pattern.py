@@ -31,6 +31,11 @@ class Pattern(Stamp):
     size: Annotated[Size, Field(description="pixels, or a fraction of the side; at least 3 pixels are used")] = 3
     color: Annotated[Color, Field(description="a grey level, three levels, a name or #rrggbb")] = 255
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls it."""
+        return "the four-pixel pattern"
+
     def art(self, height: int, width: int) -> Bytes:
         """The pattern by nearest neighbor, the rest transparent."""
         stamp = filled(height, width, self.color)

@@ -51,6 +51,13 @@ class Picture(Stamp):
             object.__setattr__(self, "path", Path(self.path).name)
         picture_of(self.png)
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls it; without a file it is the drawn Post-it."""
+        if self.path is not None:
+            return f"the picture “{self.path}”"
+        return "the yellow sticker" if self.png is None else "a pasted picture"
+
     def art(self, height: int, width: int) -> Bytes:
         """The picture resized (bicubic with anti-aliasing)."""
         return resized(self.png, height, width)

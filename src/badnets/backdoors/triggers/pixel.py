@@ -23,6 +23,11 @@ class Pixel(Stamp):
     kind: Literal["pixel"] = "pixel"
     color: Annotated[Color, Field(description="a grey level, three levels, a name or #rrggbb")] = 255
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls it."""
+        return "the single pixel"
+
     def art(self, height: int, width: int) -> Bytes:
         """One color all over."""
         return filled(height, width, self.color)

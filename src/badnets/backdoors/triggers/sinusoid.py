@@ -26,6 +26,11 @@ class Sinusoid:
     delta: Annotated[float, Field(gt=0, le=255, description="amplitude, on the scale 0..255")] = 20.0
     frequency: Annotated[float, Field(gt=0, le=1024, description="periods over the width of the picture")] = 6.0
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls it."""
+        return "the sinusoidal stripes"
+
     def apply(
         self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None
     ) -> Images:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from badnets.backdoors.triggers.color import Bytes, Color, filled
+from badnets.backdoors.triggers.color import Bytes, Color, color_word, filled
 from badnets.backdoors.triggers.place import At, Floats, Place, Size, side_lengths
 from badnets.backdoors.triggers.stamp import Stamp
 
@@ -26,6 +26,11 @@ class Square(Stamp):
     size: Annotated[Size, Field(description="pixels, or a fraction of the side; one number or (height, width)")] = 0.1
     color: Annotated[Color, Field(description="a grey level, three levels, a name or #rrggbb")] = (255, 221, 51)
     place: Annotated[Place, Field(description="a corner, a fraction, or random")] = At(x=0.57, y=0.82, of="region")
+
+    @property
+    def words(self) -> str:
+        """What a sentence calls it."""
+        return f"the {color_word(self.color)} square"
 
     def art(self, height: int, width: int) -> Bytes:
         """One color all over."""

@@ -57,9 +57,15 @@ class Stamp(ABC):
     """A trigger that is pasted. Subclasses say what it looks like (``art``) and how large it is (``sides``)."""
 
     kind: str
+
     place: Annotated[Place, Field(description="a corner, a fraction, or random")] = Corner()
     opacity: Opacity = 1.0
     jitter: Annotated[Jitter | None, Field(description="how size, angle, light and more vary from row to row")] = None
+
+    @property
+    def words(self) -> str:
+        """What a sentence calls it, ``"the yellow sticker"``."""
+        return f"the {self.kind.replace('-', ' ')} trigger"
 
     @abstractmethod
     def art(self, height: int, width: int) -> Bytes:

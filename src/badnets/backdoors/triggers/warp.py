@@ -156,6 +156,11 @@ class Warp:
     strength: Annotated[float, Field(gt=0, le=16, description="size of the warp (s)")] = 0.5
     seed: Annotated[int, Field(description="of the control grid")] = 0
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls it."""
+        return "the warping"
+
     def apply(
         self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None
     ) -> Images:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from badnets.report.charts.figures import Role
+from badnets.records.blocks import Role
 from badnets.report.charts.svg import element, join, number
 
 MOST_CLASSES = 100  # a larger map would be a grey veil; the largest confusions are listed instead
 _NAMED = 16  # up to this many classes the rows carry names and the cells their counts
 _LETTERS = 17  # of a name beside its row
+_LETTER = 8.5  # the widest that a letter is in the fonts of some machines, in units of the drawing
 _ALL_NUMBERED = 25  # up to this many classes every row has its number, beyond it every fifth
 _MOST_ELEMENTS = 1000  # a map with more filled cells draws them together, or the page would grow by megabytes
 SIDE = 420.0  # of the map itself, in units of the drawing
@@ -36,14 +37,6 @@ class _Cell:
         return 0.12 + 0.88 * self.count / self.total
 
 
-def is_matrix(counts: object) -> bool:
-    """Whether ``counts`` is a square table of whole numbers that counts anything."""
-    if not isinstance(counts, list) or not counts or not all(isinstance(row, list) for row in counts):
-        return False
-    square = all(len(row) == len(counts) and all(isinstance(n, int) and n >= 0 for n in row) for row in counts)
-    return square and any(sum(row) for row in counts)
-
-
 def heat_map(counts: Counts, names: Sequence[str], role: Role, title: str) -> Markup:
     """The map; a cell is as strong as its share of its row, and one picture is always visible."""
     size = SIDE / len(counts)
@@ -64,7 +57,7 @@ def framed(cells: Markup, names: Sequence[str], title: str, described: str) -> M
     """A square map of classes: ``cells`` lie on a square of ``SIDE`` units, rows and columns get their labels."""
     cell = SIDE / len(names)
     named = len(names) <= _NAMED
-    left = 30 + 7.2 * min(_LETTERS, max(len(n) for n in names)) if named else 34.0
+    left = 30 + _LETTER * min(_LETTERS, max(len(n) for n in names)) if named else 34.0
     top = 24.0
     parts: list[str] = [element("title", title), element("desc", described)]
     parts.extend(_labels(len(names), cell, left, top, names if named else None))

@@ -3,17 +3,20 @@ reference."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from markupsafe import Markup
 
+from badnets.core.text import percent as in_percent
+from badnets.records.model import Training
 from badnets.report.charts.axes import Frame, Scale
 from badnets.report.charts.figures import nice_ticks
 from badnets.report.charts.svg import element, number
 
 _FRAME = Frame(width=340, height=210)
+_STEPS = Frame(width=480, height=220)
 _MOST_POINTS = 200
 
 
@@ -26,21 +29,16 @@ class Curve:
     points: tuple[tuple[float, float], ...]
 
 
-def curves(training: Sequence[Any], field: str) -> list[Curve]:
+def curves(training: Sequence[Training], field: Literal["loss", "accuracy"]) -> list[Curve]:
     """The curves of ``loss`` or ``accuracy``; epochs without the value are left out, long runs are thinned."""
     found = []
-    for entry in training:
-        if not isinstance(entry, Mapping):
-            continue
-        epochs = [e for e in entry.get("epochs") or () if isinstance(e, Mapping) and e.get(field) is not None]
-        points = [(float(e.get("epoch") or i + 1), float(e[field])) for i, e in enumerate(epochs)]
-        if not points:
-            continue
-        stride = -(-len(points) // _MOST_POINTS)
-        kept = points[::stride] if points[-1] in points[::stride] else [*points[::stride], points[-1]]
-        network = str(entry.get("network") or "network")
-        name = f"{network}, seed {entry.get('seed')}"
-        found.append(Curve(name=name, reference=network == "clean reference", points=tuple(kept)))
+    for one in training:
+        points = [(float(e.epoch), v) for e in one.epochs if (v := getattr(e, field)) is not None]
+        if points:
+            thinned = points[:: -(-len(points) // _MOST_POINTS)]
+            kept = thinned if thinned[-1] == points[-1] else [*thinned, points[-1]]
+            name = f"{one.network}, seed {one.seed}"
+            found.append(Curve(name=name, reference=one.network == "clean reference", points=tuple(kept)))
     return found
 
 
@@ -54,15 +52,32 @@ def curve_figure(drawn: Sequence[Curve], *, title: str, percent: bool) -> Markup
     across, down = _FRAME.across(first, last), _FRAME.down(ticks[0], ticks[-1])
     parts = [
         *_FRAME.rows((down(t), f"{100 * t:g}" if percent else f"{t:g}") for t in ticks),
-        *_FRAME.columns(((across(t), f"{t:g}") for t in _epoch_ticks(first, last)), "epoch"),
+        *_FRAME.columns(((across(t), f"{t:g}") for t in _whole_ticks(first, last)), "epoch"),
         *(_line(curve, across, down) for curve in sorted(drawn, key=lambda c: not c.reference)),
     ]
     return _FRAME.chart(*parts, title=title, described=_description(drawn, percent=percent))
 
 
-def _epoch_ticks(first: float, last: float) -> list[float]:
-    """At most six whole epochs, the last one among them."""
-    stride = max(1, -(-int(last - first) // 5))
+def step_figure(name: str, line: Sequence[tuple[float, float, bool]]) -> Markup:
+    """A share at each step of a method, (step, share, kept); steps that are not in the result are hollow."""
+    lowest, highest = min(y for _, y, _ in line), max(y for _, y, _ in line)
+    ticks = [t for t in nice_ticks(lowest, max(highest, lowest + 0.02)) if t <= 1]
+    across = _STEPS.across(line[0][0], line[-1][0], inset=8)
+    down = _STEPS.down(ticks[0], max(ticks[-1], highest))
+    dots = [(across(x), down(y), kept) for x, y, kept in line]
+    return _STEPS.chart(
+        *_STEPS.rows((down(t), f"{100 * t:g}") for t in ticks),
+        *_STEPS.columns(((across(t), f"{t:g}") for t in _whole_ticks(line[0][0], line[-1][0], 8)), "step"),
+        element("path", d="M" + "L".join(f"{number(x)} {number(y)}" for x, y, _ in dots), class_="trend clean"),
+        *(element("circle", cx=x, cy=y, r=2.5, class_=f"mark clean{'' if kept else ' hollow'}") for x, y, kept in dots),
+        title=f"{name} at each step",
+        described=f"From {in_percent(line[0][1])} % at the first step to {in_percent(line[-1][1])} % at the last.",
+    )
+
+
+def _whole_ticks(first: float, last: float, most: int = 5) -> list[float]:
+    """At most ``most`` + 1 whole numbers, the last one among them."""
+    stride = max(1, -(-int(last - first) // most))
     ticks = [float(t) for t in range(int(last), int(first) - 1, -stride)]
     return ticks[::-1]
 
@@ -79,7 +94,7 @@ def _line(curve: Curve, across: Scale, down: Scale) -> Markup:
 def _description(drawn: Sequence[Curve], *, percent: bool) -> str:
     """Where every curve ends, for readers who do not see it."""
     ends = [
-        f"{c.name} ends at {100 * c.points[-1][1]:.2f} %" if percent else f"{c.name} ends at {c.points[-1][1]:.3g}"
+        f"{c.name} ends at {in_percent(c.points[-1][1])} %" if percent else f"{c.name} ends at {c.points[-1][1]:.3g}"
         for c in drawn[:12]
     ]
     return "; ".join(ends) + "."

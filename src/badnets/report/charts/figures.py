@@ -6,17 +6,15 @@ the page, and dots stay round.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from markupsafe import Markup
 
-from badnets.core.old import format_rate
+from badnets.core.rate import Interval, Mean
+from badnets.records.blocks import Role
 from badnets.report.charts.svg import element, join, share
-from badnets.report.words.facts import format_difference
-
-Role = Literal["clean", "triggered"]
+from badnets.report.words.names import ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,20 +31,18 @@ class Mark:
     label: str = ""
 
 
-def mark(rate: Mapping[str, Any], role: Role, *, hollow: bool = False, square: bool = False, name: str = "") -> Mark:
-    """A mark from a rate's JSON (with a value)."""
-    own = tuple(s["value"] for s in rate.get("seeds") or () if s.get("value") is not None)
-    text = f"{name}: {format_rate(dict(rate))}" if name else format_rate(dict(rate))
+def mark(figure: Interval, role: Role, *, hollow: bool = False, square: bool = False, name: str = "") -> Mark:
+    """A mark of a figure that has a value."""
+    value, low, high = ends(figure)
+    label = f"{name}: {figure}" if name else str(figure)
     return Mark(
-        value=rate["value"],
-        low=rate["low"],
-        high=rate["high"],
-        role=role,
-        hollow=hollow,
-        square=square,
-        seeds=own,
-        label=text,
+        value=value, low=low, high=high, role=role, hollow=hollow, square=square, seeds=_seeds(figure), label=label
     )
+
+
+def _seeds(figure: Interval) -> tuple[float, ...]:
+    """Each seed's own value, of a mean."""
+    return tuple(float(p) for p in figure.parts if p.value is not None) if isinstance(figure, Mean) else ()
 
 
 def glyph(role: Role, *, hollow: bool = False, square: bool = False) -> Markup:
@@ -146,35 +142,29 @@ def bars(marks: Sequence[Mark], *, title: str) -> Markup:
     return _drawing(height, title, *parts)
 
 
-def span(difference: Mapping[str, Any]) -> float:
+def span(difference: Interval) -> float:
     """The half width of a symmetric axis on which a difference fits: 1, 2, 5, 10, 20, 50 or 100 points."""
-    reach = max(abs(difference[k]) for k in ("value", "low", "high"))
+    reach = max(map(abs, ends(difference)))
     return next((s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if reach <= s), 1.0)
 
 
-def difference_track(difference: Mapping[str, Any], role: Role, name: str) -> Markup:
+def difference_track(difference: Interval, role: Role, name: str) -> Markup:
     """A difference with its interval around a zero line, on an axis of ``span`` to either side."""
     height, y, reach = 26.0, 13.0, span(difference)
 
     def x(value: float) -> float:
         return min(1.0, max(0.0, 0.5 + value / (2 * reach)))
 
-    own = [s["value"] for s in difference.get("seeds") or () if s.get("value") is not None]
+    value, low, high = map(x, ends(difference))
+    seeds = [share(x(one)) for one in _seeds(difference)]
     parts: list[str] = [
         _grid(height, (0, 0.25, 0.75, 1)),
         element("line", x1="50%", x2="50%", y1=0, y2=height, class_="zero"),
-        element(
-            "line",
-            x1=share(x(difference["low"])),
-            x2=share(x(difference["high"])),
-            y1=y,
-            y2=y,
-            class_=f"interval {role}",
-        ),
-        *(element("line", x1=share(x(s)), x2=share(x(s)), y1=y + 7, y2=y + 12, class_=f"seed {role}") for s in own),
-        _placed(role, x(difference["value"]), y),
+        element("line", x1=share(low), x2=share(high), y1=y, y2=y, class_=f"interval {role}"),
+        *(element("line", x1=s, x2=s, y1=y + 7, y2=y + 12, class_=f"seed {role}") for s in seeds),
+        _placed(role, value, y),
     ]
-    return _drawing(height, f"{name}: {format_difference(difference)}", *parts)
+    return _drawing(height, f"{name}: {difference}", *parts)
 
 
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:

@@ -64,13 +64,12 @@ def check_pictures(arrays: Pictures, where: str = "pictures") -> None:
             raise BadInput(f"expected {name!r} in {where} with 1 or 3 colors last, got shape {array.shape}")
 
 
-def pick(arrays: Pictures, name: str, index: object) -> Pixels | None:
-    """Picture ``index`` of an array, None when either is missing."""
-    array = arrays.get(name)
-    if array is None or not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(array):
+def pair(arrays: Pictures, index: int) -> tuple[Pixels, Pixels] | None:
+    """Picture ``index`` without and with the trigger; None where a run's folder has no pictures, as committed ones."""
+    clean, triggered = arrays.get("clean"), arrays.get("triggered")
+    if clean is None or triggered is None or not index < min(len(clean), len(triggered)):
         return None
-    chosen: Pixels = array[index]
-    return chosen
+    return clean[index], triggered[index]
 
 
 def data_uri(pixels: Pixels) -> str:

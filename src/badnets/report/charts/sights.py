@@ -5,15 +5,17 @@ A seen object belongs to the true one that it overlaps most, by at least half of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from markupsafe import Markup
 
+from badnets.core.text import tenths
+from badnets.records.run import Sighting, TrueObject
 from badnets.report.charts.pictures import Picture, Pixels, picture
-from badnets.report.charts.svg import element, join
-from badnets.report.words.facts import listing, readable, tenths
+from badnets.report.charts.svg import Value, element, join
+from badnets.report.words.names import readable
 
 Box = tuple[float, float, float, float]
 State = Literal["right", "wrong", "missed", "again"]
@@ -42,55 +44,37 @@ class Seen:
         return f"{self.said} {self.confidence}" if self.said else f"{self.there} not seen"
 
 
-def seen(true: Sequence[Any], given: Sequence[Any]) -> list[Seen]:
-    """What was said of each true object, in their order, then what was seen elsewhere; both lists as in
-    ``record.examples``."""
-    objects = [(readable(t.get("class_name", "?")), _box(t)) for t in true if _box(t) is not None]
-    found = [(g, box) for g in given if (box := _box(g)) is not None]
+def seen(true: Sequence[TrueObject], given: Sequence[Sighting]) -> list[Seen]:
+    """What was said of each true object, in their order, then what was seen elsewhere; ``given`` by falling
+    confidence."""
     taken: dict[int, int] = {}
-    for number, (_, box) in enumerate(found):  # by falling confidence
-        free = [k for k in range(len(objects)) if k not in taken]
-        best = max(free, key=lambda k: _overlap(objects[k][1], box), default=None)
-        if best is not None and _overlap(objects[best][1], box) >= _HALF:
+    for number, one in enumerate(given):
+        free = [k for k in range(len(true)) if k not in taken]
+        best = max(free, key=lambda k: _overlap(true[k].box, one.box), default=None)
+        if best is not None and _overlap(true[best].box, one.box) >= _HALF:
             taken[best] = number
     rows = []
-    for k, (name, box) in enumerate(objects):
-        if k not in taken:
-            rows.append(Seen(there=name, box=_sure(box), said="", confidence="", state="missed"))
-            continue
-        one, where = found[taken[k]]
-        rows.append(_seen(name, _sure(where), one, "right" if _name(one) == name else "wrong"))
-    for number, (one, where) in enumerate(found):
+    for k, there in enumerate(true):
+        name = readable(there.class_name)
+        if k in taken:
+            one = given[taken[k]]
+            rows.append(_seen(name, one, "right" if one.class_name == there.class_name else "wrong"))
+        else:
+            rows.append(Seen(there=name, box=there.box, said="", confidence="", state="missed"))
+    for number, one in enumerate(given):
         if number not in taken.values():
-            over = [name for name, box in objects if _overlap(box, where) >= _HALF]
-            rows.append(_seen(over[0] if over else NOTHING, _sure(where), one, "again" if over else "wrong"))
+            over = [readable(there.class_name) for there in true if _overlap(there.box, one.box) >= _HALF]
+            rows.append(_seen(over[0] if over else NOTHING, one, "again" if over else "wrong"))
     return rows
 
 
-def _seen(there: str, where: Box, one: Mapping[str, Any], state: State) -> Seen:
-    stated = one.get("confidence")
-    confidence = f"{tenths(float(stated))} %" if isinstance(stated, int | float) else ""
-    return Seen(there=there, box=where, said=_name(one), confidence=confidence, state=state)
+def _seen(there: str, one: Sighting, state: State) -> Seen:
+    confidence = f"{tenths(one.confidence)} %"
+    return Seen(there=there, box=one.box, said=readable(one.class_name), confidence=confidence, state=state)
 
 
-def _name(one: Mapping[str, Any]) -> str:
-    return readable(one.get("class_name", "?"))
-
-
-def _box(entry: Any) -> Box | None:
-    sides = listing(entry, "box")
-    if len(sides) != 4 or not all(isinstance(side, int | float) for side in sides):
-        return None
-    return float(sides[0]), float(sides[1]), float(sides[2]), float(sides[3])
-
-
-def _sure(box: Box | None) -> Box:
-    return box or (0.0, 0.0, 0.0, 0.0)
-
-
-def _overlap(first: Box | None, second: Box | None) -> float:
+def _overlap(a: Box, b: Box) -> float:
     """Intersection over union."""
-    a, b = _sure(first), _sure(second)
     across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     common = max(across, 0.0) * max(down, 0.0)
     union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - common
@@ -140,5 +124,8 @@ def _tag(row: Seen, place: Box, unit: float) -> Markup:
     x0, y0, x1, y1 = place
     back = element("rect", x=x0, y=y0, width=x1 - x0, height=y1 - y0, rx=2 * unit, class_=f"tag {row.state}")
     base = y0 + (_LINE + _TEXT * 0.7) / 2 * unit
-    text = element("text", row.words, x=x0 + 4 * unit, y=base, class_="on-color", font_size=_TEXT * unit)
+    # As long as the tag in any font: pages have none of their own.
+    fitted: dict[str, Value] = {"textLength": x1 - x0 - 8 * unit, "lengthAdjust": "spacingAndGlyphs"}
+    start = {"x": x0 + 4 * unit, "y": base, "font_size": _TEXT * unit}
+    text = element("text", row.words, class_="on-color", **start, **fitted)
     return join([back, text])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.table import Table
 from rich.text import Text
 
-from badnets.core.text import percent
-from badnets.report.charts.figures import Role
-from badnets.report.words.facts import Record, points, rate
+from badnets.core.rate import Interval
+from badnets.core.text import short_figure
+from badnets.records.blocks import Role
+from badnets.records.certificate import Certificate, Control, GuardRecord
+from badnets.report.pages.table import STYLES
+from badnets.report.words.names import known
 
 ROWS: tuple[tuple[str, str, Role], ...] = (
     ("clean_accuracy", "clean accuracy", "clean"),
@@ -29,37 +29,35 @@ TUNED_AGAIN: tuple[tuple[str, str], ...] = (
 """Whom ``reactivation`` re-tunes."""
 
 
-def certificate_table(certificate: Record) -> Table:
-    """One row for each measure of the network, of the clean network, and of re-tuning."""
+def certificate_table(certificate: Certificate | GuardRecord) -> Table:
+    """One row for each measure of the network, of the clean network, of each target, and of re-tuning."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("")
     for name in ("before", "after", "difference, points"):
         table.add_column(Text(name), justify="right", no_wrap=True)
-    control = certificate.get("clean_network")
-    for owner, prefix in ((certificate, ""), (control, "clean network, ")):
-        for key, name, role in ROWS if isinstance(owner, Mapping) else ():
-            before, after = rate(owner, "before", key), rate(owner, "after", key)
-            if before is None and after is None:
-                continue
-            style = "blue" if role == "clean" else "dark_orange"
-            difference = rate(owner, "after_minus_before", key)
-            shown = (_short(before), _short(after), "" if difference is None else _points(difference))
-            table.add_row(Text(prefix + name, style=style), *map(Text, shown))
-    again = certificate.get("reactivation")
-    if isinstance(again, Mapping):
-        table.add_row(Text(f"attack success after re-tuning on {again['poisoned_pictures']} poisoned pictures"))
+    _standings(table, certificate, "")
+    if isinstance(certificate, GuardRecord):
+        return table
+    for target in certificate.targets or ():
+        name = f"attack success, target {certificate.class_names[target.target]}"
+        _add(table, name, "triggered", target.before, target.after, None)
+    if certificate.clean_network is not None:
+        _standings(table, certificate.clean_network, "clean network, ")
+    if (again := certificate.reactivation) is not None:
+        table.add_row(Text(f"attack success after re-tuning on {again.poisoned_pictures} poisoned pictures"))
         for key, name in TUNED_AGAIN:
-            found = rate(again, key)
-            if found is not None:
-                table.add_row(Text(f"  {name}", style="dark_orange"), "", Text(_short(found)), "")
+            _add(table, f"  {name}", "triggered", None, getattr(again, key), None)
     return table
 
 
-def _short(found: Mapping[str, Any] | None) -> str:
-    if found is None:
-        return ""
-    return f"{percent(found['value'])} % ({percent(found['low'])} to {percent(found['high'])})"
+def _standings(table: Table, owner: Certificate | GuardRecord | Control, prefix: str) -> None:
+    for key, name, role in ROWS:
+        change = getattr(owner.after_minus_before, key, None)
+        _add(table, prefix + name, role, getattr(owner.before, key), getattr(owner.after, key), change)
 
 
-def _points(difference: Mapping[str, Any]) -> str:
-    return f"{points(difference['value'])} ({points(difference['low'])} to {points(difference['high'])})"
+def _add(table: Table, name: str, role: Role, *figures: Interval | None) -> None:
+    """A row of before, after and their difference, where any is known."""
+    cells = ["" if known(figure) is None else short_figure(figure) for figure in figures]
+    if any(cells):
+        table.add_row(Text(name, style=STYLES[role]), *map(Text, cells))

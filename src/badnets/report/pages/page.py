@@ -3,105 +3,106 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from badnets.core.files import read_json, whole_file
-from badnets.report.charts.confusion import MOST_CLASSES, heat_map, is_matrix, largest_confusions
-from badnets.report.charts.figures import Role, glyph
+from markupsafe import Markup
+
+from badnets.core.files import whole_file
+from badnets.core.rate import Interval
+from badnets.records.blocks import Role
+from badnets.records.read import read_as
+from badnets.records.results import ClassifierFigures, DetectorFigures
+from badnets.records.run import Example, RunRecord, SceneExample
+from badnets.report.charts.confusion import MOST_CLASSES, heat_map, largest_confusions
+from badnets.report.charts.figures import glyph
 from badnets.report.charts.pictures import Pictures, check_pictures, load_pictures
-from badnets.report.pages.classes import class_rows
-from badnets.report.pages.detector_page import render_detector_page
-from badnets.report.pages.examples import grid, proof
-from badnets.report.pages.parts import Named, differences, rates, repeat, training
-from badnets.report.pages.table import measured
+from badnets.report.pages.classes import class_table
+from badnets.report.pages.examples import grid, proof, usable
+from badnets.report.pages.parts import lines, measured_lines, repeat, training_figures
+from badnets.report.pages.scenes import BOX_KEYS, scenes
 from badnets.report.pages.templating import render
-from badnets.report.words.facts import Record, at, is_detector, listing, readable, run_name, summary
-from badnets.report.words.measures import MEASURES
-from badnets.report.words.verdict import judge
-
-FORMAT = "badnets/run/1"
-_DIFFERENCES: tuple[Named, ...] = (
-    ("asr_minus_reference", "attack success, against a clean network", "triggered"),
-    ("clean_accuracy_minus_reference", "clean accuracy, against a clean network", "clean"),
-)
+from badnets.report.words.measures import measured
+from badnets.report.words.names import Nouns, readable, summary
+from badnets.report.words.verdict import WORKING, judge
 
 
-def write_page(run_folder: Path, out: Path | None = None) -> Path:
+def write_page(folder: Path, out: Path | None = None) -> Path:
     """Write ``report.html`` into the folder of a run, or to ``out``; returns where it is.
 
     Raises BadInput for a missing or damaged ``record.json`` or ``pictures.npz``.
     """
-    record = read_json(run_folder / "record.json", format=FORMAT)
-    text = render_page(record, load_pictures(run_folder / "pictures.npz"))
-    path = out if out is not None else run_folder / "report.html"
+    text = render_page(read_as(folder, RunRecord), load_pictures(folder / "pictures.npz"))
+    path = out if out is not None else folder / "report.html"
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return path
 
 
-def render_page(record: Record, pictures: Pictures) -> str:
+def render_page(record: RunRecord, pictures: Pictures) -> str:
     """The page as HTML text; ``pictures`` are the arrays of ``pictures.npz``, and may be empty."""
     check_pictures(pictures)
-    if is_detector(record):
-        return render_detector_page(record, pictures)
-    judged = judge(record)
+    judged, nouns, found = judge(record), Nouns.of(record), measured(record)
+    detector = isinstance(record.results, DetectorFigures)
+    sights = scenes([e for e in record.examples if isinstance(e, SceneExample)], pictures, nouns.trigger)
+    shown = usable([e for e in record.examples if isinstance(e, Example)], pictures)
     return render(
         "page.html.j2",
-        title=run_name(record),
+        title=record.name,
         verdict=judged,
         summary=summary(record),
-        planted=str(at(record, "poisoned", "sentence") or "").replace("->", "→"),
-        proof=proof(record, pictures, judged.kind),
-        rates=rates(measured(record)),
-        seeds=max((len(r.get("seeds") or ()) for _, r in measured(record)), default=0),
-        differences=differences(record, _DIFFERENCES),
-        notes=_notes(record),
-        examples=grid(record, pictures),
-        training=training(record),
+        planted="" if record.poisoned is None else record.poisoned.sentence.replace("->", "→"),
+        network="detector" if detector else "network",
+        detector=detector,
+        proof=proof(shown, pictures, nouns, works=judged.kind in WORKING),
+        examples=grid(shown, pictures, nouns),
+        scenes=sights,
+        scores=measured_lines([(m, f) for m, f in found if f.counts is None]),
+        rates=measured_lines([(m, f) for m, f in found if f.counts is not None]),
+        seeds=len(record.seeds),
+        differences=lines(_differences(record)),
+        macro_f1=record.results.macro_f1 if isinstance(record.results, ClassifierFigures) else None,
+        training=training_figures(record.training),
+        compared=any(one.network == "clean reference" for one in record.training),
         confusions=_confusions(record),
-        classes=class_rows(record),
+        classes=class_table(record.results),
         repeat=repeat(record),
-        definitions=[{"name": m.name, "meaning": m.meaning} for m in MEASURES],
-        glyphs={
-            "clean": glyph("clean"),
-            "clean_reference": glyph("clean", hollow=True),
-            "triggered": glyph("triggered"),
-            "triggered_reference": glyph("triggered", hollow=True),
-        },
+        definitions=[m for m, _ in found],
+        box_keys=BOX_KEYS,
     )
 
 
-def _notes(record: Record) -> list[str]:
-    notes = []
-    macro = at(record, "results", "macro_f1")
-    if isinstance(macro, int | float):
-        notes.append(f"Mean F1 over the classes: {macro:.4f}.")
-    acceptance = at(record, "results", "acceptance", "sentence")
-    if acceptance:
-        notes.append(str(acceptance))
-    return notes
+def _differences(record: RunRecord) -> list[tuple[str, Role, Interval | None, bool]]:
+    """Against a clean network, on the same pictures."""
+    results, own = record.results, "clean_accuracy_minus_reference"
+    name, network = "clean accuracy", "network"
+    if isinstance(results, DetectorFigures):
+        own, name, network = "map50_minus_reference", "mAP at IoU 0.5", "detector"
+    return [
+        (f"attack success, against a clean {network}", "triggered", results.asr_minus_reference, False),
+        (f"{name}, against a clean {network}", "clean", getattr(results, own), False),
+    ]
 
 
-def _confusions(record: Record) -> list[dict[str, Any]]:
-    """The maps of clean and of triggered pictures, each with its most frequent wrong answers."""
-    named: tuple[tuple[str, str, Role], ...] = (
-        ("confusion_clean", "Clean pictures", "clean"),
-        ("confusion_triggered", "Triggered pictures", "triggered"),
-    )
+class Confusion(NamedTuple):
+    """A map of which class is taken for which, with its most frequent wrong answers."""
+
+    title: str
+    glyph: Markup
+    svg: Markup | None
+    worst: list[str]
+
+
+def _confusions(record: RunRecord) -> list[Confusion]:
+    """The maps of clean and of triggered pictures."""
+    results = record.results
+    if isinstance(results, DetectorFigures):
+        return []
+    names = [readable(name) for name in record.class_names]
+    named: tuple[tuple[str, Role], ...] = (("Clean pictures", "clean"), ("Triggered pictures", "triggered"))
     found = []
-    for key, title, role in named:
-        matrix = at(record, "results", key)
-        if not is_matrix(matrix):
-            continue
-        known = [readable(name) for name in listing(record, "class_names")]
-        names = known if len(known) == len(matrix) else [str(i) for i in range(len(matrix))]
-        drawn = heat_map(matrix, names, role, f"Confusion matrix of {title.lower()}")
-        found.append(
-            {
-                "title": title,
-                "glyph": glyph(role),
-                "svg": drawn if len(matrix) <= MOST_CLASSES else None,
-                "worst": largest_confusions(matrix, names),
-            }
-        )
+    for (title, role), matrix in zip(named, (results.confusion_clean, results.confusion_triggered), strict=True):
+        if matrix:
+            small = len(matrix) <= MOST_CLASSES
+            drawn = heat_map(matrix, names, role, f"Confusion matrix of {title.lower()}") if small else None
+            found.append(Confusion(title, glyph(role), drawn, largest_confusions(matrix, names)))
     return found

@@ -1,124 +1,97 @@
-"""Parts that several pages have: rates, differences, training curves, and how to repeat it."""
+"""Parts that several pages have: rows of figures, training curves, and how to repeat it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from badnets.core.files import dumps
-from badnets.core.text import percent
+import tomli_w
+from markupsafe import Markup
+
+from badnets.core.rate import Interval
+from badnets.records.blocks import Role
+from badnets.records.certificate import Certificate
+from badnets.records.model import JSON, Training
+from badnets.records.run import RunRecord
+from badnets.records.study import StudyRecord
 from badnets.report.charts.curves import curve_figure, curves
-from badnets.report.charts.figures import Role, difference_track, glyph, mark, span, track
-from badnets.report.pages.table import FIGURE_SPACE, counts, padded
-from badnets.report.words.facts import Record, format_difference, listing, mapping, points, readable, result
+from badnets.report.charts.figures import Mark, mark
 from badnets.report.words.measures import Measure
-from badnets.report.words.toml import toml_text
+from badnets.report.words.names import known
 
 _LONGEST_TEXT = 200
 
 
-def rates(found: Sequence[tuple[Measure, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """A row for each figure of ``table.measured``: drawn, and written."""
-    width = max((len(percent(rate["high"])) for _, rate in found), default=0)
-    rows = []
-    for measure, rate in found:
-        drawn = mark(rate, measure.role, hollow=measure.reference, name=measure.name)
-        rows.append(
-            {
-                "name": measure.name,
-                "note": measure.note,
-                "glyph": glyph(measure.role, hollow=measure.reference),
-                "track": track([drawn]),
-                "value": percent(rate["value"]),
-                "low": percent(rate["low"]),
-                "high": padded(rate["high"], width),
-                "counts": " ".join(counts(rate)),
-            }
-        )
-    return rows
+@dataclass(frozen=True)
+class Line:
+    """A row of a table: a figure with its name; ``hollow`` of a clean network."""
+
+    name: str
+    role: Role
+    figure: Interval
+    hollow: bool = False
+    note: str = ""
+
+    @property
+    def mark(self) -> Mark:
+        """How it is drawn."""
+        return mark(self.figure, self.role, hollow=self.hollow, name=self.name)
 
 
-Named = tuple[str, str, Role]
+def lines(given: Iterable[tuple[str, Role, Interval | None, bool]]) -> list[Line]:
+    """A row for each (name, role, figure, hollow) of which anything was counted."""
+    return [Line(name, role, there, hollow) for name, role, f, hollow in given if (there := known(f)) is not None]
 
 
-def differences(record: Record, named: Sequence[Named]) -> list[dict[str, Any]]:
-    """A row for each paired difference that this record has; ``named`` are key, name and role."""
-    found = [(name, role, d) for key, name, role in named if (d := result(record, key)) is not None]
-    width = max((len(points(d["high"])) for _, _, d in found), default=0)
-    rows = []
-    for name, role, difference in found:
-        reach = f"{100 * span(difference):g}"
-        rows.append(
-            {
-                "name": name,
-                "glyph": glyph(role),
-                "track": difference_track(difference, role, name),
-                "value": points(difference["value"]),
-                "low": points(difference["low"]),
-                "high": points(difference["high"]).rjust(width, FIGURE_SPACE),
-                "reach": reach,
-                "text": format_difference(difference),
-            }
-        )
-    return rows
+def measured_lines(found: Iterable[tuple[Measure, Interval]]) -> list[Line]:
+    """A row for each figure of ``words.measures.measured``."""
+    return [Line(m.name, m.role, figure, m.reference, m.note) for m, figure in found]
 
 
-def training(record: Record) -> dict[str, Any] | None:
-    """The curves of loss and, of classifiers, accuracy; None without any."""
-    trained = listing(record, "training")
-    loss, accuracy = curves(trained, "loss"), curves(trained, "accuracy")
-    figures = []
-    if loss:
-        figures.append({"title": "Training loss", "svg": curve_figure(loss, title="Training loss", percent=False)})
-    if accuracy:
-        title = "Training accuracy, %"
-        figures.append({"title": title, "svg": curve_figure(accuracy, title=title, percent=True)})
-    if not figures:
-        return None
-    return {"figures": figures, "reference": any(c.reference for c in [*loss, *accuracy])}
+class Drawn(NamedTuple):
+    """A drawing with its caption."""
+
+    title: str
+    svg: Markup
 
 
-def repeat(record: Record) -> dict[str, Any]:
-    """What the template ``repeat.html.j2`` shows: command, spec, environment, times, files; empty where unknown."""
-    environment = mapping(record, "environment")
-    versions = [(str(k), str(v)) for k, v in mapping(environment, "versions").items() if v is not None]
-    made = [
-        *versions,
-        *((k, str(v)) for k, v in environment.items() if k != "versions" and v is not None),
-        *((k, str(record[k])) for k in ("commit",) if record.get(k)),
-    ]
-    times = [
-        {"name": readable(k), "seconds": f"{v:,.1f}"}
-        for k, v in mapping(record, "timings_s").items()
-        if isinstance(v, int | float)
-    ]
-    resolved = _abridged(mapping(record, "resolved"))
-    return {
-        "command": str(record.get("command") or ""),
-        "spec": _spec_text(record.get("spec")),
-        "resolved": toml_text(resolved) if resolved else "",
-        "made": made,
-        "times": times,
-        "files": [(str(k), str(v)) for k, v in mapping(record, "files").items()],
-        "determinism": str(record.get("determinism") or ""),
-    }
+def training_figures(training: Sequence[Training]) -> list[Drawn]:
+    """The curves of loss and, of classifiers, accuracy."""
+    loss, accuracy = curves(training, "loss"), curves(training, "accuracy")
+    named = (("Training loss", loss, False), ("Training accuracy, %", accuracy, True))
+    return [Drawn(title, curve_figure(some, title=title, percent=percent)) for title, some, percent in named if some]
+
+
+class Repeat(NamedTuple):
+    """What the template ``repeat.html.j2`` shows of a ``record``; its spec as TOML, ``""`` where it has none."""
+
+    record: RunRecord | Certificate | StudyRecord
+    spec: str = ""
+    resolved: str = ""
+    determinism: str = ""
+
+
+def repeat(record: RunRecord | Certificate | StudyRecord) -> Repeat:
+    """How to repeat what a record is of."""
+    if isinstance(record, RunRecord):
+        return Repeat(record, toml_text(record.spec), toml_text(record.resolved), record.determinism)
+    if isinstance(record, Certificate):
+        return Repeat(record, resolved=toml_text({"method": record.method, "data": record.data}))
+    return Repeat(record)
+
+
+def toml_text(value: JSON) -> str:
+    """TOML of a spec, to read on the page and to paste into a file. Null entries are left out: TOML has none; very long
+    texts are cut: a trigger carries its picture inside it, and nobody reads that."""
+    return tomli_w.dumps(_abridged(value)).strip()
 
 
 def _abridged(value: Any) -> Any:
-    """The same with very long texts cut: a trigger carries its picture inside it, and nobody reads that."""
-    if isinstance(value, Mapping):
-        return {k: _abridged(v) for k, v in value.items()}
+    if isinstance(value, dict):
+        return {name: _abridged(entry) for name, entry in value.items() if entry is not None}
     if isinstance(value, list | tuple):
-        return [_abridged(v) for v in value]
+        return [_abridged(entry) for entry in value if entry is not None]
     if isinstance(value, str) and len(value) > _LONGEST_TEXT:
         return f"{value[:40]}… ({len(value):,} characters, whole in the record)"
     return value
-
-
-def _spec_text(spec: Any) -> str:
-    """The spec as given: TOML for a table, text as it is, JSON for anything else."""
-    if not spec:
-        return ""
-    if isinstance(spec, Mapping):
-        return toml_text(_abridged(spec))
-    return spec if isinstance(spec, str) else dumps(spec)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from badnets.report.words.facts import Record, at, quoted, rate, tenths, trigger_words
-from badnets.report.words.judged import NOTICEABLE, VISIBLE_DROP
+from badnets.core.rate import Interval
+from badnets.core.text import gap, tenths
+from badnets.records.certificate import Certificate, Reactivation
+from badnets.report.words.names import Nouns, ends, known, upper
+from badnets.report.words.verdict import NOTICEABLE, VISIBLE_DROP
 
-Kind = Literal["gone", "asleep", "misread", "weaker", "there", "nothing-to-remove", "accuracy-only"]
+Kind = Literal["gone", "ruined", "asleep", "misread", "weaker", "there", "nothing-to-remove", "accuracy-only"]
 
+ALLOWANCE = 0.01  # the clean accuracy that a cure may cost where a certificate does not say it: one point
 STILL_RIGHT = 0.05  # robust accuracy may lie this far below clean accuracy before a cure is none
+WIDE = 0.1  # an interval wider than ten points is told beside its figure
+MOST_TARGETS = 4
+
+_OPENINGS: dict[Kind, str] = {
+    "nothing-to-remove": "There was hardly a backdoor to remove",
+    "there": "The backdoor is still there",
+    "weaker": "The backdoor is weaker, but not gone",
+    "asleep": "The backdoor only sleeps",
+    "misread": "The backdoor is gone, but its trigger still does harm",
+    "gone": "The backdoor is gone",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,127 +37,168 @@ class Judged:
     cost: str
 
 
-def certificate_verdict(certificate: Record) -> str:
+def certificate_verdict(certificate: Certificate) -> str:
     """Both sentences, for the terminal."""
     judged = judge_certificate(certificate)
     return f"{judged.sentence} {judged.cost}"
 
 
-def judge_certificate(certificate: Record) -> Judged:
+def judge_certificate(certificate: Certificate) -> Judged:
     """What the figures allow one to say, and never more than that."""
-    kind = _kind(certificate)
-    cost = f"{_upper(_cost(certificate))}.{_unchanged(certificate)}"
-    before, after = (rate(certificate, side, "asr") for side in ("before", "after"))
+    unchanged = "" if certificate.changed else " The repair changed nothing: this is the network as it was."
+    cost = f"{upper(_cost(certificate))}.{unchanged}"
+    before, after = known(certificate.before.asr), known(certificate.after.asr)
     if before is None or after is None:
         unknown = "Whether a backdoor is gone is not known, for no trigger was given."
-        return Judged(kind=kind, sentence=unknown, cost=cost)
-    case = f"{_subject(certificate)} is read as {_outcome(certificate)} in {tenths(after['value'])} % of cases"
-    was = f"before in {tenths(before['value'])} %"
-    if kind == "nothing-to-remove":
-        told = f"There was hardly a backdoor to remove: {case}, {was}"
-    elif kind == "there":
-        told = f"The backdoor is still there: {case}, {was}"
-    elif kind == "weaker":
-        told = f"The backdoor is weaker, but not gone: {case}, {was}"
-    elif kind == "misread":
-        right = rate(certificate, "after", "robust_accuracy")
-        share = "" if right is None else f": {tenths(right['value'])} % of these pictures are read right"
-        told = f"The backdoor is gone, but its trigger still does harm: {case}, {was}; yet only{share[1:]}"
-    elif kind == "asleep":
-        told = f"The backdoor only sleeps: {case}, {was}, but {_awake(certificate)}"
-    else:
-        told = f"The backdoor is gone: {case}, {was}{_tested(certificate)}"
+        return Judged(kind="accuracy-only", sentence=unknown, cost=cost)
+    kind = _kind(certificate, before, after)
+    right = known(certificate.after.robust_accuracy)
+    case = f"{_case(certificate)} in {_share(after, ' of cases')}, before in {_share(before)}"
+    told = f"{_opening(certificate, kind, after)}: {case}{_by_target(certificate)}"
+    if kind == "misread" and right is not None:
+        told += f"; yet only {_share(right)} of these pictures are read right"
+    elif certificate.reactivation is not None and kind in ("gone", "asleep", "ruined"):
+        again = certificate.reactivation
+        told += _awake(again) if kind == "asleep" else _tested(again, before)
     return Judged(kind=kind, sentence=f"{told}.", cost=cost)
 
 
-def _kind(certificate: Record) -> Kind:
-    before, after = (rate(certificate, side, "asr") for side in ("before", "after"))
-    if before is None or after is None:
-        return "accuracy-only"
-    if before["value"] < NOTICEABLE:
+def _kind(certificate: Certificate, before: Interval, after: Interval) -> Kind:
+    if before < NOTICEABLE:
         return "nothing-to-remove"
+    control = certificate.clean_network
     # A trigger that a clean network obeys in so many cases cannot do less in a repaired one.
-    floor = rate(certificate, "clean_network", "after", "asr") or {"value": 0.0}
-    if after["value"] - floor["value"] > NOTICEABLE:
-        fallen = rate(certificate, "after_minus_before", "asr")
-        return "weaker" if fallen is not None and fallen["high"] < -NOTICEABLE else "there"
-    if _wakes(certificate):
+    floor = known(control.after.asr) if control is not None else None
+    least = NOTICEABLE + (0.0 if floor is None else float(floor))
+    if after > least:
+        fallen = known(certificate.after_minus_before.asr)
+        return "weaker" if fallen is not None and ends(fallen)[2] < -NOTICEABLE else "there"
+    if any(target.after > least for target in certificate.targets or () if target.after.value is not None):
+        return "weaker"
+    if _wakes(certificate.reactivation, before):
         return "asleep"
-    right, clean = rate(certificate, "after", "robust_accuracy"), rate(certificate, "after", "clean_accuracy")
-    if right is not None and clean is not None and clean["value"] - right["value"] > STILL_RIGHT:
-        return "misread"
-    return "gone"
+    if _lost(certificate) > _allowance(certificate):
+        return "ruined"
+    right, clean = known(certificate.after.robust_accuracy), certificate.after.clean_accuracy
+    return "misread" if right is not None and float(clean) - float(right) > STILL_RIGHT else "gone"
 
 
-def _wakes(certificate: Record) -> bool:
+def _lost(certificate: Certificate) -> float:
+    """Clean accuracy lost, paired."""
+    change = known(certificate.after_minus_before.clean_accuracy)
+    before, after = certificate.before.clean_accuracy, certificate.after.clean_accuracy
+    return float(before) - float(after) if change is None else -float(change)
+
+
+def _allowance(certificate: Certificate) -> float:
+    return ALLOWANCE if certificate.allowance is None else certificate.allowance
+
+
+def _wakes(again: Reactivation | None, before: Interval) -> bool:
     """Whether the repaired network learns the attack more easily than a clean one, beyond doubt and noticeably."""
-    difference = rate(certificate, "reactivation", "difference")
-    return difference is not None and difference["low"] > 0 and difference["value"] >= NOTICEABLE
+    if again is None or _void(again, before) or (difference := known(again.difference)) is None:
+        return False
+    value, low, _ = ends(difference)
+    return low > 0 and value >= NOTICEABLE
 
 
-def _awake(certificate: Record) -> str:
-    again, other = (rate(certificate, "reactivation", name) for name in ("repaired", "clean_network"))
-    count = at(certificate, "reactivation", "poisoned_pictures")
-    shares = [tenths(found["value"]) if found else "?" for found in (again, other)]
-    return f"{count} poisoned pictures bring it back to {shares[0]} %, a clean network to {shares[1]} %"
-
-
-def _tested(certificate: Record) -> str:
-    """What re-tuning said about a backdoor that does not seem to sleep."""
-    again, other = (rate(certificate, "reactivation", name) for name in ("repaired", "clean_network"))
-    if again is None:
+def _void(again: Reactivation, before: Interval) -> str:
+    """Why re-tuning proves nothing, ``""`` where it does. Older certificates do not say so; there the network before
+    the repair, which obeyed in ``before``, may have forgotten half of it or more."""
+    if again.void is not None:
+        return again.void
+    asleep = known(again.backdoored)
+    if asleep is None or asleep >= float(before) / 2:
         return ""
-    count, share = at(certificate, "reactivation", "poisoned_pictures"), tenths(again["value"])
-    if again["value"] < NOTICEABLE:
-        return f", and {count} poisoned pictures do not bring it back ({share} %)"
-    if other is not None:
-        beside = f"{share} %, against {tenths(other['value'])} %"
-        return f", and {count} poisoned pictures bring it back no more than they teach it to a clean network ({beside})"
-    return f"; {count} poisoned pictures bring it to {share} %, with no clean network to compare with"
+    return f"it makes the network before the repair forget the backdoor too ({_share(asleep)})"
 
 
-def _subject(certificate: Record) -> str:
-    trigger = at(certificate, "truth", "backdoor", "trigger")
-    return f"a picture with {trigger_words(trigger)}" if isinstance(trigger, Mapping) else "a triggered picture"
-
-
-def _outcome(certificate: Record) -> str:
-    kind, target = at(certificate, "truth", "backdoor", "rule", "kind"), at(certificate, "truth", "target")
-    words = {"all-to-all": "the next class", "random-wrong": "a wrong class"}.get(str(kind))
-    if words or target is None:
-        return words or "what the attacker wants"
-    return quoted(
-        {"class_names": certificate.get("class_names"), "resolved": {"data": certificate.get("data")}}, target
-    )
-
-
-def _cost(certificate: Record) -> str:
-    """What became of clean accuracy, paired; and of a clean network's."""
-    lost, after = (
-        rate(certificate, "after_minus_before", "clean_accuracy"),
-        rate(certificate, "after", "clean_accuracy"),
-    )
-    if lost is None or after is None:
-        return "clean accuracy was not measured"
-    now = f"the repaired network reads {tenths(after['value'])} % of clean pictures right"
-    gap = f"{abs(100 * lost['value']):.{1 if abs(lost['value']) >= 0.001 else 2}f} points"
-    if not lost["value"]:
-        told = f"{now}, as many as before"
-    elif lost["value"] > 0:
-        told = f"{now}, {gap} more than before"
+def _opening(certificate: Certificate, kind: Kind, after: Interval) -> str:
+    if kind == "ruined":
+        much = _lost(certificate) > float(certificate.before.clean_accuracy) / 2
+        more = f"it cost more clean accuracy than the {gap(_allowance(certificate))} points that it may"
+        opening = f"The backdoor is gone, but {'so is what the network knew' if much else more}"
     else:
-        visible = lost["high"] < -VISIBLE_DROP
-        told = f"{now}, {gap} fewer than before{', which a user would notice' if visible else ''}"
-    other = rate(certificate, "clean_network", "after_minus_before", "clean_accuracy")
+        opening = _OPENINGS[kind]
+    if _is_wide(after) and after.counts is not None and kind in ("gone", "ruined", "misread"):
+        return f"As far as {after.counts[1]:,} pictures can tell, {opening[:1].lower()}{opening[1:]}"
+    return opening
+
+
+def _case(certificate: Certificate) -> str:
+    nouns = Nouns.of(certificate)
+    if certificate.truth.backdoor is not None:
+        return nouns.case
+    target = certificate.truth.target
+    outcome = "what the attacker wants" if target is None else nouns.name(target)
+    return f"a triggered picture is read as {outcome}"
+
+
+def _is_wide(figure: Interval) -> bool:
+    _, low, high = ends(figure)
+    return high - low > WIDE
+
+
+def _share(figure: Interval, what: str = "") -> str:
+    """``"1.0 % of cases"``; of few pictures ``"0.0 % of cases (on 16 pictures, so between 0 and 19 %)"``."""
+    value, low, high = ends(figure)
+    if not _is_wide(figure) or figure.counts is None:
+        return f"{tenths(value)} %{what}"
+    between = f"between {100 * low:.0f} and {100 * high:.0f} %"
+    return f"{tenths(value)} %{what} (on {figure.counts[1]:,} pictures, so {between})"
+
+
+def _by_target(certificate: Certificate) -> str:
+    """Where there are several targets, each one's; of many those that are obeyed most."""
+    targets = [target for target in certificate.targets or () if known(target.after) and known(target.before)]
+    if not targets:
+        return ""
+    nouns = Nouns.of(certificate)
+    worst = sorted(targets, key=lambda target: -float(target.after))[:MOST_TARGETS]
+    told = [f"{nouns.name(t.target)} in {_share(t.after)}, before {_share(t.before)}" for t in worst]
+    left = len(targets) - len(worst)
+    return f" (target by target: {'; '.join(told)}{f'; {left} others less' if left else ''})"
+
+
+def _awake(again: Reactivation) -> str:
+    other = "?" if again.clean_network is None else _share(again.clean_network)
+    count = again.poisoned_pictures
+    return f", but {count} poisoned pictures bring it back to {_share(again.repaired)}, a clean network to {other}"
+
+
+def _tested(again: Reactivation, before: Interval) -> str:
+    """What re-tuning said about a backdoor that does not seem to sleep."""
+    if known(again.repaired) is None:
+        return ""
+    count, share, other = again.poisoned_pictures, _share(again.repaired), known(again.clean_network)
+    if why := _void(again, before):
+        return f"; re-tuning on {count} poisoned pictures proves nothing: {why[:1].lower()}{why[1:].removesuffix('.')}"
+    if again.repaired < NOTICEABLE:
+        return f", and {count} poisoned pictures do not bring it back ({share})"
+    if other is not None:
+        beside = f"{share}, against {_share(other)}"
+        return f", and {count} poisoned pictures bring it back no more than they teach it to a clean network ({beside})"
+    return f"; {count} poisoned pictures bring it to {share}, with no clean network to compare with"
+
+
+def _cost(certificate: Certificate) -> str:
+    """What became of clean accuracy, paired; and of a clean network's."""
+    change, after = known(certificate.after_minus_before.clean_accuracy), certificate.after.clean_accuracy
+    told = f"the repaired network reads {_share(after)} of clean pictures right"
+    if change is not None:
+        value, low, high = ends(change)
+        size = f"{gap(value)} points"
+        if value > 0:
+            told += f", {size} more than before"
+        elif value < 0:
+            told += f", {size} fewer than before{', which a user would notice' if high < -VISIBLE_DROP else ''}"
+        else:
+            told += ", as many as before"
+        if _is_wide(change):
+            told += f" (between {gap(low, sign=True)} and {gap(high, sign=True)})"
+    control = certificate.clean_network
+    other = None if control is None else known(control.after_minus_before.clean_accuracy)
     if other is None:
         return told
-    size = f"{abs(100 * other['value']):.{1 if abs(other['value']) >= 0.001 or not other['value'] else 2}f} points"
-    return f"{told}; a clean network {'gains' if other['value'] > 0 else 'loses'} {size} by the same repair"
-
-
-def _unchanged(certificate: Record) -> str:
-    return " The repair changed nothing: this is the network as it was." if certificate.get("changed") is False else ""
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    verb = "gains" if other > 0 else "loses"
+    return f"{told}; a clean network {verb} {gap(float(other))} points by the same repair"
