@@ -13,7 +13,6 @@ from badnets.core.files import read_json
 from badnets.core.rate import PairedDifference, Rate
 from badnets.data.drawn import eu
 from badnets.data.sets.gtsrb import SUPERCLASSES
-from badnets.report.pages.study_page import render_study_page
 from badnets.studies.gu2017_transfer import rows as tables
 from badnets.studies.gu2017_transfer import study
 from badnets.studies.old_study import Settings
@@ -112,15 +111,6 @@ def test_a_setting_that_has_not_run_is_left_out() -> None:
     assert {r.what.split(",")[0] for r in made.rows} == {"drawn signs"}
     assert len(made.figures["bars"]) == 3
     assert [row["name"] for row in made.figures["bars"][2]["rows"]] == ["k = 1", "k = 2", "k = 20"]
-
-
-def test_the_page_draws_both_tables(record: dict[str, Any]) -> None:
-    made = study.assemble(Settings(quick=False, seeds=2), found(), Path())
-    rows = [entry.to_json() for entry in made.rows]
-    page = render_study_page({**record, "study": "gu2017-transfer", "rows": rows, "figures": made.figures})
-    assert "LISA to GTSRB: the BadNet&#39;s user, average for each strength" in page
-    assert "accuracy on signs with the square" in page
-    assert "survives transfer" in page
 
 
 def test_one_trial_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
