@@ -92,7 +92,8 @@ def _page(title: str, body: str) -> str:
     """A page in the style of the others."""
     loader = ChoiceLoader([DictLoader({"page": _BASE}), PackageLoader("badnets.report.pages")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.get_template("page").render(title=title, body=Markup(body))  # noqa: S704  # made above
+    html: str = environment.get_template("page").render(title=title, body=Markup(body))  # noqa: S704  # made above
+    return html
 
 
 def _write(path: Path, html: str) -> None:

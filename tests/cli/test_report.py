@@ -16,7 +16,7 @@ from badnets.records.model import Environment
 
 Call = Callable[..., Any]
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-DONE = {
+DONE: dict[str, Any] = {
     "network": "a.safetensors", "model": "b.h5", "architecture": "g1-cnn", "data": {"name": "digits"},
     "data_digest": "0",
     "class_names": ("0", "1"), "defender": Defender(pictures=100, digest="0", seed=1), "truth": Truth(), "trace": (),
@@ -55,7 +55,14 @@ def test_a_run_whose_files_are_others_is_refused(badnets: Call, tiny_run: Path, 
 
 
 def test_a_certificate_gets_its_page_beside_it(badnets: Call, tmp_path: Path) -> None:
-    more = {"pictures": 100, "changed": True, "clean_network": None, "reactivation": None, "notes": (), "timings_s": {}}
+    more: dict[str, Any] = {
+        "pictures": 100,
+        "changed": True,
+        "clean_network": None,
+        "reactivation": None,
+        "notes": (),
+        "timings_s": {},
+    }
     write_json(tmp_path / "fixed.json", Certificate(**DONE, **more).to_json())
     assert badnets("report fixed.json").out == "page  fixed.html\n"
     assert "fine tune" in (tmp_path / "fixed.html").read_text()
