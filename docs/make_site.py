@@ -83,7 +83,7 @@ def build(results: Path = ROOT / "results", site: Path = SITE) -> list[Path]:
 
 def _markdown(text: str) -> str:
     """Our own Markdown as HTML; tables scroll inside a box of their own."""
-    html = MarkdownIt("commonmark").enable("table").render(text)
+    html: str = MarkdownIt("commonmark").enable("table").render(text)
     box = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
     return html.replace("<table>", box).replace("</table>", "</table></div>")
 
