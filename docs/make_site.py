@@ -83,7 +83,7 @@ def build(results: Path = ROOT / "results", site: Path = SITE) -> list[Path]:
 
 def _markdown(text: str) -> str:
     """Our own Markdown as HTML; tables scroll inside a box of their own."""
-    html = MarkdownIt("commonmark").enable("table").render(text)
+    html: str = MarkdownIt("commonmark").enable("table").render(text)
     box = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
     return html.replace("<table>", box).replace("</table>", "</table></div>")
 
@@ -92,7 +92,8 @@ def _page(title: str, body: str) -> str:
     """A page in the style of the others."""
     loader = ChoiceLoader([DictLoader({"page": _BASE}), PackageLoader("badnets.report.pages")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.get_template("page").render(title=title, body=Markup(body))  # noqa: S704  # made above
+    html: str = environment.get_template("page").render(title=title, body=Markup(body))  # noqa: S704  # made above
+    return html
 
 
 def _write(path: Path, html: str) -> None:

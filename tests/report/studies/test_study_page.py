@@ -160,8 +160,11 @@ def test_single_rows_that_begin_alike_are_one_group() -> None:
 
 
 def test_figures_of_a_group_share_an_axis_for_each_unit() -> None:
-    rows = [row(), row(ours=0.5, low=0.4, high=0.6), row(unit="difference", published=None, ours=-0.03, low=-0.1, high=0.2),
-            row(unit="units of 512", ours=87.0), row(unit="difference", published=None, ours=0.1, low=0.0, high=0.2)]  # fmt: skip
+    ends = ((-0.03, -0.1, 0.2), (0.1, 0.0, 0.2))
+    first, second = (
+        row(unit="difference", published=None, ours=ours, low=low, high=high) for ours, low, high in ends
+    )  # fmt: skip
+    rows = [row(), row(ours=0.5, low=0.4, high=0.6), first, row(unit="units of 512", ours=87.0), second]
     (group,) = ledger_groups(rows)
     assert [line.ends for line in group.lines] == [("0", "100 %"), None, ("\N{MINUS SIGN}20", "+40 pt"), None, None]
     assert [line.track is None for line in group.lines] == [False, False, False, True, False]

@@ -97,8 +97,8 @@ def _drawn(name: str, bars: Sequence[Bar], block: Bars, across: Scale, grid: Seq
         parts.append(element("line", x1=share(across(0.0)), x2=share(value), class_=f"bar {bar.role}", **line))
         ends = {"x1": share(across(low)), "x2": share(across(high))}
         parts.append(element("line", **ends, class_=f"interval {bar.role}", **line))
-        placed = {"x": share(value), "y": y, "overflow": "visible", "width": 1, "height": 1}
-        parts.append(element("svg", shape(bar.role, hollow=bar.hollow), **placed))
+        mark = shape(bar.role, hollow=bar.hollow)
+        parts.append(element("svg", mark, x=share(value), y=y, overflow="visible", width=1, height=1))
         shown, spread, published = _figure(bar, block)
         if bar.published is not None:
             there = share(across(bar.published))

@@ -73,7 +73,7 @@ def tally(rows: Sequence[StudyRow]) -> str:
     held, total = states["borne out"], len(rows)
     if held == total:
         return f"All {total} published figures are borne out." if total > 1 else "The published figure is borne out."
-    said = {
+    said: dict[State, str] = {
         "not borne out": "{0} {1} not",
         "not run as published": "{0} {2} not run as published",
         "not judged": "of {0} it can't be said",
