@@ -82,5 +82,5 @@ def in_options(command: Callable[..., None]) -> Iterator[None]:
     try:
         yield
     except BadnetsError as error:
-        error.args = (re.sub(r"(?<!got )'([a-z_]+)'", option, str(error)),)
+        error.args = (re.sub(r"(?<!got )(?<!mean )'([a-z_]+)'", option, str(error)),)
         raise
