@@ -20,7 +20,7 @@ from badnets.records.run import RunRecord
 from badnets.records.study import StudyRecord, StudyRow
 from badnets.report import render_page, render_study, verdict
 from badnets.report.pages.study_rows import findings
-from badnets.report.pages.study_words import study_words
+from badnets.studies.registry import study_words
 from badnets.report.words.values import tally
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,14 +65,14 @@ def build(results: Path = ROOT / "results", site: Path = SITE) -> list[Path]:
     for path in sorted(results.glob(f"*/{RECORD}")):
         record, file = read_record(path), f"{path.parent.name}.html"
         if isinstance(record, StudyRecord):
-            words = study_words(record.study)  # BORDER
+            words = study_words(record.study)
             _write(site / file, render_study(record, **words))
             entry = Entry(file=file, title=words["title"], sentence=findings(record.rows)[0], about=words["published"])
             studies.append(entry)
             rows += [row for row in record.rows if row.published is not None]
         elif isinstance(record, RunRecord):
-            _write(site / file, render_page(record.to_json(), {}))  # BORDER
-            runs.append(Entry(file=file, title=record.name, sentence=verdict(record.to_json())))  # BORDER
+            _write(site / file, render_page(record, {}))
+            runs.append(Entry(file=file, title=record.name, sentence=verdict(record)))
     definitions = _markdown((DOCS / "definitions.md").read_text(encoding="utf-8"))
     _write(site / "definitions.html", _page("Definitions", f'<main class="text">{definitions}</main>'))
     index = Environment(autoescape=True, undefined=StrictUndefined).from_string(_INDEX)

@@ -22,4 +22,4 @@ def compare_command(
     if json:
         print_json(comparison.to_json())
         return
-    show_table(compare_table(comparison.to_json()))  # BORDER
+    show_table(compare_table(comparison))

@@ -64,10 +64,10 @@ def evaluate_command(
     from badnets.report.pages.table import terminal_table
     from badnets.report.words.verdict import verdict
 
-    show_table(terminal_table(evaluation.to_json()))  # BORDER
+    show_table(terminal_table(evaluation))
     if evaluation.results.disturbances:
         show_table(_disturbances(evaluation.results.disturbances))
-    typer.echo(verdict(evaluation.to_json()))  # BORDER
+    typer.echo(verdict(evaluation))
 
 
 def _disturbances(rows: Sequence[Disturbance]) -> Table:

@@ -80,7 +80,7 @@ def guard_command(
 def _show(record: GuardRecord) -> None:
     from badnets.report.pages.certificate_table import certificate_table
 
-    show_table(certificate_table(record.to_json()))  # BORDER
+    show_table(certificate_table(record))
     if record.after.refused_or_right is not None:
         typer.echo(f"triggered pictures refused or read as what they are: {record.after.refused_or_right}")
     if record.chosen:

@@ -89,7 +89,7 @@ def repair_command(
     write_json(out.with_suffix(".json"), certificate.to_json())
     place = page or out.with_suffix(".html")
     with whole_file(place) as partial:
-        partial.write_text(render_certificate(certificate.to_json()), encoding="utf-8")  # BORDER
+        partial.write_text(render_certificate(certificate), encoding="utf-8")
     if json:
         print_json(certificate.to_json())
         return
@@ -100,8 +100,8 @@ def _show(certificate: Certificate, page: Path) -> None:
     from badnets.report.pages.certificate_table import certificate_table
     from badnets.report.words.certificate_words import certificate_verdict
 
-    show_table(certificate_table(certificate.to_json()))  # BORDER
-    typer.echo(certificate_verdict(certificate.to_json()))  # BORDER
+    show_table(certificate_table(certificate))
+    typer.echo(certificate_verdict(certificate))
     for note in certificate.notes:
         typer.echo(note)
     typer.echo(f"chosen   {certificate.chosen}")

@@ -43,14 +43,14 @@ def _page(path: Path, record: Model, out: Path | None) -> Path:
     from badnets.report.pages.certificate_page import render_certificate
     from badnets.report.pages.page import write_page
     from badnets.report.pages.study import write_study
-    from badnets.report.pages.study_words import study_words
+    from badnets.studies.registry import study_words
 
     folder = path if path.is_dir() else path.parent
     if isinstance(record, RunRecord):
         check_files(folder, record.files)
         return write_page(folder, out)
     if isinstance(record, StudyRecord):
-        return write_study(record, out or folder / "report.html", **study_words(record.study))  # BORDER
+        return write_study(record, out or folder / "report.html", **study_words(record.study))
     if not isinstance(record, Certificate):
         raise BadInput(
             f"expected a run, a study or a repair's certificate in {path}, got {_format(record)}; "
@@ -58,7 +58,7 @@ def _page(path: Path, record: Model, out: Path | None) -> Path:
         )
     page = out or path.with_suffix(".html")
     with whole_file(page) as partial:
-        partial.write_text(render_certificate(record.to_json()), encoding="utf-8")  # BORDER
+        partial.write_text(render_certificate(record), encoding="utf-8")
     return page
 
 
@@ -76,7 +76,7 @@ def _comparison(paths: Sequence[Path], records: Sequence[Model], out: Path | Non
         )
     page = out or Path("badnets-compare.html")
     with whole_file(page) as partial:
-        partial.write_text(render_compare([run.to_json() for run in runs]), encoding="utf-8")  # BORDER
+        partial.write_text(render_compare(runs), encoding="utf-8")
     return page
 
 

@@ -52,8 +52,8 @@ def print_result(finished: Finished, *, json: bool) -> None:
 
     if finished.found:
         typer.echo("this run is finished already (--force runs it again)", err=True)
-    show_table(terminal_table(record.to_json()))  # BORDER
-    typer.echo(verdict(record.to_json()))  # BORDER
+    show_table(terminal_table(record))
+    typer.echo(verdict(record))
     typer.echo(f"page  {folder / 'report.html'}")
 
 

@@ -71,7 +71,7 @@ def render_study(
         blocks=blocks,
         groups=ledger_groups(record.rows),
         count=len(record.rows),
-        repeat=repeat(record.to_json()),  # BORDER
+        repeat=repeat(record),
         definitions={**named, **_WORDS},
         script=Markup(_SORT) if sorts else None,  # noqa: S704  # our own file
         script_digest=digest,

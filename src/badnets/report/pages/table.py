@@ -21,11 +21,6 @@ def right(shown: str, width: int = 6) -> str:
     return shown.rjust(width, FIGURE_SPACE)
 
 
-def padded(value: float | None, width: int = 6) -> str:  # BORDER: of the old study pages
-    """A percentage of fixed width."""
-    return right(percent(value), width)
-
-
 def counts(figure: Interval) -> tuple[str, str]:
     """``("1,909", "of 1,920")``; empty for a figure that is no count, such as mean average precision."""
     return ("", "") if figure.counts is None else (f"{figure.counts[0]:,}", f"of {figure.counts[1]:,}")
