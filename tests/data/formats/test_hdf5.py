@@ -109,7 +109,10 @@ def test_where_most_people_have_one_picture_whole_people_are_split(tmp_path: Pat
         ({"data": PICTURES, "label": np.zeros((12, 3))}, "one class for each picture as label in .*x.h5"),
         ({"data": PICTURES, "label": ["a"] * 12}, "expected numbers as label"),
         ({"data": np.full((12, 5, 4, 3), np.nan), "label": LABELS}, "expected finite numbers as data .* NaN"),
-        ({"data": PICTURES + 0.5, "label": LABELS}, r"whole numbers 0\.\.255 or floats 0\.\.1 as data .*x.h5.*not all whole"),
+        (
+            {"data": PICTURES + 0.5, "label": LABELS},
+            r"whole numbers 0\.\.255 or floats 0\.\.1 as data .*x.h5.*not all whole",
+        ),
         ({"data": PICTURES.astype(int) * 2, "label": LABELS}, "got 0 to 5"),
         ({"data": PICTURES / 255 - 0.5, "label": LABELS}, "got -0.5 to 0.5, not all whole"),
         ({"data": PICTURES[..., :2], "label": LABELS}, "with c 1 or 3"),
