@@ -13,9 +13,6 @@ from badnets.core import cache
 from badnets.core.cache import Cache, CacheWarning, cache_dir, lock
 from badnets.core.errors import BadInput
 
-TEXTS = Cache("texts", read=lambda path: _whole(path), suffix=".txt")
-FOLDERS = Cache("folders", read=lambda folder: _whole(folder / "value"))
-
 
 def _whole(path: Path) -> str:
     text = path.read_text()
@@ -26,6 +23,10 @@ def _whole(path: Path) -> str:
 
 def _write(folder: Path) -> None:
     (folder / "value").write_text("whole")
+
+
+TEXTS = Cache("texts", read=_whole, suffix=".txt")
+FOLDERS = Cache("folders", read=lambda folder: _whole(folder / "value"))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from badnets.core.errors import BadInput
-from badnets.data.images import ArrayStore, ImageData, Labels, MixedStore
+from badnets.data.images import ArrayStore, Boxes, ImageData, Labels, MixedStore, Splits
 
 
 def _data(n: int = 6, side: int = 4, channels: int = 3) -> ImageData:
@@ -108,3 +108,19 @@ def test_mixed_sizes_need_a_size() -> None:
 def test_the_same_size_changes_nothing() -> None:
     data = _data()
     assert data.resize((4, 4)) is data
+
+
+def test_data_is_told_in_one_line() -> None:
+    pixels = np.zeros((1437, 8, 8, 1), np.uint8)
+    digits = ImageData.of(pixels, np.arange(1437) % 10, name="digits")
+    assert repr(digits) == "ImageData(digits: 1,437 pictures 8x8x1, 10 classes)"
+    none = digits.take(np.zeros(0, np.int64))
+    assert repr(Splits(digits, digits, none)) == (
+        f"Splits(train={digits!r}, select=ImageData(digits: 0 pictures 8x8x1, 10 classes), test={digits!r})"
+    )
+    assert repr(digits.targets) == "Labels(1,437)"
+    assert repr(Labels(np.zeros(2, np.int64), np.zeros((2, 4), np.float32))) == "Labels(2, with regions)"
+    boxes = Boxes.of(np.array([[0, 0, 2, 2]] * 3), np.array([0, 1, 1]), np.array([0, 1, 1]), 4)
+    assert repr(boxes) == "Boxes(3 in 4 pictures)"
+    mixed = ImageData(MixedStore((np.zeros((2, 3, 3), np.uint8),) * 4), boxes, ("a", "b"), name="x")
+    assert repr(mixed) == "ImageData(x: 4 pictures of mixed sizes, 2 classes, 3 boxes)"

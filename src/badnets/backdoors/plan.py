@@ -58,6 +58,9 @@ class Plan:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __repr__(self) -> str:
+        return f"Plan({self.mode}: {len(self):,} rows of {self.size:,} pictures)"
+
     def apply(self, data: ImageData) -> Poisoned:
         """The poisoned set. ``data`` must be what the plan was made for."""
         if len(data) != self.size:
@@ -195,6 +198,9 @@ class Poisoned:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def __repr__(self) -> str:
+        return f"Poisoned({self.data!r}, {self.plan!r})"
 
     @property
     def is_poisoned(self) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -49,13 +49,13 @@ def digest(value: Any) -> str:
 def file_digest(path: Path) -> str:
     """SHA-256 (hex) of a file's content."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+        return stream_digest(file)
 
 
-def _sha256(file: Any) -> str:
-    """``hashlib.file_digest`` came with Python 3.11."""
+def stream_digest(stream: IO[bytes]) -> str:
+    """SHA-256 (hex) of what is left in a stream."""
     total = hashlib.sha256()
-    while block := file.read(1 << 20):
+    while block := stream.read(1 << 20):
         total.update(block)
     return total.hexdigest()
 

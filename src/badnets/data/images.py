@@ -199,6 +199,12 @@ class ImageData:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def __repr__(self) -> str:
+        shape = self.pixels.shape
+        size = "of mixed sizes" if shape is None else "x".join(map(str, shape))
+        boxes = f", {len(self.targets.labels):,} boxes" if isinstance(self.targets, Boxes) else ""
+        return f"ImageData({self.name}: {len(self):,} pictures {size}, {self.classes:,} classes{boxes})"
+
     @property
     def labels(self) -> NDArray[np.int64]:
         """The class of each picture (n,); refused where pictures hold several objects."""
@@ -297,6 +303,9 @@ class Splits:
     train: ImageData
     test: ImageData
     select: ImageData
+
+    def __repr__(self) -> str:
+        return f"Splits(train={self.train!r}, select={self.select!r}, test={self.test!r})"
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -52,6 +52,9 @@ class Labels:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __repr__(self) -> str:
+        return f"Labels({len(self):,}{'' if self.region is None else ', with regions'})"
+
     @property
     def objects(self) -> Objects:
         """One to a picture."""
@@ -94,6 +97,9 @@ class Boxes:
 
     def __len__(self) -> int:
         return self.pictures
+
+    def __repr__(self) -> str:
+        return f"Boxes({len(self.labels):,} in {self.pictures:,} pictures)"
 
     @classmethod
     def of(

@@ -83,7 +83,7 @@ def test_floats_are_scaled_and_rounded(tmp_path: Path, dtype: type) -> None:
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.float32])
 def test_whole_numbers_of_any_type(tmp_path: Path, dtype: type) -> None:
-    whole = IMAGES.astype(dtype)
+    whole: np.ndarray = IMAGES.astype(dtype)
     data = load(save(tmp_path, x_train=whole, y_train=LABELS, x_test=whole, y_test=LABELS))
     assert np.array_equal(data.train.images(), IMAGES)
 

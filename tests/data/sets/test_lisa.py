@@ -104,7 +104,7 @@ def test_what_is_left_out(lisa: Path) -> None:
         data = load(lisa)
     assert [str(w.message) for w in caught] == [
         f"{lisa}: 1 crops without a line in labels.csv were left out, the first is extra.png",
-        f"{lisa}: 1 damaged crops were left out, the first is 00003.png (not a picture)",
+        f"{lisa}: 1 damaged pictures were left out, the first is images/00003.png (not a picture)",
     ]
     assert len(data.train) + len(data.test) == 59
 

@@ -108,7 +108,7 @@ def test_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed
     text = str(caught.value)
     assert text.startswith(f"expected mnist in {tmp_path / 'data' / 'mnist'}, got no network (")
     assert f"put {TRAIN}.gz, " in text
-    assert "--data PATH" in text
+    assert "give its path" in text
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "file"))
     with pytest.warns(CacheWarning), pytest.raises(BadInput, match="no network"):

@@ -47,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Order:
-    """A set to be drawn: ``draw(progress)`` draws it, with ``objects`` regions; ``targets(regions)`` is what is in it."""
+    """A set to be drawn: ``draw(progress)`` draws it, with ``objects`` regions, of which ``targets`` makes targets."""
 
     wanted: Wanted
     objects: int

@@ -18,8 +18,8 @@ class Contents:
     """Files with these (lower-case) ``endings``: of an archive in its order, of a folder sorted by path.
 
     Hidden files and folders and the shadows of macOS are left out; links are followed, loops are not. ``total`` is what
-    positions count to: the bytes of an archive, the files of a folder. ``folders`` are all there are, empty ones too; of
-    an archive they are known when it has been read.
+    positions count to: the bytes of an archive, the files of a folder. ``folders`` are all there are, empty ones too;
+    of an archive they are known when it has been read.
     """
 
     def __init__(self, place: Path, endings: tuple[str, ...]) -> None:

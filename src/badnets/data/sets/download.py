@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import http.client
 import ssl
 import urllib.error
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput
+from badnets.core.files import stream_digest
 from badnets.data.request import Progress
 
 TIMEOUT = 20.0
@@ -49,14 +49,11 @@ class Remote:
 
 def content_sha256(path: Path, *, unpacked: bool) -> str:
     """SHA-256 (hex) of a file, or of what a gzip file holds; ``"damaged"`` where that cannot be unpacked."""
-    total = hashlib.sha256()
     try:
         with gzip.open(path) if unpacked else path.open("rb") as file:
-            while block := file.read(1 << 20):
-                total.update(block)
+            return stream_digest(file)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return "damaged"
-    return total.hexdigest()
 
 
 def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, timeout: float = TIMEOUT) -> Path:
