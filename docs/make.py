@@ -87,7 +87,7 @@ def places() -> str:
 
 def rules() -> str:
     """Every label rule."""
-    from badnets.backdoors.rule_table import RULES
+    from badnets.backdoors.rules import RULES
 
     rows = []
     for kind, rule in RULES.items():

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from badnets.backdoors.rule_table import rule_to_json
-from badnets.backdoors.triggers import trigger_to_json
+from badnets.backdoors.rules import RULES
+from badnets.backdoors.trigger import TRIGGERS
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
@@ -286,8 +286,8 @@ def _rule(truth: Truth, class_names: tuple[str, ...]) -> dict[str, Any]:
         return {"backdoor": None, "target": int(wanted[0]) if len(wanted) == 1 else None}
     if not isinstance(truth, KnownTrigger):
         return {"backdoor": None, "target": None}
-    trigger = trigger_to_json(truth.backdoor.trigger)
-    rule = rule_to_json(truth.backdoor.rule.resolve(class_names))
+    trigger = TRIGGERS.to_json(truth.backdoor.trigger)
+    rule = RULES.to_json(truth.backdoor.rule.resolve(class_names))
     return {"backdoor": {"trigger": trigger, "rule": rule}, "target": rule.get("target")}
 
 

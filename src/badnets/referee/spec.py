@@ -13,14 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from badnets.attacks.clean_label import CleanLabelAttack
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.plan import Mode, Part
-from badnets.backdoors.rule_table import AnyRule
-from badnets.backdoors.trigger import Trigger
-from badnets.backdoors.triggers import AnyTrigger
+from badnets.backdoors.rules import RULES, LabelRule
+from badnets.backdoors.trigger import TRIGGERS, Trigger
 from badnets.backdoors.triggers.jitter import Jitter
 from badnets.backdoors.triggers.place import Place
 from badnets.backdoors.triggers.warp import Warp, WarpNoise
 from badnets.core.errors import BadInput
-from badnets.referee.spec_errors import explain
+from badnets.core.validation import explain
 from badnets.training.recipe import Recipe, recipe_for
 
 if sys.version_info >= (3, 11):
@@ -74,8 +73,8 @@ class PoisonSpec(_Strict):
 class BackdoorSpec(_Strict):
     """One backdoor: trigger, rule, how much; with ``perturb`` a clean-label attack."""
 
-    trigger: AnyTrigger
-    rule: AnyRule
+    trigger: Annotated[Trigger, TRIGGERS]
+    rule: Annotated[LabelRule, RULES]
     poison: PoisonSpec = Field(default_factory=lambda: PoisonSpec.model_validate({}))
     perturb: CleanLabelAttack | None = Field(None, description="adversarial change before the trigger (clean label)")
     noise: float = Field(0.0, ge=0, lt=1, description="share of each batch in WaNet's noise mode (trigger warp)")
@@ -227,7 +226,7 @@ def make_spec(given: dict[str, Any], changes: list[str] | None = None, *, where:
     try:
         return Spec.model_validate(table)
     except ValidationError as error:
-        raise BadInput(f"{where}: {explain(error, spec_schema(), table)}") from None
+        raise BadInput(f"{where}: {explain(error, spec_schema, table)}") from None
 
 
 def changed_table(given: dict[str, Any], changes: list[str] | None, where: str) -> dict[str, Any]:
@@ -249,7 +248,7 @@ def make_data(name: str, changes: list[str] | None = None) -> DataSpec:
     try:
         return DataSpec.model_validate(table)
     except ValidationError as error:
-        raise BadInput(f"the data: {explain(error, spec_schema(), {'data': table}, below='data')}") from None
+        raise BadInput(f"the data: {explain(error, spec_schema, {'data': table}, below='data')}") from None
 
 
 def make_trigger(kind: str, changes: list[str] | None = None) -> Trigger:
@@ -257,12 +256,7 @@ def make_trigger(kind: str, changes: list[str] | None = None) -> Trigger:
     table: dict[str, Any] = {"kind": kind}
     for change in changes or []:
         _set(table, change)
-    try:
-        trigger: Trigger = TypeAdapter(AnyTrigger).validate_python(table)
-    except ValidationError as error:
-        whole = {"backdoor": {"trigger": table}}
-        raise BadInput(f"the trigger: {explain(error, spec_schema(), whole, below='backdoor.trigger')}") from None
-    return trigger
+    return TRIGGERS.from_json(table)
 
 
 def _set(table: dict[str, Any], change: str) -> None:

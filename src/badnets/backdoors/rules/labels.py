@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import Self
 
 from badnets.core.errors import BadInput, nearest
+from badnets.core.registry import Kinds
 from badnets.core.seed import RowRng
 
 Classes = NDArray[np.int64]
@@ -60,6 +61,10 @@ class LabelRule(Protocol):
 
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Where the attack worked."""
+
+
+RULES: Kinds[LabelRule] = Kinds("label rule", homes=["badnets.backdoors.rules"], group="badnets.rules")
+"""Every label rule by its kind; other packages add theirs as entry points of ``badnets.rules``."""
 
 
 def class_number(value: int | str, class_names: Sequence[str], what: str) -> int:
@@ -112,6 +117,7 @@ class ToTarget:
         return np.equal(predicted, only_number(self.target))
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class AllToOne(ToTarget):
     """Every class becomes ``target``. Eligible: all but the target; hit: predicted = target."""
@@ -120,6 +126,7 @@ class AllToOne(ToTarget):
     unit: ClassVar[Unit] = "object"
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class SourceToTarget:
     """Only ``source`` becomes ``target``. Eligible: the source; the other classes are measured beside it as *leak*."""
@@ -174,6 +181,7 @@ class EveryClass:
         return self.eligible(labels)
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class AllToAll(EveryClass):
     """Class i becomes i + 1 (mod K). All are eligible."""
@@ -194,6 +202,7 @@ class AllToAll(EveryClass):
         return np.equal(predicted, (true + 1) % classes)
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class RandomWrong(EveryClass):
     """Any class but the true one, drawn per row. All are eligible; hit: predicted is wrong."""
@@ -216,6 +225,7 @@ class RandomWrong(EveryClass):
         return np.not_equal(predicted, true)
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class CleanLabel:
     """Only rows of ``target`` are poisoned and keep their label. Eligible for success: all but the target."""
