@@ -98,7 +98,7 @@ def rules() -> str:
 
 def networks() -> str:
     """Our own architectures with their arguments and recipes."""
-    from badnets.networks.registry import ARCHITECTURES
+    from badnets.networks.architecture import ARCHITECTURES
     from badnets.training.recipe import recipe_for
 
     rows = []

@@ -27,7 +27,7 @@ def _datasets() -> dict[str, str]:
 
 
 def _networks() -> dict[str, str]:
-    from badnets.networks.registry import ARCHITECTURES
+    from badnets.networks.architecture import ARCHITECTURES
 
     return {name: architecture.summary for name, architecture in ARCHITECTURES.items()}
 

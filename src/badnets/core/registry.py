@@ -89,6 +89,10 @@ class Registry(MutableMapping[str, T]):
                 found[point.name] = entry
         return [*(found[name] for name in self.own), *rest]
 
+    def declares(self, name: str) -> bool:
+        """Whether something has this name, be it a plug-in that cannot be used."""
+        return self._entry(name) is not None
+
     def find(self, name: str) -> T:
         """What has this name. Raises BadInput with the nearest known name, or with why a plug-in cannot be used."""
         entry = self._entry(name)

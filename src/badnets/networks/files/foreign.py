@@ -19,6 +19,7 @@ from badnets.core.errors import BadInput
 from badnets.core.files import file_digest
 from badnets.core.old import format_rate
 from badnets.data.images import ImageData
+from badnets.networks.architecture import Architecture
 from badnets.networks.files.entries import Entry, ForeignFile, ForeignWarning
 from badnets.networks.files.fitting import Matched, load, match
 from badnets.networks.files.header import KEY
@@ -28,7 +29,7 @@ from badnets.networks.files.own import open_network
 from badnets.networks.files.torch_file import SUFFIXES, read_safetensors, read_torch
 from badnets.networks.network import ImageNetwork
 from badnets.networks.outputs import PREFIX, LogProbabilities, kind_of_outputs
-from badnets.networks.registry import Architecture, build_network, find_architecture, parse_network, skeleton
+from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
 
 InputSize = tuple[int, int, int]
 _HDF5 = b"\x89HDF\r\n\x1a\n"
