@@ -40,19 +40,21 @@ class Entry(Generic[T]):
     def summary(self) -> str:
         """What it is, in a line: its ``summary``, or the first paragraph of a class's docstring."""
         text = (self.value.__doc__ if isinstance(self.value, type) else getattr(self.value, "summary", "")) or ""
-        return self.problem or " ".join(text.strip().split("\n\n")[0].split())
+        return self.problem or " ".join(text.strip().split("\n\n")[0].split()).replace("``", "")
 
 
 class Registry(MutableMapping[str, T]):
     """Values of the type ``of`` by their ``name``.
 
     ``family`` is what one is called in errors. ``homes`` are packages all of whose modules, or modules which, register
-    ours by ``add``. ``group`` is where other packages declare theirs: entry points with the same name as the value.
+    ours by ``add``; or, of modules, the value called ``offered`` is one. ``group`` is where other packages declare theirs: entry points with the same name as the value.
     As a mapping it holds what can be used, sorted by name; ``entries`` has the others too.
     """
 
-    def __init__(self, family: str, of: type[Any] = object, *, homes: Sequence[str], group: str) -> None:
-        self.family, self.group, self._of, self._homes = family, group, of, homes
+    def __init__(
+        self, family: str, of: type[Any] = object, *, homes: Sequence[str], group: str, offered: str | None = None
+    ) -> None:
+        self.family, self.group, self._of, self._homes, self._offered = family, group, of, homes, offered
         self._added: dict[str, T] = {}
         self._complete = False
 
@@ -72,6 +74,8 @@ class Registry(MutableMapping[str, T]):
         if not self._complete:
             for home in self._homes:
                 module = import_module(home)
+                if self._offered is not None:
+                    self.add(getattr(module, self._offered))
                 for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
                     import_module(f"{home}.{found.name}")
             self._complete = True
@@ -97,7 +101,8 @@ class Registry(MutableMapping[str, T]):
         """What has this name. Raises BadInput with the nearest known name, or with why a plug-in cannot be used."""
         entry = self._entry(name)
         if entry is None:
-            raise BadInput(f"expected a {self.family}, got {name!r}; {nearest(name, self)}")
+            article = "an" if self.family[0] in "aeiou" else "a"
+            raise BadInput(f"expected {article} {self.family}, got {name!r}; {nearest(name, self)}")
         if entry.value is None:
             raise BadInput(f"{self.family} {name}: {entry.problem}")
         return entry.value

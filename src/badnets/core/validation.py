@@ -41,7 +41,9 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
     ``below`` only the part of ``given`` under that dotted key was checked.
     """
     problems = error.errors(include_url=False)
-    problem: Any = problems[0]
+    # A key that nobody knows is told before one that is missing: it may be the same, misspelt.
+    beside = [other for other in problems if other["type"] in _UNKNOWN and other["loc"][:-1] == problems[0]["loc"][:-1]]
+    problem: Any = beside[0] if beside and problems[0]["type"] in _ABSENT else problems[0]
     place = [*filter(None, below.split(".")), *(str(part) for part in problem["loc"])]
     kind, context = problem["type"], problem.get("ctx", {})
     shown = _as_written(place, given, absent=kind in _ABSENT)

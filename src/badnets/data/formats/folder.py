@@ -22,11 +22,13 @@ from badnets.data.formats.decode import ENDINGS, Decoded, Picture, decode_into, 
 from badnets.data.formats.layout import arrange, ignored
 from badnets.data.formats.tarball import is_tar, read_members
 from badnets.data.images import ArrayStore, ImageData, Labels, MixedStore, Pixels, PixelStore, Rows, Splits, TakenStore
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 
 _FORMAT = 1  # part of every cache key: raise it when the same files would decode to other pixels
 
 
+@source("folder", "a folder of pictures, or a tar of one", needs_path=True)
 def load_folder(request: Request) -> Splits:
     """Pictures in ``train/<class>/...`` and ``test/<class>/...`` (and ``val``), or ``<class>/...`` alone.
 

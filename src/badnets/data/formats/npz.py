@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from badnets.core import cache
 from badnets.core.errors import BadInput
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 
 Array = NDArray[Any]
@@ -28,6 +29,7 @@ _PREFIX = {"train": "", "test": "test_", "select": "val_"}
 _STEP_BYTES = 16 << 20
 
 
+@source("npz", "pictures and labels in a NumPy .npz file", needs_path=True)
 def load_npz(request: Request) -> Splits:
     """Pictures and labels of a ``.npz`` file; nothing in it is ever unpickled.
 

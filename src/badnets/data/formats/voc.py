@@ -20,6 +20,7 @@ from badnets.data.formats.decode import ENDINGS, Decoded, Picture, decode_into, 
 from badnets.data.formats.layout import ignored
 from badnets.data.formats.tarball import is_tar, stem
 from badnets.data.images import ArrayStore, ImageData, MixedStore, Pixels, PixelStore, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.sets.locate import locate
 from badnets.data.targets import Boxes
@@ -37,6 +38,7 @@ _ABSENT = (
 )
 
 
+@source("voc", "pictures with boxes in PASCAL VOC's layout (option classes)")
 def load_voc(request: Request) -> Splits:
     """Pictures with ``Boxes``: every ``.xml`` is the annotation of the picture that has its stem, wherever it lies.
 

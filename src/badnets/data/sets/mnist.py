@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from badnets.core import cache
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.sets.download import Remote
 from badnets.data.sets.locate import locate
@@ -133,16 +134,19 @@ def _one_of(folder: Path, prefix: str, what: str, dims: int) -> Path | None:
     return None
 
 
+@source("mnist", "60,000 + 10,000 handwritten digits, 28x28 grey")
 def load_mnist(request: Request) -> Splits:
     """MNIST: 60,000 + 10,000 grey pictures of 28x28, ten digits."""
     return _load_named(MNIST, request)
 
 
+@source("fashion-mnist", "60,000 + 10,000 pieces of clothing, 28x28 grey")
 def load_fashion_mnist(request: Request) -> Splits:
     """Fashion-MNIST: 60,000 + 10,000 grey pictures of 28x28, ten kinds of clothing."""
     return _load_named(FASHION_MNIST, request)
 
 
+@source("idx", "any set as four IDX files, the layout of MNIST", needs_path=True)
 def load_idx(request: Request) -> Splits:
     """Any set in MNIST's layout at ``request.path``; classes are called by their numbers."""
     request.settings()
