@@ -79,11 +79,12 @@ def places() -> str:
 
 def methods(family: str) -> Callable[[], str]:
     """Every method of a family: what it is and its settings."""
-    from pydantic import TypeAdapter
-
-    from badnets.cli.list import family as table
 
     def made() -> str:
+        from pydantic import TypeAdapter
+
+        from badnets.cli.list import family as table
+
         return "\n\n".join(
             _value_section(kind, TypeAdapter(value).json_schema()) for kind, value in table(family).own.items()
         )

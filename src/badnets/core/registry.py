@@ -47,8 +47,9 @@ class Registry(MutableMapping[str, T]):
     """Values of the type ``of`` by their ``name``.
 
     ``family`` is what one is called in errors. ``homes`` are packages all of whose modules, or modules which, register
-    ours by ``add``; or, of modules, the value called ``offered`` is one. ``group`` is where other packages declare theirs: entry points with the same name as the value.
-    As a mapping it holds what can be used, sorted by name; ``entries`` has the others too.
+    ours by ``add``; or, of modules, the value called ``offered`` is one. ``group`` is where other packages declare
+    theirs: entry points with the same name as the value. As a mapping it holds what can be used, sorted by name;
+    ``entries`` has the others too.
     """
 
     def __init__(
