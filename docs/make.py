@@ -85,9 +85,8 @@ def methods(family: str) -> Callable[[], str]:
 
         from badnets.cli.list import family as table
 
-        return "\n\n".join(
-            _value_section(kind, TypeAdapter(value).json_schema()) for kind, value in table(family).own.items()
-        )
+        own: JSON = dict(table(family).own)
+        return "\n\n".join(_value_section(kind, TypeAdapter(value).json_schema()) for kind, value in own.items())
 
     return made
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import pkgutil
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -84,15 +83,19 @@ class Registry(MutableMapping[str, T]):
 
     def entries(self) -> list[Entry[T]]:
         """Ours, then other packages', those that cannot be used included."""
-        found = {name: Entry(name=name, value=value) for name, value in self.own.items()}
-        rest: list[Entry[T]] = []
+        listed = [Entry(name=name, value=value, package=_home(value)) for name, value in self.own.items()]
+        by_name = {entry.name: entry for entry in listed}
         for point in sorted(entry_points(group=self.group), key=lambda point: (point.name, point.value)):
-            taken = found.get(point.name)
-            entry = self._loaded(point) if taken is None else _taken(point, taken)
-            if entry is not None:
-                rest.append(entry)
-                found[point.name] = entry
-        return [*(found[name] for name in self.own), *rest]
+            entry, taken = self._loaded(point), by_name.get(point.name)
+            if taken is None:
+                by_name[point.name] = entry
+            elif entry.value is taken.value is not None:
+                continue  # it has registered itself too
+            else:
+                problem = f"{_where(point)}: expected a new name, that one is taken by {taken.package}; rename it"
+                entry = Entry(name=point.name, package=_package(point), problem=problem)
+            listed.append(entry)
+        return listed
 
     def declares(self, name: str) -> bool:
         """Whether something has this name, be it a plug-in that cannot be used."""
@@ -117,20 +120,20 @@ class Registry(MutableMapping[str, T]):
         return self._loaded(points[0]) if points else None
 
     def _loaded(self, point: EntryPoint) -> Entry[T]:
-        where = f"entry point {point.name!r} ({point.value})"
-        package = point.dist.name if point.dist is not None else point.value.partition(":")[0].partition(".")[0]
+        value: Any = None
         try:
-            value: Any = point.load()
+            value = point.load()
         except Exception as error:  # noqa: BLE001  # somebody else's code may raise anything
             reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-            problem = f"{where} of {package} cannot be imported ({reason}); mend or remove that package"
-            return Entry(name=point.name, package=package, problem=problem)
-        misfit = self._misfit(value)
-        if misfit is None and self._name(value) != point.name:
-            misfit = f"expected the entry point to be named {self._name(value)!r}, like what it offers; rename it"
-        if misfit is not None:
-            return Entry(name=point.name, package=package, problem=f"{where} of {package}: {misfit}")
-        return Entry(name=point.name, value=value, package=package)
+            problem = f" cannot be imported ({reason}); mend or remove that package"
+        else:
+            problem = self._misfit(value) or ""
+            if not problem and self._name(value) != point.name:
+                problem = f"expected the entry point to be named {self._name(value)!r}, like what it offers; rename it"
+            problem = problem and f": {problem}"
+        if problem:
+            return Entry(name=point.name, package=_package(point), problem=_where(point) + problem)
+        return Entry(name=point.name, value=value, package=_package(point))
 
     def _name(self, value: Any) -> str:
         return str(value.name)
@@ -160,14 +163,17 @@ class Registry(MutableMapping[str, T]):
         return len(list(iter(self)))
 
 
-def _taken(point: EntryPoint, by: Entry[T]) -> Entry[T] | None:
-    """The entry of a plug-in whose name is taken; None where it is the same value, registered twice."""
-    package = point.dist.name if point.dist is not None else point.value.partition(":")[0].partition(".")[0]
-    module = getattr(by.value, "__module__", None)
-    if by.package == OURS and isinstance(by.value, type) and point.value == f"{module}:{by.value.__name__}":
-        return None
-    problem = f"entry point {point.name!r} ({point.value}) of {package}: expected a new name, that one is taken by "
-    return Entry(name=point.name, package=package, problem=f"{problem}{by.package}; rename it")
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value.partition(":")[0].partition(".")[0]
+
+
+def _where(point: EntryPoint) -> str:
+    return f"entry point {point.name!r} ({point.value}) of {_package(point)}"
+
+
+def _home(value: Any) -> str:
+    """The package of a class that has registered itself."""
+    return value.__module__.partition(".")[0] if isinstance(value, type) else OURS
 
 
 class Kinds(Registry[type[M]]):
@@ -239,7 +245,7 @@ class Kinds(Registry[type[M]]):
         """Read and write by kind, at the moment of use: what is registered later counts too."""
 
         def write(value: Any, info: core_schema.SerializationInfo) -> Any:
-            return _adapter(type(value)).dump_python(value, mode=info.mode)
+            return _adapter(type(value)).dump_python(value, mode="json" if info.mode_is_json() else "python")
 
         return core_schema.no_info_plain_validator_function(
             self._validated,
@@ -252,6 +258,5 @@ class Kinds(Registry[type[M]]):
         return handler(core_schema.tagged_union_schema(choices, discriminator="kind"))
 
 
-@lru_cache(maxsize=256)
-def _adapter(family: type[Any]) -> TypeAdapter[Any]:
+def _adapter(family: Any) -> TypeAdapter[Any]:
     return TypeAdapter(family)

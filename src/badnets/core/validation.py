@@ -59,7 +59,7 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
     if kind == "union_tag_not_found":
         return f"expected a value for {'.'.join([*shown, 'kind'])!r}, got none; add it"
     if kind == "value_error":  # one of ours: a whole sentence
-        return (f"{field}: " if field else "") + problem["msg"].removeprefix("Value error, ")
+        return (f"{field}: " if field else "") + str(problem["msg"]).removeprefix("Value error, ")
     # Each member of a union (a number, or two) says what it expected.
     same = [other for other in problems if other["loc"][: len(problem["loc"]) - 1] == problem["loc"][:-1]]
     members = [other for other in same if other is problem or _as_written(_path(other, below), given) == shown]
