@@ -27,7 +27,7 @@ def blocks() -> dict[str, str]:
     found = {}
     for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "extend.md"):
         for before, code in BLOCK.findall(page.read_text(encoding="utf-8")):
-            *_, place = PLACE.findall(before)[:1] or [""]
+            *_, place = PLACE.findall(before) or [""]
             found[place] = code
     return found
 
