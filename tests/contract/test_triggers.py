@@ -29,7 +29,7 @@ def variants() -> list[Any]:
     """Each trigger, and each stamp also at random places and with jitter."""
     out = []
     for kind, family in TRIGGERS.items():
-        trigger = family()
+        trigger: Any = family()
         out.append(pytest.param(trigger, id=kind))
         if takes_jitter(trigger):
             moving = dataclasses.replace(trigger, place=Random(of="region"), opacity=0.6)
