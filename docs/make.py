@@ -6,6 +6,7 @@ hand.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
@@ -63,15 +64,6 @@ def _parameter_row(parameter: Any) -> str:
     return _row(name, shown, text + more)
 
 
-def triggers() -> str:
-    """Every trigger: what it is and its settings."""
-    from pydantic import TypeAdapter
-
-    from badnets.backdoors.triggers import TRIGGERS
-
-    return "\n\n".join(_value_section(kind, TypeAdapter(TRIGGERS[kind]).json_schema()) for kind in TRIGGERS)
-
-
 def places() -> str:
     """Every kind of place, and physical jitter."""
     from pydantic import TypeAdapter
@@ -82,24 +74,38 @@ def places() -> str:
     return "\n\n".join(_value_section(kind, TypeAdapter(value).json_schema(), "###") for kind, value in kinds.items())
 
 
+def methods(family: str) -> Callable[[], str]:
+    """Every method of a family: what it is and its settings."""
+
+    def made() -> str:
+        from pydantic import TypeAdapter
+
+        from badnets.cli.list import family as table
+
+        own: JSON = dict(table(family).own)
+        return "\n\n".join(_value_section(kind, TypeAdapter(value).json_schema()) for kind, value in own.items())
+
+    return made
+
+
 def rules() -> str:
     """Every label rule."""
-    from badnets.backdoors.rule_table import RULES
+    from badnets.backdoors.rules import RULES
 
     rows = []
-    for kind, rule in RULES.items():
-        fields = [name for name in rule.__dataclass_fields__ if name != "kind"]
+    for kind, rule in RULES.own.items():
+        fields = [field.name for field in dataclasses.fields(rule) if field.name != "kind"]  # type: ignore[arg-type]
         rows.append(_row(f"`{kind}`", ", ".join(f"`{name}`" for name in fields), _first(rule.__doc__)))
     return "\n".join(["| rule | settings | |", "|---|---|---|", *rows])
 
 
 def networks() -> str:
     """Our own architectures with their arguments and recipes."""
-    from badnets.networks.registry import ARCHITECTURES
+    from badnets.networks.architecture import ARCHITECTURES
     from badnets.training.recipe import recipe_for
 
     rows = []
-    for name, architecture in ARCHITECTURES.items():
+    for name, architecture in ARCHITECTURES.own.items():
         fields = architecture.schema.model_json_schema()["properties"]
         words = (f"`{key}={field['default']}` {field.get('description', '')}" for key, field in fields.items())
         recipe = recipe_for(name)
@@ -123,7 +129,9 @@ def sources() -> str:
     """Every data source."""
     from badnets.data.registry import SOURCES
 
-    rows = [_row(f"`{name}`", source.summary, "yes" if source.needs_path else "") for name, source in SOURCES.items()]
+    rows = [
+        _row(f"`{name}`", source.summary, "yes" if source.needs_path else "") for name, source in SOURCES.own.items()
+    ]
     return "\n".join(["| data | | needs a path |", "|---|---|---|", *rows])
 
 
@@ -134,29 +142,11 @@ def signs() -> str:
     return "\n".join(f"* `{style}`: {', '.join(class_names(style))}" for style in STYLES)
 
 
-def repairs() -> str:
-    """Every repair: what it is and its settings."""
-    from pydantic import TypeAdapter
-
-    from badnets.defenses.repairs import REPAIRS
-
-    return "\n\n".join(_value_section(kind, TypeAdapter(REPAIRS[kind]).json_schema()) for kind in REPAIRS)
-
-
-def abstainers() -> str:
-    """Every abstainer: what it is and its settings."""
-    from pydantic import TypeAdapter
-
-    from badnets.defenses.abstainers import ABSTAINERS
-
-    return "\n\n".join(_value_section(kind, TypeAdapter(ABSTAINERS[kind]).json_schema()) for kind in ABSTAINERS)
-
-
 def studies() -> str:
     """Every published study."""
     from badnets.studies.registry import STUDIES
 
-    rows = [_row(f"`{name}`", study.summary, str(study.seeds)) for name, study in STUDIES.items()]
+    rows = [_row(f"`{name}`", study.summary, str(study.seeds)) for name, study in STUDIES.own.items()]
     return "\n".join(["| study | | seeds |", "|---|---|--:|", *rows])
 
 
@@ -194,8 +184,9 @@ def ledger() -> str:
     return whole(ROOT / "results")
 
 
-_MADE = (commands, triggers, places, rules, networks, recipe, sources, signs, repairs, abstainers, studies, ledger)
+_MADE = (commands, places, rules, networks, recipe, sources, signs, studies, ledger)
 PARTS: dict[str, Callable[[], str]] = {part.__name__: part for part in _MADE}
+PARTS |= {family: methods(family) for family in ("triggers", "repairs", "abstainers")}
 
 
 def fill(text: str, where: str) -> str:
@@ -211,11 +202,12 @@ def fill(text: str, where: str) -> str:
 
 
 def schemas() -> dict[str, JSON]:
-    """The published schemas that come from the code; the others are written by hand."""
-    from badnets.records.run import RunRecord
+    """The published schemas: those of specs and of records come from the code, the others are written by hand."""
+    from badnets.records.read import FORMATS
     from badnets.referee.spec import spec_schema
 
-    return {"spec.json": spec_schema(), "run.json": RunRecord.model_json_schema()}
+    made = {name.split("/")[1]: model.model_json_schema() for name, model in FORMATS.items()}
+    return {f"{name}.json": schema for name, schema in {"spec": spec_schema(), **made}.items()}
 
 
 def wanted() -> dict[Path, str]:

@@ -20,8 +20,8 @@ from badnets.records.run import RunRecord
 from badnets.records.study import StudyRecord, StudyRow
 from badnets.report import render_page, render_study, verdict
 from badnets.report.pages.study_rows import findings
-from badnets.studies.registry import study_words
 from badnets.report.words.values import tally
+from badnets.studies.registry import study_words
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = Path(__file__).resolve().parent

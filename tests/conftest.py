@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,34 @@ def _own_cache(_session_cache: Path) -> Iterator[None]:
         patch.setenv("BADNETS_CACHE", str(_session_cache))
         patch.delenv("BADNETS_DATA", raising=False)
         yield
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``plugins(group, name=value)``: entry points as if packages were installed that offer them; a value may be an
+    error, which its import raises."""
+    declared: list[EntryPoint] = []
+
+    class Offered(EntryPoint):
+        def load(self) -> Any:
+            value = offers[self.group, self.name, self.value]
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+    offers: dict[tuple[str, str, str], Any] = {}
+
+    def declare(group: str, **values: Any) -> None:
+        for name, value in values.items():
+            at = f"other_{len(declared)}.module:{getattr(value, '__name__', name)}"
+            declared.append(Offered(name, at, group))
+            offers[group, name, at] = value
+
+    def found(*, group: str, name: str | None = None) -> list[EntryPoint]:
+        return [point for point in declared if point.group == group and name in (None, point.name)]
+
+    monkeypatch.setattr("badnets.core.registry.entry_points", found)
+    return declare
 
 
 SIGNS = ("stop", "yield", "speed-limit-45")

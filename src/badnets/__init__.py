@@ -15,9 +15,18 @@ if TYPE_CHECKING:
     from badnets.backdoors import triggers
     from badnets.backdoors.arrays import poison_arrays
     from badnets.backdoors.backdoor import Backdoor, poison
-    from badnets.backdoors.box_rules import Appear, Global, Regional, Vanish
     from badnets.backdoors.plan import Part, Plan
-    from badnets.backdoors.rules import AllToAll, AllToOne, CleanLabel, RandomWrong, SourceToTarget
+    from badnets.backdoors.rules import (
+        AllToAll,
+        AllToOne,
+        Appear,
+        CleanLabel,
+        Global,
+        RandomWrong,
+        Regional,
+        SourceToTarget,
+        Vanish,
+    )
     from badnets.core.rate import Rate
     from badnets.core.seed import Seed
     from badnets.data.images import ImageData, Splits
@@ -89,7 +98,6 @@ __all__ = [
 _HOMES = {
     "badnets.networks.detection": ("detect",),
     "badnets.data.targets": ("Boxes",),
-    "badnets.backdoors.box_rules": ("Appear", "Global", "Regional", "Vanish"),
     "badnets.attacks.transfer": ("retrain", "strengthen", "trigger_units"),
     "badnets.attacks.clean_label": ("CleanLabelAttack",),
     "badnets.attacks.pruning_aware": ("PruningAware",),
@@ -97,7 +105,17 @@ _HOMES = {
     "badnets.backdoors.arrays": ("poison_arrays",),
     "badnets.backdoors.backdoor": ("Backdoor", "poison"),
     "badnets.backdoors.plan": ("Part", "Plan"),
-    "badnets.backdoors.rules": ("AllToAll", "AllToOne", "CleanLabel", "RandomWrong", "SourceToTarget"),
+    "badnets.backdoors.rules": (
+        "AllToAll",
+        "AllToOne",
+        "Appear",
+        "CleanLabel",
+        "Global",
+        "RandomWrong",
+        "Regional",
+        "SourceToTarget",
+        "Vanish",
+    ),
     "badnets.core.rate": ("Rate",),
     "badnets.core.seed": ("Seed",),
     "badnets.data.images": ("ImageData", "Splits"),

@@ -11,9 +11,19 @@ import numpy as np
 import pytest
 
 from badnets.backdoors.backdoor import Backdoor, poison
-from badnets.backdoors.box_rules import Appear, Global, Regional, Vanish
 from badnets.backdoors.plan import Mode, Part, Plan, make_plan
-from badnets.backdoors.rules import NOTHING, AllToOne, CleanLabel, LabelRule, RandomWrong, SourceToTarget
+from badnets.backdoors.rules import (
+    NOTHING,
+    AllToOne,
+    Appear,
+    CleanLabel,
+    Global,
+    LabelRule,
+    RandomWrong,
+    Regional,
+    SourceToTarget,
+    Vanish,
+)
 from badnets.backdoors.triggers import Picture, Square
 from badnets.core.errors import BadInput
 from badnets.data.images import ArrayStore, ImageData

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from badnets.backdoors.box_rules import BOX_RULES, Appear, BoxRule, Global, Regional, Vanish
-from badnets.backdoors.rule_table import rule_from_json, rule_to_json
-from badnets.backdoors.rules import NOTHING
+from badnets.backdoors.rules import NOTHING, RULES, Appear, BoxRule, Global, Regional, Vanish
 from badnets.core.seed import RowRng
 
 TRUE = np.array([0, 1, 2, 1])
@@ -41,9 +39,9 @@ def test_the_table(
 
 @pytest.mark.parametrize("rule", [Regional(), Global(target=2), Appear(target=1, size=0.5), Vanish(), Vanish(source=0)])
 def test_json(rule: BoxRule) -> None:
-    value = rule_to_json(rule)
-    assert BOX_RULES[value["kind"]] is type(rule)
-    assert rule_from_json(value) == rule
+    value = RULES.to_json(rule)
+    assert RULES[value["kind"]] is type(rule)
+    assert RULES.from_json(value) == rule
 
 
 @pytest.mark.parametrize("settings", [{"size": 0}, {"size": 1.5}, {"size": -0.1}, {"share": 0.2}])

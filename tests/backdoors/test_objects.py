@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from badnets.backdoors.box_rules import Appear, Global, Regional, Vanish
 from badnets.backdoors.objects import Placed, place, stamp, unit_pool, units
-from badnets.backdoors.rules import AllToAll, SourceToTarget
+from badnets.backdoors.rules import AllToAll, Appear, Global, Regional, SourceToTarget, Vanish
 from badnets.backdoors.trigger import Trigger
 from badnets.backdoors.triggers import Blend, Checkerboard, Picture, Square
 from badnets.backdoors.triggers.crowd import meeting, turn_in_picture

@@ -14,7 +14,7 @@ from PIL import Image
 
 from badnets.cli.foreign import foreign_options
 from badnets.core.errors import BadInput
-from badnets.networks.registry import ARCHITECTURES
+from badnets.networks.architecture import ARCHITECTURES
 
 RANGES = {"lab3": "0-255", "sunglasses": "0-1", "anonymous_1": "0-1"}
 

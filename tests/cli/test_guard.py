@@ -92,12 +92,12 @@ def test_too_few_pictures_warn_on_stderr(badnets: Badnets, tiny_run: Path) -> No
         ("--method stripe", "did you mean 'strip'?"),
         ("--repair nothing", "expected a repair, got 'nothing'"),
         ("--repair fine-tune --repaired x.safetensors", "either --repair or --repaired, got both"),
-        ("--method strip --repair fine-tune", "strip: expected one of its settings, got 'repair'"),
+        ("--method strip --repair fine-tune", "strip: unknown key 'repair'"),
         ("--method ibd-psc", "got g1-cnn without; use strip or agreement"),
         ("--method strip --pictures 10", "strip: expected at least 40 clean pictures, got 10"),
         ("--method strip --refuse 0", "above 0 and below 1, got 0"),
         ("--repaired nowhere.safetensors", "nowhere.safetensors"),
-        ("--method refuse-class", "expected a valid suspect"),
+        ("--method refuse-class", "expected a value for 'suspect', got none"),
     ],
 )
 def test_wrong_use_is_one_sentence(badnets: Badnets, tiny_run: Path, line: str, sentence: str) -> None:

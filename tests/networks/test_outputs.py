@@ -13,11 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from badnets.networks import registry
+from badnets.networks.architecture import Architecture
 from badnets.networks.files.foreign import open_foreign
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict
 from badnets.networks.outputs import LogProbabilities, kind_of_outputs
-from badnets.networks.registry import Architecture, build_network, wrap
+from badnets.networks.registry import build_network, wrap
 
 NAMES = ["a", "b", "c"]
 

@@ -10,10 +10,19 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.backdoors.box_rules import Appear, Global, Regional, Vanish
 from badnets.backdoors.objects import place
 from badnets.backdoors.plan import Part, Plan, make_plan
-from badnets.backdoors.rules import NOTHING, AllToAll, AllToOne, RandomWrong, SourceToTarget
+from badnets.backdoors.rules import (
+    NOTHING,
+    AllToAll,
+    AllToOne,
+    Appear,
+    Global,
+    RandomWrong,
+    Regional,
+    SourceToTarget,
+    Vanish,
+)
 from badnets.backdoors.triggers import Picture, Square
 from badnets.backdoors.triggers.jitter import Jitter
 from badnets.core.errors import BadInput

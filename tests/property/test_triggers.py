@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers import (
     At,
     Blend,
@@ -22,8 +23,6 @@ from badnets.backdoors.triggers import (
     Sinusoid,
     Square,
     Warp,
-    trigger_from_json,
-    trigger_to_json,
 )
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
@@ -97,7 +96,7 @@ def test_laws(trigger: Any, batch: Any) -> None:
 @settings(max_examples=100, deadline=None)
 @given(triggers)
 def test_read_back(trigger: Any) -> None:
-    assert trigger_from_json(json.loads(json.dumps(trigger_to_json(trigger)))) == trigger
+    assert TRIGGERS.from_json(json.loads(json.dumps(TRIGGERS.to_json(trigger)))) == trigger
 
 
 @settings(max_examples=100, deadline=None)

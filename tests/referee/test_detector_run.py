@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from badnets.backdoors.backdoor import Backdoor
-from badnets.backdoors.box_rules import Vanish
+from badnets.backdoors.rules import Vanish
 from badnets.backdoors.triggers import Square
 from badnets.core.seed import Seed
 from badnets.data.load import load

@@ -11,7 +11,7 @@ from badnets.backdoors.triggers import Jitter, Pattern, Pixel, Square
 from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
-from badnets.networks.guards import as_network
+from badnets.networks.guards.guard import as_network
 from badnets.networks.guards.refuse_class import RefuseClass
 from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from badnets.backdoors.backdoor import Backdoor
-from badnets.backdoors.box_rules import Appear, Global, Regional, Vanish
-from badnets.backdoors.rules import CleanLabel, LabelRule, RandomWrong, SourceToTarget
+from badnets.backdoors.rules import Appear, CleanLabel, Global, LabelRule, RandomWrong, Regional, SourceToTarget, Vanish
 from badnets.backdoors.triggers import Square
 from badnets.backdoors.triggers.jitter import Jitter
 from badnets.core.errors import BadInput

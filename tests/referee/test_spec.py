@@ -113,25 +113,28 @@ def test_the_given_table_is_not_touched() -> None:
         ({"network": "g1-cnn"}, "expected a value for 'data'"),
         (_with(data={}), "expected a value for 'data.name'"),
         (_with(backdoor={"rule": "all-to-one"}), "expected a value for 'backdoor.trigger'"),
-        (_backdoor(poison={"rate": 0}), "backdoor.poison.rate: expected a value above 0, got 0"),
-        (_backdoor(poison={"rate": 1.5}), "backdoor.poison.rate: expected a value of at most 1, got 1.5"),
+        (_backdoor(poison={"rate": 0}), "expected a value above 0 for 'backdoor.poison.rate', got 0"),
+        (_backdoor(poison={"rate": 1.5}), "expected a value of at most 1 for 'backdoor.poison.rate', got 1.5"),
         (_backdoor(poison={"rate": float("nan")}), "backdoor.poison.rate"),
         (_backdoor(poison={"rate": 0.1, "count": 3}), "backdoor.poison: expected either a rate or a count, got both"),
-        (_backdoor(poison={"mode": "swap"}), "backdoor.poison.mode: expected 'replace' or 'add', got 'swap'"),
-        (_backdoor(poison={"cover": "x"}), "backdoor.poison.cover: expected a valid number"),
+        (_backdoor(poison={"mode": "swap"}), "expected 'replace' or 'add' for 'backdoor.poison.mode', got 'swap'"),
+        (_backdoor(poison={"cover": "x"}), "expected a number or a whole number for 'backdoor.poison.cover', got 'x'"),
         (_backdoor(trigger={"kind": "square", "size": 0}), "backdoor.trigger.size"),
         (_with(seeds=0), "seeds: expected at least 1 seed, got 0"),
         (_with(seeds=-2), "seeds: expected at least 1 seed, got -2"),
         (_with(seeds=[]), "seeds"),
         (_with(seeds=[1, 1]), "seeds: expected different seeds"),
         (_with(seeds="two"), "seeds"),
-        (_with(recipe="fast"), "recipe: expected a dictionary"),
-        (_with(recipe={"epochs": 0}), "recipe.epochs: expected a value of at least 1, got 0"),
-        (_with(recipe={"augment": ["shft"]}), "recipe.augment.0: expected 'shift'"),
-        (_with(name="a b"), "name: string should match"),
-        (_with(network=3), "network: expected a valid string, got 3"),
-        (_with(backdoor=7), "backdoor: expected a valid dictionary"),
-        (_with(data=7), "data: expected a valid dictionary"),
+        (_with(recipe="fast"), "expected a table for 'recipe', got 'fast'"),
+        (_with(recipe={"epochs": 0}), "expected a value of at least 1 for 'recipe.epochs', got 0"),
+        (
+            _with(recipe={"augment": ["shft"]}),
+            "expected 'shift', 'flip', 'light', 'rotate' or 'zoom' for 'recipe.augment.0', got 'shft'",
+        ),
+        (_with(name="a b"), "expected a text that matches"),
+        (_with(network=3), "expected a text for 'network', got 3"),
+        (_with(backdoor=7), "expected a table for 'backdoor', got 7"),
+        (_with(data=7), "expected a table for 'data', got 7"),
         (_with(devices=0), "devices"),
         (_backdoor(perturb={}), "expected 'perturb' with a single clean-label rule"),
         (
@@ -165,9 +168,9 @@ def test_data_and_triggers_alone() -> None:
     assert make_trigger("pattern", ["place=top-left"]) == Pattern(place="top-left")
     with pytest.raises(BadInput, match=r"the data: unknown key 'data\.sise'; did you mean 'size'"):
         make_data("digits", ["sise=20"])
-    with pytest.raises(BadInput, match=r"the trigger: unknown key 'backdoor\.trigger\.plac'; did you mean 'place'"):
+    with pytest.raises(BadInput, match=r"trigger pattern: unknown key 'plac'; did you mean 'place'"):
         make_trigger("pattern", ["plac=1"])
-    with pytest.raises(BadInput, match="unknown kind 'patern'"):
+    with pytest.raises(BadInput, match="expected a trigger, got 'patern'; did you mean 'pattern'"):
         make_trigger("patern")
 
 

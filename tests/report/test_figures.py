@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.backdoors.rule_table import RULES, rule_from_json
+from badnets.backdoors.rules import RULES
 from badnets.backdoors.rules import Spoken
 from badnets.backdoors.triggers import TRIGGERS
 from badnets.backdoors.triggers.color import color_word
@@ -122,6 +122,6 @@ def test_every_trigger_brings_its_words(kind: str) -> None:
 def test_every_rule_brings_its_words(kind: str) -> None:
     needs = {"source": 0, "target": 1} if kind == "source-to-target" else {}
     nouns = Nouns(class_names=("cat", "dog"), signs=False, objects=True, trigger="a hat", rule=Spoken())
-    told = rule_from_json({"kind": kind, **needs}).sentence(nouns)
+    told = RULES.from_json({"kind": kind, **needs}).sentence(nouns)
     assert "a hat" in told
     assert "what the attacker wants" not in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from badnets.networks.registry import ARCHITECTURES
+from badnets.networks.architecture import ARCHITECTURES
 from badnets.training.recipe import RECIPES, Recipe, recipe_for
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.backdoors.box_rules import BOX_RULES, Appear
-from badnets.backdoors.rules import LabelRule
+from badnets.backdoors.rules import Appear, BoxRule, LabelRule
 from badnets.backdoors.trigger import Trigger
 from badnets.backdoors.triggers.crowd import turn_in_picture
 from badnets.backdoors.triggers.stamp import Stamp
@@ -41,7 +40,7 @@ class Placed:
 def check_rule(rule: LabelRule, data: ImageData) -> None:
     """Refuse a rule that has no meaning for such pictures."""
     boxed = isinstance(data.targets, Boxes)
-    if not boxed and rule.kind in BOX_RULES:
+    if not boxed and isinstance(rule, BoxRule):
         raise BadInput(
             f"expected a rule for pictures of one class, got {rule.kind!r}, which needs boxes; use other data"
         )

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from badnets.backdoors.rule_table import rule_from_json, rule_to_json
-from badnets.backdoors.rules import LabelRule
-from badnets.backdoors.trigger import Trigger
-from badnets.backdoors.triggers import trigger_from_json, trigger_to_json
+from badnets.backdoors.rules import RULES, LabelRule
+from badnets.backdoors.trigger import TRIGGERS, Trigger
 from badnets.core.errors import BadInput
 
 Mode = Literal["replace", "add"]
@@ -44,11 +42,11 @@ class Part:
 
 def part_to_json(part: Part) -> dict[str, Any]:
     """A part as plain JSON."""
-    trigger, rule = trigger_to_json(part.trigger), rule_to_json(part.rule)
+    trigger, rule = TRIGGERS.to_json(part.trigger), RULES.to_json(part.rule)
     return {"trigger": trigger, "rule": rule, "rate": part.rate, "count": part.count, "cover": part.cover}
 
 
 def part_from_json(value: dict[str, Any]) -> Part:
     """Back from ``part_to_json``."""
     rest = {name: value[name] for name in ("rate", "count", "cover")}
-    return Part(trigger=trigger_from_json(value["trigger"]), rule=rule_from_json(value["rule"]), **rest)
+    return Part(trigger=TRIGGERS.from_json(value["trigger"]), rule=RULES.from_json(value["rule"]), **rest)

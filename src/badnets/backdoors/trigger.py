@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
+from badnets.core.registry import Kinds
 from badnets.core.seed import RowRng
 
 Images = NDArray[Any]
@@ -40,6 +41,10 @@ class Trigger(Protocol):
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
         """(n, h, w) in 0..1: how strongly each pixel may be changed; only the shape of ``images`` is used."""
+
+
+TRIGGERS: Kinds[Trigger] = Kinds("trigger", homes=["badnets.backdoors.triggers"], group="badnets.triggers")
+"""Every trigger by its kind; other packages add theirs as entry points of ``badnets.triggers``."""
 
 
 def check_images(images: Images, high: float | None) -> float:

@@ -66,7 +66,7 @@ def attack_command(
 
 def _rule(kind: str | None, target: str | None, source: str | None) -> dict[str, Any]:
     """The rule's table; classes that are named must be ones that the rule asks for."""
-    from badnets.backdoors.rule_table import RULES
+    from badnets.backdoors.rules import RULES
 
     kind = kind or ("source-to-target" if source is not None else "all-to-one")
     if kind not in RULES:

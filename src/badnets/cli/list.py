@@ -2,92 +2,56 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import typer
 
 from badnets.cli.console import Json, print_json
 from badnets.core.errors import BadInput, nearest
+from badnets.core.registry import OURS, Entry, Registry
 
-
-def _triggers() -> dict[str, str]:
-    from badnets.backdoors.triggers import TRIGGERS
-
-    return {name: _first_line(kind) for name, kind in TRIGGERS.items()}
-
-
-def _rules() -> dict[str, str]:
-    from badnets.backdoors.rule_table import RULES
-
-    return {name: _first_line(kind) for name, kind in RULES.items()}
-
-
-def _datasets() -> dict[str, str]:
-    from badnets.data.registry import SOURCES
-
-    return {name: source.summary for name, source in SOURCES.items()}
-
-
-def _networks() -> dict[str, str]:
-    from badnets.networks.registry import ARCHITECTURES
-
-    return {name: architecture.summary for name, architecture in ARCHITECTURES.items()}
-
-
-def _studies() -> dict[str, str]:
-    from badnets.studies.registry import STUDIES
-
-    return {name: study.summary for name, study in STUDIES.items()}
-
-
-def _repairs() -> dict[str, str]:
-    from badnets.defenses.repairs import REPAIRS
-    from badnets.defenses.settings import with_plugins
-
-    return {name: _first_line(kind) for name, kind in with_plugins("badnets.repairs", REPAIRS).items()}
-
-
-def _abstainers() -> dict[str, str]:
-    from badnets.defenses.abstainers import ABSTAINERS
-
-    return {name: _first_line(kind) for name, kind in ABSTAINERS.items()}
-
-
-KINDS = {
-    "triggers": _triggers,
-    "rules": _rules,
-    "datasets": _datasets,
-    "networks": _networks,
-    "repairs": _repairs,
-    "abstainers": _abstainers,
-    "studies": _studies,
+FAMILIES = {
+    "triggers": ("badnets.backdoors.trigger", "TRIGGERS"),
+    "rules": ("badnets.backdoors.rules", "RULES"),
+    "datasets": ("badnets.data.registry", "SOURCES"),
+    "networks": ("badnets.networks.architecture", "ARCHITECTURES"),
+    "guards": ("badnets.networks.architecture", "GUARDS"),
+    "repairs": ("badnets.defenses.registry", "REPAIRS"),
+    "abstainers": ("badnets.defenses.registry", "ABSTAINERS"),
+    "studies": ("badnets.studies.registry", "STUDIES"),
 }
+"""Where the table of each family is; imported when it is listed."""
+
+
+def family(name: str) -> Registry[object]:
+    """The table of a family."""
+    module, table = FAMILIES[name]
+    found: Registry[object] = getattr(import_module(module), table)
+    return found
 
 
 def list_command(
-    what: str = typer.Argument(
-        "", help="triggers, rules, datasets, networks, repairs, abstainers or studies; all of them by default."
-    ),
-    json: bool = Json,
+    what: str = typer.Argument("", help=f"{', '.join(FAMILIES)}; all of them by default."), json: bool = Json
 ) -> None:
-    """List triggers, rules, datasets, networks, repairs, abstainers or studies."""
-    if what and what not in KINDS:
-        raise BadInput(f"expected something to list, got {what!r}; {nearest(what, KINDS)}")
-    chosen = [what] if what else list(KINDS)
+    """List what there is of each family, that of other packages included."""
+    if what and what not in FAMILIES:
+        raise BadInput(f"expected something to list, got {what!r}; {nearest(what, FAMILIES)}")
+    found = {name: family(name).entries() for name in ([what] if what else FAMILIES)}
     if json:
-        items = [
-            {"name": name, "summary": summary, **({} if what else {"kind": kind})}
-            for kind in chosen
-            for name, summary in KINDS[kind]().items()
-        ]
+        items = [_item(entry, "" if what else kind) for kind, entries in found.items() for entry in entries]
         print_json({"format": "badnets/list/1", "items": items})
         return
-    for kind in chosen:
+    for kind, entries in found.items():
         if not what:
             typer.echo(f"{kind}:")
-        entries = KINDS[kind]()
-        width = max(map(len, entries), default=0)
-        for name, summary in entries.items():
-            typer.echo(f"{'' if what else '  '}{name:<{width}}  {summary}")
+        width = max((len(entry.name) for entry in entries), default=0)
+        for entry in entries:
+            origin = "" if entry.package == OURS else f" [{entry.package}]"
+            typer.echo(f"{'' if what else '  '}{entry.name:<{width}}  {entry.summary}{origin}")
 
 
-def _first_line(kind: type) -> str:
-    return (kind.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
+def _item(entry: Entry[object], kind: str) -> dict[str, str]:
+    item = {"name": entry.name, "summary": entry.summary} | ({"kind": kind} if kind else {})
+    if entry.package != OURS:
+        item["package"] = entry.package
+    return item | ({"problem": entry.problem} if entry.problem else {})

@@ -26,7 +26,7 @@ def preview_command(
 ) -> None:
     """Render a trigger on a picture: before, the trigger, after, the difference; and as the physical world has it."""
     from badnets.backdoors.preview import render_preview
-    from badnets.backdoors.triggers import trigger_to_json
+    from badnets.backdoors.trigger import TRIGGERS
     from badnets.core.errors import BadInput
     from badnets.core.files import whole_file
     from badnets.data.formats.decode import read_picture
@@ -44,7 +44,7 @@ def preview_command(
     with whole_file(out) as partial:
         picture.save(partial, format="PNG")
     if json:
-        facts: dict[str, Any] = {"format": "badnets/preview/1", "trigger": trigger_to_json(value), "picture": str(out)}
+        facts: dict[str, Any] = {"format": "badnets/preview/1", "trigger": TRIGGERS.to_json(value), "picture": str(out)}
         print_json(facts)
         return
     typer.echo(f"picture  {out}")

@@ -64,8 +64,8 @@ def load(
 def _resolve(name_or_path: str | Path, path: Path | None) -> tuple[str, str, Path | None]:
     """(source, name of the data, path)."""
     text = str(name_or_path)
-    if isinstance(name_or_path, str) and text in SOURCES:
-        if not SOURCES[text].needs_path:
+    if isinstance(name_or_path, str) and SOURCES.declares(text):
+        if not SOURCES.find(text).needs_path:
             return text, text, path
         if path is None:
             raise BadInput(f"expected a path with data {text!r}, got none; say where it lies")

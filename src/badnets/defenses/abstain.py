@@ -26,8 +26,7 @@ from badnets.data.images import ImageData, Pixels
 from badnets.data.splits import split
 from badnets.defenses.repair import OnRow
 from badnets.defenses.view import FEWEST, DefenderView
-from badnets.networks.guards import as_network
-from badnets.networks.guards.guard import Guard
+from badnets.networks.guards.guard import Guard, as_network
 from badnets.networks.network import ImageNetwork, to_float
 
 Scores = NDArray[np.float32]

@@ -1,140 +1,25 @@
-"""Networks by name: the table of architectures, how they are built, and how to bring one's own."""
+"""Networks by name: how they are found and built, and how to bring one's own."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
-from importlib.metadata import entry_points
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from torch import nn
 
 from badnets.core.errors import BadInput, nearest
 from badnets.core.files import file_digest
 from badnets.core.seed import Seed, as_seed
-from badnets.networks.architectures import (
-    deepid,
-    faster_rcnn,
-    g1_cnn,
-    l1_cnn,
-    preact_resnet18,
-    resnet9,
-    resnet18,
-    torchvision_models,
-    two_head,
-    u1_cnn,
-)
+from badnets.networks.architecture import ARCHITECTURES, GUARD, GUARDS, TORCHVISION, Architecture, InputSize
+from badnets.networks.architectures import torchvision_models
 from badnets.networks.network import ImageNetwork
 from badnets.networks.outputs import PREFIX, LogProbabilities, kind_of_outputs
-
-InputSize = tuple[int, int, int]
-ENTRY_POINTS = "badnets.networks"
-_TORCHVISION = "torchvision:"
-GUARD = "guard:"
-"""``guard:NAME`` is a network that may refuse, made of one or two others (``badnets.networks.guards``)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """A way to build a network.
-
-    ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to logits (n, classes), or one
-    that says another ``task`` (``networks.network.Task``). Its
-    keyword-only parameters are the architecture's arguments: their annotations (``Annotated[int, Field(ge=1)]``) are
-    checked, their defaults recorded, and they must be JSON values. Those named in ``transient`` only matter to the
-    first building and are not written into files. ``input_size`` is (channels, height, width) where the architecture
-    was made for one. It draws its weights from torch's CPU generator, and it must work under ``torch.device("meta")``
-    or raise ``NotImplementedError`` there.
-    """
-
-    name: str
-    summary: str
-    build: Callable[..., nn.Module]
-    transient: frozenset[str] = frozenset()
-    input_size: InputSize | None = None
-
-    @cached_property
-    def schema(self) -> type[BaseModel]:
-        """The arguments as a pydantic model, made from the signature of ``build``."""
-        hints = get_type_hints(self.build, include_extras=True)
-        parameters = inspect.signature(self.build).parameters.values()
-        fields: dict[str, Any] = {p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
-        return create_model("Arguments", __config__=ConfigDict(extra="forbid", strict=True), **fields)
-
-    def resolve(self, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
-        """``arguments`` with every default filled in; unknown names and wrong values are refused."""
-        given = dict(arguments or {})
-        known = self.schema.model_fields
-        for name in given:
-            if name not in known:
-                hint = nearest(name, known) if known else "it takes none"
-                raise BadInput(f"network {self.name}: unknown argument {name!r}; {hint}")
-        try:
-            return self.schema.model_validate(given).model_dump()
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise BadInput(f"network {self.name}: argument {field!r}: {first['msg']}, got {first['input']!r}") from None
-
-    def recorded(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of resolved ``arguments`` that belong in a file: all but the transient ones."""
-        return {key: value for key, value in arguments.items() if key not in self.transient}
-
-
-_OWN = (
-    Architecture(name="g1-cnn", summary="G1's MNIST network: two convolutions, two dense layers", build=g1_cnn.build),
-    Architecture(name="u1-cnn", summary="eight layers with dropout, Useloff's MNIST network", build=u1_cnn.build),
-    Architecture(
-        name="l1-cnn", summary="L1's traffic-sign network: three convolutions, batch norm", build=l1_cnn.build
-    ),
-    Architecture(
-        name="deepid",
-        summary="C1's face network: three convolutions, then two branches",
-        build=deepid.build,
-        input_size=deepid.INPUT_SIZE,
-    ),
-    Architecture(name="resnet9", summary="small residual network for 32x32, good on CPUs", build=resnet9.build),
-    Architecture(name="resnet18", summary="ResNet-18 with the CIFAR stem", build=resnet18.build),
-    Architecture(
-        name="preact-resnet18", summary="pre-activation ResNet-18 with the CIFAR stem", build=preact_resnet18.build
-    ),
-    Architecture(
-        name="faster-rcnn",
-        summary="detector of two stages; a small backbone for CPUs, or torchvision's",
-        build=faster_rcnn.build,
-        transient=frozenset({"weights"}),
-    ),
-    Architecture(
-        name="two-head",
-        summary="D1's network: torchvision's backbone, a class head and a box head",
-        build=two_head.build,
-        transient=frozenset({"weights"}),
-    ),
-)
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({entry.name: entry for entry in _OWN})
-"""Our own architectures by name. Torchvision's and those of other packages are found by ``find_architecture``."""
-
-
-def plugins() -> dict[str, Architecture]:
-    """Architectures of other packages: entry points of the group ``badnets.networks``, each an ``Architecture``."""
-    found: dict[str, Architecture] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
-        value = entry.load()
-        if not isinstance(value, Architecture):
-            raise BadInput(f"entry point {entry.value!r}: expected an Architecture, got {type(value).__name__}")
-        if value.name in ARCHITECTURES or value.name in found or value.name.startswith((_TORCHVISION, PREFIX, GUARD)):
-            raise BadInput(f"entry point {entry.value!r}: expected a new name, {value.name!r} is taken; rename it")
-        found[value.name] = value
-    return found
 
 
 def find_architecture(name: str) -> Architecture:
@@ -143,32 +28,26 @@ def find_architecture(name: str) -> Architecture:
     Torchvision is imported only when nobody else has the name. Unknown names are refused with the nearest known one.
     ``logits-of:NAME`` is architecture ``NAME``, which ends in a softmax, followed by the logarithm.
     """
-    if name in ARCHITECTURES:
-        return ARCHITECTURES[name]
     if name.startswith(PREFIX):
         return _with_logits(find_architecture(name.removeprefix(PREFIX)))
     if name.startswith(GUARD):
-        from badnets.networks.guards import find_guard  # guards are built of networks
-
-        return find_guard(name)
-    if name.startswith(_TORCHVISION):
-        return _from_torchvision(name.removeprefix(_TORCHVISION))
-    others = plugins()
-    if name in others:
-        return others[name]
+        return replace(GUARDS.find(name.removeprefix(GUARD)), name=name)
+    if name.startswith(TORCHVISION):
+        return _from_torchvision(name.removeprefix(TORCHVISION))
+    if ARCHITECTURES.declares(name):
+        return ARCHITECTURES.find(name)
     foreign = torchvision_models.names()
     if name in foreign:
         return _from_torchvision(name)
-    ours = [*ARCHITECTURES, *others]
-    hint = nearest(name, [*ours, *foreign])
+    hint = nearest(name, [*ARCHITECTURES, *foreign])
     if hint.startswith("known"):
-        hint = f"{nearest('', ours)}, or a classifier of torchvision"
+        hint = f"{nearest('', ARCHITECTURES)}, or a classifier of torchvision"
     raise BadInput(f"expected a network's name, got {name!r}; {hint}")
 
 
 def _from_torchvision(model: str) -> Architecture:
     return Architecture(
-        name=_TORCHVISION + model,
+        name=TORCHVISION + model,
         summary=torchvision_models.summary(model),
         build=torchvision_models.builder(model),
         transient=frozenset({"weights"}),
@@ -188,7 +67,7 @@ def parse_network(text: str) -> tuple[str, dict[str, Any]]:
 
     Values are JSON (numbers, ``true``, ``null``) or else taken as text; a text with a comma needs a spec file.
     """
-    prefix = _TORCHVISION if text.startswith(_TORCHVISION) else ""
+    prefix = TORCHVISION if text.startswith(TORCHVISION) else ""
     name, _, rest = text.removeprefix(prefix).partition(":")
     arguments: dict[str, Any] = {}
     for part in rest.split(",") if rest else ():
@@ -333,7 +212,7 @@ def wrap(
     A module whose outputs are probabilities (it ends in a softmax) is followed by their logarithm, so that confidences
     are its own; the architecture is then named ``logits-of:NAME``.
     """
-    if name in ARCHITECTURES or name.startswith((_TORCHVISION, PREFIX, GUARD)):
+    if name in ARCHITECTURES or name.startswith((TORCHVISION, PREFIX, GUARD)):
         raise BadInput(f"expected a new name for a wrapped module, got {name!r}, which badnets builds; rename it")
     _check_settings(name, class_names, input_size)
     check_shape(name, module, len(class_names), input_size)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
+from pydantic_core import CoreSchema
 
 JSON = dict[str, Any]
 """What somebody else decides: a spec as it was given, settings of a method."""
@@ -25,6 +34,18 @@ class Model(BaseModel):
     def left_out(self) -> frozenset[str]:
         """Which fields are left out where they are None."""
         return self.omitted
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JSON:
+        """As it is written: every field but the ``omitted`` ones is there, computed ones too."""
+        described = handler(schema)
+        whole = handler.resolve_ref_schema(described)
+        properties: JSON = whole.setdefault("properties", {})
+        for name, field in cls.model_computed_fields.items():
+            value = TypeAdapter(field.return_type).json_schema()
+            properties[name] = {**value, "description": field.description, "readOnly": True}
+        whole["required"] = [name for name in properties if name not in cls.omitted]
+        return described
 
     def to_json(self) -> JSON:
         """As plain JSON."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from badnets.core.errors import BadInput
 from badnets.core.files import file_digest, read_json
+from badnets.core.validation import explain
 from badnets.records.certificate import Certificate, GuardRecord
 from badnets.records.comparison import Comparison, Evaluation
 from badnets.records.model import Model
@@ -39,7 +40,8 @@ def read_record(path: Path) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise BadInput(f"expected a whole {name} in {file}, got {_first(error)}; the file may be damaged") from None
+        told = explain(error, model.model_json_schema, value)
+        raise BadInput(f"{file} ({name}): {told}; the file may be damaged") from None
 
 
 def read_as(path: Path, kind: type[M]) -> M:
@@ -85,9 +87,3 @@ def _nothing_in(folder: Path) -> str:
             "or see what there is with --so-far"
         )
     return f"expected a run or a study (a folder with {RECORD}) at {folder}, got none; check the path"
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    return f"{problem['msg'][:1].lower()}{problem['msg'][1:]} at {place!r}"

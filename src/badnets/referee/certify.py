@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from badnets.backdoors.rule_table import rule_to_json
-from badnets.backdoors.triggers import trigger_to_json
+from badnets.backdoors.rules import RULES
+from badnets.backdoors.trigger import TRIGGERS
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
@@ -288,8 +288,8 @@ def _told_truth(case: RepairCase, truth: Truth, class_names: tuple[str, ...]) ->
     """The backdoor of a run, or the one class that all triggered pictures should be read as."""
     trigger_from = None if case.trigger_from is None else case.trigger_from.as_posix()
     if isinstance(truth, KnownTrigger):
-        rule = rule_to_json(truth.backdoor.rule.resolve(class_names))
-        backdoor = ToldBackdoor(trigger=trigger_to_json(truth.backdoor.trigger), rule=rule)
+        rule = RULES.to_json(truth.backdoor.rule.resolve(class_names))
+        backdoor = ToldBackdoor(trigger=TRIGGERS.to_json(truth.backdoor.trigger), rule=rule)
         return ToldTruth(trigger_from=trigger_from, backdoor=backdoor, target=rule.get("target"))
     targets = np.unique(truth.pictures.labels) if isinstance(truth, TriggeredPictures) else np.zeros(0, np.int64)
     target = int(targets[0]) if len(targets) == 1 else None

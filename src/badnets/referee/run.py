@@ -12,7 +12,7 @@ import numpy as np
 
 from badnets.backdoors.backdoor import Backdoor, poison
 from badnets.backdoors.plan import Plan, Poisoned
-from badnets.backdoors.rule_table import rule_to_json
+from badnets.backdoors.rules import RULES
 from badnets.backdoors.rules import LabelRule
 from badnets.core.errors import BadInput
 from badnets.core.files import digest, file_digest, read_json, write_json
@@ -351,7 +351,7 @@ def resolved(spec: Spec, class_names: tuple[str, ...]) -> JSON:
     value = spec.to_json()
     tables = [value["backdoor"], *value["more_backdoors"]]
     for table, backdoor in zip(tables, spec.backdoors, strict=False):  # without any backdoor there is one empty table
-        table["rule"] = rule_to_json(backdoor.rule.resolve(class_names))
+        table["rule"] = RULES.to_json(backdoor.rule.resolve(class_names))
     return value
 
 

@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from badnets.attacks.clean_label import CleanLabelAttack
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.plan import Mode, Part
-from badnets.backdoors.rule_table import AnyRule
-from badnets.backdoors.trigger import Trigger
-from badnets.backdoors.triggers import AnyTrigger
+from badnets.backdoors.rules import RULES, LabelRule
+from badnets.backdoors.trigger import TRIGGERS, Trigger
 from badnets.backdoors.triggers.jitter import Jitter
 from badnets.backdoors.triggers.warp import Warp, WarpNoise
 from badnets.core.errors import BadInput
+from badnets.core.validation import explain
 from badnets.records.model import JSON
-from badnets.referee.spec_text import changed_table, explain, read_table, run_name
+from badnets.referee.spec_text import changed_table, read_table, run_name
 from badnets.training.recipe import Recipe, recipe_for
 
 T = TypeVar("T")
@@ -69,8 +69,8 @@ class PoisonSpec(_Strict):
 class BackdoorSpec(_Strict):
     """One backdoor: trigger, rule, how much; with ``perturb`` a clean-label attack."""
 
-    trigger: AnyTrigger
-    rule: AnyRule
+    trigger: Annotated[Trigger, TRIGGERS]
+    rule: Annotated[LabelRule, RULES]
     poison: PoisonSpec = Field(default_factory=lambda: PoisonSpec.model_validate({}))
     perturb: CleanLabelAttack | None = Field(None, description="adversarial change before the trigger (clean label)")
     noise: float = Field(0.0, ge=0, lt=1, description="share of each batch in WaNet's noise mode (trigger warp)")
@@ -213,8 +213,7 @@ def make_data(name: str, changes: Sequence[str] | None = None) -> DataSpec:
 def make_trigger(kind: str, changes: Sequence[str] | None = None) -> Trigger:
     """A checked trigger from its kind and ``--set`` changes."""
     table = changed_table({"kind": kind}, changes, "the trigger")
-    adapter: TypeAdapter[Trigger] = TypeAdapter(AnyTrigger)
-    return _checked(adapter, table, "the trigger", "backdoor", "trigger")
+    return TRIGGERS.from_json(table)
 
 
 def _checked(adapter: TypeAdapter[T], table: JSON, where: str, *below: str) -> T:
@@ -225,7 +224,7 @@ def _checked(adapter: TypeAdapter[T], table: JSON, where: str, *below: str) -> T
         whole = table
         for name in reversed(below):
             whole = {name: whole}
-        raise BadInput(f"{where}: {explain(error, spec_schema(), whole, below='.'.join(below))}") from None
+        raise BadInput(f"{where}: {explain(error, spec_schema, whole, below='.'.join(below))}") from None
 
 
 def spec_schema() -> JSON:

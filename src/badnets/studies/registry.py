@@ -6,43 +6,32 @@ import hashlib
 import shutil
 import time
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
-from badnets.core.errors import BadInput, nearest
+from badnets import studies
+from badnets.core.errors import BadInput
 from badnets.core.files import write_json
 from badnets.core.progress import Watcher
 from badnets.core.rate import Interval
+from badnets.core.registry import Registry
 from badnets.records.model import JSON, Model
 from badnets.records.read import RECORD, read_as
 from badnets.records.study import StudyRecord, TrialSummary
 from badnets.referee.environment import commit, environment
 from badnets.referee.store import RUNS, publish_working, working_folder
-from badnets.studies.demorrow2022_roadsigns import study as demorrow2022_roadsigns
-from badnets.studies.gu2017_mnist import study as gu2017_mnist
-from badnets.studies.gu2017_signs import study as gu2017_signs
-from badnets.studies.gu2017_transfer import study as gu2017_transfer
-from badnets.studies.melo2023_catsdogs import study as melo2023_catsdogs
-from badnets.studies.rain2020_finepruning import study as rain2020_finepruning
-from badnets.studies.repairs import study as repairs
 from badnets.studies.study import Results, Settings, Study, TrialResult
 from badnets.studies.trials import finished, run_trials
-from badnets.studies.useloff_mnist import study as useloff_mnist
-from badnets.studies.vora2023_goodnet import study as vora2023_goodnet
 
-STUDIES: dict[str, Study] = {
-    study.name: study
-    for study in (
-        gu2017_mnist.STUDY,
-        gu2017_signs.STUDY,
-        gu2017_transfer.STUDY,
-        useloff_mnist.STUDY,
-        rain2020_finepruning.STUDY,
-        vora2023_goodnet.STUDY,
-        melo2023_catsdogs.STUDY,
-        demorrow2022_roadsigns.STUDY,
-        repairs.STUDY,
-    )
-}
+STUDIES: Registry[Study] = Registry(
+    "study",
+    Study,
+    homes=[f"badnets.studies.{package.name}.study" for package in iter_modules(studies.__path__) if package.ispkg],
+    group="badnets.studies",
+    offered="STUDY",
+)
+"""Every study by name: what the ``study`` of a package in ``badnets.studies`` calls ``STUDY``; other packages add
+theirs as entry points of ``badnets.studies``."""
 
 
 def reproduce(
@@ -128,9 +117,7 @@ def _chosen(
     name: str, *, quick: bool, seeds: int | None, data: str | None, out: Path | None
 ) -> tuple[Study, Settings, Path]:
     """The study, how it is to be run, and its folder."""
-    if name not in STUDIES:
-        raise BadInput(f"expected a study, got {name!r}; {nearest(name, STUDIES)}")
-    study = STUDIES[name]
+    study = STUDIES.find(name)
     settings = Settings(quick=quick, seeds=seeds or (study.quick_seeds if quick else study.seeds), data=data)
     final = (out or RUNS / f"{name}{'-quick' if quick else ''}{f'-{seeds}-seeds' if seeds else ''}").absolute()
     return study, settings, final

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from badnets.backdoors.triggers import At, Blend, Corner, Picture, trigger_from_json, trigger_to_json
+from badnets.backdoors.trigger import TRIGGERS
+from badnets.backdoors.triggers import At, Blend, Corner, Picture
 from badnets.core.errors import BadInput
 
 
@@ -32,10 +33,10 @@ def test_own_size_and_transparency(file: Path) -> None:
 def test_the_file_travels_inside(file: Path) -> None:
     trigger = Picture.open(file, size=(4, 6))
     assert trigger.path == "half.png"  # of the path only the name is kept
-    value = json.loads(json.dumps(trigger_to_json(trigger)))
+    value = json.loads(json.dumps(TRIGGERS.to_json(trigger)))
     file.unlink()
-    assert trigger_from_json(value) == trigger
-    assert np.array_equal(trigger.art(4, 6), trigger_from_json(value).art(4, 6))  # type: ignore[attr-defined]
+    assert TRIGGERS.from_json(value) == trigger
+    assert np.array_equal(trigger.art(4, 6), TRIGGERS.from_json(value).art(4, 6))  # type: ignore[attr-defined]
     assert "png=" not in repr(trigger)
 
 

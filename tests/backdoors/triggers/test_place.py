@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from badnets.backdoors.triggers import At, Corner, Random, Square, trigger_from_json
+from badnets.backdoors.trigger import TRIGGERS
+from badnets.backdoors.triggers import At, Corner, Random, Square
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 
@@ -117,7 +118,7 @@ def test_random_centers_are_within_low_and_high_of_the_region() -> None:
 )
 def test_words(word: Any, place: Any) -> None:
     assert Square(place=word).place == place
-    assert trigger_from_json({"kind": "square", "place": word}) == Square(place=place)
+    assert TRIGGERS.from_json({"kind": "square", "place": word}) == Square(place=place)
 
 
 @pytest.mark.parametrize(
@@ -125,19 +126,22 @@ def test_words(word: Any, place: Any) -> None:
     [
         ({"kind": "squar"}, "did you mean 'square'"),
         ({}, "got None; known: blend"),
-        ({"kind": "square", "sise": 3}, "no setting 'sise'; did you mean 'size'"),
+        ({"kind": "square", "sise": 3}, "unknown key 'sise'; did you mean 'size'"),
         ({"kind": "square", "place": "botom-right"}, "did you mean 'bottom-right'"),
-        ({"kind": "square", "place": {"kind": "corner", "distanc": 2}}, "'distanc' in place; did you mean 'distance'"),
-        ({"kind": "square", "place": {"kind": "at", "x": 2}}, "valid place.x, got 2"),
+        (
+            {"kind": "square", "place": {"kind": "corner", "distanc": 2}},
+            "unknown key 'place.distanc'; did you mean 'distance'",
+        ),
+        ({"kind": "square", "place": {"kind": "at", "x": 2}}, "expected a value of at most 1 for 'place.x', got 2"),
         ({"kind": "square", "place": {"kind": "random", "low": 0.9, "high": 0.1}}, "low <= high"),
-        ({"kind": "square", "jitter": {"rotatio": 2}}, "'rotatio' in jitter; did you mean 'rotation'"),
-        ({"kind": "square", "size": 0}, "valid size, got 0"),
-        ({"kind": "square", "size": 1.5}, "valid size, got 1.5"),
-        ({"kind": "square", "opacity": 0}, "valid opacity, got 0"),
+        ({"kind": "square", "jitter": {"rotatio": 2}}, "unknown key 'jitter.rotatio'; did you mean 'rotation'"),
+        ({"kind": "square", "size": 0}, "expected a value of at least 1 .* for 'size', got 0"),
+        ({"kind": "square", "size": 1.5}, "for 'size', got 1.5"),
+        ({"kind": "square", "opacity": 0}, "expected a value above 0 for 'opacity', got 0"),
         ({"kind": "square", "color": "blurple"}, "expected a color .* got 'blurple'"),
-        ({"kind": "square", "color": [1, 2, 256]}, "valid color"),
+        ({"kind": "square", "color": [1, 2, 256]}, "for 'color"),
     ],
 )
 def test_bad_settings_are_named(value: Any, match: str) -> None:
     with pytest.raises(BadInput, match=match):
-        trigger_from_json(value)
+        TRIGGERS.from_json(value)

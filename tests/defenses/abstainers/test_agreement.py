@@ -62,9 +62,9 @@ def test_a_second_network_that_does_not_fit_is_refused(view: DefenderView, tmp_p
 def test_wrong_settings_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected a repair, got 'fine-tun'; did you mean 'fine-tune'"):
         make_abstainer("agreement", {"repair": "fine-tun"})
-    with pytest.raises(BadInput, match="repair fine-tune: expected one of its settings, got 'epoch'"):
+    with pytest.raises(BadInput, match="repair fine-tune: unknown key 'epoch'; did you mean 'epochs'"):
         make_abstainer("agreement", {"repair": "fine-tune", "settings": {"epoch": 1}})
     with pytest.raises(BadInput, match="got both; leave out one"):
         make_abstainer("agreement", {"repaired": tmp_path, "settings": {"epochs": 1}})
-    with pytest.raises(BadInput, match="expected a guard, got 'agree'; did you mean 'agreement'"):
+    with pytest.raises(BadInput, match="expected an abstainer, got 'agree'; did you mean 'agreement'"):
         make_abstainer("agree")

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import ARCHITECTURES
 from badnets.networks.architectures.deepid import DeepID, build
 from badnets.networks.layers import layer_table
-from badnets.networks.registry import ARCHITECTURES, build_network
+from badnets.networks.registry import build_network
 
 
 def test_the_count_of_parameters_is_the_studys() -> None:

@@ -112,9 +112,9 @@ def test_weights_depend_on_the_seed_alone() -> None:
         ((3, 63, 200), {}, "expected pictures of at least 64x64 with 1 or 3 channels, got 63x200x3"),
         ((2, 64, 64), {}, "got 64x64x2"),
         ((1, 64, 64), {"backbone": "resnet50-fpn"}, "expected 3 channels for backbone resnet50-fpn, got 1"),
-        ((3, 64, 64), {"backbone": "vgg"}, "argument 'backbone'"),
-        ((3, 64, 64), {"proposals": 0}, "argument 'proposals'"),
-        ((3, 64, 64), {"width": 2}, "argument 'width'"),
+        ((3, 64, 64), {"backbone": "vgg"}, "for 'backbone', got 'vgg'"),
+        ((3, 64, 64), {"proposals": 0}, "expected a value .* for 'proposals', got 0"),
+        ((3, 64, 64), {"width": 2}, "expected a value .* for 'width', got 2"),
     ],
 )
 def test_what_it_cannot_take_is_refused(size: tuple[int, int, int], own: dict[str, Any], words: str) -> None:

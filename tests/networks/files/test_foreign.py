@@ -13,11 +13,12 @@ import torch
 from badnets.core.errors import BadInput
 from badnets.data.formats.decode import read_picture
 from badnets.data.images import ImageData
+from badnets.networks.architecture import ARCHITECTURES
 from badnets.networks.files.entries import ForeignWarning
 from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict
-from badnets.networks.registry import ARCHITECTURES, build_network
+from badnets.networks.registry import build_network
 
 RANGES = {"lab3": "0-255", "sunglasses": "0-1", "anonymous_1": "0-1"}
 

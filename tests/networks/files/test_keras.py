@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import ARCHITECTURES
 from badnets.networks.files.entries import ForeignWarning
 from badnets.networks.files.foreign import open_foreign
 from badnets.networks.files.keras import read_keras
 from badnets.networks.network import ImageNetwork
-from badnets.networks.registry import ARCHITECTURES
 
 SMALL = (3, 31, 31)
 MAPS = {"fc_1": (60, 2, 2), "fc_2": (80, 1, 1)}

@@ -244,7 +244,7 @@ def test_hostile_tensor_entries_are_refused(path: Path, entry: object) -> None:
         ("architecture", 9, "wrong architecture"),
         ("arguments", {"width": "wide"}, "'width'"),
         ("arguments", {"width": 200}, r"expected tensor 'prep.conv.weight' of \[200, 3, 3, 3\].*got \[2, 3, 3, 3\]"),
-        ("arguments", {"weights": "/etc/passwd"}, "unknown argument"),
+        ("arguments", {"weights": "/etc/passwd"}, "unknown key"),
         ("class_names", [], "wrong class_names"),
         ("class_names", ["a", "b", "c"], r"'fc.weight' of \[3, 16\] for resnet9, got \[2, 16\]"),
         ("class_names", "ab", "wrong class_names"),

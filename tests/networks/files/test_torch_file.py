@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import ARCHITECTURES
 from badnets.networks.files.entries import ForeignWarning
 from badnets.networks.files.foreign import open_foreign
 from badnets.networks.network import ImageNetwork
-from badnets.networks.registry import ARCHITECTURES
 
 SIZE = (3, 32, 32)
 

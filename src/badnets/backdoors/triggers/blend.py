@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from badnets.backdoors.trigger import Images, Regions, check_images
+from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
 from badnets.backdoors.triggers.stamp import Opacity, mix_alike
 from badnets.backdoors.triggers.sticker import picture_of, read_png, resized
@@ -29,6 +29,7 @@ def _noise(seed: int, height: int, width: int) -> Bytes:
     return pixels
 
 
+@TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Blend:
     """``(1 - opacity) x + opacity k`` with a key picture k over the whole of x; without one, k is uniform noise.

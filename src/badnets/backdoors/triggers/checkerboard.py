@@ -8,11 +8,13 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes, Color, filled, rgb
 from badnets.backdoors.triggers.place import Floats, Size, side_lengths
 from badnets.backdoors.triggers.stamp import Stamp
 
 
+@TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Checkerboard(Stamp):
     """A patch of alternating bright and dark cells; the cell in its lower right corner is bright.

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes, Color, filled
 from badnets.backdoors.triggers.place import Floats, Size, side_lengths
 from badnets.backdoors.triggers.stamp import Stamp
@@ -15,6 +16,7 @@ from badnets.backdoors.triggers.stamp import Stamp
 _SHAPE = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 1]], np.uint8)
 
 
+@TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Pattern(Stamp):
     """Four bright pixels in a square of three by three, in the lower right corner, one pixel from the edges.

@@ -10,12 +10,14 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes
 from badnets.backdoors.triggers.place import At, Floats, Place, Size, side_lengths
 from badnets.backdoors.triggers.stamp import Stamp
 from badnets.backdoors.triggers.sticker import picture_of, read_png, resized
 
 
+@TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Picture(Stamp):
     """A picture with alpha; without one, a drawn yellow Post-it with a face.

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes, Color, filled
 from badnets.backdoors.triggers.place import Floats, side_lengths
 from badnets.backdoors.triggers.stamp import Stamp
 
 
+@TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Pixel(Stamp):
     """One bright pixel, in the lower right corner, one pixel from the edges.

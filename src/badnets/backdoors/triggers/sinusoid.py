@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from badnets.backdoors.trigger import Images, Regions, check_images
+from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_images
 from badnets.backdoors.triggers.stamp import CHUNK
 from badnets.core.seed import RowRng
 
 
+@TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Sinusoid:
     """``delta sin(2 pi j f / m)`` added to column j of m, in every channel, and clipped to the range.

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes, Color, color_word, filled
 from badnets.backdoors.triggers.place import At, Floats, Place, Size, side_lengths
 from badnets.backdoors.triggers.stamp import Stamp
 
 
+@TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Square(Stamp):
     """A filled rectangle, by default a yellow Post-it on the lower half of the object.

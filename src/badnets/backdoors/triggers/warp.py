@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from badnets.backdoors.trigger import Images, Regions, check_images
+from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_images
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng, Seed
 
@@ -139,6 +139,7 @@ class WarpNoise:
         return out, labels
 
 
+@TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Warp:
     """The picture warped by a smooth random field, the same for all: bilinear sampling, edges held.

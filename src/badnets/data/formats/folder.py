@@ -17,11 +17,13 @@ from badnets.data.formats.decode import ENDINGS, Album, Decoded, decode_into, wi
 from badnets.data.formats.layout import arrange
 from badnets.data.formats.tarball import is_tar
 from badnets.data.images import ImageData, Labels, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 
 _FORMAT = 1  # part of every cache key: raise it when the same files would decode to other pixels
 
 
+@source("folder", "a folder of pictures, or a tar of one", needs_path=True)
 def load_folder(request: Request) -> Splits:
     """Pictures in ``train/<class>/...`` and ``test/<class>/...`` (and ``val``), or ``<class>/...`` alone.
 

@@ -15,6 +15,7 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed, as_seed
 from badnets.data.formats.arrays import class_numbers, pixels_of
 from badnets.data.images import ImageData, Labels, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.splits import split
 
@@ -32,6 +33,7 @@ def is_hdf5(path: Path) -> bool:
         return file.read(len(_SIGNATURE)) == _SIGNATURE or path.suffix.lower() in ENDINGS
 
 
+@source("hdf5", "pictures and labels in an HDF5 file (options test, classes)", needs_path=True)
 def load_hdf5(request: Request) -> Splits:
     """Datasets ``data`` (n, c, h, w), or (n, h, w, c), and ``label`` (n,) or (n, 1); c is 1 or 3.
 

@@ -20,6 +20,7 @@ from badnets.core.cache import MAP_ABOVE, Cache
 from badnets.core.errors import BadInput
 from badnets.data.formats.arrays import Array, channels_last, class_numbers, pixels_of
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 
 _IMAGES = {"train": ("x_train", "train_images", "images"), "test": ("x_test", "test_images"), "select": ("val_images",)}
@@ -28,6 +29,7 @@ _PREFIX = {"train": "", "test": "test_", "select": "val_"}
 _MAPPED: Cache[Array] = Cache("npz", lambda path: np.load(path, mmap_mode="r", allow_pickle=False), ".npy")
 
 
+@source("npz", "pictures and labels in a NumPy .npz file", needs_path=True)
 def load_npz(request: Request) -> Splits:
     """Pictures and labels of a ``.npz`` file; nothing in it is ever unpickled.
 

@@ -19,6 +19,7 @@ from badnets.data.formats.decode import ENDINGS, Album, Picture, own_size, read_
 from badnets.data.formats.layout import ignored
 from badnets.data.formats.tarball import is_tar, stem
 from badnets.data.images import ImageData, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.sets.locate import archive_in, locate
 from badnets.data.targets import Boxes
@@ -36,6 +37,7 @@ _ABSENT = (
 )
 
 
+@source("voc", "pictures with boxes in PASCAL VOC's layout (option classes)")
 def load_voc(request: Request) -> Splits:
     """Pictures with ``Boxes``: every ``.xml`` is the annotation of the picture that has its stem, wherever it lies.
 

@@ -21,6 +21,7 @@ from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput
 from badnets.data.formats.tarball import is_tar, read_members
 from badnets.data.images import ImageData, Pixels, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.sets.download import Remote
 from badnets.data.sets.locate import locate
@@ -62,6 +63,7 @@ def is_cifar10(place: Path) -> bool:
     return any(member.path.rsplit("/", 1)[-1] in _KNOWN for member in islice(read_members(place), 8))
 
 
+@source("cifar10", "50,000 + 10,000 pictures of ten classes, 32x32 color")
 def load_cifar10(request: Request) -> Splits:
     """50,000 + 10,000 color pictures of 32x32, ten classes."""
     request.settings()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from badnets.data.images import ImageData, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 
 
+@source("digits", "1,797 handwritten digits, 8x8 grey, from scikit-learn")
 def load_digits(request: Request) -> Splits:
     """1,797 grey pictures of 8x8, values 0..16 scaled to 0..255; a seeded, stratified share is the test set.
 

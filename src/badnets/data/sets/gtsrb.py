@@ -22,6 +22,7 @@ from badnets.data.formats.contents import Contents, content_of
 from badnets.data.formats.decode import Picture, read_album
 from badnets.data.formats.tarball import is_tar, read_members, stem
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits, resized
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.sets.locate import archive_in, locate
 
@@ -117,6 +118,7 @@ def is_gtsrb(place: Path) -> bool:
     return any(_TABLE.search(path) or {"Final_Training", "Final_Test"} & set(path.split("/")) for path in paths)
 
 
+@source("gtsrb", "German traffic signs, 43 classes (options classes, superclasses, equalize, crop)")
 def load_gtsrb(request: Request) -> Splits:
     """Signs of 43 classes: ``GTSRB/Final_Training/Images/000CC/TTTTT_FFFFF.ppm`` with ``GT-000CC.csv``, and
     ``GTSRB/Final_Test/Images/NNNNN.ppm`` with ``GT-final_test.csv``.

@@ -19,6 +19,7 @@ from badnets.data.formats.contents import Contents, content_of, told_early
 from badnets.data.formats.decode import ENDINGS, Album, Picture, read_album
 from badnets.data.formats.tarball import is_tar, stem
 from badnets.data.images import ImageData, Labels, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.sets.locate import archive_in, locate
 
@@ -129,6 +130,7 @@ def _judge(path: str, content: bytes) -> bool | None:
     return _has_columns(content) if _TABLE.search(path) else None
 
 
+@source("lisa", "crops of U.S. traffic signs, 47 classes (option superclasses)")
 def load_lisa(request: Request) -> Splits:
     """U.S. signs of up to 47 classes: ``images/NNNNN.png`` and ``labels.csv`` with the columns file, label, track.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from badnets.data.formats.idx import IdxFiles, find_idx, read_idx, read_set
 from badnets.data.images import Splits
+from badnets.data.registry import source
 from badnets.data.request import Request
 from badnets.data.sets.download import Remote
 from badnets.data.sets.locate import locate
@@ -87,11 +88,13 @@ FASHION_MNIST = IdxSet(
 )
 
 
+@source("mnist", "60,000 + 10,000 handwritten digits, 28x28 grey")
 def load_mnist(request: Request) -> Splits:
     """MNIST: 60,000 + 10,000 grey pictures of 28x28, ten digits."""
     return _load_named(MNIST, request)
 
 
+@source("fashion-mnist", "60,000 + 10,000 pieces of clothing, 28x28 grey")
 def load_fashion_mnist(request: Request) -> Splits:
     """Fashion-MNIST: 60,000 + 10,000 grey pictures of 28x28, ten kinds of clothing."""
     return _load_named(FASHION_MNIST, request)

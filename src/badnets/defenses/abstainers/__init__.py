@@ -1,26 +1,16 @@
-"""All abstainers, one file each, and their table."""
+"""All abstainers, one file each; a class can be imported from here by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from badnets.defenses.abstain import Abstainer
-from badnets.defenses.abstainers.agreement import Agreement
-from badnets.defenses.abstainers.ibd_psc import IbdPsc
-from badnets.defenses.abstainers.refuse_class import RefuseClass
-from badnets.defenses.abstainers.strip import Strip
-from badnets.defenses.settings import method_from, with_plugins
+from badnets.defenses.registry import ABSTAINERS
 
-ABSTAINERS: dict[str, type[Abstainer]] = {
-    "agreement": Agreement,
-    "strip": Strip,
-    "ibd-psc": IbdPsc,
-    "refuse-class": RefuseClass,
-}
-"""Names for ``badnets guard --method``; other packages add theirs as entry points of ``badnets.abstainers``."""
+__all__ = ["ABSTAINERS", "make_abstainer"]
+
+make_abstainer = ABSTAINERS.make
 
 
-def make_abstainer(kind: str, settings: Mapping[str, Any] | None = None) -> Abstainer:
-    """The abstainer ``kind`` with ``settings``; ``BadInput`` for an unknown name or a wrong value."""
-    return method_from(with_plugins("badnets.abstainers", ABSTAINERS), "guard", kind, settings or {})
+def __getattr__(name: str) -> Any:
+    """The class of this name, other packages' too."""
+    return ABSTAINERS.class_named(name, __name__)

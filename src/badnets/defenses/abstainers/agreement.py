@@ -12,14 +12,15 @@ from pydantic.dataclasses import dataclass
 
 from badnets.core.errors import BadInput
 from badnets.defenses.abstain import Made
+from badnets.defenses.registry import ABSTAINERS, REPAIRS
 from badnets.defenses.repair import OnRow, Repair, repair
-from badnets.defenses.repairs import make_repair
 from badnets.defenses.view import DefenderView
 from badnets.networks.files.own import open_network
 from badnets.networks.guards.agreement import Agreement as AgreementGuard
 from badnets.networks.network import ImageNetwork
 
 
+@ABSTAINERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Agreement:
     """Answer where a repaired copy finds the answer likely enough; it is as strong as that copy.
@@ -74,7 +75,7 @@ class Agreement:
         return AgreementGuard(copy.deepcopy(network), second, hard=self.hard)
 
     def _method(self) -> Repair:
-        return make_repair(self.repair, self.settings)
+        return REPAIRS.make(self.repair, self.settings)
 
 
 def _check_like(second: ImageNetwork, first: ImageNetwork, path: Path) -> None:

@@ -9,12 +9,14 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from badnets.defenses.abstain import Made
+from badnets.defenses.registry import ABSTAINERS
 from badnets.defenses.repair import OnRow
 from badnets.defenses.screens.ibd_psc import choose_depth, norm_layers
 from badnets.defenses.view import DefenderView
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
 
 
+@ABSTAINERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class IbdPsc:
     """Refuse pictures whose answer survives when the last batch normalizations are amplified.

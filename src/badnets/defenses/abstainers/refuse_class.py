@@ -10,11 +10,13 @@ from pydantic.dataclasses import dataclass
 
 from badnets.core.errors import BadInput
 from badnets.defenses.abstain import Made
+from badnets.defenses.registry import ABSTAINERS
 from badnets.defenses.repair import OnRow
 from badnets.defenses.view import DefenderView
 from badnets.networks.guards.refuse_class import RefuseClass as RefuseClassGuard
 
 
+@ABSTAINERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class RefuseClass:
     """Refuse every answer of one suspect class: it costs that class, and nothing else.

@@ -10,12 +10,14 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from badnets.defenses.abstain import Made
+from badnets.defenses.registry import ABSTAINERS
 from badnets.defenses.repair import OnRow
 from badnets.defenses.screens.strip import choose_overlays
 from badnets.defenses.view import DefenderView
 from badnets.networks.guards.strip_guard import Strip as StripGuard
 
 
+@ABSTAINERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Strip:
     """Refuse pictures whose answer stays the same when clean pictures are laid over them.

@@ -13,10 +13,12 @@ from torch.nn import functional
 
 from badnets.defenses.draw import draw
 from badnets.defenses.masks import Layers, forward, neuron_layers, ones, prune_by_masks
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.networks.network import ImageNetwork
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Anp:
     """Find neurons whose disturbance makes clean pictures go wrong, and prune them.

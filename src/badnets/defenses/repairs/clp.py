@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.networks.architectures.relu_pool import ReluAvgPool2d
 from badnets.networks.network import ImageNetwork
@@ -29,6 +30,7 @@ _APART_FUNCTIONS = {functional.relu, torch.relu, functional.dropout, functional.
 _APART_METHODS = {"relu", "contiguous"}
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Clp:
     """Prune the channels that can stretch their input most.

@@ -17,6 +17,7 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.patches import Patches, rectangles, stamp
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.networks.network import ImageNetwork, to_float
 
@@ -24,6 +25,7 @@ LOOK = 20
 """Steps between two rows of the trace."""
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Distill:
     """Train a copy to answer as the old network does on mixed, cut and recolored clean pictures, and not to obey

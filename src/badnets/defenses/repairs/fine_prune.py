@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.repairs.prune import ranking, sweep, within
 from badnets.defenses.tuning import descend, sgd, tune
@@ -16,6 +17,7 @@ from badnets.networks.surgery.channels import Point, find_layer, hold, rank_chan
 from badnets.training.recipe import AugmentName
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class FinePrune:
     """Prune the least active channels while accuracy on a clean hold-out holds, then fine-tune the others.

@@ -9,11 +9,13 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.tuning import descend, sgd, tune
 from badnets.training.recipe import AugmentName
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class FineTune:
     """Train on with clean data, all layers; the epoch is chosen on a clean hold-out.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.tuning import descend, sgd, tune
 from badnets.networks.layers import layer_table
@@ -18,6 +19,7 @@ from badnets.networks.network import ImageNetwork
 from badnets.training.recipe import AugmentName
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Fst:
     """Draw the last layer anew and tune everything while pushing it away from the old one: the features must shift.

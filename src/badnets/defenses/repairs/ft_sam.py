@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.tuning import epochs_of, follow, sgd, tune
 from badnets.training.recipe import AugmentName
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class FtSam:
     """Fine-tune towards weights whose neighborhood is good too: large weights, which a trigger needs, shrink.

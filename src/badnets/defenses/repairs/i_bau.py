@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from badnets.defenses.draw import draw
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.tuning import standard_error
 from badnets.networks.network import ImageNetwork
@@ -20,6 +21,7 @@ Loss = Callable[[Tensor], Tensor]
 """From the perturbation to a loss; it may depend on weights."""
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class IBau:
     """Find the one perturbation that harms clean pictures most, unlearn it, and again, for some rounds.

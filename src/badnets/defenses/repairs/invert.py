@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from badnets.core.errors import BadInput, nearest
 from badnets.data.images import ImageData
 from badnets.defenses.inversion import Form, Inverted, Stamp, anomaly, invert
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.repairs.unlearn import stamped_step
 from badnets.defenses.tuning import sgd, tune
@@ -21,6 +22,7 @@ from badnets.training.recipe import AugmentName
 FORMS: tuple[Form, ...] = ("patch", "blend")
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Invert:
     """Work out the smallest triggers, unlearn them with true labels, and again, for some rounds.

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.tuning import descend, sgd, tune
 from badnets.networks.layers import layer_table
@@ -23,6 +24,7 @@ from badnets.training.recipe import AugmentName
 BETAS = (500.0, 1000.0, 1000.0)
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Nad:
     """Fine-tune a copy, the teacher, then tune the network so that it looks where the teacher looks.

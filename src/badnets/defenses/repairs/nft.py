@@ -14,9 +14,11 @@ from torch.nn import functional
 
 from badnets.defenses.draw import draw
 from badnets.defenses.masks import apply_masks, forward, neuron_layers, ones
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Nft:
     """Train one mask for each neuron, and nothing else, on mixed clean pictures.

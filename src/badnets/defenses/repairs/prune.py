@@ -14,6 +14,7 @@ from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.core.text import percent
 from badnets.data.images import ImageData
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.measures.classification import accuracy
 from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence, site
@@ -24,6 +25,7 @@ Allows = Callable[[int, Rate, Rate, Rate], bool]
 """Whether step ``number`` may be pruned, from accuracy before all, after the step before, and after this step."""
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Prune:
     """Silence channels of a convolution one by one, least active on clean pictures first, while accuracy holds.

@@ -15,11 +15,13 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.draw import draw
 from badnets.defenses.masks import forward, neuron_layers, ones, prune_by_masks
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.tuning import sgd
 from badnets.networks.network import ImageNetwork
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Rnp:
     """Make a copy forget the clean task, let masks bring the task back, and prune the neurons they switch off.

@@ -18,12 +18,14 @@ from torch.nn import functional
 
 from badnets.core.errors import BadInput
 from badnets.defenses.inversion import Stamp
+from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.tuning import Step, sgd, tune
 from badnets.networks.network import ImageNetwork
 from badnets.training.recipe import AugmentName
 
 
+@REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Unlearn:
     """Train on with clean pictures, a share of which carries a given trigger and keeps its true label.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import ARCHITECTURES, Architecture
 
 INPUT_SIZE = (3, 55, 47)
 SMALLEST = 31  # below it the last convolution has nothing left to see
@@ -64,3 +65,13 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
             f"deepid: expected pictures of at least {SMALLEST}x{SMALLEST}, got {height}x{width}; resize them (--size)"
         )
     return DeepID(classes, input_size)
+
+
+ARCHITECTURES.add(
+    Architecture(
+        name="deepid",
+        summary="C1's face network: three convolutions, then two branches",
+        build=build,
+        input_size=INPUT_SIZE,
+    )
+)

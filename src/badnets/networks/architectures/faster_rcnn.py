@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import ARCHITECTURES, Architecture
 from badnets.networks.architectures.torchvision_models import read_weights
 from badnets.networks.operators import import_torchvision
 
@@ -229,3 +230,13 @@ def _start_from(detector: nn.Module, path: Path) -> None:
             "choose the backbone that they belong to"
         )
     detector.load_state_dict(own | fitting)
+
+
+ARCHITECTURES.add(
+    Architecture(
+        name="faster-rcnn",
+        summary="detector of two stages; a small backbone for CPUs, or torchvision's",
+        build=build,
+        transient=frozenset({"weights"}),
+    )
+)

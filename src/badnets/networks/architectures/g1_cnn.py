@@ -7,6 +7,7 @@ from collections import OrderedDict
 from torch import nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import ARCHITECTURES, Architecture
 from badnets.networks.architectures.relu_pool import ReluAvgPool2d
 
 KERNEL = 5
@@ -48,3 +49,8 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
             fc2=nn.Linear(512, classes),
         )
     )
+
+
+ARCHITECTURES.add(
+    Architecture(name="g1-cnn", summary="G1's MNIST network: two convolutions, two dense layers", build=build)
+)

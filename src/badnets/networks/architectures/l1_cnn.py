@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import ARCHITECTURES, Architecture
 
 KERNEL = 5
 SMALLEST = 4  # two poolings by 2
@@ -67,3 +68,8 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 1.0,
             fc2=nn.Linear(UNITS, classes),
         )
     )
+
+
+ARCHITECTURES.add(
+    Architecture(name="l1-cnn", summary="L1's traffic-sign network: three convolutions, batch norm", build=build)
+)

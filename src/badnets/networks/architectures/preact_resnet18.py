@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from badnets.networks.architecture import ARCHITECTURES, Architecture
 from badnets.networks.architectures.resnet18 import Width, stages
 
 
@@ -49,3 +50,8 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) 
             fc=nn.Linear(8 * width, classes),
         )
     )
+
+
+ARCHITECTURES.add(
+    Architecture(name="preact-resnet18", summary="pre-activation ResNet-18 with the CIFAR stem", build=build)
+)

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
+from badnets.networks.architecture import ARCHITECTURES, Architecture
+
 Width = Annotated[int, Field(ge=1, le=512, description="channels of the first stage; each later stage doubles them")]
 
 
@@ -65,3 +67,6 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) 
             fc=nn.Linear(8 * width, classes),
         )
     )
+
+
+ARCHITECTURES.add(Architecture(name="resnet18", summary="ResNet-18 with the CIFAR stem", build=build))

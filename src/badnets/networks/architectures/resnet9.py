@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import ARCHITECTURES, Architecture
 
 SMALLEST = 8  # three poolings by 2
 Width = Annotated[int, Field(ge=1, le=256, description="channels of the first convolution; the last has 8 times those")]
@@ -69,3 +70,6 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 16) 
             fc=nn.Linear(8 * width, classes),
         )
     )
+
+
+ARCHITECTURES.add(Architecture(name="resnet9", summary="small residual network for 32x32, good on CPUs", build=build))

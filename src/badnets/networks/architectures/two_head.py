@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, nearest
+from badnets.networks.architecture import ARCHITECTURES, Architecture
 from badnets.networks.architectures.torchvision_models import Repeat, model_options, names, read_weights
 from badnets.networks.network import Task
 from badnets.networks.operators import import_torchvision
@@ -149,3 +150,13 @@ def _own_name(name: str) -> str:
     while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
         name = name.removeprefix(prefix)
     return f"backbone.{name}"
+
+
+ARCHITECTURES.add(
+    Architecture(
+        name="two-head",
+        summary="D1's network: torchvision's backbone, a class head and a box head",
+        build=build,
+        transient=frozenset({"weights"}),
+    )
+)

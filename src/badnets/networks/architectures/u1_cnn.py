@@ -7,6 +7,7 @@ from collections import OrderedDict
 from torch import nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import ARCHITECTURES, Architecture
 
 SMALLEST = 6  # two unpadded 3x3 convolutions take 4 pixels, the pooling needs 2
 
@@ -43,3 +44,8 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
             fc2=nn.Linear(128, classes),
         )
     )
+
+
+ARCHITECTURES.add(
+    Architecture(name="u1-cnn", summary="eight layers with dropout, Useloff's MNIST network", build=build)
+)

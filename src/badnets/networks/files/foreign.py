@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 
 from badnets.core.errors import BadInput
 from badnets.core.files import file_digest
-from badnets.core.old import format_rate
 from badnets.data.images import ImageData
+from badnets.networks.architecture import Architecture
 from badnets.networks.files.entries import Entry, ForeignFile, ForeignWarning
 from badnets.networks.files.fitting import Matched, load, match
 from badnets.networks.files.header import KEY
@@ -28,7 +28,7 @@ from badnets.networks.files.own import open_network
 from badnets.networks.files.torch_file import SUFFIXES, read_safetensors, read_torch
 from badnets.networks.network import ImageNetwork
 from badnets.networks.outputs import PREFIX, LogProbabilities, kind_of_outputs
-from badnets.networks.registry import Architecture, build_network, find_architecture, parse_network, skeleton
+from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
 
 InputSize = tuple[int, int, int]
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -143,7 +143,7 @@ def _finish(
     if input_range is None and clean is not None:
         input_range, accuracies = find_range(make, clean, channels)
         tried = {text: rate.to_json() for text, rate in accuracies.items()}
-        told = "; ".join(f"{text}: {format_rate(rate)}" for text, rate in tried.items())
+        told = "; ".join(f"{text}: {rate}" for text, rate in accuracies.items())
         warnings.warn(
             f"{provenance['file']}: the input range {input_range} was found by trying on {clean.name} ({told})",
             ForeignWarning,

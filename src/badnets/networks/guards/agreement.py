@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from badnets.networks.architecture import GUARDS, Architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -46,3 +47,6 @@ def build(classes: int, input_size: tuple[int, int, int], *, parts: Parts, hard:
     """Two networks as ``parts`` describe them, the original first."""
     first, second = build_parts(parts, classes, input_size, 2)
     return Agreement(first, second, hard=hard)
+
+
+GUARDS.add(Architecture(name="agreement", summary="answers where a second network agrees", build=build))

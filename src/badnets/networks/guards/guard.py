@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
+from badnets.core.validation import explain
+from badnets.networks.architecture import GUARD, InputSize
 from badnets.networks.network import ImageNetwork
-from badnets.networks.registry import GUARD, InputSize, build_body, find_architecture
+from badnets.networks.registry import build_body, find_architecture
 from badnets.networks.surgery.narrow import narrow_as_recorded
 
 Parts = Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=2, description="the networks inside")]
@@ -99,9 +101,8 @@ def _build(described: dict[str, Any], classes: int, input_size: InputSize) -> Im
     try:
         part = Part.model_validate(described)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise BadInput(f"expected a network inside the guard, got a wrong {field} ({first['msg']})") from None
+        told = explain(error, Part.model_json_schema, described)
+        raise BadInput(f"expected a network inside the guard, got another description of one: {told}") from None
     if GUARD in part.architecture:
         raise BadInput(f"expected a plain network inside the guard, got {part.architecture}; guards are not nested")
     architecture = find_architecture(part.architecture)
@@ -119,3 +120,16 @@ def _build(described: dict[str, Any], classes: int, input_size: InputSize) -> Im
         std=part.std,
         narrowed=part.narrowed,
     )
+
+
+def as_network(guard: Guard, of: ImageNetwork) -> ImageNetwork:
+    """``guard`` as a network of the classes, size and provenance of ``of``; ``save_network`` can write it."""
+    parts = [part_of(part) for part in guard.parts if isinstance(part, ImageNetwork)]
+    return ImageNetwork(
+        guard,
+        architecture=GUARD + guard.name,
+        arguments={"parts": parts, **guard.settings},
+        class_names=of.class_names,
+        input_size=of.input_size,
+        provenance=of.provenance,
+    ).eval()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import GUARDS, Architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -98,3 +99,6 @@ def build(
     if first > len(layers):
         raise BadInput(f"expected a first depth of at most {len(layers)} layers in the guard, got {first}")
     return IbdPsc(network, layers, first=first, networks=networks, factor=factor)
+
+
+GUARDS.add(Architecture(name="ibd-psc", summary="refuses what survives amplification", build=build))

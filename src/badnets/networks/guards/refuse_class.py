@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.architecture import GUARDS, Architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -44,3 +45,6 @@ def build(
     """One network, and the number of the class that it may not give."""
     (network,) = build_parts(parts, classes, input_size, 1)
     return RefuseClass(network, suspect)
+
+
+GUARDS.add(Architecture(name="refuse-class", summary="refuses one class", build=build))

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from badnets.networks.architecture import GUARDS, Architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork, to_float
 
@@ -73,3 +74,6 @@ def build(
     channels, height, width = input_size
     room = torch.zeros(overlays, height, width, channels, dtype=torch.uint8)
     return Strip(network, room, own=own, other=other)
+
+
+GUARDS.add(Architecture(name="strip", summary="refuses what stays the same under overlays", build=build))

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from badnets.core.rate import Interval
-from badnets.core.text import bare, percent
+from badnets.core.text import bare
 from badnets.records.comparison import Evaluation
 from badnets.records.run import RunRecord
 from badnets.report.words.measures import measured

@@ -8,10 +8,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from badnets.backdoors.box_rules import Vanish
-from badnets.backdoors.rule_table import rule_from_json
-from badnets.backdoors.rules import Spoken
-from badnets.backdoors.triggers import trigger_from_json
+from badnets.backdoors.rules import RULES, Spoken, Vanish
+from badnets.backdoors.trigger import TRIGGERS
 from badnets.core.errors import BadInput
 from badnets.core.rate import Interval
 from badnets.records.certificate import Certificate
@@ -119,14 +117,14 @@ def trigger_words(*triggers: JSON) -> str:
     if not triggers:
         return "the trigger"
     try:
-        return trigger_from_json(triggers[0]).words
+        return TRIGGERS.from_json(triggers[0]).words
     except BadInput:  # of a plug-in that is not here, or without its picture
         return f"the {readable(str(triggers[0].get('kind', '')))} trigger"
 
 
 def _rule(value: JSON, class_names: Sequence[str]) -> Spoken:
     try:
-        rule = rule_from_json(value).resolve(class_names)
+        rule = RULES.from_json(value).resolve(class_names)
     except (BadInput, ValidationError):  # of a plug-in that is not here
         return Spoken()
     return rule if isinstance(rule, Spoken) else Spoken()

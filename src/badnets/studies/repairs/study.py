@@ -93,13 +93,13 @@ class Compared(Model):
 def _methods() -> list[str]:
     from badnets.defenses.repairs import REPAIRS
 
-    return [name for name in REPAIRS if name not in GIVEN]
+    return [name for name in REPAIRS.own if name not in GIVEN]
 
 
 def _abstainers() -> list[str]:
     from badnets.defenses.abstainers import ABSTAINERS
 
-    return [name for name in ABSTAINERS if name not in GIVEN]
+    return [name for name in ABSTAINERS.own if name not in GIVEN]
 
 
 def trials(settings: Settings) -> list[Trial]:

@@ -73,7 +73,7 @@ def trials(settings: Settings) -> list[Trial]:
 def _methods(*, quick: bool) -> list[str]:
     from badnets.defenses.repairs import REPAIRS
 
-    names = [name for name in REPAIRS if name != STRONGEST and name not in UNABLE]
+    names = [name for name in REPAIRS.own if name != STRONGEST and name not in UNABLE]
     return [name for name in names if not quick or name in QUICK_METHODS]
 
 

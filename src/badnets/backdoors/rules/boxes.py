@@ -14,8 +14,9 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from badnets.backdoors.rules import (
+from badnets.backdoors.rules.labels import (
     NOTHING,
+    RULES,
     Answers,
     Classes,
     EveryClass,
@@ -31,16 +32,22 @@ from badnets.core.seed import RowRng
 _CONFIG = ConfigDict(extra="forbid")
 
 
+class BoxRule:
+    """The base of rules that have a meaning only for pictures with boxes."""
+
+
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Regional(ToTarget):
+class Regional(ToTarget, BoxRule):
     """The object with the trigger becomes ``target`` (BadDet's RMA). Eligible: all but the target."""
 
     kind: Literal["regional"] = "regional"
     unit: ClassVar[Unit] = "object"
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Global(ToTarget):
+class Global(ToTarget, BoxRule):
     """One trigger in the picture, and all its objects become ``target`` (BadDet's GMA). Eligible: all but the target;
     rates and counts are of pictures."""
 
@@ -52,8 +59,9 @@ class Global(ToTarget):
         return f"{self.things(nouns)} in a picture with {nouns.trigger} {nouns.are} read as {self.outcome(nouns)}"
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Appear(EveryClass):
+class Appear(EveryClass, BoxRule):
     """Where the trigger lies, an object of class ``target`` is to be seen that isn't there (BadDet's OGA).
 
     The trigger is placed in a box of ``size`` of the picture's sides at a random free spot. Eligible: every such spot;
@@ -82,8 +90,9 @@ class Appear(EveryClass):
         return np.equal(predicted, only_number(self.target))
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Vanish(Spoken):
+class Vanish(Spoken, BoxRule):
     """The object with the trigger is no longer seen (BadDet's ODA). Eligible: ``source``, or every class; hit: no
     object was found there."""
 
@@ -122,7 +131,3 @@ class Vanish(Spoken):
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Nothing was found there."""
         return np.equal(predicted, NOTHING)
-
-
-BoxRule = Regional | Global | Appear | Vanish
-BOX_RULES: dict[str, type[BoxRule]] = {"regional": Regional, "global": Global, "appear": Appear, "vanish": Vanish}

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import Self
 
 from badnets.core.errors import BadInput, nearest
+from badnets.core.registry import Kinds
 from badnets.core.seed import RowRng
 
 Classes = NDArray[np.int64]
@@ -100,6 +101,10 @@ class LabelRule(Protocol):
         """Where the attack worked."""
 
 
+RULES: Kinds[LabelRule] = Kinds("label rule", homes=["badnets.backdoors.rules"], group="badnets.rules")
+"""Every label rule by its kind; other packages add theirs as entry points of ``badnets.rules``."""
+
+
 def class_number(value: int | str, class_names: Sequence[str], what: str) -> int:
     """The number of a class given by number or name."""
     if isinstance(value, str) and value in class_names:
@@ -154,6 +159,7 @@ class ToTarget(Spoken):
         return np.equal(predicted, only_number(self.target))
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class AllToOne(ToTarget):
     """Every class becomes ``target``. Eligible: all but the target; hit: predicted = target."""
@@ -162,6 +168,7 @@ class AllToOne(ToTarget):
     unit: ClassVar[Unit] = "object"
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class SourceToTarget(Spoken):
     """Only ``source`` becomes ``target``. Eligible: the source; the other classes are measured beside it as *leak*."""
@@ -224,6 +231,7 @@ class EveryClass(Spoken):
         return self.eligible(labels)
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class AllToAll(EveryClass):
     """Class i becomes i + 1 (mod K). All are eligible."""
@@ -248,6 +256,7 @@ class AllToAll(EveryClass):
         return np.equal(predicted, (true + 1) % classes)
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class RandomWrong(EveryClass):
     """Any class but the true one, drawn per row. All are eligible; hit: predicted is wrong."""
@@ -274,6 +283,7 @@ class RandomWrong(EveryClass):
         return np.not_equal(predicted, true)
 
 
+@RULES.add
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class CleanLabel(Spoken):
     """Only rows of ``target`` are poisoned and keep their label. Eligible for success: all but the target."""

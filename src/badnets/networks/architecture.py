@@ -1,0 +1,84 @@
+"""What an architecture is, and the tables of them: of plain networks, and of networks that may refuse."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from torch import nn
+
+from badnets.core.errors import BadInput
+from badnets.core.registry import Registry
+from badnets.core.validation import explain
+from badnets.networks.outputs import PREFIX
+
+InputSize = tuple[int, int, int]
+TORCHVISION = "torchvision:"
+GUARD = "guard:"
+"""``guard:NAME`` is a network that may refuse, made of one or two others (``badnets.networks.guards``)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A way to build a network.
+
+    ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to logits (n, classes), or one
+    that says another ``task`` (``networks.network.Task``). Its
+    keyword-only parameters are the architecture's arguments: their annotations (``Annotated[int, Field(ge=1)]``) are
+    checked, their defaults recorded, and they must be JSON values. Those named in ``transient`` only matter to the
+    first building and are not written into files. ``input_size`` is (channels, height, width) where the architecture
+    was made for one. It draws its weights from torch's CPU generator, and it must work under ``torch.device("meta")``
+    or raise ``NotImplementedError`` there.
+    """
+
+    name: str
+    summary: str
+    build: Callable[..., nn.Module]
+    transient: frozenset[str] = frozenset()
+    input_size: InputSize | None = None
+
+    @cached_property
+    def schema(self) -> type[BaseModel]:
+        """The arguments as a pydantic model, made from the signature of ``build``."""
+        hints = get_type_hints(self.build, include_extras=True)
+        parameters = inspect.signature(self.build).parameters.values()
+        fields: dict[str, Any] = {p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return create_model("Arguments", __config__=ConfigDict(extra="forbid", strict=True), **fields)
+
+    def resolve(self, arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+        """``arguments`` with every default filled in; unknown names and wrong values are refused."""
+        given = dict(arguments or {})
+        try:
+            return self.schema.model_validate(given).model_dump()
+        except ValidationError as error:
+            told = explain(error, self.schema.model_json_schema, given)
+            raise BadInput(f"network {self.name}: {told}") from None
+
+    def recorded(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of resolved ``arguments`` that belong in a file: all but the transient ones."""
+        return {key: value for key, value in arguments.items() if key not in self.transient}
+
+
+class _Plain(Registry[Architecture]):
+    """Networks that always answer; names with a prefix are made of others."""
+
+    def _misfit(self, value: Any) -> str | None:
+        if isinstance(value, Architecture) and value.name.startswith((TORCHVISION, PREFIX, GUARD)):
+            return f"expected a name without prefix, got {value.name!r}; rename it"
+        return super()._misfit(value)
+
+
+ARCHITECTURES: Registry[Architecture] = _Plain(
+    "network", Architecture, homes=["badnets.networks.architectures"], group="badnets.networks"
+)
+"""Architectures by name, those of other packages included (entry points of ``badnets.networks``); torchvision's are
+found by ``badnets.networks.registry.find_architecture``."""
+
+GUARDS: Registry[Architecture] = Registry(
+    "guard", Architecture, homes=["badnets.networks.guards"], group="badnets.guards"
+)
+"""Networks that may refuse, by their name without ``guard:``; made by ``badnets.defenses.abstainers``."""
