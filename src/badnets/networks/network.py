@@ -60,6 +60,10 @@ class ImageNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.input_size))
+        return f"ImageNetwork({self.architecture}, {self.classes} classes, {size})"
+
     @property
     def classes(self) -> int:
         """Number of classes."""

@@ -42,12 +42,19 @@ Point = Literal["activation", "pool"]
 
 @torch.inference_mode()
 def rank_channels(
-    network: ImageNetwork, data: ImageData, layer: str | None = None, *, at: Point = "activation", batch: int = 1000
+    network: ImageNetwork,
+    data: ImageData,
+    layer: str | None = None,
+    *,
+    at: Point = "activation",
+    batch: int = 1000,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float64]:
     """The mean activation of each channel (C,) over the pictures of ``data`` and all positions.
 
     ``at`` the first activation after the convolution, or after the pooling that follows it; a layer that does both
-    counts as either. ``np.argsort(means, kind="stable")`` is the order of pruning, least active first.
+    counts as either. ``on_batch`` is called before each batch.
+    ``np.argsort(means, kind="stable")`` is the order of pruning, least active first.
     Raises ``BadInput`` without pictures, for pictures of another size, and where no pooling follows.
     """
     where = site(network, layer)
@@ -62,6 +69,7 @@ def rank_channels(
         total = torch.zeros(where.channels, dtype=torch.float64)
         positions = 0
         for _, pictures in data.batches(batch):
+            on_batch()
             maps = first(network.normalized(_floats(network, pictures)))
             maps = maps.reshape(len(maps), where.channels, -1)  # an activation may come after flattening
             positions += len(maps) * maps.shape[2]
