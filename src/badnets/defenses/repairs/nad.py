@@ -55,7 +55,7 @@ class Nad(Tuning):
             work, clean_step(network, optimizer), data, optimizer, epochs=self.teacher_epochs, name="teacher"
         )
         if work.untouched:
-            return f"no teacher, {taught}"
+            return f"of the teacher, {taught}"
         teacher = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         network.load_state_dict(work.view.network.state_dict())
         optimizer = sgd(network, self.learning_rate, decay=1e-4)
