@@ -92,10 +92,11 @@ def test_half_precision_steps_of_one_level(slope: ImageNetwork) -> None:
 def test_the_mode_and_the_gradients_stay(training: bool, digits: ImageData) -> None:
     network = build_network("l1-cnn", class_names=digits.class_names, input_size=(1, 16, 16), seed=1)
     network.train(training)
+    first = next(network.body.children()).train(not training)  # one part in another mode than the rest
     before = {name: value.clone() for name, value in network.state_dict().items()}
     PGD(steps=2).perturb(network, digits.images(slice(0, 8)), digits.labels[:8])
     assert network.training == training
-    assert all(part.training == training for part in network.modules())
+    assert all(part.training == (training != (part is first)) for part in network.modules())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())  # batch norms too
     assert all(p.grad is None for p in network.parameters())
 

@@ -98,7 +98,7 @@ def test_without_slack_the_best_is_chosen_and_a_later_one_wins_a_tie(view: Defen
 def test_patience_counts_from_the_best_epoch(view: DefenderView) -> None:
     work, chosen = run(view, [50, 60, 59, 58, 99], patience=2)
     assert (len(work.trace), chosen) == (4, 4)
-    assert [row["held_out_accuracy"].hits for row in work.trace] == [50, 60, 59, 58]
+    assert [row["held_out_accuracy"]["hits"] for row in work.trace] == [50, 60, 59, 58]
 
 
 def test_the_rate_falls_along_half_a_cosine(view: DefenderView) -> None:

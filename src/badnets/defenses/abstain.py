@@ -24,7 +24,7 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Pixels
 from badnets.data.splits import split
-from badnets.defenses.repair import OnRow, plain
+from badnets.defenses.repair import OnRow
 from badnets.defenses.view import FEWEST, DefenderView
 from badnets.networks.guards import as_network
 from badnets.networks.guards.guard import Guard
@@ -95,7 +95,7 @@ class Guarded:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, without the network."""
         rest = {name: value for name, value in self.__dict__.items() if name != "network"}
-        return {**rest, "trace": plain(self.trace), "calibration": self.calibration.to_json()}
+        return {**rest, "calibration": self.calibration.to_json()}
 
 
 def abstain(view: DefenderView, method: Abstainer, *, refuse: float = 0.01, on_row: OnRow | None = None) -> Guarded:

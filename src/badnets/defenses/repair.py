@@ -55,7 +55,7 @@ class Repair(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Repaired:
-    """``network`` (a new one, in evaluation mode), ``trace`` (one row per step), ``chosen`` (what was chosen on which
+    """``network`` (a new one, in evaluation mode), ``trace`` (one JSON row per step), ``chosen`` (what was chosen on which
     data), ``stopped`` (None, "interrupted" or "budget": then the network is what there was), ``pictures`` (how many
     clean ones the method had), ``held_out`` (how many of them it chose by alone; None where it held out none),
     ``notes`` (what to be wary of, a sentence each), ``seconds``, and the method's settings."""
@@ -78,21 +78,8 @@ class Repaired:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, without the network."""
-        names = ("method", "chosen", "stopped", "pictures", "seconds")
-        return {name: getattr(self, name) for name in names} | {"trace": plain(self.trace)}
-
-
-def plain(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of a trace as JSON."""
-
-    def json(value: Any) -> Any:
-        if isinstance(value, list):
-            return [json(part) for part in value]
-        if isinstance(value, dict):
-            return {name: json(part) for name, part in value.items()}
-        return value.to_json() if isinstance(value, Rate) else value
-
-    return [json(row) for row in rows]
+        names = ("method", "trace", "chosen", "stopped", "pictures", "seconds")
+        return {name: getattr(self, name) for name in names}
 
 
 class OutOfBudget(Exception):
@@ -133,7 +120,8 @@ class Work:
 
     def row(self, done: int, total: int, **values: Any) -> None:
         """One step is done: a row for the trace (rates as ``Rate``)."""
-        self.trace.append({"step": len(self.trace) + 1, **values})
+        rates = {name: value.to_json() if isinstance(value, Rate) else value for name, value in values.items()}
+        self.trace.append({"step": len(self.trace) + 1, **rates})
         shown = next((value.value for value in values.values() if isinstance(value, Rate)), None)
         self.on_row(self.what, done, total, shown)
         self.check()

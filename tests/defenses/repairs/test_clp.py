@@ -100,7 +100,7 @@ def test_u_by_clean_accuracy(view: DefenderView) -> None:
     assert "by accuracy on all 120 clean pictures" in done.chosen
     first, last = done.trace[0], done.trace[-1]
     assert first["u"] == 6.0
-    assert first["accuracy"].hits - last["accuracy"].hits <= 6
+    assert first["accuracy"]["hits"] - last["accuracy"]["hits"] <= 6
 
 
 def test_no_convolution() -> None:

@@ -103,7 +103,7 @@ def test_a_switch_is_cut() -> None:
     quick = Distill(steps=80, learning_rate=0.05, screening=50, suspects=3, weight=1.0)
     done = repair(DefenderView(network=network, data=data, seed=Seed(1)), quick)
     assert sorted(done.trace[0]["suspects"]) == ["left", "right", "sleeper"]
-    assert done.trace[-1]["accuracy"].value == 1
+    assert done.trace[-1]["accuracy"]["value"] == 1
     true = torch.from_numpy(np.array(data.labels))
     assert int((done.network(stamped).argmax(1) == 2).sum()) == 0
     assert int((done.network(stamped).argmax(1) == true).sum()) >= 57

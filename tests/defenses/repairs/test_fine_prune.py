@@ -42,12 +42,12 @@ def test_pruning_and_tuning_are_judged_by_held_out_pictures(view: DefenderView) 
     tuning = [row for row in result.trace if "epoch" in row]
     assert len(sweep) == 33  # none, and then one after the other
     assert len(tuning) == 2
-    totals = {row["clean_accuracy"].total for row in sweep} | {row["held_out_accuracy"].total for row in tuning}
+    totals = {row["clean_accuracy"]["total"] for row in sweep} | {row["held_out_accuracy"]["total"] for row in tuning}
     assert len(totals) == 1
     assert 24 <= totals.pop() <= 36
-    kept = [row["clean_accuracy"].hits for row in sweep if row["kept"]]
-    refused = next(row["clean_accuracy"].hits for row in sweep if not row["kept"])
-    allowance = 0.1 * sweep[0]["clean_accuracy"].total
+    kept = [row["clean_accuracy"]["hits"] for row in sweep if row["kept"]]
+    refused = next(row["clean_accuracy"]["hits"] for row in sweep if not row["kept"])
+    allowance = 0.1 * sweep[0]["clean_accuracy"]["total"]
     assert kept[0] - min(kept) <= allowance < kept[0] - refused
 
 

@@ -31,4 +31,4 @@ def test_it_learns_what_the_network_does_not_know(plain: ImageNetwork, digits: I
         plain.body.get_submodule("fc2").weight.zero_()  # type: ignore[operator,union-attr]
     trace = repair(DefenderView(network=plain, data=digits, seed=Seed(4)), FineTune(epochs=15)).trace
     assert trace[-1]["loss"] < trace[0]["loss"] - 0.5
-    assert trace[-1]["held_out_accuracy"].value > 0.5
+    assert trace[-1]["held_out_accuracy"]["value"] > 0.5

@@ -43,4 +43,4 @@ def test_channels_are_scaled_within_the_bounds_and_nothing_else(view: DefenderVi
     assert min(factors) < 0.9
     old, new = (network.body.get_submodule("fc2").weight for network in (view.network, done.network))
     assert torch.equal(old, new)
-    assert np.diff([row["held_out_accuracy"].total for row in done.trace]).any() == np.False_
+    assert np.diff([row["held_out_accuracy"]["total"] for row in done.trace]).any() == np.False_

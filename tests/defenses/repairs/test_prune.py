@@ -55,7 +55,7 @@ def test_the_trace_is_the_whole_curve() -> None:
     result = pruned(pictures())
     assert [row["pruned"] for row in result.trace] == [0, 1, 2, 3, 4]
     assert [row["channel"] for row in result.trace] == [None, 1, 2, 0, 3]
-    assert [row["clean_accuracy"].hits for row in result.trace] == [100, 97, 87, 87, 40]
+    assert [row["clean_accuracy"]["hits"] for row in result.trace] == [100, 97, 87, 87, 40]
     assert [row["mean_activation"] for row in result.trace[1:]] == pytest.approx([0.03, 0.1, 0.4, 0.47])
     assert [row["kept"] for row in result.trace] == [True, True, False, False, False]
     assert result.chosen == "1 channels of 0, by accuracy on all 100 clean pictures"
@@ -108,7 +108,7 @@ def test_order_and_number_need_no_data() -> None:
 def test_order_and_number_take_ten_pictures_of_one_class() -> None:
     result = pruned(pictures().take(np.arange(10)), order=(2, 1), channels=1)
     assert silent(result) == [2]
-    assert [row["clean_accuracy"].total for row in result.trace] == [10, 10, 10]
+    assert [row["clean_accuracy"]["total"] for row in result.trace] == [10, 10, 10]
 
 
 def test_shrinking_gives_a_smaller_network_with_the_same_answers() -> None:

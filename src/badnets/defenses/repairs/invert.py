@@ -105,7 +105,7 @@ class Invert(Tuning):
                 "class": work.network.class_names[one.target],
                 "form": one.form,
                 "size": round(one.size, 2),
-                "success": one.success,
+                "success": one.success.to_json(),
             }
             for one in found
         ]

@@ -18,8 +18,8 @@ from torch import Tensor
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
 from badnets.networks.inference import check_input
-from badnets.networks.network import ImageNetwork, to_float
-from badnets.networks.surgery.graph import evaluating, until
+from badnets.networks.network import ImageNetwork, evaluating
+from badnets.networks.surgery.graph import until
 from badnets.networks.surgery.narrow import narrow, rows_of
 from badnets.networks.surgery.sites import ChannelSite, convolutions, find_layer, site
 
@@ -70,7 +70,7 @@ def rank_channels(
         positions = 0
         for _, pictures in data.batches(batch):
             on_batch()
-            maps = first(network.normalized(_floats(network, pictures)))
+            maps = first(network.normalized(network.floats(pictures)))
             maps = maps.reshape(len(maps), where.channels, -1)  # an activation may come after flattening
             positions += len(maps) * maps.shape[2]
             total += maps.sum((0, 2), dtype=torch.float64).cpu()
@@ -188,11 +188,6 @@ def check_channels(where: ChannelSite, channels: Sequence[int]) -> None:
         if channel in seen:
             raise BadInput(f"{where.layer}: expected each channel once, got {channel} twice")
         seen.add(channel)
-
-
-def _floats(network: ImageNetwork, pictures: NDArray[np.uint8]) -> Tensor:
-    like = next(network.parameters(), network.mean)
-    return to_float(torch.from_numpy(pictures).to(like.device), like.dtype)
 
 
 def _zero(rows: Tensor, *values: Tensor | None) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
 from badnets.networks.inference import check_input
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork
 from badnets.networks.reading import Reading, plain_reading
 from badnets.networks.surgery.channels import check_channels, silence
 from badnets.networks.surgery.graph import Halves, split
@@ -175,8 +175,7 @@ class _Sweep:
 
     def _features(self, pictures: NDArray[np.uint8]) -> tuple[Any, ...]:
         """What crosses the cut; computed for a few pictures at a time, which caches like, with the same bits."""
-        like = next(self.network.parameters(), self.network.mean)
-        floats = to_float(torch.from_numpy(pictures).to(like.device), like.dtype)
+        floats = self.network.floats(pictures)
         some = (floats[start : start + _FEW] for start in range(0, len(floats), _FEW))
         parts = [self.halves.features(self.network.normalized(few)) for few in some]
         if len(parts) == 1:
