@@ -44,3 +44,8 @@ REPAIRS: dict[str, type[Repair]] = {
 def make_repair(kind: str, settings: Mapping[str, Any] | None = None) -> Repair:
     """The repair ``kind`` with ``settings``; ``BadInput`` for an unknown name or a wrong value."""
     return method_from(with_plugins("badnets.repairs", REPAIRS), "repair", kind, settings or {})
+
+
+def __dir__() -> list[str]:
+    """The names of the methods' classes, other packages' too."""  # BORDER: keep it with the registry's __getattr__
+    return sorted(method.__name__ for method in REPAIRS.values())
