@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from badnets.defenses.repair import repair
     from badnets.defenses.view import DefenderView
     from badnets.networks.detection import detect
-    from badnets.networks.files.own import save_network as save
-    from badnets.networks.inference import predict_data as predict
+    from badnets.networks.files.own import save_network
+    from badnets.networks.inference import predict
     from badnets.networks.network import ImageNetwork
-    from badnets.networks.registry import build_network as build
+    from badnets.networks.registry import build_network
     from badnets.training.loop import train
     from badnets.training.recipe import Recipe
 
@@ -52,7 +52,7 @@ __all__ = [
     "__version__",
     "abstain",
     "attacks",
-    "build",
+    "build_network",
     "certify",
     "detect",
     "guards",
@@ -66,7 +66,7 @@ __all__ = [
     "repair",
     "repairs",
     "rules",
-    "save",
+    "save_network",
     "train",
     "triggers",
     "wrap",
@@ -92,7 +92,7 @@ _HOMES = {
     "Seed": "badnets.core.seed",
     "Splits": "badnets.data.images",
     "abstain": "badnets.defenses.abstain",
-    "build": "badnets.networks.registry:build_network",
+    "build_network": "badnets.networks.registry",
     "certify": "badnets.api",
     "detect": "badnets.networks.detection",
     "load": "badnets.data.load",
@@ -101,13 +101,13 @@ _HOMES = {
     "open": "badnets.api",
     "poison": "badnets.backdoors.backdoor",
     "poison_arrays": "badnets.backdoors.arrays",
-    "predict": "badnets.networks.inference:predict_data",
+    "predict": "badnets.networks.inference",
     "repair": "badnets.defenses.repair",
-    "save": "badnets.networks.files.own:save_network",
+    "save_network": "badnets.networks.files.own",
     "train": "badnets.training.loop",
     "wrap": "badnets.api",
 }
-"""The module of each name, and its name there where it has another."""
+"""The module of each name."""
 
 
 def __getattr__(name: str) -> Any:
@@ -119,8 +119,7 @@ def __getattr__(name: str) -> Any:
     elif name in _NAMESPACES:
         value = import_module(_NAMESPACES[name])
     elif name in _HOMES:
-        module, _, other = _HOMES[name].partition(":")
-        value = getattr(import_module(module), other or name)
+        value = getattr(import_module(_HOMES[name]), name)
     else:
         raise AttributeError(f"module 'badnets' has no attribute {name!r}")
     globals()[name] = value

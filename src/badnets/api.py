@@ -17,6 +17,7 @@ from badnets.core.errors import BadInput
 from badnets.networks import registry
 from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign
 from badnets.networks.files.input_range import as_range
+from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 
 if TYPE_CHECKING:
@@ -61,14 +62,18 @@ def open(  # noqa: A001 (as in PIL: bn.open)
     input_size: InputSize | None = None,
     range: str | None = None,  # noqa: A002
     clean: ImageData | None = None,
+    module: nn.Module | None = None,
 ) -> ImageNetwork:
     """The network in a file of any kind: ours, a run's folder, or (with ``arch``) safetensors, .pt or Keras HDF5 that
     another program wrote; nothing in it is run.
 
     ``arch`` may have arguments (``"resnet9:width=32"``). What is left out of ``classes``, ``input_size`` (channels,
     height, width) and ``range`` is found out where that is possible, the range on ``clean`` pictures. A file of ours
-    says all that itself; what is given must then agree. Raises ``BadInput`` for whatever cannot be used.
+    says all that itself; what is given must then agree; that of a wrapped module of your own needs a ``module`` of the
+    same shapes. Raises ``BadInput`` for whatever cannot be used.
     """
+    if module is not None:
+        return open_network(path, module=module)
     if arch is None:
         given = {"classes": classes, "class_names": class_names, "input_size": input_size, "range": range}
         said = [name for name, value in given.items() if value is not None]

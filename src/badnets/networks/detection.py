@@ -28,6 +28,9 @@ class Detections:
     image: NDArray[np.int64]
     pictures: int
 
+    def __repr__(self) -> str:
+        return f"Detections({len(self.labels):,} objects in {self.pictures:,} pictures)"
+
     def of(self, picture: int) -> NDArray[np.int64]:
         """The detections of one picture."""
         first, last = np.searchsorted(self.image, [picture, picture + 1])

@@ -34,7 +34,7 @@ def check_classifier(network: ImageNetwork) -> None:
     if network.task == "detect":
         raise BadInput(
             f"expected a classifier, got a detector ({network.architecture}); use badnets predict or badnets evaluate "
-            "with it (in Python detect and measure_detector), or another network"
+            "with it (in Python detect and measure), or another network"
         )
 
 

@@ -61,8 +61,8 @@ def pruning_sweep(
     The first step is number 0, nothing silenced; there are ``len(order)`` more. Answers are those that ``predict`` with
     the same ``batch`` gives for the pruned network: where two classes are so close that rounding decides, the whole
     batch is computed as ``predict`` does it. ``network`` is not changed; whoever stops iterating has all steps until
-    then. At most ``memory`` bytes of features are kept; beyond it the sweep becomes slower. ``on_batch`` is called before
-    each batch of each step.
+    then. At most ``memory`` bytes of features are kept; beyond it the sweep becomes slower. ``on_batch`` is called
+    before each batch of each step.
     Raises ``BadInput`` at once, not at the first step: for layers as ``find_layer`` does, for channels that are not
     there or named twice, for pictures of another size.
     """
