@@ -1,7 +1,7 @@
 """Plant backdoors in image networks, measure them, remove them, find them.
 
-Everything public is here; each name is imported when it is first used, so that ``import badnets`` is quick. ``triggers``,
-``rules``, ``repairs``, ``guards`` and ``attacks`` are namespaces: ``dir(badnets.repairs)`` lists what there is.
+Everything public is here; each name is imported when it is first used, so that ``import badnets`` is quick.
+``triggers``, ``rules``, ``repairs``, ``guards`` and ``attacks`` are namespaces: ``dir(badnets.repairs)`` lists them.
 """
 
 from __future__ import annotations

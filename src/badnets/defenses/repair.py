@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from badnets.core.errors import CannotTell
@@ -55,9 +56,9 @@ class Repair(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Repaired:
-    """``network`` (a new one, in evaluation mode), ``trace`` (one JSON row per step), ``chosen`` (what was chosen on which
-    data), ``stopped`` (None, "interrupted" or "budget": then the network is what there was), ``pictures`` (how many
-    clean ones the method had), ``held_out`` (how many of them it chose by alone; None where it held out none),
+    """``network`` (a new one, in evaluation mode), ``trace`` (one JSON row per step), ``chosen`` (what was chosen on
+    which data), ``stopped`` (None, "interrupted" or "budget": then the network is what there was), ``pictures`` (how
+    many clean ones the method had), ``held_out`` (how many of them it chose by alone; None where it held out none),
     ``notes`` (what to be wary of, a sentence each), ``seconds``, and the method's settings."""
 
     network: ImageNetwork
@@ -156,7 +157,7 @@ class Work:
 
     def accuracy(self, data: ImageData) -> Rate:
         """Accuracy of ``network`` as it is now."""
-        right = []
+        right: list[NDArray[np.bool_]] = []
         for rows, images in data.batches(250):
             if right:
                 self.check()
