@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from badnets.measures.classification import accuracy
 from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
+from badnets.referee.spec import make_spec
 from badnets.training.loop import Job, fit
 from badnets.training.recipe import Recipe
 
@@ -147,3 +149,41 @@ def test_an_adversary_is_a_setting_of_the_clean_label_attack() -> None:
     attack = CleanLabelAttack(norm="l2", epsilon=5, adversarial=PGD(epsilon=0.15))
     assert attack.adversarial == PGD(epsilon=0.15)
     assert CleanLabelAttack().adversarial is None
+
+
+def table(**perturb: Any) -> dict[str, Any]:
+    return {
+        "data": {"name": "digits", "size": 16, "train_count": 100},
+        "network": "g1-cnn",
+        "recipe": {"epochs": 1, "batch": 50, "precision": "fp32"},
+        "backdoor": {
+            "trigger": "pattern",
+            "rule": {"kind": "clean-label", "target": 0},
+            "poison": {"rate": 0.05},
+            "perturb": {"epsilon": 0.1, "steps": 1, **perturb},
+        },
+    }
+
+
+def test_an_adversarial_surrogate_needs_one_device() -> None:
+    spec = table(adversarial={"epsilon": 0.1, "steps": 1})
+    assert make_spec(spec).devices == 1
+    with pytest.raises(BadInput, match="expected one device to train an adversarial surrogate with, got 2"):
+        make_spec({**spec, "devices": 2})
+    assert make_spec({**table(), "devices": 2}).devices == 2
+
+
+def test_the_cache_tells_surrogates_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: ImageData) -> None:
+    try:
+        from badnets.referee.reference import clean_reference
+    except ImportError:  # BORDER: before branch referee
+        from badnets.referee.run import clean_reference
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
+    spec, adversary = make_spec(table()), PGD(epsilon=0.1, steps=1)
+    data = digits.take(np.arange(100))
+    normal, robust, again = (
+        clean_reference(spec, data, Seed(1), adversary=one)[0].state_dict() for one in (None, adversary, adversary)
+    )
+    assert any(not torch.equal(normal[name], robust[name]) for name in normal)
+    assert all(torch.equal(again[name], robust[name]) for name in robust)
+    assert len([*tmp_path.rglob("*.safetensors")]) == 2
