@@ -112,7 +112,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
     data = bn.load("mnist", path=arguments.data)
-    backdoor = bn.Backdoor(bn.triggers.Pattern(), bn.AllToOne(target=0))
+    backdoor = bn.Backdoor(bn.triggers.Pattern(), bn.rules.AllToOne(target=0))
     poisoned = backdoor.poison(data.train, rate=0.1, seed=1).data
     images = data.test.images()
     test = (images, backdoor.trigger.apply(images), data.test.labels)

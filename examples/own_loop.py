@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 import badnets as bn
 
 data = bn.load("digits", size=28)
-backdoor = bn.Backdoor(bn.triggers.Square(size=4, place="bottom-right"), bn.AllToOne(target=0))
+backdoor = bn.Backdoor(bn.triggers.Square(size=4, place="bottom-right"), bn.rules.AllToOne(target=0))
 poisoned = backdoor.poison(data.train, rate=0.10, seed=1)
 
 network = bn.build_network("g1-cnn", class_names=data.class_names, input_size=(1, 28, 28), seed=1)

@@ -62,7 +62,7 @@ def test_every_public_name_is_there(name: str) -> None:
 
 
 def test_the_list_is_the_table() -> None:
-    assert {*badnets._HOME, "__version__"} == set(badnets.__all__)
+    assert {*badnets._HOMES, *badnets._NAMESPACES, "__version__"} == set(badnets.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

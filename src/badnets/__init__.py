@@ -1,6 +1,7 @@
 """Plant backdoors in image networks, measure them, remove them, find them.
 
 Everything public is here; each name is imported when it is first used, so that ``import badnets`` is quick.
+``triggers``, ``rules``, ``repairs``, ``guards`` and ``attacks`` are namespaces: ``dir(badnets.repairs)`` lists them.
 """
 
 from __future__ import annotations
@@ -9,131 +10,104 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from badnets.attacks.clean_label import CleanLabelAttack
-    from badnets.attacks.pruning_aware import PruningAware
-    from badnets.attacks.transfer import retrain, strengthen, trigger_units
-    from badnets.backdoors import triggers
+    from badnets import attacks
+    from badnets.api import certify, measure, open, wrap  # noqa: A004 (as in PIL: bn.open)
+    from badnets.backdoors import rules, triggers
     from badnets.backdoors.arrays import poison_arrays
     from badnets.backdoors.backdoor import Backdoor, poison
     from badnets.backdoors.plan import Part, Plan
-    from badnets.backdoors.rules import (
-        AllToAll,
-        AllToOne,
-        Appear,
-        CleanLabel,
-        Global,
-        RandomWrong,
-        Regional,
-        SourceToTarget,
-        Vanish,
-    )
     from badnets.core.rate import Rate
     from badnets.core.seed import Seed
     from badnets.data.images import ImageData, Splits
     from badnets.data.load import load
     from badnets.data.objects import objects_as_rows
     from badnets.data.targets import Boxes
+    from badnets.defenses import abstainers as guards
+    from badnets.defenses import repairs
+    from badnets.defenses.abstain import abstain
     from badnets.defenses.repair import repair
-    from badnets.defenses.repairs import make_repair
     from badnets.defenses.view import DefenderView
     from badnets.networks.detection import detect
-    from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign
-    from badnets.networks.files.own import open_network, save_network
+    from badnets.networks.files.own import save_network
+    from badnets.networks.inference import predict
     from badnets.networks.network import ImageNetwork
     from badnets.networks.registry import build_network
-    from badnets.referee.certify import RepairCase, certify
-    from badnets.referee.measure import measure
     from badnets.training.loop import train
     from badnets.training.recipe import Recipe
 
     __version__: str
 
 __all__ = [
-    "AllToAll",
-    "AllToOne",
-    "Appear",
     "Backdoor",
     "Boxes",
-    "CleanLabel",
-    "CleanLabelAttack",
     "DefenderView",
-    "ForeignOptions",
-    "Global",
     "ImageData",
     "ImageNetwork",
     "Part",
     "Plan",
-    "PruningAware",
-    "RandomWrong",
     "Rate",
     "Recipe",
-    "Regional",
-    "RepairCase",
     "Seed",
-    "SourceToTarget",
     "Splits",
-    "Vanish",
     "__version__",
+    "abstain",
+    "attacks",
     "build_network",
     "certify",
     "detect",
+    "guards",
     "load",
-    "make_repair",
     "measure",
     "objects_as_rows",
-    "open_any",
-    "open_foreign",
-    "open_network",
+    "open",
     "poison",
     "poison_arrays",
+    "predict",
     "repair",
-    "retrain",
+    "repairs",
+    "rules",
     "save_network",
-    "strengthen",
     "train",
-    "trigger_units",
     "triggers",
+    "wrap",
 ]
 
-_HOMES = {
-    "badnets.networks.detection": ("detect",),
-    "badnets.data.targets": ("Boxes",),
-    "badnets.attacks.transfer": ("retrain", "strengthen", "trigger_units"),
-    "badnets.attacks.clean_label": ("CleanLabelAttack",),
-    "badnets.attacks.pruning_aware": ("PruningAware",),
-    "badnets.backdoors": ("triggers",),
-    "badnets.backdoors.arrays": ("poison_arrays",),
-    "badnets.backdoors.backdoor": ("Backdoor", "poison"),
-    "badnets.backdoors.plan": ("Part", "Plan"),
-    "badnets.backdoors.rules": (
-        "AllToAll",
-        "AllToOne",
-        "Appear",
-        "CleanLabel",
-        "Global",
-        "RandomWrong",
-        "Regional",
-        "SourceToTarget",
-        "Vanish",
-    ),
-    "badnets.core.rate": ("Rate",),
-    "badnets.core.seed": ("Seed",),
-    "badnets.data.images": ("ImageData", "Splits"),
-    "badnets.data.load": ("load",),
-    "badnets.data.objects": ("objects_as_rows",),
-    "badnets.defenses.repair": ("repair",),
-    "badnets.defenses.repairs": ("make_repair",),
-    "badnets.defenses.view": ("DefenderView",),
-    "badnets.referee.certify": ("RepairCase", "certify"),
-    "badnets.referee.measure": ("measure",),
-    "badnets.networks.files.own": ("open_network", "save_network"),
-    "badnets.networks.files.foreign": ("ForeignOptions", "open_any", "open_foreign"),
-    "badnets.networks.network": ("ImageNetwork",),
-    "badnets.networks.registry": ("build_network",),
-    "badnets.training.loop": ("train",),
-    "badnets.training.recipe": ("Recipe",),
+_NAMESPACES = {
+    "attacks": "badnets.attacks",
+    "guards": "badnets.defenses.abstainers",
+    "repairs": "badnets.defenses.repairs",
+    "rules": "badnets.backdoors.rules",
+    "triggers": "badnets.backdoors.triggers",
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_HOMES = {
+    "Backdoor": "badnets.backdoors.backdoor",
+    "Boxes": "badnets.data.targets",
+    "DefenderView": "badnets.defenses.view",
+    "ImageData": "badnets.data.images",
+    "ImageNetwork": "badnets.networks.network",
+    "Part": "badnets.backdoors.plan",
+    "Plan": "badnets.backdoors.plan",
+    "Rate": "badnets.core.rate",
+    "Recipe": "badnets.training.recipe",
+    "Seed": "badnets.core.seed",
+    "Splits": "badnets.data.images",
+    "abstain": "badnets.defenses.abstain",
+    "build_network": "badnets.networks.registry",
+    "certify": "badnets.api",
+    "detect": "badnets.networks.detection",
+    "load": "badnets.data.load",
+    "measure": "badnets.api",
+    "objects_as_rows": "badnets.data.objects",
+    "open": "badnets.api",
+    "poison": "badnets.backdoors.backdoor",
+    "poison_arrays": "badnets.backdoors.arrays",
+    "predict": "badnets.networks.inference",
+    "repair": "badnets.defenses.repair",
+    "save_network": "badnets.networks.files.own",
+    "train": "badnets.training.loop",
+    "wrap": "badnets.api",
+}
+"""The module of each name."""
 
 
 def __getattr__(name: str) -> Any:
@@ -142,10 +116,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         value: Any = version("badnets")
-    elif name == "triggers":
-        value = import_module("badnets.backdoors.triggers")
-    elif name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
+    elif name in _NAMESPACES:
+        value = import_module(_NAMESPACES[name])
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
     else:
         raise AttributeError(f"module 'badnets' has no attribute {name!r}")
     globals()[name] = value

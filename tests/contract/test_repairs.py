@@ -14,14 +14,16 @@ import torch
 from pydantic import TypeAdapter
 from torch.nn import functional
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, CannotTell
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.load import load
 from badnets.defenses.repair import Repaired, repair
 from badnets.defenses.repairs import REPAIRS, make_repair
 from badnets.defenses.view import DefenderView
+from badnets.measures.classification import accuracy
 from badnets.networks.files.own import open_network, save_network
+from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
 
@@ -106,6 +108,57 @@ def test_the_result_and_what_it_leaves_alone(kind: str, name: str, tmp_path: Pat
     images = to_float(torch.from_numpy(pictures().images(slice(0, 20))))
     assert torch.equal(first.network(images), again(images))
     assert again.provenance["repaired"]["kind"] == kind
+
+
+class Jumps:
+    """A clock on which a second passes at each look, and from look ``late`` on a day."""
+
+    def __init__(self, late: int) -> None:
+        self.looks, self.late = 0, late
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.looks + (86_400 if self.looks >= self.late else 0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_budget_ends_it_whenever_it_is_spent(kind: str, name: str) -> None:
+    given, images = learned(name), to_float(torch.from_numpy(pictures().images(slice(0, 20))))
+    whole = Jumps(10**9)
+    view = DefenderView(network=given, data=pictures(), seed=Seed(1), budget_s=10_000)
+    assert repair(view, method(kind), clock=whole).stopped is None
+    for late in sorted({2, 3, whole.looks // 2, whole.looks - 1}):
+        if not 2 <= late < whole.looks:  # the first look is at the beginning, the last at the end
+            continue
+        clock = Jumps(late)
+        result = repair(view, method(kind), clock=clock)
+        assert result.stopped == "budget"
+        assert clock.looks == late + 1, "a step was taken after the budget was spent"
+        assert torch.isfinite(result.network(images)).all()
+        assert not result.network.training
+        assert "stopped after" in result.chosen
+
+
+def test_no_network_that_lost_more_than_it_may(kind: str) -> None:
+    known = {field.name for field in dataclasses.fields(REPAIRS[kind])}  # type: ignore[arg-type]
+    if "hold_out" not in known and kind != "distill":
+        pytest.skip("it chooses on all pictures, or is told what to do")
+    # A rate at which everything is forgotten at once.
+    rates = {name: 1e3 for name in ("learning_rate", "forget_rate", "inner_rate") if name in known}
+    if kind in ("unlearn", "invert"):  # without shortened gradients the weights would become NaN
+        rates["learning_rate"] = 0.5
+    settings = {name: value for name, value in FEW.items() if name in known} | NEEDED.get(kind, {}) | rates
+    if kind == "invert":
+        settings |= {"classes": [3], "attacks": 0.01}
+    given = learned("g1-cnn")
+    try:
+        result = repair(DefenderView(network=given, data=pictures(), seed=Seed(1)), make_repair(kind, settings))
+    except CannotTell:
+        return
+    before, after = (accuracy(predict_data(n, pictures()).labels, pictures().labels) for n in (given, result.network))
+    assert float(before) - float(after) < 0.25
+    if kind != "prune" and all(torch.equal(a, b) for a, b in zip(numbers(given), numbers(result.network), strict=True)):
+        assert "the network as it came" in result.chosen or "0 of" in result.chosen
 
 
 def test_settings_go_through_json(kind: str) -> None:

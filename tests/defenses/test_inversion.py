@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
+from badnets.defenses import inversion
 from badnets.defenses.inversion import Form, Stamp, anomaly, invert
 from badnets.networks.network import ImageNetwork
 
@@ -48,7 +49,7 @@ def test_a_stamp_by_hand() -> None:
 
 
 def test_it_finds_the_pixel_that_the_network_obeys(obeys: ImageNetwork, halves: ImageData) -> None:
-    found = invert(obeys, halves, [0, 1, 2], "patch", Seed(1), steps=150)
+    found = [*invert(obeys, halves, [0, 1, 2], "patch", Seed(1), steps=150)]
     assert [one.target for one in found] == [0, 1, 2]
     assert found[2].size == min(one.size for one in found) < 4
     assert int(found[2].stamp.mask.argmax()) == 63
@@ -64,7 +65,7 @@ def test_it_finds_the_pixel_that_the_network_obeys(obeys: ImageNetwork, halves: 
 def test_a_target_is_searched_for_as_if_it_were_alone(obeys: ImageNetwork, halves: ImageData, form: Form) -> None:
     # The starts differ with the number of targets; the weight of the mask and the best stamp must not be shared.
     hopeless = ImageNetwork(Deaf(), architecture="d", arguments={}, class_names=("a", "b", "c"), input_size=(1, 8, 8))
-    found = invert(hopeless.eval(), halves, [0, 1], form, Seed(1), steps=20)
+    found = [*invert(hopeless.eval(), halves, [0, 1], form, Seed(1), steps=20)]
     assert found[0].success.value == 1.0
     assert found[1].success.value == 0.0
     assert found[0].size < found[1].size
@@ -86,6 +87,30 @@ def test_a_blend_has_one_opacity(obeys: ImageNetwork, halves: ImageData) -> None
     assert found.stamp.mask.min() == found.stamp.mask.max()
     assert found.stamp.mask.shape == found.stamp.pattern.shape == (1, 8, 8)
     assert found.success.value > 0.9
+
+
+def test_many_targets_take_no_more_room_than_few(
+    obeys: ImageNetwork, halves: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [one for t in (0, 1) for one in invert(obeys, halves, [t], "patch", Seed(1), steps=10)]
+    sizes = []
+    obeys.register_forward_pre_hook(lambda _, images: sizes.append(len(images[0])))
+    monkeypatch.setattr(inversion, "AT_ONCE", 2 * 32 * 64)  # two targets with 32 pictures of 8x8
+    found = [*invert(obeys, halves, [0, 1, 2, 0, 1], "patch", Seed(1), steps=10)]
+    assert [one.target for one in found] == [0, 1, 2, 0, 1]
+    assert max(sizes) <= 64
+    monkeypatch.setattr(inversion, "AT_ONCE", 1)
+    first, second = invert(obeys, halves, [0, 1], "patch", Seed(1), steps=10)
+    assert first.size == pytest.approx(alone[0].size)
+    assert second.target == 1
+
+
+def test_each_step_is_checked(obeys: ImageNetwork, halves: ImageData) -> None:
+    calls: list[int] = []
+    found = invert(obeys, halves, [0, 1], "patch", Seed(1), steps=7, check=lambda: calls.append(1))
+    assert not calls
+    assert len([*found]) == 2
+    assert len(calls) == 7 + 2
 
 
 def test_anomaly_by_hand() -> None:

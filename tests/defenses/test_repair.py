@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.defenses.repair import Work, repair
+from badnets.defenses.repair import OutOfBudget, Work, repair
 from badnets.defenses.view import DefenderView
 from badnets.networks.network import ImageNetwork
 
@@ -64,6 +64,10 @@ def test_the_network_the_trace_and_the_settings(view: DefenderView) -> None:
     assert heard == [("count", 1, 3), ("count", 2, 3), ("count", 3, 3)]
     assert [row["step"] for row in result.trace] == [1, 2, 3]
     assert {"hits", "total", "value", "low", "high"} == set(result.trace[0]["accuracy"])
+    assert (result.held_out, result.notes) == (57, ())
+    assert repr(result) == (
+        "Repaired(count, ImageNetwork(g1-cnn, 10 classes, 1x16x16), 3 steps, 120 pictures, 57 held out)"
+    )
     assert (result.chosen, result.stopped, result.pictures) == ("nothing", None, 120)
     assert result.network.provenance["repaired"] == {"kind": "count", "value": 1.0}
     assert json.loads(json.dumps(result.to_json()))["method"]["kind"] == "count"
@@ -112,6 +116,57 @@ def test_too_little_data_is_refused_before_the_method_begins(view: DefenderView,
     few = DefenderView(network=view.network, data=digits.take(np.arange(10)))
     with pytest.raises(BadInput, match="count: expected at least 20 clean pictures, got 10"):
         repair(few, Count())
+
+
+class Clock:
+    """A second passes at each look; from the look ``jumps`` on it is much later."""
+
+    def __init__(self, jumps: int) -> None:
+        self.looks, self.jumps = 0, jumps
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.looks + (1e6 if self.looks > self.jumps else 0)
+
+
+def test_a_loop_ends_before_the_step_that_comes_too_late(view: DefenderView) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Loop(Count):
+        def repair(self, work: Work) -> str:
+            for _ in work.steps(range(100)):
+                with torch.no_grad():
+                    bias_of(work.network).add_(1)
+                work.keep()
+            return "all"
+
+    budget = DefenderView(network=view.network, data=view.data, budget_s=1000)
+    result = repair(budget, Loop(), clock=Clock(jumps=8))  # the first look is the beginning
+    assert result.stopped == "budget"
+    assert torch.equal(bias_of(result.network), bias_of(view.network) + 1 + 1 + 1 + 1 + 1 + 1 + 1)
+    assert repair(budget, Loop(), clock=Clock(jumps=200)).stopped is None
+
+
+def test_a_pass_over_many_pictures_ends_too(view: DefenderView, digits: ImageData) -> None:
+    work = Work(
+        DefenderView(network=view.network, data=digits, budget_s=1), view.network, "x", lambda *_: None, Clock(1)
+    )
+    assert work.accuracy(digits.take(np.arange(250))).total == 250
+    with pytest.raises(OutOfBudget):
+        work.accuracy(digits)
+
+
+def test_a_choice_on_few_pictures_says_so(view: DefenderView, digits: ImageData) -> None:
+    from badnets.defenses.repairs import make_repair
+
+    few = DefenderView(network=view.network, data=digits.take(np.arange(20)))
+    result = repair(few, make_repair("ft-sam", {"steps": 1}))
+    held_out = result.held_out
+    assert held_out is not None
+    assert 5 <= held_out < 20
+    (note,) = result.notes
+    assert note.startswith(f"chosen on {held_out} pictures: one of them is ")
+    assert result.chosen.endswith(note)
+    assert repair(view, make_repair("fine-tune", {"epochs": 1})).notes == ()
 
 
 def test_two_secrets_behind_one_view_give_the_same_bits(plain: ImageNetwork, view: DefenderView) -> None:

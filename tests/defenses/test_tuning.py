@@ -9,7 +9,7 @@ from badnets.core.errors import CannotTell
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import batches, epochs_of, sgd, standard_error, tune
+from badnets.defenses.tuning import Choice, Tuning, batches, epochs_of, sgd, standard_error
 from badnets.defenses.view import DefenderView
 
 
@@ -21,21 +21,30 @@ class Scripted(Work):
     def accuracy(self, data: ImageData) -> Rate:
         return Rate(self.script.pop(0), 100)
 
+    def accuracy_before(self, data: ImageData) -> Rate:
+        return Rate(98, 100)
 
-def run(view: DefenderView, script: list[int], **settings: object) -> tuple[Work, int]:
-    """The work, and the number of the epoch that was chosen (from 1)."""
+
+def run(
+    view: DefenderView, script: list[int], *, patience: int | None = None, max_drop: float = 1.0
+) -> tuple[Work, int]:
+    """The work, and the number of the epoch that was chosen (from 1; 0: none)."""
     work = Scripted(view, view.network, "x", lambda *_: None)
     work.script = script
     bias: Tensor = work.network.body.get_submodule("fc2").bias  # type: ignore[assignment]
     start = float(bias[0].detach())
 
+    optimizer = sgd(work.network, 1.0)
+
     def step(images: Tensor, labels: Tensor) -> Tensor:
+        optimizer.step()  # without gradients it moves nothing
         with torch.no_grad():
             bias[0] += 1
         return torch.tensor(0.5)
 
     assert view.data is not None
-    tune(work, step, view.data, view.data, epochs=len(script), batch=120, **settings)  # type: ignore[arg-type]
+    method = Tuning(batch=120, max_drop=max_drop)
+    method.tune(work, step, (view.data, view.data), optimizer, epochs=len(script), patience=patience)
     return work, round(float(bias[0].detach()) - start)
 
 
@@ -48,6 +57,42 @@ def test_the_last_epoch_within_one_standard_error_of_the_best_is_chosen(view: De
     assert run(view, [50, 90, 87, 86, 80])[1] == 3
     assert run(view, [90, 95, 92])[1] == 2  # 5 % of 100: the error is 2.18
     assert run(view, [100, 99, 100, 99])[1] == 3
+
+
+def test_no_epoch_below_the_allowed_drop_is_handed_out(view: DefenderView) -> None:
+    # 98 of 100 before: 93 is the least that may be left. The best, 97, has an error of 1.7, so 95 is the other limit.
+    assert run(view, [90, 97, 96, 94], max_drop=0.05)[1] == 3
+    assert run(view, [93, 92, 10], max_drop=0.05)[1] == 1
+    work, chosen = run(view, [92, 10, 50], max_drop=0.05)
+    assert chosen == 0
+    assert work.untouched
+
+
+def test_the_sentence_of_a_choice(view: DefenderView) -> None:
+    assert view.data is not None
+    work = Scripted(view, view.network, "x", lambda *_: None)
+    work.script = [50, 97]
+    choice = Choice(work, view.data, 0.05)
+    choice.look()
+    assert choice.end("the epoch") == (
+        "none: each step cost more than 5 points of accuracy on 120 held-out clean pictures; the network as it came"
+    )
+    choice.look()
+    assert choice.end("the epoch") == "the epoch, by accuracy on 120 held-out clean pictures"
+
+
+def test_without_slack_the_best_is_chosen_and_a_later_one_wins_a_tie(view: DefenderView) -> None:
+    assert view.data is not None
+    work = Scripted(view, view.network, "x", lambda *_: None)
+    work.script = [96, 97, 97, 96]
+    bias: Tensor = work.network.body.get_submodule("fc2").bias  # type: ignore[assignment]
+    start, choice = float(bias[0].detach()), Choice(work, view.data, 0.05, slack=False)
+    for _ in range(4):
+        with torch.no_grad():
+            bias[0] += 1
+        choice.look()
+    choice.end("the masks")
+    assert round(float(bias[0].detach()) - start) == 3
 
 
 def test_patience_counts_from_the_best_epoch(view: DefenderView) -> None:
@@ -66,22 +111,23 @@ def test_the_rate_falls_along_half_a_cosine(view: DefenderView) -> None:
         return torch.zeros(())
 
     assert view.data is not None
-    tune(work, step, view.data, view.data, epochs=4, batch=120, anneal=optimizer)
+    Tuning(batch=120).tune(work, step, (view.data, view.data), optimizer, epochs=4)
     assert rates == pytest.approx([0.8, 0.4 * (1 + 0.5**0.5), 0.4, 0.4 * (1 - 0.5**0.5)])
 
 
 def test_training_mode_within_an_epoch_only(view: DefenderView) -> None:
-    modes = []
+    modes, optimizer = [], sgd(view.network, 1.0)
     work = Work(view, view.network, "x", lambda *_: modes.append(view.network.training))
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
         modes.append(view.network.training)
         assert images.min() >= 0
         assert images.max() <= 1
+        optimizer.step()
         return torch.zeros(())
 
     assert view.data is not None
-    tune(work, step, view.data, view.data, epochs=1, batch=120)
+    Tuning(batch=120).tune(work, step, (view.data, view.data), optimizer, epochs=1)
     assert modes == [True, False]
 
 
@@ -89,7 +135,9 @@ def test_a_loss_that_is_not_finite_ends_it(view: DefenderView) -> None:
     work = Work(view, view.network, "x", lambda *_: None)
     assert view.data is not None
     with pytest.raises(CannotTell, match="x: expected a finite loss, got nan in epoch 1; lower its rate"):
-        tune(work, lambda *_: torch.tensor(np.nan), view.data, view.data, epochs=3, batch=60)
+        Tuning(batch=60).tune(
+            work, lambda *_: torch.tensor(np.nan), (view.data, view.data), sgd(view.network, 1.0), epochs=3
+        )
 
 
 def test_no_batch_of_one_picture() -> None:

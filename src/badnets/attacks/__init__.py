@@ -1,1 +1,41 @@
-"""Attacks that are more than poisoned rows."""
+"""Attacks that are more than poisoned rows; each name is imported when it is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from badnets.attacks.clean_label import CleanLabelAttack
+    from badnets.attacks.pgd import PGD, AdversarialTraining
+    from badnets.attacks.pruning_aware import PruningAware
+    from badnets.attacks.transfer import retrain, strengthen, trigger_units
+
+__all__ = [
+    "PGD",
+    "AdversarialTraining",
+    "CleanLabelAttack",
+    "PruningAware",
+    "retrain",
+    "strengthen",
+    "trigger_units",
+]
+_HOMES = {
+    "AdversarialTraining": "pgd",
+    "CleanLabelAttack": "clean_label",
+    "PGD": "pgd",
+    "PruningAware": "pruning_aware",
+    "retrain": "transfer",
+    "strengthen": "transfer",
+    "trigger_units": "transfer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -56,24 +56,21 @@ class PGD:
         import torch
         from torch.nn import functional
 
-        from badnets.networks.network import to_float
+        from badnets.networks.network import evaluating
 
-        was_training = network.training
-        network.eval()
-        device = next(network.parameters()).device
-        clean = to_float(torch.from_numpy(images).to(device))
-        target = torch.from_numpy(labels).to(device)
+        clean = network.floats(images)
+        target = torch.from_numpy(labels).to(clean.device)
         change = torch.zeros_like(clean)
         if self.random_start:
-            noise = torch.from_numpy(rng.uniform(-1, 1, clean.shape).astype(np.float32)).to(device)
+            noise = torch.from_numpy(rng.uniform(-1, 1, clean.shape).astype(np.float32)).to(clean.device)
             change = self._project(noise * self.epsilon, clean)
         step = self.step_size or 2.5 * self.epsilon / self.steps
-        for _ in range(self.steps):
-            change.requires_grad_(True)
-            loss = functional.cross_entropy(network(clean + change).float(), target, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, change)
-            change = self._project(change.detach() + step * self._direction(gradient), clean)
-        network.train(was_training)
+        with evaluating(network):
+            for _ in range(self.steps):
+                change.requires_grad_(True)
+                loss = functional.cross_entropy(network(clean + change).float(), target, reduction="sum")
+                (gradient,) = torch.autograd.grad(loss, change)
+                change = self._project(change.detach() + step * self._direction(gradient), clean)
         # Towards the clean picture: a rounded picture must not leave the ball. The tiny addend keeps a whole 8-bit step
         # that a float fell short of by its last bit.
         whole = torch.trunc(change * 255 + torch.sign(change) * 1e-3).permute(0, 2, 3, 1).to(torch.int16)

@@ -17,12 +17,13 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData
 from badnets.measures.classification import accuracy
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.surgery.channels import hold, prune_channels, rank_channels
-from badnets.networks.surgery.graph import evaluating, until
+from badnets.networks.surgery.graph import until
 from badnets.networks.surgery.sites import ChannelSite, site
 from badnets.networks.surgery.sweep import pruning_sweep
-from badnets.training.loop import Job, OnStep, fit
+from badnets.training.loop import Job, fit
+from badnets.training.progress import OnStep
 from badnets.training.recipe import Recipe
 
 OnPhase = Callable[[str], OnStep | None]
@@ -159,6 +160,6 @@ def _peaks(network: ImageNetwork, layer: str, data: ImageData) -> torch.Tensor:
         first = until(where.traced, where.activation)
         best = torch.zeros(where.channels)
         for _, pictures in data.batches(1000):
-            maps = first(network.normalized(to_float(torch.from_numpy(pictures))))
+            maps = first(network.normalized(network.floats(pictures)))
             best = torch.maximum(best, maps.reshape(len(maps), where.channels, -1).amax((0, 2)))
     return best

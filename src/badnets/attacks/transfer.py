@@ -22,7 +22,8 @@ from badnets.data.images import ImageData
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.channels import rank_channels, scale_channels, site
 from badnets.networks.surgery.tail import Layers, begin_anew, choose_layers, head_of, replace_head
-from badnets.training.loop import Job, OnStep, fit
+from badnets.training.loop import Job, fit
+from badnets.training.progress import OnStep
 from badnets.training.recipe import Recipe
 from badnets.training.tail import fit_tail
 

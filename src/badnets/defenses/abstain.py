@@ -91,6 +91,9 @@ class Guarded:
     stopped: str | None
     seconds: float
 
+    def __repr__(self) -> str:
+        return f"Guarded({self.method['kind']}, {self.network!r}, refuses {self.calibration} when calibrated)"
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, without the network."""
         rest = {name: value for name, value in self.__dict__.items() if name != "network"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,9 @@ Form = Literal["patch", "blend"]
 
 WINDOW = 5
 """Steps over which the success is counted before the weight of the mask changes."""
+
+AT_ONCE = 3 << 19
+"""Numbers in the pictures of one pass, at most, whatever the number of targets: 512 pictures of 32x32 in color."""
 
 JUDGES = 500
 """Pictures, at most, on which a stamp's success is counted in the end."""
@@ -63,29 +67,37 @@ def invert(
     threshold: float = 0.95,
     learning_rate: float = 0.1,
     weight: float = 1e-3,
-) -> list[Inverted]:
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Inverted]:
     """For each target the smallest stamp found that sends at least ``threshold`` of a window's pictures to it.
 
     Adam with betas 0.5 and 0.9 on mask and pattern, both behind a tanh, from random starts; the loss is the cross
     entropy towards the target plus a weight times the mask's sum. The weight starts at ``weight`` for each target on
     its own; after ``WINDOW`` steps it grows 1.5-fold where the stamp succeeded and shrinks 1.5 ** 1.5-fold where it
     did not. Where no window succeeded, the last state is given back; look at ``success``, which is counted on up to
-    ``JUDGES`` pictures of ``data``, less the target's own.
+    ``JUDGES`` pictures of ``data``, less the target's own. ``check`` is called before each step.
 
     Source: Wang, Yao, Shan, Li, Viswanath, Zheng, Zhao, Neural Cleanse (2019), equations 2 and 3, and the authors'
     visualizer.py.
-    Differs from the paper: all targets at once, 150 steps in place of epochs, and the form ``blend``.
+    Differs from the paper: several targets at once (as many as ``AT_ONCE`` has room for, then the next), 150 steps in
+    place of epochs, and the form ``blend``.
     """
     network.eval()
-    search = _Search(network.input_size, targets, form, seed.derive("start"), learning_rate, weight)
-    for index, (images, _) in enumerate(draw(data, batch, steps, seed.derive("pictures"))):
-        search.step(network, images)
-        if (index + 1) % WINDOW == 0:
-            search.judge(threshold)
-        search.optimizer.step()
-    stamps = search.stamps()
     judges = data.take(np.sort(seed.derive("judges").rng.permutation(len(data))[:JUDGES]))
-    return [_verified(network, judges, t, form, stamp) for t, stamp in zip(targets, stamps, strict=True)]
+    count = max(1, AT_ONCE // (math.prod(network.input_size) * min(batch, len(data))))
+    for first in range(0, len(targets), count):
+        some = targets[first : first + count]
+        start = seed.derive("start", first) if first else seed.derive("start")
+        search = _Search(network.input_size, some, form, start, learning_rate, weight)
+        for index, (images, _) in enumerate(draw(data, batch, steps, seed.derive("pictures"))):
+            check()
+            search.step(network, images)
+            if (index + 1) % WINDOW == 0:
+                search.judge(threshold)
+            search.optimizer.step()
+        for target, stamp in zip(some, search.stamps(), strict=True):
+            check()
+            yield _verified(network, judges, target, form, stamp)
 
 
 class _Search:

@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
-from badnets.defenses.repair import Work
+from badnets.defenses.repair import Work, within
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.graph import layer_of, trace
 
@@ -81,8 +81,8 @@ def apply_masks(layers: Layers, masks: Sequence[Tensor]) -> None:
 
 def prune_by_masks(
     work: Work, masks: Sequence[Tensor], held_out: ImageData, *, allowance: float, step: float = 0.05
-) -> tuple[float, int]:
-    """Prune ``work.network``'s neurons with the lowest masks; the threshold reached and how many it pruned.
+) -> str:
+    """Prune ``work.network``'s neurons with the lowest masks; the sentence that says how many.
 
     Thresholds rise by ``step``; neurons at or below one are pruned. It stops before the first threshold at which
     accuracy on ``held_out`` has fallen by more than ``allowance`` (a share: 0.01 is one point). A layer keeps at least
@@ -90,7 +90,6 @@ def prune_by_masks(
     """
     state = {name: value.clone() for name, value in work.network.state_dict().items()}
     before = work.accuracy(held_out)
-    work.keep()
     reached, pruned, count = 0.0, 0, round(1 / step)
     for index in range(count):
         threshold = round(index * step, 6)
@@ -102,13 +101,16 @@ def prune_by_masks(
         work.network.load_state_dict(state)
         apply_masks(neuron_layers(work.network), [part.float() for part in kept])
         rate = work.accuracy(held_out)
-        if before.hits - rate.hits > allowance * before.total:
+        if not within(before, rate, allowance):
             break
         work.keep()
         reached, pruned = threshold, gone
         work.row(index + 1, count, threshold=threshold, pruned=gone, held_out_accuracy=rate)
     work.restore()
-    return reached, pruned
+    return (
+        f"the threshold {reached:g} ({pruned:,} of {sum(map(len, masks)):,} neurons pruned), by accuracy on "
+        f"{len(held_out):,} held-out clean pictures"
+    )
 
 
 def _weight(layer: nn.Module) -> Tensor:

@@ -1,18 +1,21 @@
 """What a repair is, and how one is carried out: the bookkeeping is here, so that no method scores itself.
 
 A repair sees a ``DefenderView`` through a ``Work``: it changes ``work.network`` (a copy), writes one row per step into
-the trace, and keeps what may be handed out. Ctrl-C and the end of the budget give back what was kept last.
+the trace, and keeps what may be handed out. Ctrl-C and the end of the budget give back what was kept last; the budget
+is looked at before each step of every loop (``Work.steps``), however small the step is.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from badnets.core.errors import CannotTell
@@ -21,9 +24,12 @@ from badnets.data.images import ImageData
 from badnets.data.splits import split
 from badnets.defenses.view import DefenderView
 from badnets.measures.classification import accuracy
-from badnets.networks.inference import predict_data
+from badnets.networks.inference import predict, predict_data
 from badnets.networks.network import ImageNetwork
 
+Item = TypeVar("Item")
+FEW = 20
+"""Held-out pictures below which a choice by their accuracy is warned of."""
 OnRow = Callable[[str, int, int, float | None], None]
 """``on_row(what, done, total, accuracy or None)``: how far a repair is."""
 
@@ -52,7 +58,8 @@ class Repair(Protocol):
 class Repaired:
     """``network`` (a new one, in evaluation mode), ``trace`` (one JSON row per step), ``chosen`` (what was chosen on
     which data), ``stopped`` (None, "interrupted" or "budget": then the network is what there was), ``pictures`` (how
-    many clean ones the method had), ``seconds``, and the method's settings."""
+    many clean ones the method had), ``held_out`` (how many of them it chose by alone; None where it held out none),
+    ``notes`` (what to be wary of, a sentence each), ``seconds``, and the method's settings."""
 
     network: ImageNetwork
     method: dict[str, Any]
@@ -61,13 +68,22 @@ class Repaired:
     stopped: str | None
     pictures: int
     seconds: float
+    held_out: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        held_out = "" if self.held_out is None else f", {self.held_out:,} held out"
+        ended = f", stopped by {self.stopped}" if self.stopped else ""
+        steps = f"{len(self.trace)} steps, {self.pictures:,} pictures{held_out}{ended}"
+        return f"Repaired({self.method['kind']}, {self.network!r}, {steps})"
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, without the network."""
-        return {name: value for name, value in self.__dict__.items() if name != "network"}
+        names = ("method", "trace", "chosen", "stopped", "pictures", "seconds")
+        return {name: getattr(self, name) for name in names}
 
 
-class _OutOfBudget(Exception):
+class OutOfBudget(Exception):
     """The seconds are spent."""
 
 
@@ -82,54 +98,90 @@ class Work:
     network: ImageNetwork
     what: str
     on_row: OnRow
+    clock: Callable[[], float] = time.perf_counter
     trace: list[dict[str, Any]] = field(default_factory=list)
-    began: float = field(default_factory=time.perf_counter)
-    _kept: tuple[ImageNetwork, dict[str, torch.Tensor]] | None = None
+    held_out: int | None = None
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+        self.keep()
+        self.untouched = True
+        """Whether nothing but the network as it came was kept."""
+
+    def check(self) -> None:
+        """The moment at which a budget ends: call it before whatever takes long."""
+        if self.view.budget_s is not None and self.clock() - self.began > self.view.budget_s:
+            raise OutOfBudget
+
+    def steps(self, items: Iterable[Item]) -> Iterator[Item]:
+        """``items`` one by one, as long as the budget lasts: what every loop of a repair goes through."""
+        for item in items:
+            self.check()
+            yield item
 
     def row(self, done: int, total: int, **values: Any) -> None:
-        """One step is done: a row for the trace (rates as ``Rate``), and the moment at which a budget ends."""
+        """One step is done: a row for the trace (rates as ``Rate``)."""
         rates = {name: value.to_json() if isinstance(value, Rate) else value for name, value in values.items()}
         self.trace.append({"step": len(self.trace) + 1, **rates})
         shown = next((value.value for value in values.values() if isinstance(value, Rate)), None)
         self.on_row(self.what, done, total, shown)
-        budget = self.view.budget_s
-        if budget is not None and time.perf_counter() - self.began > budget:
-            raise _OutOfBudget
+        self.check()
 
     def keep(self) -> None:
         """The network as it is now may be handed out, if the method does not come to its end."""
         self._kept = (self.network, {name: value.clone() for name, value in self.network.body.state_dict().items()})
+        self.untouched = False
 
     def restore(self) -> None:
-        """Back to what was kept last; the view's network, if nothing was."""
-        if self._kept is None:
-            self.network = copy.deepcopy(self.view.network)
-            return
+        """Back to what was kept last; the network as it came, if nothing was."""
         self.network, state = self._kept
         self.network.body.load_state_dict(state)
 
     def split(self, share: float) -> tuple[ImageData, ImageData]:
         """The clean data in two, for fitting and for stopping: ``share`` of it (at least 5 pictures) is held out.
 
-        Stratified where classes have several pictures, seeded, and no group is torn apart.
+        Stratified where classes have several pictures, seeded, and no group is torn apart. ``held_out`` says from then
+        on how many there are.
         """
         data = self.view.clean(self.what)
         share = max(share, 5 / len(data))
         stream = self.view.seed.derive("hold-out")
         fit, held_out = split(data, share, stream)
-        if not len(held_out) or not len(fit):  # one picture of each class
+        fewest = 1 if data.groups is not None else 5
+        if len(held_out) < fewest or not len(fit):  # one picture of each class
             order = stream.rng.permutation(len(data))
             count = max(5, round(share * len(data)))
             fit, held_out = data.take(order[count:]), data.take(order[:count])
+        self.held_out = len(held_out)
         return fit, held_out
 
     def accuracy(self, data: ImageData) -> Rate:
         """Accuracy of ``network`` as it is now."""
-        return accuracy(predict_data(self.network, data).labels, data.labels)
+        right: list[NDArray[np.bool_]] = []
+        for rows, images in data.batches(250):
+            if right:
+                self.check()
+            right.append(predict(self.network, images).labels == data.labels[rows])
+        return Rate.of(np.concatenate(right) if right else np.zeros(0, bool))
+
+    def accuracy_before(self, data: ImageData) -> Rate:
+        """Accuracy of the network as it came."""
+        return accuracy(predict_data(self.view.network, data).labels, data.labels)
 
 
-def repair(view: DefenderView, method: Repair, *, on_row: OnRow | None = None) -> Repaired:
-    """Carry out ``method`` on a copy of the view's network; same view, same bits.
+def within(before: Rate, now: Rate, drop: float) -> bool:
+    """Whether ``now`` is at most ``drop`` (a share) below ``before``."""
+    return float(before) - float(now) <= drop + 1e-9
+
+
+def repair(
+    view: DefenderView,
+    method: Repair,
+    *,
+    on_row: OnRow | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Repaired:
+    """Carry out ``method`` on a copy of the view's network; same view, same bits. ``clock`` gives seconds.
 
     Raises ``BadInput`` when the data does not do for the method, ``CannotTell`` when no network came out. On Ctrl-C
     and at the end of the budget the network that was kept last is given back (the untouched copy if none was), and
@@ -137,17 +189,18 @@ def repair(view: DefenderView, method: Repair, *, on_row: OnRow | None = None) -
     """
     if method.needs_data:
         view.clean(method.kind)
-    work = Work(view, copy.deepcopy(view.network).eval(), method.kind, on_row or (lambda *_: None))
+    work = Work(view, copy.deepcopy(view.network).eval(), method.kind, on_row or (lambda *_: None), clock)
     stopped, chosen = None, ""
     with torch.random.fork_rng(devices=[]):
         # As in the training loop: dropout knows no generator of its own.
         torch.default_generator.manual_seed(view.seed.derive("repair", method.kind).integer)
         try:
             chosen = method.repair(work)
-        except (KeyboardInterrupt, _OutOfBudget) as stop:
-            stopped = "budget" if isinstance(stop, _OutOfBudget) else "interrupted"
+        except (KeyboardInterrupt, OutOfBudget) as stop:
+            stopped = "budget" if isinstance(stop, OutOfBudget) else "interrupted"
             work.restore()
-            chosen = f"stopped after {len(work.trace)} steps: the last network that was kept"
+            kept = "the network as it came" if work.untouched else "the last network that was kept"
+            chosen = f"stopped after {len(work.trace)} steps: {kept}"
     network = work.network.eval()
     network.requires_grad_(requires_grad=True)
     if any(not torch.isfinite(value).all() for value in network.body.state_dict().values()):
@@ -155,12 +208,20 @@ def repair(view: DefenderView, method: Repair, *, on_row: OnRow | None = None) -
     settings = TypeAdapter(type(method)).dump_python(method, mode="json")
     network.provenance = {**view.network.provenance, "repaired": settings}
     used = len(view.data) if view.data is not None and method.needs_data else 0
+    notes = []
+    if work.held_out is not None and work.held_out < FEW:
+        one = f"one of them is {100 / work.held_out:.3g} points"
+        notes.append(
+            f"chosen on {work.held_out} pictures: {one}; bring more clean pictures, or hold out a larger share"
+        )
     return Repaired(
         network=network,
         method=settings,
         trace=work.trace,
-        chosen=chosen,
+        chosen="; ".join((chosen, *notes)),
         stopped=stopped,
         pictures=used,
-        seconds=time.perf_counter() - work.began,
+        seconds=clock() - work.began,
+        held_out=work.held_out,
+        notes=tuple(notes),
     )

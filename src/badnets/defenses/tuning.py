@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.nn import functional
 
 from badnets.core.errors import CannotTell
+from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.defenses.repair import Work
+from badnets.defenses.repair import Work, within
 from badnets.networks.network import to_float
 from badnets.training.augment import apply_augments
 from badnets.training.recipe import AugmentName
@@ -26,48 +31,106 @@ CLIP = 1.0
 a single long one would make it forget everything."""
 
 
-def tune(
-    work: Work,
-    step: Step,
-    fit: ImageData,
-    held_out: ImageData,
-    *,
-    epochs: int,
-    batch: int,
-    augment: Sequence[AugmentName] = (),
-    patience: int | None = None,
-    anneal: torch.optim.Optimizer | None = None,
-    name: str = "tune",
-) -> None:
-    """Go ``epochs`` times through ``fit`` with ``step``; ``work.network`` ends as the chosen epoch left it.
-
-    The chosen epoch is the last one whose accuracy on ``held_out`` is at most one standard error below the best: a
-    smaller difference says nothing, and more tuning forgets more of a backdoor. The untuned network is no candidate.
-    With ``patience`` it stops after that many epochs without a new best. The learning rate of ``anneal`` falls along
-    half a cosine, epoch by epoch, towards 0. ``work.network`` is in training mode within an epoch, in evaluation mode
-    between epochs. One row of the trace per epoch.
+class Choice:
+    """Which of the networks on a way is handed out: the last one whose accuracy on ``held_out`` is at most one standard
+    error below the best (a smaller difference says nothing, and more tuning forgets more of a backdoor), and at most
+    ``max_drop``, a share, below that of the network as it came. Without ``slack`` it must be the best itself.
     """
-    cosine = None if anneal is None else torch.optim.lr_scheduler.CosineAnnealingLR(anneal, epochs)
-    images, labels = torch.from_numpy(fit.images()), torch.from_numpy(np.array(fit.labels))
-    best, best_epoch = -1, 0
-    for epoch in range(epochs):
-        stream = work.view.seed.derive(name, epoch)
-        work.network.train()
-        loss = _pass(step, images, labels, batch, augment, stream)
-        work.network.eval()
-        if not np.isfinite(loss):
-            raise CannotTell(f"{work.what}: expected a finite loss, got {loss} in epoch {epoch + 1}; lower its rate")
-        rate = work.accuracy(held_out)
-        if rate.hits > best:
-            best, best_epoch = rate.hits, epoch
-        if rate.hits >= best - standard_error(best, rate.total):
-            work.keep()
-        if cosine is not None:
+
+    def __init__(self, work: Work, held_out: ImageData, max_drop: float, *, slack: bool = True) -> None:
+        self.work, self.held_out, self.max_drop, self.slack = work, held_out, max_drop, slack
+        self.before, self.best, self.made = work.accuracy_before(held_out), -1, False
+
+    def look(self) -> Rate:
+        """Accuracy of the network as it is now, which is kept if it may be handed out."""
+        rate = self.work.accuracy(self.held_out)
+        self.best = max(self.best, rate.hits)
+        enough = self.best - (standard_error(self.best, rate.total) if self.slack else 0)
+        if rate.hits >= enough and within(self.before, rate, self.max_drop):
+            self.work.keep()
+            self.made = True
+        return rate
+
+    def end(self, what: str) -> str:
+        """Hand out what was kept; the sentence that says so, where ``what`` ("the epoch") was chosen."""
+        self.work.restore()
+        on = f"accuracy on {len(self.held_out):,} held-out clean pictures"
+        if self.made:
+            return f"{what}, by {on}"
+        left = "the network as it came" if self.work.untouched else "the network as it was before"
+        return f"none: each step cost more than {100 * self.max_drop:g} points of {on}; {left}"
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Tuning:
+    """What the methods have in common that tune all weights on clean pictures and choose an epoch on a hold-out."""
+
+    needs_data: ClassVar[bool] = True
+    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
+    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose by")] = 0.2
+    max_drop: Annotated[float, Field(ge=0, le=1, description="held-out accuracy that may be lost, a share")] = 0.05
+    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
+
+    def tune(
+        self,
+        work: Work,
+        step: Step,
+        data: tuple[ImageData, ImageData],
+        optimizer: torch.optim.Optimizer,
+        *,
+        epochs: int,
+        patience: int | None = None,
+        name: str = "tune",
+        what: str = "the epoch",
+    ) -> str:
+        """Go ``epochs`` times through the first part of ``data`` with ``step``; ``work.network`` ends as the epoch left
+        it that ``Choice`` takes on the second part, and the sentence says which.
+
+        With ``patience`` it stops after that many epochs without a new best. The learning rate of ``optimizer`` falls
+        along half a cosine, epoch by epoch, towards 0. ``work.network`` is in training mode within an epoch, in
+        evaluation mode between epochs. One row of the trace per epoch.
+        """
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+        fit, choice = data[0], Choice(work, data[1], self.max_drop)
+        images, labels = torch.from_numpy(fit.images()), torch.from_numpy(np.array(fit.labels))
+        best_epoch = 0
+        for epoch in range(epochs):
+            best = choice.best
+            work.network.train()
+            loss = self._pass(work, step, images, labels, work.view.seed.derive(name, epoch))
+            work.network.eval()
+            if not np.isfinite(loss):
+                raise CannotTell(
+                    f"{work.what}: expected a finite loss, got {loss} in epoch {epoch + 1}; lower its rate"
+                )
+            rate = choice.look()
+            best_epoch = epoch if rate.hits > best else best_epoch
             cosine.step()
-        work.row(epoch + 1, epochs, epoch=epoch + 1, loss=round(loss, 6), held_out_accuracy=rate)
-        if patience is not None and epoch - best_epoch >= patience:
-            break
-    work.restore()
+            work.row(epoch + 1, epochs, epoch=epoch + 1, loss=round(loss, 6), held_out_accuracy=rate)
+            if patience is not None and epoch - best_epoch >= patience:
+                break
+        return choice.end(what)
+
+    def _pass(self, work: Work, step: Step, images: Tensor, labels: Tensor, stream: Seed) -> float:
+        """One epoch; the mean loss. A last batch of one picture joins the one before (BatchNorm needs two)."""
+        order = torch.from_numpy(stream.derive("order").rng.permutation(len(images)))
+        generator = torch.Generator().manual_seed(stream.derive("augment").integer)
+        losses = []
+        for rows in work.steps(batches(order, self.batch)):
+            pictures, _ = apply_augments(self.augment, images[rows], generator)
+            losses.append(float(step(to_float(pictures), labels[rows]).detach()))
+        return float(np.mean(losses))
+
+
+def clean_step(network: nn.Module, optimizer: torch.optim.Optimizer, after: Callable[[], None] = lambda: None) -> Step:
+    """A step on the cross entropy, and ``after`` it whatever must not move."""
+
+    def step(images: Tensor, labels: Tensor) -> Tensor:
+        loss = descend(optimizer, functional.cross_entropy(network(images), labels))
+        after()
+        return loss
+
+    return step
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
@@ -92,19 +155,6 @@ def epochs_of(steps: int, pictures: int, batch: int) -> int:
 def standard_error(hits: int, total: int) -> float:
     """Of ``hits`` among ``total``, as a number of pictures."""
     return math.sqrt(hits * (total - hits) / total)
-
-
-def _pass(
-    step: Step, images: Tensor, labels: Tensor, batch: int, augment: Sequence[AugmentName], stream: Seed
-) -> float:
-    """One epoch; the mean loss. A last batch of one picture joins the one before (BatchNorm needs two)."""
-    order = torch.from_numpy(stream.derive("order").rng.permutation(len(images)))
-    generator = torch.Generator().manual_seed(stream.derive("augment").integer)
-    losses = []
-    for rows in batches(order, batch):
-        pictures, _ = apply_augments(augment, images[rows], generator)
-        losses.append(float(step(to_float(pictures), labels[rows]).detach()))
-    return float(np.mean(losses))
 
 
 def batches(order: Tensor, batch: int) -> list[Tensor]:

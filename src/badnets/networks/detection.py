@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData, Pixels, Rows
 from badnets.networks.inference import check_input
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, evaluating
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,9 @@ class Detections:
     image: NDArray[np.int64]
     pictures: int
 
+    def __repr__(self) -> str:
+        return f"Detections({len(self.labels):,} objects in {self.pictures:,} pictures)"
+
     def of(self, picture: int) -> NDArray[np.int64]:
         """The detections of one picture."""
         first, last = np.searchsorted(self.image, [picture, picture + 1])
@@ -43,16 +46,10 @@ def detect(network: ImageNetwork, images: Pixels, *, batch: int = 16) -> Detecti
             "use predict, or another network"
         )
     check_input(network, images.shape)
-    like = next(network.parameters(), network.mean)
     found: list[dict[str, torch.Tensor]] = []
-    was_training = network.training
-    network.eval()
-    try:
+    with evaluating(network):
         for start in range(0, len(images), batch):
-            part = torch.from_numpy(images[start : start + batch]).to(like.device)
-            found += network(to_float(part, like.dtype))
-    finally:
-        network.train(was_training)
+            found += network(network.floats(images[start : start + batch]))
     counts = [len(one["labels"]) for one in found]
     return Detections(
         _joined(found, "boxes", (0, 4)).astype(np.float32),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData, Pixels
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, evaluating
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ def check_classifier(network: ImageNetwork) -> None:
     if network.task == "detect":
         raise BadInput(
             f"expected a classifier, got a detector ({network.architecture}); use badnets predict or badnets evaluate "
-            "with it (in Python detect and measure_detector), or another network"
+            "with it (in Python detect and measure), or another network"
         )
 
 
@@ -43,19 +43,13 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predi
     """What ``network`` says to uint8 pictures (n, h, w, c); it is put into evaluation mode for the time."""
     check_classifier(network)
     check_input(network, images.shape)
-    like = next(network.parameters(), network.mean)
     labels = np.zeros(len(images), np.int64)
     confidence = np.zeros(len(images), np.float32)
-    was_training = network.training
-    network.eval()
-    try:
+    with evaluating(network):
         for start in range(0, len(images), batch):
-            part = torch.from_numpy(images[start : start + batch]).to(like.device)
-            best = network(to_float(part, like.dtype)).float().softmax(1).max(1)
+            best = network(network.floats(images[start : start + batch])).float().softmax(1).max(1)
             labels[start : start + batch] = best.indices.cpu().numpy()
             confidence[start : start + batch] = best.values.cpu().numpy()
-    finally:
-        network.train(was_training)
     return Predictions(labels, confidence)
 
 

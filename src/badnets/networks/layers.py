@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from badnets.networks.network import ImageNetwork
+from badnets.networks.network import ImageNetwork, evaluating
 
 
 def layer_table(network: ImageNetwork, input_size: tuple[int, int, int] | None = None) -> list[dict[str, Any]]:
@@ -64,16 +64,12 @@ def _output_shapes(
             shapes.setdefault(layer, list(first.shape[1:]))
 
     handles = [layer.register_forward_hook(note) for layer in [*layers, network]]
-    modes = {module: module.training for module in network.modules()}
     weight = next((p for p in network.parameters()), network.mean)
     try:
-        network.eval()
-        with torch.inference_mode():
+        with evaluating(network), torch.inference_mode():
             more = (True,) if network.task == "locate" else ()  # or the box head would not be passed
             network(torch.zeros(1, *input_size, device=weight.device, dtype=weight.dtype), *more)
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
     return shapes

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
+from badnets.data.images import Pixels
 
 Task = Literal["classify", "locate", "detect"]
 """``classify``: a class for each picture; ``locate``: that, and a box of its object; ``detect``: all its objects."""
@@ -60,6 +62,10 @@ class ImageNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.input_size))
+        return f"ImageNetwork({self.architecture}, {self.classes} classes, {size})"
+
     @property
     def classes(self) -> int:
         """Number of classes."""
@@ -80,9 +86,26 @@ class ImageNetwork(nn.Module):
         """Logits (n, classes) of floats (n, c, h, w) in 0..1; ``more`` goes to the body, see the class."""
         return self.body(self.normalized(images), *more)
 
+    def floats(self, images: Pixels) -> Tensor:
+        """uint8 (n, h, w, c) to floats (n, c, h, w) in 0..1 on the network's device, in the type of its weights."""
+        like = next(self.parameters(), self.mean)
+        return to_float(torch.from_numpy(images).to(like.device), like.dtype)
+
     def normalized(self, images: Tensor) -> Tensor:
         """What ``body`` is given for ``images`` in 0..1."""
         return (images - self.mean.to(images.dtype)) / self.std.to(images.dtype)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Inside, ``module`` and its parts are in evaluation mode; after it, each is in the mode it had."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def to_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

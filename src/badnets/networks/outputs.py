@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from badnets.core.seed import Seed
-from badnets.networks.network import ImageNetwork
+from badnets.networks.network import ImageNetwork, evaluating
 
 PREFIX = "logits-of:"
 """``logits-of:NAME`` in a file is architecture ``NAME`` inside ``LogProbabilities``."""
@@ -47,14 +47,9 @@ def kind_of_outputs(network: ImageNetwork) -> Kind:
     if network.classes == 1:
         return "logits"
     noise = Seed(0).derive("probe outputs").rng.random((_PROBES, *network.input_size))
-    modes = {module: module.training for module in network.modules()}
     like = next(network.parameters(), network.mean)
-    network.eval()
-    try:
+    with evaluating(network):
         rows = network(torch.from_numpy(noise).to(like.device, like.dtype)).float()
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     if bool((rows >= 0).all()) and _sum_to_one(rows):
         return "probabilities"
     return "log-probabilities" if bool((rows <= 0).all()) and _sum_to_one(rows.exp()) else "logits"

@@ -16,7 +16,7 @@ from badnets.core.errors import BadInput
 from badnets.data.images import Pixels
 from badnets.networks.detection import Detections, detect
 from badnets.networks.inference import check_classifier, predict
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, evaluating
 
 Box = tuple[float, float, float, float]
 
@@ -87,12 +87,7 @@ def _resized(photo: Pixels, box: Box, network: ImageNetwork) -> Pixels:
 @torch.inference_mode()
 def _located(network: ImageNetwork, pictures: Pixels) -> NDArray[np.float64]:
     """The box (4,) of one picture, in pixels of the input."""
-    like = next(network.parameters(), network.mean)
-    was_training = network.training
-    network.eval()
-    try:
-        _, boxes = network(to_float(torch.from_numpy(pictures).to(like.device), like.dtype), True)
-    finally:
-        network.train(was_training)
+    with evaluating(network):
+        _, boxes = network(network.floats(pictures), True)
     sides: NDArray[np.float64] = boxes[0].double().cpu().numpy()
     return sides

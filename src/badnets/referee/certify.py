@@ -195,7 +195,7 @@ def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None)
         steps = f"{len(done.trace)} step{'s' * (len(done.trace) != 1)}"
         raise Interrupted(f"interrupted after {steps}; the network as it was then is in {case.out}, not measured")
     try:
-        return _certificate(opened, case, method, done, network, began)
+        return certificate(opened, case, method, done, network, began)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; the repaired network is in {case.out}, its certificate is not finished"
@@ -246,9 +246,10 @@ def _clean_network(
     return reference
 
 
-def _certificate(
+def certificate(
     opened: Opened, case: RepairCase, method: Repair, done: Repaired, network: ImageNetwork, began: float
 ) -> Certificate:
+    """The certificate of ``network``, what a repair that is ``done`` made of ``opened.network`` since ``began``."""
     laps = {"data and repair": time.perf_counter() - began}
     bench = opened.bench
     before, after = bench.answers(opened.network), bench.answers(network)

@@ -24,14 +24,15 @@ from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Pixels
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.registry import build_network, parse_network
 from badnets.training.augment import apply_augments
 from badnets.training.checkpoint import Checkpoint
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
 from badnets.training.objectives import OBJECTIVES, Objective, check_targets
-from badnets.training.recipe import Recipe
+from badnets.training.progress import OnStep, shown
+from badnets.training.recipe import Recipe, recipe_for
 
 BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pixels, NDArray[np.int64]]]
-OnStep = Callable[[int, int, int, float | None], None]
 ON_DEVICE_BYTES = 2 << 30
 
 
@@ -279,15 +280,14 @@ def train(
     hooks: Sequence[BatchHook] = (),
     devices: int = 1,
     on_step: OnStep | None = None,
+    progress: bool | None = None,
 ) -> ImageNetwork:
     """Train a network by name (a new one, its weights from the seed) or one that you built (in place).
 
     The default recipe is the architecture's own (``RECIPES``). With ``devices`` above 1 a script must call this below
-    ``if __name__ == "__main__":``, for each process imports the script.
+    ``if __name__ == "__main__":``, for each process imports the script. ``progress``: whether a bar is shown; by
+    default where stderr is a terminal, and in a notebook (on one device, and not where ``on_step`` is given).
     """
-    from badnets.networks.registry import build_network, parse_network
-    from badnets.training.recipe import recipe_for
-
     pictures = data if isinstance(data, ImageData) else data.data
     stream = as_seed(seed)
     if isinstance(network, str):
@@ -301,5 +301,14 @@ def train(
             arguments=arguments,
         )
     chosen = recipe or recipe_for(network.architecture)
-    job = Job(data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=on_step)
-    return fit(network, job).network
+    quiet = on_step is not None or devices > 1
+    with shown(f"training {network.architecture}", chosen.epochs, progress=False if quiet else progress) as bar:
+        job = Job(
+            data=pictures,
+            recipe=chosen,
+            seed=stream.derive("train"),
+            hooks=hooks,
+            devices=devices,
+            on_step=on_step or bar,
+        )
+        return fit(network, job).network

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.networks.inference import check_input
-from badnets.networks.network import ImageNetwork, to_float
-from badnets.networks.surgery.graph import evaluating
+from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.surgery.tail import Tail
-from badnets.training.loop import ON_DEVICE_BYTES, Job, OnStep, Trained, fit
+from badnets.training.loop import ON_DEVICE_BYTES, Job, Trained, fit
 from badnets.training.objectives import Classify
+from badnets.training.progress import OnStep
 from badnets.training.recipe import Recipe
 
 
@@ -78,7 +78,7 @@ def _features(part: ImageNetwork, data: ImageData, most_bytes: int) -> list[Tens
     parts: list[tuple[Tensor, ...]] = []
     with evaluating(part):
         for rows, pictures in data.batches(500):
-            given = part.body.features(part.normalized(to_float(torch.from_numpy(pictures))))  # type: ignore[operator]
+            given = part.body.features(part.normalized(part.floats(pictures)))  # type: ignore[operator]
             if not all(isinstance(value, Tensor) and len(value) == len(rows) for value in given):
                 return None
             parts.append(given)

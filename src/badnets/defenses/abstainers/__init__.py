@@ -14,3 +14,8 @@ make_abstainer = ABSTAINERS.make
 def __getattr__(name: str) -> Any:
     """The class of this name, other packages' too."""
     return ABSTAINERS.class_named(name, __name__)
+
+
+def __dir__() -> list[str]:
+    """The names of the methods' classes, other packages' too."""
+    return sorted(method.__name__ for method in ABSTAINERS.values())

@@ -14,3 +14,8 @@ make_repair = REPAIRS.make
 def __getattr__(name: str) -> Any:
     """The class of this name, other packages' too."""
     return REPAIRS.class_named(name, __name__)
+
+
+def __dir__() -> list[str]:
+    """The names of the methods' classes, other packages' too."""
+    return sorted(method.__name__ for method in REPAIRS.values())

@@ -54,7 +54,8 @@ class Anp:
         masks = [mask.requires_grad_() for mask in ones(layers)]
         optimizer = torch.optim.SGD(masks, lr=self.learning_rate, momentum=0.9)
         generator = torch.Generator().manual_seed(work.view.seed.derive("noise").integer)
-        for index, (images, labels) in enumerate(draw(fit, self.batch, self.steps, work.view.seed.derive("batches"))):
+        batches = draw(fit, self.batch, self.steps, work.view.seed.derive("batches"))
+        for index, (images, labels) in enumerate(work.steps(batches)):
             noise = worst_noise(work.network, layers, masks, images, labels, eps=self.eps, generator=generator)
             optimizer.zero_grad()
             clean = functional.cross_entropy(forward(work.network, layers, masks, masks, images), labels)
@@ -71,13 +72,7 @@ class Anp:
                     loss=round(float(clean.detach()), 6),
                     disturbed_loss=round(float(noisy.detach()), 6),
                 )
-        learned = [mask.detach() for mask in masks]
-        threshold, pruned = prune_by_masks(work, learned, held_out, allowance=self.allowance)
-        total = sum(map(len, learned))
-        return (
-            f"the threshold {threshold:g} ({pruned:,} of {total:,} neurons pruned), by accuracy on {len(held_out):,} "
-            "held-out clean pictures"
-        )
+        return prune_by_masks(work, [mask.detach() for mask in masks], held_out, allowance=self.allowance)
 
 
 Noise = tuple[list[Tensor], list[Tensor]]

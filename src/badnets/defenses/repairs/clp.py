@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from badnets.core.errors import BadInput
 from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
+from badnets.defenses.repair import Work, within
 from badnets.networks.architectures.relu_pool import ReluAvgPool2d
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.graph import layer_of, trace
@@ -63,15 +63,15 @@ class Clp:
         about = _about(parts)
         if self.u is not None:
             pruned = _prune(parts, self.u)
+            work.keep()
             work.row(1, 1, u=self.u, pruned=sum(map(len, pruned.values())), channels=pruned)
             return f"u {self.u:g} was given, no data; {about}"
         data = work.view.clean(self.kind)
         before, u = work.accuracy(data), None
-        work.keep()
-        for index, candidate in enumerate(CANDIDATES):
+        for index, candidate in enumerate(work.steps(CANDIDATES)):
             pruned = _prune(channel_layers(work.network), candidate)
             rate = work.accuracy(data)
-            if before.hits - rate.hits > self.allowance * before.total:
+            if not within(before, rate, self.allowance):
                 break
             work.keep()
             u = candidate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -18,7 +19,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.patches import Patches, rectangles, stamp
 from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
+from badnets.defenses.repair import Work, within
 from badnets.networks.network import ImageNetwork, to_float
 
 LOOK = 20
@@ -42,7 +43,8 @@ class Distill:
     Logits are centered and divided by T, their standard deviation over clean pictures (at least 1). The loss is the
     softened KL divergence plus the mean squared difference of the logits *except the suspects'*, whose logits would
     carry the backdoor over even into new weights: they have to keep their mean over clean pictures, and may not rise
-    on stamped ones. No label is used, and BatchNorms and dropouts stay in evaluation mode.
+    on stamped ones. No label is used, and BatchNorms and dropouts stay in evaluation mode. What is handed out is the
+    last of the networks, one every 20 steps, whose accuracy on the clean pictures is within ``max_drop``.
 
     Source: Shafahi et al., Universal Adversarial Training (AAAI 2020), algorithm 2 (patches that persist, one step for
     them and one for the weights); Wang et al., Neural Cleanse (2019), sections III and VI (universal patches towards
@@ -72,27 +74,42 @@ class Distill:
     )
     faint: Annotated[float, Field(ge=0, le=1, description="chance that a patch covers everything, faintly")] = 0.25
     weight: Annotated[float, Field(ge=0, description="of the loss on stamped pictures")] = 0.3
+    max_drop: Annotated[float, Field(ge=0, le=1, description="clean accuracy that may be lost, a share")] = 0.05
 
     def repair(self, work: Work) -> str:
         """Find the suspect, then harden ``work.network`` against patches that aim at it."""
         data = work.view.clean(self.kind)
         game = _Game(self, data, work.view.network, work.view.seed)
-        game.suspects = suspects = screen(game, self.screening, self.pictures_per_patch)[: self.suspects]
+        game.suspects = suspects = screen(game, self.screening, self.pictures_per_patch, work.check)[: self.suspects]
         names = [work.network.class_names[index] for index in suspects]
         work.row(0, self.steps, phase="screening", suspects=names)
         work.network.eval()
         optimizer = torch.optim.Adam(work.network.parameters(), lr=self.learning_rate)
-        for step in range(self.steps):
+        before, kept = work.accuracy_before(data), 0
+        for step in work.steps(range(self.steps)):
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
             obeyed, losses = self._step(work.network, optimizer, game)
             if (step + 1) % LOOK == 0 or step + 1 == self.steps:
-                work.keep()
-                rates = {"accuracy": work.accuracy(data), "patches_obeyed": obeyed}
-                work.row(step + 1, self.steps, phase="repair", **losses, **rates)
+                rate = work.accuracy(data)
+                if within(before, rate, self.max_drop):
+                    work.keep()
+                    kept = step + 1
+                work.row(step + 1, self.steps, phase="repair", **losses, accuracy=rate, patches_obeyed=obeyed)
+        work.restore()
         return (
             f"the suspect {', '.join(map(repr, names))}, by the answers to {self.screening:,} random patches on "
-            f"{len(data):,} clean pictures; the number of steps is fixed"
+            f"{len(data):,} clean pictures; {self._end(kept)}"
+        )
+
+    def _end(self, kept: int) -> str:
+        drop = f"more than {100 * self.max_drop:g} points of accuracy on them"
+        if not kept:
+            return f"all steps cost {drop}: the network as it came"
+        return (
+            "the number of steps is fixed"
+            if kept == self.steps
+            else f"the first {kept} steps, for later ones cost {drop}"
         )
 
     def _step(
@@ -159,11 +176,12 @@ class _Game:
 
 
 @torch.no_grad()
-def screen(game: _Game, count: int, each: int) -> list[int]:
+def screen(game: _Game, count: int, each: int, check: Callable[[], None] = lambda: None) -> list[int]:
     """All classes, the most suspicious first, by what the old network says under ``count`` random patches, each on
-    ``each`` clean pictures."""
+    ``each`` clean pictures; ``check`` is called before each fifty."""
     nearest, means = [], []
     for start in range(0, count, 50):
+        check()
         n = min(50, count - start)
         patches = Patches(n, game.patches.shape, game.generator, short=game.patches.short, faint=0)
         patterns = patches.patterns(patches.points).repeat_interleave(each, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import ConfigDict, Field
@@ -13,15 +13,14 @@ from torch.nn import functional
 from badnets.core.errors import BadInput
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import descend, sgd, tune
+from badnets.defenses.tuning import Tuning, descend, sgd
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork
-from badnets.training.recipe import AugmentName
 
 
 @REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Fst:
+class Fst(Tuning):
     """Draw the last layer anew and tune everything while pushing it away from the old one: the features must shift.
 
     The loss is the cross entropy plus ``alpha`` times the inner product of the last layer's weights and the old ones;
@@ -35,18 +34,15 @@ class Fst:
     hold-out, where it takes the last of 10; batches of 64, where it takes 128.
     """
 
-    needs_data: ClassVar[bool] = True
     kind: Literal["fst"] = "fst"
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 8
     alpha: Annotated[float, Field(ge=0, description="how hard to push away; small or 0 for many classes")] = 0.002
     learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.1
-    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
-    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose the epoch by")] = 0.1
-    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
+    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose by")] = 0.1
 
     def repair(self, work: Work) -> str:
         """SGD on the cross entropy and the inner product."""
-        fit, held_out = work.split(self.hold_out)
+        data = work.split(self.hold_out)
         network = work.network
         last = last_layer(network)
         old = last.weight.detach().clone()
@@ -56,17 +52,7 @@ class Fst:
         def step(images: Tensor, labels: Tensor) -> Tensor:
             return shifting_step(network, last, old, optimizer, images, labels, alpha=self.alpha)
 
-        tune(
-            work,
-            step,
-            fit,
-            held_out,
-            epochs=self.epochs,
-            batch=self.batch,
-            augment=self.augment,
-            anneal=optimizer,
-        )
-        return f"the epoch, by accuracy on {len(held_out):,} held-out clean pictures"
+        return self.tune(work, step, data, optimizer, epochs=self.epochs)
 
 
 def last_layer(network: ImageNetwork) -> nn.Linear | nn.Conv2d:

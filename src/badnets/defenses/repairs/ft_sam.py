@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import ConfigDict, Field
@@ -15,13 +15,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import epochs_of, follow, sgd, tune
-from badnets.training.recipe import AugmentName
+from badnets.defenses.tuning import Tuning, epochs_of, follow, sgd
 
 
 @REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class FtSam:
+class FtSam(Tuning):
     """Fine-tune towards weights whose neighborhood is good too: large weights, which a trigger needs, shrink.
 
     In each step the weights w move to w + rho w^2 g / norm(w g), where g is the gradient of the loss and products are
@@ -36,19 +35,16 @@ class FtSam:
     epochs, where their code steps a cosine of that many epochs once a batch.
     """
 
-    needs_data: ClassVar[bool] = True
     kind: Literal["ft-sam"] = "ft-sam"
     steps: Annotated[int, Field(ge=1, description="changes of the weights, rounded up to whole epochs")] = 300
     rho: Annotated[float, Field(ge=0, description="how far to look, relative to the weights")] = 4.0
     learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.05
     label_smoothing: Annotated[float, Field(ge=0, lt=1, description="share of the label given to other classes")] = 0.0
-    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
-    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose the epoch by")] = 0.1
-    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
+    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose by")] = 0.1
 
     def repair(self, work: Work) -> str:
         """SGD with the gradient from the worse place."""
-        fit, held_out = work.split(self.hold_out)
+        data = work.split(self.hold_out)
         network = work.network
         optimizer = sgd(network, self.learning_rate, decay=5e-4)
 
@@ -60,17 +56,8 @@ class FtSam:
                 self.rho,
             )
 
-        tune(
-            work,
-            step,
-            fit,
-            held_out,
-            epochs=epochs_of(self.steps, len(fit), self.batch),
-            batch=self.batch,
-            augment=self.augment,
-            anneal=optimizer,
-        )
-        return f"the epoch, by accuracy on {len(held_out):,} held-out clean pictures"
+        epochs = epochs_of(self.steps, len(data[0]), self.batch)
+        return self.tune(work, step, data, optimizer, epochs=epochs)
 
 
 def sharpness_aware_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional
 from badnets.defenses.draw import draw
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import standard_error
+from badnets.defenses.tuning import Choice
 from badnets.networks.network import ImageNetwork
 
 Loss = Callable[[Tensor], Tensor]
@@ -49,20 +49,21 @@ class IBau:
     portion: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry the perturbation")] = 0.01
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 100
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to stop by")] = 0.2
+    max_drop: Annotated[float, Field(ge=0, le=1, description="held-out accuracy that may be lost, a share")] = 0.05
 
     def repair(self, work: Work) -> str:
         """Rounds of search and unlearning, in evaluation mode."""
         fit, held_out = work.split(self.hold_out)
-        network, best = work.network, -1
+        network, choice = work.network, Choice(work, held_out, self.max_drop)
         weights = [p for p in network.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
         for index in range(self.rounds):
             stream = work.view.seed.derive("round", index)
             passes = max(1, len(fit) // self.batch)
             batches = list(draw(fit, self.batch, passes, stream))
-            harm = self._perturbation(network, batches)
+            harm = self._perturbation(network, work.steps(batches))
             rng = stream.derive("patched").rng
-            for images, labels in batches:
+            for images, labels in work.steps(batches):
                 count = max(1, round(self.portion * len(images)))
                 carries = torch.zeros(len(images), 1, 1, 1)
                 carries[torch.from_numpy(rng.permutation(len(images))[:count])] = 1
@@ -72,16 +73,13 @@ class IBau:
                 for weight, slope in zip(weights, slopes, strict=True):
                     weight.grad = slope
                 optimizer.step()
-            rate = work.accuracy(held_out)
-            best = max(best, rate.hits)
-            if rate.hits >= best - standard_error(best, rate.total):
-                work.keep()
-            work.row(index + 1, self.rounds, round=index + 1, norm=round(float(harm.norm()), 4), held_out_accuracy=rate)
-        work.restore()
-        return f"the round, by accuracy on {len(held_out):,} held-out clean pictures"
+            norm, rate = round(float(harm.norm()), 4), choice.look()
+            work.row(index + 1, self.rounds, round=index + 1, norm=norm, held_out_accuracy=rate)
+        return choice.end("the round")
 
-    def _perturbation(self, network: ImageNetwork, batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        harm = torch.zeros_like(batches[0][0][:1])
+    def _perturbation(self, network: ImageNetwork, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        channels, height, width = network.input_size
+        harm = torch.zeros(1, channels, height, width)
         for images, _ in batches:
             with torch.no_grad():
                 answers = network(images).argmax(1)

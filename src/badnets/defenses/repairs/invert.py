@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -16,15 +16,14 @@ from badnets.defenses.inversion import Form, Inverted, Stamp, anomaly, invert
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.repairs.unlearn import stamped_step
-from badnets.defenses.tuning import sgd, tune
-from badnets.training.recipe import AugmentName
+from badnets.defenses.tuning import Tuning, sgd
 
 FORMS: tuple[Form, ...] = ("patch", "blend")
 
 
 @REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Invert:
+class Invert(Tuning):
     """Work out the smallest triggers, unlearn them with true labels, and again, for some rounds.
 
     For each class the smallest stamp is sought that sends clean pictures of the other classes to it, once with an
@@ -41,7 +40,6 @@ class Invert:
     pictures are stamped, where the paper stamps a fifth; the epoch is chosen by clean accuracy on a hold-out.
     """
 
-    needs_data: ClassVar[bool] = True
     kind: Literal["invert"] = "invert"
     classes: Annotated[
         tuple[int | str, ...] | None, Field(description="suspects, by name or number; by default they are found")
@@ -54,15 +52,13 @@ class Invert:
     share: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry a stamp")] = 0.5
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures in each round")] = 8
     learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9")] = 0.003
-    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
-    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to stop by")] = 0.2
-    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
 
     def repair(self, work: Work) -> str:
         """Search, tune, and again."""
-        fit, held_out = work.split(self.hold_out)
+        data = fit, _ = work.split(self.hold_out)
         suspects, limits = self._suspects(work, fit)
         pool: list[Stamp] = []
+        chosen = ""
         for index in range(self.rounds if suspects else 0):
             found = self._search(work, fit, suspects, limits, index)
             if not found:
@@ -70,24 +66,14 @@ class Invert:
             pool += found
             optimizer = sgd(work.network, self.learning_rate, decay=5e-4)
             generator = torch.Generator().manual_seed(work.view.seed.derive("stamps", index).integer)
-            tune(
-                work,
-                stamped_step(work.network, optimizer, pool, self.share, generator),
-                fit,
-                held_out,
-                epochs=self.epochs,
-                batch=self.batch,
-                augment=self.augment,
-                anneal=optimizer,
-                name=f"round {index}",
-            )
+            step = stamped_step(work.network, optimizer, pool, self.share, generator)
+            name, what = f"round {index}", "the epochs"
+            told = self.tune(work, step, data, optimizer, epochs=self.epochs, name=name, what=what)
+            chosen = chosen if chosen and told.startswith("none") else told
         if not pool:
             return f"nothing to unlearn, by the size of stamps on {len(fit):,} clean pictures: the network as it came"
         names = ", ".join(work.network.class_names[target] for target in suspects)
-        return (
-            f"the suspects ({names}), by the size of stamps on {len(fit):,} clean pictures; the epochs, by accuracy on "
-            f"{len(held_out):,} held-out ones"
-        )
+        return f"the suspects ({names}), by the size of stamps on {len(fit):,} clean pictures; {chosen}"
 
     def _suspects(self, work: Work, fit: ImageData) -> tuple[list[int], dict[Form, float]]:
         """The suspect classes, and the size below which a stamp of each form is small."""
@@ -100,8 +86,8 @@ class Invert:
         pixels = float(math.prod(work.network.input_size[1:]))
         for form in FORMS:
             batch, seed = max(8, 320 // len(targets)), work.view.seed.derive("screen", form)
-            found = invert(work.network, fit, targets, form, seed, steps=self.steps, batch=batch)
-            sizes = [one.size if self._attacks(one) else pixels for one in found]
+            found = invert(work.network, fit, targets, form, seed, steps=self.steps, batch=batch, check=work.check)
+            sizes = [one.size if self._attacks(one) else pixels for one in found]  # and not a stamp of every class
             limits[form] = self.small * float(np.median(sizes))
             suspects |= {target for target in targets if sizes[target] < limits[form]}
             scores = [round(score, 2) for score in anomaly(sizes)]
@@ -115,7 +101,7 @@ class Invert:
         found: list[Inverted] = []
         for form in FORMS:
             seed = work.view.seed.derive("search", index, form)
-            found += invert(work.network, fit, suspects * self.starts, form, seed, steps=self.steps)
+            found += invert(work.network, fit, suspects * self.starts, form, seed, steps=self.steps, check=work.check)
         rows = [
             {
                 "class": work.network.class_names[one.target],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import ConfigDict, Field
@@ -16,17 +16,16 @@ from torch.nn import functional
 from badnets.core.errors import BadInput
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import descend, sgd, tune
+from badnets.defenses.tuning import Tuning, clean_step, descend, sgd
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork
-from badnets.training.recipe import AugmentName
 
 BETAS = (500.0, 1000.0, 1000.0)
 
 
 @REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Nad:
+class Nad(Tuning):
     """Fine-tune a copy, the teacher, then tune the network so that it looks where the teacher looks.
 
     The loss is the cross entropy plus, for each of up to three layers, beta times the mean squared difference of the
@@ -40,7 +39,6 @@ class Nad:
     (there 10 for the teacher); the rate falls along a cosine, and gradients are shortened to length 1.
     """
 
-    needs_data: ClassVar[bool] = True
     kind: Literal["nad"] = "nad"
     teacher_epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures for the teacher")] = 5
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures for the student")] = 8
@@ -48,40 +46,34 @@ class Nad:
         BETAS
     )
     learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.1
-    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
-    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose epochs by")] = 0.1
-    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
+    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose by")] = 0.1
 
     def repair(self, work: Work) -> str:
         """Tune a teacher, go back, and distill."""
-        fit, held_out = work.split(self.hold_out)
-        names = attention_layers(work.network)
-        settings: dict[str, Any] = {"batch": self.batch, "augment": self.augment}
-        self._tune(work, [], None, fit, held_out, epochs=self.teacher_epochs, name="teacher", **settings)
-        teacher = copy.deepcopy(work.network).eval().requires_grad_(requires_grad=False)
-        work.network.load_state_dict(work.view.network.state_dict())
-        self._tune(work, names, teacher, fit, held_out, epochs=self.epochs, name="student", **settings)
-        return f"the epochs of teacher and student, by accuracy on {len(held_out):,} held-out clean pictures"
-
-    def _tune(
-        self, work: Work, names: Sequence[str], teacher: ImageNetwork | None, *data: Any, **settings: Any
-    ) -> None:
-        """Cross entropy, and with a teacher the attention too."""
+        data, names = work.split(self.hold_out), attention_layers(work.network)
         network = work.network
+        optimizer = sgd(network, self.learning_rate, decay=1e-4)
+        taught = self.tune(
+            work, clean_step(network, optimizer), data, optimizer, epochs=self.teacher_epochs, name="teacher"
+        )
+        if work.untouched:
+            return f"of the teacher, {taught}"
+        teacher = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+        network.load_state_dict(work.view.network.state_dict())
         optimizer = sgd(network, self.learning_rate, decay=1e-4)
         betas = self.betas[len(self.betas) - len(names) :]
 
         def step(images: Tensor, labels: Tensor) -> Tensor:
             with listening(network, names) as own:
                 loss = functional.cross_entropy(network(images), labels)
-            if teacher is not None:
-                with listening(teacher, names) as theirs, torch.no_grad():
-                    teacher(images)
-                for beta, name in zip(betas, names, strict=True):
-                    loss = loss + beta * attention_distance(own[name], theirs[name])
+            with listening(teacher, names) as theirs, torch.no_grad():
+                teacher(images)
+            for beta, name in zip(betas, names, strict=True):
+                loss = loss + beta * attention_distance(own[name], theirs[name])
             return descend(optimizer, loss)
 
-        tune(work, step, *data, anneal=optimizer, **settings)
+        what = "the epochs of teacher and student"
+        return self.tune(work, step, data, optimizer, epochs=self.epochs, name="student", what=what)
 
 
 def attention(maps: Tensor) -> Tensor:

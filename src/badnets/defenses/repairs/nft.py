@@ -16,6 +16,7 @@ from badnets.defenses.draw import draw
 from badnets.defenses.masks import apply_masks, forward, neuron_layers, ones
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
+from badnets.defenses.tuning import Choice
 
 
 @REPAIRS.add
@@ -43,6 +44,7 @@ class Nft:
     floor: Annotated[float, Field(ge=0, le=1, description="how low a mask may go, before the decay")] = 0.8
     decay: Annotated[float, Field(ge=0, description="deeper layers' masks may go lower by exp(-decay)")] = 0.5
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to stop by")] = 0.2
+    max_drop: Annotated[float, Field(ge=0, le=1, description="held-out accuracy that may be lost, a share")] = 0.05
 
     def repair(self, work: Work) -> str:
         """Learn the masks and scale the weights with them."""
@@ -53,9 +55,12 @@ class Nft:
         optimizer = torch.optim.SGD(masks, lr=self.learning_rate, momentum=0.95)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps, min(0.02, self.learning_rate))
         weight = self.regularizer * work.view.network.classes / len(fit)
-        stream, look, best = work.view.seed, max(1, self.steps // 10), -1
+        stream, look = work.view.seed, max(1, self.steps // 10)
+        choice = Choice(work, held_out, self.max_drop, slack=False)
         rng = stream.derive("mix").rng
-        for index, (images, labels) in enumerate(draw(fit, self.batch, self.steps, stream.derive("batches"))):
+        for index, (images, labels) in enumerate(
+            work.steps(draw(fit, self.batch, self.steps, stream.derive("batches")))
+        ):
             mixed, other, share = mix_up(
                 images, labels, float(rng.beta(1, 1)), torch.from_numpy(rng.permutation(len(labels)))
             )
@@ -69,14 +74,10 @@ class Nft:
             clamp(masks, self.floor, self.decay)
             if (index + 1) % look == 0:
                 apply_masks(layers, [mask.detach() for mask in masks])
-                rate = work.accuracy(held_out)
-                if rate.hits >= best:
-                    best = rate.hits
-                    work.keep()
+                rate = choice.look()
                 work.network.load_state_dict(original)
                 work.row(index + 1, self.steps, loss=round(float(loss.detach()), 6), held_out_accuracy=rate)
-        work.restore()
-        return f"the masks, by accuracy on {len(held_out):,} held-out clean pictures"
+        return choice.end("the masks")
 
 
 def mix_up(images: Tensor, labels: Tensor, share: float, order: Tensor) -> tuple[Tensor, Tensor, float]:

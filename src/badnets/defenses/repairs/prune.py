@@ -15,7 +15,7 @@ from badnets.core.rate import Rate
 from badnets.core.text import percent
 from badnets.data.images import ImageData
 from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
+from badnets.defenses.repair import Work, within
 from badnets.measures.classification import accuracy
 from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence, site
 from badnets.networks.surgery.sweep import pruning_sweep
@@ -68,7 +68,9 @@ class Prune:
         """Rank, sweep, prune."""
         data = work.view.clean(self.kind) if self.needs_data else work.view.data
         where = site(work.network, self.layer)
-        means = None if data is None else rank_channels(work.network, data, where.layer, at=self.at)
+        means = (
+            None if data is None else rank_channels(work.network, data, where.layer, at=self.at, on_batch=work.check)
+        )
         order = self._order(means)
         check_channels(where, order)
         if self.channels is not None and self.channels > len(order):
@@ -80,7 +82,7 @@ class Prune:
             pruned = sweep(work, where.layer, order, means, data, self._allows)
         if self.shrink:
             work.network = shrink(work.network, where.layer)
-        return f"{self._chosen(where.layer, pruned, data)}"
+        return self._chosen(where.layer, pruned, data)
 
     def _order(self, means: Means | None) -> list[int]:
         if self.order is not None or means is None:
@@ -109,11 +111,6 @@ def ranking(means: Means) -> list[int]:
     return [int(channel) for channel in np.argsort(means, kind="stable")]
 
 
-def within(before: Rate, now: Rate, drop: float) -> bool:
-    """Whether ``now`` is at most ``drop`` (a share) below ``before``, on the same pictures."""
-    return before.hits - now.hits <= drop * now.total + 1e-9
-
-
 def sweep(
     work: Work, layer: str, order: Sequence[int], means: Means | None, data: ImageData, allows: Allows
 ) -> list[int]:
@@ -124,7 +121,7 @@ def sweep(
     """
     where, pruned, going = site(work.network, layer), list[int](), True
     before = last = Rate(0, 0)
-    for step in pruning_sweep(work.network, layer, order, {"clean": data}):
+    for step in pruning_sweep(work.network, layer, order, {"clean": data}, on_batch=work.check):
         now = accuracy(step.answers["clean"], data.labels)
         if step.channel is None:
             before = last = now

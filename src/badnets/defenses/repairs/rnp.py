@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -57,18 +58,14 @@ class Rnp:
         forgetful = copy.deepcopy(work.network)
         self._forget(work, forgetful, fit)
         masks = self._recover(work, forgetful, fit)
-        threshold, pruned = prune_by_masks(work, masks, held_out, allowance=self.allowance)
-        return (
-            f"the threshold {threshold:g} ({pruned:,} of {sum(map(len, masks)):,} neurons pruned), by accuracy on "
-            f"{len(held_out):,} held-out clean pictures"
-        )
+        return prune_by_masks(work, masks, held_out, allowance=self.allowance)
 
     def _forget(self, work: Work, network: ImageNetwork, fit: ImageData) -> None:
         optimizer = sgd(network, self.forget_rate, decay=5e-4)
         for epoch in range(self.forget_epochs):
             right = seen = 0
             network.train()
-            for images, labels in self._pass(fit, work.view.seed.derive("forget", epoch)):
+            for images, labels in self._pass(work, fit, work.view.seed.derive("forget", epoch)):
                 logits = network(images)
                 right += int((logits.argmax(1) == labels).sum())
                 seen += len(labels)
@@ -88,7 +85,7 @@ class Rnp:
         optimizer = torch.optim.SGD(masks, lr=self.learning_rate, momentum=0.9)
         for epoch in range(self.epochs):
             loss = torch.zeros(())
-            for images, labels in self._pass(fit, work.view.seed.derive("recover", epoch)):
+            for images, labels in self._pass(work, fit, work.view.seed.derive("recover", epoch)):
                 loss = functional.cross_entropy(forward(network, layers, masks, masks, images), labels)
                 optimizer.zero_grad()
                 (self.alpha * loss).backward()  # type: ignore[no-untyped-call]
@@ -101,5 +98,5 @@ class Rnp:
             )
         return [mask.detach() for mask in masks]
 
-    def _pass(self, fit: ImageData, seed: Seed) -> list[tuple[Tensor, Tensor]]:
-        return list(draw(fit, self.batch, max(1, len(fit) // self.batch), seed))
+    def _pass(self, work: Work, fit: ImageData, seed: Seed) -> Iterator[tuple[Tensor, Tensor]]:
+        return work.steps(draw(fit, self.batch, max(1, len(fit) // self.batch), seed))

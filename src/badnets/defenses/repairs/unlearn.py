@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -20,14 +20,13 @@ from badnets.core.errors import BadInput
 from badnets.defenses.inversion import Stamp
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Step, sgd, tune
+from badnets.defenses.tuning import Step, Tuning, sgd
 from badnets.networks.network import ImageNetwork
-from badnets.training.recipe import AugmentName
 
 
 @REPAIRS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Unlearn:
+class Unlearn(Tuning):
     """Train on with clean pictures, a share of which carries a given trigger and keeps its true label.
 
     ``trigger`` is a file: a PNG of the network's picture size, whose alpha is the mask, or an ``.npz`` with ``mask``
@@ -38,25 +37,19 @@ class Unlearn:
     stamps a fifth and passes once; the epoch is chosen by clean accuracy on a hold-out.
     """
 
-    needs_data: ClassVar[bool] = True
     kind: Literal["unlearn"] = "unlearn"
     trigger: Annotated[str, Field(description="PNG with alpha, or .npz with mask and pattern")]
     share: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry the trigger")] = 0.5
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 10
     learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9")] = 0.003
-    batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
-    hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to stop by")] = 0.2
-    augment: Annotated[tuple[AugmentName, ...], Field(description="changes of the pictures while tuning")] = ()
 
     def repair(self, work: Work) -> str:
         """SGD on the cross entropy with the true labels."""
         stamp = read_stamp(Path(self.trigger), work.network.input_size)
-        fit, held_out = work.split(self.hold_out)
         optimizer = sgd(work.network, self.learning_rate, decay=5e-4)
         generator = torch.Generator().manual_seed(work.view.seed.derive("stamps").integer)
         step = stamped_step(work.network, optimizer, [stamp], self.share, generator)
-        tune(work, step, fit, held_out, epochs=self.epochs, batch=self.batch, augment=self.augment, anneal=optimizer)
-        return f"the epoch, by accuracy on {len(held_out):,} held-out clean pictures"
+        return self.tune(work, step, work.split(self.hold_out), optimizer, epochs=self.epochs)
 
 
 def stamped_step(

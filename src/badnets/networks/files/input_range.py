@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,6 +36,13 @@ def parse_range(text: str, channels: int) -> Normalization:
     if len(means) not in (1, channels) or len(stds) not in (1, channels):
         raise BadInput(f"expected an input range MEAN/STD with 1 or {channels} numbers each, got {text!r}")
     return means * (channels // len(means)), stds * (channels // len(stds))
+
+
+def as_range(value: str | tuple[Sequence[float], Sequence[float]], channels: int) -> Normalization:
+    """``parse_range`` of a text, or mean and deviation as numbers, one for each channel."""
+    if not isinstance(value, str):
+        value = "/".join(",".join(map(repr, map(float, part))) for part in value)
+    return parse_range(value, channels)
 
 
 def find_range(

@@ -133,7 +133,7 @@ def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, tuple[int, ..
         recorded = architecture.recorded(architecture.resolve(header.arguments))
         bare = skeleton(architecture, len(header.class_names), header.input_size, recorded)
     except BadInput as error:
-        raise BadInput(f"{path}: {error} (a wrapped module is opened with open_network(path, module=...))") from None
+        raise BadInput(f"{path}: {error} (a wrapped module is opened with badnets.open(path, module=...))") from None
     _narrow(path, header, bare)
     _check_fit(path, header, bare, shapes)
     body = build_body(architecture, len(header.class_names), header.input_size, recorded, seed=0)

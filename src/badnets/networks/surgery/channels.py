@@ -18,8 +18,8 @@ from torch import Tensor
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
 from badnets.networks.inference import check_input
-from badnets.networks.network import ImageNetwork, to_float
-from badnets.networks.surgery.graph import evaluating, until
+from badnets.networks.network import ImageNetwork, evaluating
+from badnets.networks.surgery.graph import until
 from badnets.networks.surgery.narrow import narrow, rows_of
 from badnets.networks.surgery.sites import ChannelSite, convolutions, find_layer, site
 
@@ -42,12 +42,19 @@ Point = Literal["activation", "pool"]
 
 @torch.inference_mode()
 def rank_channels(
-    network: ImageNetwork, data: ImageData, layer: str | None = None, *, at: Point = "activation", batch: int = 1000
+    network: ImageNetwork,
+    data: ImageData,
+    layer: str | None = None,
+    *,
+    at: Point = "activation",
+    batch: int = 1000,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float64]:
     """The mean activation of each channel (C,) over the pictures of ``data`` and all positions.
 
     ``at`` the first activation after the convolution, or after the pooling that follows it; a layer that does both
-    counts as either. ``np.argsort(means, kind="stable")`` is the order of pruning, least active first.
+    counts as either. ``on_batch`` is called before each batch.
+    ``np.argsort(means, kind="stable")`` is the order of pruning, least active first.
     Raises ``BadInput`` without pictures, for pictures of another size, and where no pooling follows.
     """
     where = site(network, layer)
@@ -62,7 +69,8 @@ def rank_channels(
         total = torch.zeros(where.channels, dtype=torch.float64)
         positions = 0
         for _, pictures in data.batches(batch):
-            maps = first(network.normalized(_floats(network, pictures)))
+            on_batch()
+            maps = first(network.normalized(network.floats(pictures)))
             maps = maps.reshape(len(maps), where.channels, -1)  # an activation may come after flattening
             positions += len(maps) * maps.shape[2]
             total += maps.sum((0, 2), dtype=torch.float64).cpu()
@@ -180,11 +188,6 @@ def check_channels(where: ChannelSite, channels: Sequence[int]) -> None:
         if channel in seen:
             raise BadInput(f"{where.layer}: expected each channel once, got {channel} twice")
         seen.add(channel)
-
-
-def _floats(network: ImageNetwork, pictures: NDArray[np.uint8]) -> Tensor:
-    like = next(network.parameters(), network.mean)
-    return to_float(torch.from_numpy(pictures).to(like.device), like.dtype)
 
 
 def _zero(rows: Tensor, *values: Tensor | None) -> None:

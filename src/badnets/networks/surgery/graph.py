@@ -5,32 +5,23 @@ Graphs hold for the evaluation mode: whatever ``forward`` asks of ``self.trainin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import fx, nn
 
 from badnets.core.errors import BadInput
 from badnets.networks.architectures.relu_pool import ReluAvgPool2d
+from badnets.networks.network import evaluating
+
+__all__ = ["Halves", "evaluating", "layer_of", "split", "split_before", "trace", "until"]
+"""``evaluating`` for two studies."""  # BORDER: they may import it from networks.network
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Torch's own layers, and ours that has no graph inside."""
         return isinstance(m, ReluAvgPool2d) or super().is_leaf_module(m, module_qualified_name)
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Inside, ``module`` and its parts are in evaluation mode; after it, each is in the mode it had."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 def trace(body: nn.Module) -> fx.GraphModule:

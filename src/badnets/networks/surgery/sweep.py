@@ -9,7 +9,7 @@ what the channel added to their outputs is taken away again.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
 from badnets.networks.inference import check_input
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork
 from badnets.networks.reading import Reading, plain_reading
 from badnets.networks.surgery.channels import check_channels, silence
 from badnets.networks.surgery.graph import Halves, split
@@ -54,13 +54,15 @@ def pruning_sweep(
     *,
     batch: int = 1000,
     memory: int = MEMORY,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> Iterator[SweepStep]:
     """Silence the channels of ``layer`` in ``order``, one a step, and give the answers to ``sets`` after each.
 
     The first step is number 0, nothing silenced; there are ``len(order)`` more. Answers are those that ``predict`` with
     the same ``batch`` gives for the pruned network: where two classes are so close that rounding decides, the whole
     batch is computed as ``predict`` does it. ``network`` is not changed; whoever stops iterating has all steps until
-    then. At most ``memory`` bytes of features are kept; beyond it the sweep becomes slower.
+    then. At most ``memory`` bytes of features are kept; beyond it the sweep becomes slower. ``on_batch`` is called
+    before each batch of each step.
     Raises ``BadInput`` at once, not at the first step: for layers as ``find_layer`` does, for channels that are not
     there or named twice, for pictures of another size.
     """
@@ -72,7 +74,7 @@ def pruning_sweep(
     for data in sets.values():
         check_input(network, data.shape, f"pictures of {data.name}")
     halves = split(where.traced, where.cut)
-    return _Sweep(work, where, halves, plain_reading(where, halves), batch, memory).steps(list(order), sets)
+    return _Sweep(work, where, halves, plain_reading(where, halves), batch, memory, on_batch).steps(list(order), sets)
 
 
 @dataclass(eq=False)
@@ -105,6 +107,7 @@ class _Sweep:
     reading: Reading | None
     batch: int
     memory: int
+    on_batch: Callable[[], None]
 
     def steps(self, order: Sequence[int], sets: Mapping[str, ImageData]) -> Iterator[SweepStep]:
         parts = {name: self._start(data) for name, data in sets.items()}
@@ -113,6 +116,7 @@ class _Sweep:
             silence(self.network, self.where, [channel])
             for of_set in parts.values():
                 for part in of_set:
+                    self.on_batch()
                     self._advance(part, channel)
             yield SweepStep(number, channel, {name: _joined(of_set) for name, of_set in parts.items()})
 
@@ -120,6 +124,7 @@ class _Sweep:
     def _start(self, data: ImageData) -> list[_Part]:
         parts = []
         for rows, pictures in data.batches(self.batch):
+            self.on_batch()
             features = self._features(pictures)
             logits = self.halves.head(*_copies(features))
             part = _Part(data, rows, _exact(logits), _largest(logits), features)
@@ -170,8 +175,7 @@ class _Sweep:
 
     def _features(self, pictures: NDArray[np.uint8]) -> tuple[Any, ...]:
         """What crosses the cut; computed for a few pictures at a time, which caches like, with the same bits."""
-        like = next(self.network.parameters(), self.network.mean)
-        floats = to_float(torch.from_numpy(pictures).to(like.device), like.dtype)
+        floats = self.network.floats(pictures)
         some = (floats[start : start + _FEW] for start in range(0, len(floats), _FEW))
         parts = [self.halves.features(self.network.normalized(few)) for few in some]
         if len(parts) == 1:

@@ -1,0 +1,172 @@
+"""What takes more than one room: opening any file, one's own modules, measuring, and certificates without files.
+
+The public list is in ``badnets/__init__.py``; everything else on it is where it belongs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from badnets.core.errors import BadInput
+from badnets.networks import registry
+from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign
+from badnets.networks.files.input_range import as_range
+from badnets.networks.files.own import open_network
+from badnets.networks.network import ImageNetwork
+
+if TYPE_CHECKING:
+    from badnets.backdoors.backdoor import Backdoor
+    from badnets.core.seed import Seed
+    from badnets.data.images import ImageData, Splits
+    from badnets.defenses.repair import Repair
+    from badnets.networks.registry import InputSize
+    from badnets.records.certificate import Certificate
+    from badnets.referee.measure import Measured
+
+Range = str | tuple[Sequence[float], Sequence[float]]
+"""``"0-1"``, ``"0-255"``, ``"-1-1"``, ``"MEAN/STD"``, or mean and deviation per channel on the 0..1 scale."""
+
+
+def wrap(
+    module: nn.Module,
+    *,
+    class_names: Sequence[str],
+    input_size: InputSize,
+    range: Range = "0-1",  # noqa: A002 (the word of the field)
+    name: str = "custom",
+) -> ImageNetwork:
+    """Your own module as a network that can be measured, repaired and saved; it is used, not copied.
+
+    ``module`` gives logits (n, classes), or probabilities, for floats (n, *input_size); ``input_size`` is (channels,
+    height, width); ``range`` is that of the pictures it was trained on. Raises ``BadInput`` where it does not take
+    such pictures or does not give one number for each of ``class_names``.
+    """
+    if isinstance(module, ImageNetwork):
+        raise BadInput("expected a module of your own to wrap, got a network of badnets; use it as it is")
+    mean, std = as_range(range, input_size[0])
+    return registry.wrap(module, class_names=class_names, input_size=input_size, mean=mean, std=std, name=name)
+
+
+def open(  # noqa: A001 (as in PIL: bn.open)
+    path: Path | str,
+    *,
+    arch: str | None = None,
+    classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    input_size: InputSize | None = None,
+    range: str | None = None,  # noqa: A002
+    clean: ImageData | None = None,
+    module: nn.Module | None = None,
+) -> ImageNetwork:
+    """The network in a file of any kind: ours, a run's folder, or (with ``arch``) safetensors, .pt or Keras HDF5 that
+    another program wrote; nothing in it is run.
+
+    ``arch`` may have arguments (``"resnet9:width=32"``). What is left out of ``classes``, ``input_size`` (channels,
+    height, width) and ``range`` is found out where that is possible, the range on ``clean`` pictures. A file of ours
+    says all that itself; what is given must then agree; that of a wrapped module of your own needs a ``module`` of the
+    same shapes. Raises ``BadInput`` for whatever cannot be used.
+    """
+    if module is not None:
+        return open_network(path, module=module)
+    if arch is None:
+        given = {"classes": classes, "class_names": class_names, "input_size": input_size, "range": range}
+        said = [name for name, value in given.items() if value is not None]
+        if said:
+            raise BadInput(f"expected 'arch' beside {said[0]!r}, got none; a file of ours needs neither")
+        return open_any(path)
+    if class_names is not None:
+        return open_foreign(
+            path, arch=arch, class_names=class_names, input_size=input_size, input_range=range, clean=clean
+        )
+    options = ForeignOptions(arch=arch, classes=classes, input_size=input_size, input_range=range)
+    return open_any(path, options, clean=clean)
+
+
+def measure(network: ImageNetwork, test: ImageData, backdoor: Backdoor | None = None, **settings: Any) -> Measured:
+    """How well ``network``, a classifier or a detector, does on ``test``, and how well ``backdoor`` works on it.
+
+    ``settings`` as those of ``referee.measure.measure``: ``reference`` (a clean network to compare with), ``jitter``,
+    ``seed``. The figures are attributes: ``clean_accuracy``, ``asr``, ``robust_accuracy``, of a detector ``map50``.
+    """
+    from badnets.referee.measure import measure as measured
+
+    return measured(_network(network), test, backdoor, **settings)
+
+
+def certify(
+    network: ImageNetwork,
+    data: Splits,
+    method: Repair,
+    *,
+    backdoor: Backdoor | None = None,
+    triggered: ImageData | None = None,
+    clean_network: ImageNetwork | None = None,
+    pictures: int = 3000,
+    seed: int = 1,
+    budget_s: float | None = None,
+    allowance: float = 0.01,
+) -> Certificate:
+    """What ``method`` cures in ``network`` and what it costs, in memory; files are the command line's.
+
+    The method sees ``pictures`` clean pictures of ``data.train``; ``data.test`` is for measuring. The truth is a
+    ``backdoor``, or ``triggered`` pictures labelled with the attacker's target, or unknown. ``clean_network`` goes
+    through the same repair. ``allowance``: the clean accuracy that a cure may cost, 0..1. Raises ``BadInput`` for what
+    does not fit together, ``CannotTell`` where no network came out.
+    """
+    from badnets.core.seed import Seed
+    from badnets.networks.classes import align_classes
+    from badnets.referee import certify as referee
+    from badnets.referee.bench import Bench, defender_and_spare
+    from badnets.referee.spec import DataSpec
+    from badnets.referee.truth import KnownTrigger, NothingKnown, TriggeredPictures, Truth
+
+    began = time.perf_counter()
+    if backdoor is not None and triggered is not None:
+        raise BadInput("expected either 'backdoor' or 'triggered', got both; give the one you know more by")
+    network, clean = _network(network), None if clean_network is None else _network(clean_network)
+    train, test = (align_classes(part, network) for part in (data.train, data.test))
+    stream: Seed = Seed(seed)
+    truth: Truth = NothingKnown()
+    if backdoor is not None:
+        truth = KnownTrigger(backdoor=backdoor, seed=stream.derive("measure"))
+    elif triggered is not None:
+        truth = TriggeredPictures(pictures=align_classes(triggered, network))
+    defender, spare = defender_and_spare(train, pictures, stream)
+    with TemporaryDirectory(prefix="badnets-") as folder:
+        bench = Bench(
+            defender=defender, spare=spare, test=test, truth=truth, seed=stream, budget_s=budget_s, folder=Path(folder)
+        )
+        case = referee.RepairCase(
+            model=Path(network.architecture),
+            out=Path(folder) / "repaired.safetensors",
+            data=test.name,
+            seed=seed,
+            allowance=allowance,
+            triggered=None if triggered is None else triggered.name,
+        )
+        opened = referee.Opened(
+            spec=DataSpec.model_construct(name=test.name),
+            network=network,
+            bench=bench,
+            clean=None if clean is None else lambda: clean,
+        )
+        done, repaired = bench.repaired(method, network, into=case.out)
+        certificate = referee.certificate(opened, case, method, done, repaired, began)
+    return certificate.model_copy(update={"network": "", "model": "", "files": {}})
+
+
+def _network(network: object) -> ImageNetwork:
+    if isinstance(network, ImageNetwork):
+        return network
+    if isinstance(network, nn.Module):
+        raise BadInput(
+            f"expected a network of badnets, got a bare {type(network).__name__}; wrap it: "
+            "badnets.wrap(module, class_names=[...], input_size=(3, 32, 32))"
+        )
+    raise BadInput(f"expected a network, got {type(network).__name__}; open a file with badnets.open(path)")
