@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from badnets.core.seed import Seed
     from badnets.data.images import ImageData, Splits
     from badnets.defenses.repair import Repair
-    from badnets.networks.registry import InputSize
+    from badnets.networks.architecture import InputSize
     from badnets.records.certificate import Certificate
     from badnets.referee.measure import Measured
 

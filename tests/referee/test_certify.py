@@ -296,7 +296,12 @@ def test_the_clean_control_is_measured_from_a_file(
     monkeypatch.setattr(bench, "through_file", watched)
     measured: list[Any] = []
     answers = bench.Bench.answers
-    monkeypatch.setattr(bench.Bench, "answers", lambda own, one: measured.append(one) or answers(own, one))
+
+    def noted(own: Any, one: Any) -> Any:
+        measured.append(one)
+        return answers(own, one)
+
+    monkeypatch.setattr(bench.Bench, "answers", noted)
     certify(case(pictures=50, reactivation=False), make_repair("fine-tune", QUICK))
     assert len(handed) == 2
     assert all(any(one is other for other in measured) for one in handed)

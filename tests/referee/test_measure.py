@@ -47,7 +47,7 @@ def test_the_clean_part_does_not_depend_on_the_backdoor() -> None:
 def test_the_figures_add_up() -> None:
     found = measure(_network(1), _data(), BACKDOOR, seed=3)
     true, figures = _data().labels, found.classifier
-    assert found.triggered is not None
+    assert isinstance(found.triggered, np.ndarray)
     assert found.asr == Rate.of(found.triggered[true != 1] == 1)
     assert found.robust_accuracy == Rate.of((found.triggered == true)[true != 1])
     rates = [row.asr for row in figures.per_class]
@@ -109,8 +109,8 @@ def test_refusals_are_counted_only_of_networks_that_abstain() -> None:
     guarded = as_network(RefuseClass(_network(1), 1), _network(1))
     plain, found = measure(_network(1), _data(), BACKDOOR, seed=3), measure(guarded, _data(), BACKDOOR, seed=3)
     assert "refused" not in plain.to_json()
-    assert found.triggered is not None
-    assert plain.triggered is not None
+    assert isinstance(found.triggered, np.ndarray)
+    assert isinstance(plain.triggered, np.ndarray)
     figures, eligible = found.classifier, _data().labels != 1
     away = found.triggered == 3
     np.testing.assert_array_equal(found.triggered, np.where(plain.triggered == 1, 3, plain.triggered))

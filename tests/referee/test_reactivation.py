@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.networks.network import ImageNetwork
-from badnets.referee.reactivation import EPOCHS, LEARNING_RATE, reactivate, retune
+from badnets.referee.reactivation import EPOCHS, LEARNING_RATE, Role, reactivate, retune
 from badnets.referee.truth import TriggeredPictures
 
 CLASSES = ("target", "other")
@@ -63,7 +63,8 @@ def test_what_sleeps_wakes_and_what_never_learned_does_not() -> None:
 
 def test_it_is_void_where_the_network_before_the_repair_forgets_too() -> None:
     """Poison with the label of the other class teaches even the backdoored network to leave the target."""
-    truth, networks = TriggeredPictures(pictures=marked(20)), {"repaired": with_weight(0.0)}
+    truth = TriggeredPictures(pictures=marked(20))
+    networks: dict[Role, ImageNetwork] = {"repaired": with_weight(0.0)}
     forgetful = ImageData.of(marked(200).images(), np.ones(200, int), class_names=CLASSES)
     found = reactivate({**networks, "backdoored": with_weight(1.05)}, truth, forgetful, clean(), clean(), seed=SEED)
     assert found is not None

@@ -365,6 +365,7 @@ def test_several_backdoors(start: Start, table: Table) -> None:
     rule = {"kind": "source-to-target", "source": 1, "target": 7}
     second = {"trigger": "pixel", "rule": rule, "poison": {"count": 50}}
     record = start(table(more_backdoors=[second])).record
+    assert record.backdoors is not None
     first, other = record.backdoors
     assert record.results.asr == first.asr
     assert other.asr.total < first.asr.total / 5

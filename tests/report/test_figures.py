@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.backdoors.rules import RULES
-from badnets.backdoors.rules import Spoken
+from badnets.backdoors.rules import RULES, Spoken
 from badnets.backdoors.triggers import TRIGGERS
 from badnets.backdoors.triggers.color import color_word
 from badnets.core.rate import Estimate, Rate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +70,14 @@ def _rule(kind: str | None, target: str | None, source: str | None) -> dict[str,
     kind = kind or ("source-to-target" if source is not None else "all-to-one")
     if kind not in RULES:
         raise BadInput(f"expected --rule as one of the label rules, got {kind!r}; {nearest(kind, RULES)}")
-    asked = {field.name for field in fields(RULES[kind])}
+    needs = inspect.signature(RULES[kind]).parameters
     given = {name: value for name, value in (("target", target), ("source", source)) if value is not None}
     for name, value in given.items():
-        if name not in asked:
+        if name not in needs:
             raise BadInput(f"expected no --{name} for the rule {kind}, which has none, got {value!r}; leave it out")
     if kind == "source-to-target" and source is None:
         raise BadInput("expected --source for the rule source-to-target, got none; name the class to attack")
-    return {"kind": kind, **({"target": "0"} if "target" in asked else {}), **given}
+    return {"kind": kind, **({"target": "0"} if "target" in needs else {}), **given}
 
 
 def _number(text: str) -> int | float:

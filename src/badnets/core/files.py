@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -52,7 +52,14 @@ def file_digest(path: Path) -> str:
         return stream_digest(file)
 
 
-def stream_digest(stream: IO[bytes]) -> str:
+class SupportsRead(Protocol):
+    """Anything that bytes can be read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+
+
+def stream_digest(stream: SupportsRead) -> str:
     """SHA-256 (hex) of what is left in a stream."""
     total = hashlib.sha256()
     while block := stream.read(1 << 20):

@@ -12,8 +12,7 @@ import numpy as np
 
 from badnets.backdoors.backdoor import Backdoor, poison
 from badnets.backdoors.plan import Plan, Poisoned
-from badnets.backdoors.rules import RULES
-from badnets.backdoors.rules import LabelRule
+from badnets.backdoors.rules import RULES, LabelRule
 from badnets.core.errors import BadInput
 from badnets.core.files import digest, file_digest, read_json, write_json
 from badnets.core.progress import Watcher

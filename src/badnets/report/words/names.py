@@ -87,7 +87,8 @@ class Nouns:
     @property
     def case(self) -> str:
         """What a hit is, ``"a stop sign with the yellow sticker is read as speed limit 45"``."""
-        return self.rule.sentence(self)
+        sentence: str = self.rule.sentence(self)
+        return sentence
 
     def _class(self, value: int | str) -> str:
         return readable(self.class_names[value] if isinstance(value, int) else value)
