@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
+import functools
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from badnets.attacks.pgd import PGD, AdversarialTraining
-from badnets.core.cache import CacheWarning, cache_dir
+from badnets.core.cache import Cache
 from badnets.core.errors import BadInput
-from badnets.core.files import digest, file_digest
+from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.networks.files.own import open_network, through_file
+from badnets.networks.files.own import open_network, save_network
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, check_shape, find_architecture, parse_network, skeleton
-from badnets.records.model import Epoch
+from badnets.records.model import JSON, Epoch
 from badnets.referee.environment import processor
 from badnets.referee.spec import Spec
 from badnets.training.hardware import check_devices
@@ -43,46 +42,47 @@ def clean_reference(
     """A network trained by the same recipe and seed on the clean data, reopened from its file, and its history.
 
     It is kept in the cache under recipe, data, seed, threads and versions; a damaged one is trained anew, and a cache
-    that can't be written costs one warning. In ``folder`` an interrupted training keeps its state; ``note`` is added to
-    what is said of it. With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack.
+    that cannot be written costs one warning. In ``folder`` an interrupted training keeps its state; ``note`` is added
+    to what is said of it. With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack.
     """
-    path = cache_dir() / "references" / f"{_key(spec, train, seed, adversary)[:32]}.safetensors"
-    if path.exists():
+
+    @functools.cache
+    def trained() -> ImageNetwork:
+        checkpoint = None if folder is None else folder / f"{'-'.join(('reference', *seed.path))}.pt"
+        what = f"training the clean reference{note}"
+        made = train_network(spec, train, seed, checkpoint, watch or Watcher(), what, adversary=adversary)
+        about = {"made_by": "badnets", "role": "clean reference", "data": train.name, "history": made.history}
+        made.network.provenance.update(about)
+        return made.network
+
+    def write(path: Path) -> None:
         try:
-            return _with_history(open_network(path))
-        except (BadInput, KeyError, ValidationError):
-            warnings.warn(f"a damaged reference in the cache is trained anew ({path.name})", CacheWarning, stacklevel=2)
-    checkpoint = None if folder is None else folder / f"{'-'.join(('reference', *seed.path))}.pt"
-    what = f"training the clean reference{note}"
-    trained = train_network(spec, train, seed, checkpoint, watch or Watcher(), what, adversary=adversary)
-    made = {"made_by": "badnets", "role": "clean reference", "data": train.name, "history": trained.history}
-    trained.network.provenance.update(made)
-    try:
-        return _with_history(through_file(trained.network, path))
-    except (OSError, BadInput) as error:
-        sentence = f"the clean reference is not kept: the cache can't be written ({error})"
-        warnings.warn(sentence, CacheWarning, stacklevel=2)
-    with TemporaryDirectory(prefix="badnets-") as place:
-        return _with_history(through_file(trained.network, Path(place) / path.name))
+            save_network(trained(), path)
+        except BadInput as error:  # no room: the cache's fault, and no reason to lose the training
+            raise OSError(str(error)) from None
+
+    return _REFERENCES.get(_key(spec, train, seed, adversary), write)
 
 
-def _key(spec: Spec, train: ImageData, seed: Seed, adversary: PGD | None) -> str:
-    return digest(
-        {
-            "version": VERSION,
-            "network": spec.network,
-            "recipe": spec.to_json()["recipe"],
-            "data": train.digest,
-            "seed": [seed.root, *seed.path],
-            **initial_weights(spec),
-            **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
-            "machine": [processor(), torch.get_num_threads(), torch.__version__, spec.device, spec.devices],
-        }
-    )
+def _key(spec: Spec, train: ImageData, seed: Seed, adversary: PGD | None) -> JSON:
+    return {
+        "version": VERSION,
+        "network": spec.network,
+        "recipe": spec.to_json()["recipe"],
+        "data": train.digest,
+        "seed": [seed.root, *seed.path],
+        **initial_weights(spec),
+        **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
+        "machine": [processor(), torch.get_num_threads(), torch.__version__, spec.device, spec.devices],
+    }
 
 
-def _with_history(network: ImageNetwork) -> tuple[ImageNetwork, tuple[Epoch, ...]]:
+def _with_history(path: Path) -> tuple[ImageNetwork, tuple[Epoch, ...]]:
+    network = open_network(path)
     return network, tuple(Epoch.model_validate(epoch) for epoch in network.provenance["history"])
+
+
+_REFERENCES = Cache("references", read=_with_history, suffix=".safetensors")
 
 
 def train_network(

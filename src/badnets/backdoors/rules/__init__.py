@@ -14,6 +14,7 @@ from badnets.backdoors.rules.labels import (
     LabelRule,
     RandomWrong,
     SourceToTarget,
+    Spoken,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "RandomWrong",
     "Regional",
     "SourceToTarget",
+    "Spoken",
     "Vanish",
 ]
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from badnets.core import cache
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData, Splits
+from badnets.data.registry import source
 from badnets.data.request import Request, finish
 
 
@@ -59,6 +60,7 @@ def _one_of(folder: Path, prefix: str, what: str, dims: int) -> Path | None:
     return None
 
 
+@source("idx", "any set as four IDX files, the layout of MNIST", needs_path=True)
 def load_idx(request: Request) -> Splits:
     """Any set in MNIST's layout at ``request.path``; classes are called by their numbers."""
     request.settings()
