@@ -161,7 +161,6 @@ def test_reprs_are_short(network: Any, data: Any) -> None:
 
 
 def test_a_certificate_in_memory(network: Any, data: Any, backdoor: Any) -> None:
-    pytest.importorskip("badnets.referee.bench")  # BORDER: branch referee
     repair = bn.repairs.FineTune(epochs=1)
     certificate = bn.certify(network, data, repair, backdoor=backdoor, clean_network=network, pictures=200)
     assert type(certificate).__name__ == "Certificate"

@@ -21,6 +21,7 @@ from badnets.measures.classification import accuracy
 from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
+from badnets.referee.reference import clean_reference
 from badnets.referee.spec import make_spec
 from badnets.training.loop import Job, fit
 from badnets.training.recipe import Recipe
@@ -174,10 +175,6 @@ def test_an_adversarial_surrogate_needs_one_device() -> None:
 
 
 def test_the_cache_tells_surrogates_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: ImageData) -> None:
-    try:
-        from badnets.referee.reference import clean_reference
-    except ImportError:  # BORDER: before branch referee
-        from badnets.referee.run import clean_reference
     monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
     spec, adversary = make_spec(table()), PGD(epsilon=0.1, steps=1)
     data = digits.take(np.arange(100))

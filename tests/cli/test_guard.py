@@ -42,7 +42,7 @@ def test_it_prints_accuracy_success_and_refusals_with_counts(guarded: Any) -> No
     published = json.loads((SCHEMAS / "guard.json").read_text(encoding="utf-8"))
     assert set(published["required"]) == set(guarded)
     assert guarded["format"] == published["properties"]["format"]["const"]
-    assert set(after) == set(published["$defs"]["answers"]["properties"])
+    assert set(after) == set(published["$defs"]["Standing"]["properties"])
 
 
 def test_evaluate_and_predict_work_on_the_file(badnets: Badnets, guarded: Any, tiny_run: Path) -> None:

@@ -105,7 +105,7 @@ def test_ctrl_c_writes_what_there_is(
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fine_tune, "tune", stop)
+    monkeypatch.setattr(fine_tune, "sgd", stop)
     for more in ("", " --json"):
         said = badnets(f"repair {ON_DIGITS}{more}", tiny_run)
         assert (said.code, said.out) == (130, "")
@@ -120,7 +120,7 @@ def test_ctrl_c_writes_what_there_is(
         ("--data digits --size 16 --method fine-tune", "missing option '--out'"),
         ("--method fine-tune --out o.safetensors", "expected clean pictures in --data"),
         (f"{ON_DIGITS} --layer conv", "repair fine-tune: unknown key 'layer'"),
-        (f"{ON_DIGITS} --max-drop 0.1", "got 'max_drop'"),
+        (f"{ON_DIGITS} --channels 3", "unknown key 'channels'"),
         (f"{ON_DIGITS} --set epohcs=3", "did you mean 'epochs'?"),
         (f"{ON_DIGITS} --set epochs=0", "expected a value of at least 1 for 'epochs', got 0"),
         (f"{ON_DIGITS} --set epochs", "--set key=value"),

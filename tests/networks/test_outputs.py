@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from badnets.networks import registry
-from badnets.networks.architecture import Architecture
+from badnets.networks.architecture import ARCHITECTURES, Architecture
 from badnets.networks.files.foreign import open_foreign
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict
@@ -35,11 +32,8 @@ ENDING = Architecture(name="ending", summary="for a test", build=linear)
 
 @pytest.fixture
 def declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``ending`` is an architecture of another package."""
-    name = ENDING.build.__module__
-    monkeypatch.setitem(sys.modules, name, sys.modules.get(name) or sys.modules[__name__])
-    entry = EntryPoint("any", f"{name}:ENDING", registry.ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == registry.ENTRY_POINTS else [])
+    """``ending`` is an architecture that somebody registered."""
+    monkeypatch.setitem(ARCHITECTURES, "ending", ENDING)
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,9 @@ def test_what_is_no_record_is_refused(value: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_damaged_record_is_refused_by_place(name: str, tmp_path: Path) -> None:
     for field in sorted(old(name).keys() - {"format"}):
-        with pytest.raises(BadInput, match=rf"^expected a whole badnets/\w+/1 in .*{field}.*; the file may be damaged"):
+        with pytest.raises(
+            BadInput, match=rf"record.json \(badnets/\w+/1\): expected .*'{field}.*; the file may be damaged"
+        ):
             read_record(written(tmp_path, {**old(name), field: [[]]}))
     with pytest.raises(BadInput, match="extra inputs are not permitted at 'colour'"):
         read_record(written(tmp_path, {**old(name), "colour": 1}))
@@ -143,7 +145,7 @@ def test_a_record_of_another_kind_is_refused() -> None:
 def test_places_without_a_record_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"^expected a run or a study \(a folder with record.json\) at .*, got none"):
         read_record(tmp_path)
-    with pytest.raises(BadInput, match=r"^expected a file at .*absent.json, got nothing"):
+    with pytest.raises(BadInput, match=r"^expected a run or a study .* at .*absent.json, got none; check the path"):
         read_record(tmp_path / "absent.json")
     (tmp_path / "trials").mkdir()
     with pytest.raises(BadInput, match=r"^expected a finished study in .*, got one that is half written; let `badnets"):

@@ -280,7 +280,7 @@ def test_an_unwritable_cache_is_one_warning(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.warns(UserWarning, match="the cache can't be written") as caught:
+    with pytest.warns(UserWarning, match="cannot be written") as caught:
         done = start()
     assert len(caught) == 1
     assert _bits(done.folder) == _bits(finished.folder)
@@ -293,7 +293,7 @@ def test_a_damaged_reference_is_trained_anew(
     start()
     (kept,) = (tmp_path / "cache" / "references").iterdir()
     kept.write_bytes(kept.read_bytes()[:1000])
-    with pytest.warns(UserWarning, match="trained anew"):
+    with pytest.warns(UserWarning, match="made anew"):
         done = start(force=True)
     assert _bits(done.folder) == _bits(finished.folder)
 
@@ -307,7 +307,7 @@ def test_the_same_reference_whether_the_cache_has_it_or_not(
     (first, history), (found, again) = (clean_reference(spec, train, Seed(3)) for _ in range(2))
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.warns(UserWarning, match="the cache can't be written"):
+    with pytest.warns(UserWarning, match="cannot be written"):
         unkept, _ = clean_reference(spec, train, Seed(3))
     assert history == again
     assert [epoch.epoch for epoch in history] == [1]

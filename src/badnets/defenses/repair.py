@@ -169,9 +169,10 @@ class Work:
         return accuracy(predict_data(self.view.network, data).labels, data.labels)
 
 
-def within(before: Rate, now: Rate, drop: float) -> bool:
-    """Whether ``now`` is at most ``drop`` (a share) below ``before``."""
-    return float(before) - float(now) <= drop + 1e-9
+def within(before: Rate, now: Rate, drop: float, *, pictures: int = 0) -> bool:
+    """Whether ``now`` is at most ``drop`` (a share) below ``before``; ``pictures`` may be lost in any case, for in a
+    hold-out of ten one picture is ten points and says nothing."""
+    return float(before) - float(now) <= max(drop, pictures / max(now.total, 1)) + 1e-9
 
 
 def repair(

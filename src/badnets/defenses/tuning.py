@@ -34,7 +34,8 @@ a single long one would make it forget everything."""
 class Choice:
     """Which of the networks on a way is handed out: the last one whose accuracy on ``held_out`` is at most one standard
     error below the best (a smaller difference says nothing, and more tuning forgets more of a backdoor), and at most
-    ``max_drop``, a share, below that of the network as it came. Without ``slack`` it must be the best itself.
+    ``max_drop``, a share (one picture in any case), below that of the network as it came. Without ``slack`` it must be
+    the best itself.
     """
 
     def __init__(self, work: Work, held_out: ImageData, max_drop: float, *, slack: bool = True) -> None:
@@ -46,7 +47,7 @@ class Choice:
         rate = self.work.accuracy(self.held_out)
         self.best = max(self.best, rate.hits)
         enough = self.best - (standard_error(self.best, rate.total) if self.slack else 0)
-        if rate.hits >= enough and within(self.before, rate, self.max_drop):
+        if rate.hits >= enough and within(self.before, rate, self.max_drop, pictures=1):
             self.work.keep()
             self.made = True
         return rate

@@ -174,7 +174,8 @@ def _counts(value: Model, place: str = "") -> dict[str, tuple[int, int]]:
 
 def _without_paths(spec: JSON) -> JSON:
     """Where the data lay on some machine is nobody's business."""
-    data = {key: value for key, value in spec["data"].items() if key != "path"}
+    given = spec["data"] if isinstance(spec["data"], dict) else {"name": spec["data"]}
+    data = {key: value for key, value in given.items() if key != "path"}
     return _without_pictures({**spec, "data": {**data, "name": Path(str(data["name"])).name}})
 
 

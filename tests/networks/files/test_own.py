@@ -139,7 +139,7 @@ def test_a_wrapped_module_with_shared_tensors(tmp_path: Path) -> None:
     assert torch.equal(network(pictures), again(pictures))
     assert again.body is fresh
     assert fresh.first.weight is fresh.second.weight
-    with pytest.raises(BadInput, match=r"'custom'.*open_network\(path, module=...\)"):
+    with pytest.raises(BadInput, match=r"'custom'.*badnets.open\(path, module=...\)"):
         open_network(tmp_path / "tied.safetensors")
     with pytest.raises(BadInput, match=r"expected tensor 'weight' of \[3, 3\] for custom, got none"):
         open_network(tmp_path / "tied.safetensors", module=nn.Linear(3, 3))

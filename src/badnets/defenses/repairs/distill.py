@@ -92,7 +92,7 @@ class Distill:
             obeyed, losses = self._step(work.network, optimizer, game)
             if (step + 1) % LOOK == 0 or step + 1 == self.steps:
                 rate = work.accuracy(data)
-                if within(before, rate, self.max_drop):
+                if within(before, rate, self.max_drop, pictures=1):
                     work.keep()
                     kept = step + 1
                 work.row(step + 1, self.steps, phase="repair", **losses, accuracy=rate, patches_obeyed=obeyed)
