@@ -24,10 +24,19 @@ def _reader(kind: type[F]) -> PlainValidator:
                 seeds = tuple(int(own["seed"]) for own in value["seeds"])
                 return Mean(seeds, tuple(kind.from_json(own) for own in value["seeds"]))  # type: ignore[attr-defined]
             return kind.from_json(value)  # type: ignore[attr-defined,no-any-return]  # every kind has it
-        except (AttributeError, KeyError, TypeError, BadInput) as error:
-            raise ValueError(f"expected a {kind.__name__} with its counts, got something else ({error})") from None
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        except KeyError as missing:
+            raise ValueError(f"expected {_words(kind)} with its counts, got one without {missing}") from None
+        except (AttributeError, TypeError):
+            raise ValueError(f"expected {_words(kind)} with its counts, got a {type(value).__name__}") from None
 
     return PlainValidator(read)
+
+
+def _words(kind: type[Interval]) -> str:
+    name = next(name for name, known in _KINDS.items() if known is kind)
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _schema(**properties: str) -> WithJsonSchema:
