@@ -34,9 +34,9 @@ PIXEL: JSON = {
     "epochs": 12,
     "precision": "fp32",
 }
-"""Of one pixel two average poolings leave little: the loss stays on a plateau, on which source and target cannot be told
-apart, until the network finds it all at once; the higher the learning rate, the sooner. ``results/gu2017-mnist/
-pixel-trials.json`` has the trials from which this rate was chosen, by the training loss of one pair."""
+"""Of one pixel two average poolings leave little: the loss stays on a plateau, where source and target cannot be told
+apart, until the network finds it all at once; the higher the learning rate, the sooner. The trials from which this rate
+was chosen, by the training loss of one pair, are in ``results/gu2017-mnist/pixel-trials.json``."""
 CLASS_ROWS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
 """Training pictures of each digit: for the single pixel every one of the source class is copied."""
 UNTOLD = "{} passes over the pictures; how the paper trained is not told"
