@@ -184,7 +184,22 @@ def ledger() -> str:
     return whole(ROOT / "results")
 
 
-_MADE = (commands, places, rules, networks, recipe, sources, signs, studies, ledger)
+def glance() -> str:
+    """README's line for each recorded study: what became of its published figures, or of the bounds of our own."""
+    from badnets.studies.ledger import study_records
+    from badnets.studies.registry import STUDIES
+
+    states = ("borne out", "not borne out", "not run as published", "not judged")
+    rows = []
+    for record in study_records(ROOT / "results"):
+        published = [row.state for row in record.rows if row.published is not None]
+        counted = published or [row.state for row in record.rows if row.verified is not None]
+        title = STUDIES[record.study].title + ("" if published else ", our own bounds")
+        rows.append(_row(title, f"`{record.study}`", *(str(counted.count(state)) for state in states)))
+    return "\n".join([f"| study | | {' | '.join(states)} |", "|---|---|--:|--:|--:|--:|", *rows])
+
+
+_MADE = (commands, places, rules, networks, recipe, sources, signs, studies, ledger, glance)
 PARTS: dict[str, Callable[[], str]] = {part.__name__: part for part in _MADE}
 PARTS |= {family: methods(family) for family in ("triggers", "repairs", "abstainers")}
 
@@ -212,7 +227,8 @@ def schemas() -> dict[str, JSON]:
 
 def wanted() -> dict[Path, str]:
     """What every generated file should hold."""
-    files = {path: fill(path.read_text(encoding="utf-8"), path.name) for path in sorted(DOCS.glob("*.md"))}
+    pages = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
+    files = {path: fill(path.read_text(encoding="utf-8"), path.name) for path in pages}
     for name, schema in schemas().items():
         files[DOCS / "schemas" / name] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
     return files
