@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from badnets.cli.console import Json, in_options, print_json, show_table, watching
-from badnets.cli.options import Case, with_options
+from badnets.cli.options import Case, Foreign, with_options
 from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 @with_options
 def guard_command(
+    case: Case,
     method: str = typer.Option("agreement", "--method", help="The abstainer (badnets list abstainers)."),
     out: Path = typer.Option(..., "--out", help="The guarded network, a .safetensors file."),
     refuse: float = typer.Option(0.01, "--refuse", help="Share of clean pictures that may be refused."),
@@ -31,7 +32,7 @@ def guard_command(
         help="A setting of the method, of its repair (settings.epochs=5), or of the data (data.size=32).",
     ),
     *,
-    case: Case,
+    foreign: Foreign,
     json: bool = Json,
 ) -> None:
     """Make a network that refuses suspicious pictures, and measure what it refuses."""
@@ -44,7 +45,7 @@ def guard_command(
     settings, of_data = case.parted({"repair": repair, "repaired": second}, set_)
     abstainer = make_abstainer(method, settings)
     with in_options(guard_command), watching(quiet=json) as watcher:
-        record = guard(case.opened(out, of_data), abstainer, refuse=refuse, watcher=watcher)
+        record = guard(case.opened(out, of_data, foreign=foreign.foreign), abstainer, refuse=refuse, watcher=watcher)
     if json:
         print_json(record.to_json())
         return

@@ -95,7 +95,7 @@ def _size(text: str) -> tuple[int, int, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case(Foreign):
+class Case:
     """A network to defend, the defender's pictures, and what is measured."""
 
     model: Annotated[Path, typer.Argument(help="A network file, or a run's folder.")]
@@ -130,7 +130,7 @@ class Case(Foreign):
         """For the referee; ``settings`` are those of the data."""
         from badnets.referee.certify import RepairCase
 
-        names = ("model", "data", "test", "pictures", "trigger_from", "triggered", "foreign", "seed")
+        names = ("model", "data", "test", "pictures", "trigger_from", "triggered", "seed")
         said = {name: getattr(self, name) for name in names}
         return RepairCase(**said, out=out, settings=settings, budget_s=self.budget, command=command_line(), **more)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from badnets.cli.console import Json, in_options, print_json, show_table, watching
-from badnets.cli.options import Case, with_options
+from badnets.cli.options import Case, Foreign, with_options
 from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @with_options
 def repair_command(
+    case: Case,
     method: str = typer.Option(..., "--method", help="The repair (badnets list repairs)."),
     out: Path = typer.Option(
         ..., "--out", help="The repaired network, a .safetensors file; the certificate lies beside it (.json, .html)."
@@ -45,7 +46,7 @@ def repair_command(
     ),
     page: Path | None = typer.Option(None, "--page", help="The page [beside --out]."),
     *,
-    case: Case,
+    foreign: Foreign,
     json: bool = Json,
 ) -> None:
     """Repair a network with clean pictures, and certify what that cured and what it cost."""
@@ -59,7 +60,14 @@ def repair_command(
     settings, of_data = case.parted(own, set_)
     repair = make_repair(method, settings)
     with in_options(repair_command), watching(quiet=json) as watcher:
-        opened = case.opened(out, of_data, clean_network=clean_network, allowance=allowance, reactivation=reactivation)
+        opened = case.opened(
+            out,
+            of_data,
+            foreign=foreign.foreign,
+            clean_network=clean_network,
+            allowance=allowance,
+            reactivation=reactivation,
+        )
         certificate = certify(opened, repair, watcher=watcher)
     write_json(out.with_suffix(".json"), certificate.to_json())
     place = write_text(page or out.with_suffix(".html"), render_certificate(certificate))

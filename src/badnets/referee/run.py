@@ -132,11 +132,11 @@ def run_seed(
         reference, epochs = clean_reference(spec, data.train, seed, folder=own, watch=watch, note=note)
         history.append(Training(seed=number, network="clean reference", epochs=epochs))
     clock.lap("reference")
-    measured = _measure(spec, network, reference, data.test, seed)
+    measured, figures = _measure(spec, network, reference, data.test, seed)
     clock.lap("measure")
     result = SeedResult(
         seed=number,
-        figures=_figures(spec, measured[0], network, reference, data.test, seed),
+        figures=figures,
         backdoors=tuple(one.figures for one in measured) if len(measured) > 1 else None,
         training=tuple(history),
         timings_s=clock.laps,
@@ -241,26 +241,16 @@ def _goal(rule: LabelRule, names: tuple[str, ...]) -> str:
 
 def _measure(
     spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed
-) -> list[Measured]:
-    """One for each backdoor; without any, the network alone."""
+) -> tuple[list[Measured], Figures]:
+    """What was measured of each backdoor (without any, of the network alone); and the first one's figures, with the
+    table of disturbances if the spec asks for it."""
     backdoors: Sequence[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
-    stream = seed.derive("measure")
-    return [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
-
-
-def _figures(
-    spec: Spec,
-    measured: Measured,
-    network: ImageNetwork,
-    reference: ImageNetwork | None,
-    test: ImageData,
-    seed: Seed,
-) -> Figures:
-    """The first backdoor's, with the table of disturbances if the spec asks for it."""
-    if not spec.jitter_table or spec.backdoor is None:
-        return measured.figures
-    rows = disturbances(network, test, spec.backdoor.backdoor, reference=reference, seed=seed.derive("measure"))
-    return measured.figures.model_copy(update={"disturbances": rows})
+    stream, (first, *_) = seed.derive("measure"), backdoors
+    measured = [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
+    if not spec.jitter_table or first is None:
+        return measured, measured[0].figures
+    rows = disturbances(network, test, first, reference=reference, seed=stream)
+    return measured, measured[0].figures.model_copy(update={"disturbances": rows})
 
 
 def _pictures(
