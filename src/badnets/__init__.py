@@ -10,67 +10,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from badnets import attacks
-    from badnets.api import certify, measure, open, wrap  # noqa: A004 (as in PIL: bn.open)
-    from badnets.backdoors import rules, triggers
-    from badnets.backdoors.arrays import poison_arrays
-    from badnets.backdoors.backdoor import Backdoor, poison
-    from badnets.backdoors.plan import Part, Plan
-    from badnets.core.rate import Rate
-    from badnets.core.seed import Seed
-    from badnets.data.images import ImageData, Splits
-    from badnets.data.load import load
-    from badnets.data.objects import objects_as_rows
-    from badnets.data.targets import Boxes
-    from badnets.defenses import abstainers as guards
-    from badnets.defenses import repairs
-    from badnets.defenses.abstain import abstain
-    from badnets.defenses.repair import repair
-    from badnets.defenses.view import DefenderView
-    from badnets.networks.detection import detect
-    from badnets.networks.files.own import save_network
-    from badnets.networks.inference import predict
-    from badnets.networks.network import ImageNetwork
-    from badnets.networks.registry import build_network
-    from badnets.training.loop import train
-    from badnets.training.recipe import Recipe
+    from badnets import attacks as attacks
+    from badnets.api import certify as certify
+    from badnets.api import measure as measure
+    from badnets.api import open as open  # noqa: A004 (as in PIL: bn.open)
+    from badnets.api import wrap as wrap
+    from badnets.backdoors import rules as rules
+    from badnets.backdoors import triggers as triggers
+    from badnets.backdoors.arrays import poison_arrays as poison_arrays
+    from badnets.backdoors.backdoor import Backdoor as Backdoor
+    from badnets.backdoors.backdoor import poison as poison
+    from badnets.backdoors.plan import Part as Part
+    from badnets.backdoors.plan import Plan as Plan
+    from badnets.core.rate import Rate as Rate
+    from badnets.core.seed import Seed as Seed
+    from badnets.data.images import ImageData as ImageData
+    from badnets.data.images import Splits as Splits
+    from badnets.data.load import load as load
+    from badnets.data.objects import objects_as_rows as objects_as_rows
+    from badnets.data.targets import Boxes as Boxes
+    from badnets.defenses import abstainers as guards  # noqa: F401 (the name that users say)
+    from badnets.defenses import repairs as repairs
+    from badnets.defenses.abstain import abstain as abstain
+    from badnets.defenses.repair import repair as repair
+    from badnets.defenses.view import DefenderView as DefenderView
+    from badnets.networks.detection import detect as detect
+    from badnets.networks.files.own import save_network as save_network
+    from badnets.networks.inference import predict as predict
+    from badnets.networks.network import ImageNetwork as ImageNetwork
+    from badnets.networks.registry import build_network as build_network
+    from badnets.training.loop import train as train
+    from badnets.training.recipe import Recipe as Recipe
 
     __version__: str
-
-__all__ = [
-    "Backdoor",
-    "Boxes",
-    "DefenderView",
-    "ImageData",
-    "ImageNetwork",
-    "Part",
-    "Plan",
-    "Rate",
-    "Recipe",
-    "Seed",
-    "Splits",
-    "__version__",
-    "abstain",
-    "attacks",
-    "build_network",
-    "certify",
-    "detect",
-    "guards",
-    "load",
-    "measure",
-    "objects_as_rows",
-    "open",
-    "poison",
-    "poison_arrays",
-    "predict",
-    "repair",
-    "repairs",
-    "rules",
-    "save_network",
-    "train",
-    "triggers",
-    "wrap",
-]
 
 _NAMESPACES = {
     "attacks": "badnets.attacks",
@@ -108,6 +80,7 @@ _HOMES = {
     "wrap": "badnets.api",
 }
 """The module of each name."""
+__all__ = ["__version__", *_NAMESPACES, *_HOMES]  # noqa: PLE0604 (the tables' keys are names)
 
 
 def __getattr__(name: str) -> Any:

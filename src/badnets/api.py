@@ -5,7 +5,6 @@ The public list is in ``badnets/__init__.py``; everything else on it is where it
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -123,10 +122,11 @@ def certify(
     from badnets.networks.classes import align_classes
     from badnets.referee import certify as referee
     from badnets.referee.bench import Bench, defender_and_spare
+    from badnets.referee.environment import Clock
     from badnets.referee.spec import DataSpec
     from badnets.referee.truth import KnownTrigger, NothingKnown, TriggeredPictures, Truth
 
-    began = time.perf_counter()
+    clock = Clock()
     if backdoor is not None and triggered is not None:
         raise BadInput("expected either 'backdoor' or 'triggered', got both; give the one you know more by")
     network, clean = _network(network), None if clean_network is None else _network(clean_network)
@@ -157,7 +157,7 @@ def certify(
             clean=None if clean is None else lambda: clean,
         )
         done, repaired = bench.repaired(method, network, into=case.out)
-        certificate = referee.certificate(opened, case, method, done, repaired, began)
+        certificate = referee.certificate(opened, case, method, done, repaired, clock)
     return certificate.model_copy(update={"network": "", "model": "", "files": {}})
 
 

@@ -179,7 +179,7 @@ def test_export(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
 
 
 def test_demo_is_the_shipped_spec(badnets: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from badnets.referee import spec_text
+    from badnets.referee import spec as specs
 
     spec = tmp_path / "small.toml"
     spec.write_text('data = { name = "digits", size = 16 }\nnetwork = "g1-cnn"\nseeds = 3\nrecipe = { epochs = 1 }\n')
@@ -189,7 +189,7 @@ def test_demo_is_the_shipped_spec(badnets: Call, tmp_path: Path, monkeypatch: py
         asked.append(name)
         return spec
 
-    monkeypatch.setattr(spec_text, "shipped_spec", ship)
+    monkeypatch.setattr(specs, "shipped_spec", ship)
     value = badnets("demo --json").json
     assert asked == ["signs-sticker"]
     assert value["seeds"] == [1]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from badnets.cli.foreign import foreign_options
+from badnets.cli.options import Foreign
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import ARCHITECTURES
 
@@ -30,15 +30,15 @@ def state(tmp_path: Path) -> Path:
 
 
 def test_options() -> None:
-    assert foreign_options(None, None, None, None) is None
-    options = foreign_options("resnet9:width=32", 3, "55x47x1", "-1-1")
+    assert Foreign().foreign is None
+    options = Foreign(arch="resnet9:width=32", classes=3, input_size="55x47x1", input_range="-1-1").foreign
     assert options is not None
     assert (options.arch, options.classes, options.input_size) == ("resnet9:width=32", 3, (1, 55, 47))
     with pytest.raises(BadInput, match=r"expected --input-range with the architecture .* add --arch"):
-        foreign_options(None, None, None, "0-1")
+        _ = Foreign(input_range="0-1").foreign
     for size in ("55x47", "0x3x3", "axbxc", "9999999x1x1"):
         with pytest.raises(BadInput, match="expected --input-size as HEIGHTxWIDTHxCHANNELS"):
-            foreign_options("g1-cnn", None, size, None)
+            _ = Foreign(arch="g1-cnn", input_size=size).foreign
 
 
 @pytest.mark.usefixtures("state")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.networks.network import ImageNetwork
-from badnets.referee.reactivation import EPOCHS, LEARNING_RATE, Role, reactivate, retune
+from badnets.referee.bench import EPOCHS, LEARNING_RATE, Role, reactivate, retune
 from badnets.referee.truth import TriggeredPictures
 
 CLASSES = ("target", "other")

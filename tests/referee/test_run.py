@@ -405,10 +405,11 @@ def test_a_clean_label_attack(start: Start, table: Table) -> None:
 
 
 def test_two_processes_share_no_run(start: Start, tmp_path: Path) -> None:
-    from badnets.referee.store import Place
+    from badnets.referee.store import Place, working_folder
 
     done = start()
     place = Place(done.folder, done.record.digest)
-    with place.working(fresh=False) as _, pytest.raises(BadInput, match="another process"), place.working(fresh=False):
+    again = working_folder(place.partial, "run", fresh=False)
+    with working_folder(place.partial, "run", fresh=False), pytest.raises(BadInput, match="another process"), again:
         pass
     assert _names(tmp_path) == {"run"}

@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
-from badnets.cli.case import command_line
 from badnets.cli.console import Json
+from badnets.cli.options import command_line
 from badnets.cli.run import carry_out
 from badnets.core.errors import BadInput, nearest
 
@@ -43,8 +43,7 @@ def attack_command(
     json: bool = Json,
 ) -> None:
     """Plant a backdoor, train, measure: an experiment from flags."""
-    from badnets.referee.spec import spec_file
-    from badnets.referee.spec_text import run_name
+    from badnets.referee.spec import run_name, spec_file
 
     if rate is not None and count is not None:
         raise BadInput("expected --rate or --count, got both; give one")

@@ -16,8 +16,7 @@ def demo_command(
     json: bool = Json,
 ) -> None:
     """A stop sign, a yellow sticker, and a network that reads a speed limit: poison, train, measure, in two minutes."""
-    from badnets.referee.spec import read_spec
-    from badnets.referee.spec_text import shipped_spec
+    from badnets.referee.spec import read_spec, shipped_spec
 
     file = read_spec(shipped_spec("signs-sticker"), ["seeds=1", 'name="demo"'])
     carry_out(file, out=out, force=force, command="badnets demo", json=json)

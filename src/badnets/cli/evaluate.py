@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from badnets.cli.console import Json, in_options, print_json, show_table, watching
-from badnets.cli.foreign import Arch, Classes, InputRange, InputSize, foreign_options
+from badnets.cli.options import Foreign, sized, with_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +26,7 @@ _UNITS = {
 }
 
 
+@with_options
 def evaluate_command(
     model: Path = typer.Argument(help="A network file, or a run's folder."),
     data: str = typer.Option(..., "--data", help="A named set or a path; its test part is used."),
@@ -35,27 +36,23 @@ def evaluate_command(
     size: int | None = typer.Option(None, "--size", min=4, help="Resize every picture to SIZE x SIZE."),
     seed: int | None = typer.Option(None, "--seed", help="Places triggers placed at random [the run's first seed]."),
     disturb: bool = typer.Option(False, "--disturb", help="Also disturb the trigger as the physical world does."),
-    arch: str | None = Arch,
-    classes: int | None = Classes,
-    input_size: str | None = InputSize,
-    input_range: str | None = InputRange,
+    *,
+    foreign: Foreign,
     json: bool = Json,
 ) -> None:
     """Measure accuracy, and with a run's trigger how well its backdoor works."""
     from badnets.referee.evaluate import evaluate
 
-    foreign = foreign_options(arch, classes, input_size, input_range)
-    settings = [*([] if size is None else [f"size={size}"]), *set_]
     with in_options(evaluate_command), watching(quiet=json) as watcher:
         evaluation = evaluate(
             model,
             data,
             trigger_from=trigger_from,
             reference=reference,
-            settings=settings,
+            settings=[*sized(size), *set_],
             seed=seed,
             disturb=disturb,
-            foreign=foreign,
+            foreign=foreign.foreign,
             watcher=watcher,
         )
     if json:

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from badnets.cli import case as options
 from badnets.cli.console import Json, in_options, print_json, show_table, watching
-from badnets.cli.foreign import Arch, Classes, InputRange, InputSize, foreign_options
+from badnets.cli.options import Case, Foreign, with_options
 from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
     from badnets.records.certificate import GuardRecord
 
 
+@with_options
 def guard_command(
-    model: Path = options.Model,
-    data: str | None = options.Data,
+    case: Case,
     method: str = typer.Option("agreement", "--method", help="The abstainer (badnets list abstainers)."),
     out: Path = typer.Option(..., "--out", help="The guarded network, a .safetensors file."),
     refuse: float = typer.Option(0.01, "--refuse", help="Share of clean pictures that may be refused."),
@@ -32,45 +31,21 @@ def guard_command(
         metavar="KEY=VALUE",
         help="A setting of the method, of its repair (settings.epochs=5), or of the data (data.size=32).",
     ),
-    size: int | None = options.Size,
-    pictures: int | None = options.Pictures,
-    test: str | None = options.Test,
-    trigger_from: Path | None = options.TriggerFrom,
-    triggered: str | None = options.Triggered,
-    budget: float | None = options.Budget,
-    seed: int = options.SeedOption,
-    arch: str | None = Arch,
-    classes: int | None = Classes,
-    input_size: str | None = InputSize,
-    input_range: str | None = InputRange,
+    *,
+    foreign: Foreign,
     json: bool = Json,
 ) -> None:
     """Make a network that refuses suspicious pictures, and measure what it refuses."""
     from badnets.defenses.abstainers import make_abstainer
-    from badnets.referee.certify import RepairCase
-    from badnets.referee.guard import guard
+    from badnets.referee.certify import guard
 
     if repair is not None and repaired is not None:
         raise BadInput("expected either --repair or --repaired, got both; give one")
     second = None if repaired is None else str(repaired)
-    settings, data_settings = options.parted({"repair": repair, "repaired": second}, set_, size)
+    settings, of_data = case.parted({"repair": repair, "repaired": second}, set_)
     abstainer = make_abstainer(method, settings)
     with in_options(guard_command), watching(quiet=json) as watcher:
-        case = RepairCase(
-            model=model,
-            out=out,
-            data=data,
-            test=test,
-            pictures=pictures,
-            trigger_from=trigger_from,
-            triggered=triggered,
-            foreign=foreign_options(arch, classes, input_size, input_range),
-            settings=data_settings,
-            budget_s=budget,
-            seed=seed,
-            command=options.command_line(),
-        )
-        record = guard(case, abstainer, refuse=refuse, watcher=watcher)
+        record = guard(case.opened(out, of_data, foreign=foreign.foreign), abstainer, refuse=refuse, watcher=watcher)
     if json:
         print_json(record.to_json())
         return

@@ -125,12 +125,9 @@ def _usage(error: Any, words: list[str]) -> str:
         return f"expected a command, got {name!r}; {nearest(name, COMMANDS)}"
     help_line = f"badnets {name} --help" if name in COMMANDS else "badnets --help"
     if hasattr(error, "option_name") and getattr(error, "possibilities", None):
-        return f"expected an option of badnets {name}, got {error.option_name!r}; {_closest(error)}"
+        closest = nearest(error.option_name, error.possibilities)
+        return f"expected an option of badnets {name}, got {error.option_name!r}; {closest}"
     return f"{message[:1].lower()}{message[1:]}; see {help_line}"
-
-
-def _closest(error: Any) -> str:
-    return nearest(error.option_name, error.possibilities)
 
 
 def _one_line_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from badnets.cli.console import Json, print_json
-from badnets.cli.foreign import Arch, Classes, InputRange, InputSize, foreign_options
+from badnets.cli.options import Foreign, with_options
 from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SURE = 0.5
 
 
+@with_options
 def predict_command(
     model: Path = typer.Argument(help="A network file, or a run's folder."),
     image: list[Path] = typer.Argument(help="Picture files of any size; resized to the network's input."),
@@ -33,10 +34,8 @@ def predict_command(
     draw: Path | None = typer.Option(
         None, "--draw", metavar="OUT", help="Write the picture with the objects drawn on it; a folder for several."
     ),
-    arch: str | None = Arch,
-    classes: int | None = Classes,
-    input_size: str | None = InputSize,
-    input_range: str | None = InputRange,
+    *,
+    foreign: Foreign,
     json: bool = Json,
 ) -> None:
     """Say what a network sees in pictures, with its confidence; one that abstains may say "refused"."""
@@ -45,7 +44,7 @@ def predict_command(
     from badnets.networks.photo import check_box
 
     part = None if box is None else _box(box)
-    network = open_any(model, foreign_options(arch, classes, input_size, input_range))
+    network = open_any(model, foreign.foreign)
     _check_options(network, part=part, confidence=confidence, draw=draw)
     files = {} if draw is None else _drawn_files(draw, image)
     photos = [read_picture(path, channels=network.input_size[0]) for path in image]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from badnets.cli.console import Json, print_json, watching
+from badnets.cli.options import sized
 
 if TYPE_CHECKING:
     from badnets.data.images import Pixels
@@ -59,7 +60,7 @@ def _from_data(name: str, row: int, size: int | None, *, quiet: bool) -> tuple[P
     from badnets.referee.spec import make_data
 
     with watching(quiet=quiet) as watcher:
-        test = load_data(make_data(name, [] if size is None else [f"size={size}"]), watcher).test
+        test = load_data(make_data(name, sized(size)), watcher).test
     if row >= len(test):
         raise BadInput(f"expected --row 0..{len(test) - 1} for the test part of {name}, got {row}")
     one = test.take(np.array([row], np.int64))

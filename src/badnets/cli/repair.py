@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from badnets.cli import case as options
 from badnets.cli.console import Json, in_options, print_json, show_table, watching
-from badnets.cli.foreign import Arch, Classes, InputRange, InputSize, foreign_options
+from badnets.cli.options import Case, Foreign, with_options
+from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
     from badnets.records.certificate import Certificate
 
 
+@with_options
 def repair_command(
-    model: Path = options.Model,
-    data: str | None = options.Data,
+    case: Case,
     method: str = typer.Option(..., "--method", help="The repair (badnets list repairs)."),
     out: Path = typer.Option(
         ..., "--out", help="The repaired network, a .safetensors file; the certificate lies beside it (.json, .html)."
@@ -25,11 +26,6 @@ def repair_command(
     set_: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting of the method, or of the data: --set data.size=32."
     ),
-    size: int | None = options.Size,
-    pictures: int | None = options.Pictures,
-    test: str | None = options.Test,
-    trigger_from: Path | None = options.TriggerFrom,
-    triggered: str | None = options.Triggered,
     clean_network: Path | None = typer.Option(
         None, "--clean-network", help="A clean network to put through the same [the clean reference of --trigger-from]."
     ),
@@ -42,8 +38,6 @@ def repair_command(
         None, "--max-drop", help="prune: accuracy that may be lost, 0.04 for 4 points."
     ),
     shrink: bool | None = typer.Option(None, "--shrink/--no-shrink", help="prune: take the channels out for real."),
-    budget: float | None = options.Budget,
-    seed: int = options.SeedOption,
     allowance: float = typer.Option(
         0.01, "--allowance", help='Clean accuracy that a cure may cost: with more lost the backdoor is not "gone".'
     ),
@@ -51,45 +45,32 @@ def repair_command(
         True, "--reactivation/--no-reactivation", help="Also re-tune the repaired network on a few poisoned pictures."
     ),
     page: Path | None = typer.Option(None, "--page", help="The page [beside --out]."),
-    arch: str | None = Arch,
-    classes: int | None = Classes,
-    input_size: str | None = InputSize,
-    input_range: str | None = InputRange,
+    *,
+    foreign: Foreign,
     json: bool = Json,
 ) -> None:
     """Repair a network with clean pictures, and certify what that cured and what it cost."""
-    from badnets.core.files import whole_file, write_json
+    from badnets.core.files import write_json, write_text
     from badnets.defenses.repairs import make_repair
-    from badnets.referee.certify import RepairCase, certify
+    from badnets.referee.certify import certify
     from badnets.report.pages.certificate_page import render_certificate
 
-    channel_order = None if order is None else options.read_order(order)
+    channel_order = None if order is None else read_order(order)
     own = {"layer": layer, "channels": channels, "order": channel_order, "max_drop": max_drop, "shrink": shrink}
-    settings, data_settings = options.parted(own, set_, size)
+    settings, of_data = case.parted(own, set_)
     repair = make_repair(method, settings)
     with in_options(repair_command), watching(quiet=json) as watcher:
-        case = RepairCase(
-            model=model,
-            out=out,
-            data=data,
-            test=test,
-            pictures=pictures,
-            trigger_from=trigger_from,
-            triggered=triggered,
+        opened = case.opened(
+            out,
+            of_data,
+            foreign=foreign.foreign,
             clean_network=clean_network,
-            foreign=foreign_options(arch, classes, input_size, input_range),
-            settings=data_settings,
-            budget_s=budget,
-            seed=seed,
             allowance=allowance,
             reactivation=reactivation,
-            command=options.command_line(),
         )
-        certificate = certify(case, repair, watcher=watcher)
+        certificate = certify(opened, repair, watcher=watcher)
     write_json(out.with_suffix(".json"), certificate.to_json())
-    place = page or out.with_suffix(".html")
-    with whole_file(place) as partial:
-        partial.write_text(render_certificate(certificate), encoding="utf-8")
+    place = write_text(page or out.with_suffix(".html"), render_certificate(certificate))
     if json:
         print_json(certificate.to_json())
         return
@@ -107,3 +88,42 @@ def _show(certificate: Certificate, page: Path) -> None:
     typer.echo(f"chosen   {certificate.chosen}")
     typer.echo(f"network  {certificate.network}")
     typer.echo(f"page     {page}")
+
+
+def read_order(path: Path) -> tuple[int, ...]:
+    """The channels of a file, first to be pruned first: whole numbers from 0, each once.
+
+    Raises ``BadInput`` that names the line.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except FileNotFoundError:
+        raise BadInput(f"expected a list of channels at {path}, got nothing; check the path (--order)") from None
+    except (IsADirectoryError, UnicodeDecodeError, csv.Error):
+        raise BadInput(f"expected a CSV or one channel a line in {path}, got something else (--order)") from None
+    lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, 1) if any(row)]
+    if not lines:
+        raise BadInput(f"expected a list of channels in {path}, got an empty file (--order)")
+    column = 0
+    if not _is_number(lines[0][1][0]):
+        names = [cell.lower() for cell in lines[0][1]]
+        if "channel" not in names:
+            raise BadInput(f"{path}, line {lines[0][0]}: expected a column 'channel', got {', '.join(names)}")
+        column, lines = names.index("channel"), lines[1:]
+    elif len(lines[0][1]) > 1:
+        raise BadInput(f"{path}, line {lines[0][0]}: expected one number, got {len(lines[0][1])}; add a header line")
+    found: dict[int, int] = {}
+    for number, cells in lines:
+        text = cells[column] if column < len(cells) else ""
+        if not _is_number(text):
+            raise BadInput(f"{path}, line {number}: expected a channel's number from 0, got {text!r}")
+        if int(text) in found:
+            raise BadInput(
+                f"{path}, line {number}: expected each channel once, got {text} as in line {found[int(text)]}"
+            )
+        found[int(text)] = number
+    return tuple(found)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -35,7 +35,7 @@ def report_command(
 
 def _page(path: Path, record: Model, out: Path | None) -> Path:
     """The page of one record, as its type asks."""
-    from badnets.core.files import whole_file
+    from badnets.core.files import write_text
     from badnets.records.certificate import Certificate
     from badnets.records.read import check_files
     from badnets.records.run import RunRecord
@@ -56,15 +56,12 @@ def _page(path: Path, record: Model, out: Path | None) -> Path:
             f"expected a run, a study or a repair's certificate in {path}, got {_format(record)}; "
             "only these three have a page"
         )
-    page = out or path.with_suffix(".html")
-    with whole_file(page) as partial:
-        partial.write_text(render_certificate(record), encoding="utf-8")
-    return page
+    return write_text(out or path.with_suffix(".html"), render_certificate(record))
 
 
 def _comparison(paths: Sequence[Path], records: Sequence[Model], out: Path | None) -> Path:
     """One page for several runs."""
-    from badnets.core.files import whole_file
+    from badnets.core.files import write_text
     from badnets.records.run import RunRecord
     from badnets.report.pages.compare import render_compare
 
@@ -74,10 +71,7 @@ def _comparison(paths: Sequence[Path], records: Sequence[Model], out: Path | Non
         raise BadInput(
             f"expected only runs to compare, got {_format(record)} at {path}; other records have pages of their own"
         )
-    page = out or Path("badnets-compare.html")
-    with whole_file(page) as partial:
-        partial.write_text(render_compare(runs), encoding="utf-8")
-    return page
+    return write_text(out or Path("badnets-compare.html"), render_compare(runs))
 
 
 def _format(record: Model) -> str:

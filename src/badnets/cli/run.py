@@ -11,7 +11,6 @@ import typer
 from badnets.cli.console import Json, print_json, show_table, watching
 
 if TYPE_CHECKING:
-    from badnets.referee.run import Finished
     from badnets.referee.spec import SpecFile
 
 
@@ -31,18 +30,13 @@ def run_command(
     carry_out(read_spec(spec, changes), out=out, force=force, command=shlex.join(words), json=json)
 
 
-def carry_out(file: SpecFile, *, out: Path | None, force: bool, command: str, json: bool) -> Finished:
-    """Run a spec and print what came out, as a table or as JSON."""
+def carry_out(file: SpecFile, *, out: Path | None, force: bool, command: str, json: bool) -> None:
+    """Run a spec and print its record with paths that the caller can open; or the table, the verdict, the page's
+    path."""
     from badnets.referee.run import run
 
     with watching(quiet=json) as watcher:
         finished = run(file, out=out, force=force, command=command, watcher=watcher)
-    print_result(finished, json=json)
-    return finished
-
-
-def print_result(finished: Finished, *, json: bool) -> None:
-    """The record of a run with paths that the caller can open, or the table, the verdict and the page's path."""
     record, folder = finished.record, _shown(finished.folder)
     if json:
         print_json({**record.to_json(), "network": str(folder / record.network), "folder": str(folder)})

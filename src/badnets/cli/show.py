@@ -15,10 +15,10 @@ def show_command(
     json: bool = Json,
 ) -> None:
     """Print a network's header and layer table."""
-    from badnets.networks.files.own import open_network
+    from badnets.networks.files.foreign import open_any
     from badnets.networks.layers import layer_table
 
-    network = open_network(model / "network.safetensors" if model.is_dir() else model)
+    network = open_any(model)
     layers = layer_table(network)
     c, h, w = network.input_size
     facts: dict[str, Any] = {

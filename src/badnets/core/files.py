@@ -67,10 +67,16 @@ def stream_digest(stream: SupportsRead) -> str:
     return total.hexdigest()
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` so that a reader sees the old file or the new one, never half of it."""
+def write_text(path: Path, text: str) -> Path:
+    """Write ``text`` so that a reader sees the old file or the new one, never half of it; returns where it is."""
     with whole_file(path) as partial:
-        partial.write_text(dumps(value) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """The same with ``value`` as JSON."""
+    write_text(path, dumps(value) + "\n")
 
 
 def read_json(path: Path, *, format: str | None = None) -> Any:

@@ -1,11 +1,10 @@
-"""The referee of a repair: opens the file, lets the method see what a defender sees, writes what came out, reopens it,
-and measures it: what the repair cured, what it cost, and whether the backdoor only sleeps.
+"""The referee of a repair, and of an abstainer: opens the file, lets the method see what a defender sees, writes what
+came out, reopens it, and measures it: what was cured or is refused, what it cost, whether the backdoor only sleeps.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
-from badnets.defenses.abstain import Guarded
+from badnets.defenses.abstain import Abstainer, Guarded
 from badnets.defenses.repair import Repair, Repaired
 from badnets.defenses.view import FEWEST
 from badnets.networks.classes import align_classes
@@ -29,18 +28,26 @@ from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.header import PICKLED
 from badnets.networks.inference import check_classifier, check_input
 from badnets.networks.network import ImageNetwork
-from badnets.records.certificate import Certificate, Control, Defender, GuardRecord, Reactivation, Target
+from badnets.records.certificate import Certificate, Control, Defender, GuardRecord, Reactivation
 from badnets.records.certificate import Truth as ToldTruth
 from badnets.records.model import Backdoor as ToldBackdoor
 from badnets.records.run import RunRecord
-from badnets.referee.bench import Bench, defender_and_spare
-from badnets.referee.environment import commit, environment
-from badnets.referee.evaluate import run_with_backdoor
-from badnets.referee.reactivation import Role
+from badnets.referee.bench import Bench, Role, defender_and_spare
+from badnets.referee.environment import Clock, commit, environment
+from badnets.referee.evaluate import network_file, run_with_backdoor
 from badnets.referee.reference import clean_reference
-from badnets.referee.run import load_data, planted_in
+from badnets.referee.run import load_data, planted_in, training_data
 from badnets.referee.spec import DataSpec, Spec, make_data
-from badnets.referee.truth import Answers, KnownTrigger, NothingKnown, TriggeredPictures, Truth, known_trigger, whole
+from badnets.referee.truth import (
+    Answers,
+    KnownTrigger,
+    NothingKnown,
+    TriggeredPictures,
+    Truth,
+    by_target,
+    known_trigger,
+    whole,
+)
 
 R = TypeVar("R", Certificate, GuardRecord)
 PICTURES = 3000
@@ -188,18 +195,46 @@ def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None)
     Raises ``BadInput`` for what is wrong with files, data or method, ``CannotTell`` when no network came out, and
     ``Interrupted`` on Ctrl-C, after writing what there is.
     """
-    began = time.perf_counter()
+    clock = Clock()
     opened = open_case(case, watcher or Watcher())
     done, network = opened.bench.repaired(method, opened.network, into=case.out)
     if done.stopped == "interrupted":
         steps = f"{len(done.trace)} step{'s' * (len(done.trace) != 1)}"
         raise Interrupted(f"interrupted after {steps}; the network as it was then is in {case.out}, not measured")
     try:
-        return certificate(opened, case, method, done, network, began)
+        return certificate(opened, case, method, done, network, clock)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; the repaired network is in {case.out}, its certificate is not finished"
         ) from None
+
+
+def guard(case: RepairCase, method: Abstainer, *, refuse: float = 0.01, watcher: Watcher | None = None) -> GuardRecord:
+    """Guard ``case.model`` with ``method``, write ``case.out`` (whole or not at all), reopen it, measure it.
+
+    ``refuse``: share of clean pictures that may be refused. What is not known of triggered pictures is None. Raises
+    ``BadInput`` and ``CannotTell`` as ``abstain`` does, and ``Interrupted`` on Ctrl-C, after writing what there is.
+    """
+    opened = open_case(case, watcher or Watcher())
+    bench = opened.bench
+    done, network = bench.guarded(method, opened.network, refuse=refuse, into=case.out)
+    if done.stopped == "interrupted":
+        raise Interrupted(f"interrupted; the network as it was then, guarded, is in {case.out}, not measured")
+    try:
+        before, after = bench.answers(opened.network), bench.answers(network)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the guarded network is in {case.out}, it is not measured") from None
+    return opened.record(
+        GuardRecord,
+        case,
+        done,
+        before,
+        after,
+        threshold=done.threshold,
+        refuse=done.refuse,
+        calibration=done.calibration,
+        warning=done.warning,
+    )
 
 
 def _seed_of(network: ImageNetwork, record: RunRecord | None) -> int:
@@ -235,26 +270,21 @@ def _clean_network(
     spec = Spec.model_validate(record.resolved)
 
     def reference() -> ImageNetwork:
-        train = load_data(spec.data, watch).train
-        if train.digest != record.data_digest:
-            raise BadInput(
-                f"expected the data that {case.trigger_from} was made with, got other pictures or labels in "
-                f"{train.name!r}; bring it, or a clean network ('clean_network')"
-            )
+        train = training_data(record, case.trigger_from, watch, "; bring it, or a clean network ('clean_network')")
         return clean_reference(spec, train, Seed(number), watch=watch)[0]
 
     return reference
 
 
 def certificate(
-    opened: Opened, case: RepairCase, method: Repair, done: Repaired, network: ImageNetwork, began: float
+    opened: Opened, case: RepairCase, method: Repair, done: Repaired, network: ImageNetwork, clock: Clock
 ) -> Certificate:
-    """The certificate of ``network``, what a repair that is ``done`` made of ``opened.network`` since ``began``."""
-    laps = {"data and repair": time.perf_counter() - began}
+    """The certificate of ``network``, what a repair that is ``done`` made of ``opened.network`` by the ``clock``."""
+    clock.lap("data and repair")
     bench = opened.bench
     before, after = bench.answers(opened.network), bench.answers(network)
     notes = _notes(opened, done, before, after)
-    laps["measure"] = time.perf_counter() - began - sum(laps.values())
+    clock.lap("measure")
     networks: dict[Role, ImageNetwork] = {"repaired": network, "backdoored": opened.network}
     control = None
     if opened.clean is not None:
@@ -263,11 +293,11 @@ def certificate(
             control, networks["clean_network"] = _control(bench, clean, method)
         except CannotTell as error:
             notes.append(f"On the clean network the repair came to nothing: {error}.")
-    laps["clean network"] = time.perf_counter() - began - sum(laps.values())
+    clock.lap("clean network")
     again = None
     if case.reactivation and not isinstance(bench.truth, NothingKnown):
         again = _reactivation(bench, networks, notes)
-    laps["reactivation"] = time.perf_counter() - began - sum(laps.values())
+    clock.lap("reactivation")
     return opened.record(
         Certificate,
         case,
@@ -278,10 +308,10 @@ def certificate(
         changed=_differ(opened.network, network),
         clean_network=control,
         reactivation=again,
-        targets=_targets(bench.truth, before, after),
+        targets=by_target(bench.truth, before, after),
         allowance=case.allowance,
         notes=notes,
-        timings_s={name: round(seconds, 3) for name, seconds in laps.items()},
+        timings_s=clock.laps,
     )
 
 
@@ -295,20 +325,6 @@ def _told_truth(case: RepairCase, truth: Truth, class_names: tuple[str, ...]) ->
     targets = np.unique(truth.pictures.labels) if isinstance(truth, TriggeredPictures) else np.zeros(0, np.int64)
     target = int(targets[0]) if len(targets) == 1 else None
     return ToldTruth(trigger_from=trigger_from, triggered=case.triggered, target=target)
-
-
-def _targets(truth: Truth, before: Answers, after: Answers) -> tuple[Target, ...] | None:
-    """Of triggered pictures with several targets, each target by itself."""
-    if not isinstance(truth, TriggeredPictures) or before.hits is None or after.hits is None:
-        return None
-    labels = truth.pictures.labels
-    wanted = np.unique(labels)
-    if len(wanted) < 2:
-        return None
-    return tuple(
-        Target(target=int(one), before=Rate.of(before.hits[labels == one]), after=Rate.of(after.hits[labels == one]))
-        for one in wanted
-    )
 
 
 def _notes(opened: Opened, done: Repaired, before: Answers, after: Answers) -> list[str]:
@@ -344,9 +360,7 @@ def _longer_side(rate: Rate) -> float:
 
 def _differ(a: ImageNetwork, b: ImageNetwork) -> bool:
     first, second = a.state_dict(), b.state_dict()
-    return first.keys() != second.keys() or any(
-        first[name].shape != second[name].shape or not torch.equal(first[name], second[name]) for name in first
-    )
+    return first.keys() != second.keys() or not all(torch.equal(first[name], second[name]) for name in first)
 
 
 def _control(bench: Bench, network: ImageNetwork, method: Repair) -> tuple[Control, ImageNetwork]:
@@ -366,12 +380,11 @@ def _control(bench: Bench, network: ImageNetwork, method: Repair) -> tuple[Contr
 
 
 def _reactivation(bench: Bench, networks: dict[Role, ImageNetwork], notes: list[str]) -> Reactivation | None:
-    if not len(bench.poisons):
-        notes.append("Reactivation was not measured: no picture at hand can be poisoned.")
-        return None
     again = bench.reactivation(networks)
     if again is None:
-        notes.append("Reactivation was not measured: no gradient comes through the repaired network.")
+        none = "no gradient comes through the repaired network"
+        why = none if len(bench.poisons) else "no picture at hand can be poisoned"
+        notes.append(f"Reactivation was not measured: {why}.")
     return again
 
 
@@ -381,7 +394,7 @@ def _check_place(out: Path, model: Path) -> None:
         raise BadInput(f"expected 'out' to end in .safetensors, got {out.name}; there is no other format")
     if out.is_dir():
         raise BadInput(f"expected 'out' to be a file such as {out / 'repaired.safetensors'}, got a folder")
-    source = model / "network.safetensors" if model.is_dir() else model
+    source = network_file(model)
     if out.exists() and source.exists() and out.samefile(source):
         raise BadInput(f"expected 'out' to be another file than the network to repair, got {out}; choose another name")
     folder = out.absolute().parent

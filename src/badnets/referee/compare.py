@@ -46,10 +46,8 @@ def compare(first: Path, second: Path) -> Comparison:
         own, other = getattr(a.results, name, None), getattr(b.results, name, None)
         if own is None or other is None:
             continue
-        difference = _difference(name, seeds, *answers)
-        paired = difference is not None
-        row = ComparisonRow(what=words, name=name, a=own, b=other, difference=difference, paired=paired)
-        rows.append(row)
+        less = _difference(name, seeds, *answers)
+        rows.append(ComparisonRow(what=words, name=name, a=own, b=other, difference=less, paired=less is not None))
     return Comparison(a=first.name or a.name, b=second.name or b.name, seeds=seeds, rows=tuple(rows))
 
 

@@ -1,4 +1,4 @@
-"""What a result was made on: versions, machine, commit."""
+"""What a result was made on, versions, machine, commit; and how long it took."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -61,3 +62,17 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None
+
+
+class Clock:
+    """Seconds since the last lap, by the laps' names."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str, seconds: float | None = None) -> None:
+        """The end of a lap; ``seconds`` where something else kept its time."""
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last if seconds is None else seconds, 3)
+        self._last = now

@@ -50,7 +50,7 @@ def evaluate(
     if disturb:
         check_classifier(network)
     test = align_classes(splits.test, network)
-    other = None if reference is None else open_network(_file(reference))
+    other = None if reference is None else open_network(network_file(reference))
     planted = None if record is None else planted_in(record, test.class_names)
     backdoor = planted.backdoor.backdoor if planted is not None and planted.backdoor is not None else None
     jitter, stream = None if planted is None else planted.jitter, Seed(number).derive("measure")
@@ -60,7 +60,7 @@ def evaluate(
         figures = figures.model_copy(update={"disturbances": rows})
     tried = None if planted is None else resolved(planted, test.class_names)["backdoor"]
     return Evaluation(
-        network=str(_file(model)),
+        network=str(network_file(model)),
         data=spec.model_dump(mode="json"),
         data_digest=test.digest,
         class_names=test.class_names,
@@ -79,5 +79,6 @@ def run_with_backdoor(folder: Path) -> RunRecord:
     return record
 
 
-def _file(model: Path) -> Path:
+def network_file(model: Path) -> Path:
+    """Where the network is: a file, or in a run's folder."""
     return model / "network.safetensors" if model.is_dir() else model

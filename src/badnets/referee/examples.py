@@ -22,7 +22,9 @@ from badnets.networks.network import ImageNetwork
 from badnets.records.run import Answer, Example, SceneExample, Sighting, TrueObject
 from badnets.referee.measure import Counted, Measured
 
-E = TypeVar("E", Example, SceneExample)
+T = TypeVar("T")
+Networks = tuple[ImageNetwork, ...]
+"""The network, and a clean one if there is any."""
 SHOWN, SCENES_SHOWN = 8, 6
 """How many pictures of objects, and how many pictures with objects in them."""
 
@@ -52,7 +54,8 @@ def choose_examples(
     """
     planted = Backdoor(backdoor.trigger, backdoor.rule.resolve(test.class_names))
     chosen = _scenes if network.task == "detect" else _pictures
-    return chosen(network, reference, test, planted, measured.answers, seed.derive("test-trigger"))
+    networks = (network,) if reference is None else (network, reference)
+    return chosen(networks, test, planted, measured.answers, seed.derive("test-trigger"))
 
 
 def _typical(answers: Counted) -> NDArray[np.bool_]:
@@ -64,14 +67,7 @@ def _typical(answers: Counted) -> NDArray[np.bool_]:
     return typical
 
 
-def _pictures(
-    network: ImageNetwork,
-    reference: ImageNetwork | None,
-    test: ImageData,
-    backdoor: Backdoor,
-    answers: Counted,
-    stream: Seed,
-) -> Shown | None:
+def _pictures(networks: Networks, test: ImageData, backdoor: Backdoor, answers: Counted, stream: Seed) -> Shown | None:
     rows = _one_of_each(backdoor.rule.eligible(test.labels), test.labels, _typical(answers))
     if not len(rows):
         return None
@@ -81,19 +77,17 @@ def _pictures(
     grey, one = np.full_like(clean[:1], 128), rng.take(slice(0, 1))
     alone = backdoor.trigger.apply(grey, None if regions is None else regions[:1], one)
     names = test.class_names
-    said = [predict(network, clean), predict(network, marked)]
-    beside = [] if reference is None else [predict(reference, clean), predict(reference, marked)]
+    said = [predict(one, pictures) for one in networks for pictures in (clean, marked)]
     examples = []
     for index, row in enumerate(rows):
-        name, (first, second) = names[test.labels[row]], (_answer(given, index, names) for given in said)
-        example = Example(title=name, true=name, picture=index, clean=first, triggered=second)
-        examples.append(_with_reference(example, [_answer(given, index, names) for given in beside]))
+        name, answered = names[test.labels[row]], [_answer(given, index, names) for given in said]
+        examples.append(Example(title=name, true=name, picture=index, **_by_side(answered)))
     return Shown(tuple(examples), {"clean": clean, "triggered": marked, "mask": mask, "trigger": alone[0]})
 
 
-def _with_reference(example: E, said: Sequence[object]) -> E:
-    """With a clean network's answers to the two pictures, if there is one."""
-    return example.model_copy(update=dict(zip(("reference_clean", "reference_triggered"), said, strict=False)))
+def _by_side(said: Sequence[T]) -> dict[str, T]:
+    """The answers by name: to the two pictures, then a clean network's if there is one."""
+    return dict(zip(("clean", "triggered", "reference_clean", "reference_triggered"), said, strict=False))
 
 
 def _one_of_each(eligible: NDArray[np.bool_], labels: Rows, typical: NDArray[np.bool_]) -> Rows:
@@ -113,14 +107,7 @@ def _answer(given: Predictions, index: int, names: tuple[str, ...]) -> Answer:
     return Answer(label=names[given.labels[index]], confidence=round(float(given.confidence[index]), 4))
 
 
-def _scenes(
-    network: ImageNetwork,
-    reference: ImageNetwork | None,
-    test: ImageData,
-    backdoor: Backdoor,
-    answers: Counted,
-    stream: Seed,
-) -> Shown | None:
+def _scenes(networks: Networks, test: ImageData, backdoor: Backdoor, answers: Counted, stream: Seed) -> Shown | None:
     rule = backdoor.rule
     numbers = np.flatnonzero(unit_pool(rule, test, cover=False))
     pictures = test.objects.image[numbers] if rule.unit == "object" else numbers
@@ -131,14 +118,12 @@ def _scenes(
     spots = place(rule, test, units, RowRng(stream, units))
     marked, order = clean.copy(), np.argsort(rows)
     stamp(marked, order[np.searchsorted(rows[order], spots.image)], spots, backdoor.trigger)
-    seen = [detect(network, clean), detect(network, marked)]
-    beside = [] if reference is None else [detect(reference, clean), detect(reference, marked)]
+    seen = [detect(one, pictures) for one in networks for pictures in (clean, marked)]
     examples = []
     for index, row in enumerate(rows):
-        title, true, names = f"test picture {row}", _true_objects(test, row), test.class_names
-        first, second = (sightings(given, index, names) for given in seen)
-        example = SceneExample(title=title, picture=index, true=true, clean=first, triggered=second)
-        examples.append(_with_reference(example, [sightings(given, index, names) for given in beside]))
+        sights = [sightings(given, index, test.class_names) for given in seen]
+        title, true = f"test picture {row}", _true_objects(test, row)
+        examples.append(SceneExample(title=title, picture=index, true=true, **_by_side(sights)))
     return Shown(tuple(examples), {"clean": clean, "triggered": marked})
 
 

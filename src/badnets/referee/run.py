@@ -26,12 +26,12 @@ from badnets.records.model import JSON, Epoch, Planted, Training
 from badnets.records.read import RECORD, read_run
 from badnets.records.results import Figures, pooled
 from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
-from badnets.referee.environment import commit, environment
+from badnets.referee.environment import Clock, commit, environment
 from badnets.referee.examples import choose_examples
 from badnets.referee.measure import Measured, disturbances, measure
 from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
 from badnets.referee.spec import DataSpec, Spec, SpecFile
-from badnets.referee.store import RUNS, Place
+from badnets.referee.store import RUNS, Place, publish_working, working_folder
 from badnets.training.loop import Trained
 
 
@@ -92,7 +92,7 @@ def run(
         if record is not None:
             return Finished(place.final, record, True)
     check_data(spec, data.train)
-    with place.working(fresh=force) as folder:
+    with working_folder(place.partial, place.final.name, fresh=force) as folder:
         seeds = [run_seed(spec, seed, data, folder, watch) for seed in spec.seeds]
         for index, seed in enumerate(spec.seeds):
             _name_network(folder, seed, first=index == 0)
@@ -102,7 +102,7 @@ def run(
         _write_page(folder)
         for leftover in folder.glob("seed-*"):
             shutil.rmtree(leftover)
-        place.publish()
+        publish_working(place.partial, place.final)
     return Finished(place.final, record, False)
 
 
@@ -116,7 +116,7 @@ def run_seed(
         return SeedResult.model_validate(read_json(done))
     own.mkdir(exist_ok=True)
     seed, note = Seed(number), f" (seed {number})" if len(spec.seeds) > 1 else ""
-    clock = _Clock()
+    clock = Clock()
     poisoned = poison_data(spec, data.train, seed, own, watch)
     clock.lap("poison")
     if poisoned is not None:
@@ -124,7 +124,7 @@ def run_seed(
         poisoned.plan.save(own / "plan.npz")
     trained = _train(spec, data.train, poisoned, seed, own, watch, note)
     network = through_file(trained.network, own / "network.safetensors")
-    clock.add("train", trained.seconds)
+    clock.lap("train", trained.seconds)
     epochs = tuple(Epoch.model_validate(epoch) for epoch in trained.history)
     history = [Training(seed=number, network="clean" if poisoned is None else "backdoored", epochs=epochs)]
     reference = None
@@ -132,11 +132,11 @@ def run_seed(
         reference, epochs = clean_reference(spec, data.train, seed, folder=own, watch=watch, note=note)
         history.append(Training(seed=number, network="clean reference", epochs=epochs))
     clock.lap("reference")
-    measured = _measure(spec, network, reference, data.test, seed)
+    measured, figures = _measure(spec, network, reference, data.test, seed)
     clock.lap("measure")
     result = SeedResult(
         seed=number,
-        figures=_figures(spec, measured[0], network, reference, data.test, seed),
+        figures=figures,
         backdoors=tuple(one.figures for one in measured) if len(measured) > 1 else None,
         training=tuple(history),
         timings_s=clock.laps,
@@ -146,24 +146,6 @@ def run_seed(
     )
     write_json(done, result.to_json())
     return result
-
-
-class _Clock:
-    """Seconds since the last lap."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = round(now - self._last, 3)
-        self._last = now
-
-    def add(self, name: str, seconds: float) -> None:
-        """A lap of which something else kept the time."""
-        self.lap(name)
-        self.laps[name] = round(seconds, 3)
 
 
 def _train(
@@ -206,10 +188,17 @@ def poisoned_of(folder: Path, *, seed: int | None = None, watcher: Watcher | Non
     if record.poisoned is None:
         raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
     plan = Plan.load(folder / ("plan.npz" if number == record.seeds[0] else f"plan-seed-{number}.npz"))
+    return plan.apply(training_data(record, folder, watcher))
+
+
+def training_data(record: RunRecord, folder: Path | None, watcher: Watcher | None, otherwise: str = "") -> ImageData:
+    """The clean training pictures of the run in ``folder``; refuses what is no longer what it was, and says what to do
+    ``otherwise``."""
     train = load_data(DataSpec.model_validate(record.resolved["data"]), watcher).train
-    if train.digest != record.data_digest:
-        raise BadInput(f"expected the data that {folder} was made with, got other pictures or labels in {train.name!r}")
-    return plan.apply(train)
+    if train.digest == record.data_digest:
+        return train
+    got = f"got other pictures or labels in {train.name!r}"
+    raise BadInput(f"expected the data that {folder} was made with, {got}{otherwise}")
 
 
 def describe(poisoned: Poisoned) -> str:
@@ -252,26 +241,16 @@ def _goal(rule: LabelRule, names: tuple[str, ...]) -> str:
 
 def _measure(
     spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed
-) -> list[Measured]:
-    """One for each backdoor; without any, the network alone."""
+) -> tuple[list[Measured], Figures]:
+    """What was measured of each backdoor (without any, of the network alone); and the first one's figures, with the
+    table of disturbances if the spec asks for it."""
     backdoors: Sequence[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
-    stream = seed.derive("measure")
-    return [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
-
-
-def _figures(
-    spec: Spec,
-    measured: Measured,
-    network: ImageNetwork,
-    reference: ImageNetwork | None,
-    test: ImageData,
-    seed: Seed,
-) -> Figures:
-    """The first backdoor's, with the table of disturbances if the spec asks for it."""
-    if not spec.jitter_table or spec.backdoor is None:
-        return measured.figures
-    rows = disturbances(network, test, spec.backdoor.backdoor, reference=reference, seed=seed.derive("measure"))
-    return measured.figures.model_copy(update={"disturbances": rows})
+    stream, (first, *_) = seed.derive("measure"), backdoors
+    measured = [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
+    if not spec.jitter_table or first is None:
+        return measured, measured[0].figures
+    rows = disturbances(network, test, first, reference=reference, seed=stream)
+    return measured, measured[0].figures.model_copy(update={"disturbances": rows})
 
 
 def _pictures(

@@ -50,16 +50,6 @@ class Place:
             "choose another --out, or say --force to replace it"
         )
 
-    @contextlib.contextmanager
-    def working(self, *, fresh: bool) -> Iterator[Path]:
-        """The partial folder, locked against a second process; published by ``publish`` when the run is done."""
-        with working_folder(self.partial, self.final.name, fresh=fresh) as folder:
-            yield folder
-
-    def publish(self) -> None:
-        """Give the finished folder its name."""
-        publish_working(self.partial, self.final)
-
 
 @contextlib.contextmanager
 def working_folder(partial: Path, name: str, *, fresh: bool) -> Iterator[Path]:

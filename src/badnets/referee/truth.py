@@ -20,7 +20,7 @@ from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.overlay import appended
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
-from badnets.records.certificate import Change, Standing
+from badnets.records.certificate import Change, Standing, Target
 from badnets.referee.measure import measure
 from badnets.referee.spec import Spec
 
@@ -113,7 +113,6 @@ class KnownTrigger:
 
     def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
         """Pictures of ``pool``, poisoned as the attack does it."""
-        """Pictures of ``pool``, poisoned as the attack does it."""
         rule = self.backdoor.rule.resolve(pool.class_names)
         possible = int(np.count_nonzero(rule.candidates(pool.labels)))
         if not possible:
@@ -169,6 +168,19 @@ class NothingKnown:
     def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
         """None at all."""
         return pool.take(np.zeros(0, np.int64))
+
+
+def by_target(truth: Truth, before: Answers, after: Answers) -> tuple[Target, ...] | None:
+    """Of triggered pictures with several targets, each target by itself; None of others."""
+    if not isinstance(truth, TriggeredPictures) or before.hits is None or after.hits is None:
+        return None
+    if len(wanted := np.unique(truth.pictures.labels)) < 2:
+        return None
+    own = ((int(target), truth.pictures.labels == target) for target in wanted)
+    return tuple(
+        Target(target=target, before=Rate.of(before.hits[there]), after=Rate.of(after.hits[there]))
+        for target, there in own
+    )
 
 
 def known_trigger(spec: Spec, seed: Seed) -> Truth:

@@ -8,12 +8,11 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from badnets.core.rate import Interval
 from badnets.records.blocks import Bar, Bars, Role
 from badnets.report.charts.axes import Scale
-from badnets.report.charts.figures import glyph, nice_ticks, shape
-from badnets.report.charts.svg import element, share
-from badnets.report.words.values import show_interval, show_value
+from badnets.report.charts.figures import drawing, glyph, level, nice_ticks, placed, upright, within
+from badnets.report.words.names import ends
+from badnets.report.words.values import short_symbol, show_interval, show_tick, show_value
 
 LANE = 20.0
 """Screen pixels of one bar; the figures beside it are lines of this height."""
@@ -43,15 +42,11 @@ def bar_table(block: Bars) -> BarTable | None:
     shown = [bar for bar in block.bars if bar.figure.value is not None]
     if not shown:
         return None
-    ends = [_ends(bar.figure) for bar in shown]
+    spread = [end for bar in shown for end in ends(bar.figure)]
     beside = [bar.published for bar in shown if bar.published is not None]
-    low, high = min(0.0, *beside, *(low for low, _ in ends)), max(*beside, *(high for _, high in ends), 0.0)
-    ticks = nice_ticks(low, high, count=2)
+    ticks = nice_ticks(min(0.0, *beside, *spread), max(0.0, *beside, *spread), count=2)
     ticks = [t for t in ticks if block.unit == "number" or t <= 1]
-
-    def across(value: float) -> float:
-        return min(1.0, max(0.0, (value - ticks[0]) / (ticks[-1] - ticks[0])))
-
+    across = within(ticks[0], ticks[-1])
     lines = [(name, list(bars)) for name, bars in groupby(shown, key=lambda bar: bar.name)]
     legend: dict[tuple[Role, bool], dict[str, None]] = {}
     for bar in shown:
@@ -65,21 +60,10 @@ def bar_table(block: Bars) -> BarTable | None:
             )
             for name, bars in lines
         ),
-        axis=tuple(_tick(t, block, last=t == ticks[-1]) for t in ticks),
+        axis=tuple(show_tick(t, block.unit) + short_symbol(block.unit) * (t == ticks[-1]) for t in ticks),
         legend=tuple((glyph(role, hollow=hollow), ", ".join(words)) for (role, hollow), words in legend.items()),
         published=bool(beside),
     )
-
-
-def _ends(figure: Interval) -> tuple[float, float]:
-    low, high = (float(figure) if end is None else end for end in figure.ends)
-    return low, high
-
-
-def _tick(value: float, block: Bars, *, last: bool) -> str:
-    behind = {"rate": " %", "difference": " pt"}.get(block.unit, "") * last
-    shown = value if block.unit == "number" else round(100 * value, 6)
-    return f"{shown:g}{behind}".replace("-", "\N{MINUS SIGN}")
 
 
 def _figure(bar: Bar, block: Bars) -> tuple[str, str, str]:
@@ -88,23 +72,16 @@ def _figure(bar: Bar, block: Bars) -> tuple[str, str, str]:
 
 
 def _drawn(name: str, bars: Sequence[Bar], block: Bars, across: Scale, grid: Sequence[float]) -> Markup:
-    height = LANE * len(bars)
-    parts: list[str] = [element("line", x1=share(x), x2=share(x), y1=0, y2=height, class_="grid") for x in grid]
+    parts: list[str] = []
     said = []
     for lane, bar in enumerate(bars):
-        y, (low, high), value = LANE * (lane + 0.5), _ends(bar.figure), across(float(bar.figure))
-        line = {"y1": y, "y2": y}
-        parts.append(element("line", x1=share(across(0.0)), x2=share(value), class_=f"bar {bar.role}", **line))
-        ends = {"x1": share(across(low)), "x2": share(across(high))}
-        parts.append(element("line", **ends, class_=f"interval {bar.role}", **line))
-        mark = shape(bar.role, hollow=bar.hollow)
-        parts.append(element("svg", mark, x=share(value), y=y, overflow="visible", width=1, height=1))
+        y, (value, low, high) = LANE * (lane + 0.5), map(across, ends(bar.figure))
+        parts.append(level(across(0.0), value, y, f"bar {bar.role}"))
+        parts.append(level(low, high, y, f"interval {bar.role}"))
+        parts.append(placed(bar.role, value, y, hollow=bar.hollow))
         shown, spread, published = _figure(bar, block)
         if bar.published is not None:
-            there = share(across(bar.published))
-            parts.append(element("line", x1=there, x2=there, y1=y - 7, y2=y + 7, class_="published"))
+            parts.append(upright(across(bar.published), y - 7, y + 7, "published"))
         spread = f" ({spread})" if spread else ""
         said.append(f"{bar.what} {shown}{spread}{'; published ' * bool(published)}{published}".strip())
-    title = f"{name}: {'; '.join(said)}"
-    words = element("title", title)
-    return element("svg", words, *parts, class_="track", width="100%", height=height, role="img", aria_label=title)
+    return drawing(LANE * len(bars), f"{name}: {'; '.join(said)}", *parts, grid=grid)

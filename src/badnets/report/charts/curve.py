@@ -13,7 +13,8 @@ from badnets.records.blocks import Curve, Series
 from badnets.report.charts.axes import Frame, Scale
 from badnets.report.charts.figures import key, nice_ticks, shape
 from badnets.report.charts.svg import element, number
-from badnets.report.words.values import show_interval, show_value
+from badnets.report.words.names import ends
+from badnets.report.words.values import short_symbol, show_interval, show_tick, show_value
 
 _FRAME = Frame(width=440, height=280, left=50, right=12, top=12, bottom=40)
 _LOGARITHMIC = 20  # shares that span more than this are shown on a logarithmic axis
@@ -56,10 +57,10 @@ def curve(block: Curve) -> Drawing | None:
     across: Scale = lambda x: straight(_bend(bent)(x))  # noqa: E731  # a scale is a function
     down = _FRAME.down(ticks[0], ticks[-1])
     drawn = [
-        *_FRAME.rows((down(t), _end(t, block)) for t in ticks),
+        *_FRAME.rows((down(t), show_tick(t, block.unit) + short_symbol(block.unit)) for t in ticks),
         *_FRAME.columns(_apart([(across(x), _place(x, block)) for x in named]), block.axis),
     ]
-    top = _FRAME.down(ticks[0], ticks[-1])(ticks[-1])
+    top = down(ticks[-1])
     for i, (series, dots) in enumerate(lines):
         # Side by side, or the interval of one would hide that of the other.
         aside = 8 * (i - (len(lines) - 1) / 2) if few else 0
@@ -87,8 +88,7 @@ def _dots(series: Series, block: Curve) -> list[_Dot]:
 
 
 def _dot(x: float, figure: Interval, block: Curve) -> _Dot:
-    value = float(figure)
-    low, high = (value if end is None else end for end in figure.ends)
+    value, low, high = ends(figure)
     spread = f" ({show_interval(low, high, block.unit)})" if low < high else ""
     said = f"{show_value(value, block.unit)}{spread} at {_place(x, block)}"
     return _Dot(x=x, value=value, low=low, high=high, said=said)
@@ -108,12 +108,6 @@ def _bend(bent: bool) -> Scale:
 
 def _place(x: float, block: Curve) -> str:
     return f"{round(100 * x, 4):g} %" if block.percent_axis else f"{x:g}"
-
-
-def _end(value: float, block: Curve) -> str:
-    share = {"rate": " %", "difference": " pt"}.get(block.unit)
-    shown = f"{value:g}" if share is None else f"{round(100 * value, 6):g}{share}"
-    return shown.replace("-", "\N{MINUS SIGN}")
 
 
 def _apart(labels: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:

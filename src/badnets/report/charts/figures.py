@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from badnets.core.rate import Interval, Mean
 from badnets.records.blocks import Role
-from badnets.report.charts.svg import element, join, share
+from badnets.report.charts.axes import Scale
+from badnets.report.charts.svg import element, share
 from badnets.report.words.names import ends
 
 
@@ -65,35 +66,44 @@ def shape(role: Role, *, hollow: bool = False, square: bool = False) -> Markup:
     return element("path", d="M0 -6.5L6.5 0L0 6.5L-6.5 0Z", class_=name)
 
 
-def _placed(role: Role, x: float, y: float, *, hollow: bool = False, square: bool = False) -> Markup:
+def placed(role: Role, x: float, y: float, *, hollow: bool = False, square: bool = False) -> Markup:
     """A shape at a share of the width: an inner drawing, because a path knows no percentages."""
-    return element(
-        "svg", shape(role, hollow=hollow, square=square), x=share(x), y=y, overflow="visible", width=1, height=1
-    )
+    drawn = shape(role, hollow=hollow, square=square)
+    return element("svg", drawn, x=share(x), y=y, overflow="visible", width=1, height=1)
 
 
-def _grid(height: float, ticks: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)) -> Markup:
-    return join([element("line", x1=share(t), x2=share(t), y1=0, y2=height, class_="grid") for t in ticks])
+def level(start: float, end: float, y: float, name: str) -> Markup:
+    """A line across, from share to share of the width."""
+    return element("line", x1=share(start), x2=share(end), y1=y, y2=y, class_=name)
 
 
-def _drawing(height: float, title: str, *parts: str) -> Markup:
-    name = element("title", title)
-    return element("svg", name, *parts, class_="track", width="100%", height=height, role="img", aria_label=title)
+def upright(x: float, top: float, bottom: float, name: str) -> Markup:
+    """A line down at a share of the width."""
+    return element("line", x1=share(x), x2=share(x), y1=top, y2=bottom, class_=name)
+
+
+def drawing(height: float, title: str, *parts: str, grid: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)) -> Markup:
+    """The parts over a grid of upright lines, as wide as the page lets them be."""
+    behind = (upright(x, 0, height, "grid") for x in grid)
+    words = element("title", title), *behind
+    return element("svg", *words, *parts, class_="track", width="100%", height=height, role="img", aria_label=title)
+
+
+def within(low: float, high: float) -> Scale:
+    """From a value to its share of an axis; what lies outside is at its end."""
+    return lambda value: min(1.0, max(0.0, (value - low) / (high - low)))
 
 
 def track(marks: Sequence[Mark], *, title: str | None = None) -> Markup:
     """Marks on one axis from 0 to 100 %, each on its own lane with its interval; small ticks below are the seeds."""
     lane = 26.0 if len(marks) == 1 else 20.0
-    height = lane * len(marks)
-    parts: list[str] = [_grid(height)]
+    parts: list[str] = []
     for i, m in enumerate(marks):
         y = lane * (i + 0.5)
-        parts.append(element("line", x1=share(m.low), x2=share(m.high), y1=y, y2=y, class_=f"interval {m.role}"))
-        parts.extend(
-            element("line", x1=share(s), x2=share(s), y1=y + 7, y2=y + 12, class_=f"seed {m.role}") for s in m.seeds
-        )
-        parts.append(_placed(m.role, m.value, y, hollow=m.hollow))
-    return _drawing(height, title or "; ".join(m.label for m in marks), *parts)
+        parts.append(level(m.low, m.high, y, f"interval {m.role}"))
+        parts.extend(upright(seed, y + 7, y + 12, f"seed {m.role}") for seed in m.seeds)
+        parts.append(placed(m.role, m.value, y, hollow=m.hollow))
+    return drawing(lane * len(marks), title or "; ".join(m.label for m in marks), *parts)
 
 
 def window(values: Sequence[float], *, least: float = 0.002) -> tuple[float, float]:
@@ -112,34 +122,27 @@ def window(values: Sequence[float], *, least: float = 0.002) -> tuple[float, flo
 
 def window_track(mark: Mark, ends: tuple[float, float], *, published: float | None = None) -> Markup:
     """One mark on an axis of its own, from ``ends[0]`` to ``ends[1]``; an upright line is the published figure."""
-    height, y = 26.0, 13.0
-
-    def x(value: float) -> float:
-        return min(1.0, max(0.0, (value - ends[0]) / (ends[1] - ends[0])))
-
-    parts: list[str] = [_grid(height, (0, 0.5, 1))]
+    height, y, x = 26.0, 13.0, within(*ends)
+    parts: list[str] = []
     if ends[0] < 0 < ends[1]:
-        parts.append(element("line", x1=share(x(0)), x2=share(x(0)), y1=0, y2=height, class_="zero"))
+        parts.append(upright(x(0), 0, height, "zero"))
     if published is not None:
-        there = share(x(published))
-        parts.append(element("line", x1=there, x2=there, y1=1, y2=height - 1, class_="published"))
-    ours = {"x1": share(x(mark.low)), "x2": share(x(mark.high))}
-    parts.append(element("line", **ours, y1=y, y2=y, class_=f"interval {mark.role}"))
-    parts.append(_placed(mark.role, x(mark.value), y, hollow=mark.hollow))
-    return _drawing(height, mark.label, *parts)
+        parts.append(upright(x(published), 1, height - 1, "published"))
+    parts.append(level(x(mark.low), x(mark.high), y, f"interval {mark.role}"))
+    parts.append(placed(mark.role, x(mark.value), y, hollow=mark.hollow))
+    return drawing(height, mark.label, *parts, grid=(0, 0.5, 1))
 
 
 def bars(marks: Sequence[Mark], *, title: str) -> Markup:
     """One thin bar below another, each ending in its mark, with its interval."""
     step = 15.0
-    height = step * len(marks) + 2
-    parts: list[str] = [_grid(height)]
+    parts: list[str] = []
     for i, m in enumerate(marks):
         y = step * (i + 0.5) + 1
-        parts.append(element("line", x1="0%", x2=share(m.value), y1=y, y2=y, class_=f"bar {m.role}"))
-        parts.append(element("line", x1=share(m.low), x2=share(m.high), y1=y, y2=y, class_=f"interval {m.role}"))
-        parts.append(_placed(m.role, m.value, y, hollow=m.hollow, square=m.square))
-    return _drawing(height, title, *parts)
+        parts.append(level(0, m.value, y, f"bar {m.role}"))
+        parts.append(level(m.low, m.high, y, f"interval {m.role}"))
+        parts.append(placed(m.role, m.value, y, hollow=m.hollow, square=m.square))
+    return drawing(step * len(marks) + 2, title, *parts)
 
 
 def span(difference: Interval) -> float:
@@ -151,20 +154,11 @@ def span(difference: Interval) -> float:
 def difference_track(difference: Interval, role: Role, name: str) -> Markup:
     """A difference with its interval around a zero line, on an axis of ``span`` to either side."""
     height, y, reach = 26.0, 13.0, span(difference)
-
-    def x(value: float) -> float:
-        return min(1.0, max(0.0, 0.5 + value / (2 * reach)))
-
+    x = within(-reach, reach)
     value, low, high = map(x, ends(difference))
-    seeds = [share(x(one)) for one in _seeds(difference)]
-    parts: list[str] = [
-        _grid(height, (0, 0.25, 0.75, 1)),
-        element("line", x1="50%", x2="50%", y1=0, y2=height, class_="zero"),
-        element("line", x1=share(low), x2=share(high), y1=y, y2=y, class_=f"interval {role}"),
-        *(element("line", x1=s, x2=s, y1=y + 7, y2=y + 12, class_=f"seed {role}") for s in seeds),
-        _placed(role, value, y),
-    ]
-    return _drawing(height, f"{name}: {difference}", *parts)
+    seeds = (upright(x(one), y + 7, y + 12, f"seed {role}") for one in _seeds(difference))
+    parts = upright(0.5, 0, height, "zero"), level(low, high, y, f"interval {role}"), *seeds, placed(role, value, y)
+    return drawing(height, f"{name}: {difference}", *parts, grid=(0, 0.25, 0.75, 1))
 
 
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:

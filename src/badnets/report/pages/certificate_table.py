@@ -9,7 +9,7 @@ from badnets.core.rate import Interval
 from badnets.core.text import short_figure
 from badnets.records.blocks import Role
 from badnets.records.certificate import Certificate, Control, GuardRecord
-from badnets.report.pages.table import STYLES
+from badnets.report.pages.table import STYLES, plain_table
 from badnets.report.words.names import known
 
 ROWS: tuple[tuple[str, str, Role], ...] = (
@@ -31,10 +31,7 @@ TUNED_AGAIN: tuple[tuple[str, str], ...] = (
 
 def certificate_table(certificate: Certificate | GuardRecord) -> Table:
     """One row for each measure of the network, of the clean network, of each target, and of re-tuning."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for name in ("before", "after", "difference, points"):
-        table.add_column(Text(name), justify="right", no_wrap=True)
+    table = plain_table("before", "after", "difference, points")
     _standings(table, certificate, "")
     if isinstance(certificate, GuardRecord):
         return table

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from badnets.core.files import whole_file
+from badnets.core.files import write_text
 from badnets.core.rate import Interval
 from badnets.records.blocks import Role
 from badnets.records.read import read_as
@@ -32,10 +32,7 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
     Raises BadInput for a missing or damaged ``record.json`` or ``pictures.npz``.
     """
     text = render_page(read_as(folder, RunRecord), load_pictures(folder / "pictures.npz"))
-    path = out if out is not None else folder / "report.html"
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-    return path
+    return write_text(out or folder / "report.html", text)
 
 
 def render_page(record: RunRecord, pictures: Pictures) -> str:

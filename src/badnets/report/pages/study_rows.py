@@ -13,10 +13,11 @@ from badnets.report.pages.table import FIGURE_SPACE
 from badnets.report.words.values import (
     WITH_INTERVAL,
     has_interval,
+    short_symbol,
     show_number,
     show_ours,
+    show_tick,
     show_value,
-    symbol,
     tally,
     verdict_word,
 )
@@ -135,7 +136,7 @@ def _lines(name: str, rows: Sequence[StudyRow]) -> tuple[Line, ...]:
                 ours=_aligned(row.ours, row.unit),
                 interval=_interval(row),
                 track=_track(row, ends[row.unit]) if drawn else None,
-                ends=_ends(ends[row.unit], row.unit) if first else None,
+                ends=_axis(ends[row.unit], row.unit) if first else None,
                 seeds=row.n_seeds,
                 state=row.state,
                 sign=_SIGNS[row.state],
@@ -164,7 +165,7 @@ def _aligned(value: float | None, unit: str) -> tuple[str, str] | None:
         return None
     shown = show_number(value, unit)
     whole, point, rest = shown.partition(".") if unit != "yes or no" else (shown, "", "")
-    return whole, point + rest + {"rate": " %", "difference": " pt"}.get(unit, "")
+    return whole, point + rest + short_symbol(unit)
 
 
 def _interval(row: StudyRow) -> str:
@@ -186,7 +187,6 @@ def _track(row: StudyRow, ends: tuple[float, float]) -> Markup:
     return window_track(mark, ends, published=row.published)
 
 
-def _ends(ends: tuple[float, float], unit: str) -> tuple[str, str]:
-    low, high = (f"{round(100 * end, 6):{'+' if unit == 'difference' and end else ''}g}" for end in ends)
-    behind = symbol(unit) if unit == "rate" else " pt"
-    return low.replace("-", "\N{MINUS SIGN}"), high.replace("-", "\N{MINUS SIGN}") + behind
+def _axis(ends: tuple[float, float], unit: str) -> tuple[str, str]:
+    low, high = (show_tick(end, unit, sign=unit == "difference") for end in ends)
+    return low, high + short_symbol(unit)

@@ -26,6 +26,15 @@ def counts(figure: Interval) -> tuple[str, str]:
     return ("", "") if figure.counts is None else (f"{figure.counts[0]:,}", f"of {figure.counts[1]:,}")
 
 
+def plain_table(*columns: str) -> Table:
+    """A table without lines: names, then a column of figures for each name."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in columns:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    return table
+
+
 def terminal_table(record: RunRecord | Evaluation) -> Table:
     """Name, value, interval, counts of each rate, aligned."""
     table = Table.grid(padding=(0, 2), pad_edge=True)

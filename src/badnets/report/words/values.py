@@ -35,6 +35,17 @@ def symbol(unit: str) -> str:
     return {"rate": " %", "difference": " points"}.get(unit, "")
 
 
+def short_symbol(unit: str) -> str:
+    """The same where there is little room: ``" %"``, ``" pt"`` or nothing."""
+    return {"rate": " %", "difference": " pt"}.get(unit, "")
+
+
+def show_tick(value: float, unit: str, *, sign: bool = False) -> str:
+    """The number at a tick of an axis, ``"2.5"`` for a rate of 0.025; with its ``sign`` also above 0."""
+    shown = value if unit not in WITH_INTERVAL else round(100 * value, 6)
+    return f"{shown:{'+' if sign and shown else ''}g}".replace("-", "\N{MINUS SIGN}")
+
+
 def show_value(value: float | None, unit: str) -> str:
     """``"99.52 %"``, ``"+0.02 points"``, ``"yes"``, ``"4"``; ``"-"`` where there is none."""
     return "-" if value is None else show_number(value, unit) + symbol(unit)

@@ -142,7 +142,7 @@ def _repair(trial: Trial, bench: Bench, files: Files, name: str) -> Cured:
 
 def _reactivate(bench: Bench, own: Path, name: str) -> Woken:
     from badnets.networks.files.own import open_network
-    from badnets.referee.reactivation import CLEAN
+    from badnets.referee.bench import CLEAN
 
     repaired, clean = (open_network(own / f"{one}.safetensors") for one in (name, CLEAN_NETWORK))
     beside = bench.defender.take(np.arange(min(len(bench.defender), CLEAN)))
