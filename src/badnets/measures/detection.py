@@ -105,9 +105,9 @@ def precision(found: Detections, boxes: Boxes, classes: int, seed: Seed) -> Prec
     n = boxes.pictures
     draws = seed.derive("bootstrap").rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) if n else np.zeros((0, 0))
     weights = np.concatenate([np.ones((1, n)), draws])
-    every = np.stack([_average_precision(table, weights) for table in tables], 2)  # (thresholds, 1 + resamples, k)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where no class has an object, there is no mean
+        every = np.stack([_average_precision(table, weights) for table in tables], 2)  # (thresholds, 1 + resamples, k)
         at50, over = np.nanmean(every[0], -1), np.nanmean(every.mean(0), -1)
     return Precision(
         map50=_estimate(at50[0], at50[1:]), map=_estimate(over[0], over[1:]), per_class=every[0, 0], samples=at50[1:]

@@ -123,7 +123,7 @@ def with_jitter(trigger: T, jitter: Jitter | None) -> T:
     if not takes_jitter(trigger):
         kind = getattr(trigger, "kind", type(trigger).__name__)
         raise BadInput(f"expected a trigger that is a stamp, got {kind!r}, which fills the picture; leave jitter out")
-    return dataclasses.replace(trigger, jitter=jitter)  # type: ignore[type-var,no-any-return]
+    return dataclasses.replace(trigger, jitter=jitter)  # type: ignore[type-var]
 
 
 def _exact(values: Floats) -> Floats:
