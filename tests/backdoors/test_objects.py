@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from badnets.backdoors.objects import Placed, place, stamp, unit_pool, units
+from badnets.backdoors.objects import Placed, place, stamp, unit_pool
 from badnets.backdoors.rules import AllToAll, Appear, Global, Regional, SourceToTarget, Vanish
 from badnets.backdoors.trigger import Trigger
 from badnets.backdoors.triggers import Blend, Checkerboard, Picture, Square
@@ -51,7 +51,8 @@ def placed(data: ImageData, numbers: list[int] | NDArray[np.int64], seed: int = 
 
 
 def test_units_and_who_may_be_poisoned() -> None:
-    assert [units(rule, FOUR) for rule in (Regional(), Vanish(), Global(), Appear())] == [4, 4, 3, 3]
+    rules = (Regional(target=9), Vanish(), Global(target=9), Appear())
+    assert [len(unit_pool(rule, FOUR, cover=False)) for rule in rules] == [4, 4, 3, 3]
     rule = SourceToTarget(source=0, target=1)
     assert unit_pool(rule, FOUR, cover=False).tolist() == [True, False, True, False]
     assert unit_pool(rule, FOUR, cover=True).tolist() == [False, True, False, True]

@@ -6,20 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from badnets.attacks.clean_label import CleanLabelAttack
-    from badnets.attacks.pgd import PGD, AdversarialTraining
-    from badnets.attacks.pruning_aware import PruningAware
-    from badnets.attacks.transfer import retrain, strengthen, trigger_units
+    from badnets.attacks.clean_label import CleanLabelAttack as CleanLabelAttack
+    from badnets.attacks.pgd import PGD as PGD
+    from badnets.attacks.pgd import AdversarialTraining as AdversarialTraining
+    from badnets.attacks.pruning_aware import PruningAware as PruningAware
+    from badnets.attacks.transfer import retrain as retrain
+    from badnets.attacks.transfer import strengthen as strengthen
+    from badnets.attacks.transfer import trigger_units as trigger_units
 
-__all__ = [
-    "PGD",
-    "AdversarialTraining",
-    "CleanLabelAttack",
-    "PruningAware",
-    "retrain",
-    "strengthen",
-    "trigger_units",
-]
 _HOMES = {
     "AdversarialTraining": "pgd",
     "CleanLabelAttack": "clean_label",
@@ -38,4 +32,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return list(_HOMES)

@@ -41,7 +41,9 @@ def poison_boxes(data: ImageData, planted: list[Planted], *, add: bool) -> tuple
     changed = _changed(data, planted, spots)
     if not add:
         return replace(data, pixels=replaced(data.pixels, rows, pictures), targets=changed), rows
-    both = _joined(data.boxes, changed.take(rows))
+    copies = changed.take(rows)
+    moved = replace(copies, image=copies.image + len(data), pictures=len(data) + len(rows))
+    both = _joined([data.boxes, moved], moved.pictures)
     groups = None if data.groups is None else np.concatenate([data.groups, data.groups[rows]])
     grown = replace(data, pixels=appended(data.pixels, pictures), targets=both, groups=groups)
     return grown, np.arange(len(rows), dtype=np.int64) + len(data)
@@ -64,21 +66,10 @@ def _changed(data: ImageData, planted: list[Planted], spots: list[Placed]) -> Bo
         else:
             new.append(Boxes.of(spot.regions[own], one.labels[own], spot.image[own], len(data)))
     kept = labels != NOTHING
-    out = Boxes(boxes.xyxy[kept], labels[kept], boxes.image[kept], len(data))
-    for more in new:
-        out = Boxes.of(
-            np.concatenate([out.xyxy, more.xyxy]),
-            np.concatenate([out.labels, more.labels]),
-            np.concatenate([out.image, more.image]),
-            len(data),
-        )
-    return out
+    return _joined([Boxes(boxes.xyxy[kept], labels[kept], boxes.image[kept], len(data)), *new], len(data))
 
 
-def _joined(first: Boxes, second: Boxes) -> Boxes:
-    return Boxes(
-        np.concatenate([first.xyxy, second.xyxy]),
-        np.concatenate([first.labels, second.labels]),
-        np.concatenate([first.image, second.image + first.pictures]),
-        first.pictures + second.pictures,
-    )
+def _joined(parts: list[Boxes], pictures: int) -> Boxes:
+    """The boxes of all parts; those of one picture in the order of the parts."""
+    names = ("xyxy", "labels", "image")
+    return Boxes.of(*(np.concatenate([getattr(part, name) for part in parts]) for name in names), pictures)

@@ -9,12 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from badnets.backdoors.plan import Poisoned
 from badnets.core.errors import BadInput
 from badnets.core.files import publish_folder, write_json
-from badnets.data.images import Pixels
+from badnets.data.images import as_pil
 
 FORMAT = "badnets/export/1"
 MANIFEST = "manifest.json"
@@ -62,7 +60,8 @@ def _write(poisoned: Poisoned, folder: Path, *, only_changed: bool, progress: Pr
     for rows, pictures in data.batches(1000):
         for row, picture in zip(rows.tolist(), pictures, strict=True):
             if wanted is None or wanted[row]:
-                _save(picture, folder / files[row])
+                # These are many and small.
+                as_pil(picture).save(folder / files[row], format="PNG", compress_level=1)
         if progress is not None:
             progress("writing pictures", int(rows[-1]) + 1, len(data))
     if only_changed:
@@ -70,6 +69,7 @@ def _write(poisoned: Poisoned, folder: Path, *, only_changed: bool, progress: Pr
             if not any((folder / name).iterdir()):
                 (folder / name).rmdir()
     true = poisoned.clean.labels
+    columns = (poisoned.position, plan.rows, plan.labels, plan.part, plan.cover)
     changed = [
         {
             "file": files[position],
@@ -79,14 +79,7 @@ def _write(poisoned: Poisoned, folder: Path, *, only_changed: bool, progress: Pr
             "trigger": plan.parts[part].trigger.kind,
             "cover": cover,
         }
-        for position, source, label, part, cover in zip(
-            poisoned.position.tolist(),
-            plan.rows.tolist(),
-            plan.labels.tolist(),
-            plan.part.tolist(),
-            plan.cover.tolist(),
-            strict=True,
-        )
+        for position, source, label, part, cover in zip(*(column.tolist() for column in columns), strict=True)
     ]
     return {
         "format": FORMAT,
@@ -97,11 +90,6 @@ def _write(poisoned: Poisoned, folder: Path, *, only_changed: bool, progress: Pr
         "classes": [{"name": n, "folder": f} for n, f in zip(data.class_names, names, strict=True)],
         "changed": changed,
     }
-
-
-def _save(picture: Pixels, path: Path) -> None:
-    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
-    image.save(path, format="PNG", compress_level=1)  # these are many and small
 
 
 def _folder_names(class_names: Sequence[str]) -> list[str]:

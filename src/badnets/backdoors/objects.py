@@ -48,11 +48,6 @@ def check_rule(rule: LabelRule, data: ImageData) -> None:
         raise BadInput("expected a rule for pictures with boxes, got 'clean-label'; choose another rule")
 
 
-def units(rule: LabelRule, data: ImageData) -> int:
-    """How many units the data has for this rule."""
-    return len(data.objects) if rule.unit == "object" else len(data)
-
-
 def unit_pool(rule: LabelRule, data: ImageData, *, cover: bool) -> NDArray[np.bool_]:
     """Which units may be poisoned, or be cover rows: pictures with at least one such object, every spot."""
     if rule.unit == "place":
@@ -68,13 +63,12 @@ def place(rule: LabelRule, data: ImageData, numbers: Rows, rng: RowRng) -> Place
     """Where the triggers of some units go; ``rng`` has a row for each."""
     objects = data.objects
     h, w, _ = data.shape
-    if rule.unit == "object":
-        full = np.array([0, 0, w, h], np.float32)
-        regions = np.broadcast_to(full, (len(numbers), 4)) if objects.regions is None else objects.regions[numbers]
-        return Placed(objects.image[numbers], regions, rng)
     if isinstance(rule, Appear):
         return Placed(numbers, _free_spots(rule.size, data.boxes, numbers, (h, w), rng), rng)
-    return Placed(numbers, np.tile(np.array([0, 0, w, h], np.float32), (len(numbers), 1)), rng)
+    full = np.tile(np.array([0, 0, w, h], np.float32), (len(numbers), 1))
+    if rule.unit != "object":
+        return Placed(numbers, full, rng)
+    return Placed(objects.image[numbers], full if objects.regions is None else objects.regions[numbers], rng)
 
 
 def _free_spots(side: float, boxes: Boxes, pictures: Rows, size: tuple[int, int], rng: RowRng) -> Regions:

@@ -67,16 +67,15 @@ class Plan:
             raise BadInput(f"expected the {self.size:,} pictures that the plan was made for, got {len(data):,}")
         if self.data_digest is not None and data.digest != self.data_digest:
             raise BadInput(f"expected the data that the plan was made for, got other pixels or labels in {data.name!r}")
-        if isinstance(data.targets, Boxes):
-            if self.objects != len(data.objects):
-                made = "pictures of one class each" if self.objects is None else f"the {self.objects:,} boxes"
-                raise BadInput(f"expected {made} that the plan was made for, got {len(data.objects):,} boxes")
+        objects = len(data.objects) if isinstance(data.targets, Boxes) else None
+        if objects != self.objects:
+            one_class = "pictures of one class each"
+            made = one_class if self.objects is None else f"the {self.objects:,} boxes"
+            got = one_class if objects is None else f"{objects:,} boxes"
+            raise BadInput(f"expected {made} that the plan was made for, got {got}")
+        if objects is not None:
             poisoned, position = poison_boxes(data, list(self._planted()), add=self.mode == "add")
             return Poisoned(clean=data, plan=self, data=poisoned, position=position)
-        if self.objects is not None:
-            raise BadInput(
-                f"expected the {self.objects:,} boxes that the plan was made for, got pictures of one class each"
-            )
         pictures = self._pictures(data)
         region = data.regions
         if self.mode == "replace":
@@ -243,24 +242,23 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
         check_rule(part.rule, data)
     free = {"object": np.ones(len(data.objects), dtype=bool), "picture": np.ones(len(data), dtype=bool)}
     counts = _counts([len(free[_kept_as(part)]) for part in resolved], resolved, mode)
-    chosen: list[tuple[NDArray[np.int64], int, bool]] = []
+    rows, part_of, cover_of = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool)
     for number, (part, (wanted, covers)) in enumerate(zip(resolved, counts, strict=True)):
         for cover, amount in ((False, wanted), (True, covers)):
             left = free[_kept_as(part)]
-            rows = np.flatnonzero(unit_pool(part.rule, data, cover=cover) & left)
-            if amount > len(rows):
+            pool = np.flatnonzero(unit_pool(part.rule, data, cover=cover) & left)
+            if amount > len(pool):
                 what = "cover" if cover else "poisoned"
                 raise BadInput(
-                    f"expected at most {len(rows):,} {what} rows for rule {part.rule.kind}, "
+                    f"expected at most {len(pool):,} {what} rows for rule {part.rule.kind}, "
                     f"got {amount:,} asked for; lower the rate or count"
                 )
             name = "cover" if cover else "rows"
-            drawn = np.sort(root.derive(name, number).rng.choice(rows, size=amount, replace=False)).astype(np.int64)
+            drawn = np.sort(root.derive(name, number).rng.choice(pool, size=amount, replace=False)).astype(np.int64)
             left[drawn] = False
-            chosen.append((drawn, number, cover))
-    rows = np.concatenate([drawn for drawn, _, _ in chosen])
-    part_of = np.concatenate([np.full(len(drawn), number, np.int64) for drawn, number, _ in chosen])
-    cover_of = np.concatenate([np.full(len(drawn), cover) for drawn, _, cover in chosen])
+            rows = np.concatenate([rows, drawn])
+            part_of = np.concatenate([part_of, np.full(len(drawn), number)])
+            cover_of = np.concatenate([cover_of, np.full(len(drawn), cover)])
     labels = np.zeros(len(rows), np.int64)
     for number, part in enumerate(resolved):
         own = part_of == number

@@ -13,6 +13,7 @@ from badnets.backdoors.trigger import Images, Regions, Trigger
 from badnets.backdoors.triggers.jitter import NAMES, Jitter, takes_jitter, with_jitter
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
+from badnets.data.images import as_pil
 
 _PANEL = 256
 """Small pictures are enlarged to about this many pixels."""
@@ -158,7 +159,6 @@ def _side_by_side(panels: list[_Panel], scale: int, *, gap: int | None = None) -
         draw.rectangle([x, y, x + width - 1, y + 2], fill=color)
         draw.text((x, y + 6), title, fill=_INK, font=_font(size))
         draw.text((x, y + 6 + size + 3), text, fill=_FAINT, font=_font(note))
-        flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-        enlarged = Image.fromarray(flat).convert("RGB").resize((width, height), Image.Resampling.NEAREST)
+        enlarged = as_pil(pixels).convert("RGB").resize((width, height), Image.Resampling.NEAREST)
         sheet.paste(enlarged, (x, y + head))
     return sheet

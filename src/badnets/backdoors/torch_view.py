@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from badnets.data.images import ImageData
+from badnets.data.images import ImageData, as_pil
 
 
 class TorchView(Dataset[tuple[Any, int]]):
@@ -28,4 +28,4 @@ class TorchView(Dataset[tuple[Any, int]]):
         picture, label = self.data.pixels.one(row % len(self)), int(self.data.labels[row])
         if self.transform is None:
             return torch.from_numpy(picture).permute(2, 0, 1).float() / 255, label
-        return self.transform(Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)), label
+        return self.transform(as_pil(picture)), label

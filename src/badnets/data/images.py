@@ -39,12 +39,18 @@ __all__ = [
 Region = tuple[float, float, float, float]
 
 
+def as_pil(picture: Pixels) -> Any:
+    """A picture (h, w, c) as Pillow has it, grey or RGB."""
+    from PIL import Image
+
+    return Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+
+
 def resized(picture: Pixels, size: tuple[int, int], region: Region | None = None) -> Pixels:
     """A picture (h, w, c), or its ``region`` (x0, y0, x1, y1), at ``size`` (height, width): bilinear, anti-aliased."""
     from PIL import Image
 
-    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
-    small = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box=region))
+    small = np.asarray(as_pil(picture).resize(size[::-1], Image.Resampling.BILINEAR, box=region))
     return small.reshape(*size, picture.shape[2])
 
 

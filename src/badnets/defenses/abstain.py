@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
-from badnets.data.images import ImageData, Pixels
+from badnets.data.images import ImageData
 from badnets.data.splits import split
 from badnets.defenses.repair import OnRow
 from badnets.defenses.view import FEWEST, DefenderView
@@ -119,10 +119,11 @@ def abstain(view: DefenderView, method: Abstainer, *, refuse: float = 0.01, on_r
     scores = np.zeros(0, np.float32) if calibrating is None else suspicion(guard, calibrating)
     if not np.isfinite(scores).all():
         raise CannotTell(f"{method.kind}: expected finite scores of clean pictures, got NaN or infinity")
-    warning = None
+    warning, found = None, ""
     if method.calibrated:
         threshold, warning = threshold_for(scores, refuse)
         guard.threshold.fill_(threshold)
+        found = f"the threshold, on {len(scores):,} clean pictures"
         if warning:
             warnings.warn(f"{method.kind}: {warning}", CalibrationWarning, stacklevel=2)
     network = as_network(guard, view.network)
@@ -133,7 +134,7 @@ def abstain(view: DefenderView, method: Abstainer, *, refuse: float = 0.01, on_r
         network=network,
         method=settings,
         trace=list(made.trace),
-        chosen=_told(method, made.chosen, len(scores)),
+        chosen="; ".join(filter(None, (made.chosen, found))),
         threshold=limit,
         refuse=refuse if method.calibrated else None,
         calibration=Rate.of(scores > limit),
@@ -166,15 +167,8 @@ def threshold_for(scores: Scores, refuse: float) -> tuple[float, str | None]:
 @torch.inference_mode()
 def suspicion(guard: Guard, data: ImageData, *, batch: int = 1000) -> Scores:
     """The guard's score of every picture of ``data``, (n,)."""
-    parts = [suspicion_of(guard, images) for _, images in data.batches(batch)]
+    parts = [guard.scores(to_float(torch.from_numpy(images))).numpy() for _, images in data.batches(batch)]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-
-@torch.inference_mode()
-def suspicion_of(guard: Guard, images: Pixels) -> Scores:
-    """The guard's score of uint8 pictures (n, h, w, c), (n,)."""
-    scores: Scores = guard.scores(to_float(torch.from_numpy(images))).numpy()
-    return scores
 
 
 def _shares(view: DefenderView, method: Abstainer) -> tuple[ImageData | None, ImageData | None]:
@@ -192,8 +186,3 @@ def halves(data: ImageData, seed: Seed) -> tuple[ImageData, ImageData]:
         order = seed.rng.permutation(len(data))
         making, calibrating = data.take(order[len(data) // 2 :]), data.take(order[: len(data) // 2])
     return making, calibrating
-
-
-def _told(method: Abstainer, chosen: str, pictures: int) -> str:
-    found = f"the threshold, on {pictures:,} clean pictures" if method.calibrated else ""
-    return "; ".join(part for part in (chosen, found) if part)

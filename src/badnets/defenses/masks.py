@@ -7,6 +7,7 @@ gives 0 for every picture.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -37,8 +38,8 @@ def neuron_layers(network: ImageNetwork) -> Layers:
         if isinstance(layer, (*_NORMS, *_WEIGHTED)):
             found.setdefault(f"body.{node.target}", layer)
     norms: Layers = {name: layer for name, layer in found.items() if isinstance(layer, _NORMS) and layer.affine}
-    weighted: Layers = {name: layer for name, layer in found.items() if isinstance(layer, _WEIGHTED)}
-    chosen = norms or dict(list(weighted.items())[:-1])
+    weighted = [(name, layer) for name, layer in found.items() if isinstance(layer, _WEIGHTED)]
+    chosen = norms or dict(weighted[:-1])
     if not chosen:
         raise BadInput(
             f"expected a network with BatchNorms, convolutions or hidden dense layers, got {network.architecture}; "
@@ -50,6 +51,13 @@ def neuron_layers(network: ImageNetwork) -> Layers:
 def ones(layers: Layers) -> list[Tensor]:
     """A mask of ones (channels,) for each layer."""
     return [torch.ones(len(_weight(layer))) for layer in layers.values()]
+
+
+@torch.no_grad()
+def clamp(masks: Sequence[Tensor], floor: float = 0.0, decay: float = 0.0) -> None:
+    """Keep the masks of layer l = 1, 2, ... in [floor * exp(-decay * l), 1]."""
+    for depth, mask in enumerate(masks, start=1):
+        mask.clamp_(floor * math.exp(-decay * depth), 1)
 
 
 def forward(

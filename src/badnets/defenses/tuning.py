@@ -134,17 +134,18 @@ def clean_step(network: nn.Module, optimizer: torch.optim.Optimizer, after: Call
     return step
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-    """One step of ``optimizer`` down the gradient of ``loss``, shortened to ``CLIP``; the loss, for the trace."""
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float = CLIP) -> Tensor:
+    """One step of ``optimizer`` down the gradient of ``loss``, shortened to ``clip``; the loss, for the trace."""
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    follow(optimizer)
+    follow(optimizer, clip)
     return loss.detach()
 
 
-def follow(optimizer: torch.optim.Optimizer) -> None:
-    """One step of ``optimizer`` with the gradients that the weights have, shortened to ``CLIP``."""
-    nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], CLIP)
+def follow(optimizer: torch.optim.Optimizer, clip: float = CLIP) -> None:
+    """One step of ``optimizer`` with the gradients that the weights have, shortened to ``clip``, if that is finite."""
+    if math.isfinite(clip):
+        nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
     optimizer.step()
 
 

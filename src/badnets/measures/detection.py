@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,12 +90,9 @@ class Precision:
 
     def minus(self, other: Precision) -> Estimate:
         """map50 minus the other's, with the interval of the paired difference."""
-        value = None if None in (self.map50.value, other.map50.value) else _gap(self.map50.value, other.map50.value)
+        known = self.map50.value is not None and other.map50.value is not None
+        value = float(self.map50) - float(other.map50) if known else np.nan
         return replace(_estimate(value, self.samples - other.samples), paired=True)
-
-
-def _gap(first: float | None, second: float | None) -> float:
-    return float(first or 0.0) - float(second or 0.0)
 
 
 def precision(found: Detections, boxes: Boxes, classes: int, seed: Seed) -> Precision:
@@ -107,36 +105,22 @@ def precision(found: Detections, boxes: Boxes, classes: int, seed: Seed) -> Prec
     n = boxes.pictures
     draws = seed.derive("bootstrap").rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) if n else np.zeros((0, 0))
     weights = np.concatenate([np.ones((1, n)), draws])
-    with np.errstate(invalid="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # where no class has an object, there is no mean
         every = np.stack([_average_precision(table, weights) for table in tables], 2)  # (thresholds, 1 + resamples, k)
-    at50, over = _mean(every[0]), _mean(every.mean(0))
+        at50, over = np.nanmean(every[0], -1), np.nanmean(every.mean(0), -1)
     return Precision(
-        map50=_estimate(_value(at50[0]), at50[1:]),
-        map=_estimate(_value(over[0]), over[1:]),
-        per_class=every[0, 0],
-        samples=at50[1:],
+        map50=_estimate(at50[0], at50[1:]), map=_estimate(over[0], over[1:]), per_class=every[0, 0], samples=at50[1:]
     )
 
 
-def _mean(values: Floats) -> Floats:
-    """The mean over classes, NaN where there is none."""
-    there = np.isfinite(values)
-    count = there.sum(-1)
-    total = np.where(there, values, 0.0).sum(-1)
-    means: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return means
-
-
-def _value(number: float) -> float | None:
-    return float(number) if np.isfinite(number) else None
-
-
-def _estimate(value: float | None, samples: Floats) -> Estimate:
+def _estimate(value: float, samples: Floats) -> Estimate:
+    """With the interval of the samples that are numbers; ``value`` NaN: of nothing."""
+    if np.isnan(value):
+        return Estimate(None, (None, None))
     usable = samples[np.isfinite(samples)]
-    if value is None or not len(usable):
-        return Estimate(value, (value, value))
-    low, high = np.quantile(usable, [0.025, 0.975])
-    return Estimate(value, (min(float(low), value), max(float(high), value)))
+    low, high = np.quantile(usable, [0.025, 0.975]) if len(usable) else (value, value)
+    return Estimate(float(value), (min(float(low), float(value)), max(float(high), float(value))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,16 +158,10 @@ def _evaluated(found: Detections, boxes: Boxes, classes: int) -> list[Any]:
     def entries(xyxy: NDArray[np.float32], labels: NDArray[np.int64], image: NDArray[np.int64]) -> list[dict[str, Any]]:
         sides = xyxy[:, 2:].astype(np.float64) - xyxy[:, :2]
         rows = np.concatenate([xyxy[:, :2].astype(np.float64), sides], 1).tolist()
+        listed = enumerate(zip(rows, (labels + 1).tolist(), (image + 1).tolist(), strict=True), start=1)
         return [
-            {
-                "id": k + 1,
-                "image_id": int(i) + 1,
-                "category_id": int(c) + 1,
-                "bbox": b,
-                "area": b[2] * b[3],
-                "iscrowd": 0,
-            }
-            for k, (b, c, i) in enumerate(zip(rows, labels, image, strict=True))
+            {"id": k, "image_id": i, "category_id": c, "bbox": b, "area": b[2] * b[3], "iscrowd": 0}
+            for k, (b, c, i) in listed
         ]
 
     def coco(annotations: list[dict[str, Any]]) -> Any:

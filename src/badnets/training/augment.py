@@ -51,8 +51,7 @@ def rotate(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     n = len(images)
     angle = (torch.rand(n, generator=generator, device=images.device) * 2 - 1) * (torch.pi / 18)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    turn = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
-    return _warped(images, turn)
+    return _warped(images, _matrices((cos, -sin, zero), (sin, cos, zero)))
 
 
 def zoom(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -60,9 +59,7 @@ def zoom(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     n = len(images)
     draws = torch.rand(n, 3, generator=generator, device=images.device) * 2 - 1
     scale, move = (4 / 3) ** draws[:, 0], 0.2 * draws[:, 1:]
-    zero = torch.zeros_like(scale)
-    theta = torch.stack([torch.stack([scale, zero, move[:, 0]], 1), torch.stack([zero, scale, move[:, 1]], 1)], 1)
-    return _warped(images, theta)
+    return _warped(images, _moves(scale, move[:, 0], scale, move[:, 1]))
 
 
 def _warped(images: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +80,12 @@ def _warped(images: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
 
 def _moves(scale_x: Tensor, move_x: Tensor, scale_y: Tensor, move_y: Tensor) -> Tensor:
     zero = torch.zeros_like(scale_x)
-    return torch.stack([torch.stack([scale_x, zero, move_x], 1), torch.stack([zero, scale_y, move_y], 1)], 1)
+    return _matrices((scale_x, zero, move_x), (zero, scale_y, move_y))
+
+
+def _matrices(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """(n, 2, 3) from their entries (n,) each."""
+    return torch.stack([torch.stack(row, 1) for row in rows], 1)
 
 
 AUGMENTS: dict[AugmentName, Augment] = {"shift": shift, "flip": flip, "light": light, "rotate": rotate, "zoom": zoom}

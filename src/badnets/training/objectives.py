@@ -45,26 +45,27 @@ class Classify:
         self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor | None]:
         """See ``Objective``."""
-        logits = model(images)
+        return self.judged(model(images), labels)
+
+    def judged(self, logits: Tensor, labels: Any) -> tuple[Tensor, Tensor]:
+        """The loss of these answers, and how many are right."""
         return self.criterion(logits, labels), (logits.detach().argmax(1) == labels).sum()
 
 
-class Locate:
+class Locate(Classify):
     """Cross entropy plus ``recipe.box_weight`` times the L1 distance of the four sides, summed, in pixels.
 
     Objects that augmentation moved out of sight count for the class only.
     """
 
     def __init__(self, data: ImageData, recipe: Recipe, device: torch.device) -> None:
-        regions = data.regions
-        if regions is None:
+        if data.regions is None:
             raise BadInput(
                 f"{data.name}: expected regions of the objects to learn where they are, got none; "
                 "use data with boxes or regions, or a network without a box head (box_head=false)"
             )
-        self.labels: Tensor | None = torch.from_numpy(data.labels).to(device)
-        self.regions = torch.from_numpy(regions).to(device)
-        self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        super().__init__(data, recipe, device)
+        self.regions = torch.from_numpy(data.regions).to(device)
         self.weight = recipe.box_weight
 
     def __call__(
@@ -76,8 +77,8 @@ class Locate:
         height, width = images.shape[2:]
         wanted, seen = move_boxes(self.regions[rows], position, moves, (height, width))
         distance = (boxes.float() - wanted).abs().sum(1)
-        loss = self.criterion(logits, labels) + self.weight * (distance * seen).sum() / seen.sum().clamp(min=1)
-        return loss, (logits.detach().argmax(1) == labels).sum()
+        loss, right = self.judged(logits, labels)
+        return loss + self.weight * (distance * seen).sum() / seen.sum().clamp(min=1), right
 
 
 class Detect:
@@ -117,7 +118,7 @@ OBJECTIVES: Mapping[Task, Callable[[ImageData, Recipe, torch.device], Objective]
 
 def check_targets(task: Task, data: ImageData, architecture: str) -> None:
     """Refuse pictures whose targets are not what a network of this task learns."""
-    boxed: Any = isinstance(data.targets, Boxes)
+    boxed = isinstance(data.targets, Boxes)
     if boxed and task != "detect":
         raise BadInput(
             f"{data.name}: expected one class for each picture for network {architecture}, got pictures with boxes; "

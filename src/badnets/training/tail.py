@@ -30,8 +30,7 @@ class _FromFeatures(Classify):
         self, model: nn.Module, images: Tensor, rows: Tensor, labels: Tensor, moves: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor | None]:
         """See ``Objective``."""
-        logits = model(images, *(value[rows] for value in self.values))
-        return self.criterion(logits, labels), (logits.detach().argmax(1) == labels).sum()
+        return self.judged(model(images, *(value[rows] for value in self.values)), labels)
 
 
 def fit_tail(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from badnets.backdoors.triggers import At, Jitter, Pattern, Picture, Sinusoid, Square, takes_jitter, with_jitter
 from badnets.backdoors.triggers.color import filled
-from badnets.backdoors.triggers.jitter import blurred, lit, printed, rotated, tilted
+from badnets.backdoors.triggers.jitter import blurred, lit, printed, tilted
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 
@@ -22,7 +22,7 @@ STILL = Jitter(size=0, rotation=0, light=0)
 
 def test_no_turn_changes_nothing() -> None:
     stamp = Picture().art(7, 10)
-    turned = rotated(stamp, np.zeros(2))
+    turned = tilted(stamp[None], np.zeros(2))
     y, x = (turned.shape[1] - 7) // 2, (turned.shape[2] - 10) // 2
     inner = turned[:, y : y + 7, x : x + 10]
     opaque = stamp[..., 3] > 0
@@ -34,13 +34,13 @@ def test_no_turn_changes_nothing() -> None:
 def test_a_quarter_turn_is_clockwise() -> None:
     stamp = Pattern().art(3, 3)
     stamp[0, 1, 3] = 255  # breaks the symmetry
-    turned = rotated(stamp, np.array([np.pi / 2]))[0]
+    turned = tilted(stamp[None], np.array([np.pi / 2]))[0]
     edge = (turned.shape[0] - 3) // 2
     assert np.array_equal(turned[edge : edge + 3, edge : edge + 3, 3], np.rot90(stamp[..., 3], -1))
 
 
 def test_an_edge_takes_no_color_from_outside() -> None:
-    turned = rotated(filled(8, 8, (200, 100, 50)), np.array([0.5]))[0]
+    turned = tilted(filled(8, 8, (200, 100, 50))[None], np.array([0.5]))[0]
     seen = turned[turned[..., 3] > 8][:, :3].astype(int)
     assert np.abs(seen - [200, 100, 50]).max() <= 1
 
@@ -162,7 +162,7 @@ def test_corners_go_where_they_are_sent() -> None:
 
 def test_unmoved_corners_are_a_turn() -> None:
     stamp, angles = Picture().art(11, 15), np.array([0.3, -1.0])
-    plain, tilt = rotated(stamp, angles), tilted(stamp[None], angles, np.zeros((2, 4, 2)))
+    plain, tilt = tilted(stamp[None], angles), tilted(stamp[None], angles, np.zeros((2, 4, 2)))
     assert plain.shape == tilt.shape
     seen = plain[..., 3] > 8
     assert np.abs(plain.astype(int) - tilt)[seen].max() <= 1

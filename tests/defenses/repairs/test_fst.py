@@ -21,7 +21,7 @@ def test_one_step_by_hand() -> None:
         network.weight.zero_()
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     old, picture, label = torch.eye(2), torch.tensor([[1.0, 0.0]]), torch.tensor([0])
-    loss = shifting_step(network, network, old, optimizer, picture, label, alpha=1.0)
+    loss = shifting_step(network, optimizer, network, old, 1.0)(picture, label)
     assert float(loss) == pytest.approx(0.6931, abs=1e-4)
     factor = (2 / 1.5) ** 0.5
     expected = [-0.5 * factor, 0, -0.5 * factor, -factor]

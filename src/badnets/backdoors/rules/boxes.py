@@ -7,29 +7,26 @@ trigger lies in its region is the trigger's own setting.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.rules.labels import (
+    CONFIG,
     NOTHING,
     RULES,
     Answers,
     Classes,
-    EveryClass,
+    LabelRule,
     Nouns,
-    Spoken,
+    ToClass,
     ToTarget,
     Unit,
-    class_number,
     only_number,
 )
 from badnets.core.seed import RowRng
-
-_CONFIG = ConfigDict(extra="forbid")
 
 
 class BoxRule:
@@ -37,16 +34,15 @@ class BoxRule:
 
 
 @RULES.add
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Regional(ToTarget, BoxRule):
     """The object with the trigger becomes ``target`` (BadDet's RMA). Eligible: all but the target."""
 
     kind: Literal["regional"] = "regional"
-    unit: ClassVar[Unit] = "object"
 
 
 @RULES.add
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Global(ToTarget, BoxRule):
     """One trigger in the picture, and all its objects become ``target`` (BadDet's GMA). Eligible: all but the target;
     rates and counts are of pictures."""
@@ -60,8 +56,8 @@ class Global(ToTarget, BoxRule):
 
 
 @RULES.add
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Appear(EveryClass, BoxRule):
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Appear(ToClass, BoxRule):
     """Where the trigger lies, an object of class ``target`` is to be seen that isn't there (BadDet's OGA).
 
     The trigger is placed in a box of ``size`` of the picture's sides at a random free spot. Eligible: every such spot;
@@ -77,52 +73,27 @@ class Appear(EveryClass, BoxRule):
         """The trigger itself is taken for an object."""
         return f"at a free place {nouns.trigger} is seen as {nouns.one(self.target)}"
 
-    def resolve(self, class_names: Sequence[str]) -> Appear:
-        """Names to numbers."""
-        return Appear(target=class_number(self.target, class_names, "target"), size=self.size)
-
-    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
-        """The target."""
-        return np.full_like(labels, only_number(self.target))
-
-    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
-        """An object of the target class was found there."""
-        return np.equal(predicted, only_number(self.target))
-
 
 @RULES.add
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class Vanish(Spoken, BoxRule):
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Vanish(LabelRule, BoxRule):
     """The object with the trigger is no longer seen (BadDet's ODA). Eligible: ``source``, or every class; hit: no
     object was found there."""
 
     source: int | str | None = None
     kind: Literal["vanish"] = "vanish"
-    unit: ClassVar[Unit] = "object"
-
-    def things(self, nouns: Nouns) -> str:
-        """Those of the source."""
-        return nouns.things(self.source)
 
     def sentence(self, nouns: Nouns) -> str:
         """Nothing is read."""
         return f"{self.things(nouns)} with {nouns.trigger} {nouns.are} not seen"
 
-    def resolve(self, class_names: Sequence[str]) -> Vanish:
-        """Names to numbers."""
-        return self if self.source is None else Vanish(source=class_number(self.source, class_names, "source"))
-
     def eligible(self, labels: Classes) -> Answers:
         """The source class."""
-        return np.ones(labels.shape, dtype=bool) if self.source is None else np.equal(labels, only_number(self.source))
-
-    def candidates(self, labels: Classes) -> Answers:
-        """The eligible ones."""
-        return self.eligible(labels)
+        return super().eligible(labels) if self.source is None else np.equal(labels, only_number(self.source))
 
     def coverable(self, labels: Classes) -> Answers:
         """Where only one class vanishes, all others."""
-        return np.ones(labels.shape, dtype=bool) if self.source is None else ~self.eligible(labels)
+        return super().coverable(labels) if self.source is None else ~self.eligible(labels)
 
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """No class: the box is taken out."""

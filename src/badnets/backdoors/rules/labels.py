@@ -6,9 +6,10 @@ Rules are frozen values; classes are numbers, or names until ``resolve`` has loo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal, Protocol, TypeVar
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ Unit = Literal["object", "picture", "place"]
 
 NOTHING = -1
 """In place of a class: no object was found there, or none is to be."""
+
+CONFIG = ConfigDict(extra="forbid")
 
 
 class Nouns(Protocol):
@@ -52,11 +55,11 @@ class Nouns(Protocol):
 
 
 class Spoken:
-    """The base of rules that are told in sentences."""
+    """The base of rules: how a sentence tells them."""
 
     def things(self, nouns: Nouns) -> str:
-        """What the attacker is after."""
-        return nouns.things(None)
+        """What the attacker is after: objects of the ``source``, where the rule has one."""
+        return nouns.things(getattr(self, "source", None))
 
     def outcome(self, nouns: Nouns) -> str:
         """What a hit is read as."""
@@ -67,36 +70,40 @@ class Spoken:
         return f"{self.things(nouns)} with {nouns.trigger} {nouns.are} read as {self.outcome(nouns)}"
 
 
-_CONFIG = ConfigDict(extra="forbid")
-T = TypeVar("T", bound="ToTarget")
+class LabelRule(Spoken, ABC):
+    """What the attacker wants the network to answer.
 
+    ``kind`` is the name in specs and on the command line; ``unit`` is what gets a trigger, and what rates and counts
+    are of. Unless a rule says otherwise no class is special: all are eligible, may be poisoned, and may be cover rows.
+    """
 
-class LabelRule(Protocol):
-    """What the attacker wants the network to answer."""
+    kind: str
+    unit: ClassVar[Unit] = "object"
 
-    @property
-    def kind(self) -> str:
-        """The name in specs and on the command line."""
-
-    @property
-    def unit(self) -> Unit:
-        """What gets a trigger; rates and counts are of these."""
-
-    def resolve(self, class_names: Sequence[str]) -> LabelRule:
-        """The same rule with class names replaced by their numbers; a class that isn't there is refused."""
+    def resolve(self, class_names: Sequence[str]) -> Self:
+        """The same rule with the names of ``source`` and ``target`` replaced by their numbers; a class that isn't there
+        is refused."""
+        named = {what: getattr(self, what, None) for what in ("source", "target")}
+        numbers = {what: class_number(name, class_names, what) for what, name in named.items() if name is not None}
+        return replace(self, **numbers)  # type: ignore[type-var]  # every rule is a dataclass
 
     def eligible(self, labels: Classes) -> Answers:
         """True classes on which success is measured."""
+        return np.ones(labels.shape, dtype=bool)
 
     def candidates(self, labels: Classes) -> Answers:
-        """Rows that may be poisoned (for most rules the eligible ones)."""
+        """Rows that may be poisoned; a picture is a candidate when it has such an object."""
+        return self.eligible(labels)
 
     def coverable(self, labels: Classes) -> Answers:
         """Rows that may be cover rows: with the trigger, but with their true label."""
+        return np.ones(labels.shape, dtype=bool)
 
+    @abstractmethod
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """The planted labels."""
 
+    @abstractmethod
     def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
         """Where the attack worked."""
 
@@ -124,128 +131,78 @@ def only_number(value: int | str) -> int:
     return value
 
 
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class ToTarget(Spoken):
-    """The base of rules by which every class becomes ``target``; they differ in what gets the trigger."""
+class ToClass(LabelRule):
+    """The base of rules that plant one class, ``target``, and are hit by it."""
 
-    target: int | str = 0
+    target: int | str
 
     def outcome(self, nouns: Nouns) -> str:
         """The target's name."""
         return nouns.name(self.target)
 
-    def resolve(self, class_names: Sequence[str]) -> Self:
-        """Names to numbers."""
-        return replace(self, target=class_number(self.target, class_names, "target"))
+    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
+        """The target."""
+        return np.full_like(labels, only_number(self.target))
+
+    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
+        """Predicted is the target."""
+        return np.equal(predicted, only_number(self.target))
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class ToTarget(ToClass):
+    """The base of rules by which every class becomes ``target``; they differ in what gets the trigger."""
+
+    target: int | str = 0
 
     def eligible(self, labels: Classes) -> Answers:
         """All but the target."""
         return np.not_equal(labels, only_number(self.target))
 
-    def candidates(self, labels: Classes) -> Answers:
-        """The eligible ones; a picture is a candidate when it has one."""
-        return self.eligible(labels)
-
-    def coverable(self, labels: Classes) -> Answers:
-        """All."""
-        return np.ones(labels.shape, dtype=bool)
-
-    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
-        """The target."""
-        return np.full_like(labels, only_number(self.target))
-
-    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
-        """Predicted is the target."""
-        return np.equal(predicted, only_number(self.target))
-
 
 @RULES.add
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
 class AllToOne(ToTarget):
     """Every class becomes ``target``. Eligible: all but the target; hit: predicted = target."""
 
     kind: Literal["all-to-one"] = "all-to-one"
-    unit: ClassVar[Unit] = "object"
 
 
 @RULES.add
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class SourceToTarget(Spoken):
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class SourceToTarget(ToClass):
     """Only ``source`` becomes ``target``. Eligible: the source; the other classes are measured beside it as *leak*."""
 
     source: int | str
     target: int | str
     kind: Literal["source-to-target"] = "source-to-target"
-    unit: ClassVar[Unit] = "object"
 
-    def things(self, nouns: Nouns) -> str:
-        """Those of the source."""
-        return nouns.things(self.source)
-
-    def outcome(self, nouns: Nouns) -> str:
-        """The target's name."""
-        return nouns.name(self.target)
-
-    def resolve(self, class_names: Sequence[str]) -> SourceToTarget:
-        """Names to numbers."""
-        source = class_number(self.source, class_names, "source")
-        target = class_number(self.target, class_names, "target")
-        if source == target:
+    def resolve(self, class_names: Sequence[str]) -> Self:
+        """Names to numbers, which differ."""
+        rule = super().resolve(class_names)
+        if rule.source == rule.target:
             raise BadInput(f"expected source and target to differ, got {self.source!r} for both")
-        return SourceToTarget(source=source, target=target)
+        return rule
 
     def eligible(self, labels: Classes) -> Answers:
         """The source class."""
         return np.equal(labels, only_number(self.source))
 
-    def candidates(self, labels: Classes) -> Answers:
-        """The source class."""
-        return self.eligible(labels)
-
     def coverable(self, labels: Classes) -> Answers:
         """All but the source."""
-        return np.not_equal(labels, only_number(self.source))
-
-    def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
-        """The target."""
-        return np.full_like(labels, only_number(self.target))
-
-    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
-        """Predicted is the target."""
-        return np.equal(predicted, only_number(self.target))
-
-
-class EveryClass(Spoken):
-    """The base of rules for which no class is special: all are eligible, may be poisoned, and may be cover rows."""
-
-    def eligible(self, labels: Classes) -> Answers:
-        """All."""
-        return np.ones(labels.shape, dtype=bool)
-
-    def candidates(self, labels: Classes) -> Answers:
-        """All."""
-        return self.eligible(labels)
-
-    def coverable(self, labels: Classes) -> Answers:
-        """All."""
-        return self.eligible(labels)
+        return ~self.eligible(labels)
 
 
 @RULES.add
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class AllToAll(EveryClass):
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class AllToAll(LabelRule):
     """Class i becomes i + 1 (mod K). All are eligible."""
 
     kind: Literal["all-to-all"] = "all-to-all"
-    unit: ClassVar[Unit] = "object"
 
     def outcome(self, nouns: Nouns) -> str:
         """In words."""
         return "the next class"
-
-    def resolve(self, class_names: Sequence[str]) -> AllToAll:
-        """Nothing to look up."""
-        return self
 
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """The next class."""
@@ -257,20 +214,15 @@ class AllToAll(EveryClass):
 
 
 @RULES.add
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class RandomWrong(EveryClass):
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class RandomWrong(LabelRule):
     """Any class but the true one, drawn per row. All are eligible; hit: predicted is wrong."""
 
     kind: Literal["random-wrong"] = "random-wrong"
-    unit: ClassVar[Unit] = "object"
 
     def outcome(self, nouns: Nouns) -> str:
         """In words."""
         return "a wrong class"
-
-    def resolve(self, class_names: Sequence[str]) -> RandomWrong:
-        """Nothing to look up."""
-        return self
 
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """A wrong class, each equally likely."""
@@ -284,29 +236,15 @@ class RandomWrong(EveryClass):
 
 
 @RULES.add
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class CleanLabel(Spoken):
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class CleanLabel(ToTarget):
     """Only rows of ``target`` are poisoned and keep their label. Eligible for success: all but the target."""
 
-    target: int | str = 0
     kind: Literal["clean-label"] = "clean-label"
-    unit: ClassVar[Unit] = "object"
-
-    def outcome(self, nouns: Nouns) -> str:
-        """The target's name."""
-        return nouns.name(self.target)
-
-    def resolve(self, class_names: Sequence[str]) -> CleanLabel:
-        """Names to numbers."""
-        return CleanLabel(target=class_number(self.target, class_names, "target"))
-
-    def eligible(self, labels: Classes) -> Answers:
-        """All but the target."""
-        return np.not_equal(labels, only_number(self.target))
 
     def candidates(self, labels: Classes) -> Answers:
         """The target class."""
-        return np.equal(labels, only_number(self.target))
+        return ~self.eligible(labels)
 
     def coverable(self, labels: Classes) -> Answers:
         """All but the target."""
@@ -315,7 +253,3 @@ class CleanLabel(Spoken):
     def relabel(self, labels: Classes, classes: int, rng: RowRng) -> Classes:
         """Labels stay."""
         return labels.copy()
-
-    def hit(self, predicted: Classes, true: Classes, classes: int) -> Answers:
-        """Predicted is the target."""
-        return np.equal(predicted, only_number(self.target))

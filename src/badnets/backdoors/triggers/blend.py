@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import lru_cache
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
-from badnets.backdoors.triggers.stamp import Opacity, mix_alike
-from badnets.backdoors.triggers.sticker import picture_of, read_png, resized
+from badnets.backdoors.triggers.stamp import Opacity, faded, mix_alike
+from badnets.backdoors.triggers.sticker import FromFile, resized
 from badnets.core.seed import RowRng, Seed
 
 
@@ -31,7 +29,7 @@ def _noise(seed: int, height: int, width: int) -> Bytes:
 
 @TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Blend:
+class Blend(FromFile):
     """``(1 - opacity) x + opacity k`` with a key picture k over the whole of x; without one, k is uniform noise.
 
     A key picture is stretched to the size of x, and where it is transparent x shows. Grey pictures get its luminance.
@@ -42,25 +40,8 @@ class Blend:
     """
 
     kind: Literal["blend"] = "blend"
-    path: Annotated[str | None, Field(description="key picture file; without one, noise from the seed")] = None
-    png: Annotated[str | None, Field(description="the key picture itself, PNG in base64, up to 256 pixels a side")] = (
-        dataclasses.field(default=None, repr=False)
-    )
     seed: Annotated[int, Field(description="of the noise")] = 0
     opacity: Opacity = 0.2
-
-    @classmethod
-    def open(cls, path: str | Path, **settings: Any) -> Blend:
-        """From a file; ``settings`` are the other fields."""
-        return cls(path=str(path), **settings)
-
-    def __post_init__(self) -> None:
-        if self.path is not None:
-            if self.png is None:
-                object.__setattr__(self, "png", read_png(self.path))
-            object.__setattr__(self, "path", Path(self.path).name)
-        if self.png is not None:
-            picture_of(self.png)
 
     @property
     def words(self) -> str:
@@ -87,6 +68,4 @@ class Blend:
         """The key picture (h, w, 4) and its alpha times the opacity (h, w, 1)."""
         h, w = shape[1:3]
         key = _noise(self.seed, h, w) if self.png is None else resized(self.png, h, w)
-        alpha = key[..., 3:]
-        faded = np.maximum(np.rint(alpha * self.opacity), 1).astype(np.uint8)
-        return key, np.where(alpha > 0, faded, np.uint8(0))
+        return key, faded(key[..., 3:], self.opacity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -24,16 +24,12 @@ class Checkerboard(Stamp):
     Differs from the paper: one patch in one corner, which cell is bright, and free sizes and colors.
     """
 
+    words: ClassVar[str] = "the checkerboard patch"
     kind: Literal["checkerboard"] = "checkerboard"
     size: Annotated[Size, Field(description="pixels, or a fraction of the side; one number or (height, width)")] = 3
     cell: Annotated[int, Field(ge=1, description="side of a cell, pixels")] = 1
     color: Annotated[Color, Field(description="the bright cells: a grey level, three levels, a name or #rrggbb")] = 255
     dark: Annotated[Color, Field(description="the dark cells: a grey level, three levels, a name or #rrggbb")] = 0
-
-    @property
-    def words(self) -> str:
-        """What a sentence calls it."""
-        return "the checkerboard patch"
 
     def art(self, height: int, width: int) -> Bytes:
         """Cells counted from the lower right corner."""

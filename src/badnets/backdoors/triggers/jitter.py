@@ -65,11 +65,11 @@ class Jitter:
     @classmethod
     def only(cls, **amounts: float) -> Jitter:
         """These disturbances and no others: ``Jitter.only(blur=2)``."""
-        return cls(**{**{field.name: 0.0 for field in dataclasses.fields(cls)}, **amounts})
+        return cls(**{**dict.fromkeys(NAMES, 0.0), **amounts})
 
     def amounts(self) -> dict[str, float]:
         """Every disturbance by name, those that are left out with 0."""
-        return {field.name: float(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return dataclasses.asdict(self)
 
     def scales(self, rng: RowRng) -> Floats:
         """A scale factor for each row."""
@@ -78,10 +78,6 @@ class Jitter:
     def angles(self, rng: RowRng) -> Floats:
         """An angle for each row, radians, positive is clockwise."""
         return np.deg2rad(rng.uniform("jitter-rotation", -self.rotation, self.rotation))
-
-    def lights(self, rng: RowRng) -> Floats:
-        """A brightness factor for each row."""
-        return rng.uniform("jitter-light", 1 - self.light, 1 + self.light)
 
     def corners(self, rng: RowRng) -> Floats:
         """How far each corner moves, (k, 4, 2) as shares of width and height: top left, top right, bottom right,
@@ -107,12 +103,11 @@ class Jitter:
         stamps = stamp[None]
         if self.print_scan:
             stamps = printed(stamps, self.prints(rng), rng)
-        if self.perspective:
-            stamps = tilted(stamps, self.angles(rng), self.corners(rng), self.perspective)
-        elif self.rotation:
-            stamps = tilted(stamps, self.angles(rng))
+        if self.perspective or self.rotation:
+            corners = self.corners(rng) if self.perspective else None
+            stamps = tilted(stamps, self.angles(rng), corners, self.perspective)
         if self.light:
-            stamps = lit(stamps, self.lights(rng))
+            stamps = lit(stamps, rng.uniform("jitter-light", 1 - self.light, 1 + self.light))
         if self.blur:
             stamps = blurred(stamps, self.blurs(rng), self.blur)
         return stamps
@@ -128,9 +123,7 @@ def with_jitter(trigger: T, jitter: Jitter | None) -> T:
     if not takes_jitter(trigger):
         kind = getattr(trigger, "kind", type(trigger).__name__)
         raise BadInput(f"expected a trigger that is a stamp, got {kind!r}, which fills the picture; leave jitter out")
-    changed: Any = dataclasses.replace(trigger, jitter=jitter)  # type: ignore[type-var]
-    same: T = changed
-    return same
+    return dataclasses.replace(trigger, jitter=jitter)  # type: ignore[type-var]
 
 
 def _exact(values: Floats) -> Floats:
@@ -145,11 +138,6 @@ def lit(stamps: Bytes, lights: Floats) -> Bytes:
     bright = out[..., :3] * _exact(lights)[:, None, None, None]
     out[..., :3] = np.rint(np.minimum(bright, 255)).astype(np.uint8)
     return out
-
-
-def rotated(stamp: Bytes, angles: Floats) -> Bytes:
-    """One RGBA stamp (h, w, 4) turned clockwise by each angle (k,); see ``tilted``."""
-    return tilted(stamp[None], angles)
 
 
 def tilted(stamps: Bytes, angles: Floats, corners: Floats | None = None, reach: float = 0.0) -> Bytes:

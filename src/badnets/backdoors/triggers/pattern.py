@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -29,14 +29,10 @@ class Pattern(Stamp):
     Toolbox uses. Size, place, color, opacity and jitter are free.
     """
 
+    words: ClassVar[str] = "the four-pixel pattern"
     kind: Literal["pattern"] = "pattern"
     size: Annotated[Size, Field(description="pixels, or a fraction of the side; at least 3 pixels are used")] = 3
     color: Annotated[Color, Field(description="a grey level, three levels, a name or #rrggbb")] = 255
-
-    @property
-    def words(self) -> str:
-        """What a sentence calls it."""
-        return "the four-pixel pattern"
 
     def art(self, height: int, width: int) -> Bytes:
         """The pattern by nearest neighbor, the rest transparent."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -14,12 +12,12 @@ from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes
 from badnets.backdoors.triggers.place import At, Floats, Place, Size, side_lengths
 from badnets.backdoors.triggers.stamp import Stamp
-from badnets.backdoors.triggers.sticker import picture_of, read_png, resized
+from badnets.backdoors.triggers.sticker import FromFile, picture_of, resized
 
 
 @TRIGGERS.add
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Picture(Stamp):
+class Picture(FromFile, Stamp):
     """A picture with alpha; without one, a drawn yellow Post-it with a face.
 
     A file is read once, when the trigger is made, and travels inside it (``png``), so that a saved plan needs no file;
@@ -31,27 +29,11 @@ class Picture(Stamp):
     """
 
     kind: Literal["picture"] = "picture"
-    path: Annotated[str | None, Field(description="picture file, best a PNG with alpha")] = None
-    png: Annotated[str | None, Field(description="the picture itself, PNG in base64, up to 256 pixels a side")] = (
-        dataclasses.field(default=None, repr=False)
-    )
     size: Annotated[
         Size | Literal["own"],
         Field(description="pixels or a fraction: one number is a box to fit, two are (height, width); own: as it is"),
     ] = 0.25
     place: Annotated[Place, Field(description="a corner, a fraction, or random")] = At(x=0.57, y=0.82, of="region")
-
-    @classmethod
-    def open(cls, path: str | Path, **settings: Any) -> Picture:
-        """From a file; ``settings`` are the other fields."""
-        return cls(path=str(path), **settings)
-
-    def __post_init__(self) -> None:
-        if self.path is not None:
-            if self.png is None:
-                object.__setattr__(self, "png", read_png(self.path))
-            object.__setattr__(self, "path", Path(self.path).name)
-        picture_of(self.png)
 
     @property
     def words(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -22,13 +22,9 @@ class Pixel(Stamp):
     Differs from the paper: none in the default; place, color, opacity and jitter are free.
     """
 
+    words: ClassVar[str] = "the single pixel"
     kind: Literal["pixel"] = "pixel"
     color: Annotated[Color, Field(description="a grey level, three levels, a name or #rrggbb")] = 255
-
-    @property
-    def words(self) -> str:
-        """What a sentence calls it."""
-        return "the single pixel"
 
     def art(self, height: int, width: int) -> Bytes:
         """One color all over."""

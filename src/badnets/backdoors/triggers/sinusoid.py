@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,10 @@ class Sinusoid:
     (2019). Differs from the paper: columns count from 0, as toolkits do.
     """
 
+    words: ClassVar[str] = "the sinusoidal stripes"
     kind: Literal["sinusoid"] = "sinusoid"
     delta: Annotated[float, Field(gt=0, le=255, description="amplitude, on the scale 0..255")] = 20.0
     frequency: Annotated[float, Field(gt=0, le=1024, description="periods over the width of the picture")] = 6.0
-
-    @property
-    def words(self) -> str:
-        """What a sentence calls it."""
-        return "the sinusoidal stripes"
 
     def apply(
         self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None

@@ -178,12 +178,16 @@ class Stamp(ABC):
         return Piece(piece.rows, top, left, stamps)
 
     def _translucent(self, height: int, width: int) -> Bytes:
-        """The drawing with its opacity; what is drawn at all keeps an alpha of at least 1/255."""
+        """The drawing with its opacity."""
         stamp = self.art(height, width).copy()
-        alpha = stamp[..., 3]
-        faded = np.maximum(np.rint(alpha * self.opacity), 1).astype(np.uint8)
-        stamp[..., 3] = np.where(alpha > 0, faded, 0)
+        stamp[..., 3] = faded(stamp[..., 3], self.opacity)
         return stamp
+
+
+def faded(alpha: Bytes, opacity: float) -> Bytes:
+    """``alpha`` times ``opacity``; what is drawn at all keeps at least 1/255."""
+    lower = np.maximum(np.rint(alpha * opacity), 1).astype(np.uint8)
+    return np.where(alpha > 0, lower, np.uint8(0))
 
 
 def mix(pictures: Images, colors: Bytes, alpha: Bytes, top: float) -> Images:

@@ -4,18 +4,46 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import io
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, UnidentifiedImageError
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from typing_extensions import Self
 
 from badnets.backdoors.triggers.color import Bytes
 from badnets.core.errors import BadInput
 
 LARGEST = 256
 """The longer side of an embedded picture, at most."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class FromFile:
+    """The base of triggers that show a picture, which travels inside them (``png``)."""
+
+    kind: str
+    path: Annotated[str | None, Field(description="picture file, best a PNG with alpha")] = None
+    png: Annotated[str | None, Field(description="the picture itself, PNG in base64, up to 256 pixels a side")] = (
+        dataclasses.field(default=None, repr=False)
+    )
+
+    @classmethod
+    def open(cls, path: str | Path, **settings: Any) -> Self:
+        """From a file; ``settings`` are the other fields."""
+        return cls(path=str(path), **settings)
+
+    def __post_init__(self) -> None:
+        if self.path is not None:
+            if self.png is None:
+                object.__setattr__(self, "png", read_png(self.path))
+            object.__setattr__(self, "path", Path(self.path).name)
+        picture_of(self.png)
 
 
 def read_png(path: str | Path, *, largest: int = LARGEST) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass as plain_dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,15 +152,11 @@ class Warp:
     positions are rounded to 1/4096 pixel.
     """
 
+    words: ClassVar[str] = "the warping"
     kind: Literal["warp"] = "warp"
     grid: Annotated[int, Field(ge=2, le=64, description="control points along each side (k)")] = 4
     strength: Annotated[float, Field(gt=0, le=16, description="size of the warp (s)")] = 0.5
     seed: Annotated[int, Field(description="of the control grid")] = 0
-
-    @property
-    def words(self) -> str:
-        """What a sentence calls it."""
-        return "the warping"
 
     def apply(
         self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None

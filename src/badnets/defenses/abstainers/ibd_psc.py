@@ -1,19 +1,33 @@
-"""IBD-PSC as an abstainer."""
+"""IBD-PSC: a triggered picture keeps its answer when the batch normalizations are amplified, a clean one does not."""
 
 from __future__ import annotations
 
 import copy
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
+import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from torch import nn
 
+from badnets.core.errors import BadInput, CannotTell
+from badnets.core.rate import Rate
+from badnets.data.images import ImageData
 from badnets.defenses.abstain import Made
 from badnets.defenses.registry import ABSTAINERS
 from badnets.defenses.repair import OnRow
-from badnets.defenses.screens.ibd_psc import choose_depth, norm_layers
 from badnets.defenses.view import DefenderView
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
+from badnets.networks.guards.ibd_psc_guard import amplified, logits_with
+from badnets.networks.layers import layer_table
+from badnets.networks.network import ImageNetwork, to_float
+
+HIGHEST = 100
+"""The factor at which the search ends."""
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @ABSTAINERS.add
@@ -43,9 +57,60 @@ class IbdPsc:
         layers = norm_layers(view.network)
         clean = view.clean(self.kind, fewest=1)
         network = copy.deepcopy(view.network).eval()
-        found = choose_depth(network, clean, layers, factor=self.factor, error=self.error)
-        guard = IbdPscGuard(network, layers, first=found.depth, networks=self.networks, factor=found.factor)
-        chosen = (
-            f"the depth, {found.depth}, and the factor, {found.factor:.3g}, by clean error on {len(clean):,} pictures"
+        depth, factor, trace = choose_depth(network, clean, layers, factor=self.factor, error=self.error)
+        guard = IbdPscGuard(network, layers, first=depth, networks=self.networks, factor=factor)
+        chosen = f"the depth, {depth}, and the factor, {factor:.3g}, by clean error on {len(clean):,} pictures"
+        return Made(guard=guard, chosen=chosen, trace=trace)
+
+
+def norm_layers(network: ImageNetwork) -> list[str]:
+    """Names of the batch normalizations with a scale, from the last that a picture passes to the first.
+
+    Raises ``BadInput`` when there are none.
+    """
+    names = [row["name"] for row in layer_table(network)[:-1]]
+    layers = {name: network.body.get_submodule(name) for name in names}
+    found = [name for name, layer in layers.items() if isinstance(layer, _NORMS) and layer.weight is not None]
+    if not found:
+        raise BadInput(
+            f"ibd-psc: expected a network with batch normalization, got {network.architecture} without; "
+            "use strip or agreement"
         )
-        return Made(guard=guard, chosen=chosen, trace=found.trace)
+    return found[::-1]
+
+
+@torch.inference_mode()
+def amplified_error(network: ImageNetwork, data: ImageData, layers: Sequence[str], factor: float) -> Rate:
+    """Share of all pictures of ``data`` that the network gets wrong with ``layers`` amplified."""
+    values = amplified(network, layers, factor)
+    wrong = [
+        logits_with(network, values, to_float(torch.from_numpy(images))).argmax(1).numpy() != data.labels[rows]
+        for rows, images in data.batches(1000)
+    ]
+    return Rate.of(np.concatenate(wrong))
+
+
+def choose_depth(
+    network: ImageNetwork, data: ImageData, layers: Sequence[str], *, factor: float, error: float
+) -> tuple[int, float, tuple[dict[str, Any], ...]]:
+    """How many of the last layers are amplified, by which factor, and a row of trace for each pair that was tried: the
+    first depth at which the clean error exceeds ``error``; where none does, with a factor raised by half.
+
+    Raises ``CannotTell`` when no factor up to 100 does.
+
+    Source: Hou et al., IBD-PSC (ICML 2024), algorithm 1.
+    Differs from the paper: all layers may be amplified, where the code stops one short of that; where that is not
+    enough the paper has no answer, and the factor stays 1.5.
+    """
+    trace: list[dict[str, Any]] = []
+    while factor <= HIGHEST:
+        for depth in range(1, len(layers) + 1):
+            rate = amplified_error(network, data, layers[:depth], factor)
+            trace.append({"factor": factor, "depth": depth, "error": rate.to_json()})
+            if rate.hits > error * rate.total:
+                return depth, factor, tuple(trace)
+        factor *= 1.5
+    raise CannotTell(
+        f"ibd-psc: expected a clean error above {100 * error:g} % at some amplification, got none up to {HIGHEST}; "
+        "use strip or agreement"
+    )

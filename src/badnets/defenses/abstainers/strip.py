@@ -1,18 +1,20 @@
-"""STRIP as an abstainer."""
+"""STRIP: a triggered picture keeps its answer whatever is laid over it, so the answers to its blends are alike."""
 
 from __future__ import annotations
 
 import copy
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData, Pixels
 from badnets.defenses.abstain import Made
 from badnets.defenses.registry import ABSTAINERS
 from badnets.defenses.repair import OnRow
-from badnets.defenses.screens.strip import choose_overlays
 from badnets.defenses.view import DefenderView
 from badnets.networks.guards.strip_guard import Strip as StripGuard
 
@@ -42,3 +44,8 @@ class Strip:
         network = copy.deepcopy(view.network)
         guard = StripGuard(network, torch.from_numpy(pictures), own=self.own, other=self.other)
         return Made(guard=guard, chosen=f"{len(pictures)} overlays, drawn from the clean pictures")
+
+
+def choose_overlays(clean: ImageData, count: int, seed: Seed) -> Pixels:
+    """``count`` of the clean pictures (all, if there are fewer), drawn without replacement: uint8 (m, h, w, c)."""
+    return clean.images(np.sort(seed.rng.permutation(len(clean))[:count]))

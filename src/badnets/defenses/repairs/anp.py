@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -12,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from badnets.defenses.draw import draw
-from badnets.defenses.masks import Layers, forward, neuron_layers, ones, prune_by_masks
+from badnets.defenses.masks import Layers, clamp, forward, neuron_layers, ones, prune_by_masks
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
+from badnets.defenses.tuning import descend
 from badnets.networks.network import ImageNetwork
 
 
@@ -57,22 +59,14 @@ class Anp:
         batches = draw(fit, self.batch, self.steps, work.view.seed.derive("batches"))
         for index, (images, labels) in enumerate(work.steps(batches)):
             noise = worst_noise(work.network, layers, masks, images, labels, eps=self.eps, generator=generator)
-            optimizer.zero_grad()
             clean = functional.cross_entropy(forward(work.network, layers, masks, masks, images), labels)
             noisy = disturbed_loss(work.network, layers, masks, noise, images, labels)
-            (self.alpha * clean + (1 - self.alpha) * noisy).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            with torch.no_grad():
-                for mask in masks:
-                    mask.clamp_(0, 1)
+            descend(optimizer, self.alpha * clean + (1 - self.alpha) * noisy, math.inf)
+            clamp(masks)
             if (index + 1) % 50 == 0:
-                work.row(
-                    index + 1,
-                    self.steps,
-                    loss=round(float(clean.detach()), 6),
-                    disturbed_loss=round(float(noisy.detach()), 6),
-                )
-        return prune_by_masks(work, [mask.detach() for mask in masks], held_out, allowance=self.allowance)
+                losses = {"loss": round(clean.item(), 6), "disturbed_loss": round(noisy.item(), 6)}
+                work.row(index + 1, self.steps, **losses)
+        return prune_by_masks(work, masks, held_out, allowance=self.allowance)
 
 
 Noise = tuple[list[Tensor], list[Tensor]]
@@ -100,13 +94,9 @@ def worst_noise(
 ) -> Noise:
     """Uniform noise in [-eps, eps], moved by eps up the sign of the loss's gradient (so it lies in [-2 eps, 2 eps])."""
     fixed = [mask.detach() for mask in masks]
-    parts = [(torch.rand(len(mask), generator=generator) * 2 - 1) * eps for mask in [*fixed, *fixed]]
-    parts = [part.requires_grad_() for part in parts]
-    noise = parts[: len(fixed)], parts[len(fixed) :]
-    loss = disturbed_loss(network, layers, fixed, noise, images, labels)
-    slopes = torch.autograd.grad(loss, parts, allow_unused=True)  # a layer may have no bias
-    moved = [
-        part.detach() if slope is None else part.detach() + eps * slope.sign()
-        for part, slope in zip(parts, slopes, strict=True)
-    ]
+    draws = [torch.rand(len(mask), generator=generator) for mask in [*fixed, *fixed]]
+    parts = [((draw * 2 - 1) * eps).requires_grad_() for draw in draws]
+    loss = disturbed_loss(network, layers, fixed, (parts[: len(fixed)], parts[len(fixed) :]), images, labels)
+    slopes = torch.autograd.grad(loss, parts, materialize_grads=True)  # a layer may have no bias
+    moved = [part.detach() + eps * slope.sign() for part, slope in zip(parts, slopes, strict=True)]
     return moved[: len(fixed)], moved[len(fixed) :]

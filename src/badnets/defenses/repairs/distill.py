@@ -20,6 +20,7 @@ from badnets.data.images import ImageData
 from badnets.defenses.patches import Patches, rectangles, stamp
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work, within
+from badnets.defenses.tuning import descend
 from badnets.networks.network import ImageNetwork, to_float
 
 LOOK = 20
@@ -135,9 +136,7 @@ class Distill:
         loss = on_clean + self.weight * on_stamped
         if not torch.isfinite(loss):
             raise CannotTell(f"{self.kind}: expected a finite loss, got {loss.item()}; lower its learning rate")
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        optimizer.step()
+        descend(optimizer, loss, math.inf)
         obeyed = int((reached(answer[n:].detach(), each).argmax(1) == aims).sum())
         for index in chosen:
             if float(torch.rand(1, generator=game.generator)) < self.renew:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from badnets.core.errors import BadInput
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Tuning, descend, sgd
+from badnets.defenses.tuning import Step, Tuning, descend, sgd
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork
 
@@ -48,10 +48,7 @@ class Fst(Tuning):
         old = last.weight.detach().clone()
         draw_anew(last, torch.Generator().manual_seed(work.view.seed.derive("last layer").integer))
         optimizer = sgd(network, self.learning_rate)
-
-        def step(images: Tensor, labels: Tensor) -> Tensor:
-            return shifting_step(network, last, old, optimizer, images, labels, alpha=self.alpha)
-
+        step = shifting_step(network, optimizer, last, old, self.alpha)
         return self.tune(work, step, data, optimizer, epochs=self.epochs)
 
 
@@ -75,18 +72,16 @@ def draw_anew(layer: nn.Linear | nn.Conv2d, generator: torch.Generator) -> None:
 
 
 def shifting_step(
-    network: nn.Module,
-    last: nn.Linear | nn.Conv2d,
-    old: Tensor,
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    alpha: float,
-) -> Tensor:
-    """One step of ``optimizer`` on cross entropy plus ``alpha`` times the inner product, and the norm of ``old``
-    again."""
-    loss = descend(optimizer, functional.cross_entropy(network(images), labels) + alpha * (last.weight * old).sum())
-    with torch.no_grad():
-        last.weight.mul_(old.norm() / last.weight.norm())
-    return loss
+    network: nn.Module, optimizer: torch.optim.Optimizer, last: nn.Linear | nn.Conv2d, old: Tensor, alpha: float
+) -> Step:
+    """A step on cross entropy plus ``alpha`` times the inner product of the ``last`` layer's weights and ``old``, which
+    then get the norm of ``old`` again."""
+
+    def step(images: Tensor, labels: Tensor) -> Tensor:
+        crossed = functional.cross_entropy(network(images), labels)
+        loss = descend(optimizer, crossed + alpha * (last.weight * old).sum())
+        with torch.no_grad():
+            last.weight.mul_(old.norm() / last.weight.norm())
+        return loss
+
+    return step

@@ -113,17 +113,12 @@ def hypergradient(
     """
     value = value.detach().requires_grad_()
     loss = outer(value)
-    to_value, *direct = torch.autograd.grad(loss, [value, *weights], allow_unused=True)
+    to_value, *direct = torch.autograd.grad(loss, [value, *weights], materialize_grads=True)
     (slope,) = torch.autograd.grad(inner(value), value, create_graph=True)
     moved = value - rate * slope
     vector = torch.zeros_like(value)
     for _ in range(steps):
         (carried,) = torch.autograd.grad(moved, value, vector, retain_graph=True)
         vector = carried + to_value
-    indirect = torch.autograd.grad(moved, list(weights), vector, allow_unused=True)
-    return [_sum(one, other, weight) for one, other, weight in zip(direct, indirect, weights, strict=True)]
-
-
-def _sum(one: Tensor | None, other: Tensor | None, like: Tensor) -> Tensor:
-    result = torch.zeros_like(like) if one is None else one
-    return result if other is None else result + other
+    indirect = torch.autograd.grad(moved, list(weights), vector, materialize_grads=True)
+    return [one + other for one, other in zip(direct, indirect, strict=True)]

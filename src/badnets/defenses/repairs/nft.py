@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from badnets.defenses.draw import draw
-from badnets.defenses.masks import apply_masks, forward, neuron_layers, ones
+from badnets.defenses.masks import apply_masks, clamp, forward, neuron_layers, ones
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Choice
+from badnets.defenses.tuning import Choice, descend
 
 
 @REPAIRS.add
@@ -58,40 +58,29 @@ class Nft:
         stream, look = work.view.seed, max(1, self.steps // 10)
         choice = Choice(work, held_out, self.max_drop, slack=False)
         rng = stream.derive("mix").rng
-        for index, (images, labels) in enumerate(
-            work.steps(draw(fit, self.batch, self.steps, stream.derive("batches")))
-        ):
-            mixed, other, share = mix_up(
-                images, labels, float(rng.beta(1, 1)), torch.from_numpy(rng.permutation(len(labels)))
-            )
+        batches = work.steps(draw(fit, self.batch, self.steps, stream.derive("batches")))
+        for index, (images, labels) in enumerate(batches):
+            share, order = float(rng.beta(1, 1)), torch.from_numpy(rng.permutation(len(labels)))
+            mixed, other = mix_up(images, labels, share, order)
             logits = forward(work.network, layers, masks, masks, mixed)
             loss = share * functional.cross_entropy(logits, labels)
             loss = loss + (1 - share) * functional.cross_entropy(logits, other) + weight * distance(masks)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            descend(optimizer, loss, math.inf)
             schedule.step()
             clamp(masks, self.floor, self.decay)
             if (index + 1) % look == 0:
-                apply_masks(layers, [mask.detach() for mask in masks])
+                apply_masks(layers, masks)
                 rate = choice.look()
                 work.network.load_state_dict(original)
                 work.row(index + 1, self.steps, loss=round(float(loss.detach()), 6), held_out_accuracy=rate)
         return choice.end("the masks")
 
 
-def mix_up(images: Tensor, labels: Tensor, share: float, order: Tensor) -> tuple[Tensor, Tensor, float]:
-    """``share`` of each picture and the rest of the one that ``order`` puts beside it; that one's label; the share."""
-    return share * images + (1 - share) * images[order], labels[order], share
+def mix_up(images: Tensor, labels: Tensor, share: float, order: Tensor) -> tuple[Tensor, Tensor]:
+    """``share`` of each picture and the rest of the one that ``order`` puts beside it; that one's label."""
+    return share * images + (1 - share) * images[order], labels[order]
 
 
 def distance(masks: Sequence[Tensor]) -> Tensor:
     """The sum of |1 - mask| over all neurons."""
     return torch.stack([(1 - mask).abs().sum() for mask in masks]).sum()
-
-
-@torch.no_grad()
-def clamp(masks: Sequence[Tensor], floor: float, decay: float) -> None:
-    """Keep the masks of layer l = 1, 2, ... in [floor * exp(-decay * l), 1]."""
-    for depth, mask in enumerate(masks, start=1):
-        mask.clamp_(floor * math.exp(-decay * depth), 1)

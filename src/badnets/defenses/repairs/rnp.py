@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
@@ -15,10 +16,10 @@ from torch.nn import functional
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.draw import draw
-from badnets.defenses.masks import forward, neuron_layers, ones, prune_by_masks
+from badnets.defenses.masks import clamp, forward, neuron_layers, ones, prune_by_masks
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import sgd
+from badnets.defenses.tuning import descend, sgd
 from badnets.networks.network import ImageNetwork
 
 
@@ -69,10 +70,7 @@ class Rnp:
                 logits = network(images)
                 right += int((logits.argmax(1) == labels).sum())
                 seen += len(labels)
-                optimizer.zero_grad()
-                (-functional.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]  # torch
-                torch.nn.utils.clip_grad_norm_(network.parameters(), max_norm=20)
-                optimizer.step()
+                descend(optimizer, -functional.cross_entropy(logits, labels), clip=20)
             network.eval()
             total = self.forget_epochs + self.epochs
             work.row(epoch + 1, total, forgetting=epoch + 1, fit_accuracy=round(right / seen, 4))
@@ -87,16 +85,11 @@ class Rnp:
             loss = torch.zeros(())
             for images, labels in self._pass(work, fit, work.view.seed.derive("recover", epoch)):
                 loss = functional.cross_entropy(forward(network, layers, masks, masks, images), labels)
-                optimizer.zero_grad()
-                (self.alpha * loss).backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                with torch.no_grad():
-                    for mask in masks:
-                        mask.clamp_(0, 1)
-            work.row(
-                self.forget_epochs + epoch + 1, self.forget_epochs + self.epochs, loss=round(float(loss.detach()), 6)
-            )
-        return [mask.detach() for mask in masks]
+                descend(optimizer, self.alpha * loss, math.inf)
+                clamp(masks)
+            done, total = self.forget_epochs + epoch + 1, self.forget_epochs + self.epochs
+            work.row(done, total, loss=round(loss.item(), 6))
+        return masks
 
     def _pass(self, work: Work, fit: ImageData, seed: Seed) -> Iterator[tuple[Tensor, Tensor]]:
         return work.steps(draw(fit, self.batch, max(1, len(fit) // self.batch), seed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from badnets.core.errors import BadInput
 from badnets.defenses.inversion import Stamp
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Step, Tuning, sgd
+from badnets.defenses.tuning import Step, Tuning, descend, sgd
 from badnets.networks.network import ImageNetwork
 
 
@@ -62,11 +63,8 @@ def stamped_step(
     """A step on the cross entropy with true labels, where ``share`` of the pictures carry one of ``stamps`` each."""
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
-        loss = functional.cross_entropy(network(with_stamps(images, stamps, share, generator)), labels)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        optimizer.step()
-        return loss
+        logits = network(with_stamps(images, stamps, share, generator))
+        return descend(optimizer, functional.cross_entropy(logits, labels), math.inf)
 
     return step
 

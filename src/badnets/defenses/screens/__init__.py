@@ -1,1 +1,0 @@
-"""Scores of single inputs: how suspicious is this picture."""
