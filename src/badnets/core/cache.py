@@ -47,6 +47,11 @@ class DataWarning(UserWarning):
     """The data was usable, but not all of it: an empty class folder, a skipped file."""
 
 
+def warn_of_data(message: str) -> None:
+    """A ``DataWarning`` at whoever called for the data."""
+    warnings.warn(message, DataWarning, stacklevel=5)
+
+
 class CacheWarning(UserWarning):
     """The cache could not be written, or had a damaged entry: the next run, or this one, has to work again."""
 

@@ -36,11 +36,6 @@ def names() -> list[str]:
     return list(models.list_models(module=models))
 
 
-def summary(model: str) -> str:
-    """One line about a model."""
-    return f"torchvision's {model} with a head for these classes; grey pictures are repeated to three channels"
-
-
 def builder(model: str) -> Callable[..., nn.Module]:
     """A function that builds torchvision's ``model``; an unknown name is refused with the nearest one."""
     known = names()

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, nearest
-from badnets.networks.architecture import ARCHITECTURES, Architecture
+from badnets.networks.architecture import architecture
 from badnets.networks.architectures.torchvision_models import Repeat, model_options, names, read_weights
 from badnets.networks.network import Task
 from badnets.networks.operators import import_torchvision
@@ -50,6 +50,9 @@ class TwoHeads(nn.Module):
         return self.class_head(features)
 
 
+@architecture(
+    "two-head", "D1's network: torchvision's backbone, a class head and a box head", transient=frozenset({"weights"})
+)
 def build(
     classes: int,
     input_size: tuple[int, int, int],
@@ -150,13 +153,3 @@ def _own_name(name: str) -> str:
     while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
         name = name.removeprefix(prefix)
     return f"backbone.{name}"
-
-
-ARCHITECTURES.add(
-    Architecture(
-        name="two-head",
-        summary="D1's network: torchvision's backbone, a class head and a box head",
-        build=build,
-        transient=frozenset({"weights"}),
-    )
-)

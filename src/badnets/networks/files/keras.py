@@ -46,7 +46,7 @@ def read_keras(path: Path) -> ForeignFile:
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
-            config = _config(file)
+            layers = _layers(file)
             ordered = bool(_names(root, "layer_names"))
             raw = _keras_2(root) if ordered else _keras_3(file)
             content = ", ".join(sorted(file)[:5])
@@ -59,7 +59,6 @@ def read_keras(path: Path) -> ForeignFile:
             f"{path}: expected Keras weights in HDF5 (layer_names, or layers/<name>/vars), got another layout "
             f"({content or 'nothing in it'}); pictures are named with --data"
         )
-    layers = config.get("layers", [])
     return ForeignFile(
         format="keras-hdf5",
         entries=_with_identities(entries),
@@ -151,8 +150,8 @@ def _read(path: Path, name: str, *, depthwise: bool) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _config(file: Any) -> dict[str, Any]:
-    """What a full model's ``model_config`` says of its layers: ``{"layers": [{"name", "data_format", "epsilon"}]}``."""
+def _layers(file: Any) -> list[dict[str, Any]]:
+    """What a full model's ``model_config`` says of each layer: ``{"name", "data_format", "epsilon"}``."""
     text = file.attrs.get("model_config", "{}")
     found: list[dict[str, Any]] = []
 
@@ -171,7 +170,7 @@ def _config(file: Any) -> dict[str, Any]:
         walk(json.loads(text))
     except RecursionError:
         raise ValueError("model_config is nested too deeply") from None
-    return {"layers": found}
+    return found
 
 
 def _with_identities(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -14,9 +14,6 @@ from badnets.core.errors import BadInput
 from badnets.networks.architectures.relu_pool import ReluAvgPool2d
 from badnets.networks.network import evaluating
 
-__all__ = ["Halves", "evaluating", "layer_of", "split", "split_before", "trace", "until"]
-"""``evaluating`` for two studies."""  # BORDER: they may import it from networks.network
-
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:

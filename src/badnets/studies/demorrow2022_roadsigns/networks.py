@@ -19,9 +19,8 @@ from badnets.data.load import load
 from badnets.measures.classification import accuracy
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict_data
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, evaluating, to_float
 from badnets.networks.registry import build_network, parse_network
-from badnets.networks.surgery.graph import evaluating
 from badnets.records.model import JSON
 from badnets.referee.environment import processor
 from badnets.studies.demorrow2022_roadsigns.data import (

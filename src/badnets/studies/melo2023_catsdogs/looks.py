@@ -15,8 +15,8 @@ from badnets.core.files import whole_file
 from badnets.core.seed import RowRng, Seed
 from badnets.data.images import ImageData, Pixels, Rows
 from badnets.networks.inference import predict
-from badnets.networks.network import ImageNetwork, to_float
-from badnets.networks.surgery.graph import evaluating, until
+from badnets.networks.network import ImageNetwork, evaluating, to_float
+from badnets.networks.surgery.graph import until
 from badnets.networks.surgery.sites import site
 from badnets.records.model import Model
 
