@@ -117,7 +117,10 @@ class Cache(Generic[T]):
                     return value[0]
                 if place.exists():
                     warnings.warn(f"damaged in the cache, and made anew: {place}", CacheWarning, stacklevel=3)
-                    _remove(place)
+                    if place.is_dir():
+                        shutil.rmtree(place)
+                    else:
+                        place.unlink()
                 return self._made(place, write)
         except OSError as error:
             place = instead(error) / place.name
@@ -144,10 +147,3 @@ class Cache(Generic[T]):
             write(partial)
             partial.rename(place)
         return self.read(place)
-
-
-def _remove(place: Path) -> None:
-    if place.is_dir():
-        shutil.rmtree(place)
-    else:
-        place.unlink()

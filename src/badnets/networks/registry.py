@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from badnets.core.errors import BadInput, nearest
+from badnets.core.errors import BadInput, first_line, nearest
 from badnets.core.files import file_digest
 from badnets.core.seed import Seed, as_seed
 from badnets.networks.architecture import ARCHITECTURES, GUARD, GUARDS, TORCHVISION, Architecture, InputSize
@@ -98,9 +98,10 @@ def _refusing_misfits(name: str, input_size: InputSize) -> Iterator[None]:
         if isinstance(error, NotImplementedError):
             raise
         channels, height, width = input_size
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         size = f"{height}x{width}x{channels}"
-        raise BadInput(f"{name}: expected pictures it can take, got {size} ({reason}); resize them (--size)") from None
+        raise BadInput(
+            f"{name}: expected pictures it can take, got {size} ({first_line(error)}); resize them (--size)"
+        ) from None
 
 
 def skeleton(

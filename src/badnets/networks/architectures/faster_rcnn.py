@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import architecture
-from badnets.networks.architectures.torchvision_models import read_weights
+from badnets.networks.architectures.torchvision_models import load_fitting, read_weights
 from badnets.networks.operators import import_torchvision
 
 SMALLEST = 64
@@ -95,7 +95,8 @@ def build(
     _in_full_precision(inner)
     detector = Detector(inner)
     if weights is not None:
-        _start_from(detector, Path(weights))
+        given = {f"inner.{name.removeprefix('inner.')}": value for name, value in read_weights(Path(weights)).items()}
+        load_fitting(detector, Path(weights), given, what="this detector")
     return detector
 
 
@@ -200,18 +201,3 @@ def _in_full_precision(inner: Any) -> None:
 
 def _to_float(_: nn.Module, __: Any, output: Any) -> Any:
     return tuple([t.float() for t in part] if isinstance(part, list) else part.float() for part in output)
-
-
-def _start_from(detector: nn.Module, path: Path) -> None:
-    """Every tensor of ``path`` that has the name and shape of one of ours; too few are refused."""
-    own = detector.state_dict()
-    given = {
-        name if name.startswith("inner.") else f"inner.{name}": value for name, value in read_weights(path).items()
-    }
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    if 2 * len(fitting) < len(own):
-        raise BadInput(
-            f"{path}: expected weights of this detector, got {len(fitting)} of {len(own)} tensors that fit; "
-            "choose the backbone that they belong to"
-        )
-    detector.load_state_dict(own | fitting)

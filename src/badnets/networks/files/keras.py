@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, first_line
 from badnets.networks.files.entries import Entry, ForeignFile
 
 EPSILON = 1e-3  # what Keras's batch norm adds to the variance unless told otherwise; torch's adds 1e-5
@@ -52,8 +52,9 @@ def read_keras(path: Path) -> ForeignFile:
             content = ", ".join(sorted(file)[:5])
             entries = tuple(_entry(path, file[name], layer, role) for name, layer, role in raw)
     except _DAMAGE as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadInput(f"{path}: expected a whole HDF5 file, got a truncated or damaged one ({reason})") from None
+        raise BadInput(
+            f"{path}: expected a whole HDF5 file, got a truncated or damaged one ({first_line(error)})"
+        ) from None
     if not entries:
         raise BadInput(
             f"{path}: expected Keras weights in HDF5 (layer_names, or layers/<name>/vars), got another layout "
@@ -140,8 +141,7 @@ def _read(path: Path, name: str, *, depthwise: bool) -> Tensor:
         with h5py.File(path, "r") as file:
             array = np.asarray(file[name][()], np.float32)
     except _DAMAGE as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadInput(f"{path}: expected tensor {name!r} in full, got damaged numbers ({reason})") from None
+        raise BadInput(f"{path}: expected tensor {name!r} in full, got damaged numbers ({first_line(error)})") from None
     if array.ndim >= 2:
         axes = range(array.ndim - 2)
         order = (array.ndim - 2, array.ndim - 1) if depthwise and axes else (array.ndim - 1, array.ndim - 2)
