@@ -47,6 +47,11 @@ class DataWarning(UserWarning):
     """The data was usable, but not all of it: an empty class folder, a skipped file."""
 
 
+def warn_of_data(message: str) -> None:
+    """A ``DataWarning`` at whoever called for the data."""
+    warnings.warn(message, DataWarning, stacklevel=5)
+
+
 class CacheWarning(UserWarning):
     """The cache could not be written, or had a damaged entry: the next run, or this one, has to work again."""
 
@@ -112,7 +117,10 @@ class Cache(Generic[T]):
                     return value[0]
                 if place.exists():
                     warnings.warn(f"damaged in the cache, and made anew: {place}", CacheWarning, stacklevel=3)
-                    _remove(place)
+                    if place.is_dir():
+                        shutil.rmtree(place)
+                    else:
+                        place.unlink()
                 return self._made(place, write)
         except OSError as error:
             place = instead(error) / place.name
@@ -139,10 +147,3 @@ class Cache(Generic[T]):
             write(partial)
             partial.rename(place)
         return self.read(place)
-
-
-def _remove(place: Path) -> None:
-    if place.is_dir():
-        shutil.rmtree(place)
-    else:
-        place.unlink()

@@ -33,3 +33,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known: {', '.join(names)}"
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of somebody else's says first, or its name where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

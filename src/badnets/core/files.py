@@ -11,11 +11,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from badnets.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 
 def _plain(value: Any) -> Any:
@@ -52,14 +55,7 @@ def file_digest(path: Path) -> str:
         return stream_digest(file)
 
 
-class SupportsRead(Protocol):
-    """Anything that bytes can be read from."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes; none at the end."""
-
-
-def stream_digest(stream: SupportsRead) -> str:
+def stream_digest(stream: SupportsRead[bytes]) -> str:
     """SHA-256 (hex) of what is left in a stream."""
     total = hashlib.sha256()
     while block := stream.read(1 << 20):

@@ -188,9 +188,9 @@ class Kinds(Registry[type[M]]):
         family = self.find(kind)
         table = {"kind": kind, **(settings or {})}
         try:
-            return _adapter(family).validate_python(table)  # type: ignore[no-any-return]
+            return TypeAdapter(family).validate_python(table)
         except ValidationError as error:
-            told = explain(error, _adapter(family).json_schema, table)
+            told = explain(error, TypeAdapter(family).json_schema, table)
             raise BadInput(f"{self.family} {kind}: {told}") from None
 
     def from_json(self, value: Mapping[str, Any] | str) -> M:
@@ -202,7 +202,7 @@ class Kinds(Registry[type[M]]):
 
     def to_json(self, value: M) -> JSON:
         """``{"kind": ...}`` and all settings, as plain JSON."""
-        written: JSON = _adapter(type(value)).dump_python(value, mode="json")
+        written: JSON = TypeAdapter(type(value)).dump_python(value, mode="json")
         return written
 
     def class_named(self, name: str, module: str) -> type[M]:
@@ -239,13 +239,13 @@ class Kinds(Registry[type[M]]):
             family = self.find(kind)
         except BadInput as error:
             raise ValueError(str(error)) from None
-        return _adapter(family).validate_python(dict(table))
+        return TypeAdapter(family).validate_python(dict(table))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Read and write by kind, at the moment of use: what is registered later counts too."""
 
         def write(value: Any, info: core_schema.SerializationInfo) -> Any:
-            return _adapter(type(value)).dump_python(value, mode="json" if info.mode_is_json() else "python")
+            return TypeAdapter(type(value)).dump_python(value, mode="json" if info.mode_is_json() else "python")
 
         return core_schema.no_info_plain_validator_function(
             self._validated,
@@ -254,9 +254,5 @@ class Kinds(Registry[type[M]]):
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JSON:
         """One of the kinds, told apart by ``kind``."""
-        choices: dict[Any, CoreSchema] = {kind: _adapter(family).core_schema for kind, family in self.items()}
+        choices: dict[Any, CoreSchema] = {kind: TypeAdapter(family).core_schema for kind, family in self.items()}
         return handler(core_schema.tagged_union_schema(choices, discriminator="kind"))
-
-
-def _adapter(family: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(family)

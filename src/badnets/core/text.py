@@ -1,7 +1,8 @@
-"""Figures as text: percentages that never round to 100 or 0 when they are neither, points with their sign."""
+"""Figures and names as text: percentages that never round to 100 or 0 when they are neither, points with their sign."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -68,3 +69,9 @@ def format_figure(figure: Any) -> str:
     else:
         behind = "{:,} of {:,}".format(*figure.counts) + (f" in {seeds}" if figure.n_seeds > 1 else "")
     return f"{value} % ({low} to {high}; {behind})"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``"a, b, c and 2 more"``: the first three."""
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

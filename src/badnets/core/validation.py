@@ -44,9 +44,8 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
     # A key that nobody knows is told before one that is missing: it may be the same, misspelt.
     beside = [other for other in problems if other["type"] in _UNKNOWN and other["loc"][:-1] == problems[0]["loc"][:-1]]
     problem: Any = beside[0] if beside and problems[0]["type"] in _ABSENT else problems[0]
-    place = [*filter(None, below.split(".")), *(str(part) for part in problem["loc"])]
     kind, context = problem["type"], problem.get("ctx", {})
-    shown = _as_written(place, given, absent=kind in _ABSENT)
+    shown = _as_written(_path(problem, below), given, absent=kind in _ABSENT)
     field = ".".join(shown)
     if kind in _UNKNOWN:
         return f"unknown key {field!r}; {_suggestion(schema(), shown, given)}"

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 
-from badnets.core.cache import DataWarning
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
+from badnets.core.text import listed
 from badnets.data.images import ImageData
 from badnets.data.targets import Boxes, Labels
+
+
+def class_table(name: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """The class names of a set that lie beside its module, and which of them make which super-class."""
+    table = json.loads((files("badnets.data.sets") / f"{name}.json").read_text(encoding="utf-8"))
+    return tuple(table["classes"]), {coarse: tuple(members) for coarse, members in table["superclasses"].items()}
 
 
 def regroup(data: ImageData, table: Mapping[str, Sequence[str]]) -> ImageData:
@@ -37,13 +45,8 @@ def regroup(data: ImageData, table: Mapping[str, Sequence[str]]) -> ImageData:
     what = "pictures" if isinstance(data.targets, Labels) else "boxes"
     if len(kept) < len(labels):
         gone = [name for name, number in old.items() if new[number] < 0]
-        shown = ", ".join(gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
-        warnings.warn(
-            f"{data.name}: {len(labels) - len(kept)} of {len(labels)} {what} were dropped, {shown} belong to none of "
-            f"{', '.join(table)}",
-            DataWarning,
-            stacklevel=3,
-        )
+        dropped = f"{len(labels) - len(kept)} of {len(labels)} {what} were dropped"
+        warn_of_data(f"{data.name}: {dropped}, {listed(gone)} belong to none of {', '.join(table)}")
     if isinstance(data.targets, Boxes):
         boxes = data.targets
         fewer = Boxes(boxes.xyxy[kept], labels[kept], boxes.image[kept], boxes.pictures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,24 +89,24 @@ def _existing(path: Path) -> Path:
     return path
 
 
+_FITS: Mapping[str, Callable[[Path], bool]] = {
+    "npz": lambda path: path.suffix.lower() == ".npz" and path.is_file(),
+    "hdf5": is_hdf5,
+    "idx": lambda path: find_idx(path) is not None,
+    "cifar10": is_cifar10,
+    "gtsrb": is_gtsrb,
+    "lisa": is_lisa,
+    "voc": is_voc,
+    "folder": lambda path: path.is_dir() or is_tar(path),
+}
+"""Whether a source reads what lies at a path; the first that does."""
+
+
 def detect(path: Path) -> str:
     """The source that reads what lies at ``path``."""
-    if path.suffix.lower() == ".npz" and path.is_file():
-        return "npz"
-    if is_hdf5(path):
-        return "hdf5"
-    if find_idx(path) is not None:
-        return "idx"
-    if is_cifar10(path):
-        return "cifar10"
-    if is_gtsrb(path):
-        return "gtsrb"
-    if is_lisa(path):
-        return "lisa"
-    if is_voc(path):
-        return "voc"
-    if path.is_dir() or is_tar(path):
-        return "folder"
+    for source, fits in _FITS.items():
+        if fits(path):
+            return source
     hint = "unpack it" if path.suffix.lower() == ".zip" else "or name the source and pass the path beside it"
     raise BadInput(
         f"expected a folder of pictures, a tar of one, a .npz, an HDF5 file, IDX files, CIFAR-10, GTSRB, LISA or "

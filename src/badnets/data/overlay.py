@@ -5,30 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from badnets.data.images import Pixels, PixelStore, Rows
+from badnets.data.images import Pixels, PixelStore, Rows, TakenStore
 
 
 @dataclass(frozen=True, eq=False)
-class OverlaidStore:
-    """``index (n,)``: row i is row ``index[i]`` of ``base`` where that is >= 0, else ``extra[-1 - index[i]]``."""
+class OverlaidStore(TakenStore):
+    """Row i is row ``rows[i]`` of ``base`` where that is >= 0, else ``extra[-1 - rows[i]]``."""
 
-    base: PixelStore
     extra: Pixels
-    index: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @property
-    def shape(self) -> tuple[int, int, int] | None:
-        """As the base."""
-        return self.base.shape
 
     def read(self, rows: Rows) -> Pixels:
         """Rows of the base with the changed ones laid over."""
-        index = self.index[rows]
+        index = self.rows[rows]
         changed = index < 0
         if not changed.any():
             return self.base.read(index)
@@ -41,7 +30,7 @@ class OverlaidStore:
 
     def one(self, row: int) -> Pixels:
         """One row."""
-        index = int(self.index[row])
+        index = int(self.rows[row])
         return np.array(self.extra[-1 - index]) if index < 0 else self.base.one(index)
 
 
@@ -49,10 +38,10 @@ def replaced(base: PixelStore, rows: Rows, pictures: Pixels) -> OverlaidStore:
     """``base`` with ``rows`` replaced by ``pictures``."""
     index = np.arange(len(base), dtype=np.int64)
     index[rows] = -1 - np.arange(len(rows), dtype=np.int64)
-    return OverlaidStore(base, pictures, index)
+    return OverlaidStore(base, index, pictures)
 
 
 def appended(base: PixelStore, pictures: Pixels) -> OverlaidStore:
     """``base`` followed by ``pictures``."""
     index = np.concatenate([np.arange(len(base), dtype=np.int64), -1 - np.arange(len(pictures), dtype=np.int64)])
-    return OverlaidStore(base, pictures, index)
+    return OverlaidStore(base, index, pictures)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from torch import nn
@@ -16,6 +16,7 @@ from badnets.core.registry import Registry
 from badnets.core.validation import explain
 from badnets.networks.outputs import PREFIX
 
+B = TypeVar("B", bound=Callable[..., nn.Module])
 InputSize = tuple[int, int, int]
 TORCHVISION = "torchvision:"
 GUARD = "guard:"
@@ -27,12 +28,11 @@ class Architecture:
     """A way to build a network.
 
     ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to logits (n, classes), or one
-    that says another ``task`` (``networks.network.Task``). Its
-    keyword-only parameters are the architecture's arguments: their annotations (``Annotated[int, Field(ge=1)]``) are
-    checked, their defaults recorded, and they must be JSON values. Those named in ``transient`` only matter to the
-    first building and are not written into files. ``input_size`` is (channels, height, width) where the architecture
-    was made for one. It draws its weights from torch's CPU generator, and it must work under ``torch.device("meta")``
-    or raise ``NotImplementedError`` there.
+    that says another ``task`` (``networks.network.Task``). Its keyword-only parameters are its arguments: annotations
+    (``Annotated[int, Field(ge=1)]``) are checked, defaults recorded, and they must be JSON values. Those in
+    ``transient`` only matter to the first building and are not written into files. ``input_size`` is (channels, height,
+    width) where it was made for one. It draws its weights from torch's CPU generator, and it must work under
+    ``torch.device("meta")`` or raise ``NotImplementedError`` there.
     """
 
     name: str
@@ -82,3 +82,24 @@ GUARDS: Registry[Architecture] = Registry(
     "guard", Architecture, homes=["badnets.networks.guards"], group="badnets.guards"
 )
 """Networks that may refuse, by their name without ``guard:``; made by ``badnets.defenses.abstainers``."""
+
+
+def architecture(
+    name: str, summary: str, *, table: Registry[Architecture] = ARCHITECTURES, **more: Any
+) -> Callable[[B], B]:
+    """Register the decorated ``build`` in ``table``; ``more`` are the other fields of ``Architecture``."""
+
+    def register(build: B) -> B:
+        table.add(Architecture(name=name, summary=summary, build=build, **more))
+        return build
+
+    return register
+
+
+def check_smallest(name: str, input_size: InputSize, smallest: int) -> None:
+    """Refuse pictures with a side of fewer than ``smallest`` pixels."""
+    _, height, width = input_size
+    if min(height, width) < smallest:
+        raise BadInput(
+            f"{name}: expected pictures of at least {smallest}x{smallest}, got {height}x{width}; resize them (--size)"
+        )

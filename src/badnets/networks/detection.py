@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -50,52 +50,40 @@ def detect(network: ImageNetwork, images: Pixels, *, batch: int = 16) -> Detecti
     with evaluating(network):
         for start in range(0, len(images), batch):
             found += network(network.floats(images[start : start + batch]))
-    counts = [len(one["labels"]) for one in found]
-    return Detections(
-        _joined(found, "boxes", (0, 4)).astype(np.float32),
-        _joined(found, "labels", (0,)).astype(np.int64) - 1,
-        _joined(found, "scores", (0,)).astype(np.float32),
-        np.repeat(np.arange(len(images), dtype=np.int64), counts),
-        len(images),
+    boxes, labels, confidence = (
+        np.concatenate([np.zeros(empty), *(one[name].float().cpu().numpy() for one in found)])
+        for name, empty in (("boxes", (0, 4)), ("labels", 0), ("scores", 0))
     )
-
-
-def _joined(found: list[dict[str, torch.Tensor]], name: str, empty: tuple[int, ...]) -> NDArray[np.generic]:
-    return np.concatenate([np.zeros(empty), *(one[name].float().cpu().numpy() for one in found)])
+    image = np.repeat(np.arange(len(images), dtype=np.int64), [len(one["labels"]) for one in found])
+    labels = labels.astype(np.int64) - 1
+    return Detections(boxes.astype(np.float32), labels, confidence.astype(np.float32), image, len(images))
 
 
 def detect_data(network: ImageNetwork, data: ImageData, *, batch: int = 64) -> Detections:
     """``detect`` over a whole set, read a batch at a time."""
     check_input(network, data.shape, f"pictures of {data.name}")
-    parts = [(rows, detect(network, images)) for rows, images in data.batches(batch)]
-    return joined([part for _, part in parts])
+    return joined([detect(network, images) for _, images in data.batches(batch)])
 
 
 def joined(parts: list[Detections]) -> Detections:
     """Detections of one batch of pictures after the other."""
     starts = np.cumsum([0, *(part.pictures for part in parts)])
-    empty = Detections(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64), 0
-    )
-    every = [empty, *parts]
-    return Detections(
-        np.concatenate([part.boxes for part in every]),
-        np.concatenate([part.labels for part in every]),
-        np.concatenate([part.confidence for part in every]),
-        np.concatenate([empty.image, *(part.image + start for part, start in zip(parts, starts, strict=False))]),
-        int(starts[-1]),
-    )
+    none = np.zeros(0, np.int64)
+    every = [Detections(np.zeros((0, 4), np.float32), none, np.zeros(0, np.float32), none, 0), *parts]
+    image = np.concatenate([none, *(part.image + start for part, start in zip(parts, starts, strict=False))])
+    return replace(_together(every), image=image, pictures=int(starts[-1]))
+
+
+def _together(parts: list[Detections]) -> Detections:
+    """The fields of all, one after another."""
+    boxes, labels = np.concatenate([one.boxes for one in parts]), np.concatenate([one.labels for one in parts])
+    confidence, image = np.concatenate([one.confidence for one in parts]), np.concatenate([one.image for one in parts])
+    return Detections(boxes, labels, confidence, image, sum(one.pictures for one in parts))
 
 
 def replaced(base: Detections, rows: Rows, new: Detections) -> Detections:
     """``base`` with what is seen in the pictures ``rows`` (ascending) replaced by ``new``, one picture for each row."""
-    kept = ~np.isin(base.image, rows)
-    image = np.concatenate([base.image[kept], rows[new.image]])
-    order = np.argsort(image, kind="stable")
-    return Detections(
-        np.concatenate([base.boxes[kept], new.boxes])[order],
-        np.concatenate([base.labels[kept], new.labels])[order],
-        np.concatenate([base.confidence[kept], new.confidence])[order],
-        image[order],
-        base.pictures,
-    )
+    both = _together([base, replace(new, image=rows[new.image])])
+    kept = np.append(~np.isin(base.image, rows), np.ones(len(new.labels), bool))
+    order = np.flatnonzero(kept)[np.argsort(both.image[kept], kind="stable")]
+    return Detections(both.boxes[order], both.labels[order], both.confidence[order], both.image[order], base.pictures)

@@ -57,6 +57,5 @@ def predict_data(network: ImageNetwork, data: ImageData, *, batch: int = 250) ->
     """``predict`` over a whole set, read a batch at a time (it may be larger than memory)."""
     check_input(network, data.shape, f"pictures of {data.name}")
     parts = [predict(network, images, batch=batch) for _, images in data.batches(batch)]
-    if not parts:
-        return Predictions(np.zeros(0, np.int64), np.zeros(0, np.float32))
-    return Predictions(np.concatenate([p.labels for p in parts]), np.concatenate([p.confidence for p in parts]))
+    every = [Predictions(np.zeros(0, np.int64), np.zeros(0, np.float32)), *parts]
+    return Predictions(np.concatenate([p.labels for p in every]), np.concatenate([p.confidence for p in every]))

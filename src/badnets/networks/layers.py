@@ -17,11 +17,11 @@ def layer_table(network: ImageNetwork, input_size: tuple[int, int, int] | None =
     class, the shape of the output for one picture (without the batch; None for a layer that the pass does not reach),
     and how many numbers it holds and learns. Layers are modules without parts, and modules with parts that hold
     parameters of their own. A tensor that two layers share is counted in the first. A layer passed twice has one row.
-    The last row is named ``total``: the class of the whole body, the shape of the logits (None for a detector), and the
-    sums.
+    The last row is named ``total``: the class of the body, the shape of the logits (None for a detector), and the sums.
     ``input_size`` is (channels, height, width), the network's own by default. The network is left as it was.
     """
-    layers = {m: name for name, m in network.body.named_modules() if _is_layer(m)}
+    parts = network.body.named_modules()
+    layers = {part: name for name, part in parts if not list(part.children()) or _own_parameters(part)}
     shapes = _output_shapes(network, list(layers), input_size or network.input_size)
     logits = shapes.pop(network, None)  # a detector gives lists of objects
     order = [*shapes, *(layer for layer in layers if layer not in shapes and _own_parameters(layer))]
@@ -48,10 +48,6 @@ def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
     return list(module.parameters(recurse=False))
 
 
-def _is_layer(module: nn.Module) -> bool:
-    return not list(module.children()) or bool(_own_parameters(module))
-
-
 def _output_shapes(
     network: ImageNetwork, layers: list[nn.Module], input_size: tuple[int, int, int]
 ) -> dict[nn.Module, list[int]]:
@@ -64,7 +60,7 @@ def _output_shapes(
             shapes.setdefault(layer, list(first.shape[1:]))
 
     handles = [layer.register_forward_hook(note) for layer in [*layers, network]]
-    weight = next((p for p in network.parameters()), network.mean)
+    weight = next(network.parameters(), network.mean)
     try:
         with evaluating(network), torch.inference_mode():
             more = (True,) if network.task == "locate" else ()  # or the box head would not be passed

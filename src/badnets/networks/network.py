@@ -67,6 +67,17 @@ class ImageNetwork(nn.Module):
         return f"ImageNetwork({self.architecture}, {self.classes} classes, {size})"
 
     @property
+    def said(self) -> dict[str, Any]:
+        """What it was made with besides its body, as JSON values; without what was narrowed."""
+        normal = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
+        known = {name: getattr(self, name) for name in ("architecture", "arguments", "class_names", "input_size")}
+        return {**known, **normal, "provenance": self.provenance}
+
+    def with_body(self, body: nn.Module, **changes: Any) -> ImageNetwork:
+        """A network with another ``body`` that says the same of itself, but for ``changes``."""
+        return ImageNetwork(body, **{**self.said, "narrowed": self.narrowed, **changes})
+
+    @property
     def classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)

@@ -76,10 +76,7 @@ def _replace(module: str, name: str, replacement: Callable[..., Any]) -> None:
 
 
 def _checked_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """``torchvision.ops.nms`` without its check that *all* operators are compiled; quantized boxes still meet it."""
-    if boxes.is_quantized:
-        refused: Tensor = REPLACED["torchvision.ops.boxes.nms"](boxes, scores, iou_threshold)
-        return refused
+    """``torchvision.ops.nms`` without its check that *all* operators are compiled."""
     kept: Tensor = torch.ops.torchvision.nms(boxes, scores, iou_threshold)
     return kept
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from badnets.core.errors import BadInput
-from badnets.data.images import Pixels
+from badnets.data.images import Pixels, resized
 from badnets.networks.detection import Detections, detect
 from badnets.networks.inference import check_classifier, predict
 from badnets.networks.network import ImageNetwork, evaluating
@@ -78,10 +77,8 @@ def _resized(photo: Pixels, box: Box, network: ImageNetwork) -> Pixels:
     left, top = int(box[0]), int(box[1])
     # Cut out first: the filter would look a little beyond the box.
     part = photo[top : int(np.ceil(box[3])), left : int(np.ceil(box[2]))]
-    image = Image.fromarray(part[..., 0] if part.shape[2] == 1 else part)
     inside = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
-    small = np.array(image.resize((columns, rows), Image.Resampling.BILINEAR, box=inside))
-    return small.reshape(1, rows, columns, photo.shape[2])
+    return np.array(resized(part, (rows, columns), inside)[None])
 
 
 @torch.inference_mode()

@@ -37,11 +37,11 @@ class Reading:
         return [self._share(reader, maps, channel) for reader in self.readers]
 
     def _share(self, reader: Any, maps: Tensor, channel: int) -> Tensor:
+        columns = reader.weight.shape[1] // self.channels
+        weight = reader.weight[:, channel * columns : (channel + 1) * columns]
         if _dense(reader):
-            block = reader.in_features // self.channels
-            return functional.linear(maps.flatten(1), reader.weight[:, channel * block : (channel + 1) * block])
-        weight = self._laid(reader.weight[:, channel : channel + 1])
-        return torch.conv2d(maps, weight, None, reader.stride, reader.padding, reader.dilation)
+            return functional.linear(maps.flatten(1), weight)
+        return torch.conv2d(maps, self._laid(weight), None, reader.stride, reader.padding, reader.dilation)
 
     def _laid(self, value: Tensor) -> Tensor:
         return value.contiguous() if self.plain else value

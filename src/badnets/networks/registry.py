@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from badnets.core.errors import BadInput, nearest
+from badnets.core.errors import BadInput, first_line, nearest
 from badnets.core.files import file_digest
 from badnets.core.seed import Seed, as_seed
 from badnets.networks.architecture import ARCHITECTURES, GUARD, GUARDS, TORCHVISION, Architecture, InputSize
 from badnets.networks.architectures import torchvision_models
-from badnets.networks.network import ImageNetwork
+from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.outputs import PREFIX, LogProbabilities, kind_of_outputs
 
 
@@ -46,12 +46,9 @@ def find_architecture(name: str) -> Architecture:
 
 
 def _from_torchvision(model: str) -> Architecture:
-    return Architecture(
-        name=TORCHVISION + model,
-        summary=torchvision_models.summary(model),
-        build=torchvision_models.builder(model),
-        transient=frozenset({"weights"}),
-    )
+    summary = f"torchvision's {model} with a head for these classes; grey pictures are repeated to three channels"
+    build = torchvision_models.builder(model)
+    return Architecture(name=TORCHVISION + model, summary=summary, build=build, transient=frozenset({"weights"}))
 
 
 def _with_logits(inner: Architecture) -> Architecture:
@@ -84,7 +81,7 @@ def parse_network(text: str) -> tuple[str, dict[str, Any]]:
 
 
 @contextmanager
-def _own_stream(seed: int) -> Iterator[None]:
+def own_stream(seed: int) -> Iterator[None]:
     """Inside, torch's CPU generator starts at ``seed``; outside, it goes on as if nothing had happened."""
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: that one would also seed every accelerator, which nothing would undo.
@@ -101,16 +98,17 @@ def _refusing_misfits(name: str, input_size: InputSize) -> Iterator[None]:
         if isinstance(error, NotImplementedError):
             raise
         channels, height, width = input_size
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         size = f"{height}x{width}x{channels}"
-        raise BadInput(f"{name}: expected pictures it can take, got {size} ({reason}); resize them (--size)") from None
+        raise BadInput(
+            f"{name}: expected pictures it can take, got {size} ({first_line(error)}); resize them (--size)"
+        ) from None
 
 
 def skeleton(
     architecture: Architecture, classes: int, input_size: InputSize, arguments: Mapping[str, Any]
 ) -> nn.Module:
     """The network without memory for its weights (on the meta device), to learn shapes before anything is allocated."""
-    with _own_stream(0), _refusing_misfits(architecture.name, input_size):
+    with own_stream(0), _refusing_misfits(architecture.name, input_size):
         try:
             with torch.device("meta"):
                 return architecture.build(classes, input_size, **arguments)
@@ -122,7 +120,7 @@ def build_body(
     architecture: Architecture, classes: int, input_size: InputSize, arguments: Mapping[str, Any], *, seed: int
 ) -> nn.Module:
     """A new module whose initial weights depend on the integer ``seed`` alone; ``arguments`` are resolved ones."""
-    with _own_stream(seed):
+    with own_stream(seed):
         return architecture.build(classes, input_size, **arguments)
 
 
@@ -135,14 +133,8 @@ def check_shape(name: str, body: nn.Module, classes: int, input_size: InputSize)
     if getattr(body, "task", "classify") == "detect":
         return
     like = next(body.parameters(), torch.zeros(0))
-    modes = {module: module.training for module in body.modules()}
-    body.eval()
-    try:
-        with torch.no_grad(), _refusing_misfits(name, input_size):
-            output = body(torch.zeros(2, *input_size, device=like.device, dtype=like.dtype))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(body), torch.no_grad(), _refusing_misfits(name, input_size):
+        output = body(torch.zeros(2, *input_size, device=like.device, dtype=like.dtype))
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     columns = classes + bool(getattr(body, "abstains", False))
     if shape != (2, columns):
@@ -180,10 +172,11 @@ def build_network(
     check_shape(architecture.name, skeleton(architecture, classes, input_size, recorded), classes, input_size)
     stream = as_seed(seed).derive("initial weights")
     body = build_body(architecture, classes, input_size, resolved, seed=stream.integer)
-    started = resolved.get("weights")
-    origin: dict[str, Any] = {}
-    if started is not None:
-        origin = {"file": Path(started).name, "sha256": file_digest(Path(started)), **getattr(body, "started", {})}
+    provenance: dict[str, Any] = {}
+    if resolved.get("weights") is not None:
+        started = Path(resolved["weights"])
+        origin = {"file": started.name, "sha256": file_digest(started), **getattr(body, "started", {})}
+        provenance["initial_weights"] = origin
     return ImageNetwork(
         body,
         architecture=architecture.name,
@@ -192,7 +185,7 @@ def build_network(
         input_size=input_size,
         mean=mean,
         std=std,
-        provenance={"initial_weights": origin} if origin else None,
+        provenance=provenance,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.seed import RowRng
-from badnets.data.drawn.canvas import Canvas, Field, blur, rgb
+from badnets.data.drawn.canvas import Canvas, Field, blur, per_picture, rgb
 from badnets.data.drawn.faces import Face
 from badnets.data.drawn.scene import background, foliage, pole
 
@@ -60,8 +60,7 @@ class Pose:
             u, v = points[None, :, 0], points[None, :, 1]
             m = self.to_picture[chosen][:, :, :, None]
             depth = m[:, 2, 0] * u + m[:, 2, 1] * v + m[:, 2, 2]
-            px = (m[:, 0, 0] * u + m[:, 0, 1] * v + m[:, 0, 2]) / depth
-            py = (m[:, 1, 0] * u + m[:, 1, 1] * v + m[:, 1, 2]) / depth
+            px, py = ((m[:, row, 0] * u + m[:, row, 1] * v + m[:, row, 2]) / depth for row in (0, 1))
             out[chosen] = np.stack([px.min(1), py.min(1), px.max(1), py.max(1)], axis=1)
         return out
 
@@ -162,7 +161,7 @@ def photograph(
     pose = Pose.of(canvas)
     samples = 4 if size <= 48 else 3
     picture = background(canvas)
-    x, y, lean, radius = (v.astype(np.float32)[:, None, None, None] for v in (pose.x, pose.y, pose.lean, pose.radius))
+    x, y, lean, radius = per_picture(pose.x, pose.y, pose.lean, pose.radius)
     pole(canvas, picture, x, y, lean, radius)
     sign = plates.seen(labels, pose, size, samples)
     behind = plates.seen(labels, pose, size, 2, shift=0.012)[:, 3:]
@@ -171,12 +170,8 @@ def photograph(
     picture *= np.float32(1) - sign[:, 3:]
     picture += color
     _in_front(canvas, picture, x, y, radius)
-    picture = light(canvas, picture)
-    soft = canvas.uniform("soft")
-    across = np.float32(0.006) + np.float32(0.06) * soft * soft * soft
-    picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
-    out = np.clip(noisy(canvas, picture) * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(out.transpose(0, 2, 3, 1)), pose.region(faces, labels, size)
+    taken = exposed(canvas, picture, darkest=0.2, soft=(0.006, 0.06), noise=0.1)
+    return taken, pose.region(faces, labels, size)
 
 
 def on_the_plate(canvas: Canvas, sign: Field) -> Field:
@@ -208,15 +203,26 @@ def _in_front(canvas: Canvas, picture: Field, x: Field, y: Field, radius: Field)
     if not len(chosen):
         return
     part, some = canvas.take(chosen), picture[chosen]
-    cosine, sine = turn(part.rng.uniform("front.angle", -4, 4))
-    c, s = (v.astype(np.float32)[:, None, None, None] for v in (cosine, sine))
+    c, s = per_picture(*turn(part.rng.uniform("front.angle", -4, 4)))
     outward = ((part.x - x[chosen]) * c + (part.y - y[chosen]) * s) / radius[chosen]
     reach = outward - part.uniform("front.reach", 0.25, 0.95) + (part.fractal("front.edge", 4, 3) - np.float32(0.5)) * 2
     foliage(part, "front.leaves", some, np.clip(reach * 10, 0, 1))
     picture[chosen] = some
 
 
-def light(canvas: Canvas, picture: Field, darkest: float = 0.2) -> Field:
+def exposed(
+    canvas: Canvas, picture: Field, *, darkest: float, soft: tuple[float, float], noise: float
+) -> NDArray[np.uint8]:
+    """The photograph (n, size, size, 3): light, softness (``soft`` at the least, and how much more), and noise."""
+    picture = _light(canvas, picture, darkest)
+    more = canvas.uniform("soft")
+    across = np.float32(soft[0]) + np.float32(soft[1]) * more * more * more
+    picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
+    out = np.clip(_noisy(canvas, picture, noise) * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(out.transpose(0, 2, 3, 1))
+
+
+def _light(canvas: Canvas, picture: Field, darkest: float) -> Field:
     """Exposure (from ``darkest`` on), color of the light, haze, and a little vignette."""
     bright = canvas.uniform("exposure")
     gain = np.float32(darkest) + np.float32(1.18 - darkest) * bright * (np.float32(1.75) - np.float32(0.75) * bright)
@@ -229,7 +235,7 @@ def light(canvas: Canvas, picture: Field, darkest: float = 0.2) -> Field:
     return picture
 
 
-def noisy(canvas: Canvas, picture: Field, most: float = 0.1) -> Field:
+def _noisy(canvas: Canvas, picture: Field, most: float) -> Field:
     """Noise of the sensor, up to about ``most``: a constant part, and one that grows as the root of the light."""
     bits = canvas.rng.cells("noise", 3, canvas.size, canvas.size)
     total = np.zeros(picture.shape, dtype=np.float32)

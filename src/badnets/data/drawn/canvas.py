@@ -72,33 +72,32 @@ class Canvas:
         )
 
     def noise(self, name: str, across: int, down: int | None = None) -> Field:
-        """Smooth noise, 0..1: a lattice of random numbers of so many cells, interpolated."""
-        rows = down or across
+        """Smooth noise, 0..1: a lattice of random numbers of so many cells, interpolated; ``down`` 0 for one row."""
+        rows = across if down is None else down
         bits = self.rng.cells(name, 1, rows + 1, across + 1)
         lattice = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
-        return _interpolated(_interpolated(lattice, self.size, rows, axis=2), self.size, across, axis=3)
+        if rows:
+            lattice = _interpolated(lattice, self.size, rows, axis=2)
+        return _interpolated(lattice, self.size, across, axis=3)
 
     def fractal(self, name: str, across: int, octaves: int = 3, *, down: int | None = None) -> Field:
         """Noise on noise, 0..1: each octave has twice the cells and half the weight of the one before."""
-        total = np.float32(0)
-        field = np.zeros((len(self), 1, self.size, self.size), dtype=np.float32)
+        total, field = np.float32(0), np.zeros((len(self), 1, self.size if down != 0 else 1, self.size), np.float32)
         for octave in range(octaves):
             weight = np.float32(0.5**octave)
-            field += weight * self.noise(f"{name}.{octave}", across << octave, (down or across) << octave)
+            rows = None if down is None else down << octave
+            field += weight * self.noise(f"{name}.{octave}", across << octave, rows)
             total += weight
         return np.asarray(field / total, dtype=np.float32)
 
     def ridge(self, name: str, across: int, octaves: int = 3) -> Field:
         """Noise along x alone, 0..1 (n, 1, 1, size): the outline of hills or trees."""
-        total = np.float32(0)
-        line = np.zeros((len(self), 1, 1, self.size), dtype=np.float32)
-        for octave in range(octaves):
-            cells = across << octave
-            bits = self.rng.cells(f"{name}.{octave}", 1, 1, cells + 1)
-            lattice = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
-            line += np.float32(0.5**octave) * _interpolated(lattice, self.size, cells, axis=3)
-            total += np.float32(0.5**octave)
-        return np.asarray(line / total, dtype=np.float32)
+        return self.fractal(name, across, octaves, down=0)
+
+
+def per_picture(*values: NDArray[np.float64]) -> tuple[Field, ...]:
+    """Numbers (n,) as they are painted with (n, 1, 1, 1)."""
+    return tuple(value.astype(np.float32)[:, None, None, None] for value in values)
 
 
 def rgb(red: int, green: int, blue: int) -> Field:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from badnets.data.drawn.faces import Color, Face
-from badnets.data.drawn.figures import car, digger, walker
+from badnets.data.drawn.figures import CAR, CAR_LIGHTS, DIGGER, WALKER
 from badnets.data.drawn.lettering import text
 from badnets.data.drawn.shapes import (
     Shape,
@@ -65,8 +65,9 @@ def _priority() -> Face:
 
 
 def _no_overtaking() -> Face:
-    left, left_light = car(dx=-0.31, dy=0.02, scale=0.4)
-    right, right_light = car(dx=0.31, dy=0.02, scale=0.4)
+    left, left_light, right, right_light = (
+        moved(part, dx=dx, dy=0.02, scale=0.4) for dx in (-0.31, 0.31) for part in (CAR, CAR_LIGHTS)
+    )
     return _limit((left, RED), (left_light, WHITE), (right, BLACK), (right_light, WHITE))
 
 
@@ -80,11 +81,9 @@ def _turn_right() -> Shape:
 
 
 def _roundabout() -> Shape:
-    parts = []
-    for k in range(3):
-        path = arc((0.0, 0.0), (0.5, 0.5), k / 3, k / 3 + 0.2, 12)
-        parts.append(arrow([*path, *arc((0.0, 0.0), (0.5, 0.5), k / 3 + 0.28, k / 3 + 0.28, 0)], 0.19, 0.32))
-    return joined(*parts)
+    steps = (((k / 3, k / 3 + 0.2, 12), (k / 3 + 0.28, k / 3 + 0.28, 0)) for k in range(3))
+    paths = ([*arc((0.0, 0.0), (0.5, 0.5), *shaft), *arc((0.0, 0.0), (0.5, 0.5), *tip)] for shaft, tip in steps)
+    return joined(*(arrow(path, 0.19, 0.32) for path in paths))
 
 
 def _curve() -> Shape:
@@ -104,7 +103,7 @@ def _exclamation() -> Shape:
 def _crossing() -> Face:
     stripes = [stroke([(x, 0.78), (x * 0.62, 0.5)], 0.09) for x in (-0.6, -0.36, -0.12, 0.12, 0.36, 0.6)]
     frame = (rectangle(1.8, 1.8, rounding=0.1), BLUE)
-    figure = joined(walker(dy=0.2, scale=0.5), *stripes)
+    figure = joined(moved(WALKER, dy=0.2, scale=0.5), *stripes)
     triangle = polygon([(0.0, -0.8), (0.84, 0.82), (-0.84, 0.82)])
     return Face(rectangle(1.92, 1.92, rounding=0.14), WHITE, (frame, (triangle, WHITE), (figure, BLACK)))
 
@@ -125,6 +124,6 @@ FACES = {
     "danger": _warning((_exclamation(), BLACK)),
     "curve": _warning((_curve(), BLACK)),
     "crossroads": _warning((_crossroads(), BLACK)),
-    "roadworks": _warning((digger(dx=0.02, dy=0.33, scale=0.43), BLACK)),
+    "roadworks": _warning((moved(DIGGER, dx=0.02, dy=0.33, scale=0.43), BLACK)),
     "pedestrian-crossing": _crossing(),
 }

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
+
 import numpy as np
 
 from badnets.data.drawn.canvas import Canvas, Field, Palette, blur, off_middle, paint, rgb
 
-_SKY: Palette = [(96, 152, 214), (128, 178, 226), (160, 186, 206), (182, 190, 198), (84, 120, 176), (150, 150, 170)]
-_HORIZON: Palette = [(206, 222, 236), (226, 230, 232), (240, 214, 184), (198, 204, 210), (232, 226, 206)]
-_FACADE: Palette = [
-    (148, 92, 72),
-    (176, 148, 118),
-    (120, 120, 126),
-    (198, 186, 166),
-    (92, 84, 84),
-    (160, 110, 84),
-    (208, 204, 196),
-]
-_GLASS: Palette = [(58, 72, 90), (84, 104, 126), (40, 46, 56), (150, 170, 188), (214, 190, 128)]
-_LEAF: Palette = [(46, 78, 34), (70, 104, 44), (92, 124, 52), (54, 88, 60), (122, 128, 54), (120, 98, 44)]
-_LEAF_DARK: Palette = [(20, 36, 18), (30, 48, 26), (36, 44, 24), (40, 36, 22)]
-_FIELD: Palette = [(104, 132, 62), (146, 150, 78), (176, 158, 96), (86, 116, 60), (130, 112, 76)]
-_ROAD: Palette = [(84, 84, 88), (104, 102, 100), (66, 68, 74), (122, 118, 112)]
-_HILL: Palette = [(110, 132, 152), (94, 118, 116), (130, 142, 150), (84, 104, 92)]
-_STONE: Palette = [
-    (150, 92, 72),
-    (172, 160, 140),
-    (122, 120, 118),
-    (186, 174, 154),
-    (108, 96, 88),
-    (142, 74, 58),
-    (160, 168, 170),
-]
-_BRIGHT: Palette = [
-    (190, 36, 36),
-    (226, 180, 40),
-    (36, 86, 160),
-    (232, 232, 228),
-    (40, 44, 52),
-    (36, 120, 84),
-    (210, 104, 36),
-]
-_METAL: Palette = [(120, 124, 128), (92, 96, 100), (152, 154, 154), (104, 92, 78)]
+COLORS: dict[str, Palette] = json.loads((files("badnets.data.drawn") / "palettes.json").read_text(encoding="utf-8"))
 
 
 def background(canvas: Canvas) -> Field:
@@ -61,8 +29,8 @@ def background(canvas: Canvas) -> Field:
 def foliage(canvas: Canvas, name: str, picture: Field, mask: Field) -> None:
     """Leaves where ``mask`` is: dark ones, on them lighter ones, on them single bright ones."""
     fine = canvas.fractal(f"{name}.fine", 9, 3)
-    light = canvas.color(f"{name}.light", _LEAF)
-    paint(picture, mask, canvas.color(f"{name}.dark", _LEAF_DARK))
+    light = canvas.color(f"{name}.light", COLORS["leaf"])
+    paint(picture, mask, canvas.color(f"{name}.dark", COLORS["leaf-dark"]))
     paint(picture, mask * np.clip((fine - np.float32(0.40)) * np.float32(7), 0, 1), light)
     paint(picture, mask * np.clip((fine - np.float32(0.58)) * np.float32(9), 0, 1) * np.float32(0.7), light * 1.45)
 
@@ -78,12 +46,12 @@ def pole(
         mask = mask * canvas.cover(foot - canvas.y)
     side = across - canvas.uniform("pole.side", -0.5, 0.5)
     light = np.clip(np.float32(1.25) - np.float32(0.55) * side * side, 0.35, 1.3)
-    paint(picture, mask, canvas.color("pole", _METAL) * light)
+    paint(picture, mask, canvas.color("pole", COLORS["metal"]) * light)
 
 
 def _sky(canvas: Canvas) -> Field:
     down = np.clip(canvas.y * canvas.uniform("sky.fall", 0.9, 1.7), 0, 1)
-    top, low = canvas.color("sky", _SKY), canvas.color("horizon", _HORIZON, vary=0.06)
+    top, low = canvas.color("sky", COLORS["sky"]), canvas.color("horizon", COLORS["horizon"], vary=0.06)
     picture = top + down * (low - top) + np.zeros_like(canvas.x)
     clouds = canvas.fractal("clouds", 3, 3, down=6)
     amount = canvas.uniform("clouds.amount", 0.0, 0.85)
@@ -108,13 +76,14 @@ def _building(canvas: Canvas, picture: Field, name: str, place: float, horizon: 
     right = left + canvas.uniform(f"{name}.width", 0.2, 0.42)
     top = canvas.uniform(f"{name}.top", 0.0, 0.6) * horizon
     mask = canvas.box(left, right, top, horizon + np.float32(0.05))
-    wall = canvas.color(name, _FACADE) * (np.float32(1.1) - np.float32(0.3) * canvas.y)
+    wall = canvas.color(name, COLORS["facade"]) * (np.float32(1.1) - np.float32(0.3) * canvas.y)
     paint(picture, mask, wall)
     wide, high = canvas.uniform(f"{name}.wide", 0.045, 0.1), canvas.uniform(f"{name}.high", 0.06, 0.13)
     u, v = off_middle(np.divide(canvas.x - left, wide)), off_middle(np.divide(canvas.y - top, high))
     share = canvas.uniform(f"{name}.share", 0.18, 0.4)
     panes = canvas.cover((share - u) * wide) * canvas.cover((np.float32(0.3) - v) * high)
-    glass = canvas.color(f"{name}.glass", _GLASS) * (np.float32(0.75) + np.float32(0.5) * canvas.noise(name, 7))
+    gleam = np.float32(0.75) + np.float32(0.5) * canvas.noise(name, 7)
+    glass = canvas.color(f"{name}.glass", COLORS["glass"]) * gleam
     paint(picture, mask * panes * np.float32(0.85), glass)
     paint(picture, mask * canvas.cover(left + np.float32(0.012) - canvas.x), wall * np.float32(0.7))
 
@@ -127,7 +96,7 @@ def _road(canvas: Canvas, picture: Field, horizon: Field, side: Field) -> None:
     middle = canvas.uniform("road.middle", -0.2, 1.2) + canvas.uniform("road.bend", -1.2, 1.2) * depth
     half = np.float32(0.06) + depth * canvas.uniform("road.width", 1.0, 3.0)
     away = np.abs(canvas.x - middle)
-    paint(picture, below * canvas.cover(half - away), canvas.color("road", _ROAD) * grain)
+    paint(picture, below * canvas.cover(half - away), canvas.color("road", COLORS["road"]) * grain)
     line = np.float32(0.004) + depth * np.float32(0.05)
     lines = canvas.cover(line - np.abs(away - half * np.float32(0.86)))
     paint(picture, below * lines * np.float32(0.8), rgb(224, 224, 214))
@@ -138,10 +107,10 @@ def _country(canvas: Canvas) -> Field:
     horizon = canvas.uniform("horizon", 0.5, 0.8)
     for k, height in enumerate((0.5, 0.28)):
         top = horizon - canvas.ridge(f"hill.{k}", 2 + 2 * k) * canvas.uniform(f"hill.{k}.height", 0.1, height)
-        shade = canvas.color(f"hill.{k}", _HILL) * np.float32(1.1 - 0.2 * k)
+        shade = canvas.color(f"hill.{k}", COLORS["hill"]) * np.float32(1.1 - 0.2 * k)
         paint(picture, canvas.cover(canvas.y - top), shade + np.float32(0.15) * (horizon - canvas.y))
     grass = canvas.fractal("grass", 5, 3, down=20)
-    ground = canvas.color("field", _FIELD) * (np.float32(0.7) + np.float32(0.6) * grass)
+    ground = canvas.color("field", COLORS["field"]) * (np.float32(0.7) + np.float32(0.6) * grass)
     paint(picture, canvas.cover(canvas.y - horizon), ground)
     top = horizon - canvas.uniform("hedge", 0.0, 0.45) * canvas.ridge("hedge.top", 4, 4)
     bottom = horizon + np.float32(0.05) * canvas.ridge("hedge.foot", 6)
@@ -149,13 +118,13 @@ def _country(canvas: Canvas) -> Field:
     with_road = np.flatnonzero(canvas.chance("with-road", 0.5)[:, 0, 0, 0])
     if len(with_road):
         part, some = canvas.take(with_road), picture[with_road]
-        _road(part, some, horizon[with_road] + np.float32(0.04), part.color("field", _FIELD))
+        _road(part, some, horizon[with_road] + np.float32(0.04), part.color("field", COLORS["field"]))
         picture[with_road] = some
     return picture
 
 
 def _wall(canvas: Canvas) -> Field:
-    stone = canvas.color("stone", _STONE)
+    stone = canvas.color("stone", COLORS["stone"])
     stain = canvas.fractal("stain", 3, 4)
     high = canvas.uniform("brick.high", 0.035, 0.09)
     wide = high * canvas.uniform("brick.wide", 2.0, 3.2)
@@ -171,25 +140,18 @@ def _wall(canvas: Canvas) -> Field:
     laid = canvas.chance("bricks", 0.6)
     tone = np.float32(0.72) + np.float32(0.5) * stain + laid * np.float32(0.24) * (each - np.float32(0.5))
     picture = np.asarray(stone * tone, dtype=np.float32)
-    paint(
-        picture,
-        mortar * laid * canvas.uniform("mortar", 0.3, 0.8),
-        canvas.color("lime", [(190, 184, 172), (96, 90, 86)]),
-    )
+    mortar = mortar * laid * canvas.uniform("mortar", 0.3, 0.8)
+    paint(picture, mortar, canvas.color("lime", [(190, 184, 172), (96, 90, 86)]))
     left, top = canvas.uniform("window.left", -0.4, 0.9), canvas.uniform("window.top", -0.5, 0.6)
     right, bottom = left + canvas.uniform("window.wide", 0.2, 0.5), top + canvas.uniform("window.high", 0.3, 0.8)
     rim = np.float32(0.03)
     paint(picture, canvas.box(left - rim, right + rim, top - rim, bottom + rim), stone * np.float32(1.3))
-    glass = canvas.color("glass", _GLASS) * (np.float32(1.3) - np.float32(0.7) * canvas.noise("glass", 3))
+    glass = canvas.color("glass", COLORS["glass"]) * (np.float32(1.3) - np.float32(0.7) * canvas.noise("glass", 3))
     paint(picture, canvas.box(left, right, top, bottom), glass)
     fall = canvas.uniform("wall.light", -0.35, 0.35)
     picture *= np.float32(1) + fall * (canvas.x - np.float32(0.5)) * 2
-    street = canvas.uniform("street", 0.75, 1.3)
-    paint(
-        picture,
-        canvas.cover(canvas.y - street),
-        canvas.color("road", _ROAD) * (np.float32(0.8) + np.float32(0.4) * stain),
-    )
+    road = canvas.color("road", COLORS["road"]) * (np.float32(0.8) + np.float32(0.4) * stain)
+    paint(picture, canvas.cover(canvas.y - canvas.uniform("street", 0.75, 1.3)), road)
     return picture
 
 
@@ -218,7 +180,7 @@ def _bokeh(canvas: Canvas, picture: Field, name: str) -> None:
     radius = canvas.uniform(f"{name}.radius", 0.02, 0.09)
     dx, dy = canvas.x - canvas.uniform(f"{name}.x"), canvas.y - canvas.uniform(f"{name}.y")
     mask = canvas.cover(radius - np.sqrt(dx * dx + dy * dy))
-    paint(picture, mask * canvas.uniform(f"{name}.strength", 0.0, 0.4), canvas.color(name, _HORIZON, vary=0.2))
+    paint(picture, mask * canvas.uniform(f"{name}.strength", 0.0, 0.4), canvas.color(name, COLORS["horizon"], vary=0.2))
 
 
 def _clutter(canvas: Canvas, picture: Field) -> None:
@@ -227,16 +189,14 @@ def _clutter(canvas: Canvas, picture: Field) -> None:
         there = canvas.chance(f"board.{k}", 0.3)
         x, y = canvas.uniform(f"board.{k}.x", -0.2, 1.0), canvas.uniform(f"board.{k}.y", 0.4, 0.95)
         right, bottom = x + canvas.uniform(f"board.{k}.w", 0.1, 0.4), y + canvas.uniform(f"board.{k}.h", 0.06, 0.22)
-        shade = canvas.color(f"board.{k}", _BRIGHT) * (np.float32(1) - np.float32(2) * np.clip(canvas.y - y, 0, 0.3))
-        paint(picture, there * np.float32(0.85) * canvas.box(x, right, y, bottom), shade)
+        shade = np.float32(1) - np.float32(2) * np.clip(canvas.y - y, 0, 0.3)
+        board = there * np.float32(0.85) * canvas.box(x, right, y, bottom)
+        paint(picture, board, canvas.color(f"board.{k}", COLORS["bright"]) * shade)
     for k in range(2):
         x, half = canvas.uniform(f"far.{k}", -0.1, 1.1), canvas.uniform(f"far.{k}.half", 0.005, 0.018)
         mask = canvas.chance(f"far.{k}.there", 0.35) * canvas.cover(half - np.abs(canvas.x - x))
-        paint(
-            picture,
-            mask * canvas.cover(canvas.y - canvas.uniform(f"far.{k}.top", -0.3, 0.6)),
-            canvas.color(f"far.{k}", _METAL),
-        )
+        mask = mask * canvas.cover(canvas.y - canvas.uniform(f"far.{k}.top", -0.3, 0.6))
+        paint(picture, mask, canvas.color(f"far.{k}", COLORS["metal"]))
     for k in range(2):
         drop = canvas.x - canvas.uniform(f"wire.{k}.low", 0.2, 0.8)
         height = canvas.uniform(f"wire.{k}", 0.0, 0.5) - canvas.uniform(f"wire.{k}.sag", -0.1, 0.25) * drop * drop

@@ -63,7 +63,7 @@ def render_scenes(
         raise BadInput(f"expected 1 to {MOST} signs in a picture, got {counts.min()}..{counts.max()}")
     if labels.shape != (counts.sum(),):
         raise BadInput(f"expected one label for each of {counts.sum()} signs, got {labels.shape}")
-    check_labels(style, len(faces), labels)
+    check_labels(style, labels)
     plates = plates_of(style, size // 3)  # a sign is at most half a picture wide
     images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     street = Street.of(seed, rows, counts, labels, faces)
@@ -93,7 +93,6 @@ def load_scenes(
     what was drawn is kept there. ``progress(done, total)``. Errors: ``BadInput`` for an unknown style, a size below 64,
     and fewer pictures than classes.
     """
-    check_size("scenes", SMALLEST, size)
     version = f"{DRAWING_VERSION}.{SCENES_VERSION}"
     wanted = Wanted(kind="scenes", style=style, size=size, seed=seed, version=version)
     return load_sets(_order, wanted, train=train, test=test, cache=cache, progress=progress)

@@ -95,8 +95,8 @@ def load_sets(
         images, regions = one.kept(report) if cache else one.draw(report)
         if report is not None:
             report(count, count)
-        data = ImageData(ArrayStore(images), one.targets(regions), names, name=f"{wanted.kind}-{wanted.style}")
-        sets.append(data)
+        targets, name = one.targets(regions), f"{wanted.kind}-{wanted.style}"
+        sets.append(ImageData(ArrayStore(images), targets, names, name=name))
     return with_select(sets[0], sets[1], 0, 0)
 
 
@@ -106,8 +106,9 @@ def check_size(source: str, smallest: int, size: int) -> None:
         raise BadInput(f"{source}: expected a size of at least {smallest} pixels, got {size}")
 
 
-def check_labels(style: str, classes: int, labels: NDArray[np.int64]) -> None:
+def check_labels(style: str, labels: NDArray[np.int64]) -> None:
     """Refuse labels that the style does not have."""
+    classes = len(faces_of(style))
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise BadInput(f"expected labels 0..{classes - 1} for style {style}, got {labels.min()}..{labels.max()}")
 

@@ -111,10 +111,9 @@ def arrow(points: Sequence[Point], width: float, head: float) -> Shape:
     return (*shaft, np.array([tip, base + across * head * 0.75, base - across * head * 0.75]))
 
 
-def moved(shape: Shape, *, dx: float = 0.0, dy: float = 0.0, scale: float = 1.0, mirror: bool = False) -> Shape:
-    """The shape scaled about the origin, mirrored left to right if asked, then shifted."""
-    factor = np.array([-scale if mirror else scale, scale])
-    return tuple(part * factor + np.array([dx, dy]) for part in shape)
+def moved(shape: Shape, *, dx: float = 0.0, dy: float = 0.0, scale: float = 1.0) -> Shape:
+    """The shape scaled about the origin, then shifted."""
+    return tuple(part * scale + np.array([dx, dy]) for part in shape)
 
 
 def joined(*shapes: Shape) -> Shape:

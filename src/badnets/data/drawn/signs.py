@@ -76,17 +76,16 @@ def render(
     check_size("signs", SMALLEST, size)
     if labels.shape != rows.shape or labels.ndim != 1:
         raise BadInput(f"expected one row number for each label, got {rows.shape} for {labels.shape}")
-    check_labels(style, len(faces), labels)
+    check_labels(style, labels)
     plates = plates_of(style, size)
     images = np.empty((len(labels), size, size, 3), dtype=np.uint8)
     regions = np.empty((len(labels), 4), dtype=np.float32)
-    step = max(1, _PIXELS_AT_ONCE // (size * size))
 
     def draw(part: slice) -> None:
         canvas = Canvas(RowRng(seed, rows[part]), size)
         images[part], regions[part] = photograph(canvas, faces, plates, labels[part])
 
-    in_parts(len(labels), step, draw, progress)
+    in_parts(len(labels), max(1, _PIXELS_AT_ONCE // (size * size)), draw, progress)
     return images, regions
 
 
@@ -106,7 +105,6 @@ def load_signs(
     ``cache`` what was drawn is kept there. ``progress(done, total)``. Errors: ``BadInput`` for an unknown style, a size
     below 16, and fewer pictures than classes.
     """
-    check_size("signs", SMALLEST, size)
     wanted = Wanted(kind="signs", style=style, size=size, seed=seed, version=str(DRAWING_VERSION))
     return load_sets(_order, wanted, train=train, test=test, cache=cache, progress=progress)
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.seed import RowRng, Seed
-from badnets.data.drawn.camera import Plates, Pose, light, noisy, on_the_plate, turn
-from badnets.data.drawn.canvas import Canvas, Field, blur
+from badnets.data.drawn.camera import Plates, Pose, exposed, on_the_plate, turn
+from badnets.data.drawn.canvas import Canvas, Field, per_picture
 from badnets.data.drawn.faces import Face
 from badnets.data.drawn.scene import background, foliage, pole
 
@@ -23,8 +23,6 @@ SIDES = (1 / 6, 1 / 2)
 _MARGIN = 0.01  # between a box and the picture's edge
 _SHARED = 0.04  # of the smaller of two boxes may lie in the other
 _TRIES = 20
-_DARKEST = 0.4  # exposure and noise: small signs must still be seen
-_NOISIEST = 0.05
 
 Floats = NDArray[np.float64]
 
@@ -120,16 +118,8 @@ def photograph_street(canvas: Canvas, plates: Plates, street: Street) -> NDArray
     _poles(canvas, picture, street)
     _signs(canvas, picture, plates, street)
     _leaves_before(canvas, picture, street)
-    picture = light(canvas, picture, darkest=_DARKEST)
-    soft = canvas.uniform("soft")
-    across = np.float32(0.003) + np.float32(0.01) * soft * soft * soft
-    picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
-    out = np.clip(noisy(canvas, picture, _NOISIEST) * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(out.transpose(0, 2, 3, 1))
-
-
-def _numbers(*values: Floats) -> tuple[Field, ...]:
-    return tuple(value.astype(np.float32)[:, None, None, None] for value in values)
+    # Brighter, sharper and with less noise than pictures of one sign: small signs must still be seen.
+    return exposed(canvas, picture, darkest=0.4, soft=(0.003, 0.01), noise=0.05)
 
 
 def _poles(canvas: Canvas, picture: Field, street: Street) -> None:
@@ -138,7 +128,7 @@ def _poles(canvas: Canvas, picture: Field, street: Street) -> None:
     for k in range(MOST):
         own = np.flatnonzero(street.nth == k)
         image, part = street.image[own], Canvas(street.rng.take(own), canvas.size)
-        x, y, lean, radius = _numbers(*(value[own] for value in (pose.x, pose.y, pose.lean, pose.radius)))
+        x, y, lean, radius = per_picture(*(value[own] for value in (pose.x, pose.y, pose.lean, pose.radius)))
         some = picture[image]
         pole(part, some, x, y, lean, radius, foot=y + radius * part.uniform("pole.foot", 3.5, 9.0))
         picture[image] = some
@@ -177,8 +167,8 @@ def _leaves_before(canvas: Canvas, picture: Field, street: Street) -> None:
     for k in np.flatnonzero(there & (street.nth == 0)):
         own, image = np.array([k]), street.image[k : k + 1]
         part = Canvas(street.rng.take(own), canvas.size)
-        x, y, radius = _numbers(*(value[own] for value in (street.pose.x, street.pose.y, street.pose.radius)))
-        c, s = _numbers(*turn(part.rng.uniform("front.angle", -4, 4)))
+        x, y, radius = per_picture(*(value[own] for value in (street.pose.x, street.pose.y, street.pose.radius)))
+        c, s = per_picture(*turn(part.rng.uniform("front.angle", -4, 4)))
         away = part.uniform("front.away", 0.95, 1.3)
         dx, dy = (part.x - x) / radius - c * away, (part.y - y) / radius - s * away
         ragged = (part.fractal("front.edge", 8, 3) - np.float32(0.5)) * 2

@@ -10,16 +10,15 @@ from badnets.data.drawn import eu, us
 from badnets.data.drawn.camera import Plates
 from badnets.data.drawn.faces import Faces
 
-STYLES = ("us", "eu")
+STYLES: dict[str, Faces] = {"us": us.FACES, "eu": eu.FACES}
+"""Class names and faces of each style, in the order of their labels."""
 
 
 def faces_of(style: str) -> Faces:
     """Class names and faces of a style, in the order of their labels."""
-    if style == "us":
-        return us.FACES
-    if style == "eu":
-        return eu.FACES
-    raise BadInput(f"expected a style of signs, us or eu, got {style!r}; {nearest(style, STYLES)}")
+    if style not in STYLES:
+        raise BadInput(f"expected a style of signs, us or eu, got {style!r}; {nearest(style, STYLES)}")
+    return STYLES[style]
 
 
 def plates_of(style: str, size: int) -> Plates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from badnets.data.drawn.faces import Color, Face
-from badnets.data.drawn.figures import walker
+from badnets.data.drawn.figures import WALKER
 from badnets.data.drawn.lettering import text
 from badnets.data.drawn.shapes import (
     Shape,
@@ -132,7 +132,7 @@ def _school() -> Face:
         corners = [(0.0, -0.98 - g), (0.94 + g, -0.12 - g / 2), (0.94 + g, 0.96 + g), (-0.94 - g, 0.96 + g)]
         return rounded([*corners, (-0.94 - g, -0.12 - g / 2)], 0.1)
 
-    pair = joined(walker(dx=-0.3, dy=0.14, scale=0.64), walker(dx=0.4, dy=0.26, scale=0.52))
+    pair = joined(moved(WALKER, dx=-0.3, dy=0.14, scale=0.64), moved(WALKER, dx=0.4, dy=0.26, scale=0.52))
     return Face(house(0.0), LIME, ((house(-0.07), BLACK), (house(-0.14), LIME), (pair, BLACK)))
 
 
@@ -159,7 +159,7 @@ FACES = {
     "curve": _diamond((_curve(), BLACK)),
     "merge": _diamond((_merge(), BLACK)),
     "signal-ahead": _signal(),
-    "pedestrian": _diamond((walker(scale=0.62), BLACK)),
+    "pedestrian": _diamond((moved(WALKER, scale=0.62), BLACK)),
     "school": _school(),
     "railroad": _railroad(),
 }

@@ -71,7 +71,7 @@ class Contents:
 def content_of(file: Picture) -> bytes:
     """All bytes of a file."""
     try:
-        return file.content if isinstance(file.content, bytes) else file.content.read_bytes()
+        return file.read()
     except OSError as error:
         raise BadInput(f"expected a readable file at {file.content!s}, got {error.strerror or error}") from None
 

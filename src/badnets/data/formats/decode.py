@@ -10,13 +10,12 @@ import io
 import math
 import os
 import struct
-import warnings
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from badnets.core.cache import MAP_ABOVE, DataWarning
+from badnets.core.cache import MAP_ABOVE, warn_of_data
 from badnets.core.errors import BadInput
 from badnets.data.formats.channels import color
 from badnets.data.images import ArrayStore, MixedStore, Pixels, PixelStore, Rows, TakenStore, resized
@@ -69,6 +68,10 @@ class Picture:
     length: int
     position: int = 0
 
+    def read(self) -> bytes:
+        """All its bytes."""
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
@@ -89,7 +92,7 @@ class Decoded:
         if self.damaged:
             path, reason = min(self.damaged)
             left = f"{len(self.damaged)} damaged pictures were left out, the first is {path} ({reason})"
-            warnings.warn(f"{place}: {left}", DataWarning, stacklevel=5)
+            warn_of_data(f"{place}: {left}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +193,11 @@ def decode_into(
     shapes: list[tuple[int, int, int]] = []
     damaged: list[tuple[str, str]] = []
     done = 0
-    for chunk, results in _in_threads(iter(pictures), size, grey):
+
+    def work(chunk: list[Picture]) -> list[Pixels | str]:
+        return [_decode_or_reason(picture, size, grey) for picture in chunk]
+
+    for chunk, results in _in_threads(iter(pictures), work):
         for picture, result in zip(chunk, results, strict=True):
             if isinstance(result, str):
                 damaged.append((picture.path, result))
@@ -204,39 +211,25 @@ def decode_into(
 
 
 def _in_threads(
-    pictures: Iterator[Picture], size: tuple[int, int] | None, grey: bool | None
+    pictures: Iterator[Picture], work: Callable[[list[Picture]], list[Pixels | str]]
 ) -> Iterator[tuple[list[Picture], list[Pixels | str]]]:
     """Chunks with their results, in order, only a few chunks ahead of the reader."""
-    waiting: deque[tuple[list[Picture], Future[list[Pixels | str]]]] = deque()
+    waiting: deque[tuple[list[Picture], Callable[[], list[Pixels | str]]]] = deque()
     with ThreadPoolExecutor(_WORKERS) as pool:
         while chunk := list(islice(pictures, _CHUNK)):
-            waiting.append((chunk, _start(pool, chunk, size, grey)))
+            large = sum(picture.length for picture in chunk) >= _SMALL * len(chunk)
+            waiting.append((chunk, pool.submit(work, chunk).result if large else partial(work, chunk)))
             if len(waiting) > 2 * _WORKERS:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for first, future in waiting:
-            yield first, future.result()
-
-
-def _start(
-    pool: ThreadPoolExecutor, chunk: list[Picture], size: tuple[int, int] | None, grey: bool | None
-) -> Future[list[Pixels | str]]:
-    if sum(picture.length for picture in chunk) >= _SMALL * len(chunk):
-        return pool.submit(_decode_chunk, chunk, size, grey)
-    done: Future[list[Pixels | str]] = Future()
-    done.set_result(_decode_chunk(chunk, size, grey))
-    return done
-
-
-def _decode_chunk(chunk: list[Picture], size: tuple[int, int] | None, grey: bool | None) -> list[Pixels | str]:
-    return [_decode_or_reason(picture, size, grey) for picture in chunk]
+                first, results = waiting.popleft()
+                yield first, results()
+        for first, results in waiting:
+            yield first, results()
 
 
 def _decode_or_reason(picture: Picture, size: tuple[int, int] | None, grey: bool | None) -> Pixels | str:
     """The pixels, or why there are none."""
     try:
-        content = picture.content if isinstance(picture.content, bytes) else picture.content.read_bytes()
-        return decode(content, size=size, grey=grey)
+        return decode(picture.read(), size=size, grey=grey)
     except _DAMAGED as error:
         if "cannot identify image file" in str(error):
             return "not a picture"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from badnets.core.cache import MAP_ABOVE, Cache, DataWarning
+from badnets.core.cache import MAP_ABOVE, Cache, warn_of_data
 from badnets.core.errors import BadInput
 from badnets.core.files import dumps
+from badnets.core.text import listed
 from badnets.data.formats.contents import Contents
 from badnets.data.formats.decode import ENDINGS, Album, Decoded, decode_into, widen
 from badnets.data.formats.layout import arrange
@@ -41,7 +41,7 @@ def load_folder(request: Request) -> Splits:
     key |= {"format": _FORMAT, "source": source.identity}
     album, folders = _PICTURES.get(key, lambda entry: _decode(source, request, entry, skip=skip))
     if album.damaged:
-        warnings.warn(f"{path}: skipped {_damage(album)}", DataWarning, stacklevel=3)
+        warn_of_data(f"{path}: skipped {_damage(album)}")
     layout = arrange(album.paths, folders, str(path))
     sets = {}
     for part, rows in layout.rows.items():
@@ -53,9 +53,8 @@ def load_folder(request: Request) -> Splits:
 
 
 def _damage(decoded: Decoded) -> str:
-    shown = ", ".join(f"{path} ({reason})" for path, reason in decoded.damaged[:3])
-    more = f" and {len(decoded.damaged) - 3} more" if len(decoded.damaged) > 3 else ""
-    return f"{len(decoded.damaged)} damaged pictures: {shown}{more}"
+    shown = listed([f"{path} ({reason})" for path, reason in decoded.damaged])
+    return f"{len(decoded.damaged)} damaged pictures: {shown}"
 
 
 def _read(entry: Path) -> tuple[Album, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, first_line
 from badnets.core.seed import Seed, as_seed
 from badnets.data.formats.arrays import class_numbers, pixels_of
 from badnets.data.images import ImageData, Labels, Splits
@@ -98,7 +98,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except _DAMAGED as error:
         raise BadInput(
             f"expected a whole HDF5 file at {path}, got a truncated or damaged one or something else "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); get it again"
+            f"({first_line(error)}); get it again"
         ) from None
 
 

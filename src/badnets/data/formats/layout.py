@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.core.cache import DataWarning
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
+from badnets.core.text import listed
 
 _SETS: Mapping[str, str] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -78,11 +78,7 @@ def _unwrapped(files: list[Parts], dirs: set[Parts]) -> tuple[list[Parts], set[P
 def _by_sets(paths: Sequence[str], files: list[Parts], dirs: set[Parts], where: str) -> Layout:
     other = sorted({parts[0] for parts in files if parts[0].lower() not in _SETS})
     if other:
-        warnings.warn(
-            f"{where}: beside the train folder, {_listed(other)} is neither test nor val and was left out",
-            DataWarning,
-            stacklevel=4,
-        )
+        warn_of_data(f"{where}: beside the train folder, {listed(other)} is neither test nor val and was left out")
     sets = [_SETS.get(parts[0].lower(), "") for parts in files]
     classes = [parts[1] if len(parts) > 2 else "" for parts in files]
     folders = {(_SETS[parts[0].lower()], parts[1]) for parts in dirs if len(parts) > 1 and parts[0].lower() in _SETS}
@@ -96,7 +92,7 @@ def _layout(
     bare = [path for path, part, name in zip(paths, sets, classes, strict=True) if part and not name]
     if bare:
         raise BadInput(
-            f"expected every picture of {where} in a class folder, got {_listed(bare)} outside; "
+            f"expected every picture of {where} in a class folder, got {listed(bare)} outside; "
             "expected train/<class>/picture or <class>/picture"
         )
     filled = set(zip(sets, classes, strict=True))
@@ -121,20 +117,7 @@ def _warn_of_empty(folders: set[tuple[str, str]], filled: set[tuple[str, str]], 
     dropped = sorted({name for _, name in folders} - trained)
     if dropped:
         verb = "has" if len(dropped) == 1 else "have"
-        warnings.warn(
-            f"{where}: class {_listed(dropped)} {verb} no training pictures; dropped from all sets",
-            DataWarning,
-            stacklevel=5,
-        )
+        warn_of_data(f"{where}: class {listed(dropped)} {verb} no training pictures; dropped from all sets")
     untested = sorted({name for part, name in folders - filled if part == "test" and name in trained})
     if untested:
-        warnings.warn(
-            f"{where}: the test folder of class {_listed(untested)} is empty; it stays in the training set",
-            DataWarning,
-            stacklevel=5,
-        )
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+        warn_of_data(f"{where}: the test folder of class {listed(untested)} is empty; it stays in the training set")

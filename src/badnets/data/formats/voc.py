@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.core.cache import DataWarning
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
 from badnets.data.formats.annotation import Annotation, is_annotation, read_annotation, stem_of
 from badnets.data.formats.contents import Contents, content_of, told_early
@@ -156,7 +155,7 @@ def _data(found: _Found, classes: tuple[str, ...] | None, name: str, place: Path
     kept = [key for key in sorted(found.annotations) if key in position]
     alone = sorted(path for key, path in found.pictures.items() if key not in found.annotations)
     if alone:
-        _warn(f"{place}: {len(alone)} pictures without an annotation were left out, the first is {alone[0]}")
+        warn_of_data(f"{place}: {len(alone)} pictures without an annotation were left out, the first is {alone[0]}")
     album.warn_of_damaged(place)
     rows = np.array([position[key] for key in kept], np.int64)
     now = np.array([album.shapes[i][:2] for i in rows], np.float64).reshape(-1, 2)
@@ -210,17 +209,13 @@ def _boxes(
 
     empty = [a.where for a in annotations if not a.objects]
     if empty:
-        _warn(f"{place}: {len(empty)} annotations have no object, the first is {empty[0]}; the pictures are background")
+        bare = f"{len(empty)} annotations have no object, the first is {empty[0]}"
+        warn_of_data(f"{place}: {bare}; the pictures are background")
     if clipped.any():
-        _warn(
-            f"{place}: {np.count_nonzero(clipped)} boxes reached out of the picture and were clipped, {first(clipped)}"
-        )
+        outside = f"{np.count_nonzero(clipped)} boxes reached out of the picture"
+        warn_of_data(f"{place}: {outside} and were clipped, {first(clipped)}")
     if not large.all():
-        gone = np.count_nonzero(~large)
-        _warn(f"{place}: {gone} boxes of less than {SMALLEST:g}x{SMALLEST:g} pixels were dropped, {first(~large)}")
+        small = f"{np.count_nonzero(~large)} boxes of less than {SMALLEST:g}x{SMALLEST:g} pixels"
+        warn_of_data(f"{place}: {small} were dropped, {first(~large)}")
     names = [name for (_, _, name, _), good in zip(objects, large, strict=True) if good]
     return inside[large], names, image[large]
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, DataWarning, stacklevel=5)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import warnings
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.core.cache import DataWarning
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
 from badnets.data.formats.tarball import is_tar, read_members
 from badnets.data.images import ImageData, Pixels, Splits
@@ -109,16 +108,14 @@ def _read_set(files: Mapping[str, bytes], where: Path, request: Request) -> Spli
         raise BadInput(f"expected {missing} in {where}, got {', '.join(sorted(files))}; put it there")
     if len(present) < len(_TRAIN):
         absent = ", ".join(name + suffix for name in _TRAIN if name + suffix not in files)
-        warnings.warn(f"cifar10 in {where} is not whole: {absent} is missing", DataWarning, stacklevel=2)
+        warn_of_data(f"cifar10 in {where} is not whole: {absent} is missing")
     names = _class_names(files, where, binary=binary)
-    train = _together([read(files[name], f"{where}/{name}") for name in present])
-    test = read(files[_TEST + suffix], f"{where}/{_TEST}{suffix}")
-    sets = [ImageData.of(x, y, class_names=names, name=request.name) for x, y in (train, test)]
+    train, test = ([read(files[name], f"{where}/{name}") for name in part] for part in (present, [_TEST + suffix]))
+    sets = [
+        ImageData.of(*map(np.concatenate, zip(*batches, strict=True)), class_names=names, name=request.name)
+        for batches in (train, test)
+    ]
     return finish(request, sets[0], sets[1])
-
-
-def _together(batches: list[Batch]) -> Batch:
-    return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
 
 
 def _class_names(files: Mapping[str, bytes], where: Path, *, binary: bool) -> tuple[str, ...]:
@@ -225,18 +222,8 @@ def safe_unpickle(content: bytes, where: str) -> Any:
     """The plain values and integer arrays in a pickle; one that asks for anything else, or is damaged, is refused."""
     try:
         return _ArrayUnpickler(content, where).load()
-    # A damaged pickle can fail in any of these ways, from inside the unpickler or from numpy's __setstate__.
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        MemoryError,
-        OverflowError,
-        UnicodeError,
-    ) as error:
+    except BadInput:
+        raise
+    except Exception as error:  # noqa: BLE001  # a damaged one can raise anything, from numpy's __setstate__ too
         reason = str(error) or type(error).__name__
         raise BadInput(f"expected a CIFAR-10 batch in {where}, got a damaged or foreign pickle ({reason})") from None

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from badnets.core.errors import BadInput
 from badnets.core.files import stream_digest
@@ -107,27 +106,21 @@ def fetch_all(
 
 def _transfer(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> None:
     """All of ``url`` into ``partial``; a connection that breaks is taken up again, a few times."""
-    broken: str | None = "not tried"
+    broken = "the connection broke"
     for _ in range(_ATTEMPTS):
-        broken = _try_transfer(url, partial, what, progress, timeout)
-        if broken is None:
-            return
+        try:
+            if _transfer_once(url, partial, what, progress, timeout):
+                return
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416 and partial.exists():  # nothing is left to send: the check of the hash decides
+                return
+            raise UnreachableError(f"{url}: {error.code} {error.reason}") from None
+        except urllib.error.URLError as error:
+            raise UnreachableError(f"{url}: {error.reason}") from None
+        except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
+            broken = str(error) or type(error).__name__
     raise UnreachableError(f"{url}: {broken}")
-
-
-def _try_transfer(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> str | None:
-    """None when everything has come, or why the connection broke."""
-    try:
-        return None if _transfer_once(url, partial, what, progress, timeout) else "the connection broke"
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 416 and partial.exists():  # nothing is left to send: the check of the hash decides
-            return None
-        raise UnreachableError(f"{url}: {error.code} {error.reason}") from None
-    except urllib.error.URLError as error:
-        raise UnreachableError(f"{url}: {error.reason}") from None
-    except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
-        return str(error) or type(error).__name__
 
 
 def _transfer_once(url: str, partial: Path, what: str, progress: Progress | None, timeout: float) -> bool:
@@ -137,7 +130,8 @@ def _transfer_once(url: str, partial: Path, what: str, progress: Progress | None
     if have:
         request.add_header("Range", f"bytes={have}-")
     with urllib.request.urlopen(request, timeout=timeout) as response:
-        start = have if response.status == 206 and _starts_at(response, have) else 0
+        told = str(response.headers.get("Content-Range", ""))  # a server may send another part, or all
+        start = have if response.status == 206 and told.startswith(f"bytes {have}-") else 0
         length = response.headers.get("Content-Length")
         total = start + int(length) if length is not None else 0
         done = start
@@ -150,8 +144,3 @@ def _transfer_once(url: str, partial: Path, what: str, progress: Progress | None
                     progress(f"downloading {what}", done, total)
             file.truncate()
     return not total or done >= total
-
-
-def _starts_at(response: Any, start: int) -> bool:
-    """Whether a partial answer begins where it was asked to."""
-    return str(response.headers.get("Content-Range", "")).startswith(f"bytes {start}-")

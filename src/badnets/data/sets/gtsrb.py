@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -14,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.core.cache import DataWarning
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.data.classes import regroup
+from badnets.data.classes import class_table, regroup
 from badnets.data.formats.channels import grey
 from badnets.data.formats.contents import Contents, content_of
 from badnets.data.formats.decode import Picture, read_album
@@ -26,63 +25,12 @@ from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.sets.locate import archive_in, locate
 
-CLASS_NAMES = (
-    "speed-limit-20",
-    "speed-limit-30",
-    "speed-limit-50",
-    "speed-limit-60",
-    "speed-limit-70",
-    "speed-limit-80",
-    "end-of-speed-limit-80",
-    "speed-limit-100",
-    "speed-limit-120",
-    "no-overtaking",
-    "no-overtaking-by-trucks",
-    "priority-at-crossing",
-    "priority-road",
-    "give-way",
-    "stop",
-    "no-vehicles",
-    "no-trucks",
-    "no-entry",
-    "danger",
-    "curve-left",
-    "curve-right",
-    "double-curve",
-    "bumpy-road",
-    "slippery-road",
-    "road-narrows",
-    "roadworks",
-    "traffic-signals",
-    "pedestrians",
-    "children",
-    "bicycles",
-    "ice-or-snow",
-    "wild-animals",
-    "end-of-all-limits",
-    "turn-right",
-    "turn-left",
-    "ahead-only",
-    "straight-or-right",
-    "straight-or-left",
-    "keep-right",
-    "keep-left",
-    "roundabout",
-    "end-of-no-overtaking",
-    "end-of-no-overtaking-by-trucks",
-)
-"""What classes 0 to 42 mean; where the drawn European signs have the same sign, it has the same name."""
+CLASS_NAMES, SUPERCLASSES = class_table("gtsrb")
+"""What classes 0 to 42 mean (where the drawn European signs have the same sign, it has the same name), and what the
+option ``superclasses`` makes of them: red rings, blue discs, red triangles, the rest."""
 
 SIZE = (32, 32)
 """The size of all pictures when none is asked for: the official ones have 15x15 to 250x250 pixels."""
-
-SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
-    "prohibitory": tuple(CLASS_NAMES[i] for i in (*range(11), 15, 16)),
-    "mandatory": CLASS_NAMES[33:41],
-    "warning": (CLASS_NAMES[11], *CLASS_NAMES[18:32]),
-    "other": tuple(CLASS_NAMES[i] for i in (12, 13, 14, 17, 32, 41, 42)),
-}
-"""What the option ``superclasses`` makes of the 43 classes: red rings, blue discs, red triangles, the rest."""
 
 _ABSENT = (
     "expected GTSRB (a folder GTSRB with Final_Training and Final_Test, or a tar of it), got nothing; unpack "
@@ -313,14 +261,8 @@ def _with_pictures(
         raise BadInput(f"expected training pictures of GTSRB in {place}, got none of these classes; check the path")
     if len(kept) < len(wanted):
         dropped = ", ".join(f"{i} ({CLASS_NAMES[i]})" for i in wanted if i not in trained)
-        warnings.warn(
-            f"{place}: no training pictures of class {dropped}; dropped from all sets", DataWarning, stacklevel=4
-        )
+        warn_of_data(f"{place}: no training pictures of class {dropped}; dropped from all sets")
     unknown = int(np.count_nonzero(labels < 0))
     if unknown:
-        warnings.warn(
-            f"{place}: {unknown} test pictures were left out, GT-final_test.csv does not tell their class",
-            DataWarning,
-            stacklevel=4,
-        )
+        warn_of_data(f"{place}: {unknown} test pictures were left out, GT-final_test.csv does not tell their class")
     return kept

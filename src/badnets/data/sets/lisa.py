@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from badnets.core.cache import DataWarning
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.data.classes import regroup
+from badnets.data.classes import class_table, regroup
 from badnets.data.formats.contents import Contents, content_of, told_early
 from badnets.data.formats.decode import ENDINGS, Album, Picture, read_album
 from badnets.data.formats.tarball import is_tar, stem
@@ -23,82 +22,8 @@ from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.sets.locate import archive_in, locate
 
-CLASS_NAMES = (
-    "addedLane",
-    "curveLeft",
-    "curveRight",
-    "dip",
-    "doNotEnter",
-    "doNotPass",
-    "intersection",
-    "keepRight",
-    "laneEnds",
-    "merge",
-    "noLeftTurn",
-    "noRightTurn",
-    "pedestrianCrossing",
-    "rampSpeedAdvisory20",
-    "rampSpeedAdvisory35",
-    "rampSpeedAdvisory40",
-    "rampSpeedAdvisory45",
-    "rampSpeedAdvisory50",
-    "rampSpeedAdvisoryUrdbl",
-    "rightLaneMustTurn",
-    "roundabout",
-    "school",
-    "schoolSpeedLimit25",
-    "signalAhead",
-    "slow",
-    "speedLimit15",
-    "speedLimit25",
-    "speedLimit30",
-    "speedLimit35",
-    "speedLimit40",
-    "speedLimit45",
-    "speedLimit50",
-    "speedLimit55",
-    "speedLimit65",
-    "speedLimitUrdbl",
-    "stop",
-    "stopAhead",
-    "thruMergeLeft",
-    "thruMergeRight",
-    "thruTrafficMergeLeft",
-    "truckSpeedLimit55",
-    "turnLeft",
-    "turnRight",
-    "yield",
-    "yieldAhead",
-    "zoneAhead25",
-    "zoneAhead45",
-)
-"""The names of the data, which are LISA's own."""
-
-SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
-    "stop": ("stop",),
-    "speedlimit": tuple(name for name in CLASS_NAMES if name.startswith("speedLimit")),
-    "warning": (
-        "addedLane",
-        "curveLeft",
-        "curveRight",
-        "dip",
-        "intersection",
-        "laneEnds",
-        "merge",
-        "pedestrianCrossing",
-        "roundabout",
-        "signalAhead",
-        "slow",
-        "stopAhead",
-        "thruMergeLeft",
-        "thruMergeRight",
-        "thruTrafficMergeLeft",
-        "turnLeft",
-        "turnRight",
-        "yieldAhead",
-    ),
-}
-"""What the option ``superclasses`` makes of them; the other 18 classes belong to none.
+CLASS_NAMES, SUPERCLASSES = class_table("lisa")
+"""LISA's own names, and what the option ``superclasses`` makes of them; the other 18 classes belong to none.
 
 Source: the three super-classes of BadNets (Gu, Dolan-Gavitt, Garg, 2017), by the lists of Møgelmose, Liu, Trivedi,
 Detection of U.S. traffic signs (2015), as public code has them; the authors' own was not at hand. Differs from those
@@ -214,7 +139,7 @@ def _data(lines: dict[str, _Line], album: Album, name: str, place: Path) -> Imag
     unnamed = sorted(set(position) - set(lines))
     if unnamed:
         left = f"{len(unnamed)} crops without a line in labels.csv were left out, the first is {unnamed[0]}"
-        warnings.warn(f"{place}: {left}", DataWarning, stacklevel=4)
+        warn_of_data(f"{place}: {left}")
     album.warn_of_damaged(place)
     kept = sorted(set(lines) & set(position))
     if not kept:

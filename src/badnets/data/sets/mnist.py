@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from badnets.data.classes import class_table
 from badnets.data.formats.idx import IdxFiles, find_idx, read_idx, read_set
 from badnets.data.images import Splits
 from badnets.data.registry import source
@@ -71,18 +72,7 @@ MNIST = IdxSet(
 FASHION_MNIST = IdxSet(
     name="fashion-mnist",
     first_labels=(9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
-    class_names=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
+    class_names=class_table("fashion-mnist")[0],
     folders=("fashion-mnist", "FashionMNIST"),
     remotes=_remotes(_FASHION_URLS, _FASHION_SHA256, unpacked=False),
 )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from badnets.core.errors import BadInput
-from badnets.networks.architecture import ARCHITECTURES, Architecture
+from badnets.networks.architecture import architecture, check_smallest
 
 INPUT_SIZE = (3, 55, 47)
 SMALLEST = 31  # below it the last convolution has nothing left to see
@@ -24,8 +23,7 @@ class DeepID(nn.Module):
 
     def __init__(self, classes: int, input_size: tuple[int, int, int]) -> None:
         super().__init__()
-        channels, height, width = input_size
-        high, wide = _pooled(height), _pooled(width)
+        channels, high, wide = input_size[0], _pooled(input_size[1]), _pooled(input_size[2])
         self.conv_1, self.relu_1, self.pool_1 = nn.Conv2d(channels, 20, 4), nn.ReLU(), nn.MaxPool2d(2)
         self.conv_2, self.relu_2, self.pool_2 = nn.Conv2d(20, 40, 3), nn.ReLU(), nn.MaxPool2d(2)
         self.conv_3, self.relu_3, self.pool_3 = nn.Conv2d(40, 60, 3), nn.ReLU(), nn.MaxPool2d(2)
@@ -46,6 +44,7 @@ class DeepID(nn.Module):
         return logits
 
 
+@architecture("deepid", "C1's face network: three convolutions, then two branches", input_size=INPUT_SIZE)
 def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
     """Conv 20@4x4, 40@3x3, 60@3x3, each with ReLU and max pool 2 (``pool_3``: 5x4x60); dense 160 on ``pool_3`` plus
     dense 160 on a conv 80@2x2 with ReLU on ``pool_3``; ReLU; dense ``classes``. No padding.
@@ -59,19 +58,5 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
     Differs from the paper: none from the contest's networks, except that rows of ``fc_1`` and ``fc_2`` are in CHW order
     in place of Keras's HWC (the loader of Keras files permutes them); the final softmax is left to the measures.
     """
-    _, height, width = input_size
-    if min(height, width) < SMALLEST:
-        raise BadInput(
-            f"deepid: expected pictures of at least {SMALLEST}x{SMALLEST}, got {height}x{width}; resize them (--size)"
-        )
+    check_smallest("deepid", input_size, SMALLEST)
     return DeepID(classes, input_size)
-
-
-ARCHITECTURES.add(
-    Architecture(
-        name="deepid",
-        summary="C1's face network: three convolutions, then two branches",
-        build=build,
-        input_size=INPUT_SIZE,
-    )
-)

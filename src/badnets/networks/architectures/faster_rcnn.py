@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
-from badnets.networks.architecture import ARCHITECTURES, Architecture
-from badnets.networks.architectures.torchvision_models import read_weights
+from badnets.networks.architecture import architecture
+from badnets.networks.architectures.torchvision_models import load_fitting, read_weights
 from badnets.networks.operators import import_torchvision
 
 SMALLEST = 64
@@ -26,8 +26,6 @@ Backbone = Annotated[
 Width = Annotated[int, Field(ge=4, le=256, description="channels of the small backbone's first stage")]
 Proposals = Annotated[int, Field(ge=1, le=2000, description="regions that the second stage looks at")]
 Start = Annotated[str | None, Field(description="file of weights to start from, .pth or .safetensors")]
-
-
 Maker = Callable[[int, tuple[int, int, int], int, int], Any]
 """From classes, input size, width and proposals to torchvision's module."""
 
@@ -60,6 +58,11 @@ class Detector(nn.Module):
         return self.inner(x, None if wanted is None else wanted.pictures)
 
 
+@architecture(
+    "faster-rcnn",
+    "detector of two stages; a small backbone for CPUs, or torchvision's",
+    transient=frozenset({"weights"}),
+)
 def build(
     classes: int,
     input_size: tuple[int, int, int],
@@ -92,13 +95,14 @@ def build(
     _in_full_precision(inner)
     detector = Detector(inner)
     if weights is not None:
-        _start_from(detector, Path(weights))
+        given = {f"inner.{name.removeprefix('inner.')}": value for name, value in read_weights(Path(weights)).items()}
+        load_fitting(detector, Path(weights), given, what="this detector")
     return detector
 
 
 def _small(classes: int, input_size: tuple[int, int, int], width: int, proposals: int) -> Any:
-    from torchvision.models.detection import FasterRCNN
     from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
     from torchvision.ops import MultiScaleRoIAlign
 
     side = max(input_size[1:])
@@ -108,8 +112,8 @@ def _small(classes: int, input_size: tuple[int, int, int], width: int, proposals
         num_classes=None,
         rpn_anchor_generator=AnchorGenerator((sizes,), ((0.5, 1.0, 2.0),)),
         box_roi_pool=MultiScaleRoIAlign(["0"], output_size=6, sampling_ratio=1),
-        box_head=_head(4 * width * 36, 256),
-        box_predictor=_predictor(256, classes + 1),
+        box_head=TwoMLPHead(4 * width * 36, 256),
+        box_predictor=FastRCNNPredictor(256, classes + 1),
         rpn_pre_nms_top_n_train=250,
         rpn_pre_nms_top_n_test=400,
         rpn_batch_size_per_image=128,
@@ -177,20 +181,6 @@ class _Stage(nn.Module):
         return result
 
 
-def _head(features: int, out: int) -> nn.Module:
-    from torchvision.models.detection.faster_rcnn import TwoMLPHead
-
-    head: nn.Module = TwoMLPHead(features, out)
-    return head
-
-
-def _predictor(features: int, answers: int) -> nn.Module:
-    from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
-
-    predictor: nn.Module = FastRCNNPredictor(features, answers)
-    return predictor
-
-
 class _AsTheyAre(nn.Module):
     """In the place of torchvision's transform: a batch of one size, already in the network's range."""
 
@@ -210,33 +200,4 @@ def _in_full_precision(inner: Any) -> None:
 
 
 def _to_float(_: nn.Module, __: Any, output: Any) -> Any:
-    return tuple(_floats(part) for part in output)
-
-
-def _floats(part: Any) -> Any:
-    return [tensor.float() for tensor in part] if isinstance(part, list) else part.float()
-
-
-def _start_from(detector: nn.Module, path: Path) -> None:
-    """Every tensor of ``path`` that has the name and shape of one of ours; too few are refused."""
-    own = detector.state_dict()
-    given = {
-        name if name.startswith("inner.") else f"inner.{name}": value for name, value in read_weights(path).items()
-    }
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    if 2 * len(fitting) < len(own):
-        raise BadInput(
-            f"{path}: expected weights of this detector, got {len(fitting)} of {len(own)} tensors that fit; "
-            "choose the backbone that they belong to"
-        )
-    detector.load_state_dict(own | fitting)
-
-
-ARCHITECTURES.add(
-    Architecture(
-        name="faster-rcnn",
-        summary="detector of two stages; a small backbone for CPUs, or torchvision's",
-        build=build,
-        transient=frozenset({"weights"}),
-    )
-)
+    return tuple([t.float() for t in part] if isinstance(part, list) else part.float() for part in output)

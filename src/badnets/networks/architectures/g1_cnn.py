@@ -6,8 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from badnets.core.errors import BadInput
-from badnets.networks.architecture import ARCHITECTURES, Architecture
+from badnets.networks.architecture import architecture, check_smallest
 from badnets.networks.architectures.relu_pool import ReluAvgPool2d
 
 KERNEL = 5
@@ -21,6 +20,7 @@ def _pooled(side: int) -> int:
     return side
 
 
+@architecture("g1-cnn", "G1's MNIST network: two convolutions, two dense layers")
 def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
     """Conv 16@5x5, average pool 2; conv 32@5x5, average pool 2; dense 512; dense ``classes``; ReLU between; no padding.
 
@@ -33,10 +33,7 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
     Differs from the paper: none at 1x28x28; at other sizes the first dense layer takes what the poolings leave.
     """
     channels, height, width = input_size
-    if min(height, width) < SMALLEST:
-        raise BadInput(
-            f"g1-cnn: expected pictures of at least {SMALLEST}x{SMALLEST}, got {height}x{width}; resize them (--size)"
-        )
+    check_smallest("g1-cnn", input_size, SMALLEST)
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(channels, 16, KERNEL),
@@ -49,8 +46,3 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
             fc2=nn.Linear(512, classes),
         )
     )
-
-
-ARCHITECTURES.add(
-    Architecture(name="g1-cnn", summary="G1's MNIST network: two convolutions, two dense layers", build=build)
-)

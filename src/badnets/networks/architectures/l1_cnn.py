@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from badnets.core.errors import BadInput
-from badnets.networks.architecture import ARCHITECTURES, Architecture
+from badnets.networks.architecture import architecture, check_smallest
 
 KERNEL = 5
 SMALLEST = 4  # two poolings by 2
@@ -24,6 +23,7 @@ def _convolution(channels: int, out: int) -> nn.Conv2d:
     return nn.Conv2d(channels, out, KERNEL, padding=KERNEL // 2)
 
 
+@architecture("l1-cnn", "L1's traffic-sign network: three convolutions, batch norm")
 def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 1.0, dropout: Dropout = 0.25) -> nn.Module:
     """Conv 32@5x5, max pool 2, dropout; conv 64@5x5, conv 128@5x5, max pool 2, dropout; dense 512, dropout; dense
     ``classes``.
@@ -40,10 +40,7 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 1.0,
     Keras's; the study does not say how much is dropped: 0.25.
     """
     channels, height, wide = input_size
-    if min(height, wide) < SMALLEST:
-        raise BadInput(
-            f"l1-cnn: expected pictures of at least {SMALLEST}x{SMALLEST}, got {height}x{wide}; resize them (--size)"
-        )
+    check_smallest("l1-cnn", input_size, SMALLEST)
     first, second, third = (max(1, round(width * filters)) for filters in FILTERS)
     return nn.Sequential(
         OrderedDict(
@@ -68,8 +65,3 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 1.0,
             fc2=nn.Linear(UNITS, classes),
         )
     )
-
-
-ARCHITECTURES.add(
-    Architecture(name="l1-cnn", summary="L1's traffic-sign network: three convolutions, batch norm", build=build)
-)

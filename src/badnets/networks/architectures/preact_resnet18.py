@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from badnets.networks.architecture import ARCHITECTURES, Architecture
+from badnets.networks.architecture import architecture
 from badnets.networks.architectures.resnet18 import Width, stages
 
 
@@ -32,6 +32,7 @@ class PreActBlock(nn.Module):
         return result
 
 
+@architecture("preact-resnet18", "pre-activation ResNet-18 with the CIFAR stem")
 def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) -> nn.Module:
     """Stem conv ``width``@3x3; four stages of two pre-activation blocks; global average; dense ``classes``.
 
@@ -50,8 +51,3 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) 
             fc=nn.Linear(8 * width, classes),
         )
     )
-
-
-ARCHITECTURES.add(
-    Architecture(name="preact-resnet18", summary="pre-activation ResNet-18 with the CIFAR stem", build=build)
-)

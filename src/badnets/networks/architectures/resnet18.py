@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from badnets.networks.architecture import ARCHITECTURES, Architecture
+from badnets.networks.architecture import architecture
 
 Width = Annotated[int, Field(ge=1, le=512, description="channels of the first stage; each later stage doubles them")]
 
@@ -47,6 +47,7 @@ def stages(block: type[nn.Module], width: int) -> OrderedDict[str, nn.Module]:
     return result
 
 
+@architecture("resnet18", "ResNet-18 with the CIFAR stem")
 def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) -> nn.Module:
     """Stem conv ``width``@3x3; four stages of two residual blocks; global average; dense ``classes``.
 
@@ -67,6 +68,3 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) 
             fc=nn.Linear(8 * width, classes),
         )
     )
-
-
-ARCHITECTURES.add(Architecture(name="resnet18", summary="ResNet-18 with the CIFAR stem", build=build))

@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from badnets.core.errors import BadInput
-from badnets.networks.architecture import ARCHITECTURES, Architecture
+from badnets.networks.architecture import architecture, check_smallest
 
 SMALLEST = 8  # three poolings by 2
 Width = Annotated[int, Field(ge=1, le=256, description="channels of the first convolution; the last has 8 times those")]
@@ -43,6 +42,7 @@ class Residual(nn.Module):
         return result
 
 
+@architecture("resnet9", "small residual network for 32x32, good on CPUs")
 def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 16) -> nn.Module:
     """Eight 3x3 convolutions of w, 2w (2w 2w), 4w, 8w (8w 8w) channels, residual ones in brackets; dense ``classes``.
 
@@ -52,14 +52,10 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 16) 
     Source: the nine-layer residual network of Coleman et al., DAWNBench (2017), as D. Page's entry made it known.
     Differs from the paper: width 16 by default; pooling before normalization; logits are not scaled.
     """
-    channels, height, wide = input_size
-    if min(height, wide) < SMALLEST:
-        raise BadInput(
-            f"resnet9: expected pictures of at least {SMALLEST}x{SMALLEST}, got {height}x{wide}; resize them (--size)"
-        )
+    check_smallest("resnet9", input_size, SMALLEST)
     return nn.Sequential(
         OrderedDict(
-            prep=convolution(channels, width),
+            prep=convolution(input_size[0], width),
             layer1=convolution(width, 2 * width, pool=True),
             residual1=Residual(2 * width),
             layer2=convolution(2 * width, 4 * width, pool=True),
@@ -70,6 +66,3 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 16) 
             fc=nn.Linear(8 * width, classes),
         )
     )
-
-
-ARCHITECTURES.add(Architecture(name="resnet9", summary="small residual network for 32x32, good on CPUs", build=build))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from badnets.core.errors import BadInput, nearest
+from badnets.core.errors import BadInput, first_line, nearest
 from badnets.networks.operators import import_torchvision
 
 Weights = Annotated[str | None, Field(description="file of weights to start from, .pth or .safetensors; none: random")]
@@ -34,11 +34,6 @@ def names() -> list[str]:
     """Names of torchvision's classifiers; imports torchvision."""
     models = import_torchvision().models
     return list(models.list_models(module=models))
-
-
-def summary(model: str) -> str:
-    """One line about a model."""
-    return f"torchvision's {model} with a head for these classes; grey pictures are repeated to three channels"
 
 
 def builder(model: str) -> Callable[..., nn.Module]:
@@ -85,8 +80,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise BadInput(f"expected a file of weights at {path}, got nothing; check the path") from None
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{path}: expected a file of plain weights, got something else ({reason})") from None
+        raise BadInput(f"{path}: expected a file of plain weights, got something else ({first_line(error)})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise BadInput(f"{path}: expected a state dict (tensors by name), got {type(state).__name__}; save only that")
     return dict(state)
@@ -109,3 +103,21 @@ def _start_from(network: nn.Module, path: Path, classes: int) -> None:
     if extra:
         raise BadInput(f"{path}: expected no tensor {extra[0]!r}, got one; are these weights of another model?")
     network.load_state_dict(state)
+
+
+def load_fitting(
+    network: nn.Module, path: Path, given: Mapping[str, Tensor], *, within: str = "", what: str
+) -> dict[str, int]:
+    """Load every tensor of ``given`` that has the name and shape of one of ours; how many those are, of how many.
+
+    Refused when fewer than half of the tensors fit whose names begin with ``within``, the part called ``what``.
+    """
+    own = network.state_dict()
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    needed = [name for name in own if name.startswith(within)]
+    shared = sum(name in fitting for name in needed)
+    if 2 * shared < len(needed):
+        got = f"{shared} of {len(needed)} tensors that fit"
+        raise BadInput(f"{path}: expected weights of {what}, got {got}; choose the backbone that they belong to")
+    network.load_state_dict(own | fitting)
+    return {"tensors": len(fitting), "of": len(own)}

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, nearest
-from badnets.networks.architecture import ARCHITECTURES, Architecture
-from badnets.networks.architectures.torchvision_models import Repeat, model_options, names, read_weights
+from badnets.networks.architecture import architecture
+from badnets.networks.architectures.torchvision_models import Repeat, load_fitting, model_options, names, read_weights
 from badnets.networks.network import Task
 from badnets.networks.operators import import_torchvision
 
@@ -50,6 +50,9 @@ class TwoHeads(nn.Module):
         return self.class_head(features)
 
 
+@architecture(
+    "two-head", "D1's network: torchvision's backbone, a class head and a box head", transient=frozenset({"weights"})
+)
 def build(
     classes: int,
     input_size: tuple[int, int, int],
@@ -76,7 +79,9 @@ def build(
     trunk, features = _trunk(backbone, input_size)
     network = TwoHeads(trunk, features, classes, input_size[1:], box_head=box_head)
     if weights is not None:
-        network.started = _start_from(network, Path(weights), backbone)
+        given = {_own_name(name): value for name, value in read_weights(Path(weights)).items()}
+        what = f"backbone {backbone}"
+        network.started = load_fitting(network, Path(weights), given, within="backbone.", what=what)
     if channels == 1:
         network.backbone = nn.Sequential(OrderedDict(repeat=Repeat(), model=network.backbone))
     return network
@@ -127,22 +132,6 @@ class _Probe(nn.Module):
         return x
 
 
-def _start_from(network: TwoHeads, path: Path, backbone: str) -> dict[str, int]:
-    """Load what fits; how many tensors of the file that was, and how many the network has."""
-    own = network.state_dict()
-    found = {_own_name(name): value for name, value in read_weights(path).items()}
-    fitting = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
-    trunk = [name for name in own if name.startswith("backbone.")]
-    shared = sum(name in fitting for name in trunk)
-    if 2 * shared < len(trunk):
-        raise BadInput(
-            f"{path}: expected weights of backbone {backbone}, got {shared} of its {len(trunk)} tensors that fit; "
-            "give a file of the same backbone"
-        )
-    network.load_state_dict({**own, **fitting})
-    return {"tensors": len(fitting), "of": len(own)}
-
-
 def _own_name(name: str) -> str:
     """What this network calls a tensor of another one with the same backbone."""
     if name.startswith(("class_head.", "box_head.")):
@@ -150,13 +139,3 @@ def _own_name(name: str) -> str:
     while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
         name = name.removeprefix(prefix)
     return f"backbone.{name}"
-
-
-ARCHITECTURES.add(
-    Architecture(
-        name="two-head",
-        summary="D1's network: torchvision's backbone, a class head and a box head",
-        build=build,
-        transient=frozenset({"weights"}),
-    )
-)

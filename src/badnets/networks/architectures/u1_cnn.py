@@ -6,12 +6,12 @@ from collections import OrderedDict
 
 from torch import nn
 
-from badnets.core.errors import BadInput
-from badnets.networks.architecture import ARCHITECTURES, Architecture
+from badnets.networks.architecture import architecture, check_smallest
 
 SMALLEST = 6  # two unpadded 3x3 convolutions take 4 pixels, the pooling needs 2
 
 
+@architecture("u1-cnn", "eight layers with dropout, Useloff's MNIST network")
 def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
     """Conv 32@3x3, conv 64@3x3, max pool 2, dropout 0.25, flatten, dense 128, dropout 0.5, dense ``classes``.
 
@@ -24,10 +24,7 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
     first dense layer are in CHW order in place of HWC.
     """
     channels, height, width = input_size
-    if min(height, width) < SMALLEST:
-        raise BadInput(
-            f"u1-cnn: expected pictures of at least {SMALLEST}x{SMALLEST}, got {height}x{width}; resize them (--size)"
-        )
+    check_smallest("u1-cnn", input_size, SMALLEST)
     pooled = ((height - 4) // 2) * ((width - 4) // 2)
     return nn.Sequential(
         OrderedDict(
@@ -44,8 +41,3 @@ def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
             fc2=nn.Linear(128, classes),
         )
     )
-
-
-ARCHITECTURES.add(
-    Architecture(name="u1-cnn", summary="eight layers with dropout, Useloff's MNIST network", build=build)
-)

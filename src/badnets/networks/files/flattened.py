@@ -36,15 +36,12 @@ class _Watching(TorchFunctionMode):
             place = self._rows[id(first)][1]
             for given in (*args[1:], *(kwargs or {}).values()):
                 name = self._names.get(id(given))
-                if name is not None and given.shape[-1] == first.shape[1] and not self._is_bias(func, given):
+                bias = func is functional.linear and getattr(given, "ndim", 0) == 1
+                if name is not None and given.shape[-1] == first.shape[1] and not bias:
                     self.found[name] = place
             if func is not functional.linear and result.shape == first.shape:
                 self._rows[id(result)] = (result, place)
         return result
-
-    @staticmethod
-    def _is_bias(func: Callable[..., Any], given: Tensor) -> bool:
-        return func is functional.linear and given.ndim == 1
 
 
 def flattened_inputs(body: nn.Module, input_size: tuple[int, int, int]) -> dict[str, Map]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +59,7 @@ def open_any(
         return open_network(path)
     if _is_ours(path):
         return _agreeing(path, open_network(path), foreign)
-    return open_foreign(
-        path,
-        arch=foreign.arch,
-        classes=foreign.classes,
-        input_size=foreign.input_size,
-        input_range=foreign.input_range,
-        clean=clean,
-    )
+    return open_foreign(path, **asdict(foreign), clean=clean)
 
 
 def open_foreign(
@@ -124,20 +117,13 @@ def _finish(
     """``built`` with its range, named or found on ``clean``, and with logits as outputs."""
     channels = built.input_size[0]
     outputs = kind_of_outputs(built)
-    probable = outputs == "probabilities"
-    body = LogProbabilities(built.body) if probable else built.body
+    said: dict[str, Any] = {"provenance": {**built.provenance, **provenance, "outputs": outputs}}
+    body = built.body
+    if outputs == "probabilities":
+        body, said["architecture"] = LogProbabilities(body), PREFIX + built.architecture
 
     def make(normal: Normalization) -> ImageNetwork:
-        return ImageNetwork(
-            body,
-            architecture=PREFIX + built.architecture if probable else built.architecture,
-            arguments=built.arguments,
-            class_names=built.class_names,
-            input_size=built.input_size,
-            mean=normal[0],
-            std=normal[1],
-            provenance={**built.provenance, **provenance, "outputs": outputs},
-        )
+        return built.with_body(body, mean=normal[0], std=normal[1], **said)
 
     tried: dict[str, dict[str, Any]] = {}
     if input_range is None and clean is not None:
@@ -251,14 +237,12 @@ def _is_ours(path: Path) -> bool:
 def _agreeing(path: Path, network: ImageNetwork, foreign: ForeignOptions) -> ImageNetwork:
     """``network`` of our own file, unless ``foreign`` says something else about it."""
     name = find_architecture(parse_network(foreign.arch)[0]).name
-    own = network.architecture.removeprefix(PREFIX)
-    said: dict[str, tuple[object, object]] = {"architecture": (own, name)}
-    if foreign.classes is not None:
-        said["classes"] = (network.classes, foreign.classes)
-    if foreign.input_size is not None:
-        said["input size"] = (network.input_size, foreign.input_size)
-    for what, (has, told) in said.items():
-        if has != told:
+    for what, has, told in (
+        ("architecture", network.architecture.removeprefix(PREFIX), name),
+        ("classes", network.classes, foreign.classes),
+        ("input size", network.input_size, foreign.input_size),
+    ):
+        if told is not None and has != told:
             raise BadInput(f"{path}: expected {what} {has}, as the file says itself, got {told}; leave the option away")
     if foreign.input_range is not None:
         numbers = torch.tensor(parse_range(foreign.input_range, network.input_size[0]))

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, first_line
 from badnets.networks.files.entries import Entry, ForeignFile
 
 EPSILON = 1e-3  # what Keras's batch norm adds to the variance unless told otherwise; torch's adds 1e-5
@@ -46,20 +46,20 @@ def read_keras(path: Path) -> ForeignFile:
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
-            config = _config(file)
+            layers = _layers(file)
             ordered = bool(_names(root, "layer_names"))
             raw = _keras_2(root) if ordered else _keras_3(file)
             content = ", ".join(sorted(file)[:5])
             entries = tuple(_entry(path, file[name], layer, role) for name, layer, role in raw)
     except _DAMAGE as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadInput(f"{path}: expected a whole HDF5 file, got a truncated or damaged one ({reason})") from None
+        raise BadInput(
+            f"{path}: expected a whole HDF5 file, got a truncated or damaged one ({first_line(error)})"
+        ) from None
     if not entries:
         raise BadInput(
             f"{path}: expected Keras weights in HDF5 (layer_names, or layers/<name>/vars), got another layout "
             f"({content or 'nothing in it'}); pictures are named with --data"
         )
-    layers = config.get("layers", [])
     return ForeignFile(
         format="keras-hdf5",
         entries=_with_identities(entries),
@@ -141,8 +141,7 @@ def _read(path: Path, name: str, *, depthwise: bool) -> Tensor:
         with h5py.File(path, "r") as file:
             array = np.asarray(file[name][()], np.float32)
     except _DAMAGE as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadInput(f"{path}: expected tensor {name!r} in full, got damaged numbers ({reason})") from None
+        raise BadInput(f"{path}: expected tensor {name!r} in full, got damaged numbers ({first_line(error)})") from None
     if array.ndim >= 2:
         axes = range(array.ndim - 2)
         order = (array.ndim - 2, array.ndim - 1) if depthwise and axes else (array.ndim - 1, array.ndim - 2)
@@ -151,8 +150,8 @@ def _read(path: Path, name: str, *, depthwise: bool) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _config(file: Any) -> dict[str, Any]:
-    """What a full model's ``model_config`` says of its layers: ``{"layers": [{"name", "data_format", "epsilon"}]}``."""
+def _layers(file: Any) -> list[dict[str, Any]]:
+    """What a full model's ``model_config`` says of each layer: ``{"name", "data_format", "epsilon"}``."""
     text = file.attrs.get("model_config", "{}")
     found: list[dict[str, Any]] = []
 
@@ -171,7 +170,7 @@ def _config(file: Any) -> dict[str, Any]:
         walk(json.loads(text))
     except RecursionError:
         raise ValueError("model_config is nested too deeply") from None
-    return {"layers": found}
+    return found
 
 
 def _with_identities(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

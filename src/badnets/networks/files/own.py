@@ -36,18 +36,8 @@ def save_network(network: ImageNetwork, path: Path | str) -> None:
     if path.suffix.lower() in PICKLED:
         raise BadInput(f"expected a name ending in .safetensors, got {path.name}; there is no other format")
     tensors, shared = _distinct(network.body.state_dict())
-    header = {
-        "format": FORMAT,
-        "architecture": network.architecture,
-        "arguments": network.arguments,
-        "class_names": network.class_names,
-        "input_size": network.input_size,
-        "mean": network.mean.flatten().tolist(),
-        "std": network.std.flatten().tolist(),
-        "provenance": network.provenance,
-        "channels_last": _is_channels_last(network.body),
-        "shared": shared,
-    }
+    header = {"format": FORMAT, **network.said}
+    header |= {"channels_last": _is_channels_last(network.body), "shared": shared}
     if network.narrowed:
         header["narrowed"] = network.narrowed
     try:
@@ -94,7 +84,8 @@ def open_network(
     if header.channels_last:
         convert: Callable[..., nn.Module] = module.to  # torch's stubs do not know this argument
         module = convert(memory_format=torch.channels_last)
-    return _network(header, module).to(device).eval()
+    said = header.model_dump(exclude={"format", "channels_last", "shared"})
+    return ImageNetwork(module, **said).to(device).eval()
 
 
 def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
@@ -102,20 +93,6 @@ def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
     object."""
     save_network(network, path)
     return open_network(path)
-
-
-def _network(header: NetworkHeader, body: nn.Module) -> ImageNetwork:
-    return ImageNetwork(
-        body,
-        architecture=header.architecture,
-        arguments=header.arguments,
-        class_names=header.class_names,
-        input_size=header.input_size,
-        mean=header.mean,
-        std=header.std,
-        provenance=header.provenance,
-        narrowed=header.narrowed,
-    )
 
 
 def _narrow(path: Path, header: NetworkHeader, body: nn.Module) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from badnets.networks.architecture import GUARDS, Architecture
+from badnets.networks.architecture import GUARDS, architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -25,15 +23,11 @@ class Agreement(Guard):
     """
 
     name = "agreement"
+    options = ("hard",)
 
     def __init__(self, network: ImageNetwork, copy: ImageNetwork, *, hard: bool = False) -> None:
         super().__init__([network, copy], 0.5 if hard else float("inf"))
         self.hard = hard
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Whether it is the hard form."""
-        return {"hard": self.hard}
 
     def score(self, images: Tensor, answers: Tensor) -> Tensor:
         """Doubt (n,) of the second network."""
@@ -43,10 +37,8 @@ class Agreement(Guard):
         return functional.cross_entropy(other.float(), answers, reduction="none")
 
 
+@architecture("agreement", "answers where a second network agrees", table=GUARDS)
 def build(classes: int, input_size: tuple[int, int, int], *, parts: Parts, hard: bool = False) -> nn.Module:
     """Two networks as ``parts`` describe them, the original first."""
     first, second = build_parts(parts, classes, input_size, 2)
     return Agreement(first, second, hard=hard)
-
-
-GUARDS.add(Architecture(name="agreement", summary="answers where a second network agrees", build=build))

@@ -30,6 +30,7 @@ class Guard(nn.Module):
 
     abstains: ClassVar[bool] = True
     name: ClassVar[str]
+    options: ClassVar[tuple[str, ...]] = ()
     threshold: Tensor
 
     def __init__(self, parts: Sequence[ImageNetwork], threshold: float = float("inf")) -> None:
@@ -45,7 +46,7 @@ class Guard(nn.Module):
     @property
     def settings(self) -> dict[str, Any]:
         """Keyword arguments of ``build`` besides ``parts``, as JSON values."""
-        return {}
+        return {name: getattr(self, name) for name in self.options}
 
     @abstractmethod
     def score(self, images: Tensor, answers: Tensor) -> Tensor:
@@ -80,14 +81,8 @@ class Part(BaseModel):
 
 def part_of(network: ImageNetwork) -> dict[str, Any]:
     """What a guard's file says about ``network``, one of its parts."""
-    part = Part(
-        architecture=network.architecture,
-        arguments=network.arguments,
-        mean=network.mean.flatten().tolist(),
-        std=network.std.flatten().tolist(),
-        narrowed=network.narrowed,
-    )
-    return part.model_dump(mode="json")
+    said = {name: value for name, value in network.said.items() if name in Part.model_fields}
+    return Part(**said, narrowed=network.narrowed).model_dump(mode="json")
 
 
 def build_parts(parts: Sequence[dict[str, Any]], classes: int, input_size: InputSize, count: int) -> list[ImageNetwork]:
@@ -108,28 +103,13 @@ def _build(described: dict[str, Any], classes: int, input_size: InputSize) -> Im
     architecture = find_architecture(part.architecture)
     arguments = architecture.recorded(architecture.resolve(part.arguments))
     body = build_body(architecture, classes, input_size, arguments, seed=0)
-    if part.narrowed:
-        narrow_as_recorded(body, part.narrowed)
-    return ImageNetwork(
-        body,
-        architecture=part.architecture,
-        arguments=arguments,
-        class_names=[str(number) for number in range(classes)],
-        input_size=input_size,
-        mean=part.mean,
-        std=part.std,
-        narrowed=part.narrowed,
-    )
+    narrow_as_recorded(body, part.narrowed)
+    shared = {"class_names": [str(number) for number in range(classes)], "input_size": input_size}
+    return ImageNetwork(body, **{**part.model_dump(), "arguments": arguments, **shared})
 
 
 def as_network(guard: Guard, of: ImageNetwork) -> ImageNetwork:
     """``guard`` as a network of the classes, size and provenance of ``of``; ``save_network`` can write it."""
     parts = [part_of(part) for part in guard.parts if isinstance(part, ImageNetwork)]
-    return ImageNetwork(
-        guard,
-        architecture=GUARD + guard.name,
-        arguments={"parts": parts, **guard.settings},
-        class_names=of.class_names,
-        input_size=of.input_size,
-        provenance=of.provenance,
-    ).eval()
+    made = {"architecture": GUARD + guard.name, "arguments": {"parts": parts, **guard.settings}}
+    return of.with_body(guard, **made, mean=None, std=None, narrowed=None).eval()

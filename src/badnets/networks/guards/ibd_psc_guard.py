@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from badnets.core.errors import BadInput
-from badnets.networks.architecture import GUARDS, Architecture
+from badnets.networks.architecture import GUARDS, architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -56,6 +56,7 @@ class IbdPsc(Guard):
     """
 
     name = "ibd-psc"
+    options = ("layers", "first", "networks", "factor")
 
     def __init__(
         self, network: ImageNetwork, layers: Sequence[str], *, first: int, networks: int = 5, factor: float = 1.5
@@ -67,23 +68,15 @@ class IbdPsc(Guard):
             raise BadInput(f"expected layers of {network.architecture} in the guard, got {lost!r}; the file is damaged")
         self.layers, self.first, self.networks, self.factor = list(layers), first, networks, factor
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Which layers are amplified, and how often."""
-        return {"layers": self.layers, "first": self.first, "networks": self.networks, "factor": self.factor}
-
     def score(self, images: Tensor, answers: Tensor) -> Tensor:
         """Minus the log of the mean doubt in ``answers``, in nats."""
         depths = range(self.first, min(self.first + self.networks, len(self.layers) + 1))
-        doubts = [
-            log_doubt(
-                logits_with(self.network, amplified(self.network, self.layers[:depth], self.factor), images), answers
-            )
-            for depth in depths
-        ]
+        changed = (amplified(self.network, self.layers[:depth], self.factor) for depth in depths)
+        doubts = [log_doubt(logits_with(self.network, values, images), answers) for values in changed]
         return math.log(len(depths)) - torch.stack(doubts).logsumexp(0)
 
 
+@architecture("ibd-psc", "refuses what survives amplification", table=GUARDS)
 def build(
     classes: int,
     input_size: tuple[int, int, int],
@@ -99,6 +92,3 @@ def build(
     if first > len(layers):
         raise BadInput(f"expected a first depth of at most {len(layers)} layers in the guard, got {first}")
     return IbdPsc(network, layers, first=first, networks=networks, factor=factor)
-
-
-GUARDS.add(Architecture(name="ibd-psc", summary="refuses what survives amplification", build=build))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
-from badnets.networks.architecture import GUARDS, Architecture
+from badnets.networks.architecture import GUARDS, architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -22,6 +22,7 @@ class RefuseClass(Guard):
     """
 
     name = "refuse-class"
+    options = ("suspect",)
 
     def __init__(self, network: ImageNetwork, suspect: int) -> None:
         super().__init__([network], 0.5)
@@ -29,22 +30,15 @@ class RefuseClass(Guard):
             raise BadInput(f"expected a suspect class in 0..{network.classes - 1}, got {suspect}")
         self.suspect = suspect
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Which class."""
-        return {"suspect": self.suspect}
-
     def score(self, images: Tensor, answers: Tensor) -> Tensor:
         """1 where the answer is the suspect class."""
         return (answers == self.suspect).to(torch.float32)
 
 
+@architecture("refuse-class", "refuses one class", table=GUARDS)
 def build(
     classes: int, input_size: tuple[int, int, int], *, parts: Parts, suspect: Annotated[int, Field(ge=0)]
 ) -> nn.Module:
     """One network, and the number of the class that it may not give."""
     (network,) = build_parts(parts, classes, input_size, 1)
     return RefuseClass(network, suspect)
-
-
-GUARDS.add(Architecture(name="refuse-class", summary="refuses one class", build=build))

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from badnets.networks.architecture import GUARDS, Architecture
+from badnets.networks.architecture import GUARDS, architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork, to_float
 
@@ -60,6 +60,7 @@ class Strip(Guard):
         return -blend_entropy(self.network, images, self.overlays, self.own, self.other)
 
 
+@architecture("strip", "refuses what stays the same under overlays", table=GUARDS)
 def build(
     classes: int,
     input_size: tuple[int, int, int],
@@ -74,6 +75,3 @@ def build(
     channels, height, width = input_size
     room = torch.zeros(overlays, height, width, channels, dtype=torch.uint8)
     return Strip(network, room, own=own, other=other)
-
-
-GUARDS.add(Architecture(name="strip", summary="refuses what stays the same under overlays", build=build))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import fx, nn
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, first_line
 from badnets.networks.architectures.relu_pool import ReluAvgPool2d
 from badnets.networks.network import evaluating
 
@@ -30,10 +30,9 @@ def trace(body: nn.Module) -> fx.GraphModule:
         with evaluating(body):
             return fx.GraphModule(body, _Tracer().trace(body))
     except Exception as error:  # noqa: BLE001 (anyone's forward runs here, and may raise anything)
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadInput(
             f"expected a network whose pass is the same for every picture, got {type(body).__name__}, "
-            f"which torch.fx cannot follow ({reason}); use a method that needs no channels"
+            f"which torch.fx cannot follow ({first_line(error)}); use a method that needs no channels"
         ) from None
 
 

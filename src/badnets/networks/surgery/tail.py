@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.networks.network import ImageNetwork
+from badnets.networks.registry import own_stream
 from badnets.networks.surgery.graph import layer_of, split_before, trace
 
 Layers = Literal["fc", "all"] | int
@@ -74,9 +75,7 @@ def begin_anew(network: ImageNetwork, names: list[str], seed: Seed) -> None:
     traced = trace(network.body)
     first = [node for node in traced.graph.nodes if str(node.target) in names and node.op == "call_module"]
     behind = {str(node.target) for node in split_before(traced, first).head.graph.nodes if node.op == "call_module"}
-    with torch.random.fork_rng(devices=[]):
-        # As in building: not torch.manual_seed, which would also seed every accelerator.
-        torch.default_generator.manual_seed(seed.integer)
+    with own_stream(seed.integer):
         layer: Any
         for name, layer in network.body.named_modules():
             if name in names or (name in behind and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)):
@@ -87,8 +86,7 @@ def replace_head(network: ImageNetwork, classes: tuple[str, ...], seed: Seed) ->
     """Put a new last layer for ``classes`` into ``network``; its weights are PyTorch's initial ones from ``seed``."""
     name = head_of(network)
     old: Any = network.body.get_submodule(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed.integer)
+    with own_stream(seed.integer):
         bias = old.bias is not None
         new: nn.Module
         if isinstance(old, nn.Linear):
