@@ -194,10 +194,6 @@ def repair_line(name: str, method: str, trials: Trials) -> Line:
     tried = within(trials, lambda found: found.repairs[method])
     if isinstance(tried, Refused):
         return Line(group=name, name=method, note=tried.refused)
-    # How far triggered pictures are read worse than clean ones: nearly the same pictures, so the interval is wide.
-    gap = over(
-        tried, lambda one: Contrast(as_rate(one.bad.after.clean_accuracy), as_rate(one.bad.after.robust_accuracy))
-    )
     return Line(group=name, name=method, cells=(
         over(tried, lambda one: one.bad.after.asr),
         over(tried, lambda one: lost(one.bad.difference)),
