@@ -154,10 +154,11 @@ def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     rows += [*rates(alone, what, AS_TOLD, variant="published", claims=claims), *_demonstration(results)]
     for share in _shares(settings):
         # Nobody published a stamp without perturbation: a control of ours.
-        for kind, kinds_claims in (("perturbed", {**label, "asr": weaker}), ("stamped", {})):
+        for kind in KINDS:
+            claims = {**label, "asr": weaker} if kind == "perturbed" else {}
             what = f"clean label, {round(100 * share)} % of class 0, {KINDS[kind]}"
             entries = by_prefix(results, f"{kind}-{_percent(share)}-s")
-            rows += rates(entries, what, FIGURES, variant=ours, claims=kinds_claims)
+            rows += rates(entries, what, FIGURES, variant=ours, claims=claims)
     for name, called in (("backdoor", "backdoor, square"), ("clean-label", "clean label, 50 % of class 0")):
         if entries := by_prefix(results, f"cifar10-{name}-s"):
             what = f"{Path(str(entries[0].spec['data']['name'])).name.split('.')[0]}, {called}"

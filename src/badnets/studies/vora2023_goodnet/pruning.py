@@ -38,8 +38,8 @@ PARAMETERS = 601_643
 DROPS = FACTS["drops"]
 CHANNELS: Mapping[float, int] = {own["drop"]: own["channels"] for own in DROPS}
 """How many channels the report had pruned when accuracy was 2, 4 and 10 points below 100 %."""
-PRUNED: Mapping[float, tuple[float, float]] = {own["drop"]: tuple(own["pruned"]) for own in DROPS}
-GOODNET: Mapping[float, tuple[float, float]] = {own["drop"]: tuple(own["goodnet"]) for own in DROPS}
+PRUNED: Mapping[float, Sequence[float]] = {own["drop"]: own["pruned"] for own in DROPS}
+GOODNET: Mapping[float, Sequence[float]] = {own["drop"]: own["goodnet"] for own in DROPS}
 """Clean accuracy and attack success on the contest's test set, by the drop that was allowed."""
 JUDGED_STEPS = range(45, 57)
 NEAR = 0.05
@@ -367,7 +367,7 @@ def table_bars(tables: Mapping[float, Drop]) -> list[Bars]:
     return [Bars(title="Pruned networks", bars=tuple(ours)), Bars(title="GoodNets", bars=tuple(goodnets))]
 
 
-def _bars(drop: float, standing: Standing, published: tuple[float, float]) -> list[Bar]:
+def _bars(drop: float, standing: Standing, published: Sequence[float]) -> list[Bar]:
     name, (clean, success) = f"{points(drop)}, {CHANNELS[drop]} channels", published
     asr = as_rate(standing.asr)
     return [
