@@ -154,9 +154,9 @@ def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     rows += [*rates(alone, what, AS_TOLD, variant="published", claims=claims), *_demonstration(results)]
     for share in _shares(settings):
         # Nobody published a stamp without perturbation: a control of ours.
-        for kind in KINDS:
+        for kind, called in KINDS.items():
             claims = {**label, "asr": weaker} if kind == "perturbed" else {}
-            what = f"clean label, {round(100 * share)} % of class 0, {KINDS[kind]}"
+            what = f"clean label, {round(100 * share)} % of class 0, {called}"
             entries = by_prefix(results, f"{kind}-{_percent(share)}-s")
             rows += rates(entries, what, FIGURES, variant=ours, claims=claims)
     for name, called in (("backdoor", "backdoor, square"), ("clean-label", "clean label, 50 % of class 0")):
