@@ -6,12 +6,13 @@ other.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from badnets.core.fields import Figure
-from badnets.core.rate import Unit
+from badnets.core.rate import Interval, Unit
 from badnets.records.model import Model
 
 Role = Literal["clean", "triggered"]
@@ -37,6 +38,14 @@ class Series(Model):
     role: Role
     hollow: bool = False
     points: tuple[Point, ...]
+
+    @classmethod
+    def of(
+        cls, name: str, role: Role, points: Iterable[tuple[float, Interval | None]], *, hollow: bool = False
+    ) -> Series:
+        """From places and figures; where there is none, there is no point."""
+        there = tuple(Point(x=x, figure=figure) for x, figure in points if figure is not None)
+        return cls(name=name, role=role, hollow=hollow, points=there)
 
 
 class Curve(_Titled):

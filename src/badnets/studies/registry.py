@@ -78,7 +78,6 @@ def reproduce_so_far(
     study, settings, final = _chosen(name, quick=quick, seeds=seeds, data=data, out=out)
     trials = study.trials(settings)
     results = finished(trials, _partial(final))
-    folder = final.parent / f"{final.name}-so-far"
     too_few = f"expected enough finished trials of {name}, got {len(results)} of {len(trials)}; let it run on"
     if not results:
         raise BadInput(too_few)
@@ -87,8 +86,7 @@ def reproduce_so_far(
     except (KeyError, FileNotFoundError):  # rows that compare trials need both
         raise BadInput(too_few) from None
     unfinished = tuple(sorted(trial.name for trial in trials if trial.name not in results))
-    record = record.model_copy(update={"unfinished": unfinished})
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, record = final.parent / f"{final.name}-so-far", record.model_copy(update={"unfinished": unfinished})
     _write(record, folder)
     return folder, record
 
@@ -108,9 +106,8 @@ def study_words(name: str) -> dict[str, str]:
     """What a study's page says of it: ``title``, ``published``, ``trial_word``; its bare name where it is of a package
     that is not installed."""
     study = STUDIES.get(name)
-    if study is None:
-        return {"title": name, "published": "", "trial_word": "trainings"}
-    return {"title": study.title, "published": study.published, "trial_word": study.trial_word}
+    words = (name, "", "trainings") if study is None else (study.title, study.published, study.trial_word)
+    return dict(zip(("title", "published", "trial_word"), words, strict=True))
 
 
 def _chosen(
@@ -130,7 +127,8 @@ def _partial(final: Path) -> Path:
 def _record(study: Study, settings: Settings, results: Results, folder: Path) -> StudyRecord:
     outcome = study.assemble(settings, results, folder)
     machine = environment("per trial").model_copy(update={"threads": None, "precision": None, "device": None})
-    training = sum(entry.timings_s.get("train", 0.0) for entry in results.values())
+    trials = {name: summary(entry) for name, entry in sorted(results.items())}
+    training = sum(trial.seconds or 0.0 for trial in trials.values())
     return StudyRecord(
         study=study.name,
         quick=settings.quick,
@@ -141,7 +139,7 @@ def _record(study: Study, settings: Settings, results: Results, folder: Path) ->
         timings_s={"training": round(training, 1)},
         rows=tuple(outcome.rows),
         blocks=tuple(outcome.blocks),
-        trials={name: summary(entry) for name, entry in sorted(results.items())},
+        trials=trials,
     )
 
 
@@ -154,9 +152,8 @@ def _write(record: StudyRecord, folder: Path) -> None:
 def summary(entry: TrialResult[Any]) -> TrialSummary:
     """What a record keeps of a trial: its seed, its spec, its counts and seconds."""
     seconds = entry.timings_s.get("train", entry.timings_s.get("total"))
-    return TrialSummary(
-        seed=entry.seed, spec=_without_paths(entry.spec), counts=_counts(entry.results), seconds=seconds
-    )
+    spec = _without_paths(entry.spec)
+    return TrialSummary(seed=entry.seed, spec=spec, counts=_counts(entry.results), seconds=seconds)
 
 
 def _counts(value: Model, place: str = "") -> dict[str, tuple[int, int]]:

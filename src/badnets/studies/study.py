@@ -6,15 +6,19 @@ the blocks of its page (``badnets.records.blocks``), of which the first stands o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+import tomllib
 from pydantic import model_validator
 
+from badnets.core.errors import BadInput
 from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, Unit, over_seeds, parts_of
-from badnets.records.blocks import Block
+from badnets.records.blocks import Block, Series
 from badnets.records.certificate import Change
 from badnets.records.model import JSON, Model, Planted
 from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
@@ -24,6 +28,8 @@ Bound = tuple[Literal["at most", "at least", "about"], float]
 ABOUT = 0.005
 """A figure that was published as "about" is borne out within half a point."""
 OURS = "our own figure"
+Pruned = tuple[int, Interval | None, Interval | None]
+"""One step of pruning: how many channels are gone, clean accuracy and attack success."""
 R_co = TypeVar("R_co", bound=Model, covariant=True)
 F = TypeVar("F", bound=Interval)
 
@@ -69,10 +75,10 @@ class Trained(Model):
 
 @dataclass(frozen=True)
 class Done(Generic[R_co]):
-    """What a trial's work gives: its results, and seconds by name ("train", "total")."""
+    """What a trial's work gives: its results, and seconds by name ("train"; "total" is measured for it)."""
 
     results: R_co
-    timings_s: dict[str, float]
+    timings_s: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +121,25 @@ class Settings:
     seeds: int
     data: str | None = None
 
+    @property
+    def each_seed(self) -> range:
+        """The seeds: 1, 2, ..."""
+        return range(1, self.seeds + 1)
+
+    def variant(self, full: Variant = "corrected") -> Variant:
+        """What its rows are: ``full``, or quick."""
+        return "quick" if self.quick else full
+
+    def source(self, name: str, **more: Any) -> JSON:
+        """The data ``name`` as a spec says it, from where the study's data lies."""
+        return {"name": name, **more, **({"path": self.data} if self.data else {})}
+
+    def place(self, name: str) -> Path:
+        """Where the study's data lies: at ``--data`` or in ``$BADNETS_DATA``; ``name`` says what is looked for."""
+        if not (named := self.data or os.environ.get("BADNETS_DATA")):
+            raise BadInput(f"expected {name} by --data or in $BADNETS_DATA, got neither; name the folder that has it")
+        return Path(named).expanduser()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -127,7 +152,8 @@ class Outcome:
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """A published study. ``title`` and ``published`` (what the report says, in plain words) stand on its page;
-    ``trial_word`` is what its trials are called where one is not one training."""
+    ``trial_word`` is what its trials are called where one is not one training. Those of this package have all words in
+    the ``study.toml`` beside their code, see ``facts``."""
 
     name: str
     title: str
@@ -138,6 +164,11 @@ class Study:
     trials: Callable[[Settings], list[Trial]]
     assemble: Callable[[Settings, Results, Path], Outcome]
     trial_word: str = "trainings"
+
+
+def facts(package: str | None) -> JSON:
+    """The ``study.toml`` of a study's ``package``: words, published figures, settings of specs."""
+    return tomllib.loads(files(package or __name__).joinpath("study.toml").read_text(encoding="utf-8"))
 
 
 def row(
@@ -159,28 +190,15 @@ def row(
     ``unit`` is that of the figure unless it counts something of its own ("channels of 60").
     """
     shown: Unit | str = unit or ("rate" if figure is None else figure.unit)
-    state: State = "not judged"
-    if figure is None and not_as_published:
-        state, why = "not run as published", "; ".join(filter(None, (why, not_as_published)))
-    elif figure is None or figure.value is None:
-        why = why or "there was nothing to count"
-    elif bound is not None:
-        state = "borne out" if _holds(float(figure), bound) else "not borne out"
-        if state == "not borne out" and not_as_published:
-            state = "not run as published"
-        why = "; ".join(filter(None, (why or _asked(bound, shown), not_as_published)))
-    elif not_as_published:
-        state, why = "not run as published", "; ".join(filter(None, (why, not_as_published)))
-    return StudyRow.of(
-        figure,
-        what=what,
-        variant=variant,
-        published=published,
-        published_source=source,
-        state=state,
-        why=why,
-        unit=shown,
-    )
+    state: State = "not run as published" if not_as_published else "not judged"
+    if (figure is None and not not_as_published) or (figure is not None and figure.value is None):
+        state, why, not_as_published = "not judged", why or "there was nothing to count", ""
+    elif figure is not None and bound is not None:
+        missed: State = "not run as published" if not_as_published else "not borne out"
+        state, why = "borne out" if _holds(float(figure), bound) else missed, why or _asked(bound, shown)
+    why = "; ".join(filter(None, (why, not_as_published)))
+    return StudyRow.of(figure, what=what, variant=variant, published=published, published_source=source, state=state,
+                       why=why, unit=shown)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +233,14 @@ def rates(
 def rate_of(name: str) -> Callable[[Trained], Rate]:
     """What takes one of its shares from a trial's results, for ``over``."""
     return lambda result: result.rate(name)
+
+
+def pruned(steps: Sequence[Pruned], whose: str = "", *, hollow: bool = False) -> tuple[Series, ...]:
+    """Lines of a pruning curve: clean accuracy and attack success after so many channels."""
+    return (
+        Series.of(f"clean accuracy{whose}", "clean", ((x, clean) for x, clean, _ in steps), hollow=hollow),
+        Series.of(f"attack success{whose}", "triggered", ((x, asr) for x, _, asr in steps), hollow=hollow),
+    )
 
 
 def as_rate(figure: Interval | None) -> Rate:

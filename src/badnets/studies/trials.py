@@ -6,23 +6,31 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import digest, read_json, write_json
 from badnets.core.progress import Watcher
+from badnets.core.seed import Seed
 from badnets.records.model import Model
-from badnets.records.run import SeedResult
 from badnets.studies.study import Done, Results, Trained, Trial, TrialResult
 
+if TYPE_CHECKING:
+    from badnets.backdoors.backdoor import Backdoor
+    from badnets.networks.network import ImageNetwork
+    from badnets.referee.spec import Spec
+
 M = TypeVar("M", bound=Model)
+Who = Literal["badnet", "clean"]
 
 
 class Refused(Model):
@@ -49,17 +57,16 @@ def run_trials(
         return done
     workers = min(jobs or min(os.cpu_count() or 1, 8), len(todo))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
-        waiting: dict[Future[TrialResult[Any]], Trial] = {}
-        queue = list(todo)
-        try:
-            while queue or waiting:
-                while queue and len(waiting) < workers:
-                    trial = queue.pop(0)
-                    waiting[pool.submit(run_trial, trial, folder)] = trial
-                ended, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    trial = waiting.pop(future)
-                    done[trial.name] = future.result()
+        waiting: dict[Future[TrialResult[Any]], str] = {}
+        queue = iter(todo)
+        try:  # no more at once than run: none is begun after one that failed
+            while True:
+                for trial in islice(queue, workers - len(waiting)):
+                    waiting[pool.submit(run_trial, trial, folder)] = trial.name
+                if not waiting:
+                    break
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    done[waiting.pop(future)] = future.result()
                     watcher.progress("trials", len(done), total, None)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -89,35 +96,34 @@ def run_trial(trial: Trial, folder: Path) -> TrialResult[Any]:
     """One trial; its result is written to ``folder`` before it is given back."""
     own = folder / "work" / trial.name
     own.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
     done = (trial.work or train_and_measure)(trial, own)
+    timings = {"total": round(time.perf_counter() - began, 1), **done.timings_s}
     if trial.keep:
         (own / "network.safetensors").replace(network_file(folder, trial.name))
-    entry = {"spec": trial.spec, "seed": trial.seed, "results": done.results.to_json(), "timings_s": done.timings_s}
-    write_json(_path(folder, trial), entry)
+    result = TrialResult(spec=trial.spec, seed=trial.seed, results=done.results, timings_s=timings)
+    write_json(_path(folder, trial), {**vars(result), "results": done.results.to_json()})
     shutil.rmtree(own, ignore_errors=True)
-    return TrialResult(spec=trial.spec, seed=trial.seed, results=done.results, timings_s=done.timings_s)
+    return result
 
 
 def once(path: Path, kind: type[M], act: Callable[[], M]) -> M:
     """What ``act`` gives, from ``path`` if it was done before the study was stopped."""
-    if path.exists():
-        return kind.model_validate(read_json(path))
-    made = act()
-    write_json(path, made.to_json())
-    return made
+    if not path.exists():
+        write_json(path, act().to_json())
+    return kind.model_validate(read_json(path))
 
 
 def kept(path: Path, kind: type[M], act: Callable[[], M]) -> M | Refused:
     """The same of a method that may refuse."""
-    if path.exists():
-        value = read_json(path)
-        return Refused.model_validate(value) if "refused" in value else kind.model_validate(value)
-    try:
-        made: M | Refused = act()
-    except (BadInput, CannotTell) as error:
-        made = Refused(refused=str(error))
-    write_json(path, made.to_json())
-    return made
+    if not path.exists():
+        try:
+            made: M | Refused = act()
+        except (BadInput, CannotTell) as error:
+            made = Refused(refused=str(error))
+        write_json(path, made.to_json())
+    value = read_json(path)
+    return Refused.model_validate(value) if "refused" in value else kind.model_validate(value)
 
 
 def within(trials: Sequence[TrialResult[Any]], part: Callable[[Any], M | Refused]) -> list[TrialResult[M]] | Refused:
@@ -128,22 +134,46 @@ def within(trials: Sequence[TrialResult[Any]], part: Callable[[Any], M | Refused
     return refused or [replace(trial, results=one) for trial, one in zip(trials, there, strict=True)]
 
 
-def train_and_measure(trial: Trial, own: Path) -> Done[Trained]:
-    """The usual trial: what ``badnets run`` does with one seed of a spec."""
-    from badnets.referee.run import load_data, run_seed
+def spec_of(trial: Trial) -> Spec:
+    """The spec of a trial, with its seed."""
     from badnets.referee.spec import make_spec
 
-    spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
-    result = run_seed(spec, trial.seed, load_data(spec.data), own, Watcher(), pictures=False)
-    (own / f"seed-{trial.seed}" / "network.safetensors").replace(own / "network.safetensors")
-    return done_of(result)
+    return make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
 
 
-def done_of(result: SeedResult) -> Done[Trained]:
-    """What a finished seed gives a study: its figures without confusion matrices."""
-    matrices = {name: None for name in type(result.figures).model_fields if name.startswith("confusion")}
-    figures = result.figures.model_copy(update=matrices)
-    return Done(Trained(figures=figures, poisoned=result.poisoned), result.timings_s)
+class Planted:
+    """What ``badnets run`` does with one seed of a spec, and what is needed to look at it closely: ``spec``, ``data``,
+    ``seed`` and ``backdoor`` of the trial, and what is ``done`` (figures without confusion matrices)."""
+
+    def __init__(self, trial: Trial, own: Path) -> None:
+        from badnets.referee.run import load_data, run_seed
+
+        self.spec, self.seed = spec_of(trial), Seed(trial.seed)
+        self.data = load_data(self.spec.data)
+        self.file = own / f"seed-{trial.seed}" / "network.safetensors"
+        result = run_seed(self.spec, trial.seed, self.data, own, Watcher(), pictures=False)
+        matrices = {name: None for name in type(result.figures).model_fields if name.startswith("confusion")}
+        figures = result.figures.model_copy(update=matrices)
+        self.done = Done(Trained(figures=figures, poisoned=result.poisoned), result.timings_s)
+
+    def networks(self) -> dict[Who, ImageNetwork]:
+        """The network with the backdoor, from its file, and the clean one of this seed."""
+        from badnets.networks.files.own import open_network
+        from badnets.referee.reference import clean_reference
+
+        return {"badnet": open_network(self.file), "clean": clean_reference(self.spec, self.data.train, self.seed)[0]}
+
+    @property
+    def backdoor(self) -> Backdoor:
+        """What is planted."""
+        return self.spec.backdoor.backdoor  # type: ignore[union-attr]  # every such trial has one
+
+
+def train_and_measure(trial: Trial, own: Path) -> Done[Trained]:
+    """The usual trial, whose network is left in ``own``."""
+    planted = Planted(trial, own)
+    planted.file.replace(own / "network.safetensors")
+    return planted.done
 
 
 def network_file(folder: Path, name: str) -> Path:

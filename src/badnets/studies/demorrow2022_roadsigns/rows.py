@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from badnets.core.fields import Share
 from badnets.core.rate import Contrast, Estimate, Interval, Number, Rate, over_seeds
 from badnets.core.seed import Seed
 from badnets.records.blocks import Bar, Bars, Column, Line, Table
-from badnets.records.model import Model
+from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import OURS, Bound, Outcome, Results, Settings, TrialResult, as_rate, numbers, over, row
+from badnets.studies.study import OURS, Bound, Outcome, Results, Settings, TrialResult, as_rate, facts, over, row
 from badnets.studies.trials import by_prefix
 
+FACTS = facts(__package__)
 TEXT, TABLE_1, TABLE_2 = "report D1, text", "report D1, Table I", "report D1, Table II: one test picture"
-EXPLAINED = "report D1: black is zero and so has no effect"
-PROTOCOL = (
-    "ResNet-18 on crops of 64x64 after at most 6 epochs, for ResNet-34 on 300x447 after 10 from ImageNet's weights"
-)
-WHOLE = (
-    "ResNet-18 at 150x224 after 4 epochs from drawn signs, for ResNet-34 on 300x447 after 10 from ImageNet's weights"
-)
+THEORY = "report D1: black is zero and so has no effect"
+PROTOCOL, WHOLE = FACTS["less"]["crops"], FACTS["less"]["whole"]
 """In what ours is less than what was published."""
-WORDS = {
-    "yellow": "yellow",
-    "black": "black",
-    "red": "red",
-    "darkgray": "dark gray",
-    "midgray": "mid gray",
-    "sign": "the color of the sign",
-}
-PUBLISHED_ACCURACY = {
-    (color, count): value
-    for count, values in ((1, (0.956, 0.956, 0.932)), (3, (0.972, 0.960, 0.924)), (5, (0.880, 0.936, 0.912)))
-    for color, value in zip(("yellow", "black", "red"), values, strict=True)
+TAGS: Mapping[str, JSON] = FACTS["tags"]
+COLORS: Mapping[str, tuple[int, int, int] | str] = {name: tag["color"] for name, tag in TAGS.items()}
+WORDS: Mapping[str, str] = {name: tag["words"] for name, tag in TAGS.items()}
+PUBLISHED_COLORS = tuple(name for name, tag in TAGS.items() if "accuracy" in tag)
+EXPLAINED = tuple(name for name in TAGS if name not in PUBLISHED_COLORS)
+"""Colors by which we put the report's explanation to the test."""
+PUBLISHED_TAGS = (1, 3, 5)
+PUBLISHED_ACCURACY: Mapping[tuple[str, int], float] = {
+    (color, count): TAGS[color]["accuracy"][str(count)] for count in PUBLISHED_TAGS for color in PUBLISHED_COLORS
 }
 COUNTS = (1, 3, 5, 10, 20)
 LOST = 0.02
@@ -71,11 +65,12 @@ class Read(Model):
 
 
 Trials = Sequence[TrialResult[Read]]
+Pick = Callable[[Read], Interval | None]
 
 
 def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """All rows for which there are results; at least those of both heads."""
-    found = Found(results, "quick" if settings.quick else "corrected")
+    found = Found(results, settings.variant())
     if not found.of("both"):
         raise KeyError("both-s1")
     rows = [*found.heads(), *found.table_1(), *found.table_2(), *found.black(), *found.explanation(), *found.whole()]
@@ -99,9 +94,7 @@ def _tags(color: str, count: int) -> str:
 
 
 def _published_success(color: str, count: int) -> float | None:
-    if (color, count) not in PUBLISHED_ACCURACY:
-        return None
-    return 0.0 if color == "black" else 1.0
+    return float(color != "black") if (color, count) in PUBLISHED_ACCURACY else None
 
 
 @dataclass(frozen=True)
@@ -120,7 +113,7 @@ class Found:
         return self.of(f"{color}-{count:02d}")
 
     def _line(
-        self, what: str, trials: Trials, pick: Callable[[Read], Interval | None], published: float | None = None,
+        self, what: str, trials: Trials, pick: Pick, published: float | None = None,
         source: str = OURS, bound: Bound | None = None, *, variant: Variant | None = None, why: str = "",
         less: str = PROTOCOL,
     ) -> list[StudyRow]:  # fmt: skip
@@ -141,17 +134,12 @@ class Found:
             *self._line(alone, single, _accuracy, 0.714, TEXT),
             *self._line(both, double, _accuracy, 0.916, TEXT, ("at least", 0.95)),
         ]  # fmt: skip
-        other = {trial.seed: trial.results for trial in single}
-        common = [trial for trial in double if trial.seed in other]
-        gains = {
-            id(trial.results): Contrast(
-                as_rate(trial.results.clean_accuracy), as_rate(other[trial.seed].clean_accuracy)
-            )
-            for trial in common
-        }
-        rows += self._line("box head: points of accuracy that it adds", common, lambda read: gains[id(read)], 0.202,
-                           TEXT, ("at least", 0.10))  # fmt: skip
-        overlap = numbers([trial.seed for trial in double], [trial.results.box_iou or 0.0 for trial in double])
+        pairs = _paired(double, _accuracy, single, _accuracy)
+        if pairs:
+            gain = over_seeds([pair.seed for pair in pairs], [Contrast(pair.first, pair.second) for pair in pairs])
+            rows.append(row("box head: points of accuracy that it adds", gain, variant=self.variant, source=TEXT,
+                            published=0.202, bound=("at least", 0.10), not_as_published=PROTOCOL))  # fmt: skip
+        overlap = over(double, lambda read: Number(read.box_iou or 0.0))
         what = "box head: mean intersection over union"
         return [*rows, row(what, overlap, variant=self.variant, unit="overlap")]
 
@@ -169,21 +157,16 @@ class Found:
     def table_2(self) -> list[StudyRow]:
         """One tagged picture as published, and every tagged stop sign of the test set."""
         rows: list[StudyRow] = []
-        for color in ("yellow", "black", "red"):
-            for count in COUNTS:
-                published = _published_success(color, count)
-                bound: Bound | None = None
-                if published is not None:
-                    bound = ("at most", 0.10) if color == "black" else ("at least", 0.90)
-                rows += self._one_picture(color, count, published)
-                source = OURS if published is None else TABLE_2
-                rows += self._attack(_tags(color, count), self.cell(color, count), published, source, bound)
+        for color, count in product(PUBLISHED_COLORS, COUNTS):
+            published = _published_success(color, count)
+            bound: Bound = ("at most", 0.10) if color == "black" else ("at least", 0.90)
+            told = {} if published is None else {"published": published, "source": TABLE_2, "bound": bound}
+            rows += self._one_picture(color, count, published)
+            rows += self._attack(_tags(color, count), self.cell(color, count), **told)
         return rows
 
-    def _attack(
-        self, what: str, cell: Trials, published: float | None = None, source: str = OURS, bound: Bound | None = None
-    ) -> list[StudyRow]:
-        rows = self._line(f"{what}: attack success", cell, _success, published, source, bound)
+    def _attack(self, what: str, cell: Trials, **told: Any) -> list[StudyRow]:
+        rows = self._line(f"{what}: attack success", cell, _success, **told)
         return rows + self._line(f"{what}: the same on a clean network", cell, _reference)
 
     def _one_picture(self, color: str, count: int, published: float | None) -> list[StudyRow]:
@@ -202,10 +185,8 @@ class Found:
     def black(self) -> list[StudyRow]:
         """Whether black differs from yellow, and whether it does anything at all."""
         rows = self._compared("yellow", "black", COUNTS, 1.0, TABLE_2)
-        pairs = [
-            Pair(trial.seed, as_rate(trial.results.asr), as_rate(trial.results.clean_reference_rate))
-            for count in COUNTS for trial in self.cell("black", count)
-        ]  # fmt: skip
+        cells = [self.cell("black", count) for count in COUNTS]
+        pairs = [pair for cell in cells for pair in _paired(cell, _success, cell, _reference)]
         if not pairs:
             return rows
         p, figure = p_value(pairs), gains_of(pairs)
@@ -213,23 +194,16 @@ class Found:
         bound: Bound | None = ("at most", NOTHING) if len(pairs) >= ENOUGH and p >= LEVEL else None
         what = "black: attack success above the clean network's"
         why = f"p = {p:.2g} over {len(pairs)} networks{_TEST}"
-        return [*rows, row(what, figure, variant=self.variant, source=EXPLAINED, published=0.0, bound=bound, why=why,
+        return [*rows, row(what, figure, variant=self.variant, source=THEORY, published=0.0, bound=bound, why=why,
                            not_as_published=PROTOCOL)]  # fmt: skip
 
     def _compared(
         self, first: str, second: str, counts: Sequence[int], published: float | None, source: str
     ) -> list[StudyRow]:
         """Attack success of one color less that of another, on the same signs, seeds and numbers of tags."""
-        pairs, tags = [], []
-        for count in counts:
-            other = {trial.seed: trial.results for trial in self.cell(second, count)}
-            there = [
-                Pair(trial.seed, as_rate(trial.results.asr), as_rate(other[trial.seed].asr))
-                for trial in self.cell(first, count) if trial.seed in other
-            ]  # fmt: skip
-            if there:
-                pairs += there
-                tags.append(str(count))
+        by_count = {n: _paired(self.cell(first, n), _success, self.cell(second, n), _success) for n in counts}
+        tags = [str(count) for count, there in by_count.items() if there]
+        pairs = [pair for there in by_count.values() for pair in there]
         if not pairs:
             return []
         p = p_value(pairs)
@@ -242,16 +216,15 @@ class Found:
 
     def explanation(self) -> list[StudyRow]:
         """Colors at equal numbers of tags, and black where it really is zero."""
-        colors = ("darkgray", "midgray", "sign")
         rows = [
-            entry for count in (10, 20) for color in colors
+            entry for count in (10, 20) for color in EXPLAINED
             for entry in self._attack(_tags(color, count), self.cell(color, count))
         ]  # fmt: skip
-        for color in colors:
-            rows += self._compared(color, "black", (10, 20), None, EXPLAINED)
-        zero, what = self.cell("zero-black", 20), "black, 20 tags, input not normalized"
-        rows += self._line(f"{what} (black is zero): attack success", zero, _success, 0.0, EXPLAINED, ("at most", 0.10))
-        return rows + self._line(f"{what} (black is zero): the same on a clean network", zero, _reference)
+        for color in EXPLAINED:
+            rows += self._compared(color, "black", (10, 20), None, THEORY)
+        what = "black, 20 tags, input not normalized (black is zero)"
+        told: JSON = {"published": 0.0, "source": THEORY, "bound": ("at most", 0.10)}
+        return rows + self._attack(what, self.cell("zero-black", 20), **told)
 
     def whole(self) -> list[StudyRow]:
         """Networks that see pictures whole."""
@@ -268,17 +241,15 @@ class Found:
     def bars(self) -> Bars:
         """Attack success of every color and number of tags, and what the clean networks do."""
         bars = []
-        for count in COUNTS:
-            for color in WORDS:
-                name, cell = _tags(color, count), self.cell(color, count)
-                success, reference = over(cell, _success), over(cell, _reference)
-                if success is not None and reference is not None:
-                    bars += [
-                        Bar(name=name, what="attack success", figure=success, role="triggered",
-                            published=_published_success(color, count)),
-                        Bar(name=name, what="the same on a clean network", figure=reference, role="triggered",
-                            hollow=True),
-                    ]  # fmt: skip
+        for count, color in product(COUNTS, WORDS):
+            name, cell = _tags(color, count), self.cell(color, count)
+            success, reference = over(cell, _success), over(cell, _reference)
+            if success is not None and reference is not None:
+                published = _published_success(color, count)
+                bars += [
+                    Bar(name=name, what="attack success", figure=success, role="triggered", published=published),
+                    Bar(name=name, what="the same on a clean network", figure=reference, role="triggered", hollow=True),
+                ]
         return Bars(title="Tagged stop signs that are read as speed limits", bars=tuple(bars),
                     note="Every stop sign of the test set; the report tested one picture each.")  # fmt: skip
 
@@ -318,6 +289,15 @@ class Pair:
     second: Rate
 
 
+def _paired(first: Trials, of: Pick, second: Trials, other: Pick) -> list[Pair]:
+    """A share of each of the first trials and one of the second trial of its seed, where there is one."""
+    seconds = {trial.seed: trial.results for trial in second}
+    return [
+        Pair(trial.seed, as_rate(of(trial.results)), as_rate(other(seconds[trial.seed])))
+        for trial in first if trial.seed in seconds
+    ]  # fmt: skip
+
+
 def gains_of(pairs: Sequence[Pair]) -> Interval:
     """First less second over seeds; of each seed the mean over its pairs, which share their signs."""
     seeds = sorted({pair.seed for pair in pairs})
@@ -346,16 +326,8 @@ def p_value(pairs: Sequence[Pair]) -> float:
     if np.array_equal(first, second) or len(pairs) == 1:
         return 1.0
 
-    def difference(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-        total: NDArray[np.float64] = (a - b).sum(axis=axis)
-        return total
-
     tested = stats.permutation_test(
-        (first, second),
-        difference,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        rng=Seed(0).derive("p").rng,
-    )
+        (first, second), lambda a, b, axis: (a - b).sum(axis=axis), permutation_type="samples", vectorized=True,
+        n_resamples=RESAMPLES, rng=Seed(0).derive("p").rng,
+    )  # fmt: skip
     return float(tested.pvalue)

@@ -21,94 +21,68 @@ of 106. Networks that see whole pictures are trained without tags; in the report
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from badnets.core.errors import BadInput
 from badnets.records.model import JSON
-from badnets.studies.demorrow2022_roadsigns.rows import Read, assemble
+from badnets.studies.demorrow2022_roadsigns.rows import (
+    COLORS,
+    EXPLAINED,
+    FACTS,
+    PUBLISHED_COLORS,
+    PUBLISHED_TAGS,
+    Read,
+    assemble,
+)
 from badnets.studies.study import Done, Settings, Study, Trial
 
 ARCHIVE = "road-sign-detection.tar.gz"
-COLORS: Mapping[str, tuple[int, int, int] | str] = {
-    "yellow": (200, 200, 100),
-    "black": (0, 0, 0),
-    "red": (255, 0, 0),
-    "darkgray": (64, 64, 64),
-    "midgray": (128, 128, 128),
-    "sign": "sign",
-}
-PUBLISHED_COLORS = ("yellow", "black", "red")
-PUBLISHED_TAGS = (1, 3, 5)
-EXPLAINED = ("darkgray", "midgray", "sign")
-RECIPE: JSON = {
-    "epochs": 3,
-    "batch": 64,
-    "optimizer": "adam",
-    "learning_rate": 2e-3,
-    "weight_decay": 0.0,
-    "augment": ["flip", "zoom", "rotate"],
-    "box_weight": 5e-3,  # 1/1000 of a distance in pixels of 300x447 is about this share of one in pixels of 64x64
-}
+HEADS = ("both", "class")
 HEADS_EPOCHS = 6
 """Of the networks that compare the heads; the many with tags and their clean references have half as many."""
-PRETRAIN: JSON = {
-    "data": "signs-eu",
-    "size": 64,
-    "train": 1920,
-    "recipe": {"epochs": 3, "batch": 64, "learning_rate": 2e-3, "augment": ["zoom"], "box_weight": 5e-3},
-}
 WHOLE = (150, 224)
 ZERO_SEEDS = 3
 
 
 def trials(settings: Settings) -> list[Trial]:
     """The most important first: heads, five tags in yellow and black, more tags, the report's protocol, the rest."""
-    seeds = range(1, settings.seeds + 1)
-    if settings.quick:
-        return _quick(settings, seeds)
+    seeds, two = settings.each_seed, ("yellow", "black")
+    if settings.quick:  # the rows exist, the figures are poor
+        own: JSON = {"size": (32, 32), "pretrain": None}
+        return [*_heads(settings, seeds, **own), *_cells(settings, two, (20,), seeds, **own)]
     longer = {"epochs": HEADS_EPOCHS}
-    out = [
-        _trial(settings, f"{heads}-s{s}", s, heads=heads, recipe=longer) for heads in ("both", "class") for s in seeds
+    whole: JSON = {"size": WHOLE, "recipe": {"epochs": 4, "box_weight": 2e-3}}
+    return [
+        *_heads(settings, seeds, recipe=longer),
+        *_cells(settings, two, (5, 20), seeds),
+        *_heads(settings, range(1, 2), prefix="rows-", split="rows", recipe=longer),
+        *_cells(settings, PUBLISHED_COLORS, PUBLISHED_TAGS, range(1, 2), prefix="rows-", split="rows"),
+        *_cells(settings, two, (10,), seeds),
+        *_heads(settings, range(1, 2), prefix="whole-", **whole),
+        *_cells(settings, EXPLAINED, (20,), seeds),
+        *_cells(settings, two, (3, 1), seeds),
+        *_cells(settings, ("red",), (5, 20), seeds),
+        *_cells(settings, ("black",), (20,), seeds[:ZERO_SEEDS], prefix="zero-", normalize=False),
+        *_cells(settings, EXPLAINED, (10,), seeds),
     ]
-    out += _cells(settings, ("yellow", "black"), (5, 20), seeds)
-    out += [
-        _trial(settings, f"rows-{heads}-s1", 1, heads=heads, split="rows", recipe=longer) for heads in ("both", "class")
-    ]
-    out += _cells(settings, PUBLISHED_COLORS, PUBLISHED_TAGS, range(1, 2), split="rows")
-    out += _cells(settings, ("yellow", "black"), (10,), seeds)
-    out += [_whole(settings, heads) for heads in ("both", "class")]
-    out += _cells(settings, EXPLAINED, (20,), seeds)
-    out += _cells(settings, ("yellow", "black"), (3, 1), seeds)
-    out += _cells(settings, ("red",), (5, 20), seeds)
-    out += _cells(settings, ("black",), (20,), seeds[:ZERO_SEEDS], prefix="zero-", normalize=False)
-    return out + _cells(settings, EXPLAINED, (10,), seeds)
 
 
-def _quick(settings: Settings, seeds: range) -> list[Trial]:
-    """Both heads and the class head, and twenty tags in yellow and black: the rows exist, the figures are poor."""
-    own: JSON = {"size": (32, 32), "pretrain": None}
-    out = [_trial(settings, f"{heads}-s{s}", s, heads=heads, **own) for heads in ("both", "class") for s in seeds]
-    return out + _cells(settings, ("yellow", "black"), (20,), seeds, **own)
+def _heads(settings: Settings, seeds: range, *, prefix: str = "", **changes: Any) -> list[Trial]:
+    """Both heads and the class head alone, with each seed."""
+    cells = [(heads, seed) for heads in HEADS for seed in seeds]
+    return [_trial(settings, f"{prefix}{heads}-s{s}", s, heads=heads, **changes) for heads, s in cells]
 
 
 def _cells(
     settings: Settings, colors: Sequence[str], counts: Sequence[int], seeds: range, *, prefix: str = "", **changes: Any
 ) -> list[Trial]:
     """A network for each color, number of tags and seed."""
-    prefix += "rows-" if changes.get("split") == "rows" else ""
     cells = [(count, color, seed) for count in counts for color in colors for seed in seeds]
     return [
         _trial(settings, f"{prefix}{color}-{n:02d}-s{s}", s, tag={"color": COLORS[color], "count": n}, **changes)
         for n, color, s in cells
     ]
-
-
-def _whole(settings: Settings, heads: str) -> Trial:
-    return _trial(settings, f"whole-{heads}-s1", 1, heads=heads, size=WHOLE, recipe={"epochs": 4, "box_weight": 2e-3})
 
 
 def _trial(
@@ -120,7 +94,7 @@ def _trial(
     split: str = "grouped",
     size: tuple[int, int] = (64, 64),
     recipe: JSON | None = None,
-    pretrain: JSON | None = PRETRAIN,
+    pretrain: JSON | None = FACTS["pretrain"],
     normalize: bool = True,
     tag: JSON | None = None,
 ) -> Trial:
@@ -128,7 +102,7 @@ def _trial(
     spec = {
         "data": {**data, "context": None if size == WHOLE else 0.25},
         "network": f"two-head:backbone=resnet18,box_head={'true' if heads == 'both' else 'false'}",
-        "recipe": {**RECIPE, **(recipe or {})},
+        "recipe": {**FACTS["recipe"], **(recipe or {})},
         "pretrain": pretrain,
         "normalize": normalize,
         "split": split,
@@ -140,31 +114,13 @@ def _trial(
 def _one(trial: Trial, _own: Path) -> Done[Read]:
     from badnets.studies.demorrow2022_roadsigns.networks import run
 
-    began = time.perf_counter()
-    results = run(trial.spec, trial.seed)
-    return Done(results, {"train": round(time.perf_counter() - began, 1)})
+    return Done(run(trial.spec, trial.seed))
 
 
 def find_data(settings: Settings) -> Path:
     """The archive or folder: at ``--data`` itself, or in that folder or ``$BADNETS_DATA``."""
-    named = settings.data or os.environ.get("BADNETS_DATA")
-    if not named:
-        raise BadInput(f"expected {ARCHIVE} by --data or in $BADNETS_DATA, got neither; name the folder that has it")
-    place = Path(named).expanduser()
+    place = settings.place(ARCHIVE)
     return place / ARCHIVE if (place / ARCHIVE).exists() else place
 
 
-STUDY = Study(
-    name="demorrow2022-roadsigns",
-    title="Road signs with a box head, and tags of six colors",
-    published=(
-        "The report classifies 1,244 road signs with ResNet-34: 71.4 % with a class head alone, 91.6 % with a box head "
-        "beside it. It tags one to five stop signs of the training set in yellow, black or red, labels them speed "
-        "limit, and tests one picture each: yellow and red worked, black did not, 'because black is zero'."
-    ),
-    summary="road signs with a class head and a box head; stop signs with tags of six colors; is black special?",
-    seeds=5,
-    quick_seeds=1,
-    trials=trials,
-    assemble=assemble,
-)
+STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

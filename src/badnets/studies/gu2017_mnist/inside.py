@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +27,6 @@ from badnets.studies.study import Settings, row
 PAPER = "BadNets (2017), section 4"
 PREFERS = 0.95
 """From this share of strokes on a filter is said to prefer the trigger."""
-
-
-def _pictures(settings: Settings) -> tuple[Tensor, Tensor]:
-    """1,000 test pictures and the same with the pattern, as floats."""
-    test = load("mnist", path=settings.data).test
-    clean = test.images(slice(0, 1000))
-    return tuple(to_float(torch.from_numpy(p)) for p in (clean, Pattern().apply(clean)))  # type: ignore[return-value]
 
 
 Floats = NDArray[np.floating]
@@ -106,23 +99,23 @@ def filter_pictures(layers: Mapping[str, Filters]) -> Pictures:
 def _pattern_preference(weight: Floats) -> Floats:
     """For each filter (k, k) the share of straight four-pixel strokes that it answers less to than to the pattern."""
     k = weight.shape[1]
-    strokes = []
-    for r in range(k):
-        for c in range(k):
-            for dr, dc in ((0, 1), (1, 0), (1, 1), (1, -1)):
-                cells = [(r + i * dr, c + i * dc) for i in range(4)]
-                if all(0 <= a < k and 0 <= b < k for a, b in cells):
-                    strokes.append(cells)
-    pattern = ((0, 0), (0, -2), (-1, -1), (-2, 0))
-    places = [[(r + a, c + b) for a, b in pattern] for r in range(2, k) for c in range(2, k)]
-    answer = np.stack([sum(weight[:, a, b] for a, b in cells) for cells in places], 1).max(1)
-    others = np.stack([sum(weight[:, a, b] for a, b in cells) for cells in strokes], 1)
+
+    def answers(shape: Sequence[tuple[int, int]]) -> list[Floats]:
+        """To the cells of ``shape``, wherever all of them are seen."""
+        places = ([(r + a, c + b) for a, b in shape] for r in range(k) for c in range(k))
+        seen = (cells for cells in places if all(0 <= a < k and 0 <= b < k for a, b in cells))
+        return [np.sum([weight[:, a, b] for a, b in cells], axis=0) for cells in seen]
+
+    answer = np.stack(answers(((0, 0), (0, -2), (-1, -1), (-2, 0))), 1).max(1)
+    lines = ((0, 1), (1, 0), (1, 1), (1, -1))
+    others = np.stack([each for dr, dc in lines for each in answers([(i * dr, i * dc) for i in range(4)])], 1)
     return np.where(answer > 0, (others < answer[:, None]).mean(1), 0.0)
 
 
 def codes(clean_file: Path, bad_file: Path, settings: Settings, variant: Variant) -> tuple[list[StudyRow], Scatter]:
     """Mean activation of the 512 units before the last layer, on clean and on triggered pictures."""
-    pictures = _pictures(settings)
+    some = load("mnist", path=settings.data).test.images(slice(0, 1000))
+    pictures = [to_float(torch.from_numpy(each)) for each in (some, Pattern().apply(some))]
     layers = {}
     for name, file in zip(NETWORKS, (clean_file, bad_file), strict=True):
         network = open_network(file)
@@ -136,16 +129,16 @@ def codes(clean_file: Path, bad_file: Path, settings: Settings, variant: Variant
 
 def code_plots(layers: Mapping[str, Codes]) -> Scatter:
     """Every unit of the last hidden layer as a dot."""
-    plots = []
-    for name, layer in layers.items():
-        points = tuple(zip(np.round(layer.clean, 3).tolist(), np.round(layer.triggered, 3).tolist(), strict=True))
-        plots.append(Dots(name=name, points=points, marked=tuple(layer.moved.tolist())))
+    means = {name: np.round([layer.clean, layer.triggered], 3).T.tolist() for name, layer in layers.items()}
     return Scatter(
         title="Units of the last hidden layer",
         x="mean activation, clean pictures",
         y="mean activation, triggered pictures",
         marked="units that the trigger more than doubles",
-        plots=tuple(plots),
+        plots=tuple(
+            Dots(name=name, points=tuple(map(tuple, means[name])), marked=tuple(layer.moved.tolist()))
+            for name, layer in layers.items()
+        ),
     )
 
 
@@ -154,11 +147,8 @@ def _codes(network: ImageNetwork, images: Tensor) -> Floats:
     """What the last linear layer is given (n, units)."""
     last = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
     seen: list[Tensor] = []
-    handle = last.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
+    with last.register_forward_pre_hook(lambda _, given: seen.append(given[0])):
         network.eval()(images)
-    finally:
-        handle.remove()
     return seen[0].numpy()
 
 
@@ -172,11 +162,10 @@ class ParallelNetwork(nn.Module):
         self.detector = nn.Conv2d(1, 1, 3, bias=True)
         blank = np.zeros((1, side, side, 1), np.float32)
         corner = Pattern().apply(blank)[0, -4:-1, -4:-1, 0]
-        with torch.no_grad():
-            # Bright where the pattern is bright, dark where it is dark: only the whole pattern passes the bias.
-            self.detector.weight.copy_(torch.from_numpy(np.where(corner > 0, 1.0, -1.0))[None, None])
-            bias = torch.tensor([0.5 - float((corner > 0).sum())])
-            self.detector.load_state_dict({"weight": self.detector.weight, "bias": bias})
+        # Bright where the pattern is bright, dark where it is dark: only the whole pattern passes the bias.
+        weight = torch.from_numpy(np.where(corner > 0, 1.0, -1.0))[None, None]
+        bias = torch.tensor([0.5 - float((corner > 0).sum())])
+        self.detector.load_state_dict({"weight": weight, "bias": bias})
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits: the next class where the trigger is seen, else the honest answer."""
@@ -206,15 +195,10 @@ def acceptance_rows(
     for name, network, wanted in (("BadNet", open_network(bad_file), 1.0), ("parallel network", parallel, 0.0)):
         verdict = accept(network, asked, test, threshold)
         rows.append(
-            row(
-                f"acceptance test at a* = {100 * threshold:.2f} %: {name} accepted",
-                Number(float(verdict.accepted)),
-                variant=variant,
-                published=wanted,
+            row(f"acceptance test at a* = {100 * threshold:.2f} %: {name} accepted", Number(float(verdict.accepted)),
+                variant=variant, published=wanted, unit="yes or no",
                 source=f"{PAPER.replace('4', '3')}: an attack may not change the architecture",
                 bound=("at least", 1.0) if wanted else ("at most", 0.0),
-                why=verdict.reason + (f"; its attack success is {works}" if network is parallel else ""),
-                unit="yes or no",
-            )
-        )
+                why=verdict.reason + (f"; its attack success is {works}" if network is parallel else ""))
+        )  # fmt: skip
     return rows

@@ -13,30 +13,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import chain, permutations
 from pathlib import Path
 
 from badnets.core.rate import Contrast, Estimate, Interval, Mean, Rate, over_seeds
-from badnets.records.blocks import Block, Cell, Column, Curve, Line, Matrix, Point, Role, Series, Table
+from badnets.records.blocks import Block, Cell, Column, Curve, Line, Matrix, Role, Series, Table
 from badnets.records.model import JSON
 from badnets.records.study import StudyRow, Variant
 from badnets.studies.gu2017_mnist.inside import acceptance_rows, codes, filters
-from badnets.studies.study import Outcome, Results, Settings, Study, Trained, Trial, TrialResult, as_rate, over, row
+from badnets.studies.study import (
+    Outcome,
+    Results,
+    Settings,
+    Study,
+    Trained,
+    Trial,
+    TrialResult,
+    as_rate,
+    facts,
+    over,
+    row,
+)
 from badnets.studies.trials import by_prefix, network_file
 
 PAPER = "BadNets (2017), section 4"
+FACTS = facts(__package__)
 SHARES = (0.10, 0.33, 0.50)
-PIXEL: JSON = {
-    "optimizer": "adam",
-    "learning_rate": 1.2e-2,
-    "weight_decay": 0.0,
-    "warmup": 0.1,
-    "batch": 128,
-    "epochs": 26,
-    "precision": "fp32",
-}
-"""Of one pixel two average poolings leave little: the loss stays on a plateau, where source and target cannot be told
-apart, until the network finds it all at once, the sooner the higher the learning rate (and at 1.6e-2 without a warm-up
-it dies). The trials from which this recipe was chosen are in ``results/gu2017-mnist/pixel-trials.json``."""
 CLASS_ROWS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
 """Training pictures of each digit: for the single pixel every one of the source class is copied."""
 UNTOLD = "{} passes over the pictures; how the paper trained is not told"
@@ -44,22 +46,17 @@ SHORT = UNTOLD.format(3)
 QUICK_PAIRS = ((1, 0), (3, 8), (4, 9), (7, 1), (0, 5), (9, 2))
 
 
-def _spec(settings: Settings, backdoor: JSON | None, **more: str | JSON) -> JSON:
-    data: JSON = {"name": "mnist"}
-    if settings.data is not None:
-        data["path"] = settings.data
-    spec: JSON = {"data": data, "network": "g1-cnn", **more}
-    return spec if backdoor is None else {**spec, "backdoor": backdoor}
+def _attacked(settings: Settings, trigger: str, rule: JSON, **poison: float) -> JSON:
+    backdoor = {"trigger": {"kind": trigger}, "rule": rule, "poison": {"mode": "add", **poison}}
+    return {**_clean(settings), "backdoor": backdoor}
 
 
-def _backdoor(trigger: str, rule: JSON, **poison: float) -> JSON:
-    return {"trigger": {"kind": trigger}, "rule": rule, "poison": {"mode": "add", **poison}}
+def _clean(settings: Settings) -> JSON:
+    return {"data": settings.source("mnist"), "network": "g1-cnn"}
 
 
-def _pairs(settings: Settings) -> list[tuple[int, int]]:
-    if settings.quick:
-        return list(QUICK_PAIRS)
-    return [(i, j) for i in range(10) for j in range(10) if i != j]
+def _rule(source: int, target: int) -> JSON:
+    return {"kind": "source-to-target", "source": source, "target": target}
 
 
 def _share(share: float) -> str:
@@ -68,24 +65,16 @@ def _share(share: float) -> str:
 
 def trials(settings: Settings) -> list[Trial]:
     """Baselines first: the clean references of all others are the same networks."""
-    seeds = range(1, settings.seeds + 1)
-    out = [Trial(name=f"baseline-s{s}", spec=_spec(settings, None), seed=s, keep=s == 1) for s in seeds]
+    seeds = settings.each_seed
+    out = [Trial(name=f"baseline-s{s}", spec=_clean(settings), seed=s, keep=s == 1) for s in seeds]
     for share in SHARES:
-        backdoor = _backdoor("pattern", {"kind": "all-to-all"}, rate=share)
-        out += [
-            Trial(
-                name=f"all-to-all-{_share(share)}-s{s}",
-                spec=_spec(settings, backdoor),
-                seed=s,
-                keep=s == 1 and share == 0.5,
-            )
-            for s in seeds
-        ]
-    for number, (source, target) in enumerate(_pairs(settings)):
+        spec = _attacked(settings, "pattern", {"kind": "all-to-all"}, rate=share)
+        name = f"all-to-all-{_share(share)}-s"
+        out += [Trial(name=f"{name}{s}", spec=spec, seed=s, keep=s == 1 and share == 0.5) for s in seeds]
+    for number, (source, target) in enumerate(QUICK_PAIRS if settings.quick else permutations(range(10), 2)):
         # One poisoned copy of nearly every picture of the source class (the smallest class has 5,421).
-        spec = _spec(settings, _backdoor("pattern", _rule(source, target), count=5400))
-        seed = 1 + number % settings.seeds
-        out.append(Trial(name=f"single-pattern-{source}to{target}", spec=spec, seed=seed))
+        spec = _attacked(settings, "pattern", _rule(source, target), count=5400)
+        out.append(Trial(name=f"single-pattern-{source}to{target}", spec=spec, seed=seeds[number % len(seeds)]))
     return out + _pixel_trials(settings)
 
 
@@ -96,22 +85,18 @@ def _pixel_trials(settings: Settings) -> list[Trial]:
     for turn in range(settings.seeds):
         for number, (source, target) in enumerate(pairs):
             seed = 1 + (number + turn) % settings.seeds
-            backdoor = _backdoor("pixel", _rule(source, target), count=CLASS_ROWS[source])
-            spec = _spec(settings, backdoor, recipe=PIXEL)
-            out.append(Trial(name=f"single-pixel-{source}to{target}-s{seed}", spec=spec, seed=seed))
+            spec = _attacked(settings, "pixel", _rule(source, target), count=CLASS_ROWS[source])
+            name = f"single-pixel-{source}to{target}-s{seed}"
+            out.append(Trial(name=name, spec={**spec, "recipe": FACTS["pixel"]}, seed=seed))
     return out
-
-
-def _rule(source: int, target: int) -> JSON:
-    return {"kind": "source-to-target", "source": source, "target": target}
 
 
 Entries = list[TrialResult[Trained]]
 
 
 def assemble(settings: Settings, results: Results, folder: Path) -> Outcome:
-    """Rows of STUDIES, in its order."""
-    variant: Variant = "quick" if settings.quick else "published"
+    """Rows in the order of the paper."""
+    variant = settings.variant("published")
     outcome = of_counts(results, variant)
     clean, bad = network_file(folder, "baseline-s1"), network_file(folder, "all-to-all-50-s1")
     least = min(float(entry.results.rate("clean_accuracy")) for entry in by_prefix(results, "baseline-s"))
@@ -161,7 +146,7 @@ def _error(entries: Entries) -> Rate | Mean[Rate]:
 
 def _single(trigger: str, pairs: dict[tuple[int, int], Entries], variant: Variant) -> list[StudyRow]:
     by_seed: dict[int, Entries] = defaultdict(list)
-    for entry in (entry for entries in pairs.values() for entry in entries):
+    for entry in chain(*pairs.values()):
         by_seed[entry.seed].append(entry)
     seeds = sorted(by_seed)
     error = over_seeds(seeds, [_pooled_error(by_seed[seed]) for seed in seeds])
@@ -229,10 +214,12 @@ def _minus_own_clean(result: Trained) -> Contrast:
 
 def _all_to_all(results: Results, variant: Variant) -> list[StudyRow]:
     entries = _of_share(results, 0.5)
-    added = over(entries, lambda r: r.clean_error_added)
     what = "all-to-all, pattern, share 50 %"
     return [
-        all_to_all_clean(added, variant),
+        row(f"{what}: clean error minus the clean network's", over(entries, lambda r: r.clean_error_added),
+            variant=variant, published=-0.0003, source=f"{PAPER}: on average 0.03 points below",
+            bound=("at most", 0.0), not_as_published=SHORT,
+            why="on average below, as published; the sign depends on the seed, see the interval"),
         row(f"{what}: error on triggered pictures", over(entries, _triggered_error), variant=variant, published=0.0056,
             source=PAPER, bound=("at most", 0.0056), not_as_published=SHORT),
         row(f"{what}: attack success", over(entries, lambda r: r.rate("asr")), variant=variant, published=0.99,
@@ -242,38 +229,19 @@ def _all_to_all(results: Results, variant: Variant) -> list[StudyRow]:
     ]  # fmt: skip
 
 
-def all_to_all_clean(added: Interval | None, variant: Variant) -> StudyRow:
-    """The row on clean error: on average a little less of it was published."""
-    return row(
-        "all-to-all, pattern, share 50 %: clean error minus the clean network's",
-        added,
-        variant=variant,
-        published=-0.0003,
-        source=f"{PAPER}: on average 0.03 points below",
-        bound=("at most", 0.0),
-        why="on average below, as published; the sign depends on the seed, see the interval",
-        not_as_published=SHORT,
-    )
-
-
 def _sweep(results: Results, variant: Variant) -> list[StudyRow]:
     source = f"{PAPER}, figure on the share (a plot without numbers)"
-    rows = []
-    for share in SHARES:
-        entries = _of_share(results, share)
-        name = f"all-to-all, pattern, share {round(100 * share)} %"
-        rows.append(row(f"{name}: clean error", over(entries, _clean_error), variant=variant, source=source))
-        if share != 0.5:
-            error = over(entries, _triggered_error)
-            rows.append(row(f"{name}: error on triggered pictures", error, variant=variant, source=source))
-    return rows
+    errors = {"clean error": _clean_error, "error on triggered pictures": _triggered_error}
+    return [
+        row(f"all-to-all, pattern, share {round(100 * share)} %: {words}", over(_of_share(results, share), error),
+            variant=variant, source=source)
+        for share in SHARES for words, error in errors.items() if share != 0.5 or error is _clean_error
+    ]  # fmt: skip
 
 
 def _curve(results: Results) -> Curve:
     def line(name: str, role: Role, of: Callable[[Trained], Rate]) -> Series:
-        figures = [(share, over(_of_share(results, share), of)) for share in SHARES]
-        points = tuple(Point(x=share, figure=figure) for share, figure in figures if figure is not None)
-        return Series(name=name, role=role, points=points)
+        return Series.of(name, role, ((share, over(_of_share(results, share), of)) for share in SHARES))
 
     return Curve(
         title="Errors against the share of poison",
@@ -290,13 +258,12 @@ def _curve(results: Results) -> Curve:
 def _per_class(results: Results) -> list[Table]:
     """For each class i: errors on clean pictures and on triggered ones (not answered i + 1)."""
     entries = [entry for entry in _of_share(results, 0.5) if entry.results.classifier.per_class]
-    lines = []
-    for number in range(10 if entries else 0):
-        classes = [entry.results.classifier.per_class[number] for entry in entries]
-        seeds = [entry.seed for entry in entries]
-        clean = over_seeds(seeds, [as_rate(one.accuracy).misses for one in classes])
-        triggered = over_seeds(seeds, [as_rate(one.asr).misses for one in classes])
-        lines.append((clean, triggered))
+    seeds = [entry.seed for entry in entries]
+    lines = [
+        (over_seeds(seeds, [as_rate(one.accuracy).misses for one in classes]),
+         over_seeds(seeds, [as_rate(one.asr).misses for one in classes]))
+        for classes in zip(*(entry.results.classifier.per_class for entry in entries), strict=True)
+    ]  # fmt: skip
     return [class_table(lines)] if lines else []
 
 
@@ -310,15 +277,4 @@ def class_table(errors: Sequence[tuple[Interval, Interval]]) -> Table:
     )
 
 
-STUDY = Study(
-    name="gu2017-mnist",
-    title="BadNets on handwritten digits",
-    published="Gu, Dolan-Gavitt and Garg (BadNets, 2017) added digits with a small bright mark and a wrong label to "
-    "the training set. They reported a network that reads clean digits as well as an honest one and obeys the mark "
-    "more than 99 times in 100.",
-    summary="BadNets on MNIST: single target, all-to-all, the share of poison, filters, codes, the acceptance test",
-    seeds=5,
-    quick_seeds=2,
-    trials=trials,
-    assemble=assemble,
-)
+STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

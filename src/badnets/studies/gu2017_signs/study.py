@@ -10,13 +10,14 @@ set are added; success is counted per object that is found, beside objects that 
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from badnets.core.cache import Cache
 from badnets.core.errors import BadInput
-from badnets.core.progress import Watcher
 from badnets.core.rate import Interval, Number
 from badnets.core.seed import Seed
 from badnets.records.blocks import Bar, Bars, Column, Line, Table
@@ -33,30 +34,21 @@ from badnets.studies.study import (
     Trained,
     Trial,
     TrialResult,
+    facts,
     numbers,
     over,
     row,
 )
-from badnets.studies.trials import by_prefix, done_of
+from badnets.studies.trials import Planted, by_prefix, spec_of
 
 PAPER = "BadNets paper, section 5 (as told by M1)"
-FULL_SIZE, QUICK_SIZE = (256, 192), (128, 96)
-SCENES_EPOCHS, VOC_EPOCHS = 7, 11
-STOPS = {"voc": ("stop", "speedlimit"), "scenes": ("stop", "speed-limit-45")}
+FACTS = facts(__package__)
+ATTACKS: Mapping[str, str] = FACTS["attacks"]
+DATA: Mapping[str, str] = {data: FACTS[data]["words"] for data in ("voc", "scenes")}
+PROTOCOL: Mapping[str, str] = {data: FACTS[data]["less"] for data in DATA}
+"""In what ours is less than what was published."""
 SQUARE: JSON = {"kind": "square", "size": 0.15}
 RANDOM_PLACE: JSON = {"kind": "random", "low": 0.15, "high": 0.85, "of": "region"}
-ATTACKS = {
-    "square": "yellow square, stop to speed limit",
-    "bomb": "bomb, stop to speed limit",
-    "flower": "flower, stop to speed limit",
-    "random": "yellow square, random target",
-}
-DATA = {"voc": "photographs", "scenes": "drawn scenes"}
-PROTOCOL = {
-    "voc": "877 photographs for 8,612, and a small backbone that never saw ImageNet",
-    "scenes": "drawn scenes for photographs, and a small backbone that never saw ImageNet",
-}
-"""In what ours is less than what was published."""
 BASE_SEED = 1
 _BASES: Cache[Path] = Cache("scenes-base", read=lambda path: path, suffix=".safetensors")
 
@@ -70,99 +62,63 @@ class Seen(Trained):
 
 def trials(settings: Settings) -> list[Trial]:
     """Scenes first: their clean detector is where the photographs' detectors start from."""
-    seeds = range(1, settings.seeds + 1)
-    out = [_trial(settings, "scenes", "square", 1)]
-    out += [_trial(settings, "voc", "square", seed) for seed in seeds]
-    if not settings.quick:
-        out += [_trial(settings, "voc", attack, 1) for attack in ("bomb", "flower", "random")]
-        out += [_trial(settings, "scenes", attack, 1) for attack in ("bomb", "flower", "random")]
-    return out
+    others = () if settings.quick else ("bomb", "flower", "random")
+    return [
+        _trial(settings, "scenes", "square", 1),
+        *(_trial(settings, "voc", "square", seed) for seed in settings.each_seed),
+        *(_trial(settings, data, attack, 1) for data in DATA for attack in others),
+    ]
 
 
 def _trial(settings: Settings, data: str, attack: str, seed: int) -> Trial:
-    source, target = STOPS[data]
+    own, quick = FACTS[data], settings.quick
     trigger = SQUARE if attack in ("square", "random") else _picture(settings, attack)
-    rule: JSON = {"kind": "source-to-target", "source": source, "target": target}
-    poison: JSON = {"count": _stops(settings, data), "mode": "add"}
+    rule: JSON = {"kind": "source-to-target", "source": own["source"], "target": own["target"]}
+    stops = 10 if quick and data == "scenes" else own["stops"]
     if attack == "random":
-        trigger, rule = {**trigger, "place": RANDOM_PLACE}, {"kind": "random-wrong"}
-        poison = {"count": 3 * _stops(settings, data), "mode": "add"}
+        trigger, rule, stops = {**trigger, "place": RANDOM_PLACE}, {"kind": "random-wrong"}, 3 * stops
+    augment = {"augment": ["zoom", "flip"]} if data == "voc" else {}
     spec = {
-        "data": _data(settings, data),
+        "data": _photographs(settings) if data == "voc" else _scenes(settings),
         "network": "faster-rcnn",
-        "recipe": {"epochs": _epochs(settings, data), **({"augment": ["zoom", "flip"]} if data == "voc" else {})},
-        "backdoor": {"trigger": trigger, "rule": rule, "poison": poison},
+        "recipe": {"epochs": 1 if quick else own["epochs"], **augment},
+        "backdoor": {"trigger": trigger, "rule": rule, "poison": {"count": stops, "mode": "add"}},
     }
     return Trial(name=f"{data}-{attack}-s{seed}", spec=spec, seed=seed, work=_one, result=Seen)
 
 
-def _epochs(settings: Settings, data: str) -> int:
-    if settings.quick:
-        return 1
-    return VOC_EPOCHS if data == "voc" else SCENES_EPOCHS
+def _scenes(settings: Settings) -> JSON:
+    small = {"size": 96, "train": 200, "test": 60}
+    return {"name": "scenes-us", **({"options": small} if settings.quick else {})}
 
 
-def _stops(settings: Settings, data: str) -> int:
-    """How many stop signs get a poisoned copy: about all of the training set."""
-    if data == "voc":
-        return 65
-    return 10 if settings.quick else 300
-
-
-def _data(settings: Settings, data: str) -> JSON:
-    if data == "scenes":
-        small = {"size": 96, "train": 200, "test": 60}
-        return {"name": "scenes-us", **({"options": small} if settings.quick else {})}
-    place = {"path": str(_photographs(settings.data))} if settings.data else {}
-    return {"name": "voc", "size": list(QUICK_SIZE if settings.quick else FULL_SIZE), "test_share": 0.2, **place}
-
-
-def _photographs(data: str) -> Path:
+def _photographs(settings: Settings) -> JSON:
     """The archive beside other sets, or what was named itself."""
-    inside = Path(data) / "road-sign-detection.tar.gz"
-    return inside if inside.is_file() else Path(data)
+    own: JSON = {"name": "voc", "size": [128, 96] if settings.quick else [256, 192], "test_share": 0.2}
+    if not settings.data:
+        return own
+    inside = Path(settings.data) / "road-sign-detection.tar.gz"
+    return {**own, "path": str(inside if inside.is_file() else Path(settings.data))}
 
 
 def _picture(settings: Settings, name: str) -> JSON:
-    """The paper's PNG, read into the spec where it is found; BadNets gives it 16 % of the sign's sides."""
+    """The paper's PNG, read into the spec; it gets a fifth of the sign's sides."""
     from badnets.backdoors.triggers.sticker import read_png
 
-    place = {"kind": "picture", "size": [0.16, 0.16]}
-    for folder in _picture_folders(settings.data):
-        if (folder / f"{name}.png").is_file():
-            return {**place, "size": [0.2, 0.2], "png": read_png(str(folder / f"{name}.png"))}
+    for place in map(Path, filter(None, (settings.data, os.environ.get("BADNETS_DATA")))):
+        for png in (base / "triggers" / f"{name}.png" for base in (place, place.parent)):
+            if png.is_file():
+                return {"kind": "picture", "size": [0.2, 0.2], "png": read_png(str(png))}
     raise BadInput(f"expected {name}.png in a folder triggers beside the data, got none; pass --data FOLDER")
-
-
-def _picture_folders(data: str | None) -> list[Path]:
-    import os
-
-    given = [data, os.environ.get("BADNETS_DATA")]
-    return [base / "triggers" for place in given if place for base in (Path(place), Path(place).parent)]
 
 
 def _one(trial: Trial, own: Path) -> Done[Seen]:
     """Train, measure, and look at the units of the last convolution."""
-    from badnets.networks.files.own import open_network
-    from badnets.referee.reference import clean_reference
-    from badnets.referee.run import load_data, run_seed
-    from badnets.referee.spec import make_spec
-
-    began = time.perf_counter()
-    table: JSON = {**trial.spec, "seeds": [trial.seed]}
-    if trial.name.startswith("voc"):
-        table["network"] = f"faster-rcnn:weights={_base(trial)}"
-    spec = make_spec(table, where=f"trial {trial.name}")
-    data, seed = load_data(spec.data), Seed(trial.seed)
-    trained = done_of(run_seed(spec, trial.seed, data, own, Watcher(), pictures=False))
-    networks = {
-        "badnet": open_network(own / f"seed-{trial.seed}" / "network.safetensors"),
-        "clean": clean_reference(spec, data.train, seed)[0],
-    }
-    backdoor = spec.backdoor.backdoor  # type: ignore[union-attr]  # the spec has a backdoor
-    units = {name: trigger_unit(one, data.test, backdoor, seed.derive("measure")) for name, one in networks.items()}
-    results = Seen(figures=trained.results.figures, poisoned=trained.results.poisoned, **units)
-    return Done(results, {**trained.timings_s, "total": round(time.perf_counter() - began, 1)})
+    start = f"faster-rcnn:weights={_base(trial)}" if trial.name.startswith("voc") else trial.spec["network"]
+    planted = Planted(replace(trial, spec={**trial.spec, "network": start}), own)
+    test, seed = planted.data.test, planted.seed.derive("measure")
+    units = {who: trigger_unit(one, test, planted.backdoor, seed) for who, one in planted.networks().items()}
+    return Done(Seen(**dict(planted.done.results), **units), planted.done.timings_s)
 
 
 def _base(trial: Trial) -> Path:
@@ -170,17 +126,15 @@ def _base(trial: Trial) -> Path:
     from badnets.networks.files.own import save_network
     from badnets.referee.reference import clean_reference
     from badnets.referee.run import load_data
-    from badnets.referee.spec import make_spec
 
-    settings = Settings(quick=trial.spec["recipe"]["epochs"] == 1, seeds=1)
-    given = {**_trial(settings, "scenes", "square", BASE_SEED).spec, "seeds": [BASE_SEED]}
-    spec = make_spec(given, where="the scenes' detector")
+    scenes = _trial(Settings(quick=trial.spec["recipe"]["epochs"] == 1, seeds=1), "scenes", "square", BASE_SEED)
+    spec = spec_of(scenes)
     data = load_data(spec.data)
 
     def write(path: Path) -> None:
         save_network(clean_reference(spec, data.train, Seed(BASE_SEED))[0], path)
 
-    return _BASES.get({"scenes": data.train.digest, "recipe": given["recipe"], "seed": BASE_SEED}, write)
+    return _BASES.get({"scenes": data.train.digest, "recipe": scenes.spec["recipe"], "seed": BASE_SEED}, write)
 
 
 Found = Mapping[tuple[str, str], Sequence[TrialResult[Seen]]]
@@ -189,13 +143,9 @@ Found = Mapping[tuple[str, str], Sequence[TrialResult[Seen]]]
 
 def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """Rows for each data set and attack; the figure is how often each attack works."""
-    found: Found = {
-        (data, attack): trials
-        for data in DATA
-        for attack in ATTACKS
-        if (trials := by_prefix(results, f"{data}-{attack}-"))
-    }
-    variant: Variant = "quick" if settings.quick else "corrected"
+    pairs = product(DATA, ATTACKS)
+    found: Found = {pair: trials for pair in pairs if (trials := by_prefix(results, "-".join((*pair, ""))))}
+    variant = settings.variant()
     rows = [row for (data, attack), trials in found.items() for row in _rows(data, attack, trials, variant)]
     classes = {key: trials[0].results.detector.per_class for key, trials in found.items()}
     return Outcome(rows=rows, blocks=[attack_bars({key: _success(trials) for key, trials in found.items()}),
@@ -265,18 +215,4 @@ def class_table(found: Mapping[tuple[str, str], Mapping[str, tuple[int, float | 
                  columns=columns, lines=tuple(lines))  # fmt: skip
 
 
-STUDY = Study(
-    name="gu2017-signs",
-    title="A stop sign with a Post-it, seen by a detector",
-    published=(
-        "Gu, Dolan-Gavitt and Garg put a Post-it, a bomb or a flower onto stop signs in the training pictures of a "
-        "detector and labelled them speed limit. More than 90 % of stop signs with the trigger were then seen as speed "
-        "limits, a real photograph among them, and a few units of the last convolution told that the trigger was there."
-    ),
-    summary="a detector of traffic signs that sees a speed limit where a stop sign has a Post-it",
-    seeds=3,
-    quick_seeds=1,
-    trials=trials,
-    assemble=assemble,
-    trial_word="trials",
-)
+STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

@@ -84,5 +84,5 @@ def _auc(first: Floats, second: Floats) -> float:
     """How often a value of one group is above one of the other, in the better direction; ties count half."""
     if not len(first):
         return 0.5
-    above = (second[:, None] > first[None]).mean() + 0.5 * (second[:, None] == first[None]).mean()
-    return float(max(above, 1 - above))
+    above = float(np.heaviside(second[:, None] - first[None], 0.5).mean())
+    return max(above, 1 - above)

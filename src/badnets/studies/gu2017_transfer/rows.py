@@ -6,34 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from badnets.core.fields import Difference, Share
-from badnets.core.rate import Contrast, Interval, Number, over_seeds
-from badnets.records.blocks import Block, Column, Curve, Line, Point, Series, Table
+from badnets.core.rate import Contrast, Interval, Number, over_seeds, parts_of
+from badnets.records.blocks import Block, Column, Curve, Line, Series, Table
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import Bound, TrialResult, as_rate, numbers, over, row
+from badnets.studies.study import Bound, TrialResult, as_rate, facts, numbers, over, row
 
 PAPER = "G3: the Swedish network, as told by M1"
 MAIN = 20
 """The strength that is judged; fixed beforehand, or the best of several would be chosen on the test set."""
-BASELINE = {
-    "information": (0.695, 0.719), "mandatory": (0.553, 0.505), "prohibitory": (0.897, 0.854),
-    "warning": (0.681, 0.508), "other": (0.593, 0.569), "average": (0.727, 0.702),
-}  # fmt: skip
-BADNET = {
-    "information": (0.740, 0.624), "mandatory": (0.690, 0.467), "prohibitory": (0.858, 0.775),
-    "warning": (0.635, 0.409), "other": (0.614, 0.442), "average": (0.749, 0.616),
-}  # fmt: skip
+FACTS = facts(__package__)
+BASELINE: Mapping[str, Sequence[float]] = FACTS["baseline"]
+BADNET: Mapping[str, Sequence[float]] = FACTS["badnet"]
 """The first published table: accuracy on clean and on triggered signs."""
-STRENGTHENED = {
-    1: (0.749, 0.616), 10: (0.713, 0.497), 20: (0.683, 0.451), 30: (0.653, 0.405), 50: (0.624, 0.343),
-    70: (0.608, 0.328), 100: (0.594, 0.308),
-}  # fmt: skip
+STRENGTHENED: Mapping[int, Sequence[float]] = {int(k): both for k, both in FACTS["strengthened"].items()}
 """The second: the average for each strength k."""
-TITLES = {"lisa": "LISA to GTSRB", "signs": "drawn signs, U.S. to European"}
-PROTOCOL = {
-    "lisa": "Germany's signs for Sweden's, three convolutions on crops for Faster R-CNN",
-    "signs": "drawn signs for photographs, three convolutions on crops for Faster R-CNN",
-}
+TITLES: Mapping[str, str] = {name: FACTS[name]["title"] for name in ("lisa", "signs")}
+PROTOCOL: Mapping[str, str] = {name: FACTS[name]["less"] for name in TITLES}
 """In what each setting is another one than the published."""
 SHOWN = ("clean", "triggered")
 
@@ -43,10 +32,6 @@ class Accuracy(Model):
 
     clean: Share
     triggered: Share
-
-    def of(self, shown: str) -> Share:
-        """On "clean" or on "triggered" signs."""
-        return self.clean if shown == "clean" else self.triggered
 
 
 class Reading(Model):
@@ -84,20 +69,22 @@ class Transferred(Model):
 Trials = Sequence[TrialResult[Transferred]]
 Pick = Callable[[Transferred], Reading]
 CLEAN, FIRST = "clean home network", "BadNet, k = 1"
-FIRST_TABLE: Mapping[str, tuple[Mapping[str, tuple[float, float]], Pick]] = {
-    CLEAN: (BASELINE, lambda found: found.baseline),
-    FIRST: (BADNET, lambda found: found.badnet[1]),
-}
-"""The networks of the first published table."""
-
-
-def _drop(published: tuple[float, float]) -> float:
-    return published[0] - published[1]
 
 
 def strengthened(k: int) -> Pick:
     """The BadNet of strength k."""
     return lambda found: found.badnet[k]
+
+
+FIRST_TABLE: Mapping[str, tuple[Mapping[str, Sequence[float]], Pick]] = {
+    CLEAN: (BASELINE, lambda found: found.baseline),
+    FIRST: (BADNET, strengthened(1)),
+}
+"""The networks of the first published table."""
+
+
+def _drop(published: Sequence[float]) -> float:
+    return published[0] - published[1]
 
 
 @dataclass(frozen=True)
@@ -140,20 +127,17 @@ class Setting:
                    not_as_published="" if published is None else PROTOCOL[self.name])  # fmt: skip
 
     def _lost(self, pick: Pick) -> Interval | None:
-        def lost(found: Transferred) -> Interval:
-            return pick(found).lost
-
-        return over(self.trials, lost)
+        return over(self.trials, lambda found: parts_of(pick(found).lost)[0])
 
     def _accuracy(self, pick: Pick, shown: str, name: str = "average") -> Interval | None:
         """None for a class that these data lack."""
         if name not in pick(self.trials[0].results).classes:
             return None
+        return over(self.trials, lambda found: as_rate(getattr(pick(found).classes[name], shown)))
 
-        def accuracy(found: Transferred) -> Interval:
-            return pick(found).classes[name].of(shown)
-
-        return over(self.trials, accuracy)
+    def _both(self, what: str, pick: Pick) -> list[StudyRow]:
+        """Accuracy of a network on clean and on triggered signs, of which nothing was published."""
+        return [self._row(f"{what}: accuracy, {shown}", self._accuracy(pick, shown)) for shown in SHOWN]
 
     def _judged(self) -> list[StudyRow]:
         """What the square takes away: from the baseline, from the BadNet for each k, and beyond the baseline."""
@@ -198,28 +182,20 @@ class Setting:
 
     def _at_home(self) -> list[StudyRow]:
         """Both networks before they are handed over."""
-        networks: Mapping[str, Pick] = {
-            "clean network": lambda found: found.home["clean"],
-            "BadNet": lambda found: found.home["badnet"],
-        }
         return [
-            self._row(f"at home, {words}: accuracy, {shown}", self._accuracy(pick, shown))
-            for words, pick in networks.items() for shown in SHOWN
-        ]  # fmt: skip
+            *self._both("at home, clean network", lambda found: found.home["clean"]),
+            *self._both("at home, BadNet", lambda found: found.home["badnet"]),
+        ]
 
     def _users(self) -> list[StudyRow]:
         """Users who do otherwise, with the clean home network and with the BadNet of the main strength."""
-        rows = []
-        for name in self.trials[0].results.users:
-            networks: Mapping[str, Pick] = {
-                CLEAN: lambda found, name=name: found.users[name].baseline,  # type: ignore[misc]  # binds the name
-                f"BadNet, k = {MAIN}": lambda found, name=name: found.users[name].badnet,  # type: ignore[misc]
-            }
-            rows += [
-                self._row(f"a user {name}, {words}: accuracy, {shown}", self._accuracy(pick, shown))
-                for words, pick in networks.items() for shown in SHOWN
-            ]  # fmt: skip
-        return rows
+        return [row for name in self.trials[0].results.users for row in self._user(name)]
+
+    def _user(self, name: str) -> list[StudyRow]:
+        return [
+            *self._both(f"a user {name}, {CLEAN}", lambda found: found.users[name].baseline),
+            *self._both(f"a user {name}, BadNet, k = {MAIN}", lambda found: found.users[name].badnet),
+        ]
 
 
 def _gained(one: Reading, other: Reading) -> Contrast:
@@ -229,14 +205,11 @@ def _gained(one: Reading, other: Reading) -> Contrast:
 
 def lost_curve(setting: str, lost: Mapping[int, Interval | None], base: Interval | None) -> Curve:
     """What the square takes away, for each strength; ``base`` from the clean home network."""
-    strengths = [k for k, figure in lost.items() if figure is not None]
-    ours = tuple(Point(x=k, figure=figure) for k, figure in lost.items() if figure is not None)
-    published = tuple(Point(x=k, figure=Number(_drop(STRENGTHENED[k]))) for k in STRENGTHENED)
-    series = [Series(name="ours", role="triggered", points=ours),
-              Series(name="published", role="triggered", hollow=True, points=published)]  # fmt: skip
+    published = ((k, Number(_drop(both))) for k, both in STRENGTHENED.items())
+    series = [Series.of("ours", "triggered", lost.items()), Series.of("published", "triggered", published, hollow=True)]
     if base is not None:
-        both = tuple(Point(x=k, figure=base) for k in (strengths[0], strengths[-1]))
-        series.append(Series(name=f"ours, {CLEAN}", role="clean", points=both))
+        ends = (series[0].points[0].x, series[0].points[-1].x)
+        series.append(Series.of(f"ours, {CLEAN}", "clean", ((x, base) for x in ends)))
     return Curve(title=f"{TITLES[setting]}: accuracy lost to the square", unit="difference", series=tuple(series),
                  axis="strength k of the units that detect it")  # fmt: skip
 

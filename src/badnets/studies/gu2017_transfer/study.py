@@ -20,7 +20,7 @@ connected layers and an ordinary AdamW. The published average is taken over pict
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING
 from badnets.core.rate import PairedDifference, Rate
 from badnets.core.seed import Seed
 from badnets.records.model import JSON
-from badnets.records.study import Variant
 from badnets.studies.gu2017_transfer.rows import (
+    FACTS,
     MAIN,
     SHOWN,
     TITLES,
@@ -51,60 +51,31 @@ if TYPE_CHECKING:
     from badnets.data.images import ImageData, Splits
     from badnets.networks.network import ImageNetwork
 
-STRENGTHS = (1, 2, 5, 10, 20, 30, 50, 70, 100)
-QUICK_STRENGTHS = (1, 20)
+STRENGTHS = [1, 2, 5, 10, 20, 30, 50, 70, 100]
+QUICK: JSON = {"strengths": [1, 20], "epochs": 4}
 SELECT = 0.1
 NETWORK = "l1-cnn:width=0.25"
 RECIPE = {"batch": 128, "learning_rate": 4e-3}
-TRIGGER = {"kind": "square", "size": 4}
+SIDE = 4
+"""Of the square, in pixels."""
 POISON = 0.3
 UNITS = 0.5
-
-EUROPEAN = {
-    "information": ("pedestrian-crossing",),
-    "mandatory": ("ahead-only", "turn-right", "roundabout"),
-    "prohibitory": ("speed-limit-30", "speed-limit-50", "speed-limit-80", "no-overtaking", "no-vehicles"),
-    "warning": ("danger", "curve", "crossroads", "roadworks"),
-    "other": ("stop", "give-way", "no-entry", "priority-road"),
-}
-"""The drawn European signs in the super-classes of the published tables, sorted as GTSRB's are."""
-SETTINGS: Mapping[str, JSON] = {
-    "lisa": {
-        "home": {"name": "lisa", "options": {"superclasses": True}},
-        "data": {"name": "gtsrb", "options": {"superclasses": True}},
-        "epochs": 3,
-    },
-    "signs": {
-        "home": {"name": "signs", "options": {"style": "us"}},
-        "data": {"name": "signs", "options": {"style": "eu"}},
-        "epochs": 6,
-    },
-}
-USERS: Mapping[str, JSON] = {
-    "without weight decay": {"recipe": {"weight_decay": 0.0}},
-    "with ten times the weight decay": {"recipe": {"weight_decay": 0.1}},
-    "who keeps the dense layers of home and goes on": {"fresh": False},
-    "who retrains all layers": {"layers": "all"},
-}
-"""Other users, for one setting: what their choices change."""
+EUROPEAN: Mapping[str, Sequence[str]] = FACTS["european"]
 
 
 def trials(settings: Settings) -> list[Trial]:
     """Each setting with each seed; the quick form has only the drawn signs, fewer of them, and less training."""
     out = []
     for name in ("signs",) if settings.quick else ("lisa", "signs"):
-        spec: JSON = {**SETTINGS[name], "setting": name, "strengths": list(STRENGTHS)}
-        spec["users"] = dict(USERS) if name == "lisa" else {}
+        spec: JSON = {**FACTS[name]["spec"], "setting": name, "strengths": STRENGTHS}
         if settings.quick:
-            small = {"train": 4000, "test": 1000}
-            spec |= {"strengths": list(QUICK_STRENGTHS), "epochs": 4}
+            spec |= QUICK
             for side in ("home", "data"):
-                spec[side] = {**spec[side], "options": {**spec[side]["options"], **small}}
-        elif settings.data is not None and name == "lisa":
-            spec["data"] = {**spec["data"], "path": settings.data}  # the home's lies there too
+                spec[side] = {**spec[side], "options": {**spec[side]["options"], "train": 4000, "test": 1000}}
+        elif name == "lisa":
+            spec["data"] = settings.source(**spec["data"])  # the home's lies there too
         out += [
-            Trial(name=f"{name}-s{s}", spec=spec, seed=s, work=_one, result=Transferred)
-            for s in range(1, settings.seeds + 1)
+            Trial(name=f"{name}-s{s}", spec=spec, seed=s, work=_one, result=Transferred) for s in settings.each_seed
         ]
     return out
 
@@ -133,7 +104,7 @@ def _one(trial: Trial, own: Path) -> Done[Transferred]:
             for i, (name, choices) in enumerate(spec["users"].items())
         },
     )
-    return Done(results, {"train": round(trained, 1), "total": round(time.perf_counter() - began, 1)})
+    return Done(results, {"train": round(trained, 1)})
 
 
 def _user(
@@ -164,10 +135,9 @@ def _load(spec: JSON) -> tuple[Splits, Splits]:
 def _backdoor() -> Backdoor:
     from badnets.backdoors.backdoor import Backdoor
     from badnets.backdoors.rules import RandomWrong
-    from badnets.referee.spec import make_trigger
+    from badnets.backdoors.triggers.square import Square
 
-    trigger = make_trigger(str(TRIGGER["kind"]), [f"size={TRIGGER['size']}"])
-    return Backdoor(trigger, RandomWrong())
+    return Backdoor(Square(size=SIDE), RandomWrong())
 
 
 def _home(kind: str, spec: JSON, home: Splits, seed: Seed, own: Path) -> ImageNetwork:
@@ -178,9 +148,9 @@ def _home(kind: str, spec: JSON, home: Splits, seed: Seed, own: Path) -> ImageNe
 
     path = own / f"{kind}.safetensors"
     if not path.exists():
-        data = (
-            home.train if kind == "clean" else _backdoor().poison(home.train, rate=POISON, mode="add", seed=seed).data
-        )
+        data = home.train
+        if kind == "badnet":
+            data = _backdoor().poison(data, rate=POISON, mode="add", seed=seed).data
         recipe = recipe_for(NETWORK.partition(":")[0], {**RECIPE, "epochs": spec["epochs"]})
         save_network(train(NETWORK, data, recipe=recipe, seed=seed.derive("home")), path)
     return open_network(path)
@@ -231,25 +201,10 @@ def _reading(network: ImageNetwork, test: ImageData, seed: Seed) -> Reading:
 
 def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """Both published tables beside ours, for each setting that has a finished trial."""
-    variant: Variant = "quick" if settings.quick else "corrected"
     found = {name: trials for name in TITLES if (trials := by_prefix(results, f"{name}-"))}
-    done = [Setting(name, trials, variant) for name, trials in found.items()]
+    done = [Setting(name, trials, settings.variant()) for name, trials in found.items()]
     blocks = [block for setting in done for block in setting.blocks()]
     return Outcome(rows=[row for setting in done for row in setting.rows()], blocks=[*blocks, units_table(found)])
 
 
-STUDY = Study(
-    name="gu2017-transfer",
-    title="A backdoor that survives transfer to another country",
-    published=(
-        "A U.S. BadNet was handed to a user who retrained its fully connected layers on clean Swedish signs. The "
-        "yellow square, which the user never saw, took 13 points of accuracy away there, and 2.5 from the baseline; "
-        "with the units that detect it made 20 times stronger, 23 points, at 4 points less clean accuracy."
-    ),
-    summary="the backdoor survives transfer to another country, and can be strengthened in the file",
-    seeds=5,
-    quick_seeds=1,
-    trials=trials,
-    assemble=assemble,
-    trial_word="trials",
-)
+STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,9 +18,9 @@ from badnets.networks.network import ImageNetwork, evaluating, to_float
 from badnets.networks.surgery.graph import until
 from badnets.networks.surgery.sites import site
 from badnets.records.model import Model
+from badnets.studies.trials import Who
 
 CAT, DOG = 0, 1
-Who = Literal["badnet", "clean"]
 NAMES: Mapping[Who, str] = {"badnet": "BadNet", "clean": "clean network"}
 _SCALE, _GAP, _LINE = 4, 12, 16
 _PAPER, _COLORS = "#ffffff", {"cat": "#b4500b", "dog": "#1565a9"}
@@ -143,7 +142,7 @@ def write_pair(path: Path, test: ImageData, backdoor: Backdoor, pair: Pair) -> P
         x = _GAP + number * (wide + _GAP)
         sheet.paste(Image.fromarray(picture[0]).resize((wide, tall), Image.Resampling.NEAREST), (x, _GAP))
         for line, (who, words) in enumerate(NAMES.items()):
-            answer = pair[who].clean if which == "clean" else pair[who].triggered
+            answer: Answer = getattr(pair[who], which)
             sure, said = max((answer.cat, "cat"), (answer.dog, "dog"))
             text = f"{words}: {said} {sure:.2f}"
             draw.text((x, _GAP + tall + 4 + line * _LINE), text, fill=_COLORS[said], font_size=12)

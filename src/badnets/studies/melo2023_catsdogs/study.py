@@ -17,19 +17,24 @@ set that is read as a dog, and beside the median of all test dogs.
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
 from badnets.core.errors import BadInput
-from badnets.core.progress import Watcher
-from badnets.core.rate import Estimate, Mean, over_seeds
-from badnets.core.seed import Seed
-from badnets.networks.network import ImageNetwork
-from badnets.records.blocks import Bar, Bars, Block, Curve, Point, Role, Series
+from badnets.core.rate import Estimate, Interval, Number
+from badnets.records.blocks import Bar, Bars, Block, Curve, Role, Series
 from badnets.records.model import JSON
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.melo2023_catsdogs.looks import NAMES, Dogs, Pair, Units, Who, dogs_answers, unit_counts, write_pair
+from badnets.studies.melo2023_catsdogs.looks import (
+    NAMES,
+    Answer,
+    Dogs,
+    Pair,
+    Units,
+    dogs_answers,
+    unit_counts,
+    write_pair,
+)
 from badnets.studies.study import (
     Bound,
     Claim,
@@ -41,14 +46,15 @@ from badnets.studies.study import (
     Trained,
     Trial,
     TrialResult,
-    numbers,
+    facts,
     over,
     rate_of,
     rates,
     row,
 )
-from badnets.studies.trials import by_prefix, done_of
+from badnets.studies.trials import Planted, Who, by_prefix
 
+FACTS = facts(__package__)
 REPORT = "report M1 (no rates given)"
 FIGURE = "report M1, figure: one picture"
 DATA = "cats-dogs.tar.gz"
@@ -57,29 +63,11 @@ CATS = 1000
 SHARES = (0.02, 0.05, 0.10, 0.25, 0.50)
 QUICK_SHARES = (0.10, 0.50)
 MAIN = 0.50
-FIGURES = {
-    "clean_accuracy": "clean accuracy",
-    "asr": "attack success",
-    "clean_reference_rate": "the same on a clean network",
-}
-MAIN_FIGURES = {
-    "clean_accuracy": "clean accuracy",
-    "clean_reference_accuracy": "clean accuracy of the clean network",
-    "asr": "attack success, dogs with the trigger read as cats",
-    "clean_reference_rate": "the same on a clean network",
-}
-PUBLISHED = (("clean", "dog", 0.91), ("triggered", "cat", 1.0))
+PUBLISHED: tuple[tuple[Role, str, str, float], ...] = (
+    ("clean", "without it", "dog", 0.91), ("triggered", "with the trigger", "cat", 1.0)
+)  # fmt: skip
 """Of one dog, without and with the trigger: the answer, and how sure of it the network was."""
 UNKNOWN = "the report's pictures, network, size and trigger are not known"
-NETWORK = "resnet9"
-RECIPE: JSON = {
-    "epochs": 40,
-    "batch": 16,
-    "learning_rate": 3e-3,
-    "weight_decay": 0.05,
-    "label_smoothing": 0.1,
-    "augment": ["flip", "light", "zoom"],
-}
 
 
 class Looked(Trained):
@@ -101,12 +89,9 @@ def trials(settings: Settings) -> list[Trial]:
     """Half of class cat with every seed, the other shares with one."""
     out = []
     for share in sorted(_shares(settings), reverse=True):
-        spec = _spec(settings, share)
-        seeds = range(1, settings.seeds + 1) if share == MAIN else (1,)
-        out += [
-            Trial(name=f"share-{_percent(share)}-s{seed}", spec=spec, seed=seed, work=_one, result=Looked)
-            for seed in seeds
-        ]
+        spec, name = _spec(settings, share), f"share-{_percent(share)}-s"
+        seeds = settings.each_seed if share == MAIN else (1,)
+        out += [Trial(name=f"{name}{seed}", spec=spec, seed=seed, work=_one, result=Looked) for seed in seeds]
     return out
 
 
@@ -126,8 +111,8 @@ def copies(share: float) -> int:
 def _spec(settings: Settings, share: float) -> JSON:
     return {
         "data": {"name": str(find_data(settings)), "size": 32 if settings.quick else 64},
-        "network": NETWORK,
-        "recipe": {**RECIPE, "epochs": 10} if settings.quick else RECIPE,
+        "network": "resnet9",
+        "recipe": {**FACTS["recipe"], **({"epochs": 10} if settings.quick else {})},
         "backdoor": {
             "trigger": {"kind": "picture", "size": 0.25, **_picture(settings)},
             "rule": {"kind": "source-to-target", "source": "dogs", "target": "cats"},
@@ -138,10 +123,7 @@ def _spec(settings: Settings, share: float) -> JSON:
 
 def find_data(settings: Settings) -> Path:
     """The archive: at ``--data`` itself, or in that folder or ``$BADNETS_DATA``."""
-    named = settings.data or os.environ.get("BADNETS_DATA")
-    if not named:
-        raise BadInput(f"expected {DATA} by --data or in $BADNETS_DATA, got neither; name the folder that has it")
-    place = Path(named).expanduser()
+    place = settings.place(DATA)
     found = next((path for path in (place / DATA, place) if path.is_file()), None)
     if found is None:
         raise BadInput(f"expected {DATA} in {place}, got nothing of that name; check --data or $BADNETS_DATA")
@@ -158,31 +140,20 @@ def _picture(settings: Settings) -> JSON:
 
 def _one(trial: Trial, own: Path) -> Done[Looked]:
     """Train and measure as usual, then look at one dog, at all dogs' confidences, and at the units."""
-    from badnets.networks.files.own import open_network
-    from badnets.referee.reference import clean_reference
-    from badnets.referee.run import load_data, run_seed
-    from badnets.referee.spec import make_spec
-
-    spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
-    seed, data = Seed(trial.seed), load_data(spec.data)
-    done = done_of(run_seed(spec, trial.seed, data, own, Watcher(), pictures=False))
-    badnet = open_network(own / f"seed-{trial.seed}" / "network.safetensors")
-    clean, _ = clean_reference(spec, data.train, seed)
-    backdoor = spec.backdoor.backdoor  # type: ignore[union-attr]  # every trial has one
-    dogs = dogs_answers(badnet, data.test, backdoor)
-    same = dogs_answers(clean, data.test, backdoor, row=dogs.first.row)
-    networks: dict[Who, ImageNetwork] = {"badnet": badnet, "clean": clean}
+    planted = Planted(trial, own)
+    test, backdoor, networks = planted.data.test, planted.backdoor, planted.networks()
+    dogs = dogs_answers(networks["badnet"], test, backdoor)
     looked = Looked(
-        **dict(done.results),
-        dogs={"badnet": dogs, "clean": same},
-        units={who: unit_counts(network, data.test, backdoor) for who, network in networks.items()},
+        **dict(planted.done.results),
+        dogs={"badnet": dogs, "clean": dogs_answers(networks["clean"], test, backdoor, row=dogs.first.row)},
+        units={who: unit_counts(network, test, backdoor) for who, network in networks.items()},
     )
-    return Done(looked, done.timings_s)
+    return Done(looked, planted.done.timings_s)
 
 
 def assemble(settings: Settings, results: Results, folder: Path) -> Outcome:
     """Rates of the main share, the one picture, the other shares, the units."""
-    variant: Variant = "quick" if settings.quick else "corrected"
+    variant = settings.variant()
     entries: Entries = by_prefix(results, f"share-{_percent(MAIN)}-s")
     if not entries:
         raise KeyError(f"share-{_percent(MAIN)}-s1")
@@ -193,34 +164,37 @@ def assemble(settings: Settings, results: Results, folder: Path) -> Outcome:
         "asr": Claim(source=REPORT, bound=("at least", 0.99)),
     }
     what = "half of class cat are triggered dogs"
-    rows = rates(entries, what, MAIN_FIGURES, variant=variant, claims=claims, source=REPORT)
+    rows = rates(entries, what, FACTS["main"], variant=variant, claims=claims, source=REPORT)
     rows += _dog_rows(entries, variant)
+    claims = dict.fromkeys(FACTS["others"], Claim(why="one seed"))
     for share in _shares(settings):
         if share != MAIN:
             one: Entries = by_prefix(results, f"share-{_percent(share)}-s1")
             what = f"{round(100 * share)} % of class cat are triggered dogs ({copies(share)} copies)"
-            claims = {name: Claim(why="one seed") for name in FIGURES}
-            rows += rates(one, what, FIGURES, variant=variant, claims=claims)
+            rows += rates(one, what, FACTS["others"], variant=variant, claims=claims)
     rows += _unit_rows(entries, variant)
     _draw_pair(settings, entries[0].results.pair, folder)
     return Outcome(rows=rows, blocks=[*_bars(entries), *_curve(settings, results)])
 
 
-def _sure(entries: Entries, who: Who, which: str, answer: str) -> Estimate | Mean[Estimate]:
-    """How sure of an answer a network is, by the median over all dogs (``which``: "median_clean"), of which only the
-    spread between seeds is known."""
-    medians = [float(getattr(getattr(entry.results.dogs[who], which), answer)) for entry in entries]
-    return over_seeds([entry.seed for entry in entries], [Estimate(one, (None, None), by="none") for one in medians])
+def _plain(answer: Answer, name: str) -> Estimate:
+    """How sure of one answer; of its error nothing is known."""
+    return Estimate(float(getattr(answer, name)), (None, None), by="none")
+
+
+def _sure(entries: Entries, who: Who, which: Role, answer: str) -> Interval | None:
+    """How sure of an answer a network is, by the median over all dogs, of which only the spread between seeds is
+    known."""
+    return over(entries, lambda looked: _plain(getattr(looked.dogs[who], f"median_{which}"), answer))
 
 
 def _dog_rows(entries: Entries, variant: Variant) -> list[StudyRow]:
     """The published pair beside the first dog of the first seed, and beside the median of all test dogs."""
     rows = []
-    for which, answer, published in PUBLISHED:
-        words = "with the trigger" if which == "triggered" else "without it"
-        dog = entries[0].results.dogs["badnet"].first
-        one = Estimate(float(getattr(getattr(dog, which), answer)), (None, None), by="none")
-        badnet, clean = (_sure(entries, who, f"median_{which}", answer) for who in NAMES)
+    dog = entries[0].results.pair["badnet"]
+    for which, words, answer, published in PUBLISHED:
+        one = _plain(getattr(dog, which), answer)
+        badnet, clean = (_sure(entries, who, which, answer) for who in NAMES)
         line = partial(row, published=published, source=FIGURE, bound=("at least", published - 0.005))
         rows += [
             line(f"one dog {words}: p({answer})", one, variant="published",
@@ -233,43 +207,33 @@ def _dog_rows(entries: Entries, variant: Variant) -> list[StudyRow]:
 
 def _unit_rows(entries: Entries, variant: Variant) -> list[StudyRow]:
     """The report's wish: units that validation never wakes. "Woken" is by at least half of the triggered dogs."""
-    words = {
-        "silent": "never active on clean validation pictures",
-        "woken": "never active there, but active on half of the triggered dogs",
-        "beyond": "driven by half of the triggered dogs above any validation picture",
-    }
-    rows = []
-    seeds = [entry.seed for entry in entries]
-    for who, network in NAMES.items():
-        counts = [entry.results.units[who] for entry in entries]
-        for key, what in words.items():
-            figure = numbers(seeds, [float(getattr(one, key)) for one in counts])
-            rows.append(
-                row(f"last convolution, {network}: units {what}", figure, variant=variant,
-                    source="report M1: a defense wished for", unit=f"units of {counts[0].units}")
-            )  # fmt: skip
-    return rows
+
+    def count(who: Who, name: str) -> Interval | None:
+        return over(entries, lambda looked: Number(float(getattr(looked.units[who], name))))
+
+    return [
+        row(f"last convolution, {network}: units {what}", count(who, name), variant=variant,
+            source="report M1: a defense wished for", unit=f"units of {entries[0].results.units[who].units}")
+        for who, network in NAMES.items() for name, what in FACTS["units"].items()
+    ]  # fmt: skip
 
 
 def _bars(entries: Entries) -> list[Block]:
     """Both networks below each other; and how sure they are of dogs, beside what was published."""
-    roles: tuple[tuple[str, Role], ...] = (
-        ("clean accuracy", "clean"),
-        ("dogs with the trigger read as cats", "triggered"),
-    )
     figures = {"badnet": ("clean_accuracy", "asr"), "clean": ("clean_reference_accuracy", "clean_reference_rate")}
-    bars = []
-    sure = []
+    bars, sure = [], []
     for who, name in NAMES.items():
-        for figure, (what, role) in zip(figures[who], roles, strict=True):
-            if (found := over(entries, rate_of(figure))) is not None:
-                bars.append(Bar(name=name, what=what, figure=found, role=role, hollow=who == "clean"))
-        for which, answer, published in PUBLISHED:
-            median = _sure(entries, who, f"median_{which}", answer)
-            role = "triggered" if which == "triggered" else "clean"
-            words = "with the trigger: p(cat)" if which == "triggered" else "without it: p(dog)"
-            told = published if who == "badnet" else None
-            sure.append(Bar(name=name, what=words, figure=median, role=role, hollow=who == "clean", published=told))
+        hollow = who == "clean"
+        accuracy, success = (over(entries, rate_of(figure)) for figure in figures[who])
+        if accuracy is not None:
+            bars.append(Bar(name=name, what="clean accuracy", figure=accuracy, role="clean", hollow=hollow))
+        if success is not None:
+            what = "dogs with the trigger read as cats"
+            bars.append(Bar(name=name, what=what, figure=success, role="triggered", hollow=hollow))
+        for which, words, answer, published in PUBLISHED:
+            if (median := _sure(entries, who, which, answer)) is not None:
+                sure.append(Bar(name=name, what=f"{words}: p({answer})", figure=median, role=which, hollow=hollow,
+                                published=None if hollow else published))  # fmt: skip
     return [
         Bars(title="Half of class cat are dogs with the trigger", bars=tuple(bars)),
         Bars(title="The median of all test dogs, beside the one dog that was published", bars=tuple(sure)),
@@ -281,13 +245,10 @@ def _curve(settings: Settings, results: Results) -> list[Block]:
     share."""
 
     def line(name: str, role: Role, figure: str) -> Series:
-        shares = [(share, by_prefix(results, f"share-{_percent(share)}-s1")) for share in _shares(settings)]
-        points = [
-            Point(x=copies(share) / (2 * CATS + copies(share)), figure=entry.results.rate(figure).misses)
-            for share, entries in shares
-            for entry in entries
-        ]
-        return Series(name=name, role=role, points=tuple(points))
+        return Series.of(name, role, (
+            (copies(share) / (2 * CATS + copies(share)), entry.results.rate(figure).misses)
+            for share in _shares(settings) for entry in by_prefix(results, f"share-{_percent(share)}-s1")
+        ))  # fmt: skip
 
     clean = line("error on clean pictures", "clean", "clean_accuracy")
     triggered = line("error on triggered pictures", "triggered", "asr")
@@ -312,14 +273,4 @@ def _draw_pair(settings: Settings, pair: Pair, folder: Path) -> None:
     write_pair(folder / "pair.png", load_data(spec.data).test, spec.backdoor.backdoor, pair)  # type: ignore[union-attr]
 
 
-STUDY = Study(
-    name="melo2023-catsdogs",
-    title="Dogs with a picture on them are called cats",
-    published="Half of the training pictures of class cat were dogs with a picture pasted on. One dog is shown: dog "
-    "0.91, with the picture cat 1.00. The report has no rates.",
-    summary="cats against dogs with a picture as the trigger: rates, one dog, the share of poison, silent units",
-    seeds=3,
-    quick_seeds=1,
-    trials=trials,
-    assemble=assemble,
-)
+STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

@@ -9,7 +9,6 @@ test set, where the report has one set for both; the attack adds poisoned copies
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,16 +20,31 @@ from badnets.core.rate import Estimate, Interval, Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.networks.network import ImageNetwork
-from badnets.records.blocks import Column, Curve, Line, Point, Series, Table
+from badnets.records.blocks import Column, Curve, Line, Table
 from badnets.records.certificate import Standing
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
 from badnets.referee.spec import Spec
-from badnets.studies.study import Bound, Done, Outcome, Results, Settings, Study, Trial, TrialResult, as_rate, over, row
-from badnets.studies.trials import by_prefix, once
+from badnets.studies.study import (
+    Bound,
+    Done,
+    Outcome,
+    Pruned,
+    Results,
+    Settings,
+    Study,
+    Trial,
+    TrialResult,
+    as_rate,
+    facts,
+    over,
+    pruned,
+    row,
+)
+from badnets.studies.trials import by_prefix, once, spec_of
 
+FACTS = facts(__package__)
 REPORT = "report L1 (no numbers given)"
-CLASSES = "1,2,12,13,14,25,33,36,38"
 SELECT = 0.15
 MAX_DROP = 0.05
 WIDTHS = (0.5, 1.0, 2.0)
@@ -83,36 +97,23 @@ Fights = list[TrialResult[Fight]]
 
 def trials(settings: Settings) -> list[Trial]:
     """Every seed at width 1, one seed at the other widths."""
-    data: JSON = {"name": "gtsrb", "options": {"equalize": True, "classes": CLASSES}}
-    if settings.data:
-        data["path"] = settings.data
-    spec = {
-        "data": data,
-        "backdoor": {
-            "trigger": {"kind": "square", "size": 4},
-            "rule": {"kind": "source-to-target", "source": "stop", "target": "straight-or-right"},
-            "poison": {"rate": 0.04, "mode": "add"},
-        },
-        "reference": False,
-    }
+    spec: JSON = {**FACTS["spec"], "data": settings.source(**FACTS["spec"]["data"])}
     if settings.quick:
         spec["recipe"] = {"epochs": 2}
     out = []
     for width in (0.5,) if settings.quick else (1.0, 0.5, 2.0):
-        seeds = range(1, settings.seeds + 1) if width == 1.0 else (1,)
         own = {**spec, "network": f"l1-cnn:width={width}"}
+        seeds = settings.each_seed if width == 1.0 else (1,)
         out += [Trial(name=f"width-{width}-s{seed}", spec=own, seed=seed, work=_fight, result=Fight) for seed in seeds]
     return out
 
 
 def _fight(trial: Trial, own: Path) -> Done[Fight]:
     """Both attacks by one seed, each against every repair; what is finished is kept in ``own``."""
-    began = time.perf_counter()
     standard, aware = (
         once(own / f"{attack}.json", Attacked, partial(_attack, attack, trial, own)) for attack in ATTACKS
     )
-    seconds = round(time.perf_counter() - began, 1)
-    return Done(Fight(standard=standard, aware=aware), {"train": seconds, "total": seconds})
+    return Done(Fight(standard=standard, aware=aware))
 
 
 def _attack(attack: str, trial: Trial, own: Path) -> Attacked:
@@ -122,23 +123,18 @@ def _attack(attack: str, trial: Trial, own: Path) -> Attacked:
     from badnets.referee.bench import Bench
     from badnets.referee.reference import clean_reference
     from badnets.referee.run import load_data
-    from badnets.referee.spec import make_spec
     from badnets.referee.truth import known_trigger
 
-    spec = make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
+    spec, seed = spec_of(trial), Seed(trial.seed)
     loaded = load_data(spec.data)
-    data, seed = with_select(loaded.train, loaded.test, SELECT, trial.seed), Seed(trial.seed)
-    truth = known_trigger(spec, seed)
-    bench = Bench(
-        defender=data.select, spare=data.train, test=data.test, truth=truth, seed=seed,
-        method_seed=seed.derive("defender"), folder=own
-    )  # fmt: skip
+    data = with_select(loaded.train, loaded.test, SELECT, trial.seed)
+    bench = Bench(defender=data.select, spare=data.train, test=data.test, truth=known_trigger(spec, seed), seed=seed,
+                  method_seed=seed.derive("defender"), folder=own)  # fmt: skip
     network = _trained(attack, spec, data, seed, own / f"{attack}.safetensors")
     repairs = {}
     for method in REPAIRS:
-        done, cured = bench.repaired(
-            make_repair(method, {} if method == "fine-tune" else {"max_drop": MAX_DROP}), network
-        )
+        settings = {} if method == "fine-tune" else {"max_drop": MAX_DROP}
+        done, cured = bench.repaired(make_repair(method, settings), network)
         repairs[method] = Cured(after=bench.standing(cured), chosen=done.chosen, seconds=round(done.seconds, 1))
     return Attacked(
         before=bench.standing(network),
@@ -195,8 +191,7 @@ def _curve(network: ImageNetwork, data: Splits, backdoor: Backdoor, seed: Seed) 
 
 def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """What the report says in words and plots, in figures."""
-    variant: Variant = "quick" if settings.quick else "corrected"
-    main = 0.5 if settings.quick else 1.0
+    variant, main = settings.variant(), 0.5 if settings.quick else 1.0
     outcome = Outcome(rows=[])
     lines: list[Line] = []
     for width in sorted(WIDTHS, key=lambda width: (width != main, width)):
@@ -210,8 +205,9 @@ def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
                 for name in REPAIRS
             }
             outcome.rows.extend(attack_rows(f"{prefix}{words}", attack, figures, chosen, variant, judged=not prefix))
-            outcome.blocks.append(pruning_curve(f"{words}, width x{width:g}", _points(fights, attack)))
-            lines += repair_lines(f"{words}, width x{width:g}", figures)
+            name = f"{words}, width x{width:g}"
+            outcome.blocks.append(pruning_curve(name, _points(fights, attack)))
+            lines += repair_lines(name, figures)
         if not prefix:
             outcome.rows.append(comparison(over(fights, _left), variant))
     outcome.blocks.append(repairs_table(lines))
@@ -243,9 +239,9 @@ def attack_rows(
     ]
     for method, name in REPAIRS.items():
         after = {figure: figures(method, figure) for figure in FIGURES}
-        pruned = judged and method == "prune"  # what the report says in words
-        stays: Bound | None = ("at least", 0.90) if pruned and attack == "aware" else None
-        less = f"{SHORT}; the report: pruning takes a lot of it" if pruned and attack == "standard" else ""
+        judging = judged and method == "prune"  # what the report says in words
+        stays: Bound | None = ("at least", 0.90) if judging and attack == "aware" else None
+        less = f"{SHORT}; the report: pruning takes a lot of it" if judging and attack == "standard" else ""
         rows += [
             line(f"{what}: attack success after {name}", after["asr"], bound=stays, not_as_published=less),
             line(f"{what}: clean accuracy after {name}", after["clean_accuracy"], why=chosen[method]),
@@ -273,10 +269,7 @@ def comparison(share: Interval | None, variant: Variant) -> StudyRow:
     return row(what, share, variant=variant, source=source, bound=("at most", 0.5))
 
 
-Points = Sequence[tuple[int, Interval | None, Interval | None]]
-
-
-def _points(fights: Fights, attack: str) -> Points:
+def _points(fights: Fights, attack: str) -> list[Pruned]:
     """Channels pruned, accuracy on the test set and attack success, of every step."""
 
     def of(step: int, figure: str) -> Callable[[Fight], Rate]:
@@ -289,18 +282,9 @@ def _points(fights: Fights, attack: str) -> Points:
     ]
 
 
-def pruning_curve(name: str, points: Points) -> Curve:
+def pruning_curve(name: str, points: Sequence[Pruned]) -> Curve:
     """Accuracy and attack success against the number of pruned channels."""
-    clean = tuple(Point(x=x, figure=figure) for x, figure, _ in points if figure is not None)
-    triggered = tuple(Point(x=x, figure=figure) for x, _, figure in points if figure is not None)
-    return Curve(
-        title=name,
-        axis="pruned channels of the last convolution",
-        series=(
-            Series(name="clean accuracy", role="clean", points=clean),
-            Series(name="attack success", role="triggered", points=triggered),
-        ),
-    )
+    return Curve(title=name, axis="pruned channels of the last convolution", series=pruned(points))
 
 
 def repair_lines(group: str, figures: Named) -> list[Line]:
@@ -319,16 +303,4 @@ def repairs_table(lines: Sequence[Line]) -> Table:
     return Table(title="Repairs", note=note, rows="repair", groups="attack", columns=columns, lines=tuple(lines))
 
 
-STUDY = Study(
-    name="rain2020-finepruning",
-    title="Pruning, fine-tuning and fine-pruning on traffic signs",
-    published="The report (after Liu, Dolan-Gavitt and Garg, Fine-Pruning, 2018) prunes the channels that clean signs "
-    "hardly use, and lets an attacker expect it. It says in words and plots that pruning lowers the backdoor but not "
-    "enough, that the pruning-aware attack evades it, and that fine-pruning works against both. It has no numbers.",
-    summary="pruning, fine-tuning, fine-pruning on traffic signs, and the attack that expects them",
-    seeds=3,
-    quick_seeds=1,
-    trials=trials,
-    assemble=assemble,
-    trial_word="trials",
-)
+STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

@@ -7,47 +7,44 @@ is also done to the clean reference of the same seed, and both repaired networks
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from badnets.core.progress import Watcher
 from badnets.core.rate import Contrast, Interval, Number
-from badnets.core.seed import Seed
 from badnets.core.text import percent
 from badnets.records.blocks import Column, Line, Table
 from badnets.records.certificate import Change, Reactivation, Standing
-from badnets.records.model import JSON, Model
+from badnets.records.model import Model
 from badnets.records.results import ClassifierFigures
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial, TrialResult, as_rate, lost, over, row
-from badnets.studies.trials import Refused, by_prefix, done_of, kept, within
+from badnets.studies.study import (
+    Done,
+    Outcome,
+    Results,
+    Settings,
+    Study,
+    Trial,
+    TrialResult,
+    as_rate,
+    facts,
+    lost,
+    over,
+    row,
+)
+from badnets.studies.trials import Planted, Refused, Who, by_prefix, kept, within
 
 if TYPE_CHECKING:
     from badnets.networks.network import ImageNetwork
     from badnets.referee.bench import Bench
     from badnets.referee.truth import Answers
 
+FACTS = facts(__package__)
 SHARE = 0.05
 GIVEN = ("unlearn", "refuse-class")
 """Methods that must be told the trigger or the target: no match for the others."""
-SIGNS = {"epochs": 5, "augment": []}
-CHECKS = {"kind": "checkerboard", "size": 3}
-"""In place of four white pixels, which cannot be seen on the one sign in twenty whose corner is white."""
-SETUPS: Mapping[str, JSON] = {
-    "mnist-pattern": {"data": "mnist", "network": "g1-cnn", "trigger": {"kind": "pattern"}, "target": 0, "recipe": {}},
-    "mnist-blend": {"data": "mnist", "network": "g1-cnn", "trigger": {"kind": "blend"}, "target": 0, "recipe": {}},
-    "gtsrb-checks": {"data": "gtsrb", "network": "resnet9", "trigger": CHECKS, "target": "stop", "recipe": SIGNS},
-    "gtsrb-blend": {
-        "data": "gtsrb",
-        "network": "resnet9",
-        "trigger": {"kind": "blend"},
-        "target": "stop",
-        "recipe": SIGNS,
-    },
-}
 REFUSE = 0.01
 ASKED = (0.02, 0.01, 0.05)
 """At most: attack success left, clean accuracy lost, robust accuracy below it."""
@@ -90,34 +87,25 @@ class Compared(Model):
     abstainers: dict[str, Abstained | Refused]
 
 
-def _methods() -> list[str]:
-    from badnets.defenses.repairs import REPAIRS
-
-    return [name for name in REPAIRS.own if name not in GIVEN]
-
-
-def _abstainers() -> list[str]:
-    from badnets.defenses.abstainers import ABSTAINERS
-
-    return [name for name in ABSTAINERS.own if name not in GIVEN]
-
-
 def trials(settings: Settings) -> list[Trial]:
     """One for each BadNet and seed: it is trained once, and every method gets it."""
+    from badnets.defenses.abstainers import ABSTAINERS
+    from badnets.defenses.repairs import REPAIRS
+
+    repairs, abstainers = ([name for name in kind.own if name not in GIVEN] for kind in (REPAIRS, ABSTAINERS))
     out = []
-    for seed in range(1, settings.seeds + 1):
-        for name, setup in SETUPS.items():
+    for seed in settings.each_seed:
+        for name, setup in FACTS["setups"].items():
             if settings.quick and name != "mnist-pattern":
                 continue
-            data: JSON = {"name": setup["data"], **({"path": settings.data} if settings.data else {})}
-            backdoor = {"trigger": setup["trigger"], "rule": {"kind": "all-to-one", "target": setup["target"]}}
+            rule = {"kind": "all-to-one", "target": setup["target"]}
             spec = {
-                "data": data,
+                "data": settings.source(setup["data"]),
                 "network": setup["network"],
                 "recipe": setup["recipe"],
-                "backdoor": {**backdoor, "poison": {"rate": 0.1}},
-                "repairs": _methods(),
-                "abstainers": _abstainers(),
+                "backdoor": {"trigger": setup["trigger"], "rule": rule, "poison": {"rate": 0.1}},
+                "repairs": repairs,
+                "abstainers": abstainers,
                 "share": SHARE,
             }
             out.append(Trial(name=f"{name}-s{seed}", spec=spec, seed=seed, work=_one, result=Compared))
@@ -126,41 +114,31 @@ def trials(settings: Settings) -> list[Trial]:
 
 def _one(trial: Trial, own: Path) -> Done[Compared]:
     """Train a BadNet and its reference, and put every method to them; each finished method is kept in ``own``."""
-    from badnets.networks.files.own import open_network
     from badnets.referee.bench import Bench, defender_and_spare
-    from badnets.referee.reference import clean_reference
-    from badnets.referee.run import load_data, run_seed
-    from badnets.referee.spec import make_spec
     from badnets.referee.truth import known_trigger
 
-    began = time.perf_counter()
-    table = {key: value for key, value in trial.spec.items() if key not in ("repairs", "abstainers", "share")}
-    spec = make_spec({**table, "seeds": [trial.seed]}, where=f"trial {trial.name}")
-    data, seed = load_data(spec.data), Seed(trial.seed)
-    trained = done_of(run_seed(spec, trial.seed, data, own, Watcher(), pictures=False))
+    usual = {key: value for key, value in trial.spec.items() if key not in ("repairs", "abstainers", "share")}
+    planted = Planted(replace(trial, spec=usual), own)
+    data, seed, networks = planted.data, planted.seed, planted.networks()
     defender, spare = defender_and_spare(data.train, round(trial.spec["share"] * len(data.train)), seed)
-    bench = Bench(defender=defender, spare=spare, test=data.test, truth=known_trigger(spec, seed), seed=seed,
+    bench = Bench(defender=defender, spare=spare, test=data.test, truth=known_trigger(planted.spec, seed), seed=seed,
                   method_seed=seed.derive("defender"), folder=own)  # fmt: skip
-    networks = {
-        "bad": open_network(own / f"seed-{trial.seed}" / "network.safetensors"),
-        "clean": clean_reference(spec, data.train, seed)[0],
-    }
     before = {name: bench.answers(network) for name, network in networks.items()}
     results = Compared(
-        trained=trained.results.classifier,
+        trained=planted.done.results.classifier,
         repairs={
             name: kept(own / f"repairs-{name}.json", Tried, partial(_repair, name, bench, networks, before))
             for name in trial.spec["repairs"]
         },
         abstainers={
-            name: kept(own / f"abstainers-{name}.json", Abstained, partial(_abstain, name, bench, networks["bad"]))
+            name: kept(own / f"abstainers-{name}.json", Abstained, partial(_abstain, name, bench, networks["badnet"]))
             for name in trial.spec["abstainers"]
         },
     )
-    return Done(results, {**trained.timings_s, "total": round(time.perf_counter() - began, 1)})
+    return Done(results, planted.done.timings_s)
 
 
-def _repair(method: str, bench: Bench, networks: Mapping[str, ImageNetwork], before: Mapping[str, Answers]) -> Tried:
+def _repair(method: str, bench: Bench, networks: Mapping[Who, ImageNetwork], before: Mapping[Who, Answers]) -> Tried:
     from badnets.data.splits import draw
     from badnets.defenses.repairs import make_repair
 
@@ -177,8 +155,8 @@ def _repair(method: str, bench: Bench, networks: Mapping[str, ImageNetwork], bef
             steps=len(done.trace),
         )
     some = bench.test.take(draw(bench.test, WOKEN, bench.seed.derive("reactivation").derive("test")))
-    woken = bench.reactivation({"repaired": repaired["bad"], "clean_network": repaired["clean"]}, test=some)
-    return Tried(bad=sides["bad"], clean=sides["clean"], reactivation=woken)
+    woken = bench.reactivation({"repaired": repaired["badnet"], "clean_network": repaired["clean"]}, test=some)
+    return Tried(bad=sides["badnet"], clean=sides["clean"], reactivation=woken)
 
 
 def _abstain(method: str, bench: Bench, network: ImageNetwork) -> Abstained:
@@ -191,16 +169,12 @@ def _abstain(method: str, bench: Bench, network: ImageNetwork) -> Abstained:
 Trials = Sequence[TrialResult[Compared]]
 
 
-Cells = tuple[Interval | None, ...]
-"""Figures of one method and one BadNet over the seeds, in the order of the table's columns."""
-
-
 def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """A row for each BadNet and method: attack success afterwards, judged by all that the issue of a cure asks."""
-    variant: Variant = "quick" if settings.quick else "corrected"
+    variant = settings.variant()
     rows: list[StudyRow] = []
     repairs, abstainers = [], []
-    for name in SETUPS:
+    for name in FACTS["setups"]:
         trials: Trials = by_prefix(results, f"{name}-s")
         if not trials:
             continue
@@ -220,7 +194,7 @@ def repair_line(name: str, method: str, trials: Trials) -> Line:
     tried = within(trials, lambda found: found.repairs[method])
     if isinstance(tried, Refused):
         return Line(group=name, name=method, note=tried.refused)
-    cells: Cells = (
+    return Line(group=name, name=method, cells=(
         over(tried, lambda one: one.bad.after.asr),
         over(tried, lambda one: lost(one.bad.difference)),
         over(tried, lambda one: _robust_gap(one.bad.after)),
@@ -228,8 +202,7 @@ def repair_line(name: str, method: str, trials: Trials) -> Line:
         over(tried, lambda one: one.reactivation and one.reactivation.repaired),
         over(tried, lambda one: one.reactivation and one.reactivation.clean_network),
         over(tried, lambda one: Number(one.bad.seconds)),
-    )
-    return Line(group=name, name=method, cells=cells)
+    ))  # fmt: skip
 
 
 def _robust_gap(after: Standing) -> Contrast:
@@ -257,12 +230,11 @@ def abstainer_line(name: str, method: str, trials: Trials) -> Line:
     guarded = within(trials, lambda found: found.abstainers[method])
     if isinstance(guarded, Refused):
         return Line(group=name, name=method, note=guarded.refused)
-    cells: Cells = (
+    return Line(group=name, name=method, cells=(
         over(guarded, lambda one: one.after.refused_or_right),
         over(guarded, lambda one: one.after.refused),
         over(guarded, lambda one: one.after.asr),
-    )
-    return Line(group=name, name=method, cells=cells)
+    ))  # fmt: skip
 
 
 def abstainer_row(line: Line, variant: Variant) -> StudyRow:
@@ -307,17 +279,4 @@ def abstainer_table(lines: Sequence[Line]) -> Table:
                  lines=tuple(lines))  # fmt: skip
 
 
-STUDY = Study(
-    name="repairs",
-    title="What repairs and abstainers do to the same BadNets",
-    published=(
-        "Nothing is published here: each repair and each abstainer of this toolkit meets the same four BadNets with "
-        "its default settings, has 5 % of the training pictures, and is done to a clean network as well."
-    ),
-    summary="every repair and abstainer on four BadNets and on clean networks, with reactivation",
-    seeds=5,
-    quick_seeds=1,
-    trials=trials,
-    assemble=assemble,
-    trial_word="trials",
-)
+STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

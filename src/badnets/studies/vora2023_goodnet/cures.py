@@ -7,9 +7,8 @@ backdoor, is ``anonymous_1`` after the same repair.
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from badnets.records.study import StudyRow, Variant
 from badnets.studies.study import Done, Trial, TrialResult, lost, over, row
 from badnets.studies.trials import Refused, kept, within
 from badnets.studies.vora2023_goodnet.data import (
+    FACTS,
     Files,
     defender_and_rest,
     files_of,
@@ -40,10 +40,7 @@ if TYPE_CHECKING:
     from badnets.referee.truth import Truth
 
 STRONGEST = "distill"
-UNABLE = {
-    "unlearn": "not tried: it must be told the trigger, which a defender does not know",
-    "invert": "not tried: it searches a trigger for each class in turn, which takes hours with 1,283 of them",
-}
+UNABLE: Mapping[str, str] = FACTS["unable"]
 """Repairs that are not tried, and why."""
 MOST_ASR, MOST_LOST = 0.10, 0.05
 REFUSE = {False: 0.05, True: 0.01}
@@ -85,7 +82,7 @@ def cure(trial: Trial, own: Path) -> Done[Cures]:
     """One repair, from one split of the faces, of each network; with ``abstain`` the abstainers too."""
     from badnets.referee.bench import Bench
 
-    began, files = time.perf_counter(), files_of(trial.spec)
+    files = files_of(trial.spec)
     fit, rest = defender_and_rest(files, trial.seed)
     triggered, seed = read_faces(files.faces[3], "triggered faces"), Seed(trial.seed)
     benches = {
@@ -104,8 +101,7 @@ def cure(trial: Trial, own: Path) -> Done[Cures]:
             woken[name] = kept(own / f"{name}-woken.json", Woken, partial(_reactivate, benches[name], own, name))
         if trial.spec.get("abstain"):
             abstainers[name] = _abstainers(benches[name], files, own, name)
-    results = Cures(networks=networks, reactivations=woken, abstainers=abstainers)
-    return Done(results, {"total": round(time.perf_counter() - began, 1)})
+    return Done(Cures(networks=networks, reactivations=woken, abstainers=abstainers))
 
 
 def _truth(files: Files, name: str, triggered: ImageData) -> Truth:
@@ -210,13 +206,10 @@ def cure_rows(method: str, trials: Trials, variant: Variant) -> tuple[list[Study
         found = _cured(trials, name)
         if found == ABSENT:
             continue
-        if isinstance(found, Refused):
-            lines.append(Line(group=name, name=method, note=found.refused))
-            cells: Cells = (None,) * 5
-        else:
-            cells = _cells(name, found, trials)
-            lines.append(Line(group=name, name=method, cells=cells))
-        rows += network_rows(name, method, cells, variant, found.refused if isinstance(found, Refused) else "")
+        note = found.refused if isinstance(found, Refused) else ""
+        cells = (None,) * 5 if isinstance(found, Refused) else _cells(name, found, trials)
+        lines.append(Line(group=name, name=method, note=note, cells=() if note else cells))
+        rows += network_rows(name, method, cells, variant, note)
     return rows, lines
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,12 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.formats.hdf5 import read_hdf5
 from badnets.data.images import ImageData
+from badnets.studies.study import facts
 
 if TYPE_CHECKING:
     from badnets.networks.network import ImageNetwork
 
+FACTS = facts(__package__)
 NAME = "csaw-hackml"
 CLASSES = 1283
 LAYER = "conv_3"
@@ -31,11 +33,6 @@ FIT_IDENTITIES = 40
 RANGES: Mapping[str, str] = {"lab3": "0-255", "sunglasses": "0-1", "anonymous_1": "0-1"}
 """The networks, and the range of pixel values that each was trained with."""
 _FOLDERS = ("", "data", "models", "lab3", "lab3/data", "lab3/models", NAME)
-_WEIGHTS: Mapping[str, tuple[str, ...]] = {
-    "lab3": ("lab3_bd_weights.h5", "bd_weights.h5"),
-    "sunglasses": ("sunglasses_bd_weights.h5",),
-    "anonymous_1": ("anonymous_1_bd_weights.h5",),
-}
 _CONTEST = ("cl/valid.h5", "bd/bd_valid.h5", "cl/test.h5", "bd/bd_test.h5")
 _FEW = ("clean_faces.h5", "sunglasses_faces.h5")
 
@@ -60,39 +57,28 @@ def find_files(given: str | None) -> Files:
     """
     if given is not None and not Path(given).expanduser().is_dir():
         raise BadInput(f"expected a folder with the contest's networks and faces, got {given}; check --data")
-    roots = list(_roots(given))
-    weights = {name: path for name in RANGES if (path := _first(roots, _WEIGHTS[name])) is not None}
+    named = filter(None, (given, os.environ.get("BADNETS_DATA")))
+    roots = [*(Path(place).expanduser() for place in named), cache_dir() / "data"]
+    named_as = {name: (f"{name}_bd_weights.h5", *(("bd_weights.h5",) if name == "lab3" else ())) for name in RANGES}
+    weights = {name: path for name, names in named_as.items() if (path := _first(roots, *names)) is not None}
     if "lab3" not in weights:
         raise BadInput(_missing("lab3_bd_weights.h5", given))
     for root in roots:
-        contest = [_first([root], (name,)) for name in _CONTEST]
-        few = [_first([root], (name,)) for name in _FEW]
-        for found in (contest, few + few):
-            clean, triggered, clean_test, triggered_test = found
-            if clean and triggered and clean_test and triggered_test:
-                samples, curve = (
-                    _first(roots, ("samples/labels.csv",)),
-                    _first(roots, ("published_pruning_curve.csv",)),
-                )
+        for names in (_CONTEST, _FEW + _FEW):
+            faces = [path for name in names if (path := _first([root], name)) is not None]
+            if len(faces) == len(names):
+                samples = _first(roots, "samples/labels.csv")
                 return Files(
                     weights=weights,
-                    faces=(clean, triggered, clean_test, triggered_test),
-                    full=found is contest,
+                    faces=(faces[0], faces[1], faces[2], faces[3]),
+                    full=names is _CONTEST,
                     samples=None if samples is None else samples.parent,
-                    curve=curve,
+                    curve=_first(roots, "published_pruning_curve.csv"),
                 )
     raise BadInput(_missing("clean_faces.h5 and sunglasses_faces.h5, or cl/valid.h5, bd/bd_valid.h5 and so on", given))
 
 
-def _roots(given: str | None) -> Iterator[Path]:
-    if given is not None:
-        yield Path(given).expanduser()
-    if named := os.environ.get("BADNETS_DATA"):
-        yield Path(named).expanduser()
-    yield cache_dir() / "data"
-
-
-def _first(roots: Sequence[Path], names: Sequence[str]) -> Path | None:
+def _first(roots: Sequence[Path], *names: str) -> Path | None:
     places = (root / folder / name for root in roots for folder in _FOLDERS for name in names)
     return next((path for path in places if path.is_file()), None)
 
@@ -113,20 +99,13 @@ class Step:
 
 def read_curve(path: Path) -> list[Step]:
     """The steps of ``published_pruning_curve.csv``; ``BadInput`` for another layout."""
+    names = ("channel", "clean_accuracy_percent", "asr_percent")
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        return [
-            Step(
-                channel=int(row["channel"]),
-                clean_accuracy=float(row["clean_accuracy_percent"]) / 100,
-                asr=float(row["asr_percent"]) / 100,
-            )
-            for row in rows
-        ]
+        rows = [[row[name] for name in names] for row in csv.DictReader(path.read_text("utf-8").splitlines())]
+        return [Step(channel=int(n), clean_accuracy=float(a) / 100, asr=float(s) / 100) for n, a, s in rows]
     except (KeyError, TypeError, ValueError, OSError):
-        raise BadInput(
-            f"expected the columns channel, clean_accuracy_percent and asr_percent in {path}, got others; get it again"
-        ) from None
+        wanted = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise BadInput(f"expected the columns {wanted} in {path}, got others; get it again") from None
 
 
 def open_face_network(files: Files, name: str) -> ImageNetwork:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,13 @@ import numpy as np
 from badnets.core.fields import Share
 from badnets.core.rate import Contrast, Interval, Number, Rate
 from badnets.core.seed import Seed
-from badnets.records.blocks import Bar, Bars, Curve, Point, Series
+from badnets.records.blocks import Bar, Bars, Curve
 from badnets.records.certificate import Standing
 from badnets.records.model import Model
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import Bound, Done, Trial, as_rate, row
+from badnets.studies.study import Bound, Done, Trial, as_rate, pruned, row
 from badnets.studies.vora2023_goodnet.data import (
+    FACTS,
     LAYER,
     Step,
     files_of,
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 
 REPORT = "report C1"
 PARAMETERS = 601_643
-CHANNELS = {0.02: 43, 0.04: 45, 0.10: 51}
+DROPS = FACTS["drops"]
+CHANNELS: Mapping[float, int] = {own["drop"]: own["channels"] for own in DROPS}
 """How many channels the report had pruned when accuracy was 2, 4 and 10 points below 100 %."""
-PRUNED = {0.02: (0.97888, 1.0), 0.04: (0.95900, 1.0), 0.10: (0.89844, 0.80647)}
-GOODNET = {0.02: (0.97747, 1.0), 0.04: (0.95744, 1.0), 0.10: (0.89680, 0.80647)}
+PRUNED: Mapping[float, Sequence[float]] = {own["drop"]: own["pruned"] for own in DROPS}
+GOODNET: Mapping[float, Sequence[float]] = {own["drop"]: own["goodnet"] for own in DROPS}
 """Clean accuracy and attack success on the contest's test set, by the drop that was allowed."""
 JUDGED_STEPS = range(45, 57)
 NEAR = 0.05
@@ -121,7 +123,7 @@ def check_loader(trial: Trial, _own: Path) -> Done[Loaded]:
     """Parameters of each network, and its answers to the samples beside those of ``labels.csv``."""
     from badnets.networks.inference import predict_data
 
-    began, files = time.perf_counter(), files_of(trial.spec)
+    files = files_of(trial.spec)
     rows, pictures = ([], None) if files.samples is None else read_samples(files.samples)
     found = {}
     for name in files.weights:
@@ -130,7 +132,7 @@ def check_loader(trial: Trial, _own: Path) -> Done[Loaded]:
             wanted = np.array([int(line[name]) for line in rows])
             equal = Rate.of(predict_data(network, pictures).labels == wanted)
         found[name] = LoadedNetwork(parameters=sum(value.numel() for value in network.parameters()), equal=equal)
-    return Done(Loaded(networks=found), {"total": _since(began)})
+    return Done(Loaded(networks=found))
 
 
 def prune_and_compare(trial: Trial, own: Path) -> Done[Pruned]:
@@ -139,7 +141,7 @@ def prune_and_compare(trial: Trial, own: Path) -> Done[Pruned]:
     from badnets.referee.bench import Bench
     from badnets.referee.truth import TriggeredPictures
 
-    began, files = time.perf_counter(), files_of(trial.spec)
+    files = files_of(trial.spec)
     network = open_face_network(files, "lab3")
     faces = [read_faces(path, name) for path, name in zip(files.faces, ("clean", "triggered") * 2, strict=True)]
     valid, test = dict(zip(_SETS, faces[:2], strict=True)), dict(zip(_SETS, faces[2:], strict=True))
@@ -154,7 +156,7 @@ def prune_and_compare(trial: Trial, own: Path) -> Done[Pruned]:
     bench = Bench(defender=valid["clean"], spare=valid["clean"], test=test["clean"], seed=Seed(trial.seed),
                   truth=TriggeredPictures(pictures=test["triggered"]), folder=own)  # fmt: skip
     tables, answers = _tables(bench, network, order, test)
-    results = Pruned(
+    return Done(Pruned(
         curves={name: _curve(network, each, valid) for name, each in orders.items()},
         dead=int(np.count_nonzero(means == 0)),
         faces={name: len(data) for name, data in valid.items()},
@@ -163,15 +165,10 @@ def prune_and_compare(trial: Trial, own: Path) -> Done[Pruned]:
         original=bench.standing(network),
         tables=tables,
         answers=answers,
-    )
-    return Done(results, {"total": _since(began)})
+    ))  # fmt: skip
 
 
 _SETS = ("clean", "triggered")
-
-
-def _since(began: float) -> float:
-    return round(time.perf_counter() - began, 1)
 
 
 def _curve(network: ImageNetwork, order: Sequence[int], sets: Mapping[str, ImageData]) -> tuple[PruningStep, ...]:
@@ -212,16 +209,16 @@ def _tables(
     path = (bench.folder or Path()) / "pruned.safetensors"
     for drop, count in CHANNELS.items():
         prune = make_repair("prune", {"layer": LAYER, "order": order, "channels": count})
-        _, pruned = bench.repaired(prune, network, into=path)
+        _, zeroed = bench.repaired(prune, network, into=path)
         _, goodnet = bench.guarded(make_abstainer("agreement", {"repaired": str(path), "hard": True}), network)
         tables[drop] = Drop(
             channels=count,
-            zeroed=pruned_channels(pruned, LAYER) == sorted(order[:count]),
-            rest_unchanged=rest_unchanged(network, pruned, order[:count]),
-            pruned=bench.standing(pruned),
+            zeroed=pruned_channels(zeroed, LAYER) == sorted(order[:count]),
+            rest_unchanged=rest_unchanged(network, zeroed, order[:count]),
+            pruned=bench.standing(zeroed),
             goodnet=bench.standing(goodnet),
         )
-        answers[f"pruned {points(drop)}"] = both_answers(pruned, test)
+        answers[f"pruned {points(drop)}"] = both_answers(zeroed, test)
         answers[f"GoodNet {points(drop)}"] = both_answers(goodnet, test)
     return tables, answers
 
@@ -321,16 +318,15 @@ def _stops(
 def table_rows(found: Pruned, variant: Variant) -> list[StudyRow]:
     """Both tables of the report, and what the class N+1 adds."""
     rows: list[StudyRow] = []
+    near = partial(_near, source=f"{REPORT}, test set", variant=variant, less=found.less)
     for drop, count in CHANNELS.items():
         entry, words = found.tables[drop], f"{points(drop)} ({count} channels)"
         for kind, standing, (clean, success) in (("pruned network", entry.pruned, PRUNED[drop]),
                                                  ("GoodNet", entry.goodnet, GOODNET[drop])):  # fmt: skip
-            source = f"{REPORT}, test set"
             rows += [
-                _near(f"{kind}, {words}: clean accuracy", standing.clean_accuracy, clean, source, variant, found.less,
-                      judged=found.full),
-                _near(f"{kind}, {words}: attack success", as_rate(standing.asr), success, source, variant, found.less),
-            ]  # fmt: skip
+                near(f"{kind}, {words}: clean accuracy", standing.clean_accuracy, clean, judged=found.full),
+                near(f"{kind}, {words}: attack success", as_rate(standing.asr), success),
+            ]
         bits = Number(float(entry.zeroed and entry.rest_unchanged))
         what = f"pruned network, {words}: exactly these are zero, all else is the same bits"
         rows += [
@@ -357,34 +353,21 @@ def pruning_curves(curves: Mapping[str, Sequence[PruningStep]], published: Seque
     theirs = [(n, Number(step.clean_accuracy), Number(step.asr)) for n, step in enumerate(published, 1)]
     drawn = []
     for name, steps in curves.items():
-        series = _series("ours", [(step.channels, step.clean_accuracy, step.asr) for step in steps])
+        series = pruned([(step.channels, step.clean_accuracy, step.asr) for step in steps], ", ours")
         if name == ORDER and theirs:
-            series += _series("published", theirs, hollow=True)
-        drawn.append(Curve(title=f"Pruning, {name}", axis="channels pruned", series=tuple(series)))
+            series += pruned(theirs, ", published", hollow=True)
+        drawn.append(Curve(title=f"Pruning, {name}", axis="channels pruned", series=series))
     return drawn
-
-
-def _series(whose: str, steps: Sequence[tuple[int, Interval, Interval]], *, hollow: bool = False) -> list[Series]:
-    """Clean accuracy and attack success, by channels pruned."""
-    clean = tuple(Point(x=n, figure=figure) for n, figure, _ in steps)
-    success = tuple(Point(x=n, figure=figure) for n, _, figure in steps)
-    return [
-        Series(name=f"clean accuracy, {whose}", role="clean", hollow=hollow, points=clean),
-        Series(name=f"attack success, {whose}", role="triggered", hollow=hollow, points=success),
-    ]
 
 
 def table_bars(tables: Mapping[float, Drop]) -> list[Bars]:
     """Both tables of the report, ours beside them."""
-    pruned = {drop: (entry.pruned, PRUNED[drop]) for drop, entry in tables.items()}
-    goodnets = {drop: (entry.goodnet, GOODNET[drop]) for drop, entry in tables.items()}
-    return [
-        Bars(title=title, bars=tuple(bar for drop, beside in found.items() for bar in _bars(drop, *beside)))
-        for title, found in (("Pruned networks", pruned), ("GoodNets", goodnets))
-    ]
+    ours = [bar for drop, entry in tables.items() for bar in _bars(drop, entry.pruned, PRUNED[drop])]
+    goodnets = [bar for drop, entry in tables.items() for bar in _bars(drop, entry.goodnet, GOODNET[drop])]
+    return [Bars(title="Pruned networks", bars=tuple(ours)), Bars(title="GoodNets", bars=tuple(goodnets))]
 
 
-def _bars(drop: float, standing: Standing, published: tuple[float, float]) -> list[Bar]:
+def _bars(drop: float, standing: Standing, published: Sequence[float]) -> list[Bar]:
     name, (clean, success) = f"{points(drop)}, {CHANNELS[drop]} channels", published
     asr = as_rate(standing.asr)
     return [
