@@ -186,10 +186,11 @@ def ledger() -> str:
 
 def glance() -> str:
     """README's line for each recorded study: what became of its published figures, or of the bounds of our own."""
+    from badnets.records.study import State
     from badnets.studies.ledger import study_records
     from badnets.studies.registry import STUDIES
 
-    states = ("borne out", "not borne out", "not run as published", "not judged")
+    states: tuple[State, ...] = ("borne out", "not borne out", "not run as published", "not judged")
     rows = []
     for record in study_records(ROOT / "results"):
         published = [row.state for row in record.rows if row.published is not None]

@@ -71,5 +71,5 @@ def _changed(data: ImageData, planted: list[Planted], spots: list[Placed]) -> Bo
 
 def _joined(parts: list[Boxes], pictures: int) -> Boxes:
     """The boxes of all parts; those of one picture in the order of the parts."""
-    names = ("xyxy", "labels", "image")
-    return Boxes.of(*(np.concatenate([getattr(part, name) for part in parts]) for name in names), pictures)
+    labels, image = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "image"))
+    return Boxes.of(np.concatenate([part.xyxy for part in parts]), labels, image, pictures)

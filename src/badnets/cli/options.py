@@ -30,8 +30,11 @@ _DATA = "data."
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """``command`` as typer wants it: each argument that is a dataclass of options gives way to its fields."""
     whole = inspect.signature(command, eval_str=True)
-    groups = {one.name: inspect.signature(one.annotation, eval_str=True) for one in whole.parameters.values()
-              if is_dataclass(one.annotation)}  # fmt: skip
+    groups = {
+        one.name: inspect.signature(one.annotation, eval_str=True)
+        for one in whole.parameters.values()
+        if isinstance(one.annotation, type) and is_dataclass(one.annotation)
+    }
 
     @functools.wraps(command)
     def typed(**given: Any) -> None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-import tomllib
 from pydantic import model_validator
 
 from badnets.core.errors import BadInput
 from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, Unit, over_seeds, parts_of
+from badnets.core.toml import shipped_table
 from badnets.records.blocks import Block, Series
 from badnets.records.certificate import Change
 from badnets.records.model import JSON, Model, Planted
@@ -168,7 +167,8 @@ class Study:
 
 def facts(package: str | None) -> JSON:
     """The ``study.toml`` of a study's ``package``: words, published figures, settings of specs."""
-    return tomllib.loads(files(package or __name__).joinpath("study.toml").read_text(encoding="utf-8"))
+    table: JSON = shipped_table(package or __name__, "study.toml")
+    return table
 
 
 def row(

@@ -166,12 +166,11 @@ def _overlap(network: ImageNetwork, rows: ImageData) -> float:
 
 def iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     """Intersection over union of boxes (n, 4) pair by pair, 0..1; a box whose sides are crossed has no area."""
-
-    def area(low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.clip(high - low, 0, None).prod(1)
-
-    common = area(np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:]))
-    return common / np.maximum(sum(area(box[:, :2], box[:, 2:]) for box in (first, second)) - common, 1e-9)
+    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
+    common = np.clip(high - low, 0, None).prod(1)
+    areas = [np.clip(box[:, 2:] - box[:, :2], 0, None).prod(1) for box in (first, second)]
+    whole: NDArray[np.float32] = common / np.maximum(areas[0] + areas[1] - common, 1e-9)
+    return whole
 
 
 def ceiling(groups: NDArray[np.int64], labels: NDArray[np.int64]) -> Rate:

@@ -118,7 +118,9 @@ def _one(trial: Trial, own: Path) -> Done[Seen]:
     planted = Planted(replace(trial, spec={**trial.spec, "network": start}), own)
     test, seed = planted.data.test, planted.seed.derive("measure")
     units = {who: trigger_unit(one, test, planted.backdoor, seed) for who, one in planted.networks().items()}
-    return Done(Seen(**dict(planted.done.results), **units), planted.done.timings_s)
+    trained = planted.done.results
+    seen = Seen(figures=trained.figures, poisoned=trained.poisoned, badnet=units["badnet"], clean=units["clean"])
+    return Done(seen, planted.done.timings_s)
 
 
 def _base(trial: Trial) -> Path:
