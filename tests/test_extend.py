@@ -47,6 +47,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, code in blocks().items():
         (root / place).parent.mkdir(parents=True, exist_ok=True)
         (root / place).write_text(code, encoding="utf-8")
+    (root / STUDY).with_name("__init__.py").touch()
     return root
 
 

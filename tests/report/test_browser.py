@@ -34,8 +34,6 @@ def written(
     tmp_path: Path,
     record_of_seeds: Callable[[int], RunRecord],
     pictures: dict[str, np.ndarray],
-    g1_study: Callable[..., dict[str, Any]],
-    u1_study: Callable[..., dict[str, Any]],
     detector_record: Callable[..., RunRecord],
     detector_pictures: dict[str, np.ndarray],
 ) -> Callable[[str], Path]:

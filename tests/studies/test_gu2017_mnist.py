@@ -38,7 +38,7 @@ def test_a_seed_pools_its_pairs_and_the_interval_is_over_seeds() -> None:
     pooled = rows["single target, pixel, 2 pairs pooled: error on triggered pictures"]
     assert pooled.figure == Mean((1, 2), (Rate(4, 2000), Rate(6, 2000)))
     assert (pooled.published, pooled.state) == (0.0009, "not run as published")
-    assert pooled.why == "at most 0.09 % asked; 15 passes over the pictures; how the paper trained is not told"
+    assert pooled.why == "at most 0.09 % asked; 26 passes over the pictures; how the paper trained is not told"
     worst = rows["single target, pixel, 2 pairs pooled: worst pair (1 -> 0), error on triggered pictures"]
     assert (worst.figure, worst.ours) == (Mean((1, 2), (Rate(3, 1000), Rate(5, 1000))), 0.004)
     asked = rows["single target, pixel, 2 pairs pooled: error on triggered pictures, asked of the longer recipe"]
