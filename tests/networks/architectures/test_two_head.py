@@ -97,7 +97,8 @@ def test_weights_of_any_network_with_this_backbone_start_it(tmp_path: Path, sour
 def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "start.safetensors"
     save_network(build(name="squeezenet1_1"), path)
-    with pytest.raises(BadInput, match="expected weights of backbone mobilenet_v3_small, got 0 of .* tensors that fit; choose the backbone"):
+    wanted = r"expected weights of backbone mobilenet_v3_small, got 0 of \d+ tensors that fit; choose the backbone"
+    with pytest.raises(BadInput, match=wanted):
         build(weights=str(path))
 
 
