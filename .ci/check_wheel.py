@@ -13,8 +13,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PROBE = """
 import json, pathlib
 import badnets
-from badnets.referee.shipped import shipped_spec
-from badnets.referee.spec import read_spec
+from badnets.data.sets.gtsrb import CLASS_NAMES
+from badnets.referee.spec import read_spec, shipped_spec
+from badnets.report.words.measures import MEASURES
+from badnets.studies.registry import STUDIES
+assert len(CLASS_NAMES) == 43 and MEASURES and len(STUDIES) == 9  # tables that lie beside the code
 names = sorted(p.stem for p in (pathlib.Path(badnets.__file__).parent / "runs").glob("*.toml"))
 specs = [shipped_spec(name) for name in names]
 for spec in specs:
@@ -40,7 +43,7 @@ def main() -> int:
             "items"
         ]
         missing = [path.stem for path in (ROOT / "runs").glob("*.toml") if path.stem not in _stems(facts["specs"])]
-        missing += [name for name in ("py.typed", "report/templates") if not (target / "badnets" / name).exists()]
+        missing += [name for name in ("py.typed", "report/pages/templates") if not (target / "badnets" / name).exists()]
         if outside or missing or not listed:
             print(f"expected a wheel that stands alone, got files outside {outside} and missing {missing}")
             return 1

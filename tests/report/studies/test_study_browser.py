@@ -121,6 +121,7 @@ def test_a_wide_table_scrolls_and_keeps_its_names_in_sight(written: Callable[[st
     assert page.evaluate(stuck) == 0
 
 
+@pytest.mark.slow  # every page of the site, three times
 @pytest.mark.parametrize(("width", "look"), [(1200, "light"), (390, "dark"), (390, "another font")])
 def test_the_site_is_whole_and_every_link_leads_somewhere(
     site: list[Path], open_page: Open, problems: Problems, width: int, look: str
