@@ -1,1 +1,1 @@
-"""What every other room stands on: rates, seeds, errors, records. No torch in here."""
+"""What every other room stands on: rates, seeds, errors, files. No torch in here."""

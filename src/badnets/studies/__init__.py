@@ -1,1 +1,1 @@
-"""Published studies, each repeated by one file: what was published, how we repeat it, and what came out."""
+"""Published studies, each repeated by one package: what was published, how we repeat it, and what came out."""
