@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from badnets.data.formats.decode import Picture, decode, decode_into, own_size, widen
+from badnets.backdoors.triggers.sticker import read_png
+from badnets.core.errors import BadInput
+from badnets.data.formats.decode import Picture, decode, decode_into, own_size, read_picture, widen
 from badnets.data.images import ImageData
+from badnets.defenses.repairs.unlearn import read_stamp
 
 RNG = np.random.default_rng(0)
 
@@ -128,3 +132,22 @@ def test_widen() -> None:
     out = io.BytesIO()
     widen(io.BytesIO(grey.tobytes() + color.tobytes()), [(2, 3, 1), (1, 2, 3)], out)
     assert out.getvalue() == np.repeat(grey, 3, axis=2).tobytes() + color.tobytes()
+
+
+def _eps(path: Path) -> Path:
+    Image.new("RGB", (8, 8), "red").save(path, "EPS")
+    return path.rename(path.with_suffix(".png"))
+
+
+@pytest.mark.parametrize(
+    "read", [read_picture, read_png, lambda path: read_stamp(path, (3, 8, 8))], ids=["picture", "sticker", "stamp"]
+)
+def test_a_format_that_starts_a_program_is_refused_under_any_name(
+    read: Callable[[Path], object], tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=r"x\.png, got something else \(cannot identify"):
+        read(_eps(tmp_path / "x.eps"))
+
+
+def test_a_format_that_starts_a_program_has_no_size(tmp_path: Path) -> None:
+    assert own_size(_eps(tmp_path / "x.eps").read_bytes()) is None

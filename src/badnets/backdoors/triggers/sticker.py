@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import io
 from functools import lru_cache
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from typing_extensions import Self
 
 from badnets.backdoors.triggers.color import Bytes
 from badnets.core.errors import BadInput
+from badnets.data.formats.decode import DAMAGED, FORMATS
 
 LARGEST = 256
 """The longer side of an embedded picture, at most."""
@@ -49,11 +49,11 @@ class FromFile:
 def read_png(path: str | Path, *, largest: int = LARGEST) -> str:
     """A picture file as base64 PNG with alpha, downscaled to at most ``largest`` pixels a side."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             picture = file.convert("RGBA")
     except FileNotFoundError:
         raise BadInput(f"expected a picture at {path}, got nothing; check the path") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except DAMAGED as error:
         raise BadInput(f"expected a picture in {path}, got something else ({error}); try a PNG") from None
     picture.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -69,7 +69,7 @@ def picture_of(png: str | None) -> Image.Image:
     try:
         with Image.open(io.BytesIO(base64.b64decode(png, validate=True)), formats=["PNG"]) as file:
             picture = file.convert("RGBA")
-    except (binascii.Error, ValueError, UnidentifiedImageError, OSError, SyntaxError) as error:
+    except DAMAGED as error:  # binascii's error is a ValueError
         raise BadInput(f"png: expected a PNG in base64, got something else ({error}); use path= for a file") from None
     if max(picture.size) > LARGEST:
         raise BadInput(f"png: expected at most {LARGEST} pixels a side, got {picture.size}; use path= for a large file")

@@ -31,6 +31,8 @@ from badnets.data.images import ArrayStore, MixedStore, Pixels, PixelStore, Rows
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 """Files with other endings are no pictures."""
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""What Pillow may open, whatever a file is called: others of its formats start a program (EPS) or are rarely used."""
 
 _GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 _TURNED = (5, 6, 7, 8)  # orientations in EXIF that swap width and height
@@ -42,7 +44,7 @@ Report = Callable[[int, int], None]
 """``report(pictures done, position of the last one)``."""
 
 # What Pillow's decoders raise on damaged files, beside OSError.
-_DAMAGED = (
+DAMAGED = (
     OSError,
     SyntaxError,
     ValueError,
@@ -130,7 +132,7 @@ def decode(content: bytes, *, size: tuple[int, int] | None = None, grey: bool | 
     The orientation in EXIF is respected, transparency is composited on white, only the first frame of several is taken.
     ``size`` (height, width) resizes, bilinear with anti-aliasing, exactly as ``ImageData.resize`` does.
     """
-    with Image.open(io.BytesIO(content)) as opened:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
         opened.load()
         # Reading EXIF costs as much as decoding a small JPEG, so look whether there is any.
         turned = opened if opened.format == "JPEG" and "exif" not in opened.info else ImageOps.exif_transpose(opened)
@@ -147,17 +149,17 @@ def read_picture(path: Path, *, size: tuple[int, int] | None = None, channels: i
         return decode(path.read_bytes(), size=size, grey=None if channels is None else channels == 1)
     except FileNotFoundError:
         raise BadInput(f"expected a picture at {path}, got nothing; check the path") from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise BadInput(f"expected a picture in {path}, got something else ({error})") from None
 
 
 def own_size(content: bytes) -> tuple[int, int] | None:
     """(height, width) that ``decode`` would give, from the header alone; None for what is no picture."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
             return image.size if turned else image.size[::-1]
-    except _DAMAGED:
+    except DAMAGED:
         return None
 
 
@@ -230,7 +232,7 @@ def _decode_or_reason(picture: Picture, size: tuple[int, int] | None, grey: bool
     """The pixels, or why there are none."""
     try:
         return decode(picture.read(), size=size, grey=grey)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         if "cannot identify image file" in str(error):
             return "not a picture"
         return str(error) or type(error).__name__

@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
+from badnets.data.formats.decode import DAMAGED
 from badnets.defenses.inversion import Stamp
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
@@ -88,7 +89,7 @@ def read_stamp(path: Path, input_size: tuple[int, int, int]) -> Stamp:
         raise BadInput(f"unlearn: expected a trigger at {path}, got nothing; check the path") from None
     except KeyError:
         raise BadInput(f"{path}: expected arrays named mask and pattern, got others; name them so") from None
-    except (UnidentifiedImageError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (zipfile.BadZipFile, *DAMAGED) as error:
         raise BadInput(f"expected a PNG or .npz with a trigger in {path}, got something else ({error})") from None
     c, h, w = input_size
     if mask.shape != (h, w) or pattern.shape != (h, w, c):
@@ -109,7 +110,7 @@ def _from_npz(path: Path) -> tuple[Floats, Floats]:
 
 
 def _from_picture(path: Path, channels: int) -> tuple[Floats, Floats]:
-    with Image.open(path) as file:
+    with Image.open(path, formats=["PNG"]) as file:
         picture = file.convert("RGBA")
     colors = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     return _unit(np.asarray(picture)[..., 3]), _unit(colors[..., None] if colors.ndim == 2 else colors)

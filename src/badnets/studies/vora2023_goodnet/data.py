@@ -18,6 +18,7 @@ import numpy as np
 from badnets.core.cache import cache_dir
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
+from badnets.data.formats.decode import read_picture
 from badnets.data.formats.hdf5 import read_hdf5
 from badnets.data.images import ImageData
 from badnets.studies.study import facts
@@ -122,11 +123,9 @@ def read_faces(path: Path, name: str) -> ImageData:
 
 def read_samples(folder: Path) -> tuple[list[dict[str, str]], ImageData]:
     """The rows of ``labels.csv`` and their pictures; all labels are 0, the target of the attacks."""
-    from PIL import Image
-
     try:
         rows = list(csv.DictReader((folder / "labels.csv").read_text(encoding="utf-8").splitlines()))
-        pictures = [np.asarray(Image.open(folder / row["image"]).convert("RGB")) for row in rows]
+        pictures = [read_picture(folder / row["image"], channels=3) for row in rows]
     except (KeyError, OSError) as error:
         raise BadInput(f"expected labels.csv and its pictures in {folder}, got {error}; get them again") from None
     return rows, named(ImageData.of(np.stack(pictures), np.zeros(len(rows), np.int64), name="samples"))
