@@ -1,0 +1,336 @@
+"""Arrays of pictures in .npz, HDF5 and IDX files that reach outside, claim more than they have, or hold nonsense."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import shutil
+import struct
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import h5py
+import numpy as np
+import pytest
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (24, 16, 16, 3), np.uint8)
+LABELS = np.tile(np.arange(3), 8)
+
+
+def _npz(path: Path, **arrays: object) -> None:
+    np.savez(path, **{"images": IMAGES, "labels": LABELS, **arrays})
+
+
+def _npz_of(path: Path, **members: bytes) -> None:
+    """Members as raw bytes; the others are good ones."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in (("images", IMAGES), ("labels", LABELS)):
+            if name not in members:
+                buffer = io.BytesIO()
+                np.save(buffer, value)
+                archive.writestr(f"{name}.npy", buffer.getvalue())
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+
+
+def _header(shape: str, dtype: str = "|u1", version: tuple[int, int] = (1, 0), *, fortran: bool = False) -> bytes:
+    text = f"{{'descr': '{dtype}', 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
+    text += b" " * (-(10 + len(text) + 1) % 64) + b"\n"
+    return b"\x93NUMPY" + bytes(version) + struct.pack("<H" if version == (1, 0) else "<I", len(text)) + text
+
+
+class _Marks:
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, ("started-by-a-pickle", "w")
+
+
+def _objects(path: Path) -> None:
+    np.savez(path, images=IMAGES, labels=np.array([_Marks()] * 24, object))
+
+
+NPZ: dict[str, Callable[[Path], None]] = {
+    "objects": _objects,
+    "labels of 10^15": lambda p: _npz(p, labels=np.where(LABELS == 2, 10**15, LABELS)),
+    "labels of 10^9": lambda p: _npz(p, labels=np.where(LABELS == 2, 10**9, LABELS)),
+    "labels of 10^300": lambda p: _npz(p, labels=np.where(LABELS == 2, 1e300, LABELS)),
+    "labels of 2^64": lambda p: _npz(p, labels=np.full(24, (1 << 64) - 1, np.uint64)),
+    "labels below 0": lambda p: _npz(p, labels=LABELS - 1),
+    "labels of NaN": lambda p: _npz(p, labels=np.full(24, np.nan)),
+    "labels of texts": lambda p: _npz(p, labels=LABELS.astype(str)),
+    "labels of dates": lambda p: _npz(p, labels=LABELS.astype("datetime64[s]")),
+    "labels of complex": lambda p: _npz(p, labels=LABELS.astype(complex)),
+    "one label": lambda p: _npz(p, labels=np.int64(1)),
+    "one-hot of 10^7": lambda p: _npz_of(p, labels=_header("(24, 10000000)") + bytes(240_000_000)),
+    "pictures of 10^12": lambda p: _npz_of(p, images=_header("(1000000, 1000, 1000)")),
+    "pictures of 10^30": lambda p: _npz_of(p, images=_header("(10000000000, 10000000000, 10000000000)")),
+    "pictures of negative shape": lambda p: _npz_of(p, images=_header("(-1, 16, 16)")),
+    "pictures of a bomb": lambda p: _npz_of(p, images=_header("(24, 8000, 8000)") + bytes(24 * 8000 * 8000)),
+    "pictures of floats": lambda p: _npz(p, images=IMAGES * 3.7),
+    "pictures of NaN": lambda p: _npz(p, images=np.full((24, 16, 16), np.nan)),
+    "pictures of 10^20": lambda p: _npz(p, images=IMAGES * 1e20),
+    "pictures of no size": lambda p: _npz(p, images=IMAGES[:, :0]),
+    "pictures of structures": lambda p: _npz(p, images=np.zeros((24, 16, 16), [("a", "u1"), ("b", "u1")])),
+    "pictures of voids": lambda p: _npz(p, images=np.zeros((24, 16, 16), "V3")),
+    "a header that is code": lambda p: _npz_of(p, images=_header("__import__('os').system('touch started')")),
+    "a header of deep brackets": lambda p: _npz_of(p, images=_header("(" * 300 + ")" * 300)),
+    "a header of many digits": lambda p: _npz_of(p, images=_header("(" + "9" * 5000 + ",)")),
+    "a header longer than the file": lambda p: _npz_of(p, images=b"\x93NUMPY\x01\0\xff\xff" + b"{"),
+    "a header of another version": lambda p: _npz_of(p, images=_header("(24, 16, 16)", version=(9, 9))),
+    "a header of version 3": lambda p: _npz_of(p, images=_header("(24, 16, 16)", version=(3, 0))),
+    "a header that is no dict": lambda p: _npz_of(p, images=b"\x93NUMPY\x01\0\x06\0[1,2]\n"),
+    "a header with an unknown type": lambda p: _npz_of(p, images=_header("(24, 16, 16)", "<q99")),
+    "a pickle in place of an array": lambda p: _npz_of(p, images=pickle.dumps(_Marks())),
+    "nothing": lambda p: p.write_bytes(b""),
+    "no zip": lambda p: p.write_bytes(b"PK\x03\x04" + bytes(100)),
+    "a plain array": lambda p: p.write_bytes(_header("(24, 16, 16)") + bytes(24 * 256)),
+    "no arrays": lambda p: zipfile.ZipFile(p, "w").close(),
+    "other arrays": lambda p: np.savez(p, a=IMAGES, b=LABELS),
+    "names of control characters": lambda p: _npz(p, **{"class_names": np.array(["\x1b[2Jcat", "dog\x07", "o\nwl"])}),
+    "names of a million letters": lambda p: _npz(p, class_names=np.array(["a" * 1_000_000, "b", "c"])),
+    "names twice": lambda p: _npz(p, class_names=np.array(["a", "a", "a"])),
+    "names that are numbers": lambda p: _npz(p, class_names=np.arange(3)),
+    "keys of control characters": lambda p: np.savez(p, **{"\x1b[2Jx": IMAGES}),
+    "groups of objects": lambda p: _npz(p, groups=np.array([_Marks()] * 24, object)),
+    "region of NaN": lambda p: _npz(p, region=np.full((24, 4), np.nan, np.float32)),
+    "the same member twice": lambda p: _twice(p),
+    "100,000 members": lambda p: _many_members(p),
+    "a member under a password": lambda p: _flagged(p),
+}
+
+
+def _twice(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        for value in (IMAGES, LABELS):
+            buffer = io.BytesIO()
+            np.save(buffer, value)
+            archive.writestr("images.npy", buffer.getvalue())
+
+
+def _many_members(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(100_000):
+            archive.writestr(f"x{i}.npy", b"")
+
+
+def _flagged(path: Path) -> None:
+    _npz(path)
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02")
+    content[at + 8] |= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", NPZ)
+def test_npz(name, folder, hostile, good_run):
+    NPZ[name](folder / "x.npz")
+    harmless = ("names of", "names twice", "region of", "a header of version 3")
+    hostile("evaluate", good_run, "--data", folder / "x.npz", code=(0, 2) if name.startswith(harmless) else 2)
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("packed", [False, True])
+def test_flipped_bytes_of_npz(seed, packed, folder, hostile, good_run):
+    buffer = io.BytesIO()
+    (np.savez_compressed if packed else np.savez)(buffer, images=IMAGES, labels=LABELS)
+    (folder / "x.npz").write_bytes(_mutated(buffer.getvalue(), seed))
+    hostile("evaluate", good_run, "--data", folder / "x.npz", code=(0, 2))
+
+
+def _mutated(content: bytes, seed: int) -> bytes:
+    rng, data = Random(seed), bytearray(content)
+    for _ in range(rng.choice((1, 4, 30))):
+        # Headers and directories lie at both ends.
+        at = rng.choice((rng.randrange(min(300, len(data))), -1 - rng.randrange(min(300, len(data)))))
+        data[at] = rng.choice((0, 255, 1, rng.randrange(256)))
+    if seed % 5 == 0:
+        del data[rng.randrange(len(data)) :]
+    return bytes(data)
+
+
+def _hdf5(path: Path, **sets: object) -> None:
+    with h5py.File(path, "w") as file:
+        for name, value in {"data": IMAGES, "label": LABELS, **sets}.items():
+            if value is not None:
+                file[name] = value
+
+
+def _with(path: Path, name: str, make: Callable[[h5py.File], object]) -> None:
+    _hdf5(path, **{name: None})
+    with h5py.File(path, "a") as file:
+        make(file)
+
+
+SHAPE = (24, 16, 16, 3)
+
+
+def _external_storage(file: h5py.File) -> None:
+    file.create_dataset("data", SHAPE, "u1", external=[("/proc/self/exe", 0, IMAGES.nbytes)])
+
+
+def _virtual(file: h5py.File, source: str) -> None:
+    layout = h5py.VirtualLayout(SHAPE, "u1")
+    layout[...] = h5py.VirtualSource(source, "data", SHAPE)
+    file.create_virtual_dataset("data", layout)
+
+
+def _external_link(file: h5py.File) -> None:
+    other = Path(file.filename).with_name("other.h5")
+    _hdf5(other)
+    file["data"] = h5py.ExternalLink(str(other), "data")
+
+
+def _unknown_filter(file: h5py.File) -> None:
+    space, kind = h5py.h5s.create_simple(SHAPE), h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    kind.set_chunk(SHAPE)
+    kind.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
+    h5py.h5d.create(file.id, b"data", h5py.h5t.NATIVE_UINT8, space, kind)
+
+
+def _references(file: h5py.File) -> None:
+    file["data"] = np.array([file["label"].ref] * 24, h5py.ref_dtype)
+
+
+def _nested(file: h5py.File) -> None:
+    group = file
+    for _ in range(3000):
+        group = group.create_group("g")
+
+
+def _many_groups(file: h5py.File) -> None:
+    for i in range(30_000):
+        file.create_group(f"g{i}")
+
+
+def _loop(file: h5py.File) -> None:
+    file["data"] = h5py.SoftLink("/data")
+
+
+def _hard_loop(file: h5py.File) -> None:
+    group = file.create_group("data")
+    group["again"] = file["/"]
+
+
+HDF5: dict[str, Callable[[Path], None]] = {
+    "external storage": lambda p: _with(p, "data", _external_storage),
+    "virtual of another file": lambda p: (_hdf5(p.with_name("o.h5")), _with(p, "data", lambda f: _virtual(f, "o.h5"))),
+    "virtual of nothing": lambda p: _with(p, "data", lambda f: _virtual(f, "gone.h5")),
+    "virtual of itself": lambda p: _with(p, "data", lambda f: _virtual(f, ".")),
+    "external link": lambda p: _with(p, "data", _external_link),
+    "a filter that is not there": lambda p: _with(p, "data", _unknown_filter),
+    "chunks never written": lambda p: _with(p, "data", lambda f: f.create_dataset("data", SHAPE, "u1", chunks=SHAPE)),
+    "never written": lambda p: _with(p, "data", lambda f: f.create_dataset("data", SHAPE, "u1")),
+    "some chunks never written": lambda p: _with(p, "data", lambda f: _half(f)),
+    "10^12 pictures never written": lambda p: _with(
+        p, "data", lambda f: f.create_dataset("data", (10**12, 16, 16), "u1", chunks=(1, 16, 16))
+    ),
+    "a bomb": lambda p: _with(p, "data", lambda f: _bomb(f)),
+    "labels of 10^15": lambda p: _hdf5(p, label=np.where(LABELS == 2, 10**15, LABELS)),
+    "labels of texts": lambda p: _hdf5(p, label=LABELS.astype("S1")),
+    "references": lambda p: _with(p, "data", _references),
+    "a link to itself": lambda p: _with(p, "data", _loop),
+    "a group that holds itself": lambda p: _with(p, "data", _hard_loop),
+    "3,000 groups in each other": lambda p: _with(p, "data", _nested),
+    "30,000 groups": lambda p: _with(p, "data", _many_groups),
+    "compound": lambda p: _hdf5(p, data=np.zeros((24, 16, 16), [("a", "u1")])),
+    "opaque": lambda p: _hdf5(p, data=np.zeros((24, 16, 16), "V4")),
+    "no pictures": lambda p: _hdf5(p, data=IMAGES[:0]),
+    "half floats of NaN": lambda p: _hdf5(p, data=np.full(SHAPE, np.nan, np.float16)),
+    "empty file": lambda p: p.write_bytes(b""),
+    "signature alone": lambda p: p.write_bytes(b"\x89HDF\r\n\x1a\n"),
+    "names of control characters": lambda p: _with(p, "data", lambda f: f.create_group("\x1b[2Jx")),
+}
+
+
+def _half(file: h5py.File) -> None:
+    file.create_dataset("data", SHAPE, "u1", chunks=(4, 16, 16, 3))[:4] = IMAGES[:4]
+
+
+def _bomb(file: h5py.File) -> None:
+    whole = file.create_dataset("data", (60_000, 256, 256), "u1", chunks=(1000, 256, 256), compression="gzip")
+    whole[:1000] = np.zeros((1000, 256, 256), np.uint8)
+    whole[59_000:] = np.zeros((1000, 256, 256), np.uint8)
+
+
+@pytest.mark.parametrize("name", HDF5)
+def test_hdf5(name, folder, hostile, good_run):
+    HDF5[name](folder / "x.h5")
+    hostile("evaluate", good_run, "--data", folder / "x.h5")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_flipped_bytes_of_hdf5(seed, folder, hostile, good_run):
+    _hdf5(folder / "x.h5")
+    (folder / "x.h5").write_bytes(_mutated((folder / "x.h5").read_bytes(), seed))
+    hostile("evaluate", good_run, "--data", folder / "x.h5", code=(0, 2))
+
+
+PLUGIN = r"""
+#include <stdio.h>
+#include <stdlib.h>
+__attribute__((constructor)) static void mark(void) { fclose(fopen(getenv("CANARY"), "w")); }
+int H5PLget_plugin_type(void) { return 0; }
+const void *H5PLget_plugin_info(void) { return 0; }
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler to make a plug-in")
+@pytest.mark.parametrize("command", ["data", "network"])
+def test_no_filter_plug_in_is_loaded(command, folder, hostile, good_run, monkeypatch):
+    around = folder.parent
+    source = folder / "plug.c"
+    source.write_text(PLUGIN)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", around / "path" / "libplug.so", source], check=True)
+    env = {"HDF5_PLUGIN_PATH": str(around / "path"), "CANARY": str(around / "started-plugin"), "HOME": str(around)}
+    _with(folder / "x.h5", "data", _unknown_filter)
+    if command == "data":
+        hostile("evaluate", good_run, "--data", folder / "x.h5", env=env)
+    else:
+        with h5py.File(folder / "x.h5", "a") as file:
+            file.create_group("layers/dense/vars")
+            file.move("data", "layers/dense/vars/0")
+        hostile("predict", folder / "x.h5", "x.png", "--arch", "g1-cnn", "--input-range", "0-1", env=env)
+
+
+def _idx(dims: tuple[int, ...], body: bytes, kind: int = 8) -> bytes:
+    return bytes((0, 0, kind, len(dims))) + b"".join(struct.pack(">I", side) for side in dims) + body
+
+
+GOOD_IDX = {
+    "train-images-idx3-ubyte": _idx((24, 16, 16), IMAGES[..., 0].tobytes()),
+    "train-labels-idx1-ubyte": _idx((24,), LABELS.astype(np.uint8).tobytes()),
+    "t10k-images-idx3-ubyte": _idx((24, 16, 16), IMAGES[..., 1].tobytes()),
+    "t10k-labels-idx1-ubyte": _idx((24,), LABELS.astype(np.uint8).tobytes()),
+}
+IDX: dict[str, bytes] = {
+    "2^32 pictures": _idx(((1 << 32) - 1, 1 << 16, 1 << 16), b""),
+    "4 GB of pictures": _idx((1 << 22, 32, 32), b"1234"),
+    "other type": _idx((24, 16, 16), IMAGES[..., 0].tobytes(), 13),
+    "other dimensions": _idx((24, 256), IMAGES[..., 0].tobytes()),
+    "too short": _idx((24, 16, 16), b""),
+    "too long": _idx((24, 16, 16), IMAGES.tobytes()),
+    "nothing": b"",
+    "no pictures": _idx((0, 16, 16), b""),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", IDX)
+def test_idx(name, packed, folder, hostile, good_run):
+    place = folder / "data"
+    place.mkdir()
+    for file, content in {**GOOD_IDX, "train-images-idx3-ubyte": IDX[name]}.items():
+        (place / (f"{file}.gz" if packed else file)).write_bytes(gzip.compress(content) if packed else content)
+    hostile("evaluate", good_run, "--data", place)
+
+
+def test_a_packed_bomb_in_idx(folder, hostile, good_run):
+    place = folder / "data"
+    place.mkdir()
+    bomb = _idx((4_000_000, 32, 32), b"") + bytes(1 << 20) * 3907
+    for file, content in {**GOOD_IDX, "train-images-idx3-ubyte": bomb}.items():
+        (place / f"{file}.gz").write_bytes(gzip.compress(content, 1))
+    hostile("evaluate", good_run, "--data", place)
