@@ -16,7 +16,7 @@ def compare_command(
 ) -> None:
     """Compare two runs, paired picture by picture and seed by seed."""
     from badnets.referee.compare import compare
-    from badnets.report.pages.compare import compare_table
+    from badnets.report.pages.table import compare_table
 
     comparison = compare(first, second)
     if json:

@@ -53,7 +53,7 @@ def guard_command(
 
 
 def _show(record: GuardRecord) -> None:
-    from badnets.report.pages.certificate_table import certificate_table
+    from badnets.report.pages.table import certificate_table
 
     show_table(certificate_table(record))
     if record.after.refused_or_right is not None:

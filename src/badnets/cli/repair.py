@@ -78,7 +78,7 @@ def repair_command(
 
 
 def _show(certificate: Certificate, page: Path) -> None:
-    from badnets.report.pages.certificate_table import certificate_table
+    from badnets.report.pages.table import certificate_table
     from badnets.report.words.certificate_words import certificate_verdict
 
     show_table(certificate_table(certificate))

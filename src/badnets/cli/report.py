@@ -63,7 +63,7 @@ def _comparison(paths: Sequence[Path], records: Sequence[Model], out: Path | Non
     """One page for several runs."""
     from badnets.core.files import write_text
     from badnets.records.run import RunRecord
-    from badnets.report.pages.compare import render_compare
+    from badnets.report.pages.page import render_compare
 
     runs = [record for record in records if isinstance(record, RunRecord)]
     if len(runs) < len(records):

@@ -6,9 +6,8 @@ import base64
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +22,7 @@ _DIMENSIONS = {"clean": 4, "triggered": 4, "mask": 3, "trigger": 3}
 _GREY = 128
 
 
-@dataclass(frozen=True, kw_only=True)
-class Picture:
+class Picture(NamedTuple):
     """One picture for the page: ``width`` and ``height`` in its own pixels, ``wide`` and ``narrow`` are the number of
     screen pixels of one of them on a desk and on a phone; ``smooth`` where that is not a whole number."""
 
@@ -53,8 +51,7 @@ def load_pictures(path: Path) -> dict[str, NDArray[Any]]:
 def check_pictures(arrays: Pictures, where: str = "pictures") -> None:
     """Refuse arrays that are not uint8 pictures of the shapes (k, h, w, c), (k, h, w) for masks, (h, w, c) alone."""
     for name, dimensions in _DIMENSIONS.items():
-        array = arrays.get(name)
-        if array is None:
+        if (array := arrays.get(name)) is None:
             continue
         if array.dtype != np.uint8 or array.ndim != dimensions:
             raise BadInput(
@@ -72,40 +69,31 @@ def pair(arrays: Pictures, index: int) -> tuple[Pixels, Pixels] | None:
     return clean[index], triggered[index]
 
 
-def data_uri(pixels: Pixels) -> str:
-    """(h, w, 1 or 3) uint8 as a PNG data URI."""
-    flat = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(flat)).save(stream, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-
-
 def picture(pixels: Pixels, alt: str, *, wide: int, narrow: int) -> Picture:
-    """A picture that fits into ``wide`` screen pixels on a desk and ``narrow`` on a phone.
+    """A picture (h, w, 1 or 3) that fits into ``wide`` screen pixels on a desk and ``narrow`` on a phone.
 
     Small pictures grow by whole numbers; one larger than ``wide`` is shrunk first, so that the page stays small.
     """
-    longest = max(pixels.shape[:2])
-    if longest > wide:
-        pixels, longest = _shrink(pixels, wide), wide
-    scales = wide // longest, narrow // longest
+    image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+    if (factor := wide / max(image.size)) < 1:
+        size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    longest = max(image.size)
     return Picture(
-        uri=data_uri(pixels),
+        uri=_data_uri(image),
         alt=alt,
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        wide=scales[0],
-        narrow=scales[1] or round(narrow / longest, 4),
-        smooth=not scales[1],
+        width=image.width,
+        height=image.height,
+        wide=wide // longest,
+        narrow=narrow // longest or round(narrow / longest, 4),
+        smooth=longest > narrow,
     )
 
 
-def _shrink(pixels: Pixels, longest: int) -> Pixels:
-    height, width = pixels.shape[:2]
-    factor = longest / max(height, width)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    planes = [Image.fromarray(pixels[:, :, i]).resize(size, Image.Resampling.LANCZOS) for i in range(pixels.shape[2])]
-    return np.stack([np.asarray(plane, dtype=np.uint8) for plane in planes], axis=2)
+def _data_uri(image: Image.Image) -> str:
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
 def under_mask(triggered: Pixels, mask: Pixels) -> Pixels:
@@ -115,7 +103,7 @@ def under_mask(triggered: Pixels, mask: Pixels) -> Pixels:
     return np.where(mask[:, :, None] > 0, triggered, np.uint8(_GREY))
 
 
-def gain(clean: NDArray[Any], triggered: NDArray[Any]) -> float:
+def gain(clean: Pixels, triggered: Pixels) -> float:
     """By how much differences may be strengthened so that the largest just fits around middle grey; at most 16."""
     largest = int(np.abs(triggered.astype(np.int16) - clean.astype(np.int16)).max(initial=0))
     return min(16.0, 127 / largest) if largest else 1.0
