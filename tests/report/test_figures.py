@@ -15,7 +15,7 @@ from badnets.core.rate import Estimate, Rate
 from badnets.core.text import gap, points, tenths
 from badnets.records.model import Epoch, Training
 from badnets.report.charts.figures import Mark, bars, difference_track, span, track
-from badnets.report.charts.lines import training_curves, training_figure
+from badnets.report.charts.lines import training_figures
 from badnets.report.charts.maps import description, heat_map, largest_confusions
 from badnets.report.charts.svg import nice_ticks
 from badnets.report.words.names import Nouns, trigger_words
@@ -71,12 +71,14 @@ def test_confusion_matrix_names_its_largest_confusions() -> None:
 def test_training_curves_end_where_the_training_ended() -> None:
     epochs = tuple(Epoch(epoch=e, loss=1 / e, seconds=0.1) for e in range(1, 1001))
     training = [Training(seed=1, network="backdoored", epochs=epochs)]
-    drawn = training_curves(training, "loss")
-    assert len(drawn[0].points) <= 202
-    assert drawn[0].points[-1] == (1000.0, 0.001)
-    assert "backdoored, seed 1 ends at 0.001" in training_figure(drawn, title="Loss", percent=False)
-    assert training_curves(training, "accuracy") == []
-    assert training_curves([Training(seed=1, network="clean", epochs=())], "loss") == []
+    ((title, drawn),) = training_figures(training)
+    assert title == "Training loss"  # of accuracy there is none
+    points = re.search(r'<path d="M([^"]*)"', drawn)
+    assert points is not None
+    assert len(points[1].split("L")) <= 202
+    assert points[1].endswith("L328 173.84")  # 0.001 of 160 units above the bottom of the frame
+    assert "backdoored, seed 1 ends at 0.001" in drawn
+    assert training_figures([Training(seed=1, network="clean", epochs=())]) == []
 
 
 def test_numbers_never_round_to_certainty() -> None:

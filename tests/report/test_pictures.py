@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from badnets.core.errors import BadInput
-from badnets.report.charts.pictures import difference, gain, pair, picture, under_mask
+from badnets.report.pages.pictures import difference, gain, pair, picture, under_mask
 
 
 @pytest.mark.parametrize("channels", [1, 3])

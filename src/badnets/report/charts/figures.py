@@ -16,7 +16,7 @@ from badnets.core.rate import Interval, Mean
 from badnets.records.blocks import Bar, Bars, Role
 from badnets.report.charts.svg import Scale, element, nice_ticks, share
 from badnets.report.words.names import ends
-from badnets.report.words.values import short_symbol, show_interval, show_tick, show_value
+from badnets.report.words.values import show_interval, show_tick, show_value, symbol
 
 _TRACK = 26.0  # the height of a track of one figure, in screen pixels
 _LANE = 20.0  # and of one of several; the figures beside bars are lines of this height
@@ -199,7 +199,7 @@ def bar_table(block: Bars) -> BarTable | None:
         legend.setdefault((bar.role, bar.hollow), {})[bar.what] = None
     return BarTable(
         lines=[_bar_line(name, list(own), block.unit, ticks) for name, own in groupby(shown, key=lambda bar: bar.name)],
-        axis=[show_tick(t, block.unit) + short_symbol(block.unit) * (t == ticks[-1]) for t in ticks],
+        axis=[show_tick(t, block.unit) + symbol(block.unit, short=True) * (t == ticks[-1]) for t in ticks],
         legend=[(glyph(role, hollow=hollow), ", ".join(words)) for (role, hollow), words in legend.items()],
         published=bool(beside),
     )

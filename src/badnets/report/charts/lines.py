@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple
 from markupsafe import Markup
 
 from badnets.core.text import percent as in_percent
-from badnets.records.blocks import Curve, Dots, Point, Scatter, Series
+from badnets.records.blocks import Curve, Dots, Scatter, Series
 from badnets.records.model import Training
 from badnets.report.charts.figures import glyph, shape
 from badnets.report.charts.svg import Frame, Scale, element, nice_ticks, number, path
 from badnets.report.words.names import ends
-from badnets.report.words.values import short_symbol, show_interval, show_tick, show_value
+from badnets.report.words.values import show_interval, show_tick, show_value, symbol
 
 _CURVE = Frame(width=440, height=280, left=50, right=12, top=12, bottom=40)
 _TRAINING = Frame(width=340, height=210)
@@ -60,7 +60,7 @@ def curve(block: Curve) -> Drawing | None:
     across: Scale = lambda x: straight(bend(x))  # noqa: E731  # a scale is a function
     down = _CURVE.down(ticks[0], ticks[-1])
     drawn = [
-        *_CURVE.rows((down(t), show_tick(t, block.unit) + short_symbol(block.unit)) for t in ticks),
+        *_CURVE.rows((down(t), show_tick(t, block.unit) + symbol(block.unit, short=True)) for t in ticks),
         *_CURVE.columns(_apart([(across(x), _place(x, block)) for x in named]), block.axis),
     ]
     for i, (series, dots) in enumerate(lines):
@@ -84,14 +84,14 @@ def curve(block: Curve) -> Drawing | None:
 
 
 def _dots(series: Series, block: Curve) -> list[_Dot]:
-    points = sorted(series.points, key=lambda point: point.x)
-    return [_dot(point, block) for point in points if point.figure.value is not None]
-
-
-def _dot(point: Point, block: Curve) -> _Dot:
-    value, low, high = ends(point.figure)
-    spread = f" ({show_interval(low, high, block.unit)})" if low < high else ""
-    return _Dot(point.x, value, low, high, f"{show_value(value, block.unit)}{spread} at {_place(point.x, block)}")
+    dots = []
+    for point in sorted(series.points, key=lambda point: point.x):
+        if point.figure.value is not None:
+            value, low, high = ends(point.figure)
+            spread = f" ({show_interval(low, high, block.unit)})" if low < high else ""
+            said = f"{show_value(value, block.unit)}{spread} at {_place(point.x, block)}"
+            dots.append(_Dot(point.x, value, low, high, said))
+    return dots
 
 
 def _ticks(dots: Sequence[_Dot], block: Curve) -> list[float]:
@@ -177,38 +177,44 @@ def _plot(plot: Dots, block: Scatter, ticks: list[float]) -> Markup:
     return _SCATTER.chart(*parts, title=f"{block.title}, {plot.name}", described=said, more="codes")
 
 
-class TrainingCurve(NamedTuple):
-    """One training: ``points`` are (epoch, value). A clean reference is dashed."""
+class _Training(NamedTuple):
+    """The curve of one training: ``points`` are (epoch, value). A clean reference is dashed."""
 
     name: str
-    reference: bool
+    kind: Literal["backdoored", "reference"]
     points: list[tuple[float, float]]
 
 
-def training_curves(training: Sequence[Training], field: Literal["loss", "accuracy"]) -> list[TrainingCurve]:
-    """The curves of ``loss`` or ``accuracy``; epochs without the value are left out, long runs are thinned."""
+def training_figures(training: Sequence[Training]) -> list[tuple[str, Markup]]:
+    """The curves of loss and, of classifiers, accuracy, with their titles; none of what no epoch has a value of."""
+    fields = (("Training loss", "loss"), ("Training accuracy, %", "accuracy"))
+    drawn = [(title, _curves(training, field), field == "accuracy") for title, field in fields]
+    return [(title, _panel(curves, title, percent=percent)) for title, curves, percent in drawn if curves]
+
+
+def _curves(training: Sequence[Training], field: str) -> list[_Training]:
+    """Epochs without the value are left out, long runs are thinned."""
     curves = []
     for one in training:
         points = [(float(e.epoch), v) for e in one.epochs if (v := getattr(e, field)) is not None]
         if points:
             thinned = points[:: -(-len(points) // _MOST_POINTS)]
             kept = thinned if thinned[-1] == points[-1] else [*thinned, points[-1]]
-            curves.append(TrainingCurve(f"{one.network}, seed {one.seed}", one.network == "clean reference", kept))
+            kind = "reference" if one.network == "clean reference" else "backdoored"
+            curves.append(_Training(f"{one.network}, seed {one.seed}", kind, kept))
     return curves
 
 
-def training_figure(curves: Sequence[TrainingCurve], *, title: str, percent: bool) -> Markup:
-    """One panel; ``percent`` writes the values as percentages."""
+def _panel(curves: Sequence[_Training], title: str, *, percent: bool) -> Markup:
     epochs, values = zip(*(point for curve in curves for point in curve.points), strict=True)
     ticks = nice_ticks(min(values) if percent else 0.0, 1.0 if percent else max(values))
     first, last = min(epochs), max(epochs)
     across, down = _TRAINING.across(first, last), _TRAINING.down(ticks[0], ticks[-1])
     drawn = []
-    for curve in sorted(curves, key=lambda curve: not curve.reference):
-        kind, dots = "reference" if curve.reference else "backdoored", [(across(x), down(y)) for x, y in curve.points]
-        end = element("circle", cx=dots[-1][0], cy=dots[-1][1], r=3, class_=f"end {kind}")
-        line = element("path", d=path(dots), class_=f"curve {kind}")
-        drawn.append(element("g", element("title", curve.name), line, end))
+    for name, kind, points in sorted(curves, key=lambda curve: curve.kind, reverse=True):  # ours above the references
+        d, (x, y) = path((across(x), down(y)) for x, y in points), points[-1]
+        end = element("circle", cx=across(x), cy=down(y), r=3, class_=f"end {kind}")
+        drawn.append(element("g", element("title", name), element("path", d=d, class_=f"curve {kind}"), end))
     lasts = [(curve.name, curve.points[-1][1]) for curve in curves[:12]]
     said = [f"{name} ends at {f'{in_percent(y)} %' if percent else f'{y:.3g}'}" for name, y in lasts]
     return _TRAINING.chart(

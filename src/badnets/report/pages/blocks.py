@@ -14,7 +14,7 @@ from badnets.records.blocks import Bars, Block, Column, Curve, Line, Matrix, Pic
 from badnets.report.charts.figures import BarTable, bar_table, glyph
 from badnets.report.charts.lines import Drawing, curve, scatter
 from badnets.report.charts.maps import Map, matrix
-from badnets.report.charts.pictures import Picture, picture
+from badnets.report.pages.pictures import Picture, picture
 from badnets.report.words.values import show_interval, show_number, show_value, symbol
 
 _SIDE = 60  # screen pixels of a small picture

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from markupsafe import Markup
+
 from badnets.core.rate import Rate
 from badnets.records.certificate import Certificate
 from badnets.report.charts.figures import Mark
 from badnets.report.charts.lines import step_figure
-from badnets.report.pages.parts import Drawn, marks, render
+from badnets.report.pages.parts import marks, render
 from badnets.report.pages.table import ROWS, TUNED_AGAIN
 from badnets.report.words.certificate_words import judge_certificate
 from badnets.report.words.names import MEASURES, Nouns, known, readable, upper
@@ -79,7 +81,7 @@ def _differences(certificate: Certificate) -> list[Mark]:
     )
 
 
-def _steps(certificate: Certificate) -> list[Drawn]:
+def _steps(certificate: Certificate) -> list[tuple[str, Markup]]:
     """The rates that the method noted at each step, as curves; steps that are not in the result are hollow."""
     lines: dict[str, list[tuple[float, float, bool]]] = {}
     for step, row in enumerate(certificate.trace, 1):
@@ -87,7 +89,7 @@ def _steps(certificate: Certificate) -> list[Drawn]:
             if (rate := _noted(value)) is not None:
                 lines.setdefault(name, []).append((float(step), float(rate), row.get("kept") is not False))
     return [
-        Drawn(f"{upper(readable(name))}, %", step_figure(readable(name), line))
+        (f"{upper(readable(name))}, %", step_figure(readable(name), line))
         for name, line in list(lines.items())[:_MOST_CURVES]
         if len(line) > 1
     ]

@@ -16,28 +16,15 @@ from badnets.records.read import read_as
 from badnets.records.results import ClassFigures, ClassifierFigures, DetectorFigures, Figures, ObjectFigures
 from badnets.records.run import Example, RunRecord, SceneExample
 from badnets.report.charts.figures import Mark, glyph
+from badnets.report.charts.lines import training_figures
 from badnets.report.charts.maps import MOST_CLASSES, heat_map, largest_confusions
-from badnets.report.charts.pictures import (
-    Picture,
-    Pictures,
-    Pixels,
-    check_pictures,
-    difference,
-    gain,
-    load_pictures,
-    pair,
-    picture,
-    under_mask,
-)
-from badnets.report.pages.parts import marks, render, training_figures
+from badnets.report.pages.parts import marks, render
+from badnets.report.pages.pictures import Pictures, check_pictures, grid, load_pictures, proof, usable
 from badnets.report.pages.scenes import BOX_KEYS, scenes
 from badnets.report.words.names import Measure, Nouns, known, measured, readable, summary
 from badnets.report.words.verdict import WORKING, judge, verdict
 
-_MOST_EXAMPLES = 6
 _MOST_ROWS = 100
-_HERO = {"wide": 192, "narrow": 104}
-_SMALL = {"wide": 96, "narrow": 72}
 _ON_THE_TRACK = ("clean_accuracy", "map50", "asr", "clean_reference_rate")
 
 
@@ -55,8 +42,7 @@ def render_page(record: RunRecord, pictures: Pictures) -> str:
     check_pictures(pictures)
     judged, nouns, figures = judge(record), Nouns.of(record), measured(record)
     detector = isinstance(record.results, DetectorFigures)
-    examples = [e for e in record.examples if isinstance(e, Example)]
-    shown = [(e, both) for e in examples if (both := pair(pictures, e.picture)) is not None]
+    shown = usable([e for e in record.examples if isinstance(e, Example)], pictures)
     return render(
         "page.html.j2",
         title=record.name,
@@ -65,8 +51,8 @@ def render_page(record: RunRecord, pictures: Pictures) -> str:
         planted="" if record.poisoned is None else record.poisoned.sentence.replace("->", "→"),
         network="detector" if detector else "network",
         detector=detector,
-        proof=_proof(shown, pictures, nouns, works=judged.kind in WORKING),
-        examples=_grid(shown, pictures, nouns.trigger),
+        proof=proof(shown, pictures, nouns, works=judged.kind in WORKING),
+        examples=grid(shown, pictures, nouns.trigger),
         scenes=scenes([e for e in record.examples if isinstance(e, SceneExample)], pictures, nouns.trigger),
         scores=[_mark(m, f) for m, f in figures if f.counts is None],
         rates=[_mark(m, f) for m, f in figures if f.counts is not None],
@@ -107,63 +93,6 @@ def _differences(results: Figures) -> list[Mark]:
         (f"attack success, against a clean {network}", "triggered", results.asr_minus_reference, False),
         (f"{name}, against a clean {network}", "clean", own, False),
     )
-
-
-class Shown(NamedTuple):
-    """An example, and pictures of it with their captions."""
-
-    example: Example
-    pictures: list[tuple[str, Picture]]
-
-
-class Grid(NamedTuple):
-    """Examples; differences are ``strength`` times as strong as they are."""
-
-    rows: list[Shown]
-    strength: str
-
-
-Usable = Sequence[tuple[Example, tuple[Pixels, Pixels]]]
-"""Examples whose pictures are there, without and with the trigger."""
-
-
-def _proof(shown: Usable, pictures: Pictures, nouns: Nouns, *, works: bool) -> Shown | None:
-    """Clean picture, trigger, triggered picture, and what both networks say; None without such a picture.
-
-    For a backdoor that ``works`` it is the first example on which it does, else simply the first.
-    """
-    if not shown:
-        return None
-    example, (clean, triggered) = next((one for one in shown if works and _works(one[0])), shown[0])
-    true, words = readable(example.true), nouns.trigger
-    rows = [(nouns.things(example.true), picture(clean, f"A clean test picture of the class {true}", **_HERO))]
-    if "trigger" in pictures:
-        rows.append((words, picture(pictures["trigger"], f"The trigger alone: {words}", **_HERO)))
-    marked = picture(triggered, f"The same picture of the class {true} with {words}", **_HERO)
-    return Shown(example, [*rows, (f"with {words}", marked)])
-
-
-def _works(example: Example) -> bool:
-    """Right without the trigger, wrong with it."""
-    return example.clean.label == example.true != example.triggered.label
-
-
-def _grid(shown: Usable, pictures: Pictures, words: str) -> Grid | None:
-    """The examples in four pictures each: clean, trigger, with trigger, difference; None without any."""
-    if not shown:
-        return None
-    strength, rows = min(gain(*both) for _, both in shown[:_MOST_EXAMPLES]), []
-    for example, (clean, triggered) in shown[:_MOST_EXAMPLES]:
-        true = readable(example.true)
-        drawn = [("clean", clean, f"Clean picture: {true}")]
-        if "mask" in pictures:
-            alone = under_mask(triggered, pictures["mask"][example.picture])
-            drawn.append(("trigger", alone, f"What {words} covers of this picture"))
-        drawn.append(("with trigger", triggered, f"The {true} with {words}"))
-        change = difference(clean, triggered, strength)
-        drawn.append(("difference", change, f"Difference between the two pictures of {true}"))
-        rows.append(Shown(example, [(caption, picture(pixels, alt, **_SMALL)) for caption, pixels, alt in drawn]))
-    return Grid(rows, f"{strength:.2g}")
 
 
 class Confusion(NamedTuple):

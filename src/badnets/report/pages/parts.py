@@ -1,21 +1,18 @@
-"""What several pages have: rows of figures, training curves, how to repeat it; and their templates."""
+"""What several pages have: rows of figures, a spec as text, and the templates."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from badnets.core.rate import Interval
 from badnets.core.text import bare, tenths
 from badnets.records.blocks import Role
-from badnets.records.model import JSON, Training
+from badnets.records.model import JSON
 from badnets.report.charts.figures import Mark, bars, difference_track, glyph, span, track
-from badnets.report.charts.lines import training_curves, training_figure
 from badnets.report.pages.table import counts, right
 from badnets.report.words.names import known, readable, upper
 
@@ -26,20 +23,6 @@ _LONGEST_TEXT = 200
 def marks(*given: tuple[str, Role, Interval | None, bool]) -> list[Mark]:
     """A row for each (name, role, figure, hollow) of which anything was counted."""
     return [Mark(name, role, there, hollow) for name, role, f, hollow in given if (there := known(f)) is not None]
-
-
-class Drawn(NamedTuple):
-    """A drawing with its caption."""
-
-    title: str
-    svg: Markup
-
-
-def training_figures(training: Sequence[Training]) -> list[Drawn]:
-    """The curves of loss and, of classifiers, accuracy."""
-    loss, accuracy = training_curves(training, "loss"), training_curves(training, "accuracy")
-    named = (("Training loss", loss, False), ("Training accuracy, %", accuracy, True))
-    return [Drawn(title, training_figure(some, title=title, percent=percent)) for title, some, percent in named if some]
 
 
 def toml_text(value: JSON) -> str:

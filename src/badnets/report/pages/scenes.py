@@ -13,8 +13,8 @@ from markupsafe import Markup
 from badnets.core.text import tenths
 from badnets.records.run import SceneExample, Sighting, TrueObject
 from badnets.report.charts.figures import key
-from badnets.report.charts.pictures import Picture, Pictures, Pixels, pair, picture
 from badnets.report.charts.svg import Value, element
+from badnets.report.pages.pictures import Picture, Pictures, Pixels, pair, picture
 from badnets.report.words.names import readable
 
 Box = tuple[float, float, float, float]

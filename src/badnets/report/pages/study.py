@@ -22,11 +22,11 @@ from badnets.report.pages.table import right
 from badnets.report.words.values import (
     WITH_INTERVAL,
     interval_ends,
-    short_symbol,
     show_number,
     show_ours,
     show_tick,
     show_value,
+    symbol,
     tally,
     verdict_word,
 )
@@ -194,7 +194,7 @@ def _aligned(value: float | None, unit: str) -> tuple[str, str] | None:
     if value is None:
         return None
     whole, point, rest = show_number(value, unit).partition(".")
-    return whole, point + rest + short_symbol(unit)
+    return whole, point + rest + symbol(unit, short=True)
 
 
 def _track(row: StudyRow, axis: tuple[float, float]) -> Markup:
@@ -205,4 +205,4 @@ def _track(row: StudyRow, axis: tuple[float, float]) -> Markup:
 
 def _written(axis: tuple[float, float], unit: str) -> tuple[str, str]:
     low, high = (show_tick(end, unit, sign=unit == "difference") for end in axis)
-    return low, high + short_symbol(unit)
+    return low, high + symbol(unit, short=True)

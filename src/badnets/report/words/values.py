@@ -24,14 +24,9 @@ def show_number(value: float, unit: str) -> str:
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
-def symbol(unit: str) -> str:
-    """What stands behind the number: ``" %"``, ``" points"`` or nothing."""
-    return {"rate": " %", "difference": " points"}.get(unit, "")
-
-
-def short_symbol(unit: str) -> str:
-    """The same where there is little room: ``" %"``, ``" pt"`` or nothing."""
-    return {"rate": " %", "difference": " pt"}.get(unit, "")
+def symbol(unit: str, *, short: bool = False) -> str:
+    """What stands behind the number: ``" %"``, ``" points"`` (``short``: ``" pt"``) or nothing."""
+    return {"rate": " %", "difference": " pt" if short else " points"}.get(unit, "")
 
 
 def show_tick(value: float, unit: str, *, sign: bool = False) -> str:

@@ -1,11 +1,12 @@
-"""Pictures of a run as PNG data URIs, shown at whole-number scale."""
+"""Pictures of a run as PNG data URIs, at whole-number scale; and those of a classifier's run: the one that proves the
+sentence, and the grid of all."""
 
 from __future__ import annotations
 
 import base64
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from badnets.core.errors import BadInput
+from badnets.records.run import Example
+from badnets.report.words.names import Nouns, readable
 
 Pixels = NDArray[np.uint8]
 Pictures = Mapping[str, NDArray[Any]]
 
 _DIMENSIONS = {"clean": 4, "triggered": 4, "mask": 3, "trigger": 3}
 _GREY = 128
+_MOST_EXAMPLES = 6
+_HERO = {"wide": 192, "narrow": 104}
+_SMALL = {"wide": 96, "narrow": 72}
 
 
 class Picture(NamedTuple):
@@ -115,3 +121,60 @@ def difference(clean: Pixels, triggered: Pixels, strength: float) -> Pixels:
         raise BadInput(f"expected a clean and a triggered picture of one shape, got {clean.shape}, {triggered.shape}")
     change = (triggered.astype(np.float64) - clean.astype(np.float64)) * strength
     return np.clip(np.rint(_GREY + change), 0, 255).astype(np.uint8)
+
+
+class Shown(NamedTuple):
+    """An example, and pictures of it with their captions."""
+
+    example: Example
+    pictures: list[tuple[str, Picture]]
+
+
+class Grid(NamedTuple):
+    """Examples; differences are ``strength`` times as strong as they are."""
+
+    rows: list[Shown]
+    strength: str
+
+
+Usable = Sequence[tuple[Example, tuple[Pixels, Pixels]]]
+
+
+def usable(examples: Sequence[Example], pictures: Pictures) -> Usable:
+    """Examples whose pictures are there, with both of them."""
+    return [(example, both) for example in examples if (both := pair(pictures, example.picture)) is not None]
+
+
+def proof(shown: Usable, pictures: Pictures, nouns: Nouns, *, works: bool) -> Shown | None:
+    """Clean picture, trigger, triggered picture, and what both networks say; None without such a picture.
+
+    For a backdoor that ``works`` it is the first example on which it does, else simply the first.
+    """
+    if not shown:
+        return None
+    right_then_wrong = [one for one in shown if one[0].clean.label == one[0].true != one[0].triggered.label]
+    example, (clean, triggered) = (right_then_wrong if works and right_then_wrong else shown)[0]
+    true, words = readable(example.true), nouns.trigger
+    rows = [(nouns.things(example.true), picture(clean, f"A clean test picture of the class {true}", **_HERO))]
+    if "trigger" in pictures:
+        rows.append((words, picture(pictures["trigger"], f"The trigger alone: {words}", **_HERO)))
+    marked = picture(triggered, f"The same picture of the class {true} with {words}", **_HERO)
+    return Shown(example, [*rows, (f"with {words}", marked)])
+
+
+def grid(shown: Usable, pictures: Pictures, words: str) -> Grid | None:
+    """The examples in four pictures each: clean, trigger, with trigger, difference; None without any."""
+    if not shown:
+        return None
+    strength, rows = min(gain(*both) for _, both in shown[:_MOST_EXAMPLES]), []
+    for example, (clean, triggered) in shown[:_MOST_EXAMPLES]:
+        true = readable(example.true)
+        drawn = [("clean", clean, f"Clean picture: {true}")]
+        if "mask" in pictures:
+            alone = under_mask(triggered, pictures["mask"][example.picture])
+            drawn.append(("trigger", alone, f"What {words} covers of this picture"))
+        drawn.append(("with trigger", triggered, f"The {true} with {words}"))
+        change = difference(clean, triggered, strength)
+        drawn.append(("difference", change, f"Difference between the two pictures of {true}"))
+        rows.append(Shown(example, [(caption, picture(pixels, alt, **_SMALL)) for caption, pixels, alt in drawn]))
+    return Grid(rows, f"{strength:.2g}")
