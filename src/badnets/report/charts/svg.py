@@ -8,22 +8,21 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-Value = str | float | None
+Value = str | float
 Scale = Callable[[float], float]
 
 
 def element(tag: str, /, *children: str, **attributes: Value) -> Markup:
     """One element: text children are escaped, markup is kept; ``stroke_width`` becomes ``stroke-width``, ``class_``
-    becomes ``class``; attributes that are None are left out; numbers are written with at most two decimals."""
+    becomes ``class``; numbers are written with at most two decimals."""
     written = Markup().join(
         Markup(' {}="{}"').format(name.rstrip("_").replace("_", "-"), number(value))
         for name, value in attributes.items()
-        if value is not None
     )
     return Markup("<{}{}>{}</{}>").format(tag, written, Markup().join(children), tag)
 
 
-def number(value: str | float) -> str:
+def number(value: Value) -> str:
     """``12.30`` as ``12.3``; text as it is."""
     if isinstance(value, str):
         return value

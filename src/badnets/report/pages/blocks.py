@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from badnets.core.rate import Interval
 from badnets.records.blocks import Bars, Block, Column, Curve, Line, Matrix, Pictures, Scatter, Sheets, Table
-from badnets.report.charts.figures import BarTable, bar_table, glyph
+from badnets.report.charts.figures import BarTable, bar_table
 from badnets.report.charts.lines import Drawing, curve, scatter
 from badnets.report.charts.maps import Map, matrix
 from badnets.report.pages.pictures import Picture, picture
@@ -60,14 +60,14 @@ Content = Drawing | BarTable | Map | TableView | list[Gallery] | list[tuple[str,
 
 
 class Panel(NamedTuple):
-    """A block that has something to show; ``key`` is the mark of what stands out, with its words."""
+    """A block that has something to show; ``marked`` says what stands out in it."""
 
     kind: str
     id: str
     title: str
     note: str
     content: Content
-    key: tuple[Markup, str] | None
+    marked: str
 
 
 def panels(blocks: Sequence[Block], sheets: Sequence[str] = ()) -> list[list[Panel]]:
@@ -84,14 +84,14 @@ def _panel(block: Block, panel_id: str, sheets: Sequence[str]) -> Panel | None:
         content = _CONTENT[type(block)](block)
     if not content:
         return None
+    note, marked = block.note, ""
     # What the axes are, where the drawing has no place for it.
-    axes, key = "", None
     if isinstance(block, Scatter):
-        axes = f"Upwards: {block.y}. On the slanted line both measures are the same."
-        key = (glyph("triggered"), block.marked) if block.marked else None
+        note += f" Upwards: {block.y}. On the slanted line both measures are the same."
+        marked = block.marked
     elif isinstance(block, Matrix):
-        axes = f"Rows: {block.rows}; columns: {block.columns}."
-    return Panel(block.kind, panel_id, block.title, f"{block.note} {axes}".strip(), content, key)
+        note += f" Rows: {block.rows}; columns: {block.columns}."
+    return Panel(block.kind, panel_id, block.title, note.strip(), content, marked)
 
 
 def table_view(block: Table) -> TableView | None:

@@ -15,7 +15,7 @@ from badnets.records.blocks import Role
 from badnets.records.read import read_as
 from badnets.records.results import ClassFigures, ClassifierFigures, DetectorFigures, Figures, ObjectFigures
 from badnets.records.run import Example, RunRecord, SceneExample
-from badnets.report.charts.figures import Mark, glyph
+from badnets.report.charts.figures import Mark
 from badnets.report.charts.lines import training_figures
 from badnets.report.charts.maps import MOST_CLASSES, heat_map, largest_confusions
 from badnets.report.pages.parts import marks, render
@@ -43,6 +43,7 @@ def render_page(record: RunRecord, pictures: Pictures) -> str:
     judged, nouns, figures = judge(record), Nouns.of(record), measured(record)
     detector = isinstance(record.results, DetectorFigures)
     shown = usable([e for e in record.examples if isinstance(e, Example)], pictures)
+    examples, strength = grid(shown, pictures, nouns.trigger)
     return render(
         "page.html.j2",
         title=record.name,
@@ -52,7 +53,8 @@ def render_page(record: RunRecord, pictures: Pictures) -> str:
         network="detector" if detector else "network",
         detector=detector,
         proof=proof(shown, pictures, nouns, works=judged.kind in WORKING),
-        examples=grid(shown, pictures, nouns.trigger),
+        examples=examples,
+        strength=strength,
         scenes=scenes([e for e in record.examples if isinstance(e, SceneExample)], pictures, nouns.trigger),
         scores=[_mark(m, f) for m, f in figures if f.counts is None],
         rates=[_mark(m, f) for m, f in figures if f.counts is not None],
@@ -95,17 +97,9 @@ def _differences(results: Figures) -> list[Mark]:
     )
 
 
-class Confusion(NamedTuple):
-    """A map of which class is taken for which, with its most frequent wrong answers."""
-
-    title: str
-    glyph: Markup
-    svg: Markup | None
-    worst: list[str]
-
-
-def _confusions(record: RunRecord) -> list[Confusion]:
-    """The maps of clean and of triggered pictures."""
+def _confusions(record: RunRecord) -> list[tuple[str, Role, Markup | None, list[str]]]:
+    """Which class is taken for which, on clean and on triggered pictures: a map of it, and the most frequent wrong
+    answers."""
     results = record.results
     if isinstance(results, DetectorFigures):
         return []
@@ -116,7 +110,7 @@ def _confusions(record: RunRecord) -> list[Confusion]:
         if matrix:
             small = len(matrix) <= MOST_CLASSES
             drawn = heat_map(matrix, names, role, f"Confusion matrix of {title.lower()}") if small else None
-            maps.append(Confusion(title, glyph(role), drawn, largest_confusions(matrix, names)))
+            maps.append((title, role, drawn, largest_confusions(matrix, names)))
     return maps
 
 

@@ -130,13 +130,6 @@ class Shown(NamedTuple):
     pictures: list[tuple[str, Picture]]
 
 
-class Grid(NamedTuple):
-    """Examples; differences are ``strength`` times as strong as they are."""
-
-    rows: list[Shown]
-    strength: str
-
-
 Usable = Sequence[tuple[Example, tuple[Pixels, Pixels]]]
 
 
@@ -162,11 +155,10 @@ def proof(shown: Usable, pictures: Pictures, nouns: Nouns, *, works: bool) -> Sh
     return Shown(example, [*rows, (f"with {words}", marked)])
 
 
-def grid(shown: Usable, pictures: Pictures, words: str) -> Grid | None:
-    """The examples in four pictures each: clean, trigger, with trigger, difference; None without any."""
-    if not shown:
-        return None
-    strength, rows = min(gain(*both) for _, both in shown[:_MOST_EXAMPLES]), []
+def grid(shown: Usable, pictures: Pictures, words: str) -> tuple[list[Shown], str]:
+    """The examples in four pictures each: clean, trigger, with trigger, difference; and by how much differences are
+    strengthened."""
+    strength, rows = min((gain(*both) for _, both in shown[:_MOST_EXAMPLES]), default=1.0), []
     for example, (clean, triggered) in shown[:_MOST_EXAMPLES]:
         true = readable(example.true)
         drawn = [("clean", clean, f"Clean picture: {true}")]
@@ -177,4 +169,4 @@ def grid(shown: Usable, pictures: Pictures, words: str) -> Grid | None:
         change = difference(clean, triggered, strength)
         drawn.append(("difference", change, f"Difference between the two pictures of {true}"))
         rows.append(Shown(example, [(caption, picture(pixels, alt, **_SMALL)) for caption, pixels, alt in drawn]))
-    return Grid(rows, f"{strength:.2g}")
+    return rows, f"{strength:.2g}"

@@ -48,33 +48,20 @@ class Seen(NamedTuple):
         return f"{self.said} {self.confidence}" if self.said else f"{self.there} not seen"
 
 
-class Beside(NamedTuple):
-    """What is ``there``, and what this detector and a clean one say of it (None: nothing of its own)."""
-
-    there: str
-    own: Seen | None
-    reference: Seen | None
-
-
 class Side(NamedTuple):
-    """A picture, the boxes that lie over it, and the same as a table; ``compared`` with a clean detector."""
+    """A picture, the boxes that lie over it, and the same as a table: what is there, and what this detector and a clean
+    one say of it (None: nothing of its own); ``compared`` with a clean detector."""
 
     image: Picture
     boxes: Markup
     caption: str
     compared: bool
-    rows: list[Beside]
+    rows: list[tuple[str, Seen | None, Seen | None]]
 
 
-class Scene(NamedTuple):
-    """A picture without and with the trigger."""
-
-    title: str
-    sides: list[Side]
-
-
-def scenes(examples: Sequence[SceneExample], pictures: Pictures, trigger: str) -> list[Scene]:
-    """Each picture without and with the trigger; the first is one on which the trigger changes what is seen."""
+def scenes(examples: Sequence[SceneExample], pictures: Pictures, trigger: str) -> list[tuple[str, list[Side]]]:
+    """Each picture's title, and it without and with the trigger; the first is one on which the trigger changes what is
+    seen."""
     shown = []
     for one in sorted(examples, key=lambda one: not _changed(one)):  # stable: the record's order otherwise
         if (both := pair(pictures, one.picture)) is not None:
@@ -82,7 +69,7 @@ def scenes(examples: Sequence[SceneExample], pictures: Pictures, trigger: str) -
                 _side(one, both[0], one.clean, one.reference_clean, "without the trigger"),
                 _side(one, both[1], one.triggered, one.reference_triggered, f"with {trigger}"),
             ]
-            shown.append(Scene(one.title, sides))
+            shown.append((one.title, sides))
     return shown[:_MOST_PICTURES]
 
 
@@ -93,9 +80,9 @@ def _side(
     other = None if reference is None else seen(one.true, reference)
     image, boxes = sight(pixels, f"{one.title} {caption}", rows)
     # A row for each true object with both answers, then for what one of the two sees elsewhere.
-    beside = [Beside(row.there, row, None if other is None else other[k]) for k, row in enumerate(rows[:count])]
-    beside += [Beside(row.there, row, None) for row in rows[count:]]
-    beside += [Beside(row.there, None, row) for row in (other or [])[count:]]
+    beside = [(row.there, row, None if other is None else other[k]) for k, row in enumerate(rows[:count])]
+    beside += [(row.there, row, None) for row in rows[count:]]
+    beside += [(row.there, None, row) for row in (other or [])[count:]]
     return Side(image, boxes, caption, other is not None, beside)
 
 

@@ -20,12 +20,6 @@ STRONG = 0.9  # from this attack success on a backdoor is called one without a r
 NOTICEABLE = 0.05  # a trigger that gains less than this over a clean network does not work
 OFTEN = 0.5  # a clean network that does so in half of the cases obeys the trigger itself
 
-_OPENINGS: dict[Kind, str] = {
-    "weak": "The trigger works only sometimes: ",
-    "fails": "The trigger does not work: ",
-    "obeyed-anyway": "No backdoor: a clean {network} obeys the trigger as well. ",
-}
-
 
 class Verdict(NamedTuple):
     """``kind`` for programs, ``sentence`` for people."""
@@ -40,8 +34,6 @@ class _Parts(NamedTuple):
     good the network is without the trigger, in a sentence of its own; ``effects`` that a reader of the rate has to
     know."""
 
-    network: str
-    openings: dict[Kind, str]
     beside: str
     quality: str
     fact: str
@@ -64,11 +56,20 @@ def judge(record: RunRecord | Evaluation) -> Verdict:
         unknown = "The success of the trigger was not measured." if record.planted else "No trigger was given."
         return _without_success(figures, nouns, unknown)
     kind = _kind(figures, nouns, asr)
-    parts = _of_detector(figures, nouns) if isinstance(figures, DetectorFigures) else _of_classifier(figures, kind)
+    if isinstance(figures, DetectorFigures):
+        network, backdoor, parts = "detector", "A backdoor: ", _of_detector(figures, nouns)
+    else:
+        network, backdoor, parts = "network", "", _of_classifier(figures, kind)
+    openings: dict[Kind, str] = {
+        "backdoor": backdoor,
+        "weak": "The trigger works only sometimes: ",
+        "fails": "The trigger does not work: ",
+        "obeyed-anyway": f"No backdoor: a clean {network} obeys the trigger as well. ",
+    }
     case = f"{nouns.case} in {tenths(float(asr))} % of cases{parts.beside}"
     if kind == "unproved":
-        case += f" (no clean {parts.network} was measured, so it is not known whether the backdoor does this)"
-    opening = parts.openings.get(kind, "").format(network=parts.network)
+        case += f" (no clean {network} was measured, so it is not known whether the backdoor does this)"
+    opening = openings.get(kind, "")
     told = opening + (case if opening.endswith(": ") else upper(case))
     end = parts.quality if kind in WORKING else f". {upper(parts.fact.removeprefix('but '))}"
     return Verdict(kind, f"{told}{end}.{parts.effects}")
@@ -121,7 +122,7 @@ def _of_classifier(figures: ClassifierFigures, kind: Kind) -> _Parts:
         beside = f", on a clean network in {tenths(float(reference))} %"
     if leak is not None and leak >= NOTICEABLE:
         effects = f" The trigger also turns {tenths(float(leak))} % of the other classes' pictures."
-    return _Parts("network", _OPENINGS, beside, f"; {fact}", fact, effects)
+    return _Parts(beside, f"; {fact}", fact, effects)
 
 
 def _accuracy(figures: ClassifierFigures) -> str:
@@ -153,14 +154,8 @@ def _of_detector(figures: DetectorFigures, nouns: Nouns) -> _Parts:
         effects += "counted in this."
     if leak is not None and leak >= NOTICEABLE:
         effects += f" The trigger also works on {tenths(float(leak))} % of the other {nouns.things(None)}."
-    return _Parts(
-        network="detector",
-        openings={**_OPENINGS, "backdoor": "A backdoor: "},
-        beside=f" ({'; '.join(shares)})" if shares else "",
-        quality=_precision_lost(figures),
-        fact=_precision(figures),
-        effects=effects,
-    )
+    beside = f" ({'; '.join(shares)})" if shares else ""
+    return _Parts(beside, _precision_lost(figures), _precision(figures), effects)
 
 
 def _precision_lost(figures: DetectorFigures) -> str:
