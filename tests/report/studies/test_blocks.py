@@ -184,7 +184,7 @@ def test_tables_keep_groups_say_why_there_is_no_figure_and_tick_what_keeps_the_b
     assert [cell.text for cell in empty] == ["", "0.0312", "", ""]
     assert empty[0].key == empty[2].key == ""
     assert view.groups[1][1][0][0].note == "has no batch normalization"
-    assert view.asked == "lost at most 1.00 points; safe at least 90.00 %"
+    assert view.bounds == "lost at most 1.00 points; safe at least 90.00 %"
     kept = Table(
         title="t", rows="m", columns=columns[2:3], lines=(Line(name="x", cells=(Mean((1,), (Rate(9, 10),)),)),)
     )

@@ -194,11 +194,12 @@ def bar_table(block: Bars) -> BarTable | None:
     beside = [bar.published for bar in shown if bar.published is not None]
     ticks = nice_ticks(min(0.0, *beside, *spread), max(0.0, *beside, *spread), count=2)
     ticks = [t for t in ticks if block.unit == "number" or t <= 1]
+    lines = [(name, list(bars)) for name, bars in groupby(shown, key=lambda bar: bar.name)]
     legend: dict[tuple[Role, bool], dict[str, None]] = {}
     for bar in shown:
         legend.setdefault((bar.role, bar.hollow), {})[bar.what] = None
     return BarTable(
-        lines=[_bar_line(name, list(own), block.unit, ticks) for name, own in groupby(shown, key=lambda bar: bar.name)],
+        lines=[_bar_line(name, bars, block.unit, ticks) for name, bars in lines],
         axis=[show_tick(t, block.unit) + symbol(block.unit, short=True) * (t == ticks[-1]) for t in ticks],
         legend=[(glyph(role, hollow=hollow), ", ".join(words)) for (role, hollow), words in legend.items()],
         published=bool(beside),

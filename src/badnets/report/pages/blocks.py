@@ -45,7 +45,7 @@ class TableView(NamedTuple):
     rows: str
     heads: list[TableHead]
     groups: list[tuple[str, list[tuple[Line, list[TableCell]]]]]
-    asked: str
+    bounds: str
 
 
 class Gallery(NamedTuple):
@@ -101,11 +101,11 @@ def table_view(block: Table) -> TableView | None:
         cells = [_cell(value, column) for value, column in zip(line.cells, block.columns, strict=False)]
         groups.setdefault(line.group, []).append((line, cells))
     heads = [TableHead(c.name, symbol(c.unit).strip(), c.unit != "text", c.better == "high") for c in block.columns]
-    asked = "; ".join(filter(None, map(_asked, block.columns)))
-    return TableView(block.rows, heads, list(groups.items()), asked) if groups else None
+    bounds = "; ".join(filter(None, map(_bound, block.columns)))
+    return TableView(block.rows, heads, list(groups.items()), bounds) if groups else None
 
 
-def _asked(column: Column) -> str:
+def _bound(column: Column) -> str:
     if column.asked is None or column.better is None or column.unit == "text":
         return ""
     bound = show_value(column.asked, column.unit).removeprefix("+")
@@ -123,30 +123,23 @@ def _cell(value: Interval | str | None, column: Column) -> TableCell:
         text = f"{figure:,.1f}" if abs(figure) >= 10 else f"{figure:.3g}"
     else:
         text = show_number(figure, unit)
-    return TableCell(text, show_interval(low, high, unit) if known else "", repr(figure), _kept(figure, column))
-
-
-def _kept(figure: float, column: Column) -> bool:
-    if column.asked is None or column.better is None:
-        return False
-    return figure <= column.asked if column.better == "low" else figure >= column.asked
+    kept = column.asked is not None and (
+        (column.better == "low" and figure <= column.asked) or (column.better == "high" and figure >= column.asked)
+    )
+    return TableCell(text, show_interval(low, high, unit) if known else "", repr(figure), kept)
 
 
 def galleries(block: Pictures) -> list[Gallery]:
     """Every group's pictures, each grown by a whole number of screen pixels."""
-    return [
-        Gallery(
-            name=name,
-            pictures=[(_small(one.pixels, f"{name}, {one.caption}"), one.caption, one.marked) for one in pictures],
-            marked=sum(one.marked for one in pictures),
-        )
-        for name, pictures in block.groups.items()
-        if pictures
-    ]
-
-
-def _small(pixels: Sequence[Sequence[int]], alt: str) -> Picture:
-    return picture(np.array(pixels, np.uint8)[..., None], alt, wide=_SIDE, narrow=_SIDE)
+    shown = []
+    for name, pictures in block.groups.items():
+        small = []
+        for one in pictures:
+            grey, alt = np.array(one.pixels, np.uint8)[..., None], f"{name}, {one.caption}"
+            small.append((picture(grey, alt, wide=_SIDE, narrow=_SIDE), one.caption, one.marked))
+        if small:
+            shown.append(Gallery(name, small, sum(one.marked for one in pictures)))
+    return shown
 
 
 _CONTENT: dict[type, Callable[[Any], Content | None]] = {

@@ -13,7 +13,7 @@ from badnets.report.charts.lines import step_figure
 from badnets.report.pages.parts import marks, render
 from badnets.report.pages.table import ROWS, TUNED_AGAIN
 from badnets.report.words.certificate_words import judge_certificate
-from badnets.report.words.names import MEASURES, Nouns, known, readable, upper
+from badnets.report.words.names import MEASURES, Nouns, readable, upper
 
 _MOST_CURVES = 4
 
@@ -50,24 +50,19 @@ def _groups(certificate: Certificate) -> list[tuple[str, list[Mark]]]:
     if (control := certificate.clean_network) is not None:
         sides.append(("a clean network", control.before, True))
         sides.append(("a clean network, after the same repair", control.after, True))
+    nouns, again = Nouns.of(certificate), certificate.reactivation
     groups = []
     for key, name, role in ROWS:
         groups.append((name, marks(*((words, role, getattr(side, key), hollow) for words, side, hollow in sides))))
-        if key == "asr":
-            groups += _more_success(certificate)
+        if key != "asr":
+            continue
+        for one in certificate.targets or ():
+            both = marks(("before", role, one.before, False), ("after", role, one.after, False))
+            groups.append((f"attack success, {nouns.name(one.target)}", both))
+        if again is not None:
+            tuned = marks(*((words, role, getattr(again, who), who == "clean_network") for who, words in TUNED_AGAIN))
+            groups.append(("attack success after re-tuning", tuned))
     return [(name, rows) for name, rows in groups if rows]
-
-
-def _more_success(certificate: Certificate) -> list[tuple[str, list[Mark]]]:
-    nouns, again = Nouns.of(certificate), certificate.reactivation
-    groups = []
-    for one in certificate.targets or ():
-        both = marks(("before", "triggered", one.before, False), ("after", "triggered", one.after, False))
-        groups.append((f"attack success, {nouns.name(one.target)}", both))
-    if again is not None:
-        tuned = marks(*((name, "triggered", getattr(again, key), key == "clean_network") for key, name in TUNED_AGAIN))
-        groups.append(("attack success after re-tuning", tuned))
-    return groups
 
 
 def _differences(certificate: Certificate) -> list[Mark]:
@@ -85,19 +80,14 @@ def _steps(certificate: Certificate) -> list[tuple[str, Markup]]:
     """The rates that the method noted at each step, as curves; steps that are not in the result are hollow."""
     lines: dict[str, list[tuple[float, float, bool]]] = {}
     for step, row in enumerate(certificate.trace, 1):
-        for name, value in row.items():
-            if (rate := _noted(value)) is not None:
-                lines.setdefault(name, []).append((float(step), float(rate), row.get("kept") is not False))
+        rates = {k: v for k, v in row.items() if isinstance(v, Mapping) and {"hits", "total"} <= v.keys()}
+        for name, rate in ((k, Rate.from_json(v)) for k, v in rates.items() if v["total"]):
+            lines.setdefault(name, []).append((float(step), float(rate), row.get("kept") is not False))
     return [
         (f"{upper(readable(name))}, %", step_figure(readable(name), line))
         for name, line in list(lines.items())[:_MOST_CURVES]
         if len(line) > 1
     ]
-
-
-def _noted(value: object) -> Rate | None:
-    """A rate in a method's own notes."""
-    return known(Rate.from_json(value)) if isinstance(value, Mapping) and {"hits", "total"} <= value.keys() else None
 
 
 def _setting(value: object) -> str:

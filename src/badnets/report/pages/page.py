@@ -86,14 +86,14 @@ def _mark(measure: Measure, figure: Interval) -> Mark:
 
 def _differences(results: Figures) -> list[Mark]:
     """Against a clean network, on the same pictures."""
-    own: Interval | None
+    change: Interval | None
     if isinstance(results, DetectorFigures):
-        own, name, network = results.map50_minus_reference, "mAP at IoU 0.5", "detector"
+        change, name, network = results.map50_minus_reference, "mAP at IoU 0.5", "detector"
     else:
-        own, name, network = results.clean_accuracy_minus_reference, "clean accuracy", "network"
+        change, name, network = results.clean_accuracy_minus_reference, "clean accuracy", "network"
     return marks(
         (f"attack success, against a clean {network}", "triggered", results.asr_minus_reference, False),
-        (f"{name}, against a clean {network}", "clean", own, False),
+        (f"{name}, against a clean {network}", "clean", change, False),
     )
 
 

@@ -84,9 +84,10 @@ def picture(pixels: Pixels, alt: str, *, wide: int, narrow: int) -> Picture:
     if (factor := wide / max(image.size)) < 1:
         size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
         image = image.resize(size, Image.Resampling.LANCZOS)
-    longest = max(image.size)
+    longest, stream = max(image.size), io.BytesIO()
+    image.save(stream, format="PNG", optimize=True)
     return Picture(
-        uri=_data_uri(image),
+        uri=f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}",
         alt=alt,
         width=image.width,
         height=image.height,
@@ -94,12 +95,6 @@ def picture(pixels: Pixels, alt: str, *, wide: int, narrow: int) -> Picture:
         narrow=narrow // longest or round(narrow / longest, 4),
         smooth=longest > narrow,
     )
-
-
-def _data_uri(image: Image.Image) -> str:
-    stream = io.BytesIO()
-    image.save(stream, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
 def under_mask(triggered: Pixels, mask: Pixels) -> Pixels:

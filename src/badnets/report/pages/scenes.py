@@ -74,9 +74,9 @@ def scenes(examples: Sequence[SceneExample], pictures: Pictures, trigger: str) -
 
 
 def _side(
-    one: SceneExample, pixels: Pixels, own: Sequence[Sighting], reference: Sequence[Sighting] | None, caption: str
+    one: SceneExample, pixels: Pixels, sightings: Sequence[Sighting], reference: Sequence[Sighting] | None, caption: str
 ) -> Side:
-    rows, count = seen(one.true, own), len(one.true)
+    rows, count = seen(one.true, sightings), len(one.true)
     other = None if reference is None else seen(one.true, reference)
     image, boxes = sight(pixels, f"{one.title} {caption}", rows)
     # A row for each true object with both answers, then for what one of the two sees elsewhere.

@@ -91,8 +91,8 @@ def findings(rows: Sequence[StudyRow]) -> list[str]:
     if not rows:
         return ["Nothing was measured in this study."]
     published = [row for row in rows if row.published is not None]
-    own = [row for row in rows if row.published is None]
-    judged = [row.verified for row in own if row.verified is not None]
+    further = [row for row in rows if row.published is None]
+    judged = [row.verified for row in further if row.verified is not None]
     kept = f"{judged.count(True)} of {len(judged)} figures keep the bound that was set"
     if not published:
         none = "There is no published figure to set ours beside."
@@ -105,10 +105,10 @@ def findings(rows: Sequence[StudyRow]) -> list[str]:
         ]
         named += [f"and {len(failed) - _MOST_NAMED} more"] * (len(failed) > _MOST_NAMED)
         sentences.append(f"Not borne out: {'; '.join(named)}.")
-    if own:
+    if further:
         bound = f"; a bound of our own was set for {len(judged)} and is kept by {judged.count(True)}" if judged else ""
-        count, them = ("1 further figure has", "it") if len(own) == 1 else (f"{len(own)} further figures have", "them")
-        sentences.append(f"{count} no published number beside {them}{bound}.")
+        figures, them = ("figure has", "it") if len(further) == 1 else ("figures have", "them")
+        sentences.append(f"{len(further)} further {figures} no published number beside {them}{bound}.")
     return sentences
 
 
@@ -143,14 +143,14 @@ def ledger_groups(rows: Iterable[StudyRow]) -> list[Group]:
         groups.setdefault(_prefix(row.what), []).append(row)
     merged: list[tuple[str, list[StudyRow]]] = []
     alone = ""  # how the rows of the last group begin, where it is made of single rows
-    for name, own in groups.items():
+    for name, members in groups.items():
         start = name.split(", ")[0]
-        if len(own) == 1 and start and start == alone:
-            merged[-1] = (start, [*merged[-1][1], *own])
+        if len(members) == 1 and start and start == alone:
+            merged[-1] = (start, [*merged[-1][1], *members])
         else:
-            merged.append((name, own))
-        alone = start if len(own) == 1 else ""
-    return [Group(name, _lines(name, own)) for name, own in merged]
+            merged.append((name, members))
+        alone = start if len(members) == 1 else ""
+    return [Group(name, _lines(name, members)) for name, members in merged]
 
 
 def _prefix(what: str) -> str:

@@ -51,12 +51,12 @@ def judge_certificate(certificate: Certificate) -> Judged:
         return Judged("accuracy-only", "Whether a backdoor is gone is not known, for no trigger was given.", cost)
     kind, right = _kind(certificate, before, after), known(certificate.after.robust_accuracy)
     case = f"{_case(certificate)} in {_share(after, ' of cases')}, before in {_share(before)}"
-    told = f"{_opening(certificate, kind, after)}: {case}{_by_target(certificate)}"
+    sentence = f"{_opening(certificate, kind, after)}: {case}{_by_target(certificate)}"
     if kind == "misread" and right is not None:
-        told += f"; yet only {_share(right)} of these pictures are read right"
+        sentence += f"; yet only {_share(right)} of these pictures are read right"
     elif certificate.reactivation is not None and kind in ("gone", "asleep", "ruined"):
-        told += _tuned_again(certificate.reactivation, before, asleep=kind == "asleep")
-    return Judged(kind, f"{told}.", cost)
+        sentence += _tuned_again(certificate.reactivation, before, asleep=kind == "asleep")
+    return Judged(kind, f"{sentence}.", cost)
 
 
 def _kind(certificate: Certificate, before: Interval, after: Interval) -> Kind:
@@ -71,8 +71,10 @@ def _kind(certificate: Certificate, before: Interval, after: Interval) -> Kind:
         return "weaker" if fallen is not None and ends(fallen)[2] < -NOTICEABLE else "there"
     if any(target.after > least for target in certificate.targets or () if target.after.value is not None):
         return "weaker"
-    if _wakes(certificate.reactivation, before):
-        return "asleep"
+    again = certificate.reactivation
+    easier = None if again is None or _void(again, before) else known(again.difference)
+    if easier is not None and easier >= NOTICEABLE and ends(easier)[1] > 0:
+        return "asleep"  # it learns the attack more easily than a clean network, beyond doubt and noticeably
     if _lost(certificate) > _allowance(certificate):
         return "ruined"
     right, clean = known(certificate.after.robust_accuracy), certificate.after.clean_accuracy
@@ -88,14 +90,6 @@ def _lost(certificate: Certificate) -> float:
 
 def _allowance(certificate: Certificate) -> float:
     return ALLOWANCE if certificate.allowance is None else certificate.allowance
-
-
-def _wakes(again: Reactivation | None, before: Interval) -> bool:
-    """Whether the repaired network learns the attack more easily than a clean one, beyond doubt and noticeably."""
-    if again is None or _void(again, before) or (difference := known(again.difference)) is None:
-        return False
-    value, low, _ = ends(difference)
-    return low > 0 and value >= NOTICEABLE
 
 
 def _void(again: Reactivation, before: Interval) -> str:
@@ -149,8 +143,8 @@ def _by_target(certificate: Certificate) -> str:
         return ""
     nouns, left = Nouns.of(certificate), len(targets) - MOST_TARGETS
     worst = sorted(targets, key=lambda target: -float(target.after))[:MOST_TARGETS]
-    told = [f"{nouns.name(t.target)} in {_share(t.after)}, before {_share(t.before)}" for t in worst]
-    return f" (target by target: {'; '.join(told)}{f'; {left} others less' if left > 0 else ''})"
+    each = [f"{nouns.name(t.target)} in {_share(t.after)}, before {_share(t.before)}" for t in worst]
+    return f" (target by target: {'; '.join(each)}{f'; {left} others less' if left > 0 else ''})"
 
 
 def _tuned_again(again: Reactivation, before: Interval, *, asleep: bool) -> str:
@@ -175,21 +169,21 @@ def _tuned_again(again: Reactivation, before: Interval, *, asleep: bool) -> str:
 def _cost(certificate: Certificate) -> str:
     """What became of clean accuracy, paired; and of a clean network's."""
     change, after = known(certificate.after_minus_before.clean_accuracy), certificate.after.clean_accuracy
-    told = f"the repaired network reads {_share(after)} of clean pictures right"
+    text = f"the repaired network reads {_share(after)} of clean pictures right"
     if change is not None:
         value, low, high = ends(change)
         size = f"{gap(value)} points"
         if value > 0:
-            told += f", {size} more than before"
+            text += f", {size} more than before"
         elif value < 0:
-            told += f", {size} fewer than before{', which a user would notice' if high < -VISIBLE_DROP else ''}"
+            text += f", {size} fewer than before{', which a user would notice' if high < -VISIBLE_DROP else ''}"
         else:
-            told += ", as many as before"
+            text += ", as many as before"
         if _is_wide(change):
-            told += f" (between {gap(low, sign=True)} and {gap(high, sign=True)})"
+            text += f" (between {gap(low, sign=True)} and {gap(high, sign=True)})"
     control = certificate.clean_network
     other = None if control is None else known(control.after_minus_before.clean_accuracy)
     if other is None:
-        return told
+        return text
     verb = "gains" if other > 0 else "loses"
-    return f"{told}; a clean network {verb} {gap(float(other))} points by the same repair"
+    return f"{text}; a clean network {verb} {gap(float(other))} points by the same repair"

@@ -70,9 +70,9 @@ def judge(record: RunRecord | Evaluation) -> Verdict:
     if kind == "unproved":
         case += f" (no clean {network} was measured, so it is not known whether the backdoor does this)"
     opening = openings.get(kind, "")
-    told = opening + (case if opening.endswith(": ") else upper(case))
+    sentence = opening + (case if opening.endswith(": ") else upper(case))
     end = parts.quality if kind in WORKING else f". {upper(parts.fact.removeprefix('but '))}"
-    return Verdict(kind, f"{told}{end}.{parts.effects}")
+    return Verdict(kind, f"{sentence}{end}.{parts.effects}")
 
 
 def _kind(figures: Figures, nouns: Nouns, asr: Interval) -> Kind:
@@ -175,8 +175,8 @@ def _precision_lost(figures: DetectorFigures) -> str:
 
 def _precision(figures: DetectorFigures) -> str:
     """How well a detector sees without triggers."""
-    own, difference = known(figures.map50), known(figures.map50_minus_reference)
-    if own is None:
+    precision, difference = known(figures.map50), known(figures.map50_minus_reference)
+    if precision is None:
         return "mean average precision was not measured"
     against = "" if difference is None else f" ({gap(float(difference), sign=True)} points against a clean detector)"
-    return f"mean average precision without triggers is {tenths(float(own))} %{against}"
+    return f"mean average precision without triggers is {tenths(float(precision))} %{against}"
