@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -178,10 +178,10 @@ def _plot(plot: Dots, block: Scatter, ticks: list[float]) -> Markup:
 
 
 class _Training(NamedTuple):
-    """The curve of one training: ``points`` are (epoch, value). A clean reference is dashed."""
+    """The curve of one training of a ``kind`` (backdoored or reference): ``points`` are (epoch, value)."""
 
     name: str
-    kind: Literal["backdoored", "reference"]
+    kind: str
     points: list[tuple[float, float]]
 
 

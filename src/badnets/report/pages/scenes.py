@@ -80,8 +80,9 @@ def _side(
     other = None if reference is None else seen(one.true, reference)
     image, boxes = sight(pixels, f"{one.title} {caption}", rows)
     # A row for each true object with both answers, then for what one of the two sees elsewhere.
-    beside = [(row.there, row, None if other is None else other[k]) for k, row in enumerate(rows[:count])]
-    beside += [(row.there, row, None) for row in rows[count:]]
+    beside: list[tuple[str, Seen | None, Seen | None]] = [
+        (row.there, row, other[k] if other and k < count else None) for k, row in enumerate(rows)
+    ]
     beside += [(row.there, None, row) for row in (other or [])[count:]]
     return Side(image, boxes, caption, other is not None, beside)
 
