@@ -122,8 +122,9 @@ def certify(
     from badnets.networks.classes import align_classes
     from badnets.referee import certify as referee
     from badnets.referee.bench import Bench, defender_and_spare
-    from badnets.referee.environment import Clock
+    from badnets.referee.case import Opened, RepairCase
     from badnets.referee.spec import DataSpec
+    from badnets.referee.store import Clock
     from badnets.referee.truth import KnownTrigger, NothingKnown, TriggeredPictures, Truth
 
     clock = Clock()
@@ -142,7 +143,7 @@ def certify(
         bench = Bench(
             defender=defender, spare=spare, test=test, truth=truth, seed=stream, budget_s=budget_s, folder=Path(folder)
         )
-        case = referee.RepairCase(
+        case = RepairCase(
             model=Path(network.architecture),
             out=Path(folder) / "repaired.safetensors",
             data=test.name,
@@ -150,14 +151,11 @@ def certify(
             allowance=allowance,
             triggered=None if triggered is None else triggered.name,
         )
-        opened = referee.Opened(
-            spec=DataSpec.model_construct(name=test.name),
-            network=network,
-            bench=bench,
-            clean=None if clean is None else lambda: clean,
-        )
+        known = None if clean is None else lambda: clean
+        spec = DataSpec.model_construct(name=test.name)
+        opened = Opened(case=case, spec=spec, network=network, bench=bench, clean=known)
         done, repaired = bench.repaired(method, network, into=case.out)
-        certificate = referee.certificate(opened, case, method, done, repaired, clock)
+        certificate = referee.certificate(opened, method, done, repaired, clock)
     return certificate.model_copy(update={"network": "", "model": "", "files": {}})
 
 

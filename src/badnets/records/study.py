@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import computed_field, model_validator
+from pydantic import ValidationInfo, computed_field, field_validator, model_validator
 
 from badnets.core.fields import Figure
-from badnets.core.rate import Interval
+from badnets.core.rate import Interval, within
 from badnets.records.blocks import Block
 from badnets.records.model import JSON, Environment, Model
 
@@ -36,6 +36,12 @@ class StudyRow(Model):
     high: float | None
     n_seeds: int
     figure: Figure | None = None
+
+    @field_validator("low", "high")
+    @classmethod
+    def _within(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """Older records have differences of more than 100 points."""
+        return within(value, info.data.get("unit", ""))
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's way
     @property

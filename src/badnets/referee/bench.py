@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -98,19 +99,14 @@ class Bench:
         return done, self._reopened(done.network, into, "guarded")
 
     def reactivation(
-        self,
-        networks: Mapping[Role, ImageNetwork],
-        *,
-        clean: ImageData | None = None,
-        test: ImageData | None = None,
+        self, networks: Mapping[Role, ImageNetwork], *, clean: ImageData | None = None, test: ImageData | None = None
     ) -> Reactivation | None:
         """Whether the backdoor of ``networks["repaired"]`` only sleeps, see ``reactivate``; ``clean`` (default: at most
         ``CLEAN`` of the defender's) are the pictures beside the poisoned ones, ``test`` those that are measured on.
 
         None where nothing at hand can be poisoned, or where a network cannot be tuned.
         """
-        seed = self.seed.derive("reactivation")
-        poisons = self.poisons
+        seed, poisons = self.seed.derive("reactivation"), self.poisons
         if not len(poisons):
             return None
         beside = self.defender.take(draw(self.defender, CLEAN, seed.derive("clean"))) if clean is None else clean
@@ -123,11 +119,10 @@ class Bench:
         return self.truth.poisons(self.spare, POISONED, self.seed.derive("reactivation"))
 
     def _reopened(self, network: ImageNetwork, into: Path | None, name: str) -> ImageNetwork:
-        place = into or (None if self.folder is None else self.folder / f"{name}.safetensors")
-        if place is not None:
-            return through_file(network, place)
-        with TemporaryDirectory(prefix="badnets-") as folder:
-            return through_file(network, Path(folder) / f"{name}.safetensors")
+        if into is None and self.folder is None:
+            with TemporaryDirectory(prefix="badnets-") as folder:
+                return through_file(network, Path(folder) / f"{name}.safetensors")
+        return through_file(network, into or (self.folder or Path()) / f"{name}.safetensors")
 
 
 def defender_and_spare(pool: ImageData, pictures: int, seed: Seed) -> tuple[ImageData, ImageData]:
@@ -146,7 +141,7 @@ def reactivate(
     test: ImageData,
     *,
     seed: Seed,
-    on_epoch: OnProgress | None = None,
+    on_epoch: OnProgress = lambda *_: None,
 ) -> Reactivation | None:
     """Re-tune a copy of each of ``networks`` (at least ``"repaired"``) in the same way, and measure the attack.
 
@@ -158,19 +153,25 @@ def reactivate(
     ``difference`` is None without a ``clean_network``. It is ``void`` where the ``backdoored`` network, the one before
     the repair, keeps less than ``FORGOTTEN`` of its success. None for a network that cannot be tuned.
     """
-    hits = {}
-    report = on_epoch or (lambda *_: None)
-    for number, (role, network) in enumerate(networks.items()):
+    done, hits = count(1), {}
 
-        def told(epoch: int, first: int = number) -> None:
-            report("re-tuning on poisoned pictures", first * EPOCHS + epoch, EPOCHS * len(networks), None)
+    def tell() -> None:
+        on_epoch("re-tuning on poisoned pictures", next(done), EPOCHS * len(networks), None)
 
-        tuned = retune(network, poisons, clean, seed=seed, on_epoch=told)
+    for role, network in networks.items():
+        tuned = retune(network, poisons, clean, seed=seed, on_epoch=tell)
         if tuned is None:
             return None
         hits[role] = truth.hits(tuned, test)
     rates = {role: Rate.of(yes) for role, yes in hits.items()}
     first = Rate.of(truth.hits(networks["backdoored"], test)) if "backdoored" in networks else None
+    void = None
+    if first is not None and first.hits and rates["backdoored"].hits < FORGOTTEN * first.hits:
+        void = (
+            "the network before the repair forgets the attack when it is re-tuned like this, too (its success falls "
+            f"from {percent(first.value)} % to {percent(rates['backdoored'].value)} %), so that of the repaired "
+            "network proves nothing"
+        )
     return Reactivation(
         before=Rate.of(truth.hits(networks["repaired"], test)),
         repaired=rates["repaired"],
@@ -183,17 +184,7 @@ def reactivate(
         epochs=EPOCHS,
         learning_rate=LEARNING_RATE,
         batch=BATCH,
-        void=None if first is None else _void(first, rates["backdoored"]),
-    )
-
-
-def _void(before: Rate, after: Rate) -> str | None:
-    """Why it proves nothing, if the network before the repair forgets its attack too."""
-    if not before.hits or after.hits >= FORGOTTEN * before.hits:
-        return None
-    return (
-        "the network before the repair forgets the attack when it is re-tuned like this, too (its success falls from "
-        f"{percent(before.value)} % to {percent(after.value)} %), so that of the repaired network proves nothing"
+        void=void,
     )
 
 
@@ -203,7 +194,7 @@ def retune(
     clean: ImageData,
     *,
     seed: Seed,
-    on_epoch: Callable[[int], None] | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
 ) -> ImageNetwork | None:
     """A copy of ``network`` after ``EPOCHS`` of SGD (momentum 0.9) over poisoned and clean pictures, all layers.
 
@@ -228,6 +219,5 @@ def retune(
                     return None
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
-            if on_epoch is not None:
-                on_epoch(epoch + 1)
+            on_epoch()
     return tuned.eval()

@@ -19,8 +19,8 @@ from badnets.networks.files.own import open_network, save_network
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, check_shape, find_architecture, parse_network, skeleton
 from badnets.records.model import JSON, Epoch
-from badnets.referee.environment import processor
 from badnets.referee.spec import Spec
+from badnets.referee.store import processor
 from badnets.training.hardware import check_devices
 from badnets.training.loop import BatchHook, Job, Trained, fit
 from badnets.training.objectives import check_targets

@@ -21,17 +21,16 @@ from badnets.data.images import ImageData, Splits
 from badnets.data.load import load
 from badnets.data.splits import draw
 from badnets.networks.files.own import through_file
-from badnets.networks.network import ImageNetwork
 from badnets.records.model import JSON, Epoch, Planted, Training
 from badnets.records.read import RECORD, read_run
-from badnets.records.results import Figures, pooled
+from badnets.records.results import pooled
 from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
-from badnets.referee.environment import Clock, commit, environment
 from badnets.referee.examples import choose_examples
-from badnets.referee.measure import Measured, disturbances, measure
+from badnets.referee.measure import disturbances, measure
 from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
 from badnets.referee.spec import DataSpec, Spec, SpecFile
-from badnets.referee.store import RUNS, Place, publish_working, working_folder
+from badnets.referee.store import RUNS, Clock, Place, commit, environment, publish_working, working_folder
+from badnets.report.pages.page import write_page
 from badnets.training.loop import Trained
 
 
@@ -99,7 +98,7 @@ def run(
         _gather_answers(folder, spec, data.test)
         record = _record(file, key, data, folder, seeds, command, loaded)
         write_json(folder / RECORD, record.to_json())
-        _write_page(folder)
+        write_page(folder)
         for leftover in folder.glob("seed-*"):
             shutil.rmtree(leftover)
         publish_working(place.partial, place.final)
@@ -132,8 +131,24 @@ def run_seed(
         reference, epochs = clean_reference(spec, data.train, seed, folder=own, watch=watch, note=note)
         history.append(Training(seed=number, network="clean reference", epochs=epochs))
     clock.lap("reference")
-    measured, figures = _measure(spec, network, reference, data.test, seed)
+    backdoors: Sequence[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
+    stream, test = seed.derive("measure"), data.test
+    measured = [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
+    figures = measured[0].figures
+    if spec.jitter_table and backdoors[0] is not None:
+        rows = disturbances(network, test, backdoors[0], reference=reference, seed=stream)
+        figures = figures.model_copy(update={"disturbances": rows})
     clock.lap("measure")
+    examples: tuple[Example, ...] | tuple[SceneExample, ...] = ()
+    if pictures:
+        # numpy's stub takes the names for options
+        np.savez_compressed(own / "answers.npz", **measured[0].answers)  # type: ignore[arg-type]
+        shown = None
+        if backdoors[0] is not None and number == spec.seeds[0]:
+            shown = choose_examples(network, reference, test, backdoors[0], measured[0], stream)
+        if shown is not None:
+            np.savez_compressed(folder / "pictures.npz", **shown.arrays)  # type: ignore[arg-type]
+            examples = shown.examples
     result = SeedResult(
         seed=number,
         figures=figures,
@@ -142,7 +157,7 @@ def run_seed(
         timings_s=clock.laps,
         precision=trained.precision,
         poisoned=None if poisoned is None else summary(poisoned),
-        examples=_pictures(spec, network, reference, data.test, measured[0], number, folder) if pictures else (),
+        examples=examples,
     )
     write_json(done, result.to_json())
     return result
@@ -181,14 +196,25 @@ def poisoned_of(folder: Path, *, seed: int | None = None, watcher: Watcher | Non
 
     Raises ``BadInput`` for a run without a backdoor, an unknown seed, and data that is no longer what it was.
     """
-    record = read_run(folder)
+    record = run_with_backdoor(folder)
     number = record.seeds[0] if seed is None else seed
     if number not in record.seeds:
         raise BadInput(f"expected a seed of {folder} ({', '.join(map(str, record.seeds))}), got {number}")
-    if record.poisoned is None:
-        raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
     plan = Plan.load(folder / ("plan.npz" if number == record.seeds[0] else f"plan-seed-{number}.npz"))
     return plan.apply(training_data(record, folder, watcher))
+
+
+def run_with_backdoor(folder: Path) -> RunRecord:
+    """The record of a run that has a backdoor to try."""
+    record = read_run(folder)
+    if record.resolved.get("backdoor") is None:
+        raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
+    return record
+
+
+def network_file(model: Path) -> Path:
+    """Where the network is: a file, or in a run's folder."""
+    return model / "network.safetensors" if model.is_dir() else model
 
 
 def training_data(record: RunRecord, folder: Path | None, watcher: Watcher | None, otherwise: str = "") -> ImageData:
@@ -237,42 +263,6 @@ def _goal(rule: LabelRule, names: tuple[str, ...]) -> str:
     if target is None:
         return _GOALS.get(rule.kind, str(rule.kind))
     return names[target] if source is None else f"{names[target]} for {names[source]}"
-
-
-def _measure(
-    spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed
-) -> tuple[list[Measured], Figures]:
-    """What was measured of each backdoor (without any, of the network alone); and the first one's figures, with the
-    table of disturbances if the spec asks for it."""
-    backdoors: Sequence[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
-    stream, (first, *_) = seed.derive("measure"), backdoors
-    measured = [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
-    if not spec.jitter_table or first is None:
-        return measured, measured[0].figures
-    rows = disturbances(network, test, first, reference=reference, seed=stream)
-    return measured, measured[0].figures.model_copy(update={"disturbances": rows})
-
-
-def _pictures(
-    spec: Spec,
-    network: ImageNetwork,
-    reference: ImageNetwork | None,
-    test: ImageData,
-    measured: Measured,
-    number: int,
-    folder: Path,
-) -> tuple[Example, ...] | tuple[SceneExample, ...]:
-    """What the page and comparisons need: the answers of this seed, and of the first one pictures; its examples."""
-    # numpy's stub takes the names for options
-    np.savez_compressed(folder / f"seed-{number}" / "answers.npz", **measured.answers)  # type: ignore[arg-type]
-    if spec.backdoor is None or number != spec.seeds[0]:
-        return ()
-    stream = Seed(number).derive("measure")
-    shown = choose_examples(network, reference, test, spec.backdoor.backdoor, measured, stream)
-    if shown is None:
-        return ()
-    np.savez_compressed(folder / "pictures.npz", **shown.arrays)  # type: ignore[arg-type]
-    return shown.examples
 
 
 def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
@@ -352,9 +342,3 @@ def _name_network(folder: Path, seed: int, *, first: bool) -> None:
         source = folder / f"seed-{seed}" / f"{file}.{ending}"
         if source.exists():
             source.rename(folder / (f"{file}.{ending}" if first else f"{file}-seed-{seed}.{ending}"))
-
-
-def _write_page(folder: Path) -> None:
-    from badnets.report.pages.page import write_page
-
-    write_page(folder)
