@@ -28,6 +28,7 @@ from badnets.referee.measure_boxes import measure_objects
 from badnets.training.objectives import check_targets
 
 Classes = NDArray[np.int64]
+Yes = NDArray[np.bool_]
 Counted = Mapping[str, NDArray[np.int8]]
 
 
@@ -48,16 +49,16 @@ class Measured:
     @property
     def classifier(self) -> ClassifierFigures:
         """The figures of a network that gives each picture a class."""
-        if not isinstance(self.figures, ClassifierFigures):
-            raise TypeError("expected a classifier's figures, got a detector's")
-        return self.figures
+        if isinstance(self.figures, ClassifierFigures):
+            return self.figures
+        raise TypeError("expected a classifier's figures, got a detector's")
 
     @property
     def detector(self) -> DetectorFigures:
         """The figures of a network that sees objects."""
-        if not isinstance(self.figures, DetectorFigures):
-            raise TypeError("expected a detector's figures, got a classifier's")
-        return self.figures
+        if isinstance(self.figures, DetectorFigures):
+            return self.figures
+        raise TypeError("expected a detector's figures, got a classifier's")
 
     @property
     def clean_accuracy(self) -> Rate | Mean[Rate] | None:
@@ -110,14 +111,14 @@ def measure(
     if network.task == "detect":
         return Measured(*measure_objects(network, test, planted, reference=reference, jitter=jitter, seed=stream))
     check_input(network, test.shape, f"pictures of {test.name}")
-    seen = _seen([network] if reference is None else [network, reference], test, planted, stream)
-    own = seen[0]
-    figures = _figures(own, seen[1] if reference is not None else None, test, abstains=network.abstains)
+    networks = [network] if reference is None else [network, reference]
+    seen, *others = _seen(networks, test, planted, stream)
+    figures = _figures(seen, others[0] if others else None, test, abstains=network.abstains)
     if jitter is not None and planted is not None:
         shaken = Backdoor(with_jitter(planted.trigger, jitter), planted.rule)
         under = _seen([network], test, shaken, stream.derive("jitter"))[0].attack
         figures = figures.model_copy(update={"asr_under_jitter": None if under is None else under.asr})
-    return Measured(figures, own.counted(test, abstains=network.abstains), own.clean, own.marked)
+    return Measured(figures, seen.counted(test, abstains=network.abstains), seen.clean, seen.marked)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,69 +131,70 @@ class _Seen:
 
     def counted(self, test: ImageData, *, abstains: bool) -> dict[str, NDArray[np.int8]]:
         """See ``Measured.answers``."""
-        true = test.labels
-        yes = {"clean_accuracy": self.clean == true} | ({"refused": self.clean == test.classes} if abstains else {})
-        answers = {name: own.astype(np.int8) for name, own in yes.items()}
+        everywhere = np.ones(len(test), bool)
+        answers = {
+            "clean_accuracy": (self.clean == test.labels, everywhere),
+            "refused": (self.clean == test.classes, everywhere),
+        }
         if self.marked is not None and self.attack is not None:
-            attacked = {"asr": self.attack.hits, "robust_accuracy": self.marked == true}
-            attacked |= {"refused_triggered": self.marked == test.classes} if abstains else {}
-            answers |= {name: np.where(self.attack.eligible, own, -1).astype(np.int8) for name, own in attacked.items()}
-        return answers
+            among = self.attack.eligible
+            answers |= {
+                "asr": (self.attack.hits, among),
+                "robust_accuracy": (self.marked == test.labels, among),
+                "refused_triggered": (self.marked == test.classes, among),
+            }
+        kept = {name: answer for name, answer in answers.items() if abstains or not name.startswith("refused")}
+        return {name: np.where(among, yes, -1).astype(np.int8) for name, (yes, among) in kept.items()}
 
 
 def _seen(networks: list[ImageNetwork], test: ImageData, backdoor: Backdoor | None, seed: Seed) -> list[_Seen]:
     """What each network says, in one pass over the pictures."""
     if backdoor is None:
         return [_Seen(predict_data(network, test).labels) for network in networks]
-    out = [(np.zeros(len(test), np.int64), np.zeros(len(test), np.int64)) for _ in networks]
+    said = np.zeros((len(networks), 2, len(test)), np.int64)
     for rows, clean, marked in triggered(test, backdoor, seed):
         both = np.concatenate([clean, marked])
-        for network, (to_clean, to_marked) in zip(networks, out, strict=True):
-            labels = predict(network, both).labels
-            to_clean[rows], to_marked[rows] = labels[: len(rows)], labels[len(rows) :]
-    return [_Seen(clean, marked, success(backdoor.rule, marked, test.labels, test.classes)) for clean, marked in out]
+        for number, network in enumerate(networks):
+            said[number][:, rows] = predict(network, both).labels.reshape(2, -1)
+    return [_Seen(clean, marked, success(backdoor.rule, marked, test.labels, test.classes)) for clean, marked in said]
 
 
 def _figures(own: _Seen, other: _Seen | None, test: ImageData, *, abstains: bool) -> ClassifierFigures:
     """Those of ``own`` beside the ``other``'s, the clean reference's."""
     true = test.labels
     rows = per_class(own.clean, true, test.class_names)
-    figures = ClassifierFigures(
-        clean_accuracy=accuracy(own.clean, true),
-        clean_reference_accuracy=None if other is None else accuracy(other.clean, true),
-        clean_accuracy_minus_reference=None
-        if other is None
-        else PairedDifference.of(own.clean == true, other.clean == true),
-        macro_f1=macro_f1(rows),
-        per_class=rows,
-        confusion_clean=_matrix(own.clean, test),
-        refused=refused(own.clean, test.classes) if abstains else None,
-    )
+    figures: JSON = {
+        "clean_accuracy": accuracy(own.clean, true),
+        "per_class": rows,
+        "macro_f1": macro_f1(rows),
+        "confusion_clean": _matrix(own.clean, test),
+        "refused": refused(own.clean, test.classes) if abstains else None,
+    }
+    if other is not None:
+        figures["clean_reference_accuracy"] = accuracy(other.clean, true)
+        figures["clean_accuracy_minus_reference"] = PairedDifference.of(own.clean == true, other.clean == true)
     if own.marked is None or own.attack is None:
-        return figures
+        return ClassifierFigures(**figures)
     attack, among = own.attack, own.attack.eligible
     away, right = own.marked == test.classes, own.marked == true
-    attacked: dict[str, object] = {
+    figures |= {
         "asr": attack.asr,
         "leak": attack.leak,
         "robust_accuracy": attack.robust_accuracy,
-        "per_class": tuple(_attacked(row, attack, right, true == number) for number, row in enumerate(rows)),
+        "per_class": tuple(_attacked(row, attack.hits, right, among & (true == at)) for at, row in enumerate(rows)),
         "confusion_triggered": _matrix(own.marked, test),
         "refused_triggered": Rate.of(away[among]) if abstains else None,
         "refused_or_right": Rate.of((away | right)[among]) if abstains else None,
     }
     if other is not None and other.attack is not None:
-        paired = PairedDifference.of(attack.hits[among], other.attack.hits[among])
-        attacked |= {"clean_reference_rate": other.attack.asr, "asr_minus_reference": paired}
-    return figures.model_copy(update=attacked)
+        figures["clean_reference_rate"] = other.attack.asr
+        figures["asr_minus_reference"] = PairedDifference.of(attack.hits[among], other.attack.hits[among])
+    return ClassifierFigures(**figures)
 
 
-def _attacked(row: ClassFigures, attack: Success, right: NDArray[np.bool_], own: NDArray[np.bool_]) -> ClassFigures:
-    """The row of a class with what becomes of its pictures with the trigger, None where none of them is eligible."""
-    members = own & attack.eligible
-    if not members.any():
-        return row
-    rates = {"asr": Rate.of(attack.hits[members]), "robust_accuracy": Rate.of(right[members])}
+def _attacked(row: ClassFigures, hits: Yes, right: Yes, members: Yes) -> ClassFigures:
+    """The row of a class with what becomes of its ``members`` with the trigger, None where none of them is eligible."""
+    rates = {"asr": Rate.of(hits[members]), "robust_accuracy": Rate.of(right[members])} if members.any() else {}
     return row.model_copy(update=rates)
 
 
@@ -218,18 +220,16 @@ def disturbances(
     Raises ``BadInput`` for a trigger that is no stamp, and for pictures that the network does not take.
     """
     check_input(network, test.shape, f"pictures of {test.name}")
-    chosen = Jitter.physical() if amounts is None else amounts
     rule = backdoor.rule.resolve(test.class_names)
     eligible = np.flatnonzero(rule.eligible(test.labels)).astype(np.int64)
     stream = as_seed(seed).derive("test-trigger")
     networks = [network] if reference is None else [network, reference]
     rows = []
-    for name, amount, jitter in _cases(chosen):
+    for name, amount, jitter in _cases(Jitter.physical() if amounts is None else amounts):
         shaken = Backdoor(with_jitter(backdoor.trigger, jitter), rule)
         answers = _to_marked(networks, test, eligible, shaken, stream)
         asr, *other = [success(rule, given, test.labels[eligible], test.classes).asr for given in answers]
-        rate = other[0] if other else None
-        rows.append(Disturbance(name=name, amount=amount, asr=asr, clean_reference_rate=rate))
+        rows.append(Disturbance(name=name, amount=amount, asr=asr, clean_reference_rate=other[0] if other else None))
     return tuple(rows)
 
 
@@ -243,15 +243,11 @@ def _cases(amounts: Jitter) -> Iterator[tuple[str, float | None, Jitter | None]]
     yield "all", None, amounts
 
 
-def _to_marked(
-    networks: list[ImageNetwork], test: ImageData, eligible: Rows, backdoor: Backdoor, stream: Seed, batch: int = 500
-) -> list[Rows]:
-    """What each network says to the eligible pictures with the trigger."""
-    parts: list[list[Rows]] = [[] for _ in networks]
-    for start in range(0, max(len(eligible), 1), batch):
-        rows = eligible[start : start + batch]
-        regions = None if test.regions is None else test.regions[rows]
-        marked = backdoor.trigger.apply(test.images(rows), regions, RowRng(stream, rows))
-        for network, given in zip(networks, parts, strict=True):
-            given.append(predict(network, marked).labels)
-    return [np.concatenate(given) for given in parts]
+def _to_marked(networks: list[ImageNetwork], test: ImageData, rows: Rows, backdoor: Backdoor, stream: Seed) -> Classes:
+    """What each network says to the pictures ``rows`` with the trigger, (networks, rows)."""
+    parts = []
+    for batch in np.split(rows, range(500, len(rows), 500)):
+        regions = None if test.regions is None else test.regions[batch]
+        marked = backdoor.trigger.apply(test.images(batch), regions, RowRng(stream, batch))
+        parts.append([predict(network, marked).labels for network in networks])
+    return np.concatenate(parts, axis=1)
