@@ -12,10 +12,9 @@ from badnets.core.errors import BadInput
 from badnets.core.files import file_digest, write_json
 from badnets.core.rate import Estimate, Mean, PairedDifference, Rate
 from badnets.records.certificate import Certificate, GuardRecord
-from badnets.records.comparison import Comparison, Evaluation
 from badnets.records.model import Model
 from badnets.records.read import FORMATS, check_files, read_as, read_record
-from badnets.records.results import ClassifierFigures, DetectorFigures
+from badnets.records.results import ClassifierFigures, Comparison, DetectorFigures, Evaluation
 from badnets.records.run import RunRecord, SceneExample
 from badnets.records.study import StudyRecord, StudyRow
 

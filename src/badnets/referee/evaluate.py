@@ -15,8 +15,8 @@ from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.rate import Mean, PairedDifference, over_seeds
 from badnets.core.seed import Seed
-from badnets.records.comparison import Comparison, ComparisonRow, Evaluation, Planted
 from badnets.records.read import read_run
+from badnets.records.results import Comparison, ComparisonRow, Evaluation, Planted
 
 if TYPE_CHECKING:
     from badnets.networks.files.foreign import ForeignOptions

@@ -1,11 +1,8 @@
-"""Measure a network: how well it does, and how well a backdoor works on it. Definitions: docs/definitions.md.
-
-Clean and triggered pictures go through a classifier in one pass over the test set; so does the clean reference.
-"""
+"""Measure a network: how well it does, and how well a backdoor works on it. Definitions: docs/definitions.md."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,12 +31,9 @@ Counted = Mapping[str, NDArray[np.int8]]
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What was measured on one network, and the answers that it was counted from.
-
-    ``figures``: those of a classifier or of a detector. ``answers``: by the name of a figure, per test picture (of a
-    detector per object) whether it counted: 1 yes, 0 no, -1 not eligible; runs are paired by them. ``clean`` and
-    ``triggered``: predicted classes (n,), or what a detector saw.
-    """
+    """What was measured on one network: its ``figures``, and the ``answers`` that they were counted from: by the name
+    of a figure, per test picture (of a detector per object) whether it counted: 1 yes, 0 no, -1 not eligible; runs are
+    paired by them. ``clean`` and ``triggered``: predicted classes (n,), or what a detector saw."""
 
     figures: Figures
     answers: Counted
@@ -148,7 +142,7 @@ class _Seen:
 
 
 def _seen(networks: list[ImageNetwork], test: ImageData, backdoor: Backdoor | None, seed: Seed) -> list[_Seen]:
-    """What each network says, in one pass over the pictures."""
+    """What each network says: clean and triggered pictures go through all of them in one pass over the test set."""
     if backdoor is None:
         return [_Seen(predict_data(network, test).labels) for network in networks]
     said = np.zeros((len(networks), 2, len(test)), np.int64)
@@ -224,23 +218,16 @@ def disturbances(
     eligible = np.flatnonzero(rule.eligible(test.labels)).astype(np.int64)
     stream = as_seed(seed).derive("test-trigger")
     networks = [network] if reference is None else [network, reference]
+    everything = Jitter.physical() if amounts is None else amounts
+    values = everything.amounts()
+    alone = [(name, values[name], Jitter.only(**{name: values[name]})) for name in DISTURBANCES if values[name]]
     rows = []
-    for name, amount, jitter in _cases(Jitter.physical() if amounts is None else amounts):
+    for name, amount, jitter in (("none", None, None), *alone, ("all", None, everything)):
         shaken = Backdoor(with_jitter(backdoor.trigger, jitter), rule)
         answers = _to_marked(networks, test, eligible, shaken, stream)
         asr, *other = [success(rule, given, test.labels[eligible], test.classes).asr for given in answers]
         rows.append(Disturbance(name=name, amount=amount, asr=asr, clean_reference_rate=other[0] if other else None))
     return tuple(rows)
-
-
-def _cases(amounts: Jitter) -> Iterator[tuple[str, float | None, Jitter | None]]:
-    """The rows of the table: their names, amounts, and the jitter of each."""
-    yield "none", None, None
-    values = amounts.amounts()
-    for name in DISTURBANCES:
-        if values.get(name):
-            yield name, values[name], Jitter.only(**{name: values[name]})
-    yield "all", None, amounts
 
 
 def _to_marked(networks: list[ImageNetwork], test: ImageData, rows: Rows, backdoor: Backdoor, stream: Seed) -> Classes:

@@ -31,7 +31,6 @@ from badnets.referee.reference import check_data, check_training, clean_referenc
 from badnets.referee.spec import DataSpec, Spec, SpecFile
 from badnets.referee.store import RUNS, Clock, Place, commit, environment, publish_working, working_folder
 from badnets.report.pages.page import write_page
-from badnets.training.loop import Trained
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,7 @@ def load_data(spec: DataSpec, watcher: Watcher | None = None) -> Splits:
     report = (watcher or Watcher()).progress
     splits = load(
         spec.name,
-        path=spec.path,
-        size=spec.size,
-        grey=spec.grey,
-        seed=spec.seed,
-        test_share=spec.test_share,
-        options=spec.options,
+        **spec.model_dump(exclude={"name", "train_count"}),
         progress=lambda what, done, total: report(what, done, total, None),
     )
     if spec.train_count is None:
@@ -118,10 +112,15 @@ def run_seed(
     clock = Clock()
     poisoned = poison_data(spec, data.train, seed, own, watch)
     clock.lap("poison")
+    about = {"made_by": "badnets", "data": spec.data.name, "seed": number, "recipe": spec.to_json()["recipe"]}
     if poisoned is not None:
         watch.say(f"{describe(poisoned)}{note}")
         poisoned.plan.save(own / "plan.npz")
-    trained = _train(spec, data.train, poisoned, seed, own, watch, note)
+        about["backdoor"] = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
+    hooks = tuple(hook for b in spec.backdoors for hook in b.hooks)
+    subject, what = data.train if poisoned is None else poisoned.data, f"training {spec.network}{note}"
+    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
+    trained.network.provenance |= about
     network = through_file(trained.network, own / "network.safetensors")
     clock.lap("train", trained.seconds)
     epochs = tuple(Epoch.model_validate(epoch) for epoch in trained.history)
@@ -161,21 +160,6 @@ def run_seed(
     )
     write_json(done, result.to_json())
     return result
-
-
-def _train(
-    spec: Spec, train: ImageData, poisoned: Poisoned | None, seed: Seed, own: Path, watch: Watcher, note: str
-) -> Trained:
-    """The network of a seed, which says in its file what it is."""
-    hooks = tuple(hook for b in spec.backdoors for hook in b.hooks)
-    subject, what = train if poisoned is None else poisoned.data, f"training {spec.network}{note}"
-    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
-    recipe = spec.to_json()["recipe"]
-    trained.network.provenance |= {"made_by": "badnets", "data": spec.data.name, "seed": seed.root, "recipe": recipe}
-    if poisoned is not None:
-        warning = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
-        trained.network.provenance["backdoor"] = warning
-    return trained
 
 
 def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: Watcher) -> Poisoned | None:
@@ -276,18 +260,11 @@ def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
 
 
 def _record(
-    file: SpecFile,
-    key: str,
-    data: Splits,
-    folder: Path,
-    seeds: Sequence[SeedResult],
-    command: str,
-    loaded: float,
+    file: SpecFile, key: str, data: Splits, folder: Path, seeds: Sequence[SeedResult], command: str, loaded: float
 ) -> RunRecord:
     numbers, first = file.spec.seeds, seeds[0]
     laps = {lap: round(sum(one.timings_s.get(lap, 0.0) for one in seeds), 3) for lap in first.timings_s}
     timings = {"data": round(loaded, 3), **laps}
-    timings["total"] = round(sum(timings.values()), 3)
     made_on = environment(first.precision)
     more = [one.backdoors for one in seeds if one.backdoors is not None]
     return RunRecord(
@@ -303,7 +280,7 @@ def _record(
         commit=commit(),
         determinism="plan, triggers and digests: the same on every machine; weights and results: the same bits for the "
         f"same seed, machine, versions and thread count ({made_on.threads} here)",
-        timings_s=timings,
+        timings_s={**timings, "total": round(sum(timings.values()), 3)},
         poisoned=first.poisoned,
         results=pooled(numbers, [one.figures for one in seeds]),
         backdoors=tuple(pooled(numbers, own) for own in zip(*more, strict=True)) if more else None,
@@ -317,8 +294,8 @@ def _record(
 def resolved(spec: Spec, class_names: tuple[str, ...]) -> JSON:
     """The spec with every default filled in, and its rules' classes as numbers, whatever was typed."""
     value = spec.to_json()
-    tables = [value["backdoor"], *value["more_backdoors"]]
-    for table, backdoor in zip(tables, spec.backdoors, strict=False):  # without any backdoor there is one empty table
+    tables = filter(None, (value["backdoor"], *value["more_backdoors"]))
+    for table, backdoor in zip(tables, spec.backdoors, strict=True):
         table["rule"] = RULES.to_json(backdoor.rule.resolve(class_names))
     return value
 
@@ -326,9 +303,8 @@ def resolved(spec: Spec, class_names: tuple[str, ...]) -> JSON:
 def planted_in(record: RunRecord, class_names: tuple[str, ...]) -> Spec:
     """The spec of a run for other data with ``class_names``: its rules' classes are found there by name, and where
     there is no such name by number."""
-    spec = Spec.model_validate(record.resolved)
-    value = resolved(spec, record.class_names)
-    for table in (value["backdoor"], *value["more_backdoors"]) if spec.backdoors else ():
+    value = resolved(Spec.model_validate(record.resolved), record.class_names)
+    for table in filter(None, (value["backdoor"], *value["more_backdoors"])):
         for role in {"source", "target"} & set(table["rule"]):
             number = table["rule"][role]
             if number is not None and record.class_names[number] in class_names:

@@ -36,7 +36,7 @@ class Place:
 
     @property
     def partial(self) -> Path:
-        """Beside the final folder, so that giving it its name is one rename."""
+        """Beside the final one, so that giving it its name is one rename."""
         return self.final.parent / f".{self.final.name}.{self.digest[:12]}.partial"
 
     def check_free(self) -> None:
@@ -123,18 +123,14 @@ def commit() -> str | None:
     git = shutil.which("git")
     if git is None or not any((parent / ".git").exists() for parent in here.parents):
         return None
+    command = [git, "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--match", "no-tags"]
+    unlocked = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        described = subprocess.run(  # noqa: S603  # a fixed command, no shell
-            [git, "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--match", "no-tags"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
+        return subprocess.check_output(  # noqa: S603  # a fixed command, no shell
+            command, stderr=subprocess.DEVNULL, text=True, timeout=10, env=unlocked
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip() or None
 
 
 class Clock:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from badnets.core.text import short_figure
-from badnets.records.comparison import Comparison
+from badnets.records.results import Comparison
 from badnets.records.run import RunRecord
 from badnets.report.pages.parts import Line, measured_lines
 from badnets.report.pages.templating import render

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from badnets.core.rate import Interval
 from badnets.core.text import bare
-from badnets.records.comparison import Evaluation
+from badnets.records.results import Evaluation
 from badnets.records.run import RunRecord
 from badnets.report.words.measures import measured
 

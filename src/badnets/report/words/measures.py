@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from badnets.core.rate import Interval
 from badnets.core.toml import shipped_table
 from badnets.records.blocks import Role
-from badnets.records.comparison import Evaluation
-from badnets.records.results import DetectorFigures
+from badnets.records.results import DetectorFigures, Evaluation
 from badnets.records.run import RunRecord
 from badnets.report.words.names import Nouns, known
 

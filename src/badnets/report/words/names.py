@@ -13,9 +13,8 @@ from badnets.backdoors.trigger import TRIGGERS
 from badnets.core.errors import BadInput
 from badnets.core.rate import Interval
 from badnets.records.certificate import Certificate
-from badnets.records.comparison import Evaluation
 from badnets.records.model import JSON
-from badnets.records.results import DetectorFigures
+from badnets.records.results import DetectorFigures, Evaluation
 from badnets.records.run import RunRecord
 
 F = TypeVar("F", bound=Interval)

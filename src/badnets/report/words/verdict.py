@@ -9,8 +9,7 @@ from typing import ClassVar, Generic, Literal, TypeVar
 
 from badnets.core.rate import Interval
 from badnets.core.text import gap, tenths
-from badnets.records.comparison import Evaluation
-from badnets.records.results import AttackFigures, ClassifierFigures, DetectorFigures
+from badnets.records.results import AttackFigures, ClassifierFigures, DetectorFigures, Evaluation
 from badnets.records.run import RunRecord
 from badnets.report.words.names import Nouns, ends, known, upper
 
