@@ -15,7 +15,7 @@ from badnets.backdoors.triggers.jitter import Jitter, with_jitter
 from badnets.core.rate import Estimate, Mean, PairedDifference, Rate
 from badnets.core.seed import RowRng, Seed, as_seed
 from badnets.data.images import ImageData, Rows
-from badnets.measures.classification import accuracy, confusion, macro_f1, per_class, refused
+from badnets.measures.classification import confusion, macro_f1, per_class
 from badnets.networks.detection import Detections
 from badnets.networks.inference import check_input, predict, predict_data
 from badnets.networks.network import ImageNetwork
@@ -27,6 +27,11 @@ from badnets.training.objectives import check_targets
 Classes = NDArray[np.int64]
 Yes = NDArray[np.bool_]
 Counted = Mapping[str, NDArray[np.int8]]
+_BESIDE = {
+    "clean_accuracy": ("clean_reference_accuracy", "clean_accuracy_minus_reference"),
+    "asr": ("clean_reference_rate", "asr_minus_reference"),
+}
+"""What a clean reference's figures are called, and the differences from them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,89 +112,85 @@ def measure(
     check_input(network, test.shape, f"pictures of {test.name}")
     networks = [network] if reference is None else [network, reference]
     seen, *others = _seen(networks, test, planted, stream)
-    figures = _figures(seen, others[0] if others else None, test, abstains=network.abstains)
+    figures = _figures(seen, others[0] if others else None, test)
     if jitter is not None and planted is not None:
         shaken = Backdoor(with_jitter(planted.trigger, jitter), planted.rule)
-        under = _seen([network], test, shaken, stream.derive("jitter"))[0].attack
-        figures = figures.model_copy(update={"asr_under_jitter": None if under is None else under.asr})
-    return Measured(figures, seen.counted(test, abstains=network.abstains), seen.clean, seen.marked)
+        under = _seen([network], test, shaken, stream.derive("jitter"))[0].answers["asr"]
+        figures = figures.model_copy(update={"asr_under_jitter": Rate.of(eligible(under))})
+    return Measured(figures, seen.answers, seen.clean, seen.marked)
+
+
+def eligible(answer: NDArray[np.int8]) -> Yes:
+    """Yes or no, of the pictures or objects that an answer of ``Measured.answers`` is about."""
+    return np.equal(answer[answer >= 0], 1)
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """One classifier's answers to the clean pictures; with a backdoor also to the ``marked`` ones, and the attack."""
+    """One classifier's classes for the clean and the ``marked`` pictures, and the ``answers`` that they come to."""
 
+    answers: Counted
     clean: Classes
     marked: Classes | None = None
-    attack: Success | None = None
-
-    def counted(self, test: ImageData, *, abstains: bool) -> dict[str, NDArray[np.int8]]:
-        """See ``Measured.answers``."""
-        everywhere = np.ones(len(test), bool)
-        answers = {
-            "clean_accuracy": (self.clean == test.labels, everywhere),
-            "refused": (self.clean == test.classes, everywhere),
-        }
-        if self.marked is not None and self.attack is not None:
-            among = self.attack.eligible
-            answers |= {
-                "asr": (self.attack.hits, among),
-                "robust_accuracy": (self.marked == test.labels, among),
-                "refused_triggered": (self.marked == test.classes, among),
-            }
-        kept = {name: answer for name, answer in answers.items() if abstains or not name.startswith("refused")}
-        return {name: np.where(among, yes, -1).astype(np.int8) for name, (yes, among) in kept.items()}
+    leak: Rate | None = None
 
 
 def _seen(networks: list[ImageNetwork], test: ImageData, backdoor: Backdoor | None, seed: Seed) -> list[_Seen]:
     """What each network says: clean and triggered pictures go through all of them in one pass over the test set."""
     if backdoor is None:
-        return [_Seen(predict_data(network, test).labels) for network in networks]
+        return [_answered(network, test, predict_data(network, test).labels) for network in networks]
     said = np.zeros((len(networks), 2, len(test)), np.int64)
     for rows, clean, marked in triggered(test, backdoor, seed):
         both = np.concatenate([clean, marked])
         for number, network in enumerate(networks):
             said[number][:, rows] = predict(network, both).labels.reshape(2, -1)
-    return [_Seen(clean, marked, success(backdoor.rule, marked, test.labels, test.classes)) for clean, marked in said]
+    return [
+        _answered(network, test, clean, marked, success(backdoor.rule, marked, test.labels, test.classes))
+        for network, (clean, marked) in zip(networks, said, strict=True)
+    ]
 
 
-def _figures(own: _Seen, other: _Seen | None, test: ImageData, *, abstains: bool) -> ClassifierFigures:
-    """Those of ``own`` beside the ``other``'s, the clean reference's."""
-    true = test.labels
-    rows = per_class(own.clean, true, test.class_names)
-    figures: JSON = {
-        "clean_accuracy": accuracy(own.clean, true),
-        "per_class": rows,
-        "macro_f1": macro_f1(rows),
-        "confusion_clean": _matrix(own.clean, test),
-        "refused": refused(own.clean, test.classes) if abstains else None,
-    }
-    if other is not None:
-        figures["clean_reference_accuracy"] = accuracy(other.clean, true)
-        figures["clean_accuracy_minus_reference"] = PairedDifference.of(own.clean == true, other.clean == true)
-    if own.marked is None or own.attack is None:
-        return ClassifierFigures(**figures)
-    attack, among = own.attack, own.attack.eligible
-    away, right = own.marked == test.classes, own.marked == true
-    figures |= {
-        "asr": attack.asr,
-        "leak": attack.leak,
-        "robust_accuracy": attack.robust_accuracy,
-        "per_class": tuple(_attacked(row, attack.hits, right, among & (true == at)) for at, row in enumerate(rows)),
-        "confusion_triggered": _matrix(own.marked, test),
-        "refused_triggered": Rate.of(away[among]) if abstains else None,
-        "refused_or_right": Rate.of((away | right)[among]) if abstains else None,
-    }
-    if other is not None and other.attack is not None:
-        figures["clean_reference_rate"] = other.attack.asr
-        figures["asr_minus_reference"] = PairedDifference.of(attack.hits[among], other.attack.hits[among])
-    return ClassifierFigures(**figures)
+def _answered(
+    network: ImageNetwork, test: ImageData, clean: Classes, marked: Classes | None = None, attack: Success | None = None
+) -> _Seen:
+    everywhere = np.ones(len(test), bool)
+    answers = {"clean_accuracy": (clean == test.labels, everywhere), "refused": (clean == test.classes, everywhere)}
+    if attack is not None:
+        answers |= {
+            "asr": (attack.hits, attack.eligible),
+            "robust_accuracy": (marked == test.labels, attack.eligible),
+            "refused_triggered": (marked == test.classes, attack.eligible),
+        }
+    kept = {name: answer for name, answer in answers.items() if network.abstains or not name.startswith("refused")}
+    counted = {name: np.where(among, yes, -1).astype(np.int8) for name, (yes, among) in kept.items()}
+    return _Seen(counted, clean, marked, None if attack is None else attack.leak)
 
 
-def _attacked(row: ClassFigures, hits: Yes, right: Yes, members: Yes) -> ClassFigures:
+def _figures(own: _Seen, other: _Seen | None, test: ImageData) -> ClassifierFigures:
+    """Those of ``own`` beside the ``other``'s, the clean reference's. Answers have the names of figures."""
+    answers, rows = own.answers, per_class(own.clean, test.labels, test.class_names)
+    figures: JSON = {name: Rate.of(eligible(answer)) for name, answer in answers.items()}
+    if own.marked is not None:
+        rows = tuple(_attacked(row, answers, test.labels == number) for number, row in enumerate(rows))
+        figures |= {"leak": own.leak, "confusion_triggered": _matrix(own.marked, test)}
+    if "refused_triggered" in answers:
+        figures["refused_or_right"] = Rate.of(
+            eligible(answers["refused_triggered"]) | eligible(answers["robust_accuracy"])
+        )
+    beside = {} if other is None else {name: eligible(answer) for name, answer in other.answers.items()}
+    for name, (rate, less) in _BESIDE.items():
+        if name in beside:
+            difference = PairedDifference.of(eligible(answers[name]), beside[name])
+            figures |= {rate: Rate.of(beside[name]), less: difference}
+    return ClassifierFigures(
+        per_class=rows, macro_f1=macro_f1(rows), confusion_clean=_matrix(own.clean, test), **figures
+    )
+
+
+def _attacked(row: ClassFigures, answers: Counted, members: Yes) -> ClassFigures:
     """The row of a class with what becomes of its ``members`` with the trigger, None where none of them is eligible."""
-    rates = {"asr": Rate.of(hits[members]), "robust_accuracy": Rate.of(right[members])} if members.any() else {}
-    return row.model_copy(update=rates)
+    rates = {name: Rate.of(eligible(answers[name][members])) for name in ("asr", "robust_accuracy")}
+    return row.model_copy(update={name: rate for name, rate in rates.items() if rate.total})
 
 
 def _matrix(predicted: Classes, test: ImageData) -> Matrix:
@@ -215,7 +216,7 @@ def disturbances(
     """
     check_input(network, test.shape, f"pictures of {test.name}")
     rule = backdoor.rule.resolve(test.class_names)
-    eligible = np.flatnonzero(rule.eligible(test.labels)).astype(np.int64)
+    chosen = np.flatnonzero(rule.eligible(test.labels)).astype(np.int64)
     stream = as_seed(seed).derive("test-trigger")
     networks = [network] if reference is None else [network, reference]
     everything = Jitter.physical() if amounts is None else amounts
@@ -224,8 +225,8 @@ def disturbances(
     rows = []
     for name, amount, jitter in (("none", None, None), *alone, ("all", None, everything)):
         shaken = Backdoor(with_jitter(backdoor.trigger, jitter), rule)
-        answers = _to_marked(networks, test, eligible, shaken, stream)
-        asr, *other = [success(rule, given, test.labels[eligible], test.classes).asr for given in answers]
+        answers = _to_marked(networks, test, chosen, shaken, stream)
+        asr, *other = [success(rule, given, test.labels[chosen], test.classes).asr for given in answers]
         rows.append(Disturbance(name=name, amount=amount, asr=asr, clean_reference_rate=other[0] if other else None))
     return tuple(rows)
 

@@ -57,12 +57,7 @@ def load_data(spec: DataSpec, watcher: Watcher | None = None) -> Splits:
 
 
 def run(
-    file: SpecFile,
-    *,
-    out: Path | None = None,
-    force: bool = False,
-    command: str = "",
-    watcher: Watcher | None = None,
+    file: SpecFile, *, out: Path | None = None, force: bool = False, command: str = "", watcher: Watcher | None = None
 ) -> Finished:
     """Run ``file.spec`` into ``out`` (default: ``badnets-runs/<name>-<digest>``).
 

@@ -21,7 +21,7 @@ from badnets.data.overlay import appended
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.records.certificate import Change, Standing, Target
-from badnets.referee.measure import measure
+from badnets.referee.measure import eligible, measure
 from badnets.referee.spec import Spec
 
 Yes = NDArray[np.bool_]
@@ -82,20 +82,19 @@ class KnownTrigger:
 
     def measure(self, network: ImageNetwork, test: ImageData) -> Answers:
         """Of every eligible test picture with the trigger."""
-        given = measure(network, test, self.backdoor, seed=self.seed).answers
-        eligible = given["asr"] >= 0
+        answers = measure(network, test, self.backdoor, seed=self.seed).answers
+        given = {name: eligible(answer) for name, answer in answers.items()}
         return Answers(
-            right=given["clean_accuracy"] == 1,
-            hits=given["asr"][eligible] == 1,
-            robust=given["robust_accuracy"][eligible] == 1,
-            refused=given["refused"] == 1 if network.abstains else None,
-            refused_triggered=given["refused_triggered"][eligible] == 1 if network.abstains else None,
+            right=given["clean_accuracy"],
+            hits=given["asr"],
+            robust=given["robust_accuracy"],
+            refused=given.get("refused"),
+            refused_triggered=given.get("refused_triggered"),
         )
 
     def hits(self, network: ImageNetwork, test: ImageData) -> Yes:
         """As in ``measure``."""
-        given = measure(network, test, self.backdoor, seed=self.seed).answers["asr"]
-        return np.equal(given[given >= 0], 1)
+        return eligible(measure(network, test, self.backdoor, seed=self.seed).answers["asr"])
 
     def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
         """Pictures of ``pool``, poisoned as the attack does it."""
