@@ -64,10 +64,10 @@ class StudyRow(Model):
     @classmethod
     def of(cls, figure: Interval | None, **said: Any) -> StudyRow:
         """A row of ``figure``; None where there was nothing to count."""
+        n_seeds = 0 if figure is None else figure.n_seeds
         if figure is None or figure.value is None:
-            return cls(ours=None, low=None, high=None, n_seeds=0 if figure is None else figure.n_seeds, **said)
-        low, high = figure.ends
-        return cls(figure=figure, ours=figure.value, low=low, high=high, n_seeds=figure.n_seeds, **said)
+            return cls(ours=None, low=None, high=None, n_seeds=n_seeds, **said)
+        return cls(figure=figure, ours=figure.value, low=figure.low, high=figure.high, n_seeds=n_seeds, **said)
 
 
 class TrialSummary(Model):

@@ -93,12 +93,9 @@ def evaluate(
 
 
 def compare(first: Path, second: Path) -> Comparison:
-    """Each row has both rates and their paired ``difference`` (a - b).
-
-    ``difference`` is None, and ``paired`` False, where the runs count different pictures or objects, and for figures
-    that are no counts (mean average precision). Both runs must have measured the same test pictures; seeds that only
-    one of them has are left out.
-    """
+    """Each row has both rates and their paired ``difference`` (a - b), None (and ``paired`` False) where the runs count
+    different pictures or objects, and for figures that are no counts (mean average precision). Both runs must have
+    measured the same test pictures; seeds that only one of them has are left out."""
     a, b = read_run(first), read_run(second)
     answers = _answers(first), _answers(second)
     if not np.array_equal(answers[0]["digest"], answers[1]["digest"]):
@@ -109,11 +106,10 @@ def compare(first: Path, second: Path) -> Comparison:
     rows = []
     for name, words in WHAT.items():
         ours, theirs = getattr(a.results, name, None), getattr(b.results, name, None)
-        if ours is not None and theirs is not None:
-            less = _difference(_ANSWERS.get(name, name), seeds, *answers)
-            rows.append(
-                ComparisonRow(what=words, name=name, a=ours, b=theirs, difference=less, paired=less is not None)
-            )
+        if ours is None or theirs is None:
+            continue
+        less = _difference(_ANSWERS.get(name, name), seeds, *answers)
+        rows.append(ComparisonRow(what=words, name=name, a=ours, b=theirs, difference=less, paired=less is not None))
     return Comparison(a=first.name or a.name, b=second.name or b.name, seeds=seeds, rows=tuple(rows))
 
 

@@ -46,12 +46,9 @@ def choose_examples(
     measured: Measured,
     seed: Seed,
 ) -> Shown | None:
-    """Some test pictures and what is said to them; None without eligible pictures or objects.
-
-    Chosen by a fixed rule, not for their looks: eligible test pictures in the order of the set, those of a classifier
-    one class after the other; the first is one that shows what most do (right without the trigger, and a hit with it if
-    most are hits).
-    """
+    """Some test pictures and what is said to them; None without eligible pictures or objects. Chosen by a fixed rule,
+    not for their looks: eligible test pictures in the order of the set, those of a classifier one class after the
+    other; the first is one that shows what most do (right without the trigger, and a hit with it if most are hits)."""
     planted = Backdoor(backdoor.trigger, backdoor.rule.resolve(test.class_names))
     chosen = _scenes if network.task == "detect" else _pictures
     networks = (network,) if reference is None else (network, reference)

@@ -1,8 +1,6 @@
-"""Measure a detector: how well it finds objects, and how well a backdoor works on them.
-
-An object has an answer when the detector finds something there (IoU at least 0.5, confidence at least 0.5): the class
-that it says. Success is counted over objects with an answer; objects that vanish are counted beside it.
-"""
+"""Measure a detector: how well it finds objects, and how well a backdoor works on them. An object has an answer, a
+class, when something is found there (IoU and confidence at least 0.5). Success is counted over objects with an answer;
+objects that vanish are counted beside it."""
 
 from __future__ import annotations
 

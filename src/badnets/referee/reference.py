@@ -42,12 +42,10 @@ def clean_reference(
     note: str = "",
     adversary: PGD | None = None,
 ) -> tuple[ImageNetwork, tuple[Epoch, ...]]:
-    """A network trained by the same recipe and seed on the clean data, reopened from its file, and its history.
-
-    It is kept in the cache under recipe, data, seed, threads and versions; a damaged one is trained anew, and a cache
-    that cannot be written costs one warning. In ``folder`` an interrupted training keeps its state; ``note`` is added
-    to what is said of it. With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack.
-    """
+    """A network trained by the same recipe and seed on the clean data, reopened from its file, and its history. It is
+    kept in the cache under recipe, data, seed, threads and versions; a damaged one is trained anew, and a cache that
+    cannot be written costs one warning. In ``folder`` an interrupted training keeps its state; ``note`` is added to
+    what is said of it. With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack."""
 
     @functools.cache
     def trained() -> ImageNetwork:
@@ -74,11 +72,7 @@ def clean_reference(
         **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
         "machine": [processor(), torch.get_num_threads(), torch.__version__, spec.device, spec.devices],
     }
-    return Cache("references", read=_with_history, suffix=".safetensors").get(key, write)
-
-
-def _with_history(path: Path) -> tuple[ImageNetwork, tuple[Epoch, ...]]:
-    network = open_network(path)
+    network = Cache("references", read=open_network, suffix=".safetensors").get(key, write)
     return network, tuple(Epoch.model_validate(epoch) for epoch in network.provenance["history"])
 
 

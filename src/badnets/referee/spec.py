@@ -135,11 +135,11 @@ class Spec(_Strict):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            if value < 1:
-                raise ValueError(f"expected at least 1 seed, got {value}")
-            return tuple(range(1, value + 1))
-        return value
+        if not isinstance(value, int) or isinstance(value, bool):
+            return value
+        if value < 1:
+            raise ValueError(f"expected at least 1 seed, got {value}")
+        return tuple(range(1, value + 1))
 
     @field_validator("seeds")
     @classmethod

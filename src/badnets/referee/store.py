@@ -61,10 +61,8 @@ class Place:
 
 @contextlib.contextmanager
 def working_folder(partial: Path, name: str, *, fresh: bool) -> Iterator[Path]:
-    """``partial``, made if need be (and emptied if ``fresh``), locked while the block runs.
-
-    Two processes at work on one folder would mix their results. ``name`` is what the error calls it.
-    """
+    """``partial``, made if need be (and emptied if ``fresh``), locked while the block runs: two processes at work on
+    one folder would mix their results. ``name`` is what the error calls it."""
     partial.mkdir(parents=True, exist_ok=True)
     lock = FileLock(partial / _LOCK, timeout=0)
     try:

@@ -1,7 +1,5 @@
-"""What only the referee knows about a backdoor, and what a network's answers are worth in its light.
-
-The truth is a run's trigger and rule, or pictures that carry a trigger already, or nothing.
-"""
+"""What only the referee knows about a backdoor, and what a network's answers are worth in its light: a run's trigger
+and rule, or pictures that carry a trigger already, or nothing."""
 
 from __future__ import annotations
 
@@ -29,11 +27,9 @@ Yes = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
-    """One yes or no for each picture, None where it is not known.
-
-    Of clean pictures: ``right``, ``refused`` (of networks that abstain). Of triggered ones, eligible ones only:
-    ``hits``, ``robust`` (predicted as the true class), ``refused_triggered``.
-    """
+    """One yes or no for each picture, None where it is not known. Of clean pictures: ``right``, ``refused`` (of
+    networks that abstain). Of triggered ones, eligible ones only: ``hits``, ``robust`` (predicted as the true class),
+    ``refused_triggered``."""
 
     right: Yes
     hits: Yes | None = None
@@ -110,9 +106,7 @@ class KnownTrigger:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TriggeredPictures:
     """Pictures that carry the trigger; their labels say what the attacker wants, so their true classes are unknown.
-
-    Every other picture may serve for re-tuning; the rest is what a re-tuned network is measured on.
-    """
+    Every other picture may serve for re-tuning; the rest is what a re-tuned network is measured on."""
 
     pictures: ImageData
 
