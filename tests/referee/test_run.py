@@ -215,7 +215,7 @@ def test_a_finished_seed_is_not_run_again(start: Start, table: Table, tmp_path: 
     assert done.record.results.asr.seeds == (41, 42)
 
 
-@pytest.mark.parametrize("step", ["write_page", "_gather_answers", "_name_network", "_record", "write_json"])
+@pytest.mark.parametrize("step", ["page.write_page", "_gather_answers", "_name_network", "_record", "write_json"])
 def test_an_interruption_at_the_end_goes_on(
     start: Start, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -225,7 +225,7 @@ def test_an_interruption_at_the_end_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, step, fail)
+        patch.setattr(f"{run_module.__name__}.{step}", fail)
         with pytest.raises(KeyboardInterrupt):
             start(own)
     assert not (tmp_path / "run").exists()

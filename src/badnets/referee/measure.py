@@ -20,7 +20,7 @@ from badnets.networks.detection import Detections
 from badnets.networks.inference import check_input, predict, predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.records.model import JSON
-from badnets.records.results import ClassFigures, ClassifierFigures, DetectorFigures, Disturbance, Figures, Matrix
+from badnets.records.results import ClassFigures, ClassifierFigures, DetectorFigures, Disturbance, Figures
 from badnets.referee.measure_boxes import measure_objects
 from badnets.training.objectives import check_targets
 
@@ -125,76 +125,73 @@ def eligible(answer: NDArray[np.int8]) -> Yes:
     return np.equal(answer[answer >= 0], 1)
 
 
-@dataclass(frozen=True, eq=False)
 class _Seen:
-    """One classifier's classes for the clean and the ``marked`` pictures, and the ``answers`` that they come to."""
+    """What one classifier says of the ``clean`` and the ``marked`` pictures, and the ``answers`` that this comes to."""
 
-    answers: Counted
-    clean: Classes
-    marked: Classes | None = None
-    leak: Rate | None = None
+    def __init__(
+        self,
+        network: ImageNetwork,
+        test: ImageData,
+        clean: Classes,
+        marked: Classes | None = None,
+        attack: Success | None = None,
+    ) -> None:
+        self.clean, self.marked, self.leak = clean, marked, None if attack is None else attack.leak
+        everywhere = np.ones(len(test), bool)
+        answers = {"clean_accuracy": (clean == test.labels, everywhere), "refused": (clean == test.classes, everywhere)}
+        if attack is not None:
+            answers |= {
+                "asr": (attack.hits, attack.eligible),
+                "robust_accuracy": (marked == test.labels, attack.eligible),
+                "refused_triggered": (marked == test.classes, attack.eligible),
+            }
+        self.answers = {
+            name: np.where(among, yes, -1).astype(np.int8)
+            for name, (yes, among) in answers.items()
+            if network.abstains or not name.startswith("refused")
+        }
 
 
 def _seen(networks: list[ImageNetwork], test: ImageData, backdoor: Backdoor | None, seed: Seed) -> list[_Seen]:
-    """What each network says: clean and triggered pictures go through all of them in one pass over the test set."""
+    """Clean and triggered pictures go through all networks in one pass over the test set."""
     if backdoor is None:
-        return [_answered(network, test, predict_data(network, test).labels) for network in networks]
+        return [_Seen(network, test, predict_data(network, test).labels) for network in networks]
     said = np.zeros((len(networks), 2, len(test)), np.int64)
     for rows, clean, marked in triggered(test, backdoor, seed):
         both = np.concatenate([clean, marked])
         for number, network in enumerate(networks):
             said[number][:, rows] = predict(network, both).labels.reshape(2, -1)
     return [
-        _answered(network, test, clean, marked, success(backdoor.rule, marked, test.labels, test.classes))
+        _Seen(network, test, clean, marked, success(backdoor.rule, marked, test.labels, test.classes))
         for network, (clean, marked) in zip(networks, said, strict=True)
     ]
-
-
-def _answered(
-    network: ImageNetwork, test: ImageData, clean: Classes, marked: Classes | None = None, attack: Success | None = None
-) -> _Seen:
-    everywhere = np.ones(len(test), bool)
-    answers = {"clean_accuracy": (clean == test.labels, everywhere), "refused": (clean == test.classes, everywhere)}
-    if attack is not None:
-        answers |= {
-            "asr": (attack.hits, attack.eligible),
-            "robust_accuracy": (marked == test.labels, attack.eligible),
-            "refused_triggered": (marked == test.classes, attack.eligible),
-        }
-    kept = {name: answer for name, answer in answers.items() if network.abstains or not name.startswith("refused")}
-    counted = {name: np.where(among, yes, -1).astype(np.int8) for name, (yes, among) in kept.items()}
-    return _Seen(counted, clean, marked, None if attack is None else attack.leak)
 
 
 def _figures(own: _Seen, other: _Seen | None, test: ImageData) -> ClassifierFigures:
     """Those of ``own`` beside the ``other``'s, the clean reference's. Answers have the names of figures."""
     answers, rows = own.answers, per_class(own.clean, test.labels, test.class_names)
     figures: JSON = {name: Rate.of(eligible(answer)) for name, answer in answers.items()}
+    figures |= {"per_class": rows, "macro_f1": macro_f1(rows)}
+    figures["confusion_clean"] = confusion(own.clean, test.labels, test.classes).tolist()
     if own.marked is not None:
-        rows = tuple(_attacked(row, answers, test.labels == number) for number, row in enumerate(rows))
-        figures |= {"leak": own.leak, "confusion_triggered": _matrix(own.marked, test)}
+        figures["per_class"] = [_attacked(row, answers, test.labels == number) for number, row in enumerate(rows)]
+        figures["confusion_triggered"] = confusion(own.marked, test.labels, test.classes).tolist()
+        figures["leak"] = own.leak
     if "refused_triggered" in answers:
-        figures["refused_or_right"] = Rate.of(
-            eligible(answers["refused_triggered"]) | eligible(answers["robust_accuracy"])
-        )
+        away, right = eligible(answers["refused_triggered"]), eligible(answers["robust_accuracy"])
+        figures["refused_or_right"] = Rate.of(away | right)
     beside = {} if other is None else {name: eligible(answer) for name, answer in other.answers.items()}
     for name, (rate, less) in _BESIDE.items():
         if name in beside:
             difference = PairedDifference.of(eligible(answers[name]), beside[name])
             figures |= {rate: Rate.of(beside[name]), less: difference}
-    return ClassifierFigures(
-        per_class=rows, macro_f1=macro_f1(rows), confusion_clean=_matrix(own.clean, test), **figures
-    )
+    return ClassifierFigures(**figures)
 
 
 def _attacked(row: ClassFigures, answers: Counted, members: Yes) -> ClassFigures:
     """The row of a class with what becomes of its ``members`` with the trigger, None where none of them is eligible."""
     rates = {name: Rate.of(eligible(answers[name][members])) for name in ("asr", "robust_accuracy")}
     return row.model_copy(update={name: rate for name, rate in rates.items() if rate.total})
-
-
-def _matrix(predicted: Classes, test: ImageData) -> Matrix:
-    return tuple(map(tuple, confusion(predicted, test.labels, test.classes).tolist()))
 
 
 def disturbances(

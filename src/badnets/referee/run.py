@@ -30,7 +30,7 @@ from badnets.referee.measure import disturbances, measure
 from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
 from badnets.referee.spec import DataSpec, Spec, SpecFile
 from badnets.referee.store import RUNS, Clock, Place, commit, environment, publish_working, working_folder
-from badnets.report.pages.page import write_page
+from badnets.report.pages import page
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def run(
         _gather_answers(folder, spec, data.test)
         record = _record(file, key, data, folder, seeds, command, loaded)
         write_json(folder / RECORD, record.to_json())
-        write_page(folder)
+        page.write_page(folder)
         for leftover in folder.glob("seed-*"):
             shutil.rmtree(leftover)
         publish_working(place.partial, place.final)
