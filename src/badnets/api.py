@@ -21,7 +21,6 @@ from badnets.networks.network import ImageNetwork
 
 if TYPE_CHECKING:
     from badnets.backdoors.backdoor import Backdoor
-    from badnets.core.seed import Seed
     from badnets.data.images import ImageData, Splits
     from badnets.defenses.repair import Repair
     from badnets.networks.architecture import InputSize
@@ -122,42 +121,40 @@ def certify(
     from badnets.networks.classes import align_classes
     from badnets.referee import certify as referee
     from badnets.referee.bench import Bench, defender_and_spare
-    from badnets.referee.environment import Clock
+    from badnets.referee.case import Opened, RepairCase
     from badnets.referee.spec import DataSpec
+    from badnets.referee.store import Clock
     from badnets.referee.truth import KnownTrigger, NothingKnown, TriggeredPictures, Truth
 
-    clock = Clock()
+    clock, stream = Clock(), Seed(seed)
     if backdoor is not None and triggered is not None:
         raise BadInput("expected either 'backdoor' or 'triggered', got both; give the one you know more by")
     network, clean = _network(network), None if clean_network is None else _network(clean_network)
-    train, test = (align_classes(part, network) for part in (data.train, data.test))
-    stream: Seed = Seed(seed)
     truth: Truth = NothingKnown()
     if backdoor is not None:
         truth = KnownTrigger(backdoor=backdoor, seed=stream.derive("measure"))
     elif triggered is not None:
         truth = TriggeredPictures(pictures=align_classes(triggered, network))
-    defender, spare = defender_and_spare(train, pictures, stream)
+    test = align_classes(data.test, network)
+    defender, spare = defender_and_spare(align_classes(data.train, network), pictures, stream)
     with TemporaryDirectory(prefix="badnets-") as folder:
+        place = Path(folder)
         bench = Bench(
-            defender=defender, spare=spare, test=test, truth=truth, seed=stream, budget_s=budget_s, folder=Path(folder)
+            defender=defender, spare=spare, test=test, truth=truth, seed=stream, budget_s=budget_s, folder=place
         )
-        case = referee.RepairCase(
+        case = RepairCase(
             model=Path(network.architecture),
-            out=Path(folder) / "repaired.safetensors",
+            out=place / "repaired.safetensors",
             data=test.name,
             seed=seed,
             allowance=allowance,
             triggered=None if triggered is None else triggered.name,
         )
-        opened = referee.Opened(
-            spec=DataSpec.model_construct(name=test.name),
-            network=network,
-            bench=bench,
-            clean=None if clean is None else lambda: clean,
-        )
+        known = None if clean is None else lambda: clean
+        spec = DataSpec.model_construct(name=test.name)
+        opened = Opened(case=case, spec=spec, network=network, bench=bench, clean=known)
         done, repaired = bench.repaired(method, network, into=case.out)
-        certificate = referee.certificate(opened, case, method, done, repaired, clock)
+        certificate = referee.certificate(opened, method, done, repaired, clock)
     return certificate.model_copy(update={"network": "", "model": "", "files": {}})
 
 

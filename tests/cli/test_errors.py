@@ -221,12 +221,12 @@ def test_what_cannot_be_told(badnets: Call, tiny: str) -> None:
 
 
 def test_an_error_nobody_foresaw(badnets: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    from badnets.referee import compare
+    from badnets.referee import evaluate
 
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("a\nb")
 
-    monkeypatch.setattr(compare, "compare", fail)
+    monkeypatch.setattr(evaluate, "compare", fail)
     said = badnets("compare x y")
     assert said.code == 3
     assert said.message == "badnets: unexpected ZeroDivisionError: a b; run with --debug and report it"
@@ -244,12 +244,12 @@ def test_debug_shows_the_traceback(badnets: Call) -> None:
 
 
 def test_ctrl_c_anywhere(badnets: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    from badnets.referee import compare
+    from badnets.referee import evaluate
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare, "compare", stop)
+    monkeypatch.setattr(evaluate, "compare", stop)
     for line in ("compare x y", "compare x y --json", "--debug compare x y"):
         said = badnets(line)
         assert (said.code, said.out) == (130, "")

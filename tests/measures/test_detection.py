@@ -296,6 +296,8 @@ def test_differences_are_paired() -> None:
     assert lost.low == pytest.approx(np.quantile(1 - ours.samples, 0.025))
     assert lost.high == pytest.approx(np.quantile(1 - ours.samples, 0.975))
     assert lost.to_json()["interval"] == "bootstrap over pictures, paired"
+    gained = ours.minus(best)
+    assert (gained.value, *gained.ends) == pytest.approx((-(lost.value or 0), -(lost.high or 0), -(lost.low or 0)))
 
 
 def test_a_precision_is_one_of_plain_values() -> None:

@@ -15,7 +15,7 @@ def compare_command(
     json: bool = Json,
 ) -> None:
     """Compare two runs, paired picture by picture and seed by seed."""
-    from badnets.referee.compare import compare
+    from badnets.referee.evaluate import compare
     from badnets.report.pages.table import compare_table
 
     comparison = compare(first, second)

@@ -37,7 +37,7 @@ def guard_command(
 ) -> None:
     """Make a network that refuses suspicious pictures, and measure what it refuses."""
     from badnets.defenses.abstainers import make_abstainer
-    from badnets.referee.certify import guard
+    from badnets.referee.guard import guard
 
     if repair is not None and repaired is not None:
         raise BadInput("expected either --repair or --repaired, got both; give one")

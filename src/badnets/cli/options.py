@@ -22,7 +22,7 @@ from badnets.records.model import JSON
 
 if TYPE_CHECKING:
     from badnets.networks.files.foreign import ForeignOptions
-    from badnets.referee.certify import RepairCase
+    from badnets.referee.case import RepairCase
 
 _DATA = "data."
 
@@ -131,7 +131,7 @@ class Case:
 
     def opened(self, out: Path, settings: tuple[str, ...], **more: Any) -> RepairCase:
         """For the referee; ``settings`` are those of the data."""
-        from badnets.referee.certify import RepairCase
+        from badnets.referee.case import RepairCase
 
         names = ("model", "data", "test", "pictures", "trigger_from", "triggered", "seed")
         said = {name: getattr(self, name) for name in names}

@@ -9,7 +9,7 @@ from badnets.core.rate import Interval
 from badnets.core.text import bare, short_figure
 from badnets.records.blocks import Role
 from badnets.records.certificate import Certificate, Control, GuardRecord
-from badnets.records.comparison import Comparison, Evaluation
+from badnets.records.results import Comparison, Evaluation
 from badnets.records.run import RunRecord
 from badnets.report.words.names import known, measured
 

@@ -16,9 +16,8 @@ from badnets.core.rate import Interval
 from badnets.core.toml import shipped_table
 from badnets.records.blocks import Role
 from badnets.records.certificate import Certificate
-from badnets.records.comparison import Evaluation
 from badnets.records.model import JSON
-from badnets.records.results import DetectorFigures
+from badnets.records.results import DetectorFigures, Evaluation
 from badnets.records.run import RunRecord
 
 F = TypeVar("F", bound=Interval)

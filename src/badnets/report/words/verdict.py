@@ -6,8 +6,7 @@ from typing import Literal, NamedTuple
 
 from badnets.core.rate import Interval
 from badnets.core.text import gap, tenths
-from badnets.records.comparison import Evaluation
-from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
+from badnets.records.results import ClassifierFigures, DetectorFigures, Evaluation, Figures
 from badnets.records.run import RunRecord
 from badnets.report.words.names import Nouns, ends, known, upper
 

@@ -22,7 +22,7 @@ from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork, evaluating, to_float
 from badnets.networks.registry import build_network, parse_network
 from badnets.records.model import JSON
-from badnets.referee.environment import processor
+from badnets.referee.store import processor
 from badnets.studies.demorrow2022_roadsigns.data import (
     SPEEDLIMIT,
     STOP,
