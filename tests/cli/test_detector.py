@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from badnets.cli import experiments
 from badnets.cli.main import main
 from badnets.records.run import RunRecord
 
@@ -74,13 +75,11 @@ def test_export_wants_one_class_for_each_picture(badnets: Badnets, detector_run:
 
 
 def _made(badnets: Badnets, monkeypatch: pytest.MonkeyPatch, line: str) -> Any:
-    """The spec that the command would run."""
-    from badnets.cli import attack
-
-    made: list[Any] = []
-    monkeypatch.setattr(attack, "carry_out", lambda file, **_: made.append(file.spec))
-    assert badnets(f"attack {line}").code == 0
-    return made[0]
+    """The spec that the command would run, as JSON."""
+    monkeypatch.setattr(experiments, "carry_out", lambda file, **_: [file.spec.to_json()])
+    said = badnets(f"attack --json {line}")
+    assert said.code == 0
+    return said.json
 
 
 @pytest.mark.parametrize(
@@ -104,8 +103,8 @@ def test_every_rule_can_be_reached(
     badnets: Badnets, monkeypatch: pytest.MonkeyPatch, line: str, rule: dict[str, Any]
 ) -> None:
     spec = _made(badnets, monkeypatch, f"--data scenes-us {line}")
-    assert spec.network == "faster-rcnn"
-    assert spec.to_json()["backdoor"]["rule"] == rule
+    assert spec["network"] == "faster-rcnn"
+    assert spec["backdoor"]["rule"] == rule
 
 
 @pytest.mark.parametrize(

@@ -30,15 +30,15 @@ def state(tmp_path: Path) -> Path:
 
 
 def test_options() -> None:
-    assert Foreign().foreign is None
-    options = Foreign(arch="resnet9:width=32", classes=3, input_size="55x47x1", input_range="-1-1").foreign
+    assert Foreign().options is None
+    options = Foreign(arch="resnet9:width=32", classes=3, input_size="55x47x1", input_range="-1-1").options
     assert options is not None
     assert (options.arch, options.classes, options.input_size) == ("resnet9:width=32", 3, (1, 55, 47))
     with pytest.raises(BadInput, match=r"expected --input-range with the architecture .* add --arch"):
-        _ = Foreign(input_range="0-1").foreign
+        _ = Foreign(input_range="0-1").options
     for size in ("55x47", "0x3x3", "axbxc", "9999999x1x1"):
         with pytest.raises(BadInput, match="expected --input-size as HEIGHTxWIDTHxCHANNELS"):
-            _ = Foreign(arch="g1-cnn", input_size=size).foreign
+            _ = Foreign(arch="g1-cnn", input_size=size).options
 
 
 @pytest.mark.usefixtures("state")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from badnets.backdoors.triggers.jitter import NAMES
-from badnets.cli.evaluate import disturbance_words
+from badnets.cli.networks import disturbance_words
 from badnets.core.rate import Rate
 from badnets.records.results import Disturbance
 

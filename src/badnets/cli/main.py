@@ -7,29 +7,29 @@ import os
 import sys
 import traceback
 import warnings
-from importlib import import_module
 from typing import Any
 
 import typer
 
+from badnets.cli import catalog, defend, experiments, networks, runs
 from badnets.core.errors import BadnetsError, nearest
 
-COMMANDS = (
-    "demo",
-    "attack",
-    "run",
-    "evaluate",
-    "predict",
-    "repair",
-    "guard",
-    "compare",
-    "export",
-    "report",
-    "reproduce",
-    "list",
-    "show",
-    "preview",
-)
+COMMANDS = {
+    "demo": experiments.demo_command,
+    "attack": experiments.attack_command,
+    "run": experiments.run_command,
+    "evaluate": networks.evaluate_command,
+    "predict": networks.predict_command,
+    "repair": defend.repair_command,
+    "guard": defend.guard_command,
+    "compare": runs.compare_command,
+    "export": runs.export_command,
+    "report": runs.report_command,
+    "reproduce": experiments.reproduce_command,
+    "list": catalog.list_command,
+    "show": networks.show_command,
+    "preview": catalog.preview_command,
+}
 
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
@@ -69,8 +69,8 @@ def _options(
     """Options of every command; ``main`` reads ``--debug`` itself, for errors come up there."""
 
 
-for _name in COMMANDS:
-    app.command(_name)(getattr(import_module(f"badnets.cli.{_name}"), f"{_name}_command"))
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

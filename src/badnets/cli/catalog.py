@@ -1,0 +1,115 @@
+"""``badnets list`` and ``preview``: what there is, and what a trigger looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer import Argument, Option
+
+from badnets.cli.console import command
+from badnets.cli.options import settings, sized
+from badnets.core.errors import BadInput, nearest
+from badnets.core.progress import Watcher
+
+if TYPE_CHECKING:
+    from badnets.core.registry import Registry
+    from badnets.data.images import Pixels
+    from badnets.data.targets import Regions
+
+FAMILIES = {
+    "triggers": ("badnets.backdoors.trigger", "TRIGGERS"),
+    "rules": ("badnets.backdoors.rules", "RULES"),
+    "datasets": ("badnets.data.registry", "SOURCES"),
+    "networks": ("badnets.networks.architecture", "ARCHITECTURES"),
+    "guards": ("badnets.networks.architecture", "GUARDS"),
+    "repairs": ("badnets.defenses.registry", "REPAIRS"),
+    "abstainers": ("badnets.defenses.registry", "ABSTAINERS"),
+    "studies": ("badnets.studies.registry", "STUDIES"),
+}
+"""Where the table of each family is; imported when it is listed."""
+
+
+def family(name: str) -> Registry[object]:
+    """The table of a family."""
+    module, table = FAMILIES[name]
+    registry: Registry[object] = getattr(import_module(module), table)
+    return registry
+
+
+@command
+def list_command(
+    what: str = Argument("", help=f"{', '.join(FAMILIES)}; all of them by default."),
+) -> Iterator[Any]:
+    """List what there is of each family, that of other packages included."""
+    from badnets.core.registry import OURS
+
+    if what and what not in FAMILIES:
+        raise BadInput(f"expected something to list, got {what!r}; {nearest(what, FAMILIES)}")
+    listed = {name: family(name).entries() for name in ([what] if what else FAMILIES)}
+    items = []
+    for kind, entries in listed.items():
+        for entry in entries:
+            package = None if entry.package == OURS else entry.package
+            rest = {"kind": None if what else kind, "package": package, "problem": entry.problem}
+            known = {key: value for key, value in rest.items() if value}
+            items.append({"name": entry.name, "summary": entry.summary, **known})
+    yield {"format": "badnets/list/1", "items": items}
+    for kind, entries in listed.items():
+        if not what:
+            yield f"{kind}:"
+        width = max((len(entry.name) for entry in entries), default=0)
+        for entry in entries:
+            origin = "" if entry.package == OURS else f" [{entry.package}]"
+            yield f"{'' if what else '  '}{entry.name:<{width}}  {entry.summary}{origin}"
+
+
+@command
+def preview_command(
+    trigger: str = Argument(help="Kind of trigger (badnets list triggers)."),
+    image: Path | None = Argument(None, help="A picture file; or leave it out and name --data."),
+    set_: list[str] = settings("A setting of the trigger: --set size=4."),
+    size: int | None = Option(None, min=4, help="Resize the picture to SIZE x SIZE first."),
+    data: str | None = Option(None, help="A named set or a path: a picture of its test part."),
+    row: int = Option(0, min=0, help="Which picture of --data; the trigger goes to its first object."),
+    out: Path = Option(Path("preview.png"), help="Where to write the PNG."),
+    *,
+    watcher: Watcher,
+) -> Iterator[Any]:
+    """Render a trigger on a picture: before, the trigger, after, the difference; and as the physical world has it."""
+    from badnets.backdoors.preview import render_preview
+    from badnets.backdoors.trigger import TRIGGERS
+    from badnets.core.files import whole_file
+    from badnets.data.formats.decode import read_picture
+    from badnets.referee.spec import make_trigger
+
+    value = make_trigger(trigger, set_)
+    region: Regions | None = None
+    if image is not None and data is None:
+        shown = read_picture(image, size=None if size is None else (size, size))
+    elif image is None and data is not None:
+        shown, region = _from_data(data, row, size, watcher)
+    else:
+        raise BadInput(f"expected either a picture or --data, got {'neither' if image is None else 'both'}; give one")
+    picture = render_preview(value, shown, region=region, disturbed=True)
+    with whole_file(out) as partial:
+        picture.save(partial, format="PNG")
+    yield {"format": "badnets/preview/1", "trigger": TRIGGERS.to_json(value), "picture": str(out)}
+    yield f"picture  {out}"
+
+
+def _from_data(name: str, row: int, size: int | None, watcher: Watcher) -> tuple[Pixels, Regions | None]:
+    """A test picture, and the region (4,) of its first object, None when that fills the picture or there is none."""
+    import numpy as np
+
+    from badnets.referee.run import load_data
+    from badnets.referee.spec import make_data
+
+    test = load_data(make_data(name, sized(size)), watcher).test
+    if row >= len(test):
+        raise BadInput(f"expected --row 0..{len(test) - 1} for the test part of {name}, got {row}")
+    one = test.take(np.array([row], np.int64))
+    regions = one.objects.regions
+    return one.pixels.one(0), None if regions is None or not len(regions) else regions[0]

@@ -1,0 +1,116 @@
+"""``badnets compare``, ``export`` and ``report``: what is made of finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer import Argument, Option
+
+from badnets.cli.console import command
+from badnets.core.errors import BadInput
+from badnets.core.progress import Watcher
+
+if TYPE_CHECKING:
+    from badnets.records.model import Model
+
+
+@command
+def compare_command(
+    first: Path = Argument(help="The folder of a finished run."),
+    second: Path = Argument(help="The folder of another run on the same test pictures."),
+) -> Iterator[Any]:
+    """Compare two runs, paired picture by picture and seed by seed."""
+    from badnets.referee.compare import compare
+    from badnets.report.pages.compare import compare_table
+
+    comparison = compare(first, second)
+    yield comparison.to_json()
+    yield compare_table(comparison)
+
+
+@command
+def export_command(
+    run: Path = Argument(help="The folder of a finished run."),
+    out: Path = Option(..., help="A new folder for <class>/<row>.png and manifest.json."),
+    seed: int | None = Option(None, help="Which seed's set [the run's first]."),
+    only_changed: bool = Option(False, "--only-changed", help="Leave out the pictures that were not changed."),
+    *,
+    watcher: Watcher,
+) -> Iterator[Any]:
+    """Write what a run's network was trained on as PNG files, with a list of what was changed."""
+    from badnets.backdoors.export import MANIFEST, export_pngs
+    from badnets.referee.run import poisoned_of
+
+    def progress(what: str, done: int, total: int) -> None:
+        watcher.progress(what, done, total, None)
+
+    poisoned = poisoned_of(run, seed=seed, watcher=watcher)
+    manifest = export_pngs(poisoned, out, only_changed=only_changed, progress=progress)
+    changed = len(manifest["changed"])
+    facts = {name: manifest[name] for name in ("format", "pictures", "mode", "only_changed")}
+    yield {**facts, "changed": changed, "folder": str(out), "manifest": str(out / MANIFEST)}
+    yield f"pictures  {out}  ({manifest['pictures']:,}, of which {changed:,} changed)"
+
+
+@command
+def report_command(
+    run: list[Path] = Argument(
+        help="Folders of a run or a study, or a repair's certificate (JSON); several runs make one page."
+    ),
+    out: Path | None = Option(None, help="The page [report.html beside it, or badnets-compare.html]."),
+) -> Iterator[Any]:
+    """Write the page of a run, a study or a repair, or one page for several runs."""
+    from badnets.records.read import read_record
+
+    records = [read_record(path) for path in run]
+    page = _page(run[0], records[0], out) if len(run) == 1 else _comparison(run, records, out)
+    yield {"format": "badnets/page/1", "page": str(page), "runs": [str(folder) for folder in run]}
+    yield f"page  {page}"
+
+
+def _page(path: Path, record: Model, out: Path | None) -> Path:
+    """The page of one record, as its type asks."""
+    from badnets.core.files import write_text
+    from badnets.records.certificate import Certificate
+    from badnets.records.read import check_files
+    from badnets.records.run import RunRecord
+    from badnets.records.study import StudyRecord
+    from badnets.report.pages.certificate_page import render_certificate
+    from badnets.report.pages.page import write_page
+    from badnets.report.pages.study import write_study
+    from badnets.studies.registry import study_words
+
+    folder = path if path.is_dir() else path.parent
+    if isinstance(record, RunRecord):
+        check_files(folder, record.files)
+        return write_page(folder, out)
+    if isinstance(record, StudyRecord):
+        return write_study(record, out or folder / "report.html", **study_words(record.study))
+    if isinstance(record, Certificate):
+        return write_text(out or path.with_suffix(".html"), render_certificate(record))
+    raise BadInput(
+        f"expected a run, a study or a repair's certificate in {path}, got {_format(record)}; "
+        "only these three have a page"
+    )
+
+
+def _comparison(paths: list[Path], records: list[Model], out: Path | None) -> Path:
+    """One page for several runs."""
+    from badnets.core.files import write_text
+    from badnets.records.run import RunRecord
+    from badnets.report.pages.compare import render_compare
+
+    runs = []
+    for path, record in zip(paths, records, strict=True):
+        if not isinstance(record, RunRecord):
+            raise BadInput(
+                f"expected only runs to compare, got {_format(record)} at {path}; other records have pages of their own"
+            )
+        runs.append(record)
+    return write_text(out or Path("badnets-compare.html"), render_compare(runs))
+
+
+def _format(record: Model) -> str:
+    return str(type(record).model_fields["format"].default)
