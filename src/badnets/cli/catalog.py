@@ -1,4 +1,4 @@
-"""``badnets list`` and ``preview``: what there is, and what a trigger looks like."""
+"""``badnets list``, ``show`` and ``preview``: what there is, a network's layers, a trigger on a picture."""
 
 from __future__ import annotations
 
@@ -67,7 +67,46 @@ def list_command(
 
 
 @command
+def show_command(model: Path = Argument(help="A network file (.safetensors) or a run's folder.")) -> Iterator[Any]:
+    """Print a network's header and layer table."""
+    from rich import box
+    from rich.table import Column, Table
+
+    from badnets.networks.files.foreign import open_any
+    from badnets.networks.layers import layer_table
+
+    network = open_any(model)
+    layers = layer_table(network)
+    c, h, w = network.input_size
+    yield {
+        "format": "badnets/network-facts/1",
+        "architecture": network.architecture,
+        "arguments": network.arguments,
+        "class_names": list(network.class_names),
+        "input_size": {"channels": c, "height": h, "width": w},
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "trainable_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "provenance": {k: v for k, v in network.provenance.items() if k != "history"},
+        "layers": layers,
+    }
+    yield f"{network.architecture}  {h}x{w}x{c} -> {network.classes} classes ({', '.join(network.class_names)})"
+    backdoor = network.provenance.get("backdoor")
+    if isinstance(backdoor, dict):
+        yield f"WARNING: {backdoor.get('warning')} ({backdoor.get('planted')})"
+    table = Table("layer", "kind", "output", Column("parameters", justify="right"), box=box.SIMPLE)
+    for row in layers:
+        kind = row["kind"]
+        if row is layers[-1]:
+            table.add_section()
+            kind = f"{row['trainable']:,} trained"
+        shape = "-" if row["output_shape"] is None else "x".join(map(str, row["output_shape"]))
+        table.add_row(row["name"], kind, shape, f"{row['parameters']:,}")
+    yield table
+
+
+@command
 def preview_command(
+    watcher: Watcher,
     trigger: str = Argument(help="Kind of trigger (badnets list triggers)."),
     image: Path | None = Argument(None, help="A picture file; or leave it out and name --data."),
     set_: list[str] = settings("A setting of the trigger: --set size=4."),
@@ -75,8 +114,6 @@ def preview_command(
     data: str | None = Option(None, help="A named set or a path: a picture of its test part."),
     row: int = Option(0, min=0, help="Which picture of --data; the trigger goes to its first object."),
     out: Path = Option(Path("preview.png"), help="Where to write the PNG."),
-    *,
-    watcher: Watcher,
 ) -> Iterator[Any]:
     """Render a trigger on a picture: before, the trigger, after, the difference; and as the physical world has it."""
     from badnets.backdoors.preview import render_preview

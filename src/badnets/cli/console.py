@@ -16,6 +16,8 @@ import typer
 from badnets.core.errors import BadnetsError
 from badnets.core.progress import Watcher
 
+COMMANDS: dict[str, Callable[..., None]] = {}
+"""Every command by its name, in the order in which they are defined."""
 _JSON = inspect.Parameter(
     "json",
     inspect.Parameter.KEYWORD_ONLY,
@@ -25,11 +27,11 @@ _JSON = inspect.Parameter(
 
 
 def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
-    """``work`` as typer wants it, with ``--json`` behind its own options.
+    """Registers the function ``NAME_command`` as the command NAME, with ``--json`` behind its own options.
 
-    ``work`` yields its result as JSON, and then what a person sees instead: lines and tables of rich, which are not
-    asked for with ``--json``. An argument ``watcher`` is given to it; one that is a dataclass of options (options.py)
-    gives way to its fields.
+    It yields its result as JSON, and then what a person sees instead: lines and tables of rich, which are not asked for
+    with ``--json``. An argument ``watcher`` is given to it; one that is a dataclass of options (options.py) gives way
+    to its fields.
     """
     whole = inspect.signature(work, eval_str=True)
     groups: dict[str, inspect.Signature] = {}
@@ -64,6 +66,7 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
                 _show_table(shown)
 
     typed.__signature__ = inspect.Signature([*options, _JSON])  # type: ignore[attr-defined]  # what inspect looks for
+    COMMANDS[work.__name__.removesuffix("_command")] = typed
     return typed
 
 

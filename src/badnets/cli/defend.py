@@ -17,6 +17,7 @@ from badnets.core.progress import Watcher
 
 @command
 def repair_command(
+    watcher: Watcher,
     case: Case,
     method: str = Option(..., help="The repair (badnets list repairs)."),
     out: Path = Option(
@@ -40,7 +41,6 @@ def repair_command(
     page: Path | None = Option(None, help="The page [beside --out]."),
     *,
     foreign: Foreign,
-    watcher: Watcher,
 ) -> Iterator[Any]:
     """Repair a network with clean pictures, and certify what that cured and what it cost."""
     from badnets.core.files import write_json, write_text
@@ -110,6 +110,7 @@ def _is_number(text: str) -> bool:
 
 @command
 def guard_command(
+    watcher: Watcher,
     case: Case,
     method: str = Option("agreement", help="The abstainer (badnets list abstainers)."),
     out: Path = Option(..., help="The guarded network, a .safetensors file."),
@@ -123,7 +124,6 @@ def guard_command(
     ),
     *,
     foreign: Foreign,
-    watcher: Watcher,
 ) -> Iterator[Any]:
     """Make a network that refuses suspicious pictures, and measure what it refuses."""
     from badnets.defenses.abstainers import make_abstainer

@@ -1,4 +1,4 @@
-"""``badnets demo``, ``attack``, ``run`` and ``reproduce``: experiments, and published studies of many."""
+"""``badnets demo``, ``attack`` and ``run``: experiments."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ _NETWORKS = {"mnist": "g1-cnn", "fashion-mnist": "g1-cnn", **dict.fromkeys(_BOXE
 
 @command
 def demo_command(
+    watcher: Watcher,
     out: Path | None = Option(None, help="The run's folder [badnets-runs/demo-DIGEST]."),
     force: bool = Option(False, "--force", help="Run again even if it is finished."),
-    *,
-    watcher: Watcher,
 ) -> Iterator[Any]:
     """A stop sign, a yellow sticker, and a network that reads a speed limit: poison, train, measure, in two minutes."""
     from badnets.referee.spec import read_spec, shipped_spec
@@ -39,6 +38,7 @@ def demo_command(
 
 @command
 def attack_command(
+    watcher: Watcher,
     data: str = Option("signs", help="A named set (badnets list datasets) or a path."),
     size: int | None = SIZE,
     network: str | None = Option(None, help="Architecture [by the data: g1-cnn, resnet9 or faster-rcnn]."),
@@ -59,8 +59,6 @@ def attack_command(
     force: bool = Option(False, "--force", help="Run again even if this run is finished."),
     devices: int = Option(1, min=1, help="Processes to train with."),
     device: str = Option("cpu", help="cpu or cuda."),
-    *,
-    watcher: Watcher,
 ) -> Iterator[Any]:
     """Plant a backdoor, train, measure: an experiment from flags."""
     from badnets.referee.spec import run_name, spec_file
@@ -110,13 +108,12 @@ def _number(text: str) -> int | float:
 
 @command
 def run_command(
+    watcher: Watcher,
     spec: Path = Argument(help="The experiment, a TOML file (see runs/)."),
     set_: list[str] = settings("Change a setting: --set recipe.epochs=3."),
     out: Path | None = Option(None, help="The run's folder [badnets-runs/NAME-DIGEST]."),
     force: bool = Option(False, "--force", help="Run again even if this run is finished."),
     devices: int | None = Option(None, min=1, help="Processes to train with."),
-    *,
-    watcher: Watcher,
 ) -> Iterator[Any]:
     """Run an experiment: poison, train, measure, write the record and the page."""
     from badnets.referee.spec import read_spec
@@ -143,28 +140,3 @@ def carry_out(file: SpecFile, *, out: Path | None, force: bool, typed: str, watc
     yield terminal_table(record)
     yield verdict(record)
     yield f"page  {folder / 'report.html'}"
-
-
-@command
-def reproduce_command(
-    study: str = Argument(help="The study (badnets list studies)."),
-    quick: bool = Option(False, "--quick", help="A small form that shows the same in minutes."),
-    seeds: int | None = Option(None, min=1, help="How many seeds [the study's own]."),
-    data: str | None = Option(None, help="Where the study's data lies, if not in the usual places."),
-    out: Path | None = Option(None, help="The study's folder [badnets-runs/STUDY or STUDY-quick]."),
-    force: bool = Option(False, "--force", help="Start anew instead of going on."),
-    so_far: bool = Option(False, "--so-far", help="Run nothing: the record and page of what is finished."),
-    *,
-    watcher: Watcher,
-) -> Iterator[Any]:
-    """Repeat a published study and set our figures beside the published ones."""
-    from badnets.studies.registry import reproduce, reproduce_so_far
-    from badnets.studies.tables import study_table
-
-    if so_far:
-        folder, record = reproduce_so_far(study, quick=quick, seeds=seeds, data=data, out=out)
-    else:
-        folder, record = reproduce(study, quick=quick, seeds=seeds, data=data, out=out, force=force, watcher=watcher)
-    yield {**record.to_json(), "folder": str(folder)}
-    yield study_table(record)
-    yield f"page  {folder}/report.html"

@@ -7,30 +7,15 @@ import os
 import sys
 import traceback
 import warnings
+from importlib import import_module
 from typing import Any
 
 import typer
 
-from badnets.cli import catalog, defend, experiments, networks, runs
+from badnets.cli.console import COMMANDS
 from badnets.core.errors import BadnetsError, nearest
 
-COMMANDS = {
-    "demo": experiments.demo_command,
-    "attack": experiments.attack_command,
-    "run": experiments.run_command,
-    "evaluate": networks.evaluate_command,
-    "predict": networks.predict_command,
-    "repair": defend.repair_command,
-    "guard": defend.guard_command,
-    "compare": runs.compare_command,
-    "export": runs.export_command,
-    "report": runs.report_command,
-    "reproduce": experiments.reproduce_command,
-    "list": catalog.list_command,
-    "show": networks.show_command,
-    "preview": catalog.preview_command,
-}
-
+__all__ = ["COMMANDS", "app", "main"]
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
 _INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
@@ -69,6 +54,8 @@ def _options(
     """Options of every command; ``main`` reads ``--debug`` itself, for errors come up there."""
 
 
+for _group in ("experiments", "networks", "defend", "runs", "catalog"):  # in the order of ``badnets --help``
+    import_module(f"badnets.cli.{_group}")
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 

@@ -1,4 +1,4 @@
-"""``badnets evaluate``, ``predict`` and ``show``: how good a network file is, what it says, what it is."""
+"""``badnets evaluate`` and ``predict``: how good a network is, and what it says to pictures."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ _UNITS = {
 
 @command
 def evaluate_command(
+    watcher: Watcher,
     model: Path = MODEL,
     data: str = Option(..., help="A named set or a path; its test part is used."),
     trigger_from: Path | None = Option(None, help="A run whose backdoor is tried."),
@@ -45,7 +46,6 @@ def evaluate_command(
     disturb: bool = Option(False, "--disturb", help="Also disturb the trigger as the physical world does."),
     *,
     foreign: Foreign,
-    watcher: Watcher,
 ) -> Iterator[Any]:
     """Measure accuracy, and with a run's trigger how well its backdoor works."""
     from badnets.referee.evaluate import evaluate
@@ -208,46 +208,3 @@ def _drawn_files(out: Path, images: Sequence[Path]) -> dict[Path, Path]:
         if file.resolve() in inputs:
             raise BadInput(f"expected --draw to name another file than a picture given, got {file}; choose another")
     return files
-
-
-@command
-def show_command(model: Path = Argument(help="A network file (.safetensors) or a run's folder.")) -> Iterator[Any]:
-    """Print a network's header and layer table."""
-    from badnets.networks.files.foreign import open_any
-    from badnets.networks.layers import layer_table
-
-    network = open_any(model)
-    layers = layer_table(network)
-    c, h, w = network.input_size
-    yield {
-        "format": "badnets/network-facts/1",
-        "architecture": network.architecture,
-        "arguments": network.arguments,
-        "class_names": list(network.class_names),
-        "input_size": {"channels": c, "height": h, "width": w},
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "trainable_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-        "provenance": {k: v for k, v in network.provenance.items() if k != "history"},
-        "layers": layers,
-    }
-    names = ", ".join(network.class_names)
-    yield f"{network.architecture}  {h}x{w}x{c} -> {network.classes} classes ({names})"
-    backdoor = network.provenance.get("backdoor")
-    if isinstance(backdoor, dict):
-        yield f"WARNING: {backdoor.get('warning')} ({backdoor.get('planted')})"
-    yield _layers(layers)
-
-
-def _layers(layers: list[dict[str, Any]]) -> Table:
-    from rich import box
-    from rich.table import Column, Table
-
-    table = Table("layer", "kind", "output", Column("parameters", justify="right"), box=box.SIMPLE)
-    for row in layers:
-        total = row is layers[-1]
-        if total:
-            table.add_section()
-        kind = f"{row['trainable']:,} trained" if total else row["kind"]
-        shape = "-" if row["output_shape"] is None else "x".join(map(str, row["output_shape"]))
-        table.add_row("total" if total else row["name"], kind, shape, f"{row['parameters']:,}")
-    return table

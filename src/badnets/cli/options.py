@@ -117,6 +117,5 @@ class Case:
         """For the referee; ``settings`` are those of the data."""
         from badnets.referee.certify import RepairCase
 
-        names = ("model", "data", "test", "pictures", "trigger_from", "triggered", "seed")
-        said = {name: getattr(self, name) for name in names}
-        return RepairCase(**said, out=out, settings=settings, budget_s=self.budget, command=command_line(), **more)
+        same = {name: value for name, value in vars(self).items() if name not in ("size", "budget")}
+        return RepairCase(**same, out=out, settings=settings, budget_s=self.budget, command=command_line(), **more)

@@ -1,4 +1,4 @@
-"""``badnets compare``, ``export`` and ``report``: what is made of finished runs."""
+"""``badnets compare``, ``export``, ``report`` and ``reproduce``: what is made of finished runs, and studies of many."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ def compare_command(
 
 @command
 def export_command(
+    watcher: Watcher,
     run: Path = Argument(help="The folder of a finished run."),
     out: Path = Option(..., help="A new folder for <class>/<row>.png and manifest.json."),
     seed: int | None = Option(None, help="Which seed's set [the run's first]."),
     only_changed: bool = Option(False, "--only-changed", help="Leave out the pictures that were not changed."),
-    *,
-    watcher: Watcher,
 ) -> Iterator[Any]:
     """Write what a run's network was trained on as PNG files, with a list of what was changed."""
     from badnets.backdoors.export import MANIFEST, export_pngs
@@ -114,3 +113,27 @@ def _comparison(paths: list[Path], records: list[Model], out: Path | None) -> Pa
 
 def _format(record: Model) -> str:
     return str(type(record).model_fields["format"].default)
+
+
+@command
+def reproduce_command(
+    watcher: Watcher,
+    study: str = Argument(help="The study (badnets list studies)."),
+    quick: bool = Option(False, "--quick", help="A small form that shows the same in minutes."),
+    seeds: int | None = Option(None, min=1, help="How many seeds [the study's own]."),
+    data: str | None = Option(None, help="Where the study's data lies, if not in the usual places."),
+    out: Path | None = Option(None, help="The study's folder [badnets-runs/STUDY or STUDY-quick]."),
+    force: bool = Option(False, "--force", help="Start anew instead of going on."),
+    so_far: bool = Option(False, "--so-far", help="Run nothing: the record and page of what is finished."),
+) -> Iterator[Any]:
+    """Repeat a published study and set our figures beside the published ones."""
+    from badnets.studies.registry import reproduce, reproduce_so_far
+    from badnets.studies.tables import study_table
+
+    if so_far:
+        folder, record = reproduce_so_far(study, quick=quick, seeds=seeds, data=data, out=out)
+    else:
+        folder, record = reproduce(study, quick=quick, seeds=seeds, data=data, out=out, force=force, watcher=watcher)
+    yield {**record.to_json(), "folder": str(folder)}
+    yield study_table(record)
+    yield f"page  {folder}/report.html"
