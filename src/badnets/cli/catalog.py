@@ -16,7 +16,6 @@ from badnets.core.progress import Watcher
 
 if TYPE_CHECKING:
     from badnets.core.registry import Registry
-    from badnets.data.images import Pixels
     from badnets.data.targets import Regions
 
 FAMILIES = {
@@ -48,22 +47,21 @@ def list_command(
 
     if what and what not in FAMILIES:
         raise BadInput(f"expected something to list, got {what!r}; {nearest(what, FAMILIES)}")
-    listed = {name: family(name).entries() for name in ([what] if what else FAMILIES)}
-    items = []
-    for kind, entries in listed.items():
-        for entry in entries:
-            package = None if entry.package == OURS else entry.package
-            rest = {"kind": None if what else kind, "package": package, "problem": entry.problem}
-            known = {key: value for key, value in rest.items() if value}
-            items.append({"name": entry.name, "summary": entry.summary, **known})
-    yield {"format": "badnets/list/1", "items": items}
-    for kind, entries in listed.items():
-        if not what:
-            yield f"{kind}:"
+    items, lines = [], []
+    for kind in [what] if what else FAMILIES:
+        entries = family(kind).entries()
         width = max((len(entry.name) for entry in entries), default=0)
+        if not what:
+            lines.append(f"{kind}:")
         for entry in entries:
-            origin = "" if entry.package == OURS else f" [{entry.package}]"
-            yield f"{'' if what else '  '}{entry.name:<{width}}  {entry.summary}{origin}"
+            package = "" if entry.package == OURS else entry.package
+            more = {"kind": "" if what else kind, "package": package, "problem": entry.problem}
+            known = {key: value for key, value in more.items() if value}
+            items.append({"name": entry.name, "summary": entry.summary, **known})
+            origin = f" [{package}]" if package else ""
+            lines.append(f"{'' if what else '  '}{entry.name:<{width}}  {entry.summary}{origin}")
+    yield {"format": "badnets/list/1", "items": items}
+    yield from lines
 
 
 @command
@@ -116,18 +114,26 @@ def preview_command(
     out: Path = Option(Path("preview.png"), help="Where to write the PNG."),
 ) -> Iterator[Any]:
     """Render a trigger on a picture: before, the trigger, after, the difference; and as the physical world has it."""
+    import numpy as np
+
     from badnets.backdoors.preview import render_preview
     from badnets.backdoors.trigger import TRIGGERS
     from badnets.core.files import whole_file
     from badnets.data.formats.decode import read_picture
-    from badnets.referee.spec import make_trigger
+    from badnets.referee.run import load_data
+    from badnets.referee.spec import make_data, make_trigger
 
     value = make_trigger(trigger, set_)
-    region: Regions | None = None
+    region: Regions | None = None  # the whole picture
     if image is not None and data is None:
         shown = read_picture(image, size=None if size is None else (size, size))
     elif image is None and data is not None:
-        shown, region = _from_data(data, row, size, watcher)
+        test = load_data(make_data(data, sized(size)), watcher).test
+        if row >= len(test):
+            raise BadInput(f"expected --row 0..{len(test) - 1} for the test part of {data}, got {row}")
+        one = test.take(np.array([row], np.int64))
+        shown, regions = one.pixels.one(0), one.objects.regions
+        region = None if regions is None or not len(regions) else regions[0]  # of the first object
     else:
         raise BadInput(f"expected either a picture or --data, got {'neither' if image is None else 'both'}; give one")
     picture = render_preview(value, shown, region=region, disturbed=True)
@@ -135,18 +141,3 @@ def preview_command(
         picture.save(partial, format="PNG")
     yield {"format": "badnets/preview/1", "trigger": TRIGGERS.to_json(value), "picture": str(out)}
     yield f"picture  {out}"
-
-
-def _from_data(name: str, row: int, size: int | None, watcher: Watcher) -> tuple[Pixels, Regions | None]:
-    """A test picture, and the region (4,) of its first object, None when that fills the picture or there is none."""
-    import numpy as np
-
-    from badnets.referee.run import load_data
-    from badnets.referee.spec import make_data
-
-    test = load_data(make_data(name, sized(size)), watcher).test
-    if row >= len(test):
-        raise BadInput(f"expected --row 0..{len(test) - 1} for the test part of {name}, got {row}")
-    one = test.take(np.array([row], np.int64))
-    regions = one.objects.regions
-    return one.pixels.one(0), None if regions is None or not len(regions) else regions[0]

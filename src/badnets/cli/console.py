@@ -78,13 +78,8 @@ def _watching(*, quiet: bool) -> Iterator[Watcher]:
 
     # Names of classes and files are shown as they are, so no markup anywhere.
     console = Console(stderr=True, quiet=quiet, highlight=False, markup=False)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[accuracy]}", markup=False),
-    )
+    first, last = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[accuracy]}"))
+    columns = (first, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), last)
     bars = Progress(*columns, console=console, refresh_per_second=4)
     tasks: dict[str, Any] = {}
 

@@ -61,54 +61,43 @@ def report_command(
     out: Path | None = Option(None, help="The page [report.html beside it, or badnets-compare.html]."),
 ) -> Iterator[Any]:
     """Write the page of a run, a study or a repair, or one page for several runs."""
-    from badnets.records.read import read_record
-
-    records = [read_record(path) for path in run]
-    page = _page(run[0], records[0], out) if len(run) == 1 else _comparison(run, records, out)
-    yield {"format": "badnets/page/1", "page": str(page), "runs": [str(folder) for folder in run]}
-    yield f"page  {page}"
-
-
-def _page(path: Path, record: Model, out: Path | None) -> Path:
-    """The page of one record, as its type asks."""
     from badnets.core.files import write_text
     from badnets.records.certificate import Certificate
-    from badnets.records.read import check_files
+    from badnets.records.read import check_files, read_record
     from badnets.records.run import RunRecord
     from badnets.records.study import StudyRecord
     from badnets.report.pages.certificate_page import render_certificate
+    from badnets.report.pages.compare import render_compare
     from badnets.report.pages.page import write_page
     from badnets.report.pages.study import write_study
     from badnets.studies.registry import study_words
 
+    records = [read_record(path) for path in run]
+    path, record = run[0], records[0]
     folder = path if path.is_dir() else path.parent
-    if isinstance(record, RunRecord):
+    if len(run) > 1:
+        runs = [record for record in records if isinstance(record, RunRecord)]
+        for path, record in zip(run, records, strict=True):
+            if not isinstance(record, RunRecord):
+                raise BadInput(
+                    f"expected only runs to compare, got {_format(record)} at {path}; "
+                    "other records have pages of their own"
+                )
+        page = write_text(out or Path("badnets-compare.html"), render_compare(runs))
+    elif isinstance(record, RunRecord):
         check_files(folder, record.files)
-        return write_page(folder, out)
-    if isinstance(record, StudyRecord):
-        return write_study(record, out or folder / "report.html", **study_words(record.study))
-    if isinstance(record, Certificate):
-        return write_text(out or path.with_suffix(".html"), render_certificate(record))
-    raise BadInput(
-        f"expected a run, a study or a repair's certificate in {path}, got {_format(record)}; "
-        "only these three have a page"
-    )
-
-
-def _comparison(paths: list[Path], records: list[Model], out: Path | None) -> Path:
-    """One page for several runs."""
-    from badnets.core.files import write_text
-    from badnets.records.run import RunRecord
-    from badnets.report.pages.compare import render_compare
-
-    runs = []
-    for path, record in zip(paths, records, strict=True):
-        if not isinstance(record, RunRecord):
-            raise BadInput(
-                f"expected only runs to compare, got {_format(record)} at {path}; other records have pages of their own"
-            )
-        runs.append(record)
-    return write_text(out or Path("badnets-compare.html"), render_compare(runs))
+        page = write_page(folder, out)
+    elif isinstance(record, StudyRecord):
+        page = write_study(record, out or folder / "report.html", **study_words(record.study))
+    elif isinstance(record, Certificate):
+        page = write_text(out or path.with_suffix(".html"), render_certificate(record))
+    else:
+        raise BadInput(
+            f"expected a run, a study or a repair's certificate in {path}, got {_format(record)}; "
+            "only these three have a page"
+        )
+    yield {"format": "badnets/page/1", "page": str(page), "runs": [str(folder) for folder in run]}
+    yield f"page  {page}"
 
 
 def _format(record: Model) -> str:
