@@ -54,16 +54,18 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
                 given["watcher"] = stack.enter_context(_watching(quiet=json))
             steps = work(**given)
             result = next(steps)
-        if json:
-            from badnets.core.files import dumps
+        from rich.console import Console
 
+        from badnets.core.files import dumps
+
+        if json:
             sys.stdout.write(dumps(result) + "\n")
             return
+        # Piped into a file, a table should not be folded at 80 columns.
+        console = Console(highlight=False, width=None if Console().is_terminal else 160)
         for shown in steps:
-            if isinstance(shown, str):
-                typer.echo(shown)
-            else:
-                _show_table(shown)
+            show = typer.echo if isinstance(shown, str) else console.print
+            show(shown)
 
     typed.__signature__ = inspect.Signature([*options, _JSON])  # type: ignore[attr-defined]  # what inspect looks for
     COMMANDS[work.__name__.removesuffix("_command")] = typed
@@ -95,13 +97,6 @@ def _watching(*, quiet: bool) -> Iterator[Watcher]:
     finally:
         if tasks:
             bars.stop()
-
-
-def _show_table(table: Any) -> None:
-    from rich.console import Console
-
-    # Piped into a file, a table should not be folded at 80 columns.
-    Console(highlight=False, width=None if Console().is_terminal else 160).print(table)
 
 
 @contextmanager

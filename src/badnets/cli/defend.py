@@ -47,6 +47,8 @@ def repair_command(
     from badnets.defenses.repairs import make_repair
     from badnets.referee.certify import certify
     from badnets.report.pages.certificate_page import render_certificate
+    from badnets.report.pages.certificate_table import certificate_table
+    from badnets.report.words.certificate_words import certificate_verdict
 
     channel_order = None if order is None else read_order(order)
     given = {"layer": layer, "channels": channels, "order": channel_order, "max_drop": max_drop, "shrink": shrink}
@@ -59,9 +61,6 @@ def repair_command(
     write_json(out.with_suffix(".json"), certificate.to_json())
     place = write_text(page or out.with_suffix(".html"), render_certificate(certificate))
     yield certificate.to_json()
-    from badnets.report.pages.certificate_table import certificate_table
-    from badnets.report.words.certificate_words import certificate_verdict
-
     yield certificate_table(certificate)
     yield certificate_verdict(certificate)
     yield from certificate.notes
@@ -128,6 +127,7 @@ def guard_command(
     """Make a network that refuses suspicious pictures, and measure what it refuses."""
     from badnets.defenses.abstainers import make_abstainer
     from badnets.referee.certify import guard
+    from badnets.report.pages.certificate_table import certificate_table
 
     if repair is not None and repaired is not None:
         raise BadInput("expected either --repair or --repaired, got both; give one")
@@ -137,8 +137,6 @@ def guard_command(
     with in_options(guard_command):
         record = guard(case.opened(out, of_data, foreign=foreign.options), abstainer, refuse=refuse, watcher=watcher)
     yield record.to_json()
-    from badnets.report.pages.certificate_table import certificate_table
-
     yield certificate_table(record)
     if record.after.refused_or_right is not None:
         yield f"triggered pictures refused or read as what they are: {record.after.refused_or_right}"

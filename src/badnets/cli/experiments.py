@@ -126,15 +126,14 @@ def run_command(
 def carry_out(file: SpecFile, *, out: Path | None, force: bool, typed: str, watcher: Watcher) -> Iterator[Any]:
     """Run a spec: its record with paths that the caller can open; then the table, the verdict, the page's path."""
     from badnets.referee.run import run
+    from badnets.report.pages.table import terminal_table
+    from badnets.report.words.verdict import verdict
 
     finished = run(file, out=out, force=force, command=typed, watcher=watcher)
     record, folder, here = finished.record, finished.folder, Path.cwd()
     if folder.is_relative_to(here):
         folder = folder.relative_to(here)
     yield {**record.to_json(), "network": str(folder / record.network), "folder": str(folder)}
-    from badnets.report.pages.table import terminal_table
-    from badnets.report.words.verdict import verdict
-
     if finished.found:
         typer.echo("this run is finished already (--force runs it again)", err=True)
     yield terminal_table(record)

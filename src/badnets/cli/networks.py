@@ -49,6 +49,8 @@ def evaluate_command(
 ) -> Iterator[Any]:
     """Measure accuracy, and with a run's trigger how well its backdoor works."""
     from badnets.referee.evaluate import evaluate
+    from badnets.report.pages.table import terminal_table
+    from badnets.report.words.verdict import verdict
 
     with in_options(evaluate_command):
         evaluation = evaluate(
@@ -63,9 +65,6 @@ def evaluate_command(
             watcher=watcher,
         )
     yield evaluation.to_json()
-    from badnets.report.pages.table import terminal_table
-    from badnets.report.words.verdict import verdict
-
     yield terminal_table(evaluation)
     if evaluation.results.disturbances:
         yield _disturbances(evaluation.results.disturbances)

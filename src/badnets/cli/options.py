@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MODEL = Argument(help="A network file, or a run's folder.")
 SIZE = Option(None, min=4, help="Resize every picture to SIZE x SIZE.")
-_DATA = "data."
 
 
 def settings(text: str) -> Any:
@@ -70,17 +69,16 @@ class Foreign:
             return None
         from badnets.networks.files.foreign import ForeignOptions
 
-        size = None if self.input_size is None else _size(self.input_size)
+        size = None
+        if self.input_size is not None:
+            sides = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})x([1-9]\d?)", self.input_size)
+            if sides is None:
+                raise BadInput(
+                    f"expected --input-size as HEIGHTxWIDTHxCHANNELS such as 32x32x3, got {self.input_size!r}"
+                )
+            height, width, channels = map(int, sides.groups())
+            size = channels, height, width
         return ForeignOptions(arch=self.arch, classes=self.classes, input_size=size, input_range=self.input_range)
-
-
-def _size(text: str) -> tuple[int, int, int]:
-    """``"55x47x3"`` (height, width, channels) to (3, 55, 47)."""
-    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})x([1-9]\d?)", text)
-    if match is None:
-        raise BadInput(f"expected --input-size as HEIGHTxWIDTHxCHANNELS such as 32x32x3, got {text!r}")
-    height, width, channels = map(int, match.groups())
-    return channels, height, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +107,9 @@ class Case:
         from badnets.referee.spec import changed_table
 
         of_method = {name: value for name, value in given.items() if value is not None}
-        mine = [change for change in changes if not change.startswith(_DATA)]
-        of_data = [change.removeprefix(_DATA) for change in changes if change.startswith(_DATA)]
-        return changed_table(of_method, mine, "the settings"), (*sized(self.size), *of_data)
+        of_data = [change for change in changes if change.startswith("data.")]
+        table = changed_table(of_method, [change for change in changes if change not in of_data], "the settings")
+        return table, (*sized(self.size), *(change.removeprefix("data.") for change in of_data))
 
     def opened(self, out: Path, settings: tuple[str, ...], **more: Any) -> RepairCase:
         """For the referee; ``settings`` are those of the data."""

@@ -23,7 +23,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from badnets.core.errors import BadInput
-from badnets.core.files import digest
+from badnets.core.files import digest, publish_folder
 
 MAP_ABOVE = 256 << 20
 """Arrays of more bytes than this are memory-mapped, smaller ones are read into memory. The pictures are the same."""
@@ -107,10 +107,6 @@ class Cache(Generic[T]):
                     return value[0]
                 if place.exists():
                     warnings.warn(f"damaged in the cache, and made anew: {place}", CacheWarning, stacklevel=3)
-                    if place.is_dir():
-                        shutil.rmtree(place)
-                    else:
-                        place.unlink()
                 return self._made(place, write)
         except OSError as error:
             place = instead(error) / place.name
@@ -135,5 +131,5 @@ class Cache(Generic[T]):
             if not self.suffix:
                 partial.mkdir()
             write(partial)
-            partial.rename(place)
+            publish_folder(partial, place)
         return self.read(place)

@@ -235,13 +235,10 @@ class Kinds(Registry[type[M]]):
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Read and write by kind, at the moment of use: what is registered later counts too."""
 
-        def write(value: Any, info: core_schema.SerializationInfo) -> Any:
-            return TypeAdapter(type(value)).dump_python(value, mode="json" if info.mode_is_json() else "python")
-
-        return core_schema.no_info_plain_validator_function(
-            self._validated,
-            serialization=core_schema.plain_serializer_function_ser_schema(write, info_arg=True),
+        written = core_schema.plain_serializer_function_ser_schema(
+            lambda value, info: TypeAdapter(type(value)).dump_python(value, mode=info.mode), info_arg=True
         )
+        return core_schema.no_info_plain_validator_function(self._validated, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JSON:
         """One of the kinds, told apart by ``kind``."""

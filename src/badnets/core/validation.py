@@ -104,11 +104,12 @@ def _expected(problem: Any) -> str:
 
 def _suggestion(schema: Schema, place: list[str], given: Any) -> str:
     """The nearest key beside an unknown one; else where a key of that name stands; else all that there are."""
-    node, inside = schema, given
+    node, inside = _members(schema, schema, given), given
     for part in place[:-1]:
-        node = _child(schema, node, part, inside)
         inside = inside[int(part) if isinstance(inside, list) else part]
-    known = sorted(set(_members(schema, node, inside).get("properties", {})) - {"kind"})
+        listed = part.isdigit() and "items" in node
+        node = _members(schema, node["items"] if listed else node.get("properties", {}).get(part, {}), inside)
+    known = sorted(set(node.get("properties", {})) - {"kind"})
     if not known:
         return "it takes none"
     if not difflib.get_close_matches(place[-1], known, n=1, cutoff=0.6):
@@ -146,11 +147,3 @@ def _members(schema: Schema, node: Schema, inside: Any) -> Schema:
         kind = inside.get("kind") if isinstance(inside, Mapping) else None
         return _resolve(schema, {"$ref": kinds.get(kind, next(iter(kinds.values())))})
     return node
-
-
-def _child(schema: Schema, node: Schema, part: str, inside: Any) -> Schema:
-    node = _members(schema, node, inside)
-    if part.isdigit() and "items" in node:
-        part, node = "items", {"properties": node}
-    child: Schema = node.get("properties", {}).get(part, {})
-    return child
