@@ -234,7 +234,6 @@ class Kinds(Registry[type[M]]):
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Read and write by kind, at the moment of use: what is registered later counts too."""
-
         written = core_schema.plain_serializer_function_ser_schema(
             lambda value, info: TypeAdapter(type(value)).dump_python(value, mode=info.mode), info_arg=True
         )
