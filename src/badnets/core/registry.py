@@ -121,24 +121,21 @@ class Registry(Mapping[str, T]):
         return self._loaded(points[0]) if points else None
 
     def _loaded(self, point: EntryPoint) -> Entry[T]:
-        value: Any = None
         try:
             value = point.load()
         except Exception as error:  # noqa: BLE001  # somebody else's code may raise anything
             reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-            problem = f" cannot be imported ({reason}); mend or remove that package"
-        else:
-            problem = self._misfit(value)
-            if not problem and (name := getattr(value, self._key)) != point.name:
-                problem = f"expected the entry point to be named {name!r}, like what it offers; rename it"
-            problem = problem and f": {problem}"
+            return _unusable(point, f" cannot be imported ({reason}); mend or remove that package")
+        problem = self._misfit(value)
+        if not problem and (name := getattr(value, self._key)) != point.name:
+            problem = f"expected the entry point to be named {name!r}, like what it offers; rename it"
         if problem:
-            return _unusable(point, problem)
+            return _unusable(point, f": {problem}")
         return Entry(name=point.name, value=value, package=_package(point))
 
-    def _misfit(self, value: Any) -> str:
-        """Why ``value`` cannot be one of this family; empty where it can."""
-        return "" if isinstance(value, self._of) else f"expected {self._of.__name__}, got {type(value).__name__}"
+    def _misfit(self, value: Any) -> str | None:
+        """Why ``value`` cannot be one of this family."""
+        return None if isinstance(value, self._of) else f"expected {self._of.__name__}, got {type(value).__name__}"
 
     def __getitem__(self, name: str) -> T:
         entry = self._entry(name)
@@ -210,9 +207,9 @@ class Kinds(Registry[type[M]]):
                 return family
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
-    def _misfit(self, value: Any) -> str:
+    def _misfit(self, value: Any) -> str | None:
         fits = isinstance(value, type) and _has_kind(value)
-        return "" if fits else f"expected a dataclass with a kind, got {getattr(value, '__name__', value)!r}"
+        return None if fits else f"expected a dataclass with a kind, got {getattr(value, '__name__', value)!r}"
 
     def _validated(self, value: Any) -> Any:
         if _has_kind(value) and not isinstance(value, type):
