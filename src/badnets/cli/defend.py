@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from badnets.cli.console import command, in_options
 from badnets.cli.options import Case, Foreign, settings
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
+
+_NUMBER = re.compile("[0-9]+")
 
 
 @command
@@ -50,8 +53,8 @@ def repair_command(
     from badnets.report.pages.certificate_table import certificate_table
     from badnets.report.words.certificate_words import certificate_verdict
 
-    channel_order = None if order is None else read_order(order)
-    given = {"layer": layer, "channels": channels, "order": channel_order, "max_drop": max_drop, "shrink": shrink}
+    first = order and read_order(order)
+    given = {"layer": layer, "channels": channels, "order": first, "max_drop": max_drop, "shrink": shrink}
     of_method, of_data = case.parted(given, set_)
     repair = make_repair(method, of_method)
     judged: dict[str, Any] = {"clean_network": clean_network, "allowance": allowance, "reactivation": reactivation}
@@ -85,7 +88,7 @@ def read_order(path: Path) -> tuple[int, ...]:
         raise BadInput(f"expected a list of channels in {path}, got an empty file (--order)")
     number, first = lines[0]
     column = 0
-    if not _is_number(first[0]):
+    if not _NUMBER.fullmatch(first[0]):
         names = [cell.lower() for cell in first]
         if "channel" not in names:
             raise BadInput(f"{path}, line {number}: expected a column 'channel', got {', '.join(names)}")
@@ -95,16 +98,12 @@ def read_order(path: Path) -> tuple[int, ...]:
     line_of: dict[int, int] = {}
     for number, cells in lines:
         text = cells[column] if column < len(cells) else ""
-        if not _is_number(text):
+        if not _NUMBER.fullmatch(text):
             raise BadInput(f"{path}, line {number}: expected a channel's number from 0, got {text!r}")
         earlier = line_of.setdefault(int(text), number)
         if earlier != number:
             raise BadInput(f"{path}, line {number}: expected each channel once, got {text} as in line {earlier}")
     return tuple(line_of)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 @command
@@ -131,8 +130,7 @@ def guard_command(
 
     if repair is not None and repaired is not None:
         raise BadInput("expected either --repair or --repaired, got both; give one")
-    second = None if repaired is None else str(repaired)
-    of_method, of_data = case.parted({"repair": repair, "repaired": second}, set_)
+    of_method, of_data = case.parted({"repair": repair, "repaired": repaired and str(repaired)}, set_)
     abstainer = make_abstainer(method, of_method)
     with in_options(guard_command):
         record = guard(case.opened(out, of_data, foreign=foreign.options), abstainer, refuse=refuse, watcher=watcher)

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-from typer import Argument, Option
+from typer import Argument, Option, echo
 
 from badnets.cli.console import command
 from badnets.cli.options import SIZE, command_line, settings
@@ -65,7 +64,10 @@ def attack_command(
 
     if rate is not None and count is not None:
         raise BadInput("expected --rate or --count, got both; give one")
-    poison: dict[str, Any] = {"mode": mode, "cover": _number(cover)}
+    try:
+        poison: dict[str, Any] = {"mode": mode, "cover": int(cover) if cover.isdigit() else float(cover)}
+    except ValueError:
+        raise BadInput(f"expected --cover as a share such as 0.05 or a number of rows, got {cover!r}") from None
     poison |= {"count": count} if count is not None else {"rate": 0.1 if rate is None else rate}
     given: dict[str, Any] = {
         "name": run_name(f"{Path(data).resolve().name.split('.')[0]}-{trigger}"),
@@ -99,13 +101,6 @@ def _rule(kind: str | None, target: str | None, source: str | None) -> dict[str,
     return {"kind": kind, **({"target": "0"} if "target" in needs else {}), **given}
 
 
-def _number(text: str) -> int | float:
-    try:
-        return int(text) if text.isdigit() else float(text)
-    except ValueError:
-        raise BadInput(f"expected --cover as a share such as 0.05 or a number of rows, got {text!r}") from None
-
-
 @command
 def run_command(
     watcher: Watcher,
@@ -135,7 +130,7 @@ def carry_out(file: SpecFile, *, out: Path | None, force: bool, typed: str, watc
         folder = folder.relative_to(here)
     yield {**record.to_json(), "network": str(folder / record.network), "folder": str(folder)}
     if finished.found:
-        typer.echo("this run is finished already (--force runs it again)", err=True)
+        echo("this run is finished already (--force runs it again)", err=True)
     yield terminal_table(record)
     yield verdict(record)
     yield f"page  {folder / 'report.html'}"

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from badnets.networks.photo import Box
     from badnets.records.results import Disturbance
 
-_SURE = 0.5
 _UNITS = {
     "size": "\N{PLUS-MINUS SIGN}{:.0%}",
     "rotation": "\N{PLUS-MINUS SIGN}{:g}\N{DEGREE SIGN}",
@@ -76,10 +75,9 @@ def _disturbances(rows: Sequence[Disturbance]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table("disturbance", "amount", "attack success", box=box.SIMPLE, title="the trigger in the physical world")
     compared = rows[0].clean_reference_rate is not None
-    if compared:
-        table.add_column("clean network")
+    names = ["disturbance", "amount", "attack success", *(["clean network"] if compared else [])]
+    table = Table(*names, box=box.SIMPLE, title="the trigger in the physical world")
     for row in rows:
         rates = [row.asr, *([row.clean_reference_rate] if compared else [])]
         table.add_row(*disturbance_words(row), *map(str, rates))
@@ -125,7 +123,7 @@ def predict_command(
             check_box(part, photo, str(path))
     predictions = []
     for path, photo in zip(image, photos, strict=True):
-        answer = {"image": str(path), **_answer(network, photo, part, _SURE if confidence is None else confidence)}
+        answer = {"image": str(path), **_answer(network, photo, part, 0.5 if confidence is None else confidence)}
         if path in files:
             objects = answer.get("objects", [answer])
             framed = [(one.get("box", part), f"{one['class_name']} {100 * one['confidence']:.1f} %") for one in objects]

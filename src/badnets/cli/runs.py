@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typer import Argument, Option
 
 from badnets.cli.console import command
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
-
-if TYPE_CHECKING:
-    from badnets.records.model import Model
 
 
 @command
@@ -73,15 +70,15 @@ def report_command(
     from badnets.studies.registry import study_words
 
     records = [read_record(path) for path in run]
+    formats = [type(record).model_fields["format"].default for record in records]
     path, record = run[0], records[0]
     folder = path if path.is_dir() else path.parent
     if len(run) > 1:
         runs = [record for record in records if isinstance(record, RunRecord)]
-        for path, record in zip(run, records, strict=True):
+        for path, record, kind in zip(run, records, formats, strict=True):
             if not isinstance(record, RunRecord):
                 raise BadInput(
-                    f"expected only runs to compare, got {_format(record)} at {path}; "
-                    "other records have pages of their own"
+                    f"expected only runs to compare, got {kind} at {path}; other records have pages of their own"
                 )
         page = write_text(out or Path("badnets-compare.html"), render_compare(runs))
     elif isinstance(record, RunRecord):
@@ -93,15 +90,11 @@ def report_command(
         page = write_text(out or path.with_suffix(".html"), render_certificate(record))
     else:
         raise BadInput(
-            f"expected a run, a study or a repair's certificate in {path}, got {_format(record)}; "
+            f"expected a run, a study or a repair's certificate in {path}, got {formats[0]}; "
             "only these three have a page"
         )
     yield {"format": "badnets/page/1", "page": str(page), "runs": [str(folder) for folder in run]}
     yield f"page  {page}"
-
-
-def _format(record: Model) -> str:
-    return str(type(record).model_fields["format"].default)
 
 
 @command

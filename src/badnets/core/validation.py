@@ -14,23 +14,15 @@ from badnets.core.errors import nearest
 Schema = dict[str, Any]
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _ABSENT = ("missing", "missing_argument", "missing_keyword_only_argument")
-_LIMITS = {
-    "greater_than": ("above", "gt"),
-    "greater_than_equal": ("of at least", "ge"),
-    "less_than": ("below", "lt"),
-    "less_than_equal": ("of at most", "le"),
-}
+_LIMITS = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
     "string": "a text",
     "path": "a path",
-    "list": "a list",
-    "tuple": "a list",
-    "dict": "a table",
-    "model": "a table",
-    "dataclass": "a table",
+    **dict.fromkeys(("list", "tuple"), "a list"),
+    **dict.fromkeys(("dict", "model", "dataclass"), "a table"),
 }
 """What pydantic's types of errors, up to their first underscore, are about."""
 
@@ -90,9 +82,9 @@ def _as_written(problem: Any, below: str, given: Any, *, absent: bool = False) -
 
 def _expected(problem: Any) -> str:
     """Pydantic's message in our words: "a value above 0"."""
-    if problem["type"] in _LIMITS:
-        words, name = _LIMITS[problem["type"]]
-        return f"a value {words} {problem['ctx'][name]:g}"
+    for name, limit in problem.get("ctx", {}).items():
+        if name in _LIMITS:
+            return f"a value {_LIMITS[name]} {limit:g}"
     about, _, what = problem["type"].partition("_")
     if about in _WORDS and what in ("type", "parsing", "from_float", "attributes_type"):
         return _WORDS[about]
