@@ -80,7 +80,7 @@ def methods(family: str) -> Callable[[], str]:
     def made() -> str:
         from pydantic import TypeAdapter
 
-        from badnets.cli.list import family as table
+        from badnets.cli.catalog import family as table
 
         own: JSON = dict(table(family).own)
         return "\n\n".join(_value_section(kind, TypeAdapter(value).json_schema()) for kind, value in own.items())

@@ -33,7 +33,7 @@ ENDING = Architecture(name="ending", summary="for a test", build=linear)
 @pytest.fixture
 def declared(monkeypatch: pytest.MonkeyPatch) -> None:
     """``ending`` is an architecture that somebody registered."""
-    monkeypatch.setitem(ARCHITECTURES, "ending", ENDING)
+    monkeypatch.setitem(ARCHITECTURES._added, "ending", ENDING)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> str:
         trials=trials,
         assemble=assemble,
     )
-    monkeypatch.setitem(registry.STUDIES, "made-up", study)
+    monkeypatch.setitem(registry.STUDIES._added, "made-up", study)
     return study.name
 
 
