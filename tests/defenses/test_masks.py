@@ -9,9 +9,8 @@ from torch import nn
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
-from badnets.defenses.masks import apply_masks, forward, neuron_layers, ones, prune_by_masks
-from badnets.defenses.repair import Work
-from badnets.defenses.view import DefenderView
+from badnets.defenses.masks import Masks, apply_masks, neuron_layers, ones, prune_by_masks
+from badnets.defenses.repair import DefenderView, Work
 from badnets.networks.network import ImageNetwork
 
 
@@ -33,14 +32,13 @@ def test_a_network_without_neurons_is_refused() -> None:
 @pytest.mark.parametrize("name", ["plain", "normed"])
 def test_masks_do_the_same_before_and_after_they_are_applied(name: str, request: pytest.FixtureRequest) -> None:
     network: ImageNetwork = request.getfixturevalue(name)
-    layers = neuron_layers(network)
-    generator = torch.Generator().manual_seed(0)
-    masks = [torch.rand(len(mask), generator=generator) for mask in ones(layers)]
+    masks, generator = Masks(network), torch.Generator().manual_seed(0)
+    masks.values = [torch.rand(len(mask), generator=generator) for mask in masks.values]
     images = torch.rand(4, 1, 16, 16, generator=generator)
     before = network(images)
-    masked = forward(network, layers, masks, masks, images)
+    masked = masks(images)
     assert torch.equal(network(images), before)
-    apply_masks(layers, masks)
+    apply_masks(masks.layers, masks.values)
     assert torch.allclose(network(images), masked, atol=1e-6)
     assert not torch.allclose(masked, before, atol=1e-3)
 

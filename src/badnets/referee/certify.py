@@ -21,8 +21,7 @@ from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.defenses.abstain import Abstainer, Guarded
-from badnets.defenses.repair import Repair, Repaired
-from badnets.defenses.view import FEWEST
+from badnets.defenses.repair import FEWEST, Repair, Repaired
 from badnets.networks.classes import align_classes
 from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.header import PICKLED

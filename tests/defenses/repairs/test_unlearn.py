@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,9 @@ from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.defenses.inversion import Stamp
-from badnets.defenses.repair import repair
-from badnets.defenses.repairs.unlearn import Unlearn, read_stamp, stamped_step, with_stamps
-from badnets.defenses.view import DefenderView
+from badnets.defenses.repair import DefenderView, repair
+from badnets.defenses.repairs.unlearn import Stamp, Unlearn, read_stamp, stamped_loss, with_stamps
+from badnets.defenses.tuning import descend
 from badnets.networks.network import ImageNetwork, to_float
 
 
@@ -59,8 +59,8 @@ def test_labels_stay_true() -> None:
     before = network[1].bias.detach().clone()
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     stamp = Stamp(torch.ones(1, 2, 2), torch.zeros(1, 2, 2))
-    step = stamped_step(network, optimizer, [stamp], 1.0, torch.Generator().manual_seed(0))
-    step(torch.rand(5, 1, 2, 2), torch.full((5,), 2))
+    loss = stamped_loss(network, [stamp], 1.0, torch.Generator().manual_seed(0))
+    descend(optimizer, loss(torch.rand(5, 1, 2, 2), torch.full((5,), 2)), math.inf)
     change = network[1].bias.detach() - before
     share = torch.softmax(before, 0)
     assert torch.allclose(change, torch.tensor([0.0, 0.0, 1.0]) - share, atol=1e-5)

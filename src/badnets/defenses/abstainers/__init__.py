@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from badnets.defenses.registry import ABSTAINERS
+from badnets.defenses.abstain import ABSTAINERS
 
 __all__ = ["ABSTAINERS", "make_abstainer"]
 

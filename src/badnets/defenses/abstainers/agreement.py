@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,10 +10,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from badnets.core.errors import BadInput
-from badnets.defenses.abstain import Made
-from badnets.defenses.registry import ABSTAINERS, REPAIRS
-from badnets.defenses.repair import OnRow, Repair, repair
-from badnets.defenses.view import DefenderView
+from badnets.defenses.abstain import ABSTAINERS, Made
+from badnets.defenses.repair import REPAIRS, DefenderView, OnRow, Repair, repair
 from badnets.networks.files.own import open_network
 from badnets.networks.guards.agreement import Agreement as AgreementGuard
 from badnets.networks.network import ImageNetwork
@@ -62,17 +59,10 @@ class Agreement:
         if self.repaired is not None:
             second = open_network(self.repaired)
             _check_like(second, view.network, self.repaired)
-            return Made(guard=self._guard(view.network, second), chosen="")
+            return Made(guard=AgreementGuard(view.network, second, hard=self.hard), chosen="")
         done = repair(view, self._method(), on_row=on_row)
-        return Made(
-            guard=self._guard(view.network, done.network),
-            chosen=done.chosen,
-            trace=tuple(done.trace),
-            stopped=done.stopped,
-        )
-
-    def _guard(self, network: ImageNetwork, second: ImageNetwork) -> AgreementGuard:
-        return AgreementGuard(copy.deepcopy(network), second, hard=self.hard)
+        guard = AgreementGuard(view.network, done.network, hard=self.hard)
+        return Made(guard=guard, chosen=done.chosen, trace=tuple(done.trace), stopped=done.stopped)
 
     def _method(self) -> Repair:
         return REPAIRS.make(self.repair, self.settings)

@@ -15,10 +15,8 @@ from torch import nn
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
-from badnets.defenses.abstain import Made
-from badnets.defenses.registry import ABSTAINERS
-from badnets.defenses.repair import OnRow
-from badnets.defenses.view import DefenderView
+from badnets.defenses.abstain import ABSTAINERS, Made
+from badnets.defenses.repair import DefenderView, OnRow
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
 from badnets.networks.guards.ibd_psc_guard import amplified, logits_with
 from badnets.networks.layers import layer_table
@@ -68,15 +66,14 @@ def norm_layers(network: ImageNetwork) -> list[str]:
 
     Raises ``BadInput`` when there are none.
     """
-    names = [row["name"] for row in layer_table(network)[:-1]]
-    layers = {name: network.body.get_submodule(name) for name in names}
-    found = [name for name, layer in layers.items() if isinstance(layer, _NORMS) and layer.weight is not None]
-    if not found:
+    layers = {row["name"]: network.body.get_submodule(row["name"]) for row in layer_table(network)[:-1]}
+    norms = [name for name, layer in layers.items() if isinstance(layer, _NORMS) and layer.weight is not None]
+    if not norms:
         raise BadInput(
             f"ibd-psc: expected a network with batch normalization, got {network.architecture} without; "
             "use strip or agreement"
         )
-    return found[::-1]
+    return norms[::-1]
 
 
 @torch.inference_mode()

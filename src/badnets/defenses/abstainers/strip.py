@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -12,10 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Pixels
-from badnets.defenses.abstain import Made
-from badnets.defenses.registry import ABSTAINERS
-from badnets.defenses.repair import OnRow
-from badnets.defenses.view import DefenderView
+from badnets.defenses.abstain import ABSTAINERS, Made
+from badnets.defenses.repair import DefenderView, OnRow
 from badnets.networks.guards.strip_guard import Strip as StripGuard
 
 
@@ -41,8 +38,7 @@ class Strip:
     def make(self, view: DefenderView, on_row: OnRow) -> Made:
         """Draw the overlays."""
         pictures = choose_overlays(view.clean(self.kind, fewest=1), self.overlays, view.seed.derive("overlays"))
-        network = copy.deepcopy(view.network)
-        guard = StripGuard(network, torch.from_numpy(pictures), own=self.own, other=self.other)
+        guard = StripGuard(view.network, torch.from_numpy(pictures), own=self.own, other=self.other)
         return Made(guard=guard, chosen=f"{len(pictures)} overlays, drawn from the clean pictures")
 
 

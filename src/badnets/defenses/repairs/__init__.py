@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from badnets.defenses.registry import REPAIRS
+from badnets.defenses.repair import REPAIRS
 
 __all__ = ["REPAIRS", "make_repair"]
 

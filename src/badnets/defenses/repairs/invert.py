@@ -1,24 +1,43 @@
-"""Unlearning of triggers that are worked out from the network itself."""
+"""Triggers worked out from a network and clean pictures alone (the least change that sends pictures to a class), and
+unlearned."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass as plain
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
 
 from badnets.core.errors import BadInput, nearest
+from badnets.core.rate import Rate
+from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.defenses.inversion import Form, Inverted, Stamp, anomaly, invert
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
-from badnets.defenses.repairs.unlearn import stamped_step
-from badnets.defenses.tuning import Tuning, sgd
+from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.repairs.unlearn import Stamp, stamped_loss
+from badnets.defenses.tuning import Tuning, draw, sgd
+from badnets.networks.network import ImageNetwork, to_float
 
+Form = Literal["patch", "blend"]
+"""``patch``: an opacity for each pixel; ``blend``: one opacity for the whole picture."""
 FORMS: tuple[Form, ...] = ("patch", "blend")
+
+WINDOW = 5
+"""Steps over which the success is counted before the weight of the mask changes."""
+ENOUGH = 0.95
+"""Share of a window's pictures on which a stamp has to succeed."""
+WEIGHT = 1e-3
+"""Of the mask's sum in the loss, at first."""
+AT_ONCE = 3 << 19
+"""Numbers in the pictures of one pass, at most, whatever the number of targets: 512 pictures of 32x32 in color."""
+JUDGES = 500
+"""Pictures, at most, on which a stamp's success is counted in the end."""
 
 
 @REPAIRS.add
@@ -40,6 +59,7 @@ class Invert(Tuning):
     pictures are stamped, where the paper stamps a fifth; the epoch is chosen by clean accuracy on a hold-out.
     """
 
+    clip: ClassVar[float] = math.inf
     kind: Literal["invert"] = "invert"
     classes: Annotated[
         tuple[int | str, ...] | None, Field(description="suspects, by name or number; by default they are found")
@@ -58,22 +78,20 @@ class Invert(Tuning):
         data = fit, _ = work.split(self.hold_out)
         suspects, limits = self._suspects(work, fit)
         pool: list[Stamp] = []
-        chosen = ""
+        chosen, by = "", f"by the size of stamps on {len(fit):,} clean pictures"
         for index in range(self.rounds if suspects else 0):
-            found = self._search(work, fit, suspects, limits, index)
-            if not found:
+            small = self._search(work, fit, suspects, limits, index)
+            if not small:
                 break
-            pool += found
+            pool += small
             optimizer = sgd(work.network, self.learning_rate, decay=5e-4)
             generator = torch.Generator().manual_seed(work.view.seed.derive("stamps", index).integer)
-            step = stamped_step(work.network, optimizer, pool, self.share, generator)
-            name, what = f"round {index}", "the epochs"
-            told = self.tune(work, step, data, optimizer, epochs=self.epochs, name=name, what=what)
-            chosen = chosen if chosen and told.startswith("none") else told
+            loss, name = stamped_loss(work.network, pool, self.share, generator), f"round {index}"
+            outcome = self.tune(work, data, optimizer, loss, epochs=self.epochs, name=name, what="the epochs")
+            chosen = chosen if chosen and outcome.startswith("none") else outcome
         if not pool:
-            return f"nothing to unlearn, by the size of stamps on {len(fit):,} clean pictures: the network as it came"
-        names = ", ".join(work.network.class_names[target] for target in suspects)
-        return f"the suspects ({names}), by the size of stamps on {len(fit):,} clean pictures; {chosen}"
+            return f"nothing to unlearn, {by}: the network as it came"
+        return f"the suspects ({', '.join(work.network.class_names[target] for target in suspects)}), {by}; {chosen}"
 
     def _suspects(self, work: Work, fit: ImageData) -> tuple[list[int], dict[Form, float]]:
         """The suspect classes, and the size below which a stamp of each form is small."""
@@ -86,8 +104,8 @@ class Invert(Tuning):
         pixels = float(math.prod(work.network.input_size[1:]))
         for form in FORMS:
             batch, seed = max(8, 320 // len(targets)), work.view.seed.derive("screen", form)
-            found = invert(work.network, fit, targets, form, seed, steps=self.steps, batch=batch, check=work.check)
-            sizes = [one.size if self._attacks(one) else pixels for one in found]  # and not a stamp of every class
+            stamps = invert(work.network, fit, targets, form, seed, steps=self.steps, batch=batch, check=work.check)
+            sizes = [one.size if self._attacks(one) else pixels for one in stamps]  # and not a stamp of every class
             limits[form] = self.small * float(np.median(sizes))
             suspects |= {target for target in targets if sizes[target] < limits[form]}
             scores = [round(score, 2) for score in anomaly(sizes)]
@@ -98,24 +116,144 @@ class Invert(Tuning):
         self, work: Work, fit: ImageData, suspects: list[int], limits: dict[Form, float], index: int
     ) -> list[Stamp]:
         """Small stamps towards the suspects that attack the network as it is now."""
-        found: list[Inverted] = []
+        stamps: list[Inverted] = []
         for form in FORMS:
             seed = work.view.seed.derive("search", index, form)
-            found += invert(work.network, fit, suspects * self.starts, form, seed, steps=self.steps, check=work.check)
+            stamps += invert(work.network, fit, suspects * self.starts, form, seed, steps=self.steps, check=work.check)
+        names = work.network.class_names
         rows = [
-            {
-                "class": work.network.class_names[one.target],
-                "form": one.form,
-                "size": round(one.size, 2),
-                "success": one.success.to_json(),
-            }
-            for one in found
+            {"class": names[s.target], "form": s.form, "size": round(s.size, 2), "success": s.success.to_json()}
+            for s in stamps
         ]
         work.row(index, self.rounds, round=index + 1, stamps=rows)
-        return [one.stamp for one in found if self._attacks(one) and one.size < limits[one.form]]
+        return [one.stamp for one in stamps if self._attacks(one) and one.size < limits[one.form]]
 
-    def _attacks(self, found: Inverted) -> bool:
-        return (found.success.value or 0) >= self.attacks
+    def _attacks(self, inverted: Inverted) -> bool:
+        return (inverted.success.value or 0) >= self.attacks
+
+
+@plain(frozen=True, eq=False)
+class Inverted:
+    """A stamp towards class ``target``; ``size`` is the sum of its mask, in pixels, and ``success`` the share of the
+    other classes' clean pictures that it sends there."""
+
+    target: int
+    form: Form
+    stamp: Stamp
+    size: float
+    success: Rate
+
+
+def invert(
+    network: ImageNetwork,
+    data: ImageData,
+    targets: Sequence[int],
+    form: Form,
+    seed: Seed,
+    *,
+    steps: int = 150,
+    batch: int = 32,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Inverted]:
+    """For each target the smallest stamp found that sends at least ``ENOUGH`` of a window's pictures to it.
+
+    Adam with betas 0.5 and 0.9 on mask and pattern, both behind a tanh, from random starts; the loss is the cross
+    entropy towards the target plus a weight times the mask's sum. The weight starts at ``WEIGHT`` for each target on
+    its own; after ``WINDOW`` steps it grows 1.5-fold where the stamp succeeded and shrinks 1.5 ** 1.5-fold where it
+    did not. Where no window succeeded, the last state is given back; look at ``success``, which is counted on up to
+    ``JUDGES`` pictures of ``data``, less the target's own. ``check`` is called before each step.
+
+    Source: Wang, Yao, Shan, Li, Viswanath, Zheng, Zhao, Neural Cleanse (2019), equations 2 and 3, and the authors'
+    visualizer.py.
+    Differs from the paper: several targets at once (as many as ``AT_ONCE`` has room for, then the next), 150 steps in
+    place of epochs, and the form ``blend``.
+    """
+    network.eval()
+    judges = data.take(np.sort(seed.derive("judges").rng.permutation(len(data))[:JUDGES]))
+    count = max(1, AT_ONCE // (math.prod(network.input_size) * min(batch, len(data))))
+    for first in range(0, len(targets), count):
+        some = targets[first : first + count]
+        start = seed.derive("start", first) if first else seed.derive("start")
+        search = _Search(network, some, form, start)
+        for index, (images, _) in enumerate(draw(data, batch, steps, seed.derive("pictures"))):
+            check()
+            search.step(images)
+            if (index + 1) % WINDOW == 0:
+                search.judge()
+            search.optimizer.step()
+        for target, stamp in zip(some, search.stamps(), strict=True):
+            check()
+            success = _success(network, judges, target, stamp)
+            yield Inverted(target, form, stamp, float(stamp.mask.sum()), success)
+
+
+class _Search:
+    """Masks (k, 1, h, w) or (k, 1, 1, 1) and patterns (k, c, h, w) of k targets, behind a tanh, and the best so far."""
+
+    def __init__(self, network: ImageNetwork, targets: Sequence[int], form: Form, seed: Seed) -> None:
+        c, h, w = network.input_size
+        k, generator = len(targets), torch.Generator().manual_seed(seed.integer)
+        shape = (k, 1, h, w) if form == "patch" else (k, 1, 1, 1)
+        self.network = network
+        self.masks = (torch.randn(shape, generator=generator) * 0.5 - 2).requires_grad_()
+        self.patterns = torch.randn((k, c, h, w), generator=generator).requires_grad_()
+        self.optimizer = torch.optim.Adam([self.masks, self.patterns], lr=0.1, betas=(0.5, 0.9))
+        self.targets, self.weights = torch.tensor(list(targets)), torch.full((k,), WEIGHT)
+        self.hits, self.sizes, self.best = torch.zeros(k), torch.zeros(k), torch.full((k,), torch.inf)
+        self.kept = [self.masks.detach().clone(), self.patterns.detach().clone()]
+
+    def step(self, images: Tensor) -> None:
+        """Gradients of each target's own loss, its hits and its mask's size; all targets in one pass."""
+        k, (_, h, w) = len(self.targets), self.network.input_size
+        mask, pattern = _unit(self.masks), _unit(self.patterns)
+        stamped = ((1 - mask[:, None]) * images + mask[:, None] * pattern[:, None]).flatten(0, 1)
+        logits = self.network(stamped.contiguous(memory_format=torch.channels_last))
+        answers = self.targets.repeat_interleave(len(images))
+        losses = functional.cross_entropy(logits, answers, reduction="none").view(k, -1).mean(1)
+        sizes = mask.expand(-1, 1, h, w).sum((1, 2, 3))
+        total = (losses + self.weights * sizes).sum()
+        self.masks.grad, self.patterns.grad = torch.autograd.grad(total, [self.masks, self.patterns])
+        self.hits += (logits.argmax(1) == answers).view(k, -1).float().mean(1)
+        self.sizes = sizes.detach()
+
+    def judge(self) -> None:
+        """At a window's end: keep what succeeded and is smaller, and change the weights of the masks."""
+        works = self.hits >= ENOUGH * WINDOW
+        better = (works & (self.sizes < self.best)) | self.best.isinf()
+        for kept, now in zip(self.kept, (self.masks, self.patterns), strict=True):
+            kept[better] = now.detach()[better]
+        self.best = torch.where(works & better, self.sizes, self.best)
+        self.weights = torch.where(works, self.weights * 1.5, self.weights / 1.5**1.5)
+        self.hits.zero_()
+
+    def stamps(self) -> list[Stamp]:
+        """The best of each target; the last state where none succeeded."""
+        _, _, h, w = self.patterns.shape
+        pairs = zip(_unit(self.kept[0]), _unit(self.kept[1]), strict=True)
+        return [Stamp(mask.expand(1, h, w).clone(), pattern) for mask, pattern in pairs]
+
+
+def _unit(value: Tensor) -> Tensor:
+    return torch.tanh(value) / 2 + 0.5
+
+
+@torch.inference_mode()
+def _success(network: ImageNetwork, data: ImageData, target: int, stamp: Stamp) -> Rate:
+    others = data.take(np.flatnonzero(data.labels != target))
+    batches = (stamp.apply(to_float(torch.from_numpy(images))) for _, images in others.batches(1000))
+    answers = [network(images).argmax(1).numpy() for images in batches]
+    return Rate.of(np.concatenate(answers) == target) if answers else Rate(0, 0)
+
+
+def anomaly(sizes: Sequence[float]) -> list[float]:
+    """How much smaller each size is than the median, in median absolute deviations times 1.4826 (above 2: suspect).
+
+    Sizes above the median give negative numbers. Source: Neural Cleanse, section 4.2.
+    """
+    values = np.asarray(sizes, float)
+    median = np.median(values)
+    deviation = 1.4826 * np.median(np.abs(values - median))
+    return [float((median - value) / deviation) if deviation else 0.0 for value in values]
 
 
 def _class_number(name: int | str, known: tuple[str, ...]) -> int:

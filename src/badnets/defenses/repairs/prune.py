@@ -14,12 +14,13 @@ from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.core.text import percent
 from badnets.data.images import ImageData
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work, within
+from badnets.defenses.repair import REPAIRS, Work, within
 from badnets.measures.classification import accuracy
 from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence, site
 from badnets.networks.surgery.sweep import pruning_sweep
 
+Layer = Annotated[str | None, Field(description="convolution; by default the last one that can be pruned")]
+At = Annotated[Point, Field(description="rank after the first activation, or after the pooling that follows")]
 Means = NDArray[np.float64]
 Allows = Callable[[int, Rate, Rate, Rate], bool]
 """Whether step ``number`` may be pruned, from accuracy before all, after the step before, and after this step."""
@@ -43,10 +44,8 @@ class Prune:
     """
 
     kind: Literal["prune"] = "prune"
-    layer: Annotated[str | None, Field(description="convolution; by default the last one that can be pruned")] = None
-    at: Annotated[Point, Field(description="rank after the first activation, or after the pooling that follows")] = (
-        "activation"
-    )
+    layer: Layer = None
+    at: At = "activation"
     first: Annotated[Literal["least-active", "most-active"], Field(description="which channels go first")] = (
         "least-active"
     )
@@ -122,24 +121,17 @@ def sweep(
     where, pruned, going = site(work.network, layer), list[int](), True
     before = last = Rate(0, 0)
     for step in pruning_sweep(work.network, layer, order, {"clean": data}, on_batch=work.check):
-        now = accuracy(step.answers["clean"], data.labels)
-        if step.channel is None:
-            before = last = now
+        channel, mean, now = step.channel, None, accuracy(step.answers["clean"], data.labels)
+        if channel is None:
+            before = now
         else:
+            mean = None if means is None else float(means[channel])
             going = going and allows(step.number, before, last, now)
             if going:
-                silence(work.network, where, [step.channel])
-                pruned.append(step.channel)
+                silence(work.network, where, [channel])
+                pruned.append(channel)
                 work.keep()
-            last = now
-        mean = None if step.channel is None or means is None else float(means[step.channel])
-        work.row(
-            step.number,
-            len(order),
-            pruned=step.number,
-            channel=step.channel,
-            mean_activation=mean,
-            clean_accuracy=now,
-            kept=going,
-        )
+        last = now
+        row = {"pruned": step.number, "channel": channel, "mean_activation": mean, "clean_accuracy": now, "kept": going}
+        work.row(step.number, len(order), **row)
     return pruned

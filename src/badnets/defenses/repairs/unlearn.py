@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass as plain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,16 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
 from badnets.data.formats.decode import DAMAGED
-from badnets.defenses.inversion import Stamp
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Step, Tuning, descend, sgd
-from badnets.networks.network import ImageNetwork
+from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.tuning import Loss, Tuning, sgd
+
+Floats = NDArray[np.float32]
 
 
 @REPAIRS.add
@@ -39,6 +39,7 @@ class Unlearn(Tuning):
     stamps a fifth and passes once; the epoch is chosen by clean accuracy on a hold-out.
     """
 
+    clip: ClassVar[float] = math.inf
     kind: Literal["unlearn"] = "unlearn"
     trigger: Annotated[str, Field(description="PNG with alpha, or .npz with mask and pattern")]
     share: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry the trigger")] = 0.5
@@ -50,24 +51,27 @@ class Unlearn(Tuning):
         stamp = read_stamp(Path(self.trigger), work.network.input_size)
         optimizer = sgd(work.network, self.learning_rate, decay=5e-4)
         generator = torch.Generator().manual_seed(work.view.seed.derive("stamps").integer)
-        step = stamped_step(work.network, optimizer, [stamp], self.share, generator)
-        return self.tune(work, step, work.split(self.hold_out), optimizer, epochs=self.epochs)
+        loss = stamped_loss(work.network, [stamp], self.share, generator)
+        return self.tune(work, work.split(self.hold_out), optimizer, loss, epochs=self.epochs)
 
 
-def stamped_step(
-    network: ImageNetwork,
-    optimizer: torch.optim.Optimizer,
-    stamps: Sequence[Stamp],
-    share: float,
-    generator: torch.Generator,
-) -> Step:
-    """A step on the cross entropy with true labels, where ``share`` of the pictures carry one of ``stamps`` each."""
+@plain(frozen=True, eq=False)
+class Stamp:
+    """``(1 - mask) x + mask * pattern``: ``mask`` (1, h, w) and ``pattern`` (c, h, w), both in 0..1."""
 
-    def step(images: Tensor, labels: Tensor) -> Tensor:
-        logits = network(with_stamps(images, stamps, share, generator))
-        return descend(optimizer, functional.cross_entropy(logits, labels), math.inf)
+    mask: Tensor
+    pattern: Tensor
 
-    return step
+    def apply(self, images: Tensor) -> Tensor:
+        """Floats (n, c, h, w) in 0..1 with the stamp."""
+        return (1 - self.mask) * images + self.mask * self.pattern
+
+
+def stamped_loss(network: nn.Module, stamps: Sequence[Stamp], share: float, generator: torch.Generator) -> Loss:
+    """The cross entropy with true labels, where ``share`` of the pictures carry one of ``stamps`` each."""
+    return lambda images, labels: functional.cross_entropy(
+        network(with_stamps(images, stamps, share, generator)), labels
+    )
 
 
 def with_stamps(images: Tensor, stamps: Sequence[Stamp], share: float, generator: torch.Generator) -> Tensor:
@@ -77,14 +81,13 @@ def with_stamps(images: Tensor, stamps: Sequence[Stamp], share: float, generator
         return images.clone()
     which = torch.randint(len(stamps), (count,), generator=generator)
     masks, patterns = torch.stack([s.mask for s in stamps]), torch.stack([s.pattern for s in stamps])
-    stamped = (1 - masks[which]) * images[:count] + masks[which] * patterns[which]
-    return torch.cat([stamped, images[count:]])
+    return torch.cat([Stamp(masks[which], patterns[which]).apply(images[:count]), images[count:]])
 
 
 def read_stamp(path: Path, input_size: tuple[int, int, int]) -> Stamp:
     """The trigger in a file, for pictures of ``input_size`` (c, h, w); ``BadInput`` for anything else."""
     try:
-        mask, pattern = _from_npz(path) if path.suffix.lower() == ".npz" else _from_picture(path, input_size[0])
+        mask, pattern = _mask_and_pattern(path, input_size[0])
     except FileNotFoundError:
         raise BadInput(f"unlearn: expected a trigger at {path}, got nothing; check the path") from None
     except KeyError:
@@ -100,20 +103,15 @@ def read_stamp(path: Path, input_size: tuple[int, int, int]) -> Stamp:
     return Stamp(torch.from_numpy(mask)[None], torch.from_numpy(pattern).permute(2, 0, 1).contiguous())
 
 
-Floats = NDArray[np.float32]
-
-
-def _from_npz(path: Path) -> tuple[Floats, Floats]:
-    with np.load(path, allow_pickle=False) as file:
-        mask, pattern = _unit(file["mask"]), _unit(file["pattern"])
-    return mask, pattern[..., None] if pattern.ndim == 2 else pattern
-
-
-def _from_picture(path: Path, channels: int) -> tuple[Floats, Floats]:
-    with Image.open(path, formats=["PNG"]) as file:
-        picture = file.convert("RGBA")
-    colors = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    return _unit(np.asarray(picture)[..., 3]), _unit(colors[..., None] if colors.ndim == 2 else colors)
+def _mask_and_pattern(path: Path, channels: int) -> tuple[Floats, Floats]:
+    if path.suffix.lower() == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            mask, pattern = file["mask"], file["pattern"]
+    else:
+        with Image.open(path, formats=["PNG"]) as file:
+            picture = file.convert("RGBA")
+        mask, pattern = np.asarray(picture)[..., 3], np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    return _unit(mask), _unit(pattern[..., None] if pattern.ndim == 2 else pattern)
 
 
 def _unit(values: NDArray[np.generic]) -> Floats:
