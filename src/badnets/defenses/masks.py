@@ -96,20 +96,18 @@ def apply_masks(layers: Layers, masks: Sequence[Tensor]) -> None:
         getattr(layers[layer], part).copy_(value)
 
 
-def prune_by_masks(
-    work: Work, masks: Sequence[Tensor], held_out: ImageData, *, allowance: float, step: float = 0.05
-) -> str:
+def prune_by_masks(work: Work, masks: Sequence[Tensor], held_out: ImageData, *, allowance: float) -> str:
     """Prune ``work.network``'s neurons with the lowest masks; the sentence that says how many.
 
-    Thresholds rise by ``step``; neurons at or below one are pruned. It stops before the first threshold at which
+    Thresholds rise by 0.05; neurons at or below one are pruned. It stops before the first threshold at which
     accuracy on ``held_out`` has fallen by more than ``allowance`` (a share: 0.01 is one point). A layer keeps at least
     its best neuron. One row of the trace per threshold that prunes more than the one before.
     """
     state = {name: value.clone() for name, value in work.network.state_dict().items()}
     before, layers = work.accuracy(held_out), neuron_layers(work.network)
-    reached, pruned, count = 0.0, 0, round(1 / step)
+    reached, pruned, count = 0.0, 0, 20
     for index in range(count):
-        threshold = round(index * step, 6)
+        threshold = round(index / count, 6)
         kept = [(mask > threshold) | (mask == mask.max()) for mask in masks]
         gone = int(sum((~part).sum() for part in kept))
         if gone == pruned and index:

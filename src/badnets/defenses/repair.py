@@ -19,7 +19,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as checked_dataclass
+from typing_extensions import dataclass_transform
 
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
@@ -33,6 +35,7 @@ from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import own_stream
 
 Item = TypeVar("Item")
+Kind = TypeVar("Kind")
 FEWEST = 20
 """Clean pictures below which no accuracy on some of them says anything."""
 FEW = 20
@@ -67,11 +70,11 @@ class DefenderView:
         if self.data is None:
             return
         check_input(self.network, self.data.shape, f"pictures of {self.data.name}")
-        if self.data.class_names != self.network.class_names:
+        known, given = self.network.class_names, self.data.class_names
+        if known != given:
             raise BadInput(
-                f"{self.data.name}: expected the network's {self.network.classes} classes "
-                f"({', '.join(self.network.class_names[:3])}, ...), got {self.data.classes} "
-                f"({', '.join(self.data.class_names[:3])}, ...); bring data of the same classes"
+                f"{self.data.name}: expected the network's {len(known)} classes ({', '.join(known[:3])}, ...), got "
+                f"{len(given)} ({', '.join(given[:3])}, ...); bring data of the same classes"
             )
 
     def clean(self, method: str, *, fewest: int = FEWEST) -> ImageData:
@@ -83,10 +86,9 @@ class DefenderView:
             raise BadInput(f"{method}: expected at least {fewest} clean pictures, {got}; bring more")
         present = np.unique(self.data.labels)
         if len(present) < 2:
-            only = self.data.class_names[int(present[0])]
+            got = f"got only {self.data.class_names[int(present[0])]!r} in {self.data.name}"
             raise BadInput(
-                f"{method}: expected clean pictures of at least 2 classes, got only {only!r} in {self.data.name}; "
-                "bring pictures of the others"
+                f"{method}: expected clean pictures of at least 2 classes, {got}; bring pictures of the others"
             )
         return self.data
 
@@ -119,6 +121,14 @@ class Repair(Method, Protocol):
 
 REPAIRS: Kinds[Repair] = Kinds("repair", homes=["badnets.defenses.repairs"], group="badnets.repairs")
 """Names for ``badnets repair --method``; other packages add theirs as entry points of ``badnets.repairs``."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def kind_of(table: Kinds[Any]) -> Callable[[type[Kind]], type[Kind]]:
+    """Makes a class of settings a frozen keyword-only dataclass that checks its values and takes no others, and adds it
+    to ``table``."""
+    checked: Any = checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+    return lambda method: table.add(checked(method))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -224,12 +234,13 @@ class Work:
 
     def accuracy(self, data: ImageData) -> Rate:
         """Accuracy of ``network`` as it is now."""
-        right: list[NDArray[np.bool_]] = []
+        hits = total = 0
         for rows, images in data.batches(250):
-            if right:
+            if total:
                 self.check()
-            right.append(predict(self.network, images).labels == data.labels[rows])
-        return Rate.of(np.concatenate(right) if right else np.zeros(0, bool))
+            hits += int(np.count_nonzero(predict(self.network, images).labels == data.labels[rows]))
+            total += len(images)
+        return Rate(hits, total)
 
     def accuracy_before(self, data: ImageData) -> Rate:
         """Accuracy of the network as it came."""
@@ -243,11 +254,7 @@ def within(before: Rate, now: Rate, drop: float, *, pictures: int = 0) -> bool:
 
 
 def repair(
-    view: DefenderView,
-    method: Repair,
-    *,
-    on_row: OnRow | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    view: DefenderView, method: Repair, *, on_row: OnRow | None = None, clock: Callable[[], float] = time.perf_counter
 ) -> Repaired:
     """Carry out ``method`` on a copy of the view's network; same view, same bits. ``clock`` gives seconds.
 
@@ -274,20 +281,17 @@ def repair(
         raise CannotTell(f"{method.kind}: expected finite weights, got NaN or infinity; lower its learning rate")
     settings = REPAIRS.to_json(method)
     network.provenance = {**view.network.provenance, "repaired": settings}
-    used = len(view.data) if view.data is not None and method.needs_data else 0
     notes = []
     if work.held_out is not None and work.held_out < FEW:
-        one = f"one of them is {100 / work.held_out:.3g} points"
-        notes.append(
-            f"chosen on {work.held_out} pictures: {one}; bring more clean pictures, or hold out a larger share"
-        )
+        one = f"chosen on {work.held_out} pictures: one of them is {100 / work.held_out:.3g} points"
+        notes.append(f"{one}; bring more clean pictures, or hold out a larger share")
     return Repaired(
         network=network,
         method=settings,
         trace=work.trace,
         chosen="; ".join((chosen, *notes)),
         stopped=stopped,
-        pictures=used,
+        pictures=len(view.data) if view.data is not None and method.needs_data else 0,
         seconds=clock() - work.began,
         held_out=work.held_out,
         notes=tuple(notes),

@@ -6,19 +6,17 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from badnets.core.errors import BadInput
 from badnets.defenses.abstain import ABSTAINERS, Made
-from badnets.defenses.repair import REPAIRS, DefenderView, OnRow, Repair, repair
+from badnets.defenses.repair import REPAIRS, DefenderView, OnRow, Repair, kind_of, repair
 from badnets.networks.files.own import open_network
 from badnets.networks.guards.agreement import Agreement as AgreementGuard
 from badnets.networks.network import ImageNetwork
 
 
-@ABSTAINERS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(ABSTAINERS)
 class Agreement:
     """Answer where a repaired copy finds the answer likely enough; it is as strong as that copy.
 

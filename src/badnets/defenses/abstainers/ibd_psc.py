@@ -8,15 +8,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import nn
 
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.defenses.abstain import ABSTAINERS, Made
-from badnets.defenses.repair import DefenderView, OnRow
+from badnets.defenses.repair import DefenderView, OnRow, kind_of
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
 from badnets.networks.guards.ibd_psc_guard import amplified, logits_with
 from badnets.networks.layers import layer_table
@@ -28,8 +27,7 @@ HIGHEST = 100
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-@ABSTAINERS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(ABSTAINERS)
 class IbdPsc:
     """Refuse pictures whose answer survives when the last batch normalizations are amplified.
 

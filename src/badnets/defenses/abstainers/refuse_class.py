@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from badnets.core.errors import BadInput
 from badnets.defenses.abstain import ABSTAINERS, Made
-from badnets.defenses.repair import DefenderView, OnRow
+from badnets.defenses.repair import DefenderView, OnRow, kind_of
 from badnets.networks.guards.refuse_class import RefuseClass as RefuseClassGuard
 
 
-@ABSTAINERS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(ABSTAINERS)
 class RefuseClass:
     """Refuse every answer of one suspect class: it costs that class, and nothing else.
 

@@ -6,18 +6,16 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Pixels
 from badnets.defenses.abstain import ABSTAINERS, Made
-from badnets.defenses.repair import DefenderView, OnRow
+from badnets.defenses.repair import DefenderView, OnRow, kind_of
 from badnets.networks.guards.strip_guard import Strip as StripGuard
 
 
-@ABSTAINERS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(ABSTAINERS)
 class Strip:
     """Refuse pictures whose answer stays the same when clean pictures are laid over them.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass as plain
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
-from badnets.defenses.repair import REPAIRS, Work, within
+from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.networks.architectures.relu_pool import ReluAvgPool2d
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.graph import layer_of, trace
@@ -29,8 +28,7 @@ _APART_FUNCTIONS = {functional.relu, torch.relu, functional.dropout, functional.
 _APART_METHODS = {"relu", "contiguous"}
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Clp:
     """Prune the channels that can stretch their input most.
 
@@ -85,7 +83,7 @@ class Clp:
         return f"{chosen}, by accuracy on all {len(data):,} clean pictures; {about}"
 
 
-@plain(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A convolution and the BatchNorm behind it, or None."""
 

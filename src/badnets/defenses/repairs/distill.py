@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -17,7 +16,7 @@ from badnets.core.errors import CannotTell
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.defenses.repair import REPAIRS, Work, within
+from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.defenses.tuning import descend
 from badnets.networks.network import ImageNetwork, to_float
 
@@ -31,8 +30,7 @@ SHORTEST = 0.15
 Largest = Annotated[float, Field(ge=SHORTEST, le=1, description="longest short side of a patch, of the picture's")]
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Distill:
     """Train a copy to answer as the old network does on mixed, cut and recolored clean pictures, and not to obey
     universal patches, which are searched for again and again, from many starts and in many places.
@@ -162,7 +160,8 @@ class _Game:
 
     def mixed(self, count: int) -> Tensor:
         """``count`` mixed pictures."""
-        return mix(*(to_float(self.clean(count)) for _ in range(3)), self.generator)
+        first, second, third = (to_float(self.clean(count)) for _ in range(3))
+        return mix(first, second, third, self.generator)
 
 
 @torch.no_grad()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
-from badnets.defenses.repair import REPAIRS, Work, within
+from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.defenses.repairs.prune import At, Layer, ranking, sweep
 from badnets.defenses.tuning import Tuning, sgd
 from badnets.networks.surgery.channels import find_layer, hold, rank_channels
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class FineTune(Tuning):
     """Train on with clean data, all layers; the epoch is chosen on a clean hold-out.
 
@@ -35,8 +33,7 @@ class FineTune(Tuning):
         return self.tune(work, work.split(self.hold_out), optimizer, epochs=self.epochs, patience=self.patience)
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class FinePrune(Tuning):
     """Prune the least active channels while accuracy on a clean hold-out holds, then fine-tune the others.
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
-from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Loss, Tuning, sgd
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Fst(Tuning):
     """Draw the last layer anew and tune everything while pushing it away from the old one: the features must shift.
 

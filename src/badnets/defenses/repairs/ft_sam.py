@@ -7,19 +7,17 @@ from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Tuning, epochs_of, follow, sgd
 from badnets.networks.network import ImageNetwork
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class FtSam(Tuning):
     """Fine-tune towards weights whose neighborhood is good too: large weights, which a trigger needs, shrink.
 

@@ -7,12 +7,11 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Choice, draw
 from badnets.networks.network import ImageNetwork
 
@@ -20,8 +19,7 @@ Loss = Callable[[Tensor], Tensor]
 """From the perturbation to a loss; it may depend on weights."""
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class IBau:
     """Find the one perturbation that harms clean pictures most, unlearn it, and again, for some rounds.
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass as plain
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,7 +18,7 @@ from badnets.core.errors import BadInput, nearest
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.repairs.unlearn import Stamp, stamped_loss
 from badnets.defenses.tuning import Tuning, draw, sgd
 from badnets.networks.network import ImageNetwork, to_float
@@ -40,8 +39,7 @@ JUDGES = 500
 """Pictures, at most, on which a stamp's success is counted in the end."""
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Invert(Tuning):
     """Work out the smallest triggers, unlearn them with true labels, and again, for some rounds.
 
@@ -132,7 +130,7 @@ class Invert(Tuning):
         return (inverted.success.value or 0) >= self.attacks
 
 
-@plain(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Inverted:
     """A stamp towards class ``target``; ``size`` is the sum of its mask, in pixels, and ``success`` the share of the
     other classes' clean pictures that it sends there."""
@@ -257,9 +255,9 @@ def anomaly(sizes: Sequence[float]) -> list[float]:
 
 
 def _class_number(name: int | str, known: tuple[str, ...]) -> int:
-    if isinstance(name, str) and name in known:
-        return known.index(name)
-    number = int(name) if isinstance(name, int) or name.isdecimal() else -1
+    if name in known:
+        return known.index(str(name))
+    number = int(name) if str(name).isdecimal() else -1
     if not 0 <= number < len(known):
         hint = nearest(str(name), known)
         raise BadInput(f"invert: expected one of the network's {len(known)} classes, got {name!r}; {hint}")

@@ -9,13 +9,12 @@ from functools import partial
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
-from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Tuning, sgd
 from badnets.networks.layers import layer_table
 from badnets.networks.network import ImageNetwork
@@ -23,8 +22,7 @@ from badnets.networks.network import ImageNetwork
 Betas = Annotated[tuple[float, float, float], Field(description="weights of the layers, the largest maps first")]
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Nad(Tuning):
     """Fine-tune a copy, the teacher, then tune the network so that it looks where the teacher looks.
 

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from badnets.defenses.masks import Masks, apply_masks, clamp
-from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Choice, descend, draw
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Nft:
     """Train one mask for each neuron, and nothing else, on mixed clean pictures.
 

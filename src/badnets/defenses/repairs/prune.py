@@ -7,14 +7,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.core.text import percent
 from badnets.data.images import ImageData
-from badnets.defenses.repair import REPAIRS, Work, within
+from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.measures.classification import accuracy
 from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence, site
 from badnets.networks.surgery.sweep import pruning_sweep
@@ -26,8 +25,7 @@ Allows = Callable[[int, Rate, Rate, Rate], bool]
 """Whether step ``number`` may be pruned, from accuracy before all, after the step before, and after this step."""
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Prune:
     """Silence channels of a convolution one by one, least active on clean pictures first, while accuracy holds.
 

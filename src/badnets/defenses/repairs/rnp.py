@@ -8,20 +8,18 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from badnets.data.images import ImageData
 from badnets.defenses.masks import Masks, clamp, prune_by_masks
-from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import descend, draw, sgd
 from badnets.networks.network import ImageNetwork
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Rnp:
     """Make a copy forget the clean task, let masks bring the task back, and prune the neurons they switch off.
 

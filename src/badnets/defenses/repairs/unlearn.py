@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass as plain
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -13,21 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
 from badnets.data.formats.decode import DAMAGED
-from badnets.defenses.repair import REPAIRS, Work
+from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Loss, Tuning, sgd
 
 Floats = NDArray[np.float32]
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Unlearn(Tuning):
     """Train on with clean pictures, a share of which carries a given trigger and keeps its true label.
 
@@ -55,7 +53,7 @@ class Unlearn(Tuning):
         return self.tune(work, work.split(self.hold_out), optimizer, loss, epochs=self.epochs)
 
 
-@plain(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Stamp:
     """``(1 - mask) x + mask * pattern``: ``mask`` (1, h, w) and ``pattern`` (c, h, w), both in 0..1."""
 
