@@ -10,7 +10,7 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.repair import DefenderView, Work
-from badnets.defenses.tuning import Choice, Tuning, batches, draw, epochs_of, sgd, standard_error
+from badnets.defenses.tuning import Choice, Tuning, batches, draw, sgd
 
 
 class Scripted(Work):
@@ -47,11 +47,6 @@ def run(
     method = Tuning(batch=120, max_drop=max_drop)
     method.tune(work, (view.data, view.data), optimizer, no_slope, epochs=len(script), patience=patience)
     return work, round(float(bias[0].detach()) - start)
-
-
-def test_standard_error_of_a_count() -> None:
-    assert standard_error(90, 100) == pytest.approx(3.0)
-    assert standard_error(100, 100) == 0
 
 
 def test_the_last_epoch_within_one_standard_error_of_the_best_is_chosen(view: DefenderView) -> None:
@@ -147,12 +142,6 @@ def test_no_batch_of_one_picture() -> None:
     assert [len(part) for part in batches(torch.arange(9), 4)] == [4, 5]
     assert [len(part) for part in batches(torch.arange(8), 3)] == [3, 3, 2]
     assert [len(part) for part in batches(torch.arange(1), 4)] == [1]
-
-
-def test_whole_epochs_for_a_number_of_steps() -> None:
-    assert epochs_of(300, 2700, 64) == 7  # 43 batches an epoch
-    assert epochs_of(43, 2700, 64) == 1
-    assert epochs_of(1, 10, 64) == 1
 
 
 def test_every_picture_comes_once_before_any_comes_again(digits: ImageData) -> None:

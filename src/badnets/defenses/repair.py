@@ -131,6 +131,11 @@ def kind_of(table: Kinds[Any]) -> Callable[[type[Kind]], type[Kind]]:
     return lambda method: table.add(checked(method))
 
 
+def namespace(table: Kinds[Any], module: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of ``module``: the classes in ``table`` by their names."""
+    return lambda name: table.class_named(name, module), lambda: sorted(one.__name__ for one in table.values())
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Repaired:
     """``network`` (a new one, in evaluation mode), ``trace`` (one JSON row per step), ``chosen`` (what was chosen on

@@ -61,8 +61,8 @@ class Choice:
         """Accuracy of the network as it is now, which is kept if it may be handed out."""
         rate = self.work.accuracy(self.held_out)
         self.best = max(self.best, rate.hits)
-        enough = self.best - (standard_error(self.best, rate.total) if self.slack else 0)
-        if rate.hits >= enough and within(self.before, rate, self.max_drop, pictures=1):
+        error = math.sqrt(self.best * (rate.total - self.best) / rate.total) if self.slack else 0
+        if rate.hits >= self.best - error and within(self.before, rate, self.max_drop, pictures=1):
             self.work.keep()
             self.made = True
         return rate
@@ -154,16 +154,6 @@ def follow(optimizer: torch.optim.Optimizer, clip: float = CLIP) -> None:
     if math.isfinite(clip):
         nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
     optimizer.step()
-
-
-def epochs_of(steps: int, pictures: int, batch: int) -> int:
-    """The epochs in which ``steps`` batches of ``pictures`` are done."""
-    return math.ceil(steps / math.ceil(pictures / batch))
-
-
-def standard_error(hits: int, total: int) -> float:
-    """Of ``hits`` among ``total``, as a number of pictures."""
-    return math.sqrt(hits * (total - hits) / total)
 
 
 def batches(order: Tensor, batch: int) -> list[Tensor]:

@@ -55,8 +55,7 @@ class Agreement:
     def make(self, view: DefenderView, on_row: OnRow) -> Made:
         """Repair a copy, or open the second network."""
         if self.repaired is not None:
-            second = open_network(self.repaired)
-            _check_like(second, view.network, self.repaired)
+            second = _open_like(view.network, self.repaired)
             return Made(guard=AgreementGuard(view.network, second, hard=self.hard), chosen="")
         done = repair(view, self._method(), on_row=on_row)
         guard = AgreementGuard(view.network, done.network, hard=self.hard)
@@ -66,7 +65,8 @@ class Agreement:
         return REPAIRS.make(self.repair, self.settings)
 
 
-def _check_like(second: ImageNetwork, first: ImageNetwork, path: Path) -> None:
+def _open_like(first: ImageNetwork, path: Path) -> ImageNetwork:
+    second = open_network(path)
     if second.abstains:
         raise BadInput(f"{path}: expected a network that always answers, got one that abstains; name the repaired one")
     if (second.class_names, second.input_size) != (first.class_names, first.input_size):
@@ -74,3 +74,4 @@ def _check_like(second: ImageNetwork, first: ImageNetwork, path: Path) -> None:
             f"{path}: expected a network of {first.classes} classes and input {first.input_size} like the original, "
             f"got one of {second.classes} classes and input {second.input_size}; name a repaired copy of it"
         )
+    return second

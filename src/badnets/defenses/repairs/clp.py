@@ -99,14 +99,6 @@ class Part:
             largest *= (self.norm.weight / (self.norm.running_var + self.norm.eps).sqrt()).abs()
         return largest
 
-    @torch.no_grad()
-    def silence(self, channels: Tensor) -> None:
-        """These channels give 0 for every picture."""
-        owner = self.convolution if self.norm is None else self.norm
-        for parameter in (owner.weight, owner.bias):
-            if parameter is not None:
-                parameter[channels] = 0
-
 
 def channel_layers(network: ImageNetwork) -> list[Part]:
     """BatchNorms with the convolution whose output alone reaches them, and the convolutions that are left over.
@@ -142,6 +134,7 @@ def _convolution_before(traced: fx.GraphModule, node: fx.Node) -> nn.Conv2d | No
     return None
 
 
+@torch.no_grad()
 def _prune(parts: list[Part], u: float) -> dict[str, list[int]]:
     """Silence what is above mean + u standard deviations; the channels by layer, where there are any."""
     pruned = {}
@@ -149,6 +142,9 @@ def _prune(parts: list[Part], u: float) -> dict[str, list[int]]:
         bounds = part.bounds()
         above = (bounds > bounds.mean() + u * bounds.std()).nonzero().flatten()
         if len(above):
-            part.silence(above)
+            owner = part.norm or part.convolution
+            for parameter in (owner.weight, owner.bias):
+                if parameter is not None:
+                    parameter[above] = 0
             pruned[part.name] = above.tolist()
     return pruned

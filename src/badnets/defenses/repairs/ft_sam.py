@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
@@ -13,7 +14,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from badnets.defenses.repair import REPAIRS, Work, kind_of
-from badnets.defenses.tuning import Tuning, epochs_of, follow, sgd
+from badnets.defenses.tuning import Tuning, follow, sgd
 from badnets.networks.network import ImageNetwork
 
 
@@ -47,7 +48,7 @@ class FtSam(Tuning):
         def loss(images: Tensor, labels: Tensor) -> Tensor:
             return functional.cross_entropy(network(images), labels, label_smoothing=self.label_smoothing)
 
-        epochs = epochs_of(self.steps, len(data[0]), self.batch)
+        epochs = math.ceil(self.steps / math.ceil(len(data[0]) / self.batch))
         return self.tune(work, data, sgd(network, self.learning_rate, decay=5e-4), loss, epochs=epochs)
 
     def step(self, network: ImageNetwork, optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor]) -> Tensor:

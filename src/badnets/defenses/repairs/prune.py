@@ -65,26 +65,22 @@ class Prune:
         """Rank, sweep, prune."""
         data = work.view.clean(self.kind) if self.needs_data else work.view.data
         where = site(work.network, self.layer)
-        means = (
-            None if data is None else rank_channels(work.network, data, where.layer, at=self.at, on_batch=work.check)
-        )
-        order = self._order(means)
+        order, means = list(self.order or ()), None
+        if data is not None:
+            means = rank_channels(work.network, data, where.layer, at=self.at, on_batch=work.check)
+            if self.order is None:
+                order = ranking(means if self.first == "least-active" else -means)
         check_channels(where, order)
         if self.channels is not None and self.channels > len(order):
             raise BadInput(f"prune: expected at most the {len(order)} channels of the order, got {self.channels}")
         if data is None:
-            silence(work.network, where, order[: self.channels])
             pruned = order[: self.channels]
+            silence(work.network, where, pruned)
         else:
             pruned = sweep(work, where.layer, order, means, data, self._allows)
         if self.shrink:
             work.network = shrink(work.network, where.layer)
         return self._chosen(where.layer, pruned, data)
-
-    def _order(self, means: Means | None) -> list[int]:
-        if self.order is not None or means is None:
-            return list(self.order or ())
-        return ranking(means if self.first == "least-active" else -means)
 
     def _allows(self, number: int, before: Rate, last: Rate, now: Rate) -> bool:
         if self.channels is not None:
