@@ -105,7 +105,11 @@ def abstain(view: DefenderView, method: Abstainer, *, refuse: float = 0.01, on_r
         raise BadInput(
             f"{method.kind}: expected a network that always answers, got one that abstains; guard the original"
         )
-    making, calibrating = _shares(view, method)
+    making = calibrating = None
+    if view.data is not None or method.calibrated or method.needs_data:
+        making = calibrating = view.clean(method.kind, fewest=2 * FEWEST if method.needs_data else FEWEST)
+        if method.needs_data:
+            making, calibrating = halves(calibrating, view.seed.derive("calibrate"))
     made = method.make(replace(view, data=making), on_row or (lambda *_: None))
     guard = copy.deepcopy(made.guard).eval()
     scores = np.zeros(0, np.float32) if calibrating is None else suspicion(guard, calibrating)
@@ -160,14 +164,6 @@ def suspicion(guard: Guard, data: ImageData, *, batch: int = 1000) -> Scores:
     """The guard's score of every picture of ``data``, (n,)."""
     parts = [guard.scores(to_float(torch.from_numpy(images))).numpy() for _, images in data.batches(batch)]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-
-def _shares(view: DefenderView, method: Abstainer) -> tuple[ImageData | None, ImageData | None]:
-    """The clean data for making the guard and for calibrating it."""
-    if view.data is None and not method.calibrated and not method.needs_data:
-        return None, None
-    data = view.clean(method.kind, fewest=2 * FEWEST if method.needs_data else FEWEST)
-    return halves(data, view.seed.derive("calibrate")) if method.needs_data else (data, data)
 
 
 def halves(data: ImageData, seed: Seed) -> tuple[ImageData, ImageData]:

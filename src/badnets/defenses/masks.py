@@ -46,11 +46,6 @@ def neuron_layers(network: ImageNetwork) -> Layers:
     return chosen
 
 
-def ones(layers: Layers) -> list[Tensor]:
-    """A mask of ones (channels,) for each layer."""
-    return [torch.ones(len(layer.weight)) for layer in layers.values()]
-
-
 @torch.no_grad()
 def clamp(masks: Sequence[Tensor], floor: float = 0.0, decay: float = 0.0) -> None:
     """Keep the masks of layer l = 1, 2, ... in [floor * exp(-decay * l), 1]."""
@@ -63,7 +58,7 @@ class Masks:
 
     def __init__(self, network: ImageNetwork) -> None:
         self.network, self.layers = network, neuron_layers(network)
-        self.values = [mask.requires_grad_() for mask in ones(self.layers)]
+        self.values = [torch.ones(len(layer.weight), requires_grad=True) for layer in self.layers.values()]
 
     def __call__(self, images: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
         """Logits with each layer's weights and biases times its mask.

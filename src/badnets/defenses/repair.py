@@ -37,9 +37,7 @@ from badnets.networks.registry import own_stream
 Item = TypeVar("Item")
 Kind = TypeVar("Kind")
 FEWEST = 20
-"""Clean pictures below which no accuracy on some of them says anything."""
-FEW = 20
-"""Held-out pictures below which a choice by their accuracy is warned of."""
+"""Clean pictures below which an accuracy says little: a method wants so many, and a choice on fewer is warned of."""
 OnRow = Callable[[str, int, int, float | None], None]
 """``on_row(what, done, total, accuracy or None)``: how far a repair is."""
 
@@ -280,14 +278,13 @@ def repair(
             work.restore()
             kept = "the network as it came" if work.untouched else "the last network that was kept"
             chosen = f"stopped after {len(work.trace)} steps: {kept}"
-    network = work.network.eval()
-    network.requires_grad_(requires_grad=True)
+    network = work.network.eval().requires_grad_(requires_grad=True)
     if not_finite(network):
         raise CannotTell(f"{method.kind}: expected finite weights, got NaN or infinity; lower its learning rate")
     settings = REPAIRS.to_json(method)
     network.provenance = {**view.network.provenance, "repaired": settings}
     notes = []
-    if work.held_out is not None and work.held_out < FEW:
+    if work.held_out is not None and work.held_out < FEWEST:
         one = f"chosen on {work.held_out} pictures: one of them is {100 / work.held_out:.3g} points"
         notes.append(f"{one}; bring more clean pictures, or hold out a larger share")
     return Repaired(

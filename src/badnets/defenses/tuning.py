@@ -164,8 +164,7 @@ def batches(order: Tensor, batch: int) -> list[Tensor]:
     return parts
 
 
-def sgd(network: nn.Module, learning_rate: float, *, momentum: float = 0.9, decay: float = 0.0) -> torch.optim.SGD:
-    """SGD over all weights of ``network`` that may change."""
-    return torch.optim.SGD(
-        [p for p in network.parameters() if p.requires_grad], lr=learning_rate, momentum=momentum, weight_decay=decay
-    )
+def sgd(network: nn.Module, learning_rate: float, *, decay: float = 0.0) -> torch.optim.SGD:
+    """SGD with momentum 0.9 over all weights of ``network`` that may change."""
+    weights = [p for p in network.parameters() if p.requires_grad]
+    return torch.optim.SGD(weights, lr=learning_rate, momentum=0.9, weight_decay=decay)

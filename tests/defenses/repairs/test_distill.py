@@ -11,7 +11,7 @@ from badnets.core.errors import CannotTell
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.repair import DefenderView, repair
-from badnets.defenses.repairs.distill import Distill, Patches, distance, mix, reached, rectangles, stamp, suspicion
+from badnets.defenses.repairs.distill import Distill, Patches, distance, mix, reached, rectangles, suspicion
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import wrap
 
@@ -155,12 +155,6 @@ def test_rectangles_have_the_sides_they_should() -> None:
     assert float((high / 20).max()) > 0.9
     assert float((wide / 40).max()) > 0.9
     assert torch.equal(masks, rectangles(400, 20, 40, 0.3, generator()))
-
-
-def test_a_stamp_by_hand() -> None:
-    image, pattern = torch.full((1, 1, 1, 3), 0.5), torch.ones(1, 1, 1, 3)
-    mask = torch.tensor([0.0, 1.0, 0.5]).view(1, 1, 1, 3)
-    assert stamp(image, mask, pattern).flatten().tolist() == [0.5, 1.0, 0.75]
 
 
 def test_a_pattern_is_smooth_between_its_points() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
@@ -23,8 +23,6 @@ from badnets.networks.network import ImageNetwork, to_float
 
 HIGHEST = 100
 """The factor at which the search ends."""
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @kind_of(ABSTAINERS)
@@ -65,7 +63,7 @@ def norm_layers(network: ImageNetwork) -> list[str]:
     Raises ``BadInput`` when there are none.
     """
     layers = {row["name"]: network.body.get_submodule(row["name"]) for row in layer_table(network)[:-1]}
-    norms = [name for name, layer in layers.items() if isinstance(layer, _NORMS) and layer.weight is not None]
+    norms = [name for name, layer in layers.items() if isinstance(layer, _BatchNorm) and layer.weight is not None]
     if not norms:
         raise BadInput(
             f"ibd-psc: expected a network with batch normalization, got {network.architecture} without; "

@@ -58,12 +58,10 @@ class Clp:
         """Bound, compare, silence."""
         parts = channel_layers(work.network)
         norms = sum(part.norm is not None for part in parts)
-        alone = f", {len(parts) - norms} by the kernel alone" if norms < len(parts) else ""
-        about = (
-            f"{norms} layers by kernel and BatchNorm{alone}"
-            if norms
-            else "the network has no BatchNorm behind a convolution: the kernels alone were compared"
-        )
+        about = "the network has no BatchNorm behind a convolution: the kernels alone were compared"
+        if norms:
+            alone = f", {len(parts) - norms} by the kernel alone" if norms < len(parts) else ""
+            about = f"{norms} layers by kernel and BatchNorm{alone}"
         if self.u is not None:
             pruned = _prune(parts, self.u)
             work.keep()

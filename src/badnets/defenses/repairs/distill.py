@@ -17,6 +17,7 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.repair import REPAIRS, Work, kind_of, within
+from badnets.defenses.repairs.unlearn import Stamp
 from badnets.defenses.tuning import descend
 from badnets.networks.network import ImageNetwork, to_float
 
@@ -117,15 +118,15 @@ class Distill:
         aims = torch.tensor([game.suspects[index % len(game.suspects)] for index in chosen])
         images, masks = game.mixed(len(chosen) * each), patches.masks[chosen].repeat_interleave(each, 0)
         points = [patches.points[i].clone().requires_grad_() for i in chosen]
-        near = reached(network(stamp(images, masks, patches.patterns(points).repeat_interleave(each, 0))), each)
+        near = reached(network(Stamp(masks, patches.patterns(points).repeat_interleave(each, 0)).apply(images)), each)
         aimed = near.gather(1, aims[:, None]).sum()
         for index, gradient in zip(chosen, torch.autograd.grad(aimed, points), strict=True):
             patches.climb(index, gradient, self.climb)
         with torch.no_grad():
             patterns = patches.patterns([patches.points[i] for i in chosen]).repeat_interleave(each, 0)
             clean, filling = game.mixed(n), to_float(game.clean(len(images)))
-            target = game.teacher(torch.cat([clean, stamp(images, masks, filling)]))
-        answer = network(torch.cat([clean, stamp(images, masks, patterns)]))
+            target = game.teacher(torch.cat([clean, Stamp(masks, filling).apply(images)]))
+        answer = network(torch.cat([clean, Stamp(masks, patterns).apply(images)]))
         on_clean = distance(answer[:n], target[:n], game.temperature, game.suspects, stamped=False)
         on_stamped = distance(answer[n:], target[n:], game.temperature, game.suspects, stamped=True)
         loss = on_clean + self.weight * on_stamped
@@ -175,7 +176,7 @@ def screen(game: _Game, count: int, each: int, check: Callable[[], None]) -> lis
         patches = Patches(n, game.patches.shape, game.generator, short=game.patches.short, faint=0)
         patterns = patches.patterns(patches.points).repeat_interleave(each, 0)
         masks = patches.masks.repeat_interleave(each, 0)
-        logits = game.teacher(stamp(to_float(game.clean(n * each)), masks, patterns))
+        logits = game.teacher(Stamp(masks, patterns).apply(to_float(game.clean(n * each))))
         nearest.append(reached(logits, each).argmax(1))
         means.append(logits.view(n, each, -1).mean(1))
     return suspicion(torch.cat(nearest), torch.cat(means))
@@ -218,7 +219,7 @@ def mix(first: Tensor, second: Tensor, third: Tensor, generator: Generator) -> T
     share = torch.where(draw(1, 1, 1) < 1 / 3, 1.0, draw(1, 1, 1))
     images = share * first + (1 - share) * second
     masks = rectangles(n, height, width, 0.7, generator) * (draw(1, 1, 1) < 0.5)
-    images = stamp(images, masks, third)
+    images = Stamp(masks, third).apply(images)
     images = torch.where(draw(1, 1, 1) < 0.3, images.flip(3), images)
     scale = (0.85 + 0.3 * draw(channels, 1, 1)) * (0.75 + 0.5 * draw(1, 1, 1))
     return (images * scale + 0.2 * draw(1, 1, 1) - 0.1).clamp(0, 1)
@@ -243,11 +244,6 @@ def rectangles(count: int, height: int, width: int, short: float, generator: Gen
         steps = torch.arange(size)
         planes.append((steps >= first[:, None]) & (steps < (first + length)[:, None]))
     return (planes[0][:, None, :, None] & planes[1][:, None, None, :]).float()
-
-
-def stamp(images: Tensor, masks: Tensor, patterns: Tensor) -> Tensor:
-    """``images`` (n, c, h, w) with ``patterns`` laid over them as far as ``masks`` say: 1 covers, 0 leaves alone."""
-    return images * (1 - masks) + patterns * masks
 
 
 class Patches:

@@ -65,11 +65,11 @@ class Prune:
         """Rank, sweep, prune."""
         data = work.view.clean(self.kind) if self.needs_data else work.view.data
         where = site(work.network, self.layer)
-        order, means = list(self.order or ()), None
+        order, means = list(self.order or ()), np.zeros(0)
         if data is not None:
             means = rank_channels(work.network, data, where.layer, at=self.at, on_batch=work.check)
-            if self.order is None:
-                order = ranking(means if self.first == "least-active" else -means)
+        if self.order is None:
+            order = ranking(means if self.first == "least-active" else -means)
         check_channels(where, order)
         if self.channels is not None and self.channels > len(order):
             raise BadInput(f"prune: expected at most the {len(order)} channels of the order, got {self.channels}")
@@ -80,7 +80,13 @@ class Prune:
             pruned = sweep(work, where.layer, order, means, data, self._allows)
         if self.shrink:
             work.network = shrink(work.network, where.layer)
-        return self._chosen(where.layer, pruned, data)
+        what = f"{len(pruned)} channels of {where.layer}"
+        if self.channels is not None or data is None:
+            return f"{what}, as asked for"
+        on = f"accuracy on all {len(data):,} clean pictures"
+        if not pruned:
+            return f"no channel: already the first would cost more than {percent(self.max_drop)} points of {on}"
+        return f"{what}, by {on}"
 
     def _allows(self, number: int, before: Rate, last: Rate, now: Rate) -> bool:
         if self.channels is not None:
@@ -89,24 +95,13 @@ class Prune:
             return within(before, now, self.max_drop)
         return within(Rate(last.total, last.total), last, self.max_drop)
 
-    def _chosen(self, layer: str, pruned: Sequence[int], data: ImageData | None) -> str:
-        what = f"{len(pruned)} channels of {layer}"
-        if self.channels is not None:
-            return f"{what}, as asked for"
-        on = f"accuracy on all {0 if data is None else len(data):,} clean pictures"
-        if not pruned:
-            return f"no channel: already the first would cost more than {percent(self.max_drop)} points of {on}"
-        return f"{what}, by {on}"
-
 
 def ranking(means: Means) -> list[int]:
     """Channels from the lowest mean to the highest; equal ones by number."""
     return [int(channel) for channel in np.argsort(means, kind="stable")]
 
 
-def sweep(
-    work: Work, layer: str, order: Sequence[int], means: Means | None, data: ImageData, allows: Allows
-) -> list[int]:
+def sweep(work: Work, layer: str, order: Sequence[int], means: Means, data: ImageData, allows: Allows) -> list[int]:
     """Silence ``order`` in ``work.network`` up to the first step that ``allows`` refuses; the channels silenced.
 
     One row for each step of the whole curve on ``data``: ``pruned`` (how many), ``channel``, ``mean_activation``,
@@ -119,8 +114,7 @@ def sweep(
         if channel is None:
             before = now
         else:
-            mean = None if means is None else float(means[channel])
-            going = going and allows(step.number, before, last, now)
+            mean, going = float(means[channel]), going and allows(step.number, before, last, now)
             if going:
                 silence(work.network, where, [channel])
                 pruned.append(channel)

@@ -61,7 +61,7 @@ class Rnp:
                 loss = functional.cross_entropy(masks(images), labels)
                 descend(optimizer, self.alpha * loss, math.inf)
                 clamp(masks.values)
-            self._row(work, self.forget_epochs + epoch, loss=round(loss.item(), 6))
+            work.row(self.forget_epochs + epoch + 1, self.forget_epochs + self.epochs, loss=round(loss.item(), 6))
         return prune_by_masks(work, masks.values, held_out, allowance=self.allowance)
 
     def _forget(self, work: Work, network: ImageNetwork, fit: ImageData) -> None:
@@ -75,13 +75,11 @@ class Rnp:
                 seen += len(labels)
                 descend(optimizer, -functional.cross_entropy(logits, labels), clip=20)
             network.eval()
-            self._row(work, epoch, forgetting=epoch + 1, fit_accuracy=round(right / seen, 4))
-            if right / seen <= self.forget:
+            share, total = right / seen, self.forget_epochs + self.epochs
+            work.row(epoch + 1, total, forgetting=epoch + 1, fit_accuracy=round(share, 4))
+            if share <= self.forget:
                 return
 
     def _pass(self, work: Work, fit: ImageData, name: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         stream = work.view.seed.derive(name, epoch)
         return work.steps(draw(fit, self.batch, max(1, len(fit) // self.batch), stream))
-
-    def _row(self, work: Work, index: int, **values: float) -> None:
-        work.row(index + 1, self.forget_epochs + self.epochs, **values)
