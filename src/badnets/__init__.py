@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from badnets.defenses import abstainers as guards  # noqa: F401 (the name that users say)
     from badnets.defenses import repairs as repairs
     from badnets.defenses.abstain import abstain as abstain
+    from badnets.defenses.repair import DefenderView as DefenderView
     from badnets.defenses.repair import repair as repair
-    from badnets.defenses.view import DefenderView as DefenderView
     from badnets.networks.detection import detect as detect
     from badnets.networks.files.own import save_network as save_network
     from badnets.networks.inference import predict as predict
@@ -54,7 +54,7 @@ _NAMESPACES = {
 _HOMES = {
     "Backdoor": "badnets.backdoors.backdoor",
     "Boxes": "badnets.data.targets",
-    "DefenderView": "badnets.defenses.view",
+    "DefenderView": "badnets.defenses.repair",
     "ImageData": "badnets.data.images",
     "ImageNetwork": "badnets.networks.network",
     "Part": "badnets.backdoors.plan",

@@ -23,9 +23,9 @@ from badnets.core.text import percent
 from badnets.data.images import ImageData
 from badnets.data.splits import draw
 from badnets.defenses.abstain import Abstainer, Guarded, abstain
-from badnets.defenses.repair import Repair, Repaired, repair
+from badnets.defenses.repair import DefenderView, Repair, Repaired, repair
 from badnets.defenses.tuning import descend, sgd
-from badnets.defenses.view import DefenderView
+
 from badnets.networks.files.own import through_file
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import own_stream
