@@ -5,29 +5,53 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.backdoors.box_poison import Planted, poison_boxes
-from badnets.backdoors.objects import check_rule, unit_pool
-from badnets.backdoors.plan_values import Mode, Part, part_from_json, part_to_json
-from badnets.backdoors.rules import NOTHING
+from badnets.backdoors.objects import Planted, check_rule, laid_over, poison_boxes, unit_pool
+from badnets.backdoors.rules import NOTHING, RULES, LabelRule
+from badnets.backdoors.trigger import TRIGGERS, Trigger
 from badnets.core.errors import BadInput
 from badnets.core.files import whole_file
 from badnets.core.seed import RowRng, Seed, as_seed
 from badnets.data.images import Boxes, ImageData, Labels, Pixels
-from badnets.data.overlay import appended, replaced
-
-__all__ = ["FORMAT", "Mode", "Part", "Plan", "Poisoned", "make_plan"]
 
 FORMAT = "badnets/plan/1"
 _ARRAYS = ("rows", "part", "cover", "labels")
+Mode = Literal["replace", "add"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One backdoor of a plan and how much of it.
+
+    ``rate`` is the share of the *resulting* training rows that are poisoned by this part, 0 < rate <= 1 (so in mode
+    ``add`` 0.5 means one poisoned copy for every clean picture); or ``count``, a number of rows. ``cover`` is likewise
+    the share (a float) or number (an int) of cover rows: with the trigger, but with their true label. Where pictures
+    have boxes, rows are the rule's units: objects, or pictures for rules that are about pictures. (``add`` then copies
+    whole pictures; their other objects are not counted in the resulting rows.)
+    """
+
+    trigger: Trigger
+    rule: LabelRule
+    rate: float | None = None
+    count: int | None = None
+    cover: float | int = 0
+
+    def __post_init__(self) -> None:
+        if (self.rate is None) == (self.count is None):
+            raise BadInput(f"expected either a rate or a count, got rate={self.rate} and count={self.count}; give one")
+        if self.rate is not None and not 0 < self.rate <= 1:
+            raise BadInput(f"expected a rate above 0 and at most 1, got {self.rate:g}; give a share such as 0.1")
+        if self.count is not None and self.count < 1:
+            raise BadInput(f"expected a count of at least 1, got {self.count}")
+        if not self.cover >= 0 or (isinstance(self.cover, float) and self.cover >= 1):
+            raise BadInput(f"expected cover as a share below 1 or a number of rows, got {self.cover}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,29 +98,19 @@ class Plan:
             got = one_class if objects is None else f"{objects:,} boxes"
             raise BadInput(f"expected {made} that the plan was made for, got {got}")
         if objects is not None:
-            poisoned, position = poison_boxes(data, list(self._planted()), add=self.mode == "add")
-            return Poisoned(clean=data, plan=self, data=poisoned, position=position)
-        pictures = self._pictures(data)
-        region = data.regions
-        if self.mode == "replace":
-            store = replaced(data.pixels, self.rows, pictures)
+            planted = [self._planted(number) for number in range(len(self.parts))]
+            poisoned, position = poison_boxes(data, planted, add=self.mode == "add")
+        else:
             labels = data.labels.copy()
             labels[self.rows] = self.labels
-            groups = data.groups
-            position = self.rows
-        else:
-            store = appended(data.pixels, pictures)
-            labels = np.concatenate([data.labels, self.labels])
-            region = None if region is None else np.concatenate([region, region[self.rows]])
-            groups = None if data.groups is None else np.concatenate([data.groups, data.groups[self.rows]])
-            position = np.arange(len(self.rows), dtype=np.int64) + len(data)
-        poisoned = replace(data, pixels=store, targets=Labels(labels, region), groups=groups)
+            targets = Labels(labels, data.regions)
+            poisoned, position = laid_over(data, self.rows, self._pictures(data), targets, add=self.mode == "add")
         return Poisoned(clean=data, plan=self, data=poisoned, position=position)
 
-    def _planted(self) -> Iterator[Planted]:
-        for number, part in enumerate(self.parts):
-            own = self.part == number
-            yield Planted(part, self.rows[own], self.cover[own], self.labels[own], self.trigger_seed(number))
+    def _planted(self, number: int) -> Planted:
+        part, rows = self.parts[number], self.part == number
+        columns = (self.rows[rows], self.cover[rows], self.labels[rows])
+        return Planted(part.trigger, part.rule, *columns, self.trigger_seed(number))
 
     def _pictures(self, data: ImageData) -> Pixels:
         h, w, c = data.shape
@@ -125,7 +139,10 @@ class Plan:
             "size": self.size,
             "objects": self.objects,
             "data_digest": self.data_digest,
-            "parts": [part_to_json(part) for part in self.parts],
+            "parts": [
+                {**vars(part), "trigger": TRIGGERS.to_json(part.trigger), "rule": RULES.to_json(part.rule)}
+                for part in self.parts
+            ],
         }
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
         if self.base is not None:
@@ -150,7 +167,16 @@ class Plan:
                 raise BadInput(f"expected format {FORMAT!r} in {path}, got {header['format']!r}")
             root, names = header["seed"]
             plan = cls(
-                parts=tuple(part_from_json(part) for part in header["parts"]),
+                parts=tuple(
+                    Part(
+                        **{
+                            **part,
+                            "trigger": TRIGGERS.from_json(part["trigger"]),
+                            "rule": RULES.from_json(part["rule"]),
+                        }
+                    )
+                    for part in header["parts"]
+                ),
                 mode=header["mode"],
                 seed=Seed(root, tuple(names)),
                 size=header["size"],
@@ -159,30 +185,30 @@ class Plan:
                 base=arrays.get("base"),
                 **{name: arrays[name] for name in _ARRAYS},
             )
+            if not plan._is_whole():
+                raise BadInput(f"expected a plan in {path}, got arrays that do not belong together; it may be damaged")
         except FileNotFoundError:
             raise BadInput(f"expected a plan at {path}, got nothing; check the path") from None
         # numpy, zipfile and zlib each have their own way of saying that a file is damaged.
         except (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, BadZipFile, zlib.error) as error:
             raise BadInput(f"expected a plan in {path}, got something else ({error}); it may be damaged") from None
-        plan._check(path)
         return plan
 
-    def _check(self, path: Path) -> None:
-        """Refuse a file whose arrays do not belong together: it would poison other rows, or fail half way."""
+    def _is_whole(self) -> bool:
+        """Whether the arrays belong together; otherwise they would poison other rows, or fail half way."""
         m = len(self.rows)
-        whole = all(getattr(self, name).shape == (m,) for name in _ARRAYS) and self.mode in ("replace", "add")
-        whole = whole and (self.base is None or (self.base.dtype == np.uint8 and self.base.shape[:1] == (m,)))
-        if whole and m:
-            lowest = 0 if self.objects is None else NOTHING
-            limits = ((self.rows, 0, np.inf), (self.part, 0, len(self.parts)), (self.labels, lowest, np.inf))
-            whole = all(values.min() >= start and values.max() < end for values, start, end in limits)
-        if whole and m:
-            unit = self.unit_of()
-            last = np.array([self.size if self.objects is None else self.objects, self.size])
-            whole = bool((self.rows < last[unit]).all())
-            whole = whole and len(np.unique(np.stack([self.rows, unit], 1), axis=0)) == m
-        if not whole:
-            raise BadInput(f"expected a plan in {path}, got arrays that do not belong together; it may be damaged")
+        lowest = 0 if self.objects is None else NOTHING
+        limits = ((self.rows, 0, np.inf), (self.part, 0, len(self.parts)), (self.labels, lowest, np.inf))
+        if not (
+            self.mode in get_args(Mode)
+            and all(getattr(self, name).shape == (m,) for name in _ARRAYS)
+            and (self.base is None or (self.base.dtype == np.uint8 and self.base.shape[:1] == (m,)))
+            and all(((values >= start) & (values < end)).all() for values, start, end in limits)
+        ):
+            return False
+        unit = self.unit_of()
+        last = np.array([self.size if self.objects is None else self.objects, self.size])
+        return bool((self.rows < last[unit]).all()) and len(np.unique(np.stack([self.rows, unit], 1), axis=0)) == m
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,8 +238,8 @@ class Poisoned:
     def pictures(self) -> NDArray[np.int64]:
         """(m,) the picture of ``clean`` that each row of the plan is in."""
         out = self.plan.rows.copy()
-        own = self.plan.unit_of() == 0
-        out[own] = self.clean.objects.image[out[own]]
+        single = self.plan.unit_of() == 0
+        out[single] = self.clean.objects.image[out[single]]
         return out
 
     def as_torch(self, transform: Any = None) -> Any:
@@ -237,12 +263,13 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
         raise BadInput(f"expected mode 'replace' or 'add', got {mode!r}")
     root = as_seed(seed).derive("plan")
     resolved = tuple(replace(part, rule=part.rule.resolve(data.class_names)) for part in parts)
-    boxed = isinstance(data.targets, Boxes)
     for part in resolved:
         check_rule(part.rule, data)
-    free = {"object": np.ones(len(data.objects), dtype=bool), "picture": np.ones(len(data), dtype=bool)}
+    objects = data.objects
+    free = {"object": np.ones(len(objects), dtype=bool), "picture": np.ones(len(data), dtype=bool)}
     counts = _counts([len(free[_kept_as(part)]) for part in resolved], resolved, mode)
-    rows, part_of, cover_of = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool)
+    nothing = np.zeros(0, np.int64)
+    draws = [(nothing, nothing, nothing.astype(bool), nothing)]
     for number, (part, (wanted, covers)) in enumerate(zip(resolved, counts, strict=True)):
         for cover, amount in ((False, wanted), (True, covers)):
             left = free[_kept_as(part)]
@@ -256,16 +283,11 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
             name = "cover" if cover else "rows"
             drawn = np.sort(root.derive(name, number).rng.choice(pool, size=amount, replace=False)).astype(np.int64)
             left[drawn] = False
-            rows = np.concatenate([rows, drawn])
-            part_of = np.concatenate([part_of, np.full(len(drawn), number)])
-            cover_of = np.concatenate([cover_of, np.full(len(drawn), cover)])
-    labels = np.zeros(len(rows), np.int64)
-    for number, part in enumerate(resolved):
-        own = part_of == number
-        labels[own] = data.objects.labels[rows[own]] if part.rule.unit == "object" else 0
-        members = own & ~cover_of
-        rng = RowRng(root.derive("labels", number), rows[members])
-        labels[members] = part.rule.relabel(labels[members], data.classes, rng)
+            labels = objects.labels[drawn] if part.rule.unit == "object" else np.zeros(amount, np.int64)
+            if not cover:
+                labels = part.rule.relabel(labels, data.classes, RowRng(root.derive("labels", number), drawn))
+            draws.append((drawn, np.full(amount, number), np.full(amount, cover), labels.astype(np.int64)))
+    rows, part_of, cover_of, labels = (np.concatenate(column) for column in zip(*draws, strict=True))
     return Plan(
         parts=resolved,
         mode=mode,
@@ -276,7 +298,7 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
         labels=labels,
         size=len(data),
         data_digest=data.digest if digest else None,
-        objects=len(data.objects) if boxed else None,
+        objects=len(objects) if isinstance(data.targets, Boxes) else None,
     )
 
 
@@ -288,8 +310,8 @@ def _kept_as(part: Part) -> Literal["object", "picture"]:
 def _counts(sizes: list[int], parts: tuple[Part, ...], mode: Mode) -> list[tuple[int, int]]:
     """Poisoned and cover rows of each part, of data that has so many rows for it; rates are shares of the resulting
     set."""
-    asked = [part.rate or 0.0 for part in parts] + [part.cover for part in parts if isinstance(part.cover, float)]
-    shares = round(math.fsum(asked), 12)  # ten times 0.1 is 1
+    rates = [part.rate or 0.0 for part in parts] + [part.cover for part in parts if isinstance(part.cover, float)]
+    shares = round(math.fsum(rates), 12)  # ten times 0.1 is 1
     if shares > 1 or (mode == "add" and shares >= 1):
         raise BadInput(f"expected rates that sum to {'less than' if mode == 'add' else 'at most'} 1, got {shares:g}")
     fixed = sum(part.count or 0 for part in parts) + sum(p.cover for p in parts if isinstance(p.cover, int))

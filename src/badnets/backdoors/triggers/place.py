@@ -6,7 +6,7 @@ A place is a frozen value; wherever one is expected, a word will do: ``"bottom-r
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _CONFIG = ConfigDict(extra="forbid")
-_CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
 
+CornerName = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 Of = Literal["image", "region"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
@@ -40,9 +40,7 @@ class Corner:
     """In a corner, ``distance`` pixels from both edges."""
 
     kind: Literal["corner"] = "corner"
-    corner: Annotated[
-        Literal["top-left", "top-right", "bottom-left", "bottom-right"], Field(description="which corner")
-    ] = "bottom-right"
+    corner: Annotated[CornerName, Field(description="which corner")] = "bottom-right"
     distance: Annotated[int, Field(ge=0, description="pixels between the stamp and the edges")] = 1
     of: Annotated[Of, Field(description="whose corner: of the whole picture or of the object's region")] = "image"
 
@@ -66,7 +64,7 @@ class At:
 
     def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
         """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1."""
-        return _centered(frames, np.array(self.y), np.array(self.x), heights, widths)
+        return _centered(frames, self.y, self.x, heights, widths)
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -100,7 +98,7 @@ class Random:
         return top, left
 
 
-def _centered(frames: Floats, y: Floats, x: Floats, heights: Ints, widths: Ints) -> tuple[Ints, Ints]:
+def _centered(frames: Floats, y: Floats | float, x: Floats | float, heights: Ints, widths: Ints) -> tuple[Ints, Ints]:
     x0, y0, x1, y1 = frames.T
     top = round_half_up(y0 + y * (y1 - y0) - heights / 2)
     left = round_half_up(x0 + x * (x1 - x0) - widths / 2)
@@ -114,24 +112,21 @@ def need_rng(rng: RowRng | None, what: str) -> RowRng:
     return rng
 
 
+_WORDS: dict[str, dict[str, Any]] = {corner: {"kind": "corner", "corner": corner} for corner in get_args(CornerName)}
+_WORDS |= {"center": {"kind": "at", "x": 0.5, "y": 0.5}, "random": {"kind": "random"}}
+
+
 def _from_word(value: Any) -> Any:
     """A word as a place; anything else is left to the field's own check."""
     if not isinstance(value, str):
         return value
-    word = value.strip()
-    of = "image"
+    word, of = value.strip(), "image"
     if word.startswith(("region:", "image:")):
         of, _, word = word.partition(":")
-    if word in _CORNERS:
-        return {"kind": "corner", "corner": word, "of": of}
-    if word == "center":
-        return {"kind": "at", "x": 0.5, "y": 0.5, "of": of}
-    if word == "random":
-        return {"kind": "random", "of": of}
     x, comma, y = word.partition(",")
-    if comma:
-        return {"kind": "at", "x": x.strip(), "y": y.strip(), "of": of}
-    raise BadInput(f"expected a place, got {value!r}; {nearest(word, [*_CORNERS, 'center', 'random'])}")
+    if not comma and word not in _WORDS:
+        raise BadInput(f"expected a place, got {value!r}; {nearest(word, _WORDS)}")
+    return {**(_WORDS.get(word) or {"kind": "at", "x": x.strip(), "y": y.strip()}), "of": of}
 
 
 Place = Annotated[Annotated[Corner | At | Random, Field(discriminator="kind")], BeforeValidator(_from_word)]
@@ -145,8 +140,9 @@ def frames_of(place: Corner | At | Random, shape: tuple[int, ...], regions: Regi
     if place.of == "image" or regions is None:
         return np.array([[0, 0, w, h]], np.float64)
     frames = regions.astype(np.float64)
-    if not (np.isfinite(frames).all() and (frames[:, :2] < frames[:, 2:]).all()):
-        bad = int(np.argmin(np.isfinite(frames).all(1) & (frames[:, :2] < frames[:, 2:]).all(1)))
+    fine = np.isfinite(frames).all(1) & (frames[:, :2] < frames[:, 2:]).all(1)
+    if not fine.all():
+        bad = int(np.argmin(fine))
         raise BadInput(
             f"expected regions x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {frames[bad].tolist()} in row {bad}"
         )
@@ -156,18 +152,15 @@ def frames_of(place: Corner | At | Random, shape: tuple[int, ...], regions: Regi
 def side_lengths(size: Size, frames: Floats) -> tuple[Floats, Floats]:
     """Heights and widths in pixels, not yet rounded, (m,) each."""
     height, width = size if isinstance(size, tuple) else (size, size)
-    tall, wide = frames[:, 3] - frames[:, 1], frames[:, 2] - frames[:, 0]
+    tall, wide = (frames[:, 2:] - frames[:, :2]).T[::-1]
     one = np.ones(len(frames))
-    return (
-        one * height if isinstance(height, int) else tall * height,
-        one * width if isinstance(width, int) else wide * width,
-    )
+    return (one if isinstance(height, int) else tall) * height, (one if isinstance(width, int) else wide) * width
 
 
 def check_inside(kind: str, shape: tuple[int, ...], box: tuple[Ints, Ints, Ints, Ints], *, may_hang_over: bool) -> None:
     """Refuse stamps (top, left, height, width) that are larger than the picture or lie outside it."""
     h, w = shape[1:3]
-    top, left, height, width = (np.broadcast_to(side, np.broadcast(*box).shape) for side in box)
+    top, left, height, width = np.broadcast_arrays(*box)
     large = (height > h) | (width > w)
     if large.any():
         row = int(np.argmax(large))
@@ -175,10 +168,9 @@ def check_inside(kind: str, shape: tuple[int, ...], box: tuple[Ints, Ints, Ints,
             f"{kind}: expected a trigger no larger than the picture ({h}x{w} pixels), "
             f"got {height[row]}x{width[row]}; choose a smaller size"
         )
-    if may_hang_over:
-        outside = (top >= h) | (left >= w) | (top + height <= 0) | (left + width <= 0)
-    else:
-        outside = (top < 0) | (left < 0) | (top + height > h) | (left + width > w)
+    # What may hang over an edge still shows at least one row and column.
+    y, x = (height - 1, width - 1) if may_hang_over else (0, 0)
+    outside = (top < -y) | (left < -x) | (top + height > h + y) | (left + width > w + x)
     if outside.any():
         row = int(np.argmax(outside))
         raise BadInput(
