@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from badnets.attacks.clean_label import CleanLabelAttack as CleanLabelAttack
     from badnets.attacks.pgd import PGD as PGD
     from badnets.attacks.pgd import AdversarialTraining as AdversarialTraining
+    from badnets.attacks.pgd import CleanLabelAttack as CleanLabelAttack
     from badnets.attacks.pruning_aware import PruningAware as PruningAware
     from badnets.attacks.transfer import retrain as retrain
     from badnets.attacks.transfer import strengthen as strengthen
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AdversarialTraining": "pgd",
-    "CleanLabelAttack": "clean_label",
+    "CleanLabelAttack": "pgd",
     "PGD": "pgd",
     "PruningAware": "pruning_aware",
     "retrain": "transfer",

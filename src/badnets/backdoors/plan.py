@@ -153,7 +153,7 @@ class Plan:
 
     def unit_of(self) -> NDArray[np.int64]:
         """0 for a row that is an object, 1 for one that is a picture."""
-        return np.array([_kept_as(part) != "object" for part in self.parts], np.int64)[self.part]
+        return np.array([part.rule.unit != "object" for part in self.parts], np.int64)[self.part]
 
     @classmethod
     def load(cls, path: Path) -> Plan:
@@ -166,17 +166,10 @@ class Plan:
             if header["format"] != FORMAT:
                 raise BadInput(f"expected format {FORMAT!r} in {path}, got {header['format']!r}")
             root, names = header["seed"]
+            for part in header["parts"]:
+                part |= {"trigger": TRIGGERS.from_json(part["trigger"]), "rule": RULES.from_json(part["rule"])}
             plan = cls(
-                parts=tuple(
-                    Part(
-                        **{
-                            **part,
-                            "trigger": TRIGGERS.from_json(part["trigger"]),
-                            "rule": RULES.from_json(part["rule"]),
-                        }
-                    )
-                    for part in header["parts"]
-                ),
+                parts=tuple(Part(**part) for part in header["parts"]),
                 mode=header["mode"],
                 seed=Seed(root, tuple(names)),
                 size=header["size"],
@@ -259,20 +252,21 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
     With ``digest`` the plan remembers the data's SHA-256 and refuses other data later (it reads every pixel once).
     Raises ``BadInput`` when a part asks for more rows than are left for it.
     """
-    if mode not in ("replace", "add"):
+    if mode not in get_args(Mode):
         raise BadInput(f"expected mode 'replace' or 'add', got {mode!r}")
     root = as_seed(seed).derive("plan")
     resolved = tuple(replace(part, rule=part.rule.resolve(data.class_names)) for part in parts)
     for part in resolved:
         check_rule(part.rule, data)
     objects = data.objects
-    free = {"object": np.ones(len(objects), dtype=bool), "picture": np.ones(len(data), dtype=bool)}
-    counts = _counts([len(free[_kept_as(part)]) for part in resolved], resolved, mode)
+    pictures = np.ones(len(data), dtype=bool)
+    free = {"object": np.ones(len(objects), dtype=bool), "picture": pictures, "place": pictures}
+    counts = _counts([len(free[part.rule.unit]) for part in resolved], resolved, mode)
     nothing = np.zeros(0, np.int64)
     draws = [(nothing, nothing, nothing.astype(bool), nothing)]
     for number, (part, (wanted, covers)) in enumerate(zip(resolved, counts, strict=True)):
         for cover, amount in ((False, wanted), (True, covers)):
-            left = free[_kept_as(part)]
+            left = free[part.rule.unit]
             pool = np.flatnonzero(unit_pool(part.rule, data, cover=cover) & left)
             if amount > len(pool):
                 what = "cover" if cover else "poisoned"
@@ -288,23 +282,9 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
                 labels = part.rule.relabel(labels, data.classes, RowRng(root.derive("labels", number), drawn))
             draws.append((drawn, np.full(amount, number), np.full(amount, cover), labels.astype(np.int64)))
     rows, part_of, cover_of, labels = (np.concatenate(column) for column in zip(*draws, strict=True))
-    return Plan(
-        parts=resolved,
-        mode=mode,
-        seed=root,
-        rows=rows,
-        part=part_of,
-        cover=cover_of,
-        labels=labels,
-        size=len(data),
-        data_digest=data.digest if digest else None,
-        objects=len(objects) if isinstance(data.targets, Boxes) else None,
-    )
-
-
-def _kept_as(part: Part) -> Literal["object", "picture"]:
-    """What the part's rows are numbers of."""
-    return "object" if part.rule.unit == "object" else "picture"
+    boxes = len(objects) if isinstance(data.targets, Boxes) else None
+    sha256 = data.digest if digest else None
+    return Plan(resolved, mode, root, rows, part_of, cover_of, labels, len(data), sha256, objects=boxes)
 
 
 def _counts(sizes: list[int], parts: tuple[Part, ...], mode: Mode) -> list[tuple[int, int]]:

@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
+from badnets.backdoors.triggers.picture import FromFile, resized
 from badnets.backdoors.triggers.stamp import Opacity, faded, mix_alike
-from badnets.backdoors.triggers.sticker import FromFile, resized
 from badnets.core.seed import RowRng, Seed
 
 

@@ -71,13 +71,14 @@ class Jitter:
         """Every disturbance by name, those that are left out with 0."""
         return dataclasses.asdict(self)
 
-    def scales(self, rng: RowRng) -> Floats:
-        """A scale factor for each row."""
-        return rng.uniform("jitter-size", 1 - self.size, 1 + self.size)
-
-    def angles(self, rng: RowRng) -> Floats:
-        """An angle for each row, radians, positive is clockwise."""
-        return np.deg2rad(rng.uniform("jitter-rotation", -self.rotation, self.rotation))
+    def draw(self, name: str, rng: RowRng) -> Floats:
+        """How much of the disturbance ``name`` each row gets: a factor for size and light, clockwise degrees for
+        rotation, pixels for blur, a strength for print_scan."""
+        most = getattr(self, name)
+        low, high = {"size": (1 - most, 1 + most), "light": (1 - most, 1 + most), "rotation": (-most, most)}.get(
+            name, (0, most)
+        )
+        return rng.uniform(f"jitter-{name.partition('_')[0]}", low, high)
 
     def corners(self, rng: RowRng) -> Floats:
         """How far each corner moves, (k, 4, 2) as shares of width and height: top left, top right, bottom right,
@@ -87,14 +88,6 @@ class Jitter:
         moved = [[rng.uniform(name, -reach, reach) for name in pair] for pair in names]
         return np.moveaxis(np.array(moved), 2, 0)
 
-    def blurs(self, rng: RowRng) -> Floats:
-        """A standard deviation for each row, pixels."""
-        return rng.uniform("jitter-blur", 0, self.blur)
-
-    def prints(self, rng: RowRng) -> Floats:
-        """A strength of printing and scanning for each row."""
-        return rng.uniform("jitter-print", 0, self.print_scan)
-
     def vary(self, stamp: Bytes, rng: RowRng) -> Bytes:
         """One RGBA stamp (h, w, 4), already of its size, as each row of ``rng`` has it: (k or 1, H, W, 4).
 
@@ -102,14 +95,14 @@ class Jitter:
         """
         stamps = stamp[None]
         if self.print_scan:
-            stamps = printed(stamps, self.prints(rng), rng)
+            stamps = printed(stamps, self.draw("print_scan", rng), rng)
         if self.perspective or self.rotation:
             corners = self.corners(rng) if self.perspective else None
-            stamps = tilted(stamps, self.angles(rng), corners, self.perspective)
+            stamps = tilted(stamps, np.deg2rad(self.draw("rotation", rng)), corners, self.perspective)
         if self.light:
-            stamps = lit(stamps, rng.uniform("jitter-light", 1 - self.light, 1 + self.light))
+            stamps = lit(stamps, self.draw("light", rng))
         if self.blur:
-            stamps = blurred(stamps, self.blurs(rng), self.blur)
+            stamps = blurred(stamps, self.draw("blur", rng), self.blur)
         return stamps
 
 
@@ -128,8 +121,7 @@ def with_jitter(trigger: T, jitter: Jitter | None) -> T:
 
 def _exact(values: Floats) -> Floats:
     """Rounded to multiples of 2**-20: the last bit of a sine differs between machines, results must not."""
-    rounded: Floats = np.rint(values * 2.0**20) * 2.0**-20
-    return rounded
+    return np.asarray(np.rint(values * 2.0**20) * 2.0**-20)
 
 
 def lit(stamps: Bytes, lights: Floats) -> Bytes:
@@ -225,8 +217,7 @@ def printed(stamps: Bytes, strengths: Floats, rng: RowRng) -> Bytes:
     bits = rng.cells("jitter-grain", *colors.shape[1:])
     unit = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
     colors += (2 * unit - 1) * (_GRAIN * s)
-    out: Bytes = np.concatenate([np.rint(np.clip(colors, 0, 255)).astype(np.uint8), alpha], axis=3)
-    return out
+    return np.concatenate([np.rint(np.clip(colors, 0, 255)).astype(np.uint8), alpha], axis=3)
 
 
 def _each(stamps: Bytes, count: int) -> Bytes:
@@ -245,27 +236,23 @@ def _bytes(premultiplied: Floats) -> Bytes:
     """Back to colors and alpha; changes its argument."""
     alpha = premultiplied[..., 3:]
     premultiplied[..., :3] *= 255 / np.where(alpha > 0, alpha, 1)
-    out: Bytes = np.rint(np.clip(premultiplied, 0, 255)).astype(np.uint8)
-    return out
+    return np.asarray(np.rint(np.clip(premultiplied, 0, 255)), np.uint8)
 
 
 def _gaussians(deviations: Floats, reach: int) -> Floats:
     """A kernel (k, 2 reach + 1) for each standard deviation; of 0 it is a single 1. Each sums to 1."""
     distance = np.arange(-reach, reach + 1) / np.maximum(deviations, 1e-3)[:, None]
     weights = _exact(np.exp(-0.5 * np.minimum(distance**2, 1e3)))
-    kernels: Floats = weights / weights.sum(1, keepdims=True)  # multiples of 2**-20: the sum is exact in any order
-    return kernels
+    return np.asarray(weights / weights.sum(1, keepdims=True))  # multiples of 2**-20: the sum is exact in any order
 
 
 def _convolved(planes: Floats, kernels: Floats) -> Floats:
     """(k, h, w, c) with each row's kernel down and across; outside is 0."""
     reach = kernels.shape[1] // 2
-    for axis in (1, 2):
-        pad = [(0, 0)] * 4
-        pad[axis] = (reach, reach)
-        wide, length = np.pad(planes, pad), planes.shape[axis]
+    for _ in "down", "across":
+        wide, length = np.pad(planes, ((0, 0), (reach, reach), (0, 0), (0, 0))), planes.shape[1]
         planes = np.zeros_like(planes)
         for tap in range(kernels.shape[1]):
-            window = wide[:, tap : tap + length] if axis == 1 else wide[:, :, tap : tap + length]
-            planes += window * kernels[:, tap, None, None, None]
+            planes += wide[:, tap : tap + length] * kernels[:, tap, None, None, None]
+        planes = planes.swapaxes(1, 2)
     return planes

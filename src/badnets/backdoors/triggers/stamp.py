@@ -56,7 +56,7 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Stamp(ABC):
-    """A trigger that is pasted. Subclasses say what it looks like (``art``) and how large it is (``size``, ``sides``)."""
+    """A trigger that is pasted. Subclasses say what it looks like (``art``) and how large it is (``sides``)."""
 
     kind: str
     place: Annotated[Place, Field(description="a corner, a fraction, or random")] = Corner()
@@ -134,7 +134,7 @@ class Stamp(ABC):
         top, left = self.place.locate(frames, height, width, rng)
         check_inside(self.kind, shape, (top, left, height, width), may_hang_over=self.place.of == "region")
         if self.jitter is not None:
-            scale = self.jitter.scales(need_rng(rng, "jitter"))
+            scale = self.jitter.draw("size", need_rng(rng, "jitter"))
             # A jittered stamp may reach over an edge, but is never larger than the picture.
             height = np.clip(round_half_up(high * scale), 1, shape[1])
             width = np.clip(round_half_up(wide * scale), 1, shape[2])
