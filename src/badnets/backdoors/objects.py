@@ -1,4 +1,4 @@
-"""Triggers on the objects of pictures: where each goes, how several get into one picture, and what becomes of boxes.
+"""Triggers on the objects of pictures: where each goes, and how several get into one picture.
 
 What gets a trigger is a *unit* of the rule: an object, a whole picture, or a free spot in it. A unit is a number: of an
 object or of a picture.
@@ -6,19 +6,18 @@ object or of a picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.backdoors.rules import NOTHING, Appear, BoxRule, LabelRule
+from badnets.backdoors.rules import Appear, BoxRule, LabelRule
 from badnets.backdoors.trigger import Trigger
 from badnets.backdoors.triggers.stamp import Stamp, turn_in_picture
 from badnets.core.errors import BadInput
-from badnets.core.seed import RowRng, Seed
+from badnets.core.seed import RowRng
 from badnets.data.images import ImageData, Pixels
-from badnets.data.overlay import appended, replaced
-from badnets.data.targets import Boxes, Labels, Regions, Rows, Targets
+from badnets.data.targets import Boxes, Regions, Rows
 
 _TRIES = 24
 """Spots that are tried for a new object; of these the one that covers the least of the others is taken."""
@@ -96,17 +95,13 @@ def stamp(pictures: Pixels, position: Rows, placed: Placed, trigger: Trigger) ->
     are asked for. Refused: a stamp that would cover all of its object.
     """
     spot = getattr(trigger, "place", None)
-    if spot is None or spot.of != "region":
-        rows, first = np.unique(position, return_index=True)
-        one = placed.take(first)
-        pictures[rows] = trigger.apply(pictures[rows], one.regions, one.rng)
-        return
-    if isinstance(trigger, Stamp):
+    follows = spot is not None and spot.of == "region"
+    if follows and isinstance(trigger, Stamp):
         _refuse_covering(trigger, placed, pictures.shape)
         trigger.paste_into(pictures, position, placed.regions, placed.rng)
         return
     turn = turn_in_picture(position)
-    for number in range(int(turn.max(initial=-1)) + 1):
+    for number in range(int(turn.max(initial=-1)) + 1 if follows else 1):
         now = np.flatnonzero(turn == number)
         some = placed.take(now)
         pictures[position[now]] = trigger.apply(pictures[position[now]], some.regions, some.rng)
@@ -123,75 +118,3 @@ def _refuse_covering(trigger: Stamp, placed: Placed, shape: tuple[int, ...]) -> 
             f"{trigger.kind}: expected a trigger smaller than its object ({tall[row]:.0f}x{broad[row]:.0f} pixels), "
             f"got {high[row]:.0f}x{wide[row]:.0f}; choose a smaller size"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Planted:
-    """The units of one part of a plan: their ``numbers (m,)``, which are ``cover (m,)`` (those of each kind ascending),
-    their planted ``labels (m,)``, and the seed of the trigger."""
-
-    trigger: Trigger
-    rule: LabelRule
-    numbers: Rows
-    cover: NDArray[np.bool_]
-    labels: Rows
-    seed: Seed
-
-
-def poison_boxes(data: ImageData, planted: list[Planted], *, add: bool) -> tuple[ImageData, Rows]:
-    """Pictures with boxes, poisoned, and which of them were changed; ``add`` as in ``laid_over``."""
-    spots = [place(part.rule, data, part.numbers, RowRng(part.seed, part.numbers)) for part in planted]
-    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(spot.image for spot in spots)]))
-    pictures = data.images(rows)
-    for part, spot in zip(planted, spots, strict=True):
-        stamp(pictures, np.searchsorted(rows, spot.image), spot, part.trigger)
-    return laid_over(data, rows, pictures, _changed(data, planted, spots), add=add)
-
-
-def laid_over(
-    data: ImageData, rows: Rows, pictures: Pixels, targets: Targets, *, add: bool
-) -> tuple[ImageData, NDArray[np.int64]]:
-    """``data`` with ``pictures`` and all ``targets`` in place of its own, and where the pictures are.
-
-    With ``add`` they stand behind the clean rows, as copies of ``rows`` with their targets.
-    """
-    if not add:
-        return replace(data, pixels=replaced(data.pixels, rows, pictures), targets=targets), rows
-    groups = None if data.groups is None else np.concatenate([data.groups, data.groups[rows]])
-    both = _behind(data.targets, targets.take(rows))
-    grown = replace(data, pixels=appended(data.pixels, pictures), targets=both, groups=groups)
-    return grown, np.arange(len(rows), dtype=np.int64) + len(data)
-
-
-def _behind(first: Targets, second: Targets) -> Targets:
-    """The targets of some pictures, then those of others."""
-    if isinstance(first, Boxes) and isinstance(second, Boxes):
-        total = len(first) + len(second)
-        return _joined([first, replace(second, image=second.image + len(first), pictures=total)], total)
-    ours, theirs = first.objects, second.objects
-    region = None if ours.regions is None else np.concatenate([ours.regions, theirs.regions])
-    return Labels(np.concatenate([ours.labels, theirs.labels]), region)
-
-
-def _changed(data: ImageData, planted: list[Planted], spots: list[Placed]) -> Boxes:
-    """All boxes as the attacker wants them. Cover rows change nothing."""
-    boxes = data.boxes
-    labels = boxes.labels.copy()
-    new: list[Boxes] = []
-    for part, spot in zip(planted, spots, strict=True):
-        numbers, wanted = part.numbers[~part.cover], part.labels[~part.cover]
-        if part.rule.unit == "object":
-            labels[numbers] = wanted
-        elif part.rule.unit == "picture":
-            inside = np.isin(boxes.image, numbers) & (labels != NOTHING) & part.rule.eligible(boxes.labels)
-            labels[inside] = wanted[np.searchsorted(numbers, boxes.image[inside])]
-        else:
-            new.append(Boxes.of(spot.regions[~part.cover], wanted, spot.image[~part.cover], len(data)))
-    kept = labels != NOTHING
-    return _joined([Boxes(boxes.xyxy[kept], labels[kept], boxes.image[kept], len(data)), *new], len(data))
-
-
-def _joined(parts: list[Boxes], pictures: int) -> Boxes:
-    """The boxes of all parts; those of one picture in the order of the parts."""
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("xyxy", "labels", "image"))
-    return Boxes.of(*columns, pictures)

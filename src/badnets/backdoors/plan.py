@@ -13,13 +13,15 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.backdoors.objects import Planted, check_rule, laid_over, poison_boxes, unit_pool
+from badnets.backdoors.objects import Placed, check_rule, place, stamp, unit_pool
 from badnets.backdoors.rules import NOTHING, RULES, LabelRule
 from badnets.backdoors.trigger import TRIGGERS, Trigger
 from badnets.core.errors import BadInput
 from badnets.core.files import whole_file
 from badnets.core.seed import RowRng, Seed, as_seed
-from badnets.data.images import Boxes, ImageData, Labels, Pixels
+from badnets.data.images import ImageData, Pixels
+from badnets.data.overlay import appended, replaced
+from badnets.data.targets import Boxes, Labels, Rows, Targets
 
 FORMAT = "badnets/plan/1"
 _ARRAYS = ("rows", "part", "cover", "labels")
@@ -97,22 +99,51 @@ class Plan:
             made = one_class if self.objects is None else f"the {self.objects:,} boxes"
             got = one_class if objects is None else f"{objects:,} boxes"
             raise BadInput(f"expected {made} that the plan was made for, got {got}")
-        if objects is not None:
-            planted = [self._planted(number) for number in range(len(self.parts))]
-            poisoned, position = poison_boxes(data, planted, add=self.mode == "add")
-        else:
+        if objects is None:
             labels = data.labels.copy()
             labels[self.rows] = self.labels
-            targets = Labels(labels, data.regions)
-            poisoned, position = laid_over(data, self.rows, self._pictures(data), targets, add=self.mode == "add")
+            return self._laid_over(data, self.rows, self._stamped(data), Labels(labels, data.regions))
+        rows = [self.rows[self.part == number] for number in range(len(self.parts))]
+        rngs = [RowRng(self.trigger_seed(number), units) for number, units in enumerate(rows)]
+        spots = [place(p.rule, data, units, rng) for p, units, rng in zip(self.parts, rows, rngs, strict=True)]
+        changed = np.unique(np.concatenate([np.zeros(0, np.int64), *(spot.image for spot in spots)]))
+        pictures = data.images(changed)
+        for part, spot in zip(self.parts, spots, strict=True):
+            stamp(pictures, np.searchsorted(changed, spot.image), spot, part.trigger)
+        return self._laid_over(data, changed, pictures, self._boxes(data, spots))
+
+    def _laid_over(self, data: ImageData, rows: Rows, pictures: Pixels, targets: Targets) -> Poisoned:
+        """``data`` with ``pictures`` in ``rows`` and all ``targets``; or with both behind it, in mode ``add``."""
+        position, store, groups = rows, replaced(data.pixels, rows, pictures), data.groups
+        if self.mode == "add":
+            position = np.arange(len(rows), dtype=np.int64) + len(data)
+            store, targets = appended(data.pixels, pictures), _behind(data.targets, targets.take(rows))
+            groups = None if groups is None else np.concatenate([groups, groups[rows]])
+        poisoned = replace(data, pixels=store, targets=targets, groups=groups)
         return Poisoned(clean=data, plan=self, data=poisoned, position=position)
 
-    def _planted(self, number: int) -> Planted:
-        part, rows = self.parts[number], self.part == number
-        columns = (self.rows[rows], self.cover[rows], self.labels[rows])
-        return Planted(part.trigger, part.rule, *columns, self.trigger_seed(number))
+    def _boxes(self, data: ImageData, spots: list[Placed]) -> Boxes:
+        """All boxes as the attacker wants them. Cover rows change nothing."""
+        boxes = data.boxes
+        labels = boxes.labels.copy()
+        new = []
+        for number, (part, spot) in enumerate(zip(self.parts, spots, strict=True)):
+            members = self.part == number
+            kept = ~self.cover[members]
+            units, wanted = self.rows[members][kept], self.labels[members][kept]
+            if part.rule.unit == "object":
+                labels[units] = wanted
+            elif part.rule.unit == "picture":
+                inside = np.isin(boxes.image, units) & (labels != NOTHING) & part.rule.eligible(boxes.labels)
+                labels[inside] = wanted[np.searchsorted(units, boxes.image[inside])]
+            else:
+                new.append((spot.regions[kept], wanted, spot.image[kept]))
+        seen = labels != NOTHING
+        columns = zip((boxes.xyxy[seen], labels[seen], boxes.image[seen]), *new, strict=True)
+        return Boxes.of(*(np.concatenate(column) for column in columns), pictures=len(data))
 
-    def _pictures(self, data: ImageData) -> Pixels:
+    def _stamped(self, data: ImageData) -> Pixels:
+        """The plan's rows with their triggers."""
         h, w, c = data.shape
         out = np.empty((len(self.rows), h, w, c), np.uint8)
         step = max(1, (64 << 20) // (h * w * c))
@@ -244,6 +275,19 @@ class Poisoned:
         from badnets.backdoors.torch_view import TorchView
 
         return TorchView(self.data, transform)
+
+
+def _behind(first: Targets, second: Targets) -> Targets:
+    """The targets of some pictures, then those of others."""
+    ours, theirs = first.objects, second.objects
+    labels = np.concatenate([ours.labels, theirs.labels])
+    if ours.regions is None or theirs.regions is None:
+        return Labels(labels)
+    regions = np.concatenate([ours.regions, theirs.regions])
+    if isinstance(first, Labels):
+        return Labels(labels, regions)
+    image = np.concatenate([ours.image, theirs.image + len(first)])
+    return Boxes.of(regions, labels, image, len(first) + len(second))
 
 
 def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int | Seed, digest: bool = False) -> Plan:

@@ -89,14 +89,12 @@ def _close_ups(trigger: Trigger, clean: Images, regions: Regions | None, row: Ro
         amount = getattr(amounts, name)
         shaken = with_jitter(trigger, Jitter.only(**{name: amount}))
         draws = [RowRng(row.seed.derive("draw", number), row.rows) for number in range(_DRAWS)]
-        change = [
-            int(np.abs(shaken.apply(clean, regions, draw).astype(int) - still.apply(clean, regions, draw)).sum())
-            for draw in draws
-        ]
-        draw = draws[int(np.argmax(change))]
-        boxes.append(_box(shaken.mask(clean, regions, draw)[0]))
+        shown = [shaken.apply(clean, regions, draw)[0] for draw in draws]
+        before = [still.apply(clean, regions, draw)[0] for draw in draws]
+        most = int(np.argmax(np.abs(np.array(shown, int) - before).sum((1, 2, 3))))
+        boxes.append(_box(shaken.mask(clean, regions, draws[most])[0]))
         note = _STRENGTHS.get(name, "by up to {:.0%}").format(amount)
-        panels.append((title, note, _TRIGGERED, shaken.apply(clean, regions, draw)[0]))
+        panels.append((title, note, _TRIGGERED, shown[most]))
     side = max(max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes)
     side = min(side + 2 * max(1, round(_MARGIN * side / 2)), *clean.shape[1:3])
     room = (width - _GAP) // len(panels) - _GAP
@@ -123,10 +121,8 @@ def graph_paper(height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """Mid-grey paper with faint lines: a stamp, a wave and a warp all show on it. (height, width, channels)."""
     paper = np.full((height, width, channels), 150, np.uint8)
     step = max(8, round(max(height, width) / 8))
-    thick = max(1, step // 16)
-    for offset in range(thick):
-        paper[step // 2 + offset :: step] = 176
-        paper[:, step // 2 + offset :: step] = 176
+    rows, columns = ((np.arange(side) - step // 2) % step < max(1, step // 16) for side in (height, width))
+    paper[rows] = paper[:, columns] = 176
     return paper
 
 

@@ -44,14 +44,6 @@ class Corner:
     distance: Annotated[int, Field(ge=0, description="pixels between the stamp and the edges")] = 1
     of: Annotated[Of, Field(description="whose corner: of the whole picture or of the object's region")] = "image"
 
-    def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
-        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1."""
-        x0, y0, x1, y1 = round_half_up(frames).T
-        down, right = self.corner.split("-")
-        top = y0 + self.distance if down == "top" else y1 - self.distance - heights
-        left = x0 + self.distance if right == "left" else x1 - self.distance - widths
-        return top, left
-
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class At:
@@ -61,10 +53,6 @@ class At:
     x: Annotated[Fraction, Field(description="center from the left, 0..1")] = 0.5
     y: Annotated[Fraction, Field(description="center from the top, 0..1")] = 0.5
     of: Annotated[Of, Field(description="fraction of the whole picture or of the object's region")] = "image"
-
-    def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
-        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1."""
-        return _centered(frames, self.y, self.x, heights, widths)
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -86,22 +74,27 @@ class Random:
             raise BadInput(f"random place: expected low <= high, got {self.low:g} and {self.high:g}; swap them")
         return self
 
-    def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
-        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1; a draw for each row."""
+
+def locate(
+    place: Corner | At | Random, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None
+) -> tuple[Ints, Ints]:
+    """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1; a draw for each row if at random."""
+    if isinstance(place, Corner):
+        x0, y0, x1, y1 = round_half_up(frames).T
+        down, right = place.corner.split("-")
+        top = y0 + place.distance if down == "top" else y1 - place.distance - heights
+        return top, x0 + place.distance if right == "left" else x1 - place.distance - widths
+    if isinstance(place, At):
+        y, x = np.array(place.y), np.array(place.x)
+    else:
         rng = need_rng(rng, "a random place")
-        y = rng.uniform("place-y", self.low, self.high)
-        x = rng.uniform("place-x", self.low, self.high)
-        top, left = _centered(frames, y, x, heights, widths)
-        if self.of == "image":
-            top = np.clip(top, 0, np.maximum(round_half_up(frames[:, 3]) - heights, 0))
-            left = np.clip(left, 0, np.maximum(round_half_up(frames[:, 2]) - widths, 0))
-        return top, left
-
-
-def _centered(frames: Floats, y: Floats | float, x: Floats | float, heights: Ints, widths: Ints) -> tuple[Ints, Ints]:
+        y, x = (rng.uniform(f"place-{axis}", place.low, place.high) for axis in "yx")
     x0, y0, x1, y1 = frames.T
     top = round_half_up(y0 + y * (y1 - y0) - heights / 2)
     left = round_half_up(x0 + x * (x1 - x0) - widths / 2)
+    if isinstance(place, Random) and place.of == "image":
+        top = np.clip(top, 0, np.maximum(round_half_up(y1) - heights, 0))
+        left = np.clip(left, 0, np.maximum(round_half_up(x1) - widths, 0))
     return top, left
 
 

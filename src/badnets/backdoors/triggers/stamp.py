@@ -26,6 +26,7 @@ from badnets.backdoors.triggers.place import (
     Place,
     check_inside,
     frames_of,
+    locate,
     need_rng,
     round_half_up,
     side_lengths,
@@ -131,14 +132,14 @@ class Stamp(ABC):
         frames = frames_of(self.place, shape, regions)
         high, wide = self.sides(frames)
         height, width = (np.maximum(round_half_up(side), 1) for side in (high, wide))
-        top, left = self.place.locate(frames, height, width, rng)
+        top, left = locate(self.place, frames, height, width, rng)
         check_inside(self.kind, shape, (top, left, height, width), may_hang_over=self.place.of == "region")
         if self.jitter is not None:
             scale = self.jitter.draw("size", need_rng(rng, "jitter"))
             # A jittered stamp may reach over an edge, but is never larger than the picture.
             height = np.clip(round_half_up(high * scale), 1, shape[1])
             width = np.clip(round_half_up(wide * scale), 1, shape[2])
-            top, left = self.place.locate(frames, height, width, rng)
+            top, left = locate(self.place, frames, height, width, rng)
         return top, left, height, width
 
     def _pieces(self, shape: tuple[int, ...], regions: Regions | None, rng: RowRng | None) -> Iterator[Piece]:

@@ -120,13 +120,11 @@ class WarpNoise:
         out = images.copy()
         rows = np.sort(rng.permutation(len(images))[: round(self.ratio * len(images))])
         n, h, w, c = images[rows].shape
-        if n == 0:
-            return out, labels
         noise = rng.uniform(-1, 1, (n, 2, h, w)) / np.array([w, h])[:, None, None]
         index, weight = _taps(self.warp.field(h, w) + noise)
         flat, total = images[rows].reshape(n, h * w, c), np.full((n, h * w, c), _ONE // 2, np.uint32)
         each = np.arange(n)[:, None]
-        for tap, share in zip(index.reshape(4, n, -1), weight.reshape(4, n, -1, 1), strict=True):
+        for tap, share in zip(index.reshape(4, n, h * w), weight.reshape(4, n, h * w, 1), strict=True):
             total += flat[each, tap] * share
         out[rows] = (total >> 24).astype(np.uint8).reshape(n, h, w, c)
         return out, labels
