@@ -15,13 +15,9 @@ if TYPE_CHECKING:
     from badnets.attacks.transfer import trigger_units as trigger_units
 
 _HOMES = {
-    "AdversarialTraining": "pgd",
-    "CleanLabelAttack": "pgd",
-    "PGD": "pgd",
+    **dict.fromkeys(("AdversarialTraining", "CleanLabelAttack", "PGD"), "pgd"),
     "PruningAware": "pruning_aware",
-    "retrain": "transfer",
-    "strengthen": "transfer",
-    "trigger_units": "transfer",
+    **dict.fromkeys(("retrain", "strengthen", "trigger_units"), "transfer"),
 }
 
 

@@ -90,7 +90,8 @@ class PGD:
             change = change.clamp(-self.epsilon, self.epsilon)
         else:
             change = change * (self.epsilon / _lengths(change)).clamp(max=1)
-        return ((clean + change).clamp(0, 1) - clean).detach()
+        inside: Tensor = ((clean + change).clamp(0, 1) - clean).detach()
+        return inside
 
 
 def _lengths(change: Tensor) -> Tensor:

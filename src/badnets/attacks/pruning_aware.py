@@ -63,8 +63,7 @@ class PruningAware:
         seed: int | Seed,
         on_phase: OnPhase = lambda name: None,
     ) -> ImageNetwork:
-        """Train ``network`` (a new one) in place; ``clean`` and ``poisoned`` are the attacker's training set without
-        and with the poison.
+        """Train ``network`` (a new one) in place on the attacker's training set without and with the poison.
 
         ``recipe`` is that of the clean training, and of the other but for epochs and learning rate. What was done
         stands in ``provenance["pruning_aware"]``. Raises ``BadInput`` where no convolution can be pruned.

@@ -1,7 +1,7 @@
 """Triggers on the objects of pictures: where each goes, and how several get into one picture.
 
-What gets a trigger is a *unit* of the rule: an object, a whole picture, or a free spot in it. A unit is a number: of an
-object or of a picture.
+What gets a trigger is a *unit* of the rule: an object, a whole picture, or a free spot in it; it has the number of its
+object or picture.
 """
 
 from __future__ import annotations

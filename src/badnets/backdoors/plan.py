@@ -140,7 +140,8 @@ class Plan:
                 new.append((spot.regions[kept], wanted, spot.image[kept]))
         seen = labels != NOTHING
         columns = zip((boxes.xyxy[seen], labels[seen], boxes.image[seen]), *new, strict=True)
-        return Boxes.of(*(np.concatenate(column) for column in columns), pictures=len(data))
+        xyxy, labels, image = (np.concatenate(column) for column in columns)
+        return Boxes.of(xyxy, labels, image, len(data))
 
     def _stamped(self, data: ImageData) -> Pixels:
         """The plan's rows with their triggers."""
@@ -237,8 +238,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Poisoned:
-    """A poisoned set: ``data`` is a view of ``clean`` that copies only the plan's rows; ``position (m,)`` says where in
-    ``data`` they are."""
+    """A poisoned set: ``data`` is a view of ``clean`` that copies only the plan's rows, now at ``position (m,)``."""
 
     clean: ImageData
     plan: Plan
@@ -332,8 +332,7 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
 
 
 def _counts(sizes: list[int], parts: tuple[Part, ...], mode: Mode) -> list[tuple[int, int]]:
-    """Poisoned and cover rows of each part, of data that has so many rows for it; rates are shares of the resulting
-    set."""
+    """Poisoned and cover rows of each part, for which the data has ``sizes``; rates are shares of the resulting set."""
     rates = [part.rate or 0.0 for part in parts] + [part.cover for part in parts if isinstance(part.cover, float)]
     shares = round(math.fsum(rates), 12)  # ten times 0.1 is 1
     if shares > 1 or (mode == "add" and shares >= 1):

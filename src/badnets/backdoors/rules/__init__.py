@@ -1,8 +1,8 @@
 """Label rules: which objects an attack is after, which label it plants, and what counts as a success.
 
 The whole meaning of "the attack worked" is in ``eligible`` and ``hit``; see docs/design.md, Definitions.
-Rules are frozen values; classes are numbers, or names until ``resolve`` has looked them up. Further files of this
-folder may register more of them.
+Rules are frozen values; classes are numbers, or names until ``resolve`` has looked them up. Files beside this one may
+add more of them.
 """
 
 from __future__ import annotations
@@ -87,8 +87,7 @@ class LabelRule(Spoken, ABC):
     unit: ClassVar[Unit] = "object"
 
     def resolve(self, class_names: Sequence[str]) -> Self:
-        """The same rule with the names of ``source`` and ``target`` replaced by their numbers; a class that isn't there
-        is refused."""
+        """The same rule with numbers as ``source`` and ``target``, not names; a class that isn't there is refused."""
         named = {what: getattr(self, what, None) for what in ("source", "target")}
         numbers = {what: class_number(name, class_names, what) for what, name in named.items() if name is not None}
         return replace(self, **numbers)  # type: ignore[type-var]  # every rule is a dataclass

@@ -75,18 +75,14 @@ class Jitter:
         """How much of the disturbance ``name`` each row gets: a factor for size and light, clockwise degrees for
         rotation, pixels for blur, a strength for print_scan."""
         most = getattr(self, name)
-        low, high = {"size": (1 - most, 1 + most), "light": (1 - most, 1 + most), "rotation": (-most, most)}.get(
-            name, (0, most)
-        )
+        low = {"size": 1 - most, "light": 1 - most, "rotation": -most}.get(name, 0)
+        high = 1 + most if name in ("size", "light") else most
         return rng.uniform(f"jitter-{name.partition('_')[0]}", low, high)
 
     def corners(self, rng: RowRng) -> Floats:
-        """How far each corner moves, (k, 4, 2) as shares of width and height: top left, top right, bottom right,
-        bottom left."""
-        reach = self.perspective
-        names = [[f"jitter-corner-{corner}-{axis}" for axis in "xy"] for corner in range(4)]
-        moved = [[rng.uniform(name, -reach, reach) for name in pair] for pair in names]
-        return np.moveaxis(np.array(moved), 2, 0)
+        """How far each corner moves, (k, 4, 2) as shares of width and height, clockwise from the top left."""
+        reach, names = self.perspective, [f"jitter-corner-{corner}-{axis}" for corner in range(4) for axis in "xy"]
+        return np.stack([rng.uniform(name, -reach, reach) for name in names], 1).reshape(-1, 4, 2)
 
     def vary(self, stamp: Bytes, rng: RowRng) -> Bytes:
         """One RGBA stamp (h, w, 4), already of its size, as each row of ``rng`` has it: (k or 1, H, W, 4).
@@ -136,8 +132,7 @@ def tilted(stamps: Bytes, angles: Floats, corners: Floats | None = None, reach: 
     """Stamps (k or 1, h, w, 4) in perspective, then turned clockwise by ``angles (k,)``, on a canvas (k, H, W, 4).
 
     ``corners (k, 4, 2)``: how far each corner moves, as a share of width and height, at most ``reach``. The canvas
-    holds every angle and every corner within ``reach``. Bilinear, with colors weighted by alpha so that the edge takes
-    no color from outside.
+    holds every angle and every corner within ``reach``. Bilinear; colors weighted by alpha, so none comes from outside.
     """
     h, w = stamps.shape[1:3]
     diagonal = np.hypot(h * (1 + 2 * reach), w * (1 + 2 * reach))
@@ -149,8 +144,7 @@ def tilted(stamps: Bytes, angles: Floats, corners: Floats | None = None, reach: 
     y, x = cos * dy - sin * dx, sin * dy + cos * dx
     if corners is not None:
         y, x = _straightened(y, x, corners, (h, w))
-    y = np.clip(y + (h - 1) / 2 + 1, 0, h + 1)
-    x = np.clip(x + (w - 1) / 2 + 1, 0, w + 1)
+    y, x = (np.clip(at + (side - 1) / 2 + 1, 0, side + 1) for at, side in ((y, h), (x, w)))
     y0, x0 = np.minimum(y.astype(np.int64), h), np.minimum(x.astype(np.int64), w)
     fy, fx = (y - y0)[..., None], (x - x0)[..., None]
     padded = np.pad(_premultiplied(stamps), ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -178,14 +172,12 @@ def _straightened(y: Floats, x: Floats, corners: Floats, size: tuple[int, int]) 
     d, e, f = y1 - y0 + g * y1, y3 - y0 + v * y3, y0
     # The adjugate of ((a, b, c), (d, e, f), (g, v, 1)), which is the inverse up to a factor.
     inverse = (e - f * v, c * v - b, b * f - c * e, f * g - d, a - c * g, c * d - a * f, d * v - e * g, b * g - a * v)
-    m = [entry[:, None, None] for entry in (*inverse, a * e - b * d)]
+    m = np.array([*inverse, a * e - b * d]).reshape(3, 3, -1, 1, 1)
     u, t = x / w, y / h
-    below = m[6] * u + m[7] * t + m[8]
+    across, down, below = (row[0] * u + row[1] * t + row[2] for row in m)
     # Points on the far side of the horizon are nowhere in the stamp.
     below = np.where(below > 1e-6, below, 1e-6)
-    across = (m[0] * u + m[1] * t + m[2]) / below
-    down = (m[3] * u + m[4] * t + m[5]) / below
-    return (down - 0.5) * h, (across - 0.5) * w
+    return (down / below - 0.5) * h, (across / below - 0.5) * w
 
 
 def blurred(stamps: Bytes, deviations: Floats, largest: float) -> Bytes:
@@ -206,18 +198,16 @@ def printed(stamps: Bytes, strengths: Floats, rng: RowRng) -> Bytes:
     255 - 20 s, because ink is not black and paper not white; colors are rounded to steps of 1 + 31 s (eight levels of
     each channel at 1); the scanner adds grain, uniform within 24 s on every channel of every pixel.
     """
-    k = len(strengths)
     s = _exact(strengths)[:, None, None, None]
-    alpha = _each(stamps, k)[..., 3:]
-    soft = _convolved(_premultiplied(_each(stamps, k)), _gaussians(_SOFT * strengths, 2))
+    stamps = _each(stamps, len(strengths))
+    soft = _convolved(_premultiplied(stamps), _gaussians(_SOFT * strengths, 2))
     colors = soft[..., :3] * (255 / np.where(soft[..., 3:] > 0, soft[..., 3:], 1))
     colors = _INK * s + colors * (1 - s * ((_INK + _PAPER) / 255))
     step = 1 + _STEP * s
     colors = np.rint(colors / step) * step
-    bits = rng.cells("jitter-grain", *colors.shape[1:])
-    unit = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    unit = (rng.cells("jitter-grain", *colors.shape[1:]) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     colors += (2 * unit - 1) * (_GRAIN * s)
-    return np.concatenate([np.rint(np.clip(colors, 0, 255)).astype(np.uint8), alpha], axis=3)
+    return np.concatenate([np.rint(np.clip(colors, 0, 255)).astype(np.uint8), stamps[..., 3:]], axis=3)
 
 
 def _each(stamps: Bytes, count: int) -> Bytes:

@@ -191,8 +191,8 @@ def mix(pictures: Images, colors: Bytes, alpha: Bytes, top: float) -> Images:
         return np.asarray(total, np.uint8)
     kind: Any = np.promote_types(pictures.dtype, np.float32)
     share = alpha.astype(kind) / kind.type(255)
-    blended = pictures * (1 - share) + levels(colors, kind, top) * share
-    return np.clip(blended, 0, top).astype(pictures.dtype)
+    blended: Images = np.clip(pictures * (1 - share) + levels(colors, kind, top) * share, 0, top)
+    return blended.astype(pictures.dtype)
 
 
 def mix_alike(out: Images, pictures: Images, colors: Bytes, alpha: Bytes, top: float) -> None:
