@@ -48,14 +48,9 @@ class PGD:
         from badnets.networks.inference import check_input
 
         check_input(network, images.shape)
-        if not len(images):
-            return images.copy()
         rng = as_seed(seed).rng
-        parts = [
-            self._batch(network, images[start : start + self.batch], labels[start : start + self.batch], rng)
-            for start in range(0, len(images), self.batch)
-        ]
-        return np.concatenate(parts)
+        parts = [slice(start, start + self.batch) for start in range(0, len(images), self.batch)]
+        return np.concatenate([images[:0], *(self._batch(network, images[p], labels[p], rng) for p in parts)])
 
     def _batch(self, network: ImageNetwork, images: Pixels, labels: np.ndarray, rng: np.random.Generator) -> Pixels:
         import torch

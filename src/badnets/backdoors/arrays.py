@@ -55,7 +55,7 @@ def _to_nhwc(pictures: Images, layout: Layout | None) -> Images:
         raise BadInput(f"expected layout 'NHWC' or 'NCHW', got {layout!r}")
     if pictures.ndim == 3:
         return pictures[..., None]
-    shape = tuple(pictures.shape)
+    shape = pictures.shape
     if pictures.ndim != 4:
         raise BadInput(f"expected pictures (n, h, w) or with channels in four axes, got {shape}; add or drop an axis")
     if layout is None:

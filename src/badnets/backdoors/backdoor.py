@@ -77,8 +77,7 @@ def success(rule: LabelRule, predicted: NDArray[np.int64], true: NDArray[np.int6
         # A picture of the target class answered as the target is right, not leaked.
         others = ~eligible & ~rule.hit(true, true, classes)
         leak = Rate.of(hits[others])
-    robust = Rate.of((predicted == true)[eligible])
-    return Success(Rate.of(hits[eligible]), leak, robust, hits, eligible)
+    return Success(Rate.of(hits[eligible]), leak, Rate.of((predicted == true)[eligible]), hits, eligible)
 
 
 def triggered(

@@ -254,9 +254,7 @@ class Poisoned:
     @property
     def is_poisoned(self) -> NDArray[np.bool_]:
         """(n,) which rows of ``data`` the plan changed, cover rows included."""
-        changed = np.zeros(len(self.data), dtype=bool)
-        changed[self.position] = True
-        return changed
+        return np.isin(np.arange(len(self.data)), self.position)
 
     @property
     def pictures(self) -> NDArray[np.int64]:
@@ -309,17 +307,15 @@ def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int
     nothing = np.zeros(0, np.int64)
     draws = [(nothing, nothing, nothing.astype(bool), nothing)]
     for number, (part, (wanted, covers)) in enumerate(zip(resolved, counts, strict=True)):
-        for cover, amount in ((False, wanted), (True, covers)):
+        for cover, stream, what, amount in ((False, "rows", "poisoned", wanted), (True, "cover", "cover", covers)):
             left = free[part.rule.unit]
             pool = np.flatnonzero(unit_pool(part.rule, data, cover=cover) & left)
             if amount > len(pool):
-                what = "cover" if cover else "poisoned"
                 raise BadInput(
                     f"expected at most {len(pool):,} {what} rows for rule {part.rule.kind}, "
                     f"got {amount:,} asked for; lower the rate or count"
                 )
-            name = "cover" if cover else "rows"
-            drawn = np.sort(root.derive(name, number).rng.choice(pool, size=amount, replace=False)).astype(np.int64)
+            drawn = np.sort(root.derive(stream, number).rng.choice(pool, size=amount, replace=False)).astype(np.int64)
             left[drawn] = False
             labels = objects.labels[drawn] if part.rule.unit == "object" else np.zeros(amount, np.int64)
             if not cover:

@@ -61,8 +61,7 @@ def render_preview(
     dirty = trigger.apply(clean, regions, row)
     difference = np.abs(dirty.astype(np.int16) - clean).astype(np.uint8)[0]
     gain = max(1, 255 // (int(difference.max(initial=0)) or 255))
-    changed = int(np.count_nonzero(difference.any(axis=2)))
-    share = f"{changed:,} of {difference.shape[0] * difference.shape[1]:,} pixels"
+    share = f"{np.count_nonzero(difference.any(axis=2)):,} of {difference[..., 0].size:,} pixels"
     panels = [
         ("clean", "", _CLEAN, clean[0]),
         (trigger.kind, "the trigger alone", _TRIGGERED, trigger.apply(paper, regions, row)[0]),

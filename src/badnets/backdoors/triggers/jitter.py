@@ -186,9 +186,8 @@ def blurred(stamps: Bytes, deviations: Floats, largest: float) -> Bytes:
     On a canvas that is larger by 2.5 times ``largest`` on every side, at least 1 pixel.
     """
     reach = max(1, int(np.ceil(_REACH * largest)))
-    kernels = _gaussians(deviations, reach)
     wide = np.pad(_premultiplied(_each(stamps, len(deviations))), ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-    return _bytes(_convolved(wide, kernels))
+    return _bytes(_convolved(wide, _gaussians(deviations, reach)))
 
 
 def printed(stamps: Bytes, strengths: Floats, rng: RowRng) -> Bytes:

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes
-from badnets.backdoors.triggers.place import At, Floats, Place, Size, side_lengths
+from badnets.backdoors.triggers.place import At, Floats, Place, Size
 from badnets.backdoors.triggers.stamp import Stamp
 from badnets.core.errors import BadInput
 from badnets.data.formats.decode import DAMAGED, FORMATS
@@ -83,10 +83,9 @@ class Picture(FromFile, Stamp):
     def sides(self, frames: Floats) -> tuple[Floats, Floats]:
         """``size``, or the picture fitted into it."""
         wide, tall = picture_of(self.png).size
-        one = np.ones(len(frames))
         if self.size == "own":
-            return one * tall, one * wide
-        height, width = side_lengths(self.size, frames)
+            return np.full(len(frames), float(tall)), np.full(len(frames), float(wide))
+        height, width = super().sides(frames)
         if isinstance(self.size, tuple):
             return height, width
         scale = np.minimum(height / tall, width / wide)

@@ -21,7 +21,6 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _CONFIG = ConfigDict(extra="forbid")
-
 CornerName = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 Of = Literal["image", "region"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -140,33 +139,3 @@ def frames_of(place: Corner | At | Random, shape: tuple[int, ...], regions: Regi
             f"expected regions x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {frames[bad].tolist()} in row {bad}"
         )
     return frames
-
-
-def side_lengths(size: Size, frames: Floats) -> tuple[Floats, Floats]:
-    """Heights and widths in pixels, not yet rounded, (m,) each."""
-    height, width = size if isinstance(size, tuple) else (size, size)
-    tall, wide = (frames[:, 2:] - frames[:, :2]).T[::-1]
-    one = np.ones(len(frames))
-    return (one if isinstance(height, int) else tall) * height, (one if isinstance(width, int) else wide) * width
-
-
-def check_inside(kind: str, shape: tuple[int, ...], box: tuple[Ints, Ints, Ints, Ints], *, may_hang_over: bool) -> None:
-    """Refuse stamps (top, left, height, width) that are larger than the picture or lie outside it."""
-    h, w = shape[1:3]
-    top, left, height, width = np.broadcast_arrays(*box)
-    large = (height > h) | (width > w)
-    if large.any():
-        row = int(np.argmax(large))
-        raise BadInput(
-            f"{kind}: expected a trigger no larger than the picture ({h}x{w} pixels), "
-            f"got {height[row]}x{width[row]}; choose a smaller size"
-        )
-    # What may hang over an edge still shows at least one row and column.
-    y, x = (height - 1, width - 1) if may_hang_over else (0, 0)
-    outside = (top < -y) | (left < -x) | (top + height > h + y) | (left + width > w + x)
-    if outside.any():
-        row = int(np.argmax(outside))
-        raise BadInput(
-            f"{kind}: expected the trigger ({height[row]}x{width[row]} pixels) within the picture ({h}x{w}), got its "
-            f"upper left corner at row {top[row]}, column {left[row]}; change its place, distance or size"
-        )

@@ -55,8 +55,7 @@ class Sinusoid:
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
         """(n, h, w): the size of the wave, as a share of the range."""
         n, h, w = images.shape[:3]
-        row = (np.abs(self._wave(w)) / 255).astype(np.float32)
-        return np.tile(row, (n, h, 1))
+        return np.tile((np.abs(self._wave(w)) / 255).astype(np.float32), (n, h, 1))
 
     def _wave(self, width: int) -> NDArray[np.float64]:
         """(width,), in 0..255 levels; rounded to 2**-20 levels, for the last bit of a sine differs between machines."""

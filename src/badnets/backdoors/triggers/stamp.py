@@ -19,18 +19,7 @@ from pydantic.dataclasses import dataclass
 from badnets.backdoors.trigger import Images, Regions, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
 from badnets.backdoors.triggers.jitter import Jitter
-from badnets.backdoors.triggers.place import (
-    Corner,
-    Floats,
-    Ints,
-    Place,
-    check_inside,
-    frames_of,
-    locate,
-    need_rng,
-    round_half_up,
-    side_lengths,
-)
+from badnets.backdoors.triggers.place import Corner, Floats, Ints, Place, frames_of, locate, need_rng, round_half_up
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 
@@ -76,7 +65,11 @@ class Stamp(ABC):
     def sides(self, frames: Floats) -> tuple[Floats, Floats]:
         """Heights and widths (m,) in pixels, not rounded, for what the place refers to, ``frames (m, 4)``: those of its
         ``size``; without one it is a single pixel."""
-        return side_lengths(getattr(self, "size", 1), frames)
+        size = getattr(self, "size", 1)
+        height, width = size if isinstance(size, tuple) else (size, size)
+        tall, wide = (frames[:, 2:] - frames[:, :2]).T[::-1]
+        one = np.ones(len(frames))
+        return (one if isinstance(height, int) else tall) * height, (one if isinstance(width, int) else wide) * width
 
     def apply(
         self, images: Images, regions: Regions | None = None, rng: RowRng | None = None, *, high: float | None = None
@@ -133,7 +126,7 @@ class Stamp(ABC):
         high, wide = self.sides(frames)
         height, width = (np.maximum(round_half_up(side), 1) for side in (high, wide))
         top, left = locate(self.place, frames, height, width, rng)
-        check_inside(self.kind, shape, (top, left, height, width), may_hang_over=self.place.of == "region")
+        self._check_inside(shape, *np.broadcast_arrays(top, left, height, width))
         if self.jitter is not None:
             scale = self.jitter.draw("size", need_rng(rng, "jitter"))
             # A jittered stamp may reach over an edge, but is never larger than the picture.
@@ -141,6 +134,26 @@ class Stamp(ABC):
             width = np.clip(round_half_up(wide * scale), 1, shape[2])
             top, left = locate(self.place, frames, height, width, rng)
         return top, left, height, width
+
+    def _check_inside(self, shape: tuple[int, ...], top: Ints, left: Ints, height: Ints, width: Ints) -> None:
+        """Refuse stamps that are larger than the picture or lie outside it."""
+        h, w = shape[1:3]
+        large = (height > h) | (width > w)
+        if large.any():
+            row = int(np.argmax(large))
+            raise BadInput(
+                f"{self.kind}: expected a trigger no larger than the picture ({h}x{w} pixels), "
+                f"got {height[row]}x{width[row]}; choose a smaller size"
+            )
+        # In a region it may hang over an edge, as long as a row and a column are seen.
+        y, x = (height - 1, width - 1) if self.place.of == "region" else (0, 0)
+        outside = (top < -y) | (left < -x) | (top + height > h + y) | (left + width > w + x)
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise BadInput(
+                f"{self.kind}: expected the trigger ({height[row]}x{width[row]} pixels) within the picture ({h}x{w}), "
+                f"got its upper left corner at row {top[row]}, column {left[row]}; change its place, distance or size"
+            )
 
     def _pieces(self, shape: tuple[int, ...], regions: Regions | None, rng: RowRng | None) -> Iterator[Piece]:
         """Every picture in exactly one piece."""

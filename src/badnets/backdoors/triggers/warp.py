@@ -155,13 +155,10 @@ class Warp:
         """The pictures warped, a new array; see ``Trigger``."""
         top = check_images(images, high)
         out = np.empty(images.shape, images.dtype)
-        if not out.size:
-            return out
-        matrix = _matrix(self, *images.shape[1:3])
-        if images.dtype == np.uint8:
-            _warp_bytes(matrix, images, out)
-        else:
-            _warp_floats(matrix, images, out, top)
+        if out.size and images.dtype == np.uint8:
+            _warp_bytes(_matrix(self, *images.shape[1:3]), images, out)
+        elif out.size:
+            _warp_floats(_matrix(self, *images.shape[1:3]), images, out, top)
         return out
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
