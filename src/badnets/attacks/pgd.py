@@ -1,6 +1,4 @@
-"""Projected gradient descent: the strongest change of a picture within a small ball, as the attacker's loss sees it;
-and what is made with it: adversarial training, and clean-label poisoning.
-"""
+"""Projected gradient descent: the strongest change in a small ball; adversarial training and clean labels with it."""
 
 from __future__ import annotations
 
@@ -114,7 +112,7 @@ class AdversarialTraining:
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class CleanLabelAttack(PGD):
     """PGD around each chosen picture of the target class, against an independently trained network, the surrogate; then
-    the trigger. Labels stay: a network that can no longer rely on what such a picture shows learns the trigger instead.
+    the trigger.
 
     With ``adversarial`` the surrogate is trained adversarially: on pictures that this PGD moved against it a moment
     before (all of every batch). What fools such a network carries over to others.
@@ -128,7 +126,8 @@ class CleanLabelAttack(PGD):
     ] = None
 
     def poison(self, data: ImageData, part: Part, *, network: ImageNetwork, seed: int | Seed = 0) -> Poisoned:
-        """Choose rows of the target class, perturb them against ``network``, apply the trigger, keep the labels."""
+        """Choose rows of the target class, perturb them against ``network``, apply the trigger, keep the labels: who
+        can no longer rely on what such a picture shows learns the trigger instead."""
         if part.rule.kind != "clean-label":
             raise BadInput(f"expected a clean-label rule for this attack, got {part.rule.kind}")
         plan = make_plan(data, (part,), mode="replace", seed=seed)

@@ -140,12 +140,10 @@ def retrain(
     """
     if network.task != "classify":
         raise BadInput(f"{network.architecture}: expected a classifier to retrain, got a network to {network.task}")
-    stream = as_seed(seed)
-    user = copy.deepcopy(network)
-    names = choose_layers(user, layers)
-    head = head_of(user)
+    stream, user, fresh = as_seed(seed), copy.deepcopy(network), fresh and layers == "fc"
+    names, head = choose_layers(user, layers), head_of(user)
     replace_head(user, data.class_names, stream.derive("head"))
-    if fresh and layers == "fc":
+    if fresh:
         begin_anew(user, [name for name in names if name != head], stream.derive("weights"))
     if layers == "all":
         fit(user, Job(data=data, recipe=recipe, seed=stream.derive("train"), on_step=on_step))
@@ -154,7 +152,7 @@ def retrain(
     user.provenance["retrained"] = {
         "data": data.name,
         "layers": names,
-        "fresh": bool(fresh and layers == "fc"),
+        "fresh": fresh,
         "recipe": TypeAdapter(Recipe).dump_python(recipe, mode="json"),
     }
     return user.eval()

@@ -123,8 +123,7 @@ def _exact(values: Floats) -> Floats:
 def lit(stamps: Bytes, lights: Floats) -> Bytes:
     """Stamps (k or 1, h, w, 4), each with its brightness factor (k,): colors change, alpha does not."""
     out = _each(stamps, len(lights))
-    bright = out[..., :3] * _exact(lights)[:, None, None, None]
-    out[..., :3] = np.rint(np.minimum(bright, 255)).astype(np.uint8)
+    out[..., :3] = np.rint(np.minimum(out[..., :3] * _exact(lights)[:, None, None, None], 255))
     return out
 
 

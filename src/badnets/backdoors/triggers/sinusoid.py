@@ -48,8 +48,8 @@ class Sinusoid:
                 np.maximum(into, down, out=into)
                 into -= down
             else:
-                wide = np.promote_types(images.dtype, np.float32)
-                into[...] = np.clip(flat + (wave / 255 * top).astype(wide), 0, top).astype(images.dtype)
+                wide = (wave / 255 * top).astype(np.promote_types(images.dtype, np.float32))
+                into[...] = np.clip(flat + wide, 0, top)
         return out
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:

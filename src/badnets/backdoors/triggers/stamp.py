@@ -33,10 +33,8 @@ Opacity = Annotated[float, Field(gt=0, le=1, description="1 hides what is below,
 
 @plain_dataclass(frozen=True, eq=False)
 class Piece:
-    """Stamps ``rgba (k or 1, h, w, 4)`` for the pictures ``rows (k,)`` at ``top`` and ``left (k,)``.
-
-    ``rows`` None: the one stamp goes to all pictures at the one spot.
-    """
+    """Stamps ``rgba (k or 1, h, w, 4)`` for the pictures ``rows (k,)`` at ``top`` and ``left (k,)``; without rows the
+    one stamp goes to all pictures at the one spot."""
 
     rows: Ints | None
     top: Ints
