@@ -89,7 +89,8 @@ class PGD:
 
 def _lengths(change: Tensor) -> Tensor:
     """Euclidean, of each picture (n, c, h, w), as (n, 1, 1, 1)."""
-    return change.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+    lengths: Tensor = change.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+    return lengths
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))

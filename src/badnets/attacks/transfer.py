@@ -140,7 +140,8 @@ def retrain(
     """
     if network.task != "classify":
         raise BadInput(f"{network.architecture}: expected a classifier to retrain, got a network to {network.task}")
-    stream, user, fresh = as_seed(seed), copy.deepcopy(network), fresh and layers == "fc"
+    stream, user = as_seed(seed), copy.deepcopy(network)
+    fresh = fresh and layers == "fc"
     names, head = choose_layers(user, layers), head_of(user)
     replace_head(user, data.class_names, stream.derive("head"))
     if fresh:
