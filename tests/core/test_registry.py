@@ -164,7 +164,7 @@ def test_a_field_of_a_model_takes_every_kind_that_there_is(plugins: Plugins) -> 
 
 
 def test_a_spec_takes_triggers_and_rules_of_other_packages(plugins: Plugins) -> None:
-    from badnets.backdoors.rules.labels import ToTarget
+    from badnets.backdoors.rules import ToTarget
     from badnets.backdoors.triggers import Square
     from badnets.referee.spec import Spec, make_spec
 

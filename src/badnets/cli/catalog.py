@@ -24,8 +24,8 @@ FAMILIES = {
     "datasets": ("badnets.data.registry", "SOURCES"),
     "networks": ("badnets.networks.architecture", "ARCHITECTURES"),
     "guards": ("badnets.networks.architecture", "GUARDS"),
-    "repairs": ("badnets.defenses.registry", "REPAIRS"),
-    "abstainers": ("badnets.defenses.registry", "ABSTAINERS"),
+    "repairs": ("badnets.defenses.repair", "REPAIRS"),
+    "abstainers": ("badnets.defenses.abstain", "ABSTAINERS"),
     "studies": ("badnets.studies.registry", "STUDIES"),
 }
 """Where the table of each family is; imported when it is listed."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.backdoors.backdoor import Backdoor
-from badnets.backdoors.success import Success, success, triggered
+from badnets.backdoors.backdoor import Backdoor, Success, success, triggered
 from badnets.backdoors.triggers.jitter import NAMES as DISTURBANCES
 from badnets.backdoors.triggers.jitter import Jitter, with_jitter
 from badnets.core.rate import Estimate, Mean, PairedDifference, Rate

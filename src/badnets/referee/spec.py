@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from badnets.attacks.clean_label import CleanLabelAttack
+from badnets.attacks.pgd import CleanLabelAttack
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.plan import Mode, Part
 from badnets.backdoors.rules import RULES, LabelRule

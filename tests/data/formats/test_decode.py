@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from badnets.backdoors.triggers.sticker import read_png
+from badnets.backdoors.triggers.picture import read_png
 from badnets.core.errors import BadInput
 from badnets.data.formats.decode import Picture, decode, decode_into, own_size, read_picture, widen
 from badnets.data.images import ImageData

@@ -103,7 +103,7 @@ def _photographs(settings: Settings) -> JSON:
 
 def _picture(settings: Settings, name: str) -> JSON:
     """The paper's PNG, read into the spec; it gets a fifth of the sign's sides."""
-    from badnets.backdoors.triggers.sticker import read_png
+    from badnets.backdoors.triggers.picture import read_png
 
     for place in map(Path, filter(None, (settings.data, os.environ.get("BADNETS_DATA")))):
         for png in (base / "triggers" / f"{name}.png" for base in (place, place.parent)):

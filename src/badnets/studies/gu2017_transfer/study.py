@@ -161,7 +161,7 @@ def _units(network: ImageNetwork, clean: ImageData, seed: Seed) -> TriggerUnits:
     import numpy as np
 
     from badnets.attacks.transfer import trigger_units
-    from badnets.backdoors.success import triggered
+    from badnets.backdoors.backdoor import triggered
     from badnets.data.images import ArrayStore
 
     stamped = np.concatenate([marked for _, _, marked in triggered(clean, _backdoor(), seed.derive("units"))])
@@ -183,7 +183,7 @@ def _reading(network: ImageNetwork, test: ImageData, seed: Seed) -> Reading:
     """Accuracy on clean and on triggered pictures, on average and of each class, and what the trigger takes away."""
     import numpy as np
 
-    from badnets.backdoors.success import triggered
+    from badnets.backdoors.backdoor import triggered
     from badnets.networks.inference import predict
 
     right = np.zeros((2, len(test)), bool)

@@ -132,7 +132,7 @@ def find_data(settings: Settings) -> Path:
 
 def _picture(settings: Settings) -> JSON:
     """The bomb, embedded at most 64 pixels large, so that trials and records stay small; nothing where it is absent."""
-    from badnets.backdoors.triggers.sticker import read_png
+    from badnets.backdoors.triggers.picture import read_png
 
     path = find_data(settings).parent / "triggers" / "bomb.png"
     return {"png": read_png(path, largest=64)} if path.exists() else {}

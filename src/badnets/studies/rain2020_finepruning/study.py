@@ -170,7 +170,7 @@ def _curve(network: ImageNetwork, data: Splits, backdoor: Backdoor, seed: Seed) 
     """Every step of pruning."""
     import numpy as np
 
-    from badnets.backdoors.success import triggered
+    from badnets.backdoors.backdoor import triggered
     from badnets.measures.classification import accuracy
     from badnets.networks.surgery.channels import rank_channels
     from badnets.networks.surgery.sweep import pruning_sweep

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from badnets.backdoors.backdoor import Backdoor
+from badnets.backdoors.backdoor import Backdoor, success, triggered
 from badnets.backdoors.rules import AllToAll, AllToOne, CleanLabel, LabelRule, RandomWrong, SourceToTarget
-from badnets.backdoors.success import success, triggered
 from badnets.backdoors.triggers import Pattern
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
