@@ -24,9 +24,8 @@ from badnets.studies.study import (
     Trained,
     Trial,
     TrialResult,
-    over,
-    rate_of,
     row,
+    seed_mean,
 )
 from badnets.studies.trials import finished, run_trial, run_trials
 
@@ -46,7 +45,7 @@ def trials(settings: Settings) -> list[Trial]:
 
 
 def assemble(_: Settings, results: Results, __: Path) -> Outcome:
-    accuracy = over(list(results.values()), rate_of("clean_accuracy"))
+    accuracy = seed_mean(list(results.values()), "figures.clean_accuracy")
     return Outcome(rows=[row("clean accuracy", accuracy, variant="corrected")])
 
 

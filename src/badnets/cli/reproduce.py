@@ -20,8 +20,8 @@ def reproduce_command(
     json: bool = Json,
 ) -> None:
     """Repeat a published study and set our figures beside the published ones."""
+    from badnets.studies.ledger import study_table
     from badnets.studies.registry import reproduce, reproduce_so_far
-    from badnets.studies.tables import study_table
 
     with watching(quiet=json) as watcher:
         if so_far:

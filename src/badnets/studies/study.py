@@ -1,36 +1,34 @@
 """What a study is: its words, trials that are independent of each other, and what is made of their results.
 
 A study's package has all of it: title and published text, trials, rows that set our figures beside published ones, and
-the blocks of its page (``badnets.records.blocks``), of which the first stands on top.
+the blocks of its page (``badnets.records.blocks``), of which the first stands on top. Text and numbers lie in its
+``study.toml``: claims become rows (``claim_rows``), tables and curves of figures become blocks (``figure_table``,
+``figure_curve``); all name a figure by its path in the results of a trial (``value_at``).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import model_validator
 
 from badnets.core.errors import BadInput
-from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, Unit, over_seeds, parts_of
+from badnets.core.rate import Interval, Number, Unit, over_seeds
 from badnets.core.toml import shipped_table
-from badnets.records.blocks import Block, Series
-from badnets.records.certificate import Change
+from badnets.records.blocks import Bar, Block, Curve, Line, Role, Series, Table
 from badnets.records.model import JSON, Model, Planted
-from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
+from badnets.records.results import Figures
 from badnets.records.study import State, StudyRow, Variant
 
 Bound = tuple[Literal["at most", "at least", "about"], float]
 ABOUT = 0.005
 """A figure that was published as "about" is borne out within half a point."""
 OURS = "our own figure"
-Pruned = tuple[int, Interval | None, Interval | None]
-"""One step of pruning: how many channels are gone, clean accuracy and attack success."""
-R_co = TypeVar("R_co", bound=Model, covariant=True)
-F = TypeVar("F", bound=Interval)
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Trained(Model):
@@ -45,31 +43,11 @@ class Trained(Model):
         """Trials of an older version have the figures alone."""
         return {"figures": value} if isinstance(value, dict) and "figures" not in value else value
 
-    @property
-    def classifier(self) -> ClassifierFigures:
-        """The figures of a network that gives each picture a class."""
-        if not isinstance(self.figures, ClassifierFigures):
-            raise TypeError("expected a classifier's figures")
-        return self.figures
 
-    @property
-    def detector(self) -> DetectorFigures:
-        """The figures of a network that sees objects."""
-        if not isinstance(self.figures, DetectorFigures):
-            raise TypeError("expected a detector's figures")
-        return self.figures
+class Refused(Model):
+    """A method that does not fit a network is a result as well: why it does not."""
 
-    def rate(self, name: str) -> Rate:
-        """One of its shares as a count: ``"asr"``."""
-        return as_rate(getattr(self.figures, name))
-
-    @property
-    def clean_error_added(self) -> PairedDifference:
-        """Clean error minus that of the clean network."""
-        difference = self.classifier.clean_accuracy_minus_reference
-        if not isinstance(difference, PairedDifference):
-            raise TypeError("expected a clean network beside this one")
-        return difference.reversed
+    refused: str
 
 
 @dataclass(frozen=True)
@@ -110,6 +88,8 @@ class TrialResult(Generic[R_co]):
 
 Results = Mapping[str, TrialResult[Any]]
 """Finished trials by name."""
+Trials = Sequence[TrialResult[Any]]
+"""Those of several seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +151,50 @@ def facts(package: str | None) -> JSON:
     return table
 
 
+def by_prefix(results: Results, prefix: str) -> list[TrialResult[Any]]:
+    """The trials whose name begins with ``prefix``, in order of name."""
+    return [results[name] for name in sorted(results) if name.startswith(prefix)]
+
+
+def percent_name(share: float) -> str:
+    """A share in the name of a trial: ``"05"``."""
+    return f"{round(100 * share):02d}"
+
+
+def value_at(results: Any, path: str) -> Any:
+    """What lies at ``path`` in a trial's results: names of fields and entries, numbers of a tuple's parts
+    (``"repairs.clp.after.asr"``); None where something on the way is missing or was refused."""
+    for name in path.split("."):
+        if results is None or isinstance(results, Refused):
+            return None
+        if isinstance(results, Mapping):
+            results = {str(key): part for key, part in results.items()}.get(name)
+        else:
+            results = results[int(name)] if isinstance(results, tuple) else getattr(results, name)
+    return results
+
+
+def parts_at(trials: Trials, path: str) -> list[TrialResult[Any]] | Refused:
+    """What lies at ``path`` of each trial, in place of its results; or why not, where one has nothing there."""
+    parts = [value_at(trial.results, path) or Refused(refused="") for trial in trials]
+    refused = next((part for part in parts if isinstance(part, Refused)), None)
+    return refused or [replace(trial, results=part) for trial, part in zip(trials, parts, strict=True)]
+
+
+def seed_mean(trials: Trials, figure: str | Callable[[Any], Any]) -> Interval | None:
+    """A figure over the seeds of ``trials``: its path in their results (``"figures.asr"``), or what takes
+    it from them. Of a plain number only the spread is known. None where a trial lacks it, and without trials."""
+    take = figure if callable(figure) else lambda results: value_at(results, figure)
+    values = [take(trial.results) for trial in trials]
+    if not values or any(value is None for value in values):
+        return None
+    figures = [value if isinstance(value, Interval) else Number(float(value)) for value in values]
+    return over_seeds([trial.seed for trial in trials], figures)
+
+
 def row(
     what: str,
-    figure: Interval | None,
+    figure: Interval | float | None,
     *,
     variant: Variant,
     source: str = OURS,
@@ -189,85 +210,77 @@ def row(
     protocol was shorter or weaker than the published one: a figure that misses its bound is then not refuted by it.
     ``unit`` is that of the figure unless it counts something of its own ("channels of 60").
     """
+    figure = figure if figure is None or isinstance(figure, Interval) else Number(float(figure))
     shown: Unit | str = unit or ("rate" if figure is None else figure.unit)
     state: State = "not run as published" if not_as_published else "not judged"
     if (figure is None and not not_as_published) or (figure is not None and figure.value is None):
         state, why, not_as_published = "not judged", why or "there was nothing to count", ""
     elif figure is not None and bound is not None:
         missed: State = "not run as published" if not_as_published else "not borne out"
-        state, why = "borne out" if _holds(float(figure), bound) else missed, why or _asked(bound, shown)
+        state, why = "borne out" if _holds(float(figure), bound) else missed, why or _words(bound, shown)
     why = "; ".join(filter(None, (why, not_as_published)))
     return StudyRow.of(figure, what=what, variant=variant, published=published, published_source=source, state=state,
                        why=why, unit=shown)  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """What is said of a figure in a row, see ``row``."""
-
-    source: str = OURS
-    published: float | None = None
-    bound: Bound | None = None
-    not_as_published: str = ""
-    why: str = ""
-
-
-def rates(
-    entries: Sequence[TrialResult[Trained]],
-    what: str,
-    words: Mapping[str, str],
-    *,
-    variant: Variant,
-    claims: Mapping[str, Claim] = {},
-    source: str = OURS,
-) -> list[StudyRow]:
-    """A row for each share of the trials in ``entries``: ``words`` has what each is called, ``claims`` what is said of
-    some of them, by name; ``source`` is that of the others. Nothing without trials."""
+def claim_rows(what: str, claims: Iterable[JSON], figures: Trials | Mapping[str, Any], **common: Any) -> list[StudyRow]:
+    """A row for each of ``claims``: tables with a ``figure``, the ``words`` that end its name, and more that ``row``
+    takes, as ``common`` for all of them. ``figures`` are trials, or figures by name."""
     rows = []
-    for name, called in words.items() if entries else ():
-        claim = claims.get(name, Claim(source=source))
-        rows.append(row(f"{what}: {called}", over(entries, rate_of(name)), variant=variant, **vars(claim)))
+    for claim in claims:
+        said = {**common, **claim}
+        words, name = said.pop("words"), said.pop("figure")
+        figure = figures[name] if isinstance(figures, Mapping) else seed_mean(figures, name)
+        rows.append(row(what + words, figure, **said))
     return rows
 
 
-def rate_of(name: str) -> Callable[[Trained], Rate]:
-    """What takes one of its shares from a trial's results, for ``over``."""
-    return lambda result: result.rate(name)
+def rates(
+    trials: Trials, what: str, words: Mapping[str, str], claims: Mapping[str, JSON] = {}, **common: Any
+) -> list[StudyRow]:
+    """A row for each of the ``figures`` of usual trials that ``words`` names (what each is called), with the ``claims``
+    about some of them. Nothing without trials."""
+    rows = [{"figure": f"figures.{name}", "words": called, **claims.get(name, {})} for name, called in words.items()]
+    return claim_rows(f"{what}: ", rows, trials, **common) if trials else []
 
 
-def pruned(steps: Sequence[Pruned], whose: str = "", *, hollow: bool = False) -> tuple[Series, ...]:
-    """Lines of a pruning curve: clean accuracy and attack success after so many channels."""
-    return (
-        Series.of(f"clean accuracy{whose}", "clean", ((x, clean) for x, clean, _ in steps), hollow=hollow),
-        Series.of(f"attack success{whose}", "triggered", ((x, asr) for x, _, asr in steps), hollow=hollow),
-    )
+def table_line(table: JSON, name: str, trials: Trials | Refused, group: str = "") -> Line:
+    """A line with the ``figure`` of each column of a table of ``study.toml``, or with why there is none."""
+    if isinstance(trials, Refused):
+        return Line(group=group, name=name, note=trials.refused)
+    cells = tuple(seed_mean(trials, column["figure"]) for column in table["columns"])
+    return Line(group=group, name=name, cells=cells)
 
 
-def as_rate(figure: Interval | None) -> Rate:
-    """A share of one seed as the count that it is."""
-    if not isinstance(figure, Rate):
-        raise TypeError("expected a count of one seed")
-    return figure
+def figure_table(table: JSON, lines: Iterable[Line]) -> Table:
+    """A table of ``study.toml`` with its ``lines``."""
+    columns = [{key: value for key, value in column.items() if key != "figure"} for column in table["columns"]]
+    return Table(**{**table, "columns": columns, "lines": tuple(lines)})
 
 
-def lost(change: Change) -> PairedDifference | None:
-    """The clean accuracy that a defense took from a network of one seed."""
-    return None if change.clean_accuracy is None else parts_of(change.clean_accuracy)[0].reversed
+def series(name: str, role: Role, places: Mapping[float, Trials], figure: str, *, hollow: bool = False) -> Series:
+    """A line of a curve: a figure of the trials at each place of the axis."""
+    return Series.of(name, role, ((x, seed_mean(trials, figure)) for x, trials in places.items()), hollow=hollow)
 
 
-def numbers(seeds: Sequence[int], values: Sequence[float]) -> Number | Mean[Number]:
-    """Plain numbers of several seeds, of which only the spread is known."""
-    return over_seeds(seeds, [Number(value) for value in values])
+def figure_curve(curve: JSON, places: Mapping[float, Trials]) -> Curve:
+    """A curve of ``study.toml``, each of its ``series`` with a ``figure`` of the trials at each place of the axis."""
+    return Curve(**{**curve, "series": tuple(series(places=places, **line) for line in curve["series"])})
 
 
-def over(results: Sequence[TrialResult[Any]], of: Callable[[Any], F | None]) -> F | Mean[F] | None:
-    """One figure of the ``results`` of several seeds; None where one of them lacks it."""
-    figures = [of(one.results) for one in results]
-    there = [figure for figure in figures if figure is not None]
-    return over_seeds([one.seed for one in results], there) if there and len(there) == len(figures) else None
+def success_bars(
+    name: str, success: Interval | None, reference: Interval | None, published: float | None = None,
+    what: str = "attack success",
+) -> list[Bar]:  # fmt: skip
+    """Attack success, and the same on a clean network; those that are known."""
+    bars = [(what, success, False, published), ("the same on a clean network", reference, True, None)]
+    return [
+        Bar(name=name, what=words, figure=figure, role="triggered", hollow=hollow, published=line)
+        for words, figure, hollow, line in bars if figure is not None
+    ]  # fmt: skip
 
 
-def _asked(bound: Bound, unit: str) -> str:
+def _words(bound: Bound, unit: str) -> str:
     """The bound in words."""
     kind, limit = bound
     shown = {"rate": f"{100 * limit:.2f} %", "difference": f"{100 * limit:.2f} points"}.get(unit, f"{limit:g}")
