@@ -11,9 +11,10 @@ from badnets.core.rate import PairedDifference, Rate
 from badnets.records.blocks import Line, Table
 from badnets.records.certificate import Change, Standing
 from badnets.records.results import ClassifierFigures
+from badnets.studies.figures import parts_at, table_line
 from badnets.studies.repairs import study as repairs
 from badnets.studies.repairs.study import Abstained, Compared, Side, Tried
-from badnets.studies.study import Refused, Settings, Trial, TrialResult, parts_at, table_line
+from badnets.studies.study import Refused, Settings, Trial, TrialResult
 
 
 def test_every_badnet_meets_every_method_with_every_seed() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, over_seeds
 from badnets.records.results import ClassifierFigures
 from badnets.records.study import State, StudyRow
-from badnets.studies.study import Bound, Refused, Trained, TrialResult, parts_at, rates, row, seed_mean, value_at
+from badnets.studies.figures import Bound, parts_at, rates, row, seed_mean, value_at
+from badnets.studies.study import Refused, Trained, TrialResult
 
 
 def trial(seed: int, hits: int, total: int = 10) -> TrialResult[Trained]:

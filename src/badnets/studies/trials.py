@@ -118,7 +118,7 @@ def kept(path: Path, kind: type[M], act: Callable[[], M]) -> M | Refused:
             made = Refused(refused=str(error))
         write_json(path, made.to_json())
     value = read_json(path)
-    return Refused.model_validate(value) if "refused" in value else kind.model_validate(value)
+    return (Refused if set(value) == {"refused"} else kind).model_validate(value)
 
 
 def spec_of(trial: Trial) -> Spec:

@@ -35,23 +35,8 @@ from badnets.records.blocks import Bars, Line, Table
 from badnets.records.model import JSON
 from badnets.records.study import StudyRow, Variant
 from badnets.studies.demorrow2022_roadsigns.networks import Read, run
-from badnets.studies.study import (
-    Bound,
-    Done,
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trial,
-    TrialResult,
-    by_prefix,
-    facts,
-    figure_table,
-    row,
-    seed_mean,
-    success_bars,
-    value_at,
-)
+from badnets.studies.figures import Bound, figure_table, row, seed_mean, success_bars, value_at
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial, TrialResult, by_prefix, facts
 
 FACTS = facts(__package__)
 ARCHIVE = "road-sign-detection.tar.gz"

@@ -23,7 +23,8 @@ from badnets.records.blocks import Dots, Picture, Pictures, Scatter
 from badnets.records.model import JSON
 from badnets.records.study import StudyRow, Variant
 from badnets.referee.measure import measure
-from badnets.studies.study import Settings, facts, row
+from badnets.studies.figures import row
+from badnets.studies.study import Settings, facts
 
 FACTS = facts(__package__)
 PREFERS = 0.95

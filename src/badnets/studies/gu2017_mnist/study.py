@@ -20,26 +20,9 @@ from badnets.core.rate import Contrast, Estimate, Interval, Mean, Rate, over_see
 from badnets.records.blocks import Block, Cell, Matrix, Table
 from badnets.records.model import JSON
 from badnets.records.study import StudyRow, Variant
+from badnets.studies.figures import claim_rows, figure_curve, figure_table, parts_at, row, seed_mean, table_line
 from badnets.studies.gu2017_mnist.inside import acceptance_rows, codes, filters
-from badnets.studies.study import (
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trained,
-    Trial,
-    Trials,
-    by_prefix,
-    claim_rows,
-    facts,
-    figure_curve,
-    figure_table,
-    parts_at,
-    percent_name,
-    row,
-    seed_mean,
-    table_line,
-)
+from badnets.studies.study import Outcome, Results, Settings, Study, Trained, Trial, Trials, by_prefix, facts
 
 FACTS = facts(__package__)
 CLAIMS = FACTS["claims"]
@@ -71,7 +54,7 @@ def trials(settings: Settings) -> list[Trial]:
 
     out = [Trial(name=f"baseline-s{s}", spec=clean, seed=s, keep=s == 1) for s in seeds]
     for share in SHARES:
-        spec, name = attacked("pattern", {"kind": "all-to-all"}, rate=share), f"all-to-all-{percent_name(share)}"
+        spec, name = attacked("pattern", {"kind": "all-to-all"}, rate=share), f"all-to-all-{100 * share:02.0f}"
         out += [Trial(name=f"{name}-s{s}", spec=spec, seed=s, keep=s == 1 and share == 0.5) for s in seeds]
     for number, (i, j) in enumerate(QUICK_PAIRS if settings.quick else permutations(range(10), 2)):
         # One poisoned copy of nearly every picture of the source class (the smallest class has 5,421).
@@ -101,7 +84,7 @@ def assemble(settings: Settings, results: Results, folder: Path) -> Outcome:
 
 def of_counts(results: Results, variant: Variant) -> Outcome:
     """What needs no network file: everything but the looks inside."""
-    shares = {share: by_prefix(results, f"all-to-all-{percent_name(share)}-s") for share in SHARES}
+    shares = {share: by_prefix(results, f"all-to-all-{100 * share:02.0f}-s") for share in SHARES}
     baseline = seed_mean(by_prefix(results, "baseline-s"), "figures.clean_accuracy")
     rows = claim_rows("baseline CNN: ", CLAIMS["baseline"], {"baseline": baseline}, variant=variant)
     blocks: list[Block] = [figure_curve(FACTS["curve"], shares)]

@@ -44,22 +44,8 @@ from badnets.networks.network import ImageNetwork
 from badnets.records.blocks import Curve, Line, Series, Table
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import (
-    Bound,
-    Done,
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trial,
-    Trials,
-    by_prefix,
-    facts,
-    figure_table,
-    row,
-    seed_mean,
-    value_at,
-)
+from badnets.studies.figures import Bound, figure_table, row, seed_mean, value_at
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial, Trials, by_prefix, facts
 from badnets.studies.trials import once
 from badnets.training.loop import train
 from badnets.training.recipe import recipe_for

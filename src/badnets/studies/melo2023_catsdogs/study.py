@@ -41,24 +41,8 @@ from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
 from badnets.referee.run import load_data
 from badnets.referee.spec import make_spec
-from badnets.studies.study import (
-    Bound,
-    Done,
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trained,
-    Trial,
-    Trials,
-    by_prefix,
-    facts,
-    figure_curve,
-    percent_name,
-    rates,
-    row,
-    seed_mean,
-)
+from badnets.studies.figures import Bound, figure_curve, rates, row, seed_mean
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trained, Trial, Trials, by_prefix, facts
 from badnets.studies.trials import Planted, Who
 
 FACTS = facts(__package__)
@@ -131,7 +115,7 @@ def trials(settings: Settings) -> list[Trial]:
     """Half of class cat with every seed, the other shares with one."""
     out = []
     for share in sorted(_shares(settings), reverse=True):
-        spec, name = _spec(settings, share), f"share-{percent_name(share)}-s"
+        spec, name = _spec(settings, share), f"share-{100 * share:02.0f}-s"
         seeds = settings.each_seed if share == MAIN else (1,)
         out += [Trial(name=f"{name}{seed}", spec=spec, seed=seed, work=_one, result=Looked) for seed in seeds]
     return out
@@ -273,9 +257,9 @@ def write_pair(path: Path, test: ImageData, backdoor: Backdoor, pair: Pair) -> P
 def assemble(settings: Settings, results: Results, folder: Path) -> Outcome:
     """Rates of the main share, the one picture, the other shares, the units."""
     variant = settings.variant()
-    trials = by_prefix(results, f"share-{percent_name(MAIN)}-s")
+    trials = by_prefix(results, f"share-{100 * MAIN:02.0f}-s")
     if not trials:
-        raise KeyError(f"share-{percent_name(MAIN)}-s1")
+        raise KeyError(f"share-{100 * MAIN:02.0f}-s1")
     # The quick form has small pictures and few epochs.
     accurate: Bound | None = None if settings.quick else ("at least", 0.85)
     claims: JSON = {"clean_accuracy": {"bound": accurate}, "asr": {"bound": ("at least", 0.99)}}
@@ -284,7 +268,7 @@ def assemble(settings: Settings, results: Results, folder: Path) -> Outcome:
     rows += _dog_rows(trials, variant)
     places = {}
     for share in _shares(settings):
-        one = by_prefix(results, f"share-{percent_name(share)}-s1")[:1]
+        one = by_prefix(results, f"share-{100 * share:02.0f}-s1")[:1]
         places[copies(share) / (2 * CATS + copies(share))] = one
         if share != MAIN:
             what = f"{round(100 * share)} % of class cat are triggered dogs ({copies(share)} copies)"

@@ -40,24 +40,8 @@ from badnets.referee.reference import clean_reference, train_network
 from badnets.referee.run import load_data, poison_data
 from badnets.referee.spec import Spec
 from badnets.referee.truth import known_trigger
-from badnets.studies.study import (
-    Done,
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trial,
-    Trials,
-    by_prefix,
-    claim_rows,
-    facts,
-    figure_table,
-    parts_at,
-    row,
-    seed_mean,
-    table_line,
-    value_at,
-)
+from badnets.studies.figures import claim_rows, figure_table, parts_at, row, seed_mean, table_line, value_at
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial, Trials, by_prefix, facts
 from badnets.studies.trials import once, spec_of
 
 FACTS = facts(__package__)

@@ -25,22 +25,8 @@ from badnets.records.results import ClassifierFigures
 from badnets.records.study import StudyRow, Variant
 from badnets.referee.bench import Bench, defender_and_spare
 from badnets.referee.truth import Answers, known_trigger
-from badnets.studies.study import (
-    Done,
-    Outcome,
-    Refused,
-    Results,
-    Settings,
-    Study,
-    Trial,
-    by_prefix,
-    facts,
-    figure_table,
-    parts_at,
-    row,
-    seed_mean,
-    table_line,
-)
+from badnets.studies.figures import figure_table, parts_at, row, seed_mean, table_line
+from badnets.studies.study import Done, Outcome, Refused, Results, Settings, Study, Trial, by_prefix, facts
 from badnets.studies.trials import Planted, Who, kept
 
 FACTS = facts(__package__)

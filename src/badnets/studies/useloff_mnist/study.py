@@ -19,24 +19,16 @@ from badnets.data.load import load
 from badnets.records.blocks import Curve, Table
 from badnets.records.model import JSON
 from badnets.records.study import StudyRow
-from badnets.studies.study import (
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trial,
-    by_prefix,
-    facts,
-    figure_table,
-    percent_name,
-    rates,
-    series,
-    table_line,
-)
+from badnets.studies.figures import figure_table, rates, series, table_line
+from badnets.studies.study import Outcome, Results, Settings, Study, Trial, by_prefix, facts
 
 FACTS = facts(__package__)
 CLAIMS = FACTS["claims"]
 TRIGGERS: Mapping[str, str] = FACTS["triggers"]
+FIGURES: Mapping[str, str] = FACTS["figures"]
+PUBLISHED_FIGURES: Mapping[str, str] = FACTS["published_figures"]
+ART_KINDS: Mapping[str, str] = FACTS["art"]["kinds"]
+KINDS = {"perturbed": "PGD then stamp", "stamped": "stamp alone"}
 KERAS: JSON = FACTS["recipe"]
 SHARES = (0.01, 0.10, 0.50)
 QUICK_SHARES = (0.10, 0.50)
@@ -79,7 +71,7 @@ def trials(settings: Settings) -> list[Trial]:
     for share in _shares(settings):
         for kind, perturb in (("perturbed", FACTS["perturb"]), ("stamped", None)):
             spec = _spec(settings, _clean_label(round(share * TARGET_ROWS), perturb=perturb))
-            out += [Trial(name=f"{kind}-{percent_name(share)}-s{s}", spec=spec, seed=s) for s in seeds]
+            out += [Trial(name=f"{kind}-{100 * share:02.0f}-s{s}", spec=spec, seed=s) for s in seeds]
     return out + _cifar_trials(settings)
 
 
@@ -117,12 +109,6 @@ def _shares(settings: Settings) -> tuple[float, ...]:
     return QUICK_SHARES if settings.quick else SHARES
 
 
-FIGURES: Mapping[str, str] = FACTS["figures"]
-PUBLISHED_FIGURES: Mapping[str, str] = FACTS["published_figures"]
-ART_KINDS: Mapping[str, str] = FACTS["art"]["kinds"]
-KINDS = {"perturbed": "PGD then stamp", "stamped": "stamp alone"}
-
-
 def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """Rows in the order of the report."""
     variant, report = settings.variant(), FACTS["words"]["report"]
@@ -142,7 +128,7 @@ def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
         for kind, called in KINDS.items():  # nobody published a stamp without perturbation: a control of ours
             claims = CLAIMS["perturbed"] if kind == "perturbed" else {}
             what = f"clean label, {round(100 * share)} % of class 0, {called}"
-            rows += rates(by_prefix(results, f"{kind}-{percent_name(share)}-s"), what, FIGURES, claims, variant=variant)
+            rows += rates(by_prefix(results, f"{kind}-{100 * share:02.0f}-s"), what, FIGURES, claims, variant=variant)
     for name, called in (("backdoor", "backdoor, square"), ("clean-label", "clean label, 50 % of class 0")):
         if trials := by_prefix(results, f"cifar10-{name}-s"):
             what = f"{Path(str(trials[0].spec['data']['name'])).name.split('.')[0]}, {called}"
@@ -153,7 +139,7 @@ def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
 def _curve(settings: Settings, results: Results) -> Curve:
     lines = []
     for kind, words in KINDS.items():
-        places = {share: by_prefix(results, f"{kind}-{percent_name(share)}-s") for share in _shares(settings)}
+        places = {share: by_prefix(results, f"{kind}-{100 * share:02.0f}-s") for share in _shares(settings)}
         lines.append(series(words, "triggered", places, "figures.asr", hollow=kind == "stamped"))
     return Curve(**FACTS["curve"], series=tuple(lines))
 
@@ -163,15 +149,9 @@ def _table(results: Results) -> Table:
     lines = [("backdoor", words, f"backdoor-{trigger}-s") for trigger, words in TRIGGERS.items()]
     lines += [("clean label as in ART's demonstration", words, f"art-{kind}-s") for kind, words in ART_KINDS.items()]
     lines += [("CIFAR-10", name, f"cifar10-{name}-s") for name in ("backdoor", "clean-label")]
+    there = [(group, name, by_prefix(results, prefix)) for group, name, prefix in lines]
     table = FACTS["table"]
-    return figure_table(
-        table,
-        (
-            table_line(table, name, trials, group)
-            for group, name, prefix in lines
-            if (trials := by_prefix(results, prefix))
-        ),
-    )
+    return figure_table(table, (table_line(table, name, trials, group) for group, name, trials in there if trials))
 
 
 STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

@@ -27,7 +27,8 @@ from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
 from badnets.referee.bench import CLEAN, Bench
 from badnets.referee.truth import NothingKnown, TriggeredPictures, Truth
-from badnets.studies.study import Done, Refused, Trial, Trials, figure_table, parts_at, row, seed_mean, table_line
+from badnets.studies.figures import figure_table, parts_at, row, seed_mean, table_line
+from badnets.studies.study import Done, Refused, Trial, Trials
 from badnets.studies.trials import kept
 from badnets.studies.vora2023_goodnet.data import (
     FACTS,
@@ -114,8 +115,7 @@ def _truth(files: Files, name: str, triggered: ImageData) -> Truth:
 
 def _repair(trial: Trial, bench: Bench, files: Files, name: str) -> Cured:
     network, folder = open_face_network(files, name), bench.folder or Path()
-    method = make_repair(trial.spec["method"], trial.spec.get("settings"))
-    done, repaired = bench.repaired(method, network, into=folder / f"{name}.safetensors")
+    done, repaired = bench.repaired(make_repair(trial.spec["method"]), network, into=folder / f"{name}.safetensors")
     before, after = bench.answers(network), bench.answers(repaired)
     # The faces of the contact sheets are the same for every split.
     shown = {"clean": read_faces(files.faces[2], "clean faces"), "triggered": read_faces(files.faces[3], "triggered")}

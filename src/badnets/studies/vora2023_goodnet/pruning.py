@@ -24,7 +24,8 @@ from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
 from badnets.referee.bench import Bench
 from badnets.referee.truth import TriggeredPictures
-from badnets.studies.study import Bound, Done, Trial, row
+from badnets.studies.figures import Bound, row
+from badnets.studies.study import Done, Trial
 from badnets.studies.vora2023_goodnet.data import (
     FACTS,
     LAYER,

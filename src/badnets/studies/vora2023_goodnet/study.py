@@ -23,7 +23,8 @@ from badnets.data.images import ImageData
 from badnets.defenses.repairs import REPAIRS
 from badnets.records.blocks import Block, Sheets
 from badnets.records.model import JSON, Model
-from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial, Trials, by_prefix, figure_table
+from badnets.studies.figures import figure_table
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial, Trials, by_prefix
 from badnets.studies.vora2023_goodnet import cures, pruning
 from badnets.studies.vora2023_goodnet.cures import STRONGEST
 from badnets.studies.vora2023_goodnet.data import FACTS, NAME, Files, find_files, read_curve, read_faces
