@@ -12,7 +12,6 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from badnets.backdoors.rules import SourceToTarget
 from badnets.backdoors.triggers.place import At
@@ -34,7 +33,7 @@ from badnets.networks.registry import build_network, parse_network
 from badnets.records.model import JSON, Model
 from badnets.referee.environment import processor
 from badnets.training.loop import Job, fit
-from badnets.training.recipe import Recipe, recipe_for
+from badnets.training.recipe import recipe_for
 
 VERSION = 1
 """Raise it when training changes so that networks in the cache no longer fit."""
@@ -233,7 +232,7 @@ def _trained(spec: JSON, data: ImageData, seed: Seed) -> ImageNetwork:
     start = None if spec["pretrain"] is None else _pretrained(spec)
     height, width, _ = data.shape
     network = _built(spec, data, (height, width), seed.derive("weights"), start)
-    recipe = _recipe(spec["recipe"])
+    recipe = recipe_for("two-head", spec["recipe"])
     fit(network, Job(data=data, recipe=recipe, seed=seed.derive("train")))
     return network.eval()
 
@@ -246,7 +245,10 @@ def _pretrained(spec: JSON) -> Path:
         size = pretrain["size"]
         drawn = load(pretrain["data"], size=size, options={"train": pretrain["train"], "test": 100})
         network = _built({**spec, "network": _backbone(spec), "normalize": True}, drawn.train, (size, size), Seed(0))
-        fit(network, Job(data=drawn.train, recipe=_recipe(pretrain["recipe"]), seed=Seed(0).derive("pretrain")))
+        fit(
+            network,
+            Job(data=drawn.train, recipe=recipe_for("two-head", pretrain["recipe"]), seed=Seed(0).derive("pretrain")),
+        )
         save_network(network, path)
 
     return _FILES.get({"network": _backbone(spec), "pretrain": pretrain, **_machine()}, make)
@@ -269,10 +271,6 @@ def _built(spec: JSON, data: ImageData, size: tuple[int, int], seed: Seed, start
         mean=MEAN if spec["normalize"] else None,
         std=STD if spec["normalize"] else None,
     )
-
-
-def _recipe(changes: JSON) -> Recipe:
-    return TypeAdapter(Recipe).validate_python(recipe_for("two-head", dict(changes)))
 
 
 def _machine() -> JSON:
