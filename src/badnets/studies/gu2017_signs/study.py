@@ -126,7 +126,7 @@ def _one(trial: Trial, folder: Path) -> Done[Seen]:
     planted = Planted(replace(trial, spec={**trial.spec, "network": start}), folder)
     test, seed = planted.data.test, planted.seed.derive("measure")
     units = {who: trigger_unit(one, test, planted.backdoor, seed) for who, one in planted.networks().items()}
-    return Done(Seen(**dict(planted.done.results), **units), planted.done.timings_s)
+    return Done(Seen.model_validate({**dict(planted.done.results), **units}), planted.done.timings_s)
 
 
 def _base(trial: Trial) -> Path:
