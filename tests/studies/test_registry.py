@@ -143,3 +143,9 @@ def test_a_method_that_refuses_is_no_network_that_refuses_pictures(tmp_path: Pat
     for _ in range(2):  # made, and read back
         assert kept(tmp_path / "a.json", Standing, lambda: standing) == standing
         assert kept(tmp_path / "b.json", Standing, refuse) == Refused(refused="expected batch norm, got none")
+
+
+def test_trials_of_an_older_version_have_the_figures_alone() -> None:
+    whole = Trained(figures=ClassifierFigures(clean_accuracy=Rate(9, 10), asr=Rate(3, 10)))
+    assert Trained.model_validate(whole.figures.to_json()) == whole
+    assert Trained.model_validate(whole.to_json()) == whole

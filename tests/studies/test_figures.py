@@ -1,4 +1,4 @@
-"""Rows of a study: figures over seeds, and what bears a published figure out."""
+"""Figures over seeds, what bears a published figure out, and rows and blocks made of a study.toml."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, over_seeds
+from badnets.records.blocks import Column
 from badnets.records.results import ClassifierFigures
 from badnets.records.study import State, StudyRow
-from badnets.studies.figures import Bound, parts_at, rates, row, seed_mean, value_at
+from badnets.studies.figures import (
+    Bound,
+    claim_rows,
+    figure_curve,
+    figure_table,
+    parts_at,
+    rates,
+    row,
+    seed_mean,
+    table_line,
+    value_at,
+)
 from badnets.studies.study import Refused, Trained, TrialResult
 
 
@@ -149,7 +161,18 @@ def test_plain_numbers_have_the_interval_of_their_spread() -> None:
     assert two.low < 3
 
 
-def test_trials_of_an_older_version_have_the_figures_alone() -> None:
-    whole = trial(1, 3).results
-    assert Trained.model_validate(whole.figures.to_json()) == whole
-    assert Trained.model_validate(whole.to_json()) == whole
+def test_claims_tables_and_curves_of_a_study_toml() -> None:
+    trials = [trial(1, 3), trial(2, 5)]
+    claim = {"figure": "figures.asr.misses", "words": "error", "published": 0.5, "bound": ["at most", 0.7]}
+    (one,) = claim_rows("w: ", [claim], trials, variant="quick", source="paper")
+    assert (one.what, one.ours, one.state, one.published_source) == ("w: error", 0.6, "borne out", "paper")
+    (none,) = claim_rows("w: ", [claim], {"figures.asr.misses": None}, variant="quick")
+    assert (none.ours, none.why) == (None, "there was nothing to count")
+    table = {"title": "t", "rows": "r", "columns": [{"name": "asr", "better": "low", "figure": "figures.asr"}]}
+    made = figure_table(table, [table_line(table, "x", trials), table_line(table, "y", Refused(refused="no"), "g")])
+    assert made.columns == (Column(name="asr", better="low"),)
+    assert [(line.name, line.group, line.note) for line in made.lines] == [("x", "", ""), ("y", "g", "no")]
+    assert [float(cell) for cell in made.lines[0].cells] == [0.4]
+    lines = [{"name": "attack success", "role": "triggered", "figure": "figures.asr"}]
+    curve = figure_curve({"title": "t", "axis": "a", "series": lines}, {0.1: trials, 0.2: []})
+    assert [(point.x, float(point.figure)) for point in curve.series[0].points] == [(0.1, 0.4)]
