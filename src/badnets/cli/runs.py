@@ -110,7 +110,7 @@ def reproduce_command(
 ) -> Iterator[Any]:
     """Repeat a published study and set our figures beside the published ones."""
     from badnets.studies.registry import reproduce, reproduce_so_far
-    from badnets.studies.tables import study_table
+    from badnets.studies.ledger import study_table
 
     if so_far:
         folder, record = reproduce_so_far(study, quick=quick, seeds=seeds, data=data, out=out)

@@ -1,4 +1,4 @@
-"""Rows of a study: figures over seeds, and what bears a published figure out."""
+"""Figures over seeds, what bears a published figure out, and rows and blocks made of a study.toml."""
 
 from __future__ import annotations
 
@@ -9,9 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, over_seeds
+from badnets.records.blocks import Column
 from badnets.records.results import ClassifierFigures
 from badnets.records.study import State, StudyRow
-from badnets.studies.study import Bound, Claim, Trained, TrialResult, numbers, over, rate_of, rates, row
+from badnets.studies.figures import (
+    Bound,
+    claim_rows,
+    figure_curve,
+    figure_table,
+    parts_at,
+    rates,
+    row,
+    seed_mean,
+    table_line,
+    value_at,
+)
+from badnets.studies.study import Refused, Trained, TrialResult
 
 
 def trial(seed: int, hits: int, total: int = 10) -> TrialResult[Trained]:
@@ -93,7 +106,9 @@ def test_a_count_of_nothing_bears_nothing_out() -> None:
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=6))
 def test_intervals_of_rates_hold_their_mean_and_stay_in_range(hits: list[int]) -> None:
-    made = row("w", over([trial(seed, one, 50) for seed, one in enumerate(hits)], rate_of("asr")), variant="published")
+    made = row(
+        "w", seed_mean([trial(seed, one, 50) for seed, one in enumerate(hits)], "figures.asr"), variant="published"
+    )
     assert made.ours is not None
     assert made.low is not None
     assert made.high is not None
@@ -102,14 +117,34 @@ def test_intervals_of_rates_hold_their_mean_and_stay_in_range(hits: list[int]) -
 
 
 def test_a_figure_that_a_seed_lacks_is_no_figure() -> None:
-    assert over([trial(1, 3), trial(2, 4)], lambda r: r.figures.leak) is None
-    assert over([], rate_of("asr")) is None
-    assert over([trial(3, 4)], rate_of("asr")) == Rate(4, 10)
+    assert seed_mean([trial(1, 3), trial(2, 4)], "figures.leak") is None
+    assert seed_mean([], "figures.asr") is None
+    assert seed_mean([trial(3, 4)], "figures.asr") == Rate(4, 10)
+    assert seed_mean([trial(3, 4)], lambda results: results.figures.asr.misses) == Rate(6, 10)
+
+
+def test_a_path_leads_through_fields_entries_and_parts() -> None:
+    results = {
+        "repairs": {"clp": Refused(refused="no batch norm"), "prune": trial(1, 3).results},
+        "strengths": {20: (7, 8)},
+    }
+    assert value_at(results, "repairs.prune.figures.asr.misses") == Rate(7, 10)
+    assert value_at(results, "strengths.20.1") == 8
+    assert value_at(results, "repairs.anp.figures") is None
+    assert value_at(results, "repairs.clp.figures") is None, "what was refused has no figures"
+
+
+def test_a_method_that_one_trial_refuses_has_no_figures() -> None:
+    trials = [TrialResult(spec={}, seed=1, results={"a": trial(1, 3).results}, timings_s={})] * 2
+    refused = TrialResult(spec={}, seed=3, results={"a": Refused(refused="no batch norm")}, timings_s={})
+    assert seed_mean(parts_at(trials, "a"), "figures.asr").counts == (6, 20)
+    assert parts_at([*trials, refused], "a") == Refused(refused="no batch norm")
+    assert parts_at(trials, "b") == Refused(refused=""), "it is not there"
 
 
 def test_rows_of_shares_and_what_is_said_of_them() -> None:
     words = {"clean_accuracy": "clean accuracy", "asr": "attack success"}
-    claims = {"asr": Claim(source="paper", published=1.0, bound=("at least", 0.3))}
+    claims = {"asr": {"source": "paper", "published": 1.0, "bound": ("at least", 0.3)}}
     clean, asr = rates([trial(1, 3), trial(2, 5)], "w", words, variant="corrected", claims=claims, source="other")
     assert (clean.what, clean.published_source, clean.state) == ("w: clean accuracy", "other", "not judged")
     assert (asr.what, asr.published_source, asr.ours, asr.state) == ("w: attack success", "paper", 0.4, "borne out")
@@ -117,15 +152,27 @@ def test_rows_of_shares_and_what_is_said_of_them() -> None:
 
 
 def test_plain_numbers_have_the_interval_of_their_spread() -> None:
-    one = row("w", numbers((1,), (3.0,)), variant="corrected", unit="units of 8")
+    one = row("w", 3, variant="corrected", unit="units of 8")
     assert (one.ours, one.low, one.high, one.unit) == (3.0, None, None, "units of 8")
-    two = row("w", numbers((1, 2), (3.0, 5.0)), variant="corrected")
+    trials = [TrialResult(spec={}, seed=s, results={"units": 2 * s + 1}, timings_s={}) for s in (1, 2)]
+    two = row("w", seed_mean(trials, "units"), variant="corrected")
     assert (two.ours, two.n_seeds) == (4.0, 2)
     assert two.low is not None
     assert two.low < 3
 
 
-def test_trials_of_an_older_version_have_the_figures_alone() -> None:
-    whole = trial(1, 3).results
-    assert Trained.model_validate(whole.figures.to_json()) == whole
-    assert Trained.model_validate(whole.to_json()) == whole
+def test_claims_tables_and_curves_of_a_study_toml() -> None:
+    trials = [trial(1, 3), trial(2, 5)]
+    claim = {"figure": "figures.asr.misses", "words": "error", "published": 0.5, "bound": ["at most", 0.7]}
+    (one,) = claim_rows("w: ", [claim], trials, variant="quick", source="paper")
+    assert (one.what, one.ours, one.state, one.published_source) == ("w: error", 0.6, "borne out", "paper")
+    (none,) = claim_rows("w: ", [claim], {"figures.asr.misses": None}, variant="quick")
+    assert (none.ours, none.why) == (None, "there was nothing to count")
+    table = {"title": "t", "rows": "r", "columns": [{"name": "asr", "better": "low", "figure": "figures.asr"}]}
+    made = figure_table(table, [table_line(table, "x", trials), table_line(table, "y", Refused(refused="no"), "g")])
+    assert made.columns == (Column(name="asr", better="low"),)
+    assert [(line.name, line.group, line.note) for line in made.lines] == [("x", "", ""), ("y", "g", "no")]
+    assert [float(cell) for cell in made.lines[0].cells] == [0.4]
+    lines = [{"name": "attack success", "role": "triggered", "figure": "figures.asr"}]
+    curve = figure_curve({"title": "t", "axis": "a", "series": lines}, {0.1: trials, 0.2: []})
+    assert [(point.x, float(point.figure)) for point in curve.series[0].points] == [(0.1, 0.4)]
