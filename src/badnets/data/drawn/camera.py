@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.seed import RowRng
+from badnets.data.drawn.background import background, foliage, pole
 from badnets.data.drawn.canvas import Canvas, Field, blur, per_picture, rgb
-from badnets.data.drawn.faces import Face
-from badnets.data.drawn.scene import background, foliage, pole
+from badnets.data.drawn.shapes import Face
 
 _LANE = np.uint64(0xFFFF)
 _MUD = rgb(87, 74, 56)
