@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
+from badnets.data.formats.contents import is_tar, stem
 from badnets.data.formats.hdf5 import is_hdf5
-from badnets.data.formats.idx import find_idx
-from badnets.data.formats.tarball import is_tar, stem
 from badnets.data.formats.voc import is_voc
 from badnets.data.images import Splits
 from badnets.data.registry import SOURCES
@@ -18,6 +17,7 @@ from badnets.data.request import Progress, Request
 from badnets.data.sets.cifar10 import is_cifar10
 from badnets.data.sets.gtsrb import is_gtsrb
 from badnets.data.sets.lisa import is_lisa
+from badnets.data.sets.mnist import find_idx
 
 
 def load(

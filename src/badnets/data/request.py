@@ -9,8 +9,8 @@ from typing import Any
 
 from badnets.core.errors import BadInput, nearest
 from badnets.core.seed import as_seed
-from badnets.data.formats.channels import with_channels
 from badnets.data.images import ImageData, Splits
+from badnets.data.overlay import with_channels
 from badnets.data.splits import split, with_select
 
 Progress = Callable[[str, int, int], None]

@@ -1,20 +1,214 @@
-"""Pictures and labels out of arrays of any layout and type, as people store them."""
+"""Pictures and labels out of arrays of any layout and type, as people store them; and of NumPy's ``.npz`` files,
+in memory, mapped in place, or streamed through the cache."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from badnets.core.cache import MAP_ABOVE, Cache
 from badnets.core.errors import BadInput
-from badnets.data.images import Pixels
+from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits
+from badnets.data.registry import source
+from badnets.data.request import Request, finish
 
 Array = NDArray[Any]
 STEP_BYTES = 16 << 20
 """How much is converted at a time."""
+
+_IMAGES = {"train": ("x_train", "train_images", "images"), "test": ("x_test", "test_images"), "select": ("val_images",)}
+_LABELS = {"train": ("y_train", "train_labels", "labels"), "test": ("y_test", "test_labels"), "select": ("val_labels",)}
+_PREFIX = {"train": "", "test": "test_", "select": "val_"}
+_MAPPED: Cache[Array] = Cache("npz", lambda path: np.load(path, mmap_mode="r", allow_pickle=False), ".npy")
+
+
+@source("npz", "pictures and labels in a NumPy .npz file", needs_path=True)
+def load_npz(request: Request) -> Splits:
+    """Pictures and labels of a ``.npz`` file; nothing in it is ever unpickled.
+
+    Keys: ``x_train, y_train, x_test, y_test``; or ``images, labels`` (and ``test_images, test_labels``); or
+    ``train_images, train_labels, val_images, ...``; beside them ``class_names``, ``groups`` and ``region`` (and
+    ``test_groups``, ...). Pictures are whole numbers 0..255 of any type, or floats 0..1, which are scaled to 0..255 and
+    rounded; (n, h, w), (n, h, w, c) or (n, c, h, w) with c 1 or 3. Labels are whole numbers (n,) or (n, 1), or one-hot
+    (n, k). Pictures of more than the option ``map_above`` bytes are memory-mapped, with the same result.
+    """
+    options = request.settings(map_above=MAP_ABOVE)
+    file = NpzFile(request.given_path(), map_above=options["map_above"])
+    parts = [part for part in _IMAGES if file.first(_IMAGES[part]) is not None]
+    if "train" not in parts:
+        keys = ", ".join(sorted(file.headers)) or "nothing"
+        raise BadInput(
+            f"expected x_train and y_train, or images and labels, in {file.path}, got {keys}; rename the arrays"
+        )
+    labels = {part: _labels(file, part) for part in parts}
+    names = _class_names(file, max(int(values.max(initial=-1)) for values in labels.values()) + 1)
+    sets = {part: _set(file, part, labels[part], names, request.name) for part in parts}
+    return finish(request, sets["train"], sets.get("test"), sets.get("select"))
+
+
+def _set(file: NpzFile, part: str, labels: Array, names: tuple[str, ...], name: str) -> ImageData:
+    key = file.first(_IMAGES[part]) or ""
+    pixels = file.pixels(key)
+    if len(pixels) != len(labels):
+        raise BadInput(f"expected {len(pixels)} labels for {key} in {file.path}, got {len(labels)}")
+    if not len(pixels):
+        raise BadInput(f"expected pictures in {key} of {file.path}, got 0")
+    region = file.optional(f"{_PREFIX[part]}region")
+    if region is not None and (region.dtype.kind not in "fiu" or region.shape != (len(labels), 4)):
+        raise BadInput(
+            f"expected region as numbers ({len(labels)}, 4) in {file.path}, got {region.dtype} {region.shape}"
+        )
+    groups = file.optional(f"{_PREFIX[part]}groups")
+    if groups is not None:
+        if groups.shape != (len(labels),) or groups.dtype.kind not in "iuUS":
+            raise BadInput(f"expected groups ({len(labels)},) in {file.path}, got {groups.dtype} {groups.shape}")
+        groups = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    values = Labels(labels, None if region is None else region.astype(np.float32))
+    return ImageData(ArrayStore(pixels), values, names, groups, name)
+
+
+def _labels(file: NpzFile, part: str) -> Array:
+    key = file.first(_LABELS[part])
+    if key is None:
+        raise BadInput(f"expected {' or '.join(_LABELS[part])} beside the pictures in {file.path}, got none; add it")
+    return class_numbers(file.array(key), key, file.path)
+
+
+def _class_names(file: NpzFile, classes: int) -> tuple[str, ...]:
+    listed = file.optional("class_names")
+    if listed is None:
+        return tuple(map(str, range(classes)))
+    if listed.ndim != 1 or listed.dtype.kind not in "US" or len(listed) < classes:
+        raise BadInput(
+            f"expected class_names of {file.path} as at least {classes} strings, got {listed.dtype} {listed.shape}"
+        )
+    return tuple(n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in listed.tolist())
+
+
+class _Header(NamedTuple):
+    """What a ``.npy`` header says; ``length`` is how many bytes it has itself."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    length: int
+
+
+class NpzFile:
+    """Arrays of a ``.npz`` by key; those of more than ``map_above`` bytes are memory-mapped.
+
+    An array that is stored plainly is mapped where it lies in the zip; a compressed one is unpacked once, to the cache.
+    """
+
+    def __init__(self, path: Path, *, map_above: int) -> None:
+        self.path = path
+        self.map_above = map_above
+        with self._zip() as archive:
+            names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
+        self.headers = {name: self._header(name) for name in names}
+
+    def first(self, names: Sequence[str]) -> str | None:
+        """The first of ``names`` that is there."""
+        return next((name for name in names if name in self.headers), None)
+
+    def optional(self, key: str) -> Array | None:
+        """An array, or None."""
+        return self.array(key) if key in self.headers else None
+
+    def array(self, key: str) -> Array:
+        """One array, mapped when it is large."""
+        header = self.headers[key]
+        if math.prod(header.shape) * header.dtype.itemsize <= self.map_above:
+            with self._reading(key) as stream:
+                return npy.read_array(stream, allow_pickle=False)
+        with self._zip() as archive:
+            info = archive.getinfo(f"{key}.npy")
+        if info.compress_type == zipfile.ZIP_STORED:
+            order: Any = "F" if header.fortran else "C"
+            offset = self._data_offset(info) + header.length
+            return np.memmap(self.path, header.dtype, mode="r", offset=offset, shape=header.shape, order=order)
+
+        def write(path: Path) -> None:
+            with path.open("wb") as out, self._reading(key) as stream:
+                shutil.copyfileobj(stream, out, 1 << 20)
+
+        return self._kept(key, write, rounded=False)
+
+    def pixels(self, key: str) -> Pixels:
+        """Pictures as uint8 (n, h, w, c): a view of the file where they are mapped; others are converted a part at a
+        time, through the cache when that is large."""
+        array = self.array(key)
+        if array.dtype == np.uint8:
+            return channels_last(array, key, self.path)
+        if array.size <= self.map_above:
+            return pixels_of(array, key, self.path)
+
+        def write(path: Path) -> None:
+            pixels_of(array, key, self.path, lambda shape: npy.open_memmap(path, "w+", np.uint8, shape))
+
+        return self._kept(key, write, rounded=True)
+
+    def _data_offset(self, info: zipfile.ZipInfo) -> int:
+        """Where an entry's bytes begin: after its local header, whose extra field may differ from the directory's."""
+        with self.path.open("rb") as file:
+            file.seek(info.header_offset)
+            local = file.read(30)
+        if len(local) != 30 or local[:4] != b"PK\x03\x04":
+            raise self._damaged("its directory points to no entry")
+        name_length, extra_length = struct.unpack("<HH", local[26:30])
+        return int(info.header_offset) + 30 + int(name_length) + int(extra_length)
+
+    def _kept(self, key: str, write: Callable[[Path], None], *, rounded: bool) -> Array:
+        state = self.path.stat()
+        file = {"path": self.path.resolve(), "size": state.st_size, "mtime": state.st_mtime_ns}
+        return _MAPPED.get({"format": 1, **file, "key": key, "rounded": rounded}, write)
+
+    def _header(self, key: str) -> _Header:
+        with self._reading(key) as stream:
+            read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(stream)]
+            shape, fortran, dtype = read(stream)
+            length = stream.tell()
+        if dtype.hasobject:
+            raise BadInput(
+                f"expected arrays of numbers in {self.path}, got objects in {key}; "
+                "save it again as numbers: pickled objects are never read"
+            )
+        return _Header(shape, fortran, dtype, length)
+
+    def _zip(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+            raise self._damaged(str(error)) from None
+        except OSError as error:
+            raise BadInput(f"expected a readable .npz file at {self.path}, got {error.strerror or error}") from None
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[IO[bytes]]:
+        """The bytes of an array; damage in them is the file's fault, and no reason to distrust the cache."""
+        try:
+            with self._zip() as archive, archive.open(f"{key}.npy") as stream:
+                yield stream
+        except (EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise self._damaged(str(error)) from None
+        except (ValueError, KeyError) as error:
+            raise BadInput(f"expected a plain array {key} in {self.path}, got a damaged one ({error})") from None
+
+    def _damaged(self, reason: str) -> BadInput:
+        return BadInput(
+            f"expected a whole .npz file at {self.path}, got a truncated or damaged one ({reason}); get it again"
+        )
 
 
 def class_numbers(raw: Array, key: str, path: Path) -> NDArray[np.int64]:

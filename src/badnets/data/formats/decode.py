@@ -26,8 +26,9 @@ from PIL import ExifTags, Image, ImageOps
 
 from badnets.core.cache import MAP_ABOVE, warn_of_data
 from badnets.core.errors import BadInput
-from badnets.data.formats.channels import color
+from badnets.data.formats.contents import File
 from badnets.data.images import ArrayStore, MixedStore, Pixels, PixelStore, Rows, TakenStore, resized
+from badnets.data.overlay import color
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 """Files with other endings are no pictures."""
@@ -44,35 +45,8 @@ Report = Callable[[int, int], None]
 """``report(pictures done, position of the last one)``."""
 
 # What Pillow's decoders raise on damaged files, beside OSError.
-DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    EOFError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture to decode: its path within the source, its bytes or the file that has them, and how many they are.
-
-    ``position`` is how far in the source it lies, for showing progress.
-    """
-
-    path: str
-    content: bytes | Path
-    length: int
-    position: int = 0
-
-    def read(self) -> bytes:
-        """All its bytes."""
-        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+DAMAGED = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError)
+DAMAGED += (struct.error, zlib.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +57,6 @@ class Decoded:
     paths: tuple[str, ...]
     shapes: tuple[tuple[int, int, int], ...]
     damaged: tuple[tuple[str, str], ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Of all pixels together."""
-        return sum(math.prod(shape) for shape in self.shapes)
 
     def warn_of_damaged(self, place: Path) -> None:
         """Say how many were left out, and which is the first by its name."""
@@ -117,7 +86,7 @@ class Album(Decoded):
     def store(self, rows: Rows, *, map_above: int | None = None) -> PixelStore:
         """The pictures ``rows``, in this order: one array where all pictures of the album have one size. More than
         ``map_above`` bytes (by default ``MAP_ABOVE``) are not copied."""
-        large = self.nbytes > (MAP_ABOVE if map_above is None else map_above)
+        large = len(self.pixels) > (MAP_ABOVE if map_above is None else map_above)
         if len(set(self.shapes)) == 1:
             array = self.pixels.reshape(len(self), *self.shapes[0])
             return TakenStore(ArrayStore(array), rows) if large else ArrayStore(np.asarray(array[rows]))
@@ -181,7 +150,7 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
 
 def decode_into(
     sink: BinaryIO,
-    pictures: Iterable[Picture],
+    pictures: Iterable[File],
     *,
     size: tuple[int, int] | None,
     grey: bool | None,
@@ -196,7 +165,7 @@ def decode_into(
     damaged: list[tuple[str, str]] = []
     done = 0
 
-    def work(chunk: list[Picture]) -> list[Pixels | str]:
+    def work(chunk: list[File]) -> list[Pixels | str]:
         return [_decode_or_reason(picture, size, grey) for picture in chunk]
 
     for chunk, results in _in_threads(iter(pictures), work):
@@ -213,10 +182,10 @@ def decode_into(
 
 
 def _in_threads(
-    pictures: Iterator[Picture], work: Callable[[list[Picture]], list[Pixels | str]]
-) -> Iterator[tuple[list[Picture], list[Pixels | str]]]:
+    pictures: Iterator[File], work: Callable[[list[File]], list[Pixels | str]]
+) -> Iterator[tuple[list[File], list[Pixels | str]]]:
     """Chunks with their results, in order, only a few chunks ahead of the reader."""
-    waiting: deque[tuple[list[Picture], Callable[[], list[Pixels | str]]]] = deque()
+    waiting: deque[tuple[list[File], Callable[[], list[Pixels | str]]]] = deque()
     with ThreadPoolExecutor(_WORKERS) as pool:
         while chunk := list(islice(pictures, _CHUNK)):
             large = sum(picture.length for picture in chunk) >= _SMALL * len(chunk)
@@ -228,7 +197,7 @@ def _in_threads(
             yield first, results()
 
 
-def _decode_or_reason(picture: Picture, size: tuple[int, int] | None, grey: bool | None) -> Pixels | str:
+def _decode_or_reason(picture: File, size: tuple[int, int] | None, grey: bool | None) -> Pixels | str:
     """The pixels, or why there are none."""
     try:
         return decode(picture.read(), size=size, grey=grey)
@@ -238,7 +207,7 @@ def _decode_or_reason(picture: Picture, size: tuple[int, int] | None, grey: bool
         return str(error) or type(error).__name__
 
 
-def read_album(pictures: Iterable[Picture], *, size: tuple[int, int] | None, grey: bool, report: Report) -> Album:
+def read_album(pictures: Iterable[File], *, size: tuple[int, int] | None, grey: bool, report: Report) -> Album:
     """All ``pictures`` decoded in memory; the rest is as in ``decode_into``."""
     sink = io.BytesIO()
     decoded = decode_into(sink, pictures, size=size, grey=grey, report=report)

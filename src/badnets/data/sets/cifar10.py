@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
-from badnets.data.formats.tarball import is_tar, read_members
+from badnets.data.formats.contents import is_tar, read_members
 from badnets.data.images import ImageData, Pixels, Splits
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
-from badnets.data.sets.download import Remote
-from badnets.data.sets.locate import locate
+from badnets.data.sets.download import Remote, locate
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -88,7 +87,7 @@ def _find(place: Path) -> tuple[Mapping[str, bytes], Path] | None:
         for member in read_members(place):
             name = member.path.rsplit("/", 1)[-1]
             if member.content is not None and name in _KNOWN:
-                found[name] = member.content
+                found[name] = member.read()
         return (found, place) if found else None
     folder = _batch_folder(place)
     if folder is not None:

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.data.classes import class_table, regroup
-from badnets.data.formats.channels import grey
-from badnets.data.formats.contents import Contents, content_of
-from badnets.data.formats.decode import Picture, read_album
-from badnets.data.formats.tarball import is_tar, read_members, stem
+from badnets.data.formats.contents import Contents, File, content_of, is_tar, read_members, stem
+from badnets.data.formats.decode import read_album
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits, resized
+from badnets.data.objects import class_table, regroup
+from badnets.data.overlay import grey
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
-from badnets.data.sets.locate import archive_in, locate
+from badnets.data.sets.download import archive_in, locate
 
 CLASS_NAMES, SUPERCLASSES = class_table("gtsrb")
 """What classes 0 to 42 mean (where the drawn European signs have the same sign, it has the same name), and what the
@@ -86,7 +85,7 @@ def load_gtsrb(request: Request) -> Splits:
     options = request.settings(equalize=False, crop=False, classes="", superclasses=False)
     chosen = _chosen(options["classes"])
     wanted = "Final_Training/Images/000CC/*.ppm with GT-000CC.csv, a folder or a tar of it"
-    place = locate("gtsrb", request, _find, wanted=wanted, folders=("GTSRB", "gtsrb"), remotes=(), absent=_ABSENT)
+    place = locate("gtsrb", request, _find, wanted=wanted, folders=("GTSRB", "gtsrb"), absent=_ABSENT)
     name = stem(place) if request.name == "gtsrb" and is_tar(place) else request.name
     signs = _read(place, request, chosen, crop=options["crop"])
     if options["equalize"]:
@@ -185,12 +184,12 @@ def _read(place: Path, request: Request, chosen: tuple[int, ...] | None, *, crop
     return _Signs(pixels, paths, tables, crop)
 
 
-def _pictures(source: Contents, chosen: tuple[int, ...] | None, tables: Tables) -> Iterator[Picture]:
+def _pictures(source: Contents, chosen: tuple[int, ...] | None, tables: Tables) -> Iterator[File]:
     """The pictures to decode; tables that lie between them are read into ``tables``."""
     place = source.place
     beside = place.parent / "GT-final_test.csv"  # where the benchmark's own archive unpacks it
     there = place.is_dir() and beside.is_file()
-    more = [Picture(beside.name, beside, beside.stat().st_size, source.total)] if there else []
+    more = [File(beside.name, beside, beside.stat().st_size, source.total)] if there else []
     for file in chain(source, more):
         table = _TABLE.search(file.path)
         if table:

@@ -13,14 +13,13 @@ import numpy as np
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.data.classes import class_table, regroup
-from badnets.data.formats.contents import Contents, content_of, told_early
-from badnets.data.formats.decode import ENDINGS, Album, Picture, read_album
-from badnets.data.formats.tarball import is_tar, stem
+from badnets.data.formats.contents import Contents, File, content_of, is_tar, stem, told_early
+from badnets.data.formats.decode import ENDINGS, Album, read_album
 from badnets.data.images import ImageData, Labels, Splits
+from badnets.data.objects import class_table, regroup
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
-from badnets.data.sets.locate import archive_in, locate
+from badnets.data.sets.download import archive_in, locate
 
 CLASS_NAMES, SUPERCLASSES = class_table("lisa")
 """LISA's own names, and what the option ``superclasses`` makes of them; the other 18 classes belong to none.
@@ -72,7 +71,7 @@ def load_lisa(request: Request) -> Splits:
     options = request.settings(superclasses=False)
     wanted = "labels.csv with file,label,track beside the folder images; a folder or a tar of it"
     folders = ("LISA", "lisa", "lisa-crops")
-    place = locate("lisa", request, _find, wanted=wanted, folders=folders, remotes=(), absent=_ABSENT)
+    place = locate("lisa", request, _find, wanted=wanted, folders=folders, absent=_ABSENT)
     name = stem(place) if request.name == "lisa" and is_tar(place) else request.name
     data = _data(*_read(place, request), name, place)
     return finish(request, regroup(data, SUPERCLASSES) if options["superclasses"] else data)
@@ -102,7 +101,7 @@ def _read(place: Path, request: Request) -> tuple[dict[str, _Line], Album]:
     lines: dict[str, _Line] = {}
     source = Contents(place, (*ENDINGS, ".csv"))
 
-    def crops() -> Iterator[Picture]:
+    def crops() -> Iterator[File]:
         for file in source:
             if _TABLE.search(file.path):
                 _read_table(content_of(file).decode("utf-8-sig", "replace"), f"{place}/{file.path}", lines)

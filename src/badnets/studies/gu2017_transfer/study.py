@@ -120,9 +120,9 @@ def _user(
 
 def _load(spec: JSON) -> tuple[Splits, Splits]:
     """The data at home, with a select set, and abroad; European drawn signs in super-classes."""
-    from badnets.data.classes import regroup
     from badnets.data.images import Splits
     from badnets.data.load import load
+    from badnets.data.objects import regroup
 
     path = spec["data"].get("path")
     home = load(spec["home"]["name"], path=path, select=SELECT, options=spec["home"]["options"])
