@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,9 +86,15 @@ def _crop(picture: Pixels, corner: NDArray[np.float64], side: float, size: tuple
     return resized(part, size, (x, y, min(x + side, part.shape[1]), min(y + side, part.shape[0])))
 
 
+def set_table(name: str) -> dict[str, Any]:
+    """What lies beside the module of a set: its class names, and what else is known of it."""
+    table: dict[str, Any] = json.loads((files("badnets.data.sets") / f"{name}.json").read_text(encoding="utf-8"))
+    return table
+
+
 def class_table(name: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """The class names of a set that lie beside its module, and which of them make which super-class."""
-    table = json.loads((files("badnets.data.sets") / f"{name}.json").read_text(encoding="utf-8"))
+    """The class names of a set, and which of them make which super-class."""
+    table = set_table(name)
     return tuple(table["classes"]), {coarse: tuple(members) for coarse, members in table["superclasses"].items()}
 
 

@@ -112,7 +112,7 @@ def test_many_in_order_with_the_damaged_ones_listed(tmp_path: Path) -> None:
     assert dict(decoded.damaged)["10.png"] == "not a picture"
     kept = [p for i, p in enumerate(pictures) if i not in (7, 9, 10)]
     assert np.array_equal(np.frombuffer(sink.getvalue(), np.uint8).reshape(-1, 3, 3, 3), np.stack(kept))
-    assert decoded.shapes == ((3, 3, 3),) * 197
+    assert decoded.shapes == [(3, 3, 3)] * 197
     assert steps[-1] == (200, 200)
 
 
@@ -125,7 +125,7 @@ def test_floats_are_no_pictures() -> None:
         grey=None,
         report=lambda *_: None,
     )
-    assert decoded.damaged == (("f.tif", "pixels are floating-point numbers"),)
+    assert decoded.damaged == [("f.tif", "pixels are floating-point numbers")]
 
 
 def test_widen() -> None:

@@ -101,7 +101,7 @@ def test_data_folder_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
     gone = tuple(replace(r, urls=(f"http://127.0.0.1:{closed_port}/{r.file}",)) for r in mnist.MNIST.remotes)
-    monkeypatch.setattr(mnist, "MNIST", replace(mnist.MNIST, remotes=gone))
+    monkeypatch.setattr(mnist, "MNIST", mnist.MNIST._replace(remotes=gone))
     monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
     with pytest.raises(BadInput) as caught:
         load("mnist")

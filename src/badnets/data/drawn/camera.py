@@ -213,17 +213,11 @@ def _in_front(canvas: Canvas, picture: Field, x: Field, y: Field, radius: Field)
 def exposed(
     canvas: Canvas, picture: Field, *, darkest: float, soft: tuple[float, float], noise: float
 ) -> NDArray[np.uint8]:
-    """The photograph (n, size, size, 3): light, softness (``soft`` at the least, and how much more), and noise."""
-    picture = _light(canvas, picture, darkest)
-    more = canvas.uniform("soft")
-    across = np.float32(soft[0]) + np.float32(soft[1]) * more * more * more
-    picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
-    out = np.clip(_noisy(canvas, picture, noise) * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(out.transpose(0, 2, 3, 1))
+    """The photograph (n, size, size, 3).
 
-
-def _light(canvas: Canvas, picture: Field, darkest: float) -> Field:
-    """Exposure (from ``darkest`` on), color of the light, haze, and a little vignette."""
+    Exposure (from ``darkest`` on), color of the light, haze, a little vignette; softness (``soft`` at the least, and how
+    much more); the sensor's noise, up to about ``noise``: a constant part, and one that grows as the root of the light.
+    """
     bright = canvas.uniform("exposure")
     gain = np.float32(darkest) + np.float32(1.18 - darkest) * bright * (np.float32(1.75) - np.float32(0.75) * bright)
     cast = np.concatenate([canvas.uniform(f"cast.{k}", 0.9, 1.1) for k in range(3)], axis=1)
@@ -232,17 +226,17 @@ def _light(canvas: Canvas, picture: Field, darkest: float) -> Field:
     picture += np.float32(0.5) * haze * haze * haze * (grey - picture)
     dx, dy = canvas.x - np.float32(0.5), canvas.y - np.float32(0.5)
     picture *= gain * cast * (np.float32(1) - np.float32(0.35) * (dx * dx + dy * dy))
-    return picture
-
-
-def _noisy(canvas: Canvas, picture: Field, most: float) -> Field:
-    """Noise of the sensor, up to about ``most``: a constant part, and one that grows as the root of the light."""
+    more = canvas.uniform("soft")
+    across = np.float32(soft[0]) + np.float32(soft[1]) * more * more * more
+    picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
     bits = canvas.rng.cells("noise", 3, canvas.size, canvas.size)
     total = np.zeros(picture.shape, dtype=np.float32)
     for k in range(4):  # four uniform numbers make a bell curve of standard deviation sqrt(1/3)
         total += ((bits >> np.uint64(16 * k)) & _LANE).astype(np.float32)
     bell = (total / np.float32(65535) - np.float32(2)) * np.float32(1.7320508)
     strength = canvas.uniform("noise.strength")
-    strength = np.float32(0.006) + np.float32(most) * strength * strength * strength
+    strength = np.float32(0.006) + np.float32(noise) * strength * strength * strength
     light = np.clip(picture, 0, 1)
-    return picture + bell * strength * (np.float32(0.35) + np.sqrt(light) * np.float32(0.65))
+    picture = picture + bell * strength * (np.float32(0.35) + np.sqrt(light) * np.float32(0.65))
+    out = np.clip(picture * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(out.transpose(0, 2, 3, 1))

@@ -81,7 +81,8 @@ class Canvas:
         return _interpolated(lattice, self.size, across, axis=3)
 
     def fractal(self, name: str, across: int, octaves: int = 3, *, down: int | None = None) -> Field:
-        """Noise on noise, 0..1: each octave has twice the cells and half the weight of the one before."""
+        """Noise on noise, 0..1: each octave has twice the cells and half the weight of the one before; ``down`` 0 for
+        one row (n, 1, 1, size), the outline of hills or trees."""
         total, field = np.float32(0), np.zeros((len(self), 1, self.size if down != 0 else 1, self.size), np.float32)
         for octave in range(octaves):
             weight = np.float32(0.5**octave)
@@ -89,10 +90,6 @@ class Canvas:
             field += weight * self.noise(f"{name}.{octave}", across << octave, rows)
             total += weight
         return np.asarray(field / total, dtype=np.float32)
-
-    def ridge(self, name: str, across: int, octaves: int = 3) -> Field:
-        """Noise along x alone, 0..1 (n, 1, 1, size): the outline of hills or trees."""
-        return self.fractal(name, across, octaves, down=0)
 
 
 def per_picture(*values: NDArray[np.float64]) -> tuple[Field, ...]:

@@ -13,19 +13,8 @@ from badnets.data.drawn.shapes import Point, Shape, arc, disk, joined, polygon, 
 Line = list[Point]
 
 _WIDTH = 0.56
-_NARROW = {
-    "1": 0.26,
-    "I": 0.0,
-    "!": 0.0,
-    "M": 0.7,
-    "W": 0.84,
-    "N": 0.58,
-    "A": 0.66,
-    "Y": 0.62,
-    "O": 0.6,
-    "E": 0.48,
-    "L": 0.46,
-}
+_NARROW = {"1": 0.26, "I": 0.0, "!": 0.0, "E": 0.48, "L": 0.46}
+_WIDTHS = _NARROW | {"A": 0.66, "M": 0.7, "N": 0.58, "O": 0.6, "W": 0.84, "Y": 0.62}
 
 
 def _bowl(top: float, bottom: float, left: float, right: float) -> Line:
@@ -51,8 +40,8 @@ def _open(width: float, start: float, stop: float) -> Line:
 
 
 def _glyphs() -> dict[str, list[Line]]:
-    w, n, m, v = _WIDTH, _NARROW["N"], _NARROW["M"], _NARROW["W"]
-    a, y, e, ell = _NARROW["A"], _NARROW["Y"], _NARROW["E"], _NARROW["L"]
+    w = _WIDTH
+    a, m, n, v, y, e, ell = (_WIDTHS[letter] for letter in "AMNWYEL")
     five = [(w * 0.92, 0.0), (w * 0.12, 0.0), (w * 0.06, 0.47), *arc((w / 2, 0.68), (w / 2, 0.32), -0.36, 0.43, 16)]
     two = [*arc((w / 2, 0.28), (w / 2, 0.28), -0.46, 0.09, 14), (0.04, 0.94)]
     three = [*arc((w / 2, 0.235), (w * 0.46, 0.235), -0.44, 0.25, 14), (w * 0.3, 0.47)]
@@ -80,7 +69,7 @@ def _glyphs() -> dict[str, list[Line]]:
         "L": [[(0.0, 0.0), (0.0, 1.0), (ell, 1.0)]],
         "M": [[(0.0, 1.0), (0.0, 0.0), (m / 2, 0.7), (m, 0.0), (m, 1.0)]],
         "N": [[(0.0, 1.0), (0.0, 0.0), (n, 1.0), (n, 0.0)]],
-        "O": [_oval(_NARROW["O"])],
+        "O": [_oval(_WIDTHS["O"])],
         "P": [_bowl(0.0, 0.54, 0.0, w), stem],
         "R": [_bowl(0.0, 0.52, 0.0, w), stem, [(w * 0.42, 0.52), (w, 1.0)]],
         "S": [ess],
@@ -96,13 +85,7 @@ _SPACE = 0.42
 
 
 def text(
-    words: str,
-    *,
-    height: float,
-    center: Point = (0.0, 0.0),
-    weight: float = 0.18,
-    spacing: float = 0.2,
-    condense: float = 1.0,
+    words: str, height: float, center: Point = (0, 0), weight: float = 0.18, spacing: float = 0.2, condense: float = 1.0
 ) -> Shape:
     """``words`` in capitals and digits, ``height`` high in all, centered.
 
@@ -112,7 +95,7 @@ def text(
     stem = weight * height
     scale = height - stem  # the strokes' middles lie half a stroke inside
     gap = (spacing * height) + stem
-    widths = [scale * condense * (_SPACE if c == " " else _NARROW.get(c, _WIDTH)) for c in words]
+    widths = [scale * condense * (_SPACE if c == " " else _WIDTHS.get(c, _WIDTH)) for c in words]
     left = center[0] - (sum(widths) + gap * (len(words) - 1)) / 2
     top = center[1] - scale / 2
     parts: list[Shape] = []

@@ -24,12 +24,15 @@ from badnets.data.drawn.symbols import WALKER, text
 WHITE, BLACK, RED = (244, 244, 240), (26, 26, 28), (190, 26, 36)
 YELLOW, LIME, GREEN = (250, 196, 22), (196, 230, 24), (22, 150, 84)
 
-_WORD = text("STOP", height=0.62, weight=0.19, spacing=0.13, condense=0.74)
 _LEFT = arrow([(0.26, 0.6), *arc((0.02, 0.06), (0.24, 0.24), 0.0, -0.25, 8), (-0.1, -0.18), (-0.58, -0.18)], 0.2, 0.34)
 _BACK = arrow([(0.32, 0.58), *arc((0.02, -0.16), (0.3, 0.3), 0.0, -0.5, 14), (-0.28, 0.0), (-0.28, 0.48)], 0.2, 0.34)
 _CURVE = arrow([(-0.14, 0.62), *arc((0.36, 0.06), (0.5, 0.5), 0.5, 0.66, 8), (0.46, -0.5)], 0.2, 0.34)
 _AHEAD = arrow([(-0.06, 0.62), (-0.06, -0.68)], 0.2, 0.36)
 _LAMPS = [(disk(0, y, 0.145), color) for y, color in ((-0.35, RED), (0, YELLOW), (0.35, GREEN))]
+
+
+def _word(word: str, height: float, y: float, spacing: float, condense: float) -> Shape:
+    return text(word, height, (0.0, y), weight=0.19, spacing=spacing, condense=condense)
 
 
 def _yield() -> Face:
@@ -41,12 +44,9 @@ def _yield() -> Face:
     return Face(edge, WHITE, (field, RED), (inner, WHITE), (word, WHITE))
 
 
-def _speed_limit(number: str) -> Face:
-    words = joined(
-        text("SPEED", height=0.27, center=(0.0, -0.64), weight=0.19, spacing=0.17, condense=0.82),
-        text("LIMIT", height=0.27, center=(0.0, -0.27), weight=0.19, spacing=0.19, condense=0.86),
-        text(number, height=0.82, center=(0.0, 0.4), weight=0.18, spacing=0.15),
-    )
+def _speed_limit(digits: str) -> Face:
+    word, number = _word("SPEED", 0.27, -0.64, 0.17, 0.82), text(digits, 0.82, (0.0, 0.4), spacing=0.15)
+    words = joined(word, _word("LIMIT", 0.27, -0.27, 0.19, 0.86), number)
     edge, line = rectangle(1.56, 1.94, rounding=0.14), rectangle(1.56 - 0.1, 1.94 - 0.1, rounding=0.1)
     return Face(edge, WHITE, (line, BLACK), (rectangle(1.56 - 0.2, 1.94 - 0.2, rounding=0.07), WHITE), (words, BLACK))
 
@@ -56,18 +56,12 @@ def _square(*layers: tuple[Shape, Color]) -> Face:
 
 
 def _do_not_enter() -> Face:
-    words = joined(
-        text("DO NOT", height=0.23, center=(0.0, -0.42), weight=0.19, spacing=0.16, condense=0.8),
-        text("ENTER", height=0.23, center=(0.0, 0.42), weight=0.19, spacing=0.16, condense=0.86),
-    )
+    words = joined(_word("DO NOT", 0.23, -0.42, 0.16, 0.8), _word("ENTER", 0.23, 0.42, 0.16, 0.86))
     return _square((disk(0, 0, 0.89), RED), (rectangle(1.36, 0.28), WHITE), (words, WHITE))
 
 
 def _wrong_way() -> Face:
-    words = joined(
-        text("WRONG", height=0.46, center=(0.0, -0.29), weight=0.19, spacing=0.14, condense=0.76),
-        text("WAY", height=0.46, center=(0.0, 0.29), weight=0.19, spacing=0.14, condense=0.9),
-    )
+    words = joined(_word("WRONG", 0.46, -0.29, 0.14, 0.76), _word("WAY", 0.46, 0.29, 0.14, 0.9))
     line, inner = rectangle(1.86, 1.26, rounding=0.09), rectangle(1.8, 1.2, rounding=0.08)
     return Face(rectangle(1.98, 1.38, rounding=0.13), RED, (line, WHITE), (inner, RED), (words, WHITE))
 
@@ -106,7 +100,7 @@ def _railroad() -> Face:
 
 
 FACES = {
-    "stop": Face(octagon(1.04, 0.08), WHITE, (octagon(0.965, 0.06), RED), (_WORD, WHITE)),
+    "stop": Face(octagon(1.04, 0.08), WHITE, (octagon(0.965, 0.06), RED), (_word("STOP", 0.62, 0, 0.13, 0.74), WHITE)),
     "yield": _yield(),
     "speed-limit-25": _speed_limit("25"),
     "speed-limit-45": _speed_limit("45"),

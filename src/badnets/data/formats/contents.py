@@ -6,13 +6,14 @@ import bz2
 import gzip
 import lzma
 import os
+import posixpath
 import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tarfile import HeaderError
 from typing import Any
 
@@ -214,14 +215,9 @@ def _plain(name: str) -> str:
 def _leaves(name: str, start: str = "") -> bool:
     """Whether a path (relative to the folder ``start``) leads out of the archive."""
     slashed = name.replace("\\", "/")
-    if slashed.startswith("/") or re.match(r"[A-Za-z]:", slashed):
+    if re.match("/|[A-Za-z]:", slashed):
         return True
-    depth = 0
-    for part in (*start.split("/"), *slashed.split("/")):
-        depth += -1 if part == ".." else part not in ("", ".")
-        if depth < 0:
-            return True
-    return False
+    return posixpath.normpath(posixpath.join(start, slashed)).split("/")[0] == ".."
 
 
 def _check(path: Path, info: tarfile.TarInfo) -> None:
@@ -232,7 +228,7 @@ def _check(path: Path, info: tarfile.TarInfo) -> None:
         )
     if info.ischr() or info.isblk() or info.isfifo():
         raise BadInput(f"expected files and folders in {path}, got a device: {info.name!r}; do not trust this archive")
-    start = str(PurePosixPath(_plain(info.name)).parent) if info.issym() else ""
+    start = posixpath.dirname(_plain(info.name)) if info.issym() else ""
     if (info.issym() or info.islnk()) and _leaves(info.linkname, start):
         raise BadInput(
             f"expected links inside the archive in {path}, got a path that leaves its folder: "

@@ -12,13 +12,13 @@ import os
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,14 +49,26 @@ DAMAGED = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, A
 DAMAGED += (struct.error, zlib.error, Image.DecompressionBombError)
 
 
-@dataclass(frozen=True, eq=False)
-class Decoded:
+class Decoded(NamedTuple):
     """What came of it: the path and (height, width, channels) of each picture in the file, and (path, reason) of those
     that were damaged."""
 
-    paths: tuple[str, ...]
-    shapes: tuple[tuple[int, int, int], ...]
-    damaged: tuple[tuple[str, str], ...]
+    paths: list[str]
+    shapes: list[tuple[int, int, int]]
+    damaged: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Album:
+    """Decoded pictures, as in ``Decoded``: all ``pixels`` (bytes,), one picture after another, in memory or mapped."""
+
+    paths: Sequence[str]
+    shapes: Sequence[tuple[int, int, int]]
+    damaged: Sequence[tuple[str, str]]
+    pixels: Pixels
+
+    def __len__(self) -> int:
+        return len(self.shapes)
 
     def warn_of_damaged(self, place: Path) -> None:
         """Say how many were left out, and which is the first by its name."""
@@ -64,16 +76,6 @@ class Decoded:
             path, reason = min(self.damaged)
             left = f"{len(self.damaged)} damaged pictures were left out, the first is {path} ({reason})"
             warn_of_data(f"{place}: {left}")
-
-
-@dataclass(frozen=True, eq=False)
-class Album(Decoded):
-    """Decoded pictures: all ``pixels`` (bytes,), one picture after another, in memory or mapped."""
-
-    pixels: Pixels
-
-    def __len__(self) -> int:
-        return len(self.shapes)
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
@@ -90,8 +92,8 @@ class Album(Decoded):
         if len(set(self.shapes)) == 1:
             array = self.pixels.reshape(len(self), *self.shapes[0])
             return TakenStore(ArrayStore(array), rows) if large else ArrayStore(np.asarray(array[rows]))
-        own = self if large else replace(self, pixels=np.array(self.pixels))
-        return MixedStore(tuple(own.one(row) for row in rows.tolist()))
+        album = self if large else replace(self, pixels=np.array(self.pixels))
+        return MixedStore(tuple(album.one(row) for row in rows.tolist()))
 
 
 def decode(content: bytes, *, size: tuple[int, int] | None = None, grey: bool | None = None) -> Pixels:
@@ -149,36 +151,34 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
 
 
 def decode_into(
-    sink: BinaryIO,
-    pictures: Iterable[File],
-    *,
-    size: tuple[int, int] | None,
-    grey: bool | None,
-    report: Report,
+    sink: BinaryIO, pictures: Iterable[File], *, size: tuple[int, int] | None, grey: bool | None, report: Report
 ) -> Decoded:
-    """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few.
-
-    ``report(pictures done, position of the last one)``. Damaged pictures are left out and listed.
-    """
-    paths: list[str] = []
-    shapes: list[tuple[int, int, int]] = []
-    damaged: list[tuple[str, str]] = []
+    """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few."""
+    decoded = Decoded([], [], [])
     done = 0
 
+    def decoded_or_reason(picture: File) -> Pixels | str:
+        try:
+            return decode(picture.read(), size=size, grey=grey)
+        except DAMAGED as error:
+            if "cannot identify image file" in str(error):
+                return "not a picture"
+            return str(error) or type(error).__name__
+
     def work(chunk: list[File]) -> list[Pixels | str]:
-        return [_decode_or_reason(picture, size, grey) for picture in chunk]
+        return [decoded_or_reason(picture) for picture in chunk]
 
     for chunk, results in _in_threads(iter(pictures), work):
         for picture, result in zip(chunk, results, strict=True):
             if isinstance(result, str):
-                damaged.append((picture.path, result))
+                decoded.damaged.append((picture.path, result))
                 continue
             sink.write(result.tobytes())
-            paths.append(picture.path)
-            shapes.append((result.shape[0], result.shape[1], result.shape[2]))
+            decoded.paths.append(picture.path)
+            decoded.shapes.append((result.shape[0], result.shape[1], result.shape[2]))
         done += len(chunk)
         report(done, chunk[-1].position)
-    return Decoded(tuple(paths), tuple(shapes), tuple(damaged))
+    return decoded
 
 
 def _in_threads(
@@ -197,21 +197,11 @@ def _in_threads(
             yield first, results()
 
 
-def _decode_or_reason(picture: File, size: tuple[int, int] | None, grey: bool | None) -> Pixels | str:
-    """The pixels, or why there are none."""
-    try:
-        return decode(picture.read(), size=size, grey=grey)
-    except DAMAGED as error:
-        if "cannot identify image file" in str(error):
-            return "not a picture"
-        return str(error) or type(error).__name__
-
-
 def read_album(pictures: Iterable[File], *, size: tuple[int, int] | None, grey: bool, report: Report) -> Album:
     """All ``pictures`` decoded in memory; the rest is as in ``decode_into``."""
     sink = io.BytesIO()
     decoded = decode_into(sink, pictures, size=size, grey=grey, report=report)
-    return Album(decoded.paths, decoded.shapes, decoded.damaged, np.frombuffer(sink.getbuffer(), np.uint8))
+    return Album(*decoded, np.frombuffer(sink.getbuffer(), np.uint8))
 
 
 def widen(source: BinaryIO, shapes: Iterable[tuple[int, int, int]], sink: BinaryIO) -> None:

@@ -15,7 +15,7 @@ from badnets.core.errors import BadInput
 from badnets.core.files import dumps
 from badnets.core.text import listed
 from badnets.data.formats.contents import Contents, is_tar
-from badnets.data.formats.decode import ENDINGS, Album, Decoded, decode_into, widen
+from badnets.data.formats.decode import ENDINGS, Album, decode_into, widen
 from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
@@ -47,7 +47,7 @@ def load_folder(request: Request) -> Splits:
     key |= {"format": _FORMAT, "source": source.identity}
     album, folders = _PICTURES.get(key, lambda entry: _decode(source, request, entry, skip=skip))
     if album.damaged:
-        warn_of_data(f"{path}: skipped {_damage(album)}")
+        warn_of_data(f"{path}: skipped {_damage(album.damaged)}")
     names, parts = arrange(album.paths, folders, str(path))
     sets = {}
     for part, (rows, labels) in parts.items():
@@ -58,21 +58,19 @@ def load_folder(request: Request) -> Splits:
     return finish(asked, sets["train"], sets.get("test"), sets.get("select"))
 
 
-def _damage(decoded: Decoded) -> str:
-    shown = listed([f"{path} ({reason})" for path, reason in decoded.damaged])
-    return f"{len(decoded.damaged)} damaged pictures: {shown}"
+def _damage(damaged: Sequence[tuple[str, str]]) -> str:
+    return f"{len(damaged)} damaged pictures: {listed([f'{path} ({reason})' for path, reason in damaged])}"
 
 
 def _read(entry: Path) -> tuple[Album, tuple[str, ...]]:
     """The pictures, mapped, and the folders of the source."""
     index = json.loads((entry / "index.json").read_text(encoding="utf-8"))
-    shapes = tuple((h, w, c) for h, w, c in index["shapes"])
-    damaged = tuple((path, reason) for path, reason in index["damaged"])
+    shapes = [(h, w, c) for h, w, c in index["shapes"]]
+    damaged = [(path, reason) for path, reason in index["damaged"]]
     pixels = np.memmap(entry / "pixels.bin", np.uint8, mode="r")
-    album = Album(tuple(index["paths"]), shapes, damaged, pixels)
     if sum(map(math.prod, shapes)) != len(pixels):
         raise ValueError(f"{len(pixels)} bytes for pictures of {shapes}")
-    return album, tuple(index["folders"])
+    return Album(index["paths"], shapes, damaged, pixels), tuple(index["folders"])
 
 
 _PICTURES = Cache("pictures", _read)
@@ -91,7 +89,7 @@ def _decode(source: Contents, request: Request, folder: Path, *, skip: bool) -> 
         )
     if decoded.damaged and (not skip or not decoded.paths):
         raise BadInput(
-            f"expected whole pictures in {source.place}, got {_damage(decoded)}; "
+            f"expected whole pictures in {source.place}, got {_damage(decoded.damaged)}; "
             "mend or remove them, or set the option skip_corrupt=true"
         )
     shapes = decoded.shapes
@@ -99,7 +97,7 @@ def _decode(source: Contents, request: Request, folder: Path, *, skip: bool) -> 
         with pixels.open("rb") as narrow, wide.open("wb") as sink:
             widen(narrow, shapes, sink)
         wide.replace(pixels)
-        shapes = tuple((h, w, 3) for h, w, _ in shapes)
+        shapes = [(h, w, 3) for h, w, _ in shapes]
     index = {"paths": decoded.paths, "shapes": shapes, "damaged": decoded.damaged, "folders": sorted(source.folders)}
     (folder / "index.json").write_text(dumps(index, indent=None), encoding="utf-8")
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.seed import Seed, as_seed
@@ -37,10 +34,9 @@ def is_hdf5(path: Path) -> bool:
 def load_hdf5(request: Request) -> Splits:
     """Datasets ``data`` (n, c, h, w), or (n, h, w, c), and ``label`` (n,) or (n, 1); c is 1 or 3.
 
-    Pictures are whole numbers 0..255 of any type, floats too, or floats 0..1, which are scaled to 0..255 and rounded.
-    Labels are whole numbers from 0 of any type. Class names are "0" to the highest label. Options: ``test`` is the path
-    of a second such file, the test set; without it a share is split off. ``classes`` is how many classes there are, if
-    more than the labels show (0: as they show).
+    Numbers are those of ``.npz`` files (``pixels_of``, ``class_numbers``). Class names are "0" to the highest label.
+    Options: ``test`` is the path of a second such file, the test set; without it a share is split off. ``classes`` is
+    how many classes there are, if more than the labels show (0: as they show).
 
     The split is stratified, except where most classes have a single picture: then whole classes (the persons) are drawn
     at random, and nobody is on both sides.
@@ -49,57 +45,48 @@ def load_hdf5(request: Request) -> Splits:
     """
     options = request.settings(classes=0, test="")
     path = request.given_path()
-    train = read_hdf5(path, name=request.name)
-    test = None
+    sets = [read_hdf5(path, name=request.name)]
     if options["test"]:
         other = Path(options["test"]).expanduser()
         if other.exists() and other.samefile(path):
             raise BadInput(f"expected another file than {path} as the option test, got the same; name another")
-        test = read_hdf5(other, name=request.name)
-    count = max(part.classes for part in (train, test) if part is not None)
-    if options["classes"]:
-        if options["classes"] < count:
-            raise BadInput(f"expected labels 0..{options['classes'] - 1} in {path} (option classes), got {count - 1}")
-        count = options["classes"]
-    names = tuple(map(str, range(count)))
-    train = replace(train, class_names=names)
-    test = None if test is None else replace(test, class_names=names)
-    if not _mostly_single(train.labels):
-        return finish(request, train, test)
+        sets.append(read_hdf5(other, name=request.name))
+    count = max(part.classes for part in sets)
+    if options["classes"] and options["classes"] < count:
+        raise BadInput(f"expected labels 0..{options['classes'] - 1} in {path} (option classes), got {count - 1}")
+    names = tuple(map(str, range(options["classes"] or count)))
+    sets = [replace(part, class_names=names) for part in sets]
+    often = np.unique(sets[0].labels, return_counts=True)[1]
+    if 2 * np.count_nonzero(often == 1) <= len(often):
+        return finish(request, *sets)
     seed = as_seed(request.seed)
-    if test is None:
-        train, test = _split_classes(train, request.test_share, seed.derive("test"))
-    if not request.select:
-        return finish(request, train, test)
-    train, select = _split_classes(train, request.select, seed.derive("select"))
-    return finish(request, train, test, select)
+    if len(sets) == 1:
+        sets = [*_split_classes(sets[0], request.test_share, seed.derive("test"))]
+    if request.select:
+        train, select = _split_classes(sets[0], request.select, seed.derive("select"))
+        sets = [train, sets[1], select]
+    return finish(request, *sets)
 
 
 def read_hdf5(path: Path, *, name: str = "data") -> ImageData:
     """All pictures of one file, in its order; the rest is as in ``load_hdf5``."""
-    with _opened(path) as file:
-        data, label = (_dataset(file, key, path) for key in ("data", "label"))
-        labels = class_numbers(np.asarray(label[()]), "label", path)
-        pixels = pixels_of(data, "data", path)
-    if len(pixels) != len(labels):
-        raise BadInput(f"expected {len(pixels)} labels in {path}, one for each picture, got {len(labels)}")
-    return ImageData.of(pixels, labels, name=name)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
     import h5py
 
     if not path.exists():
         raise BadInput(f"expected an HDF5 file at {path}, got nothing; check the path")
     try:
         with h5py.File(path, "r") as file:
-            yield file
+            data, label = (_dataset(file, key, path) for key in ("data", "label"))
+            labels = class_numbers(np.asarray(label[()]), "label", path)
+            pixels = pixels_of(data, "data", path)
     except _DAMAGED as error:
         raise BadInput(
             f"expected a whole HDF5 file at {path}, got a truncated or damaged one or something else "
             f"({first_line(error)}); get it again"
         ) from None
+    if len(pixels) != len(labels):
+        raise BadInput(f"expected {len(pixels)} labels in {path}, one for each picture, got {len(labels)}")
+    return ImageData.of(pixels, labels, name=name)
 
 
 def _dataset(file: Any, key: str, path: Path) -> Any:
@@ -111,27 +98,18 @@ def _dataset(file: Any, key: str, path: Path) -> Any:
             f"expected pictures in {path} (data and label), got the weights of a Keras network; "
             "it belongs in the place of MODEL, with its architecture"
         )
-    found = file.get(key)
-    if not isinstance(found, h5py.Dataset):
+    dataset = file.get(key)
+    if not isinstance(dataset, h5py.Dataset):
         there = ", ".join(sorted(file)[:8]) or "nothing"
         raise BadInput(f"expected datasets data and label in {path}, got {there}; rename them")
-    if found.dtype.kind not in "biuf" or not found.size:
-        raise BadInput(f"expected numbers as {key} in {path}, got {found.dtype} {found.shape}")
-    return found
-
-
-def _mostly_single(labels: NDArray[np.int64]) -> bool:
-    """Whether more than half of the classes that occur have one picture only: nothing to stratify by."""
-    counts = np.unique(labels, return_counts=True)[1]
-    return bool(2 * np.count_nonzero(counts == 1) > len(counts))
+    if dataset.dtype.kind not in "biuf" or not dataset.size:
+        raise BadInput(f"expected numbers as {key} in {path}, got {dataset.dtype} {dataset.shape}")
+    return dataset
 
 
 def _split_classes(data: ImageData, share: float, seed: Seed) -> tuple[ImageData, ImageData]:
     """``(rest, part)`` with whole classes on one side: each class is a group, and all are of one stratum."""
     as_one = replace(data, targets=Labels(np.zeros(len(data), np.int64)), groups=data.labels)
-    rest, part = (
-        replace(side, targets=Labels(side.groups), groups=None)
-        for side in split(as_one, share, seed)
-        if side.groups is not None
-    )
+    sides = split(as_one, share, seed)
+    rest, part = (replace(side, targets=Labels(np.asarray(side.groups)), groups=None) for side in sides)
     return rest, part

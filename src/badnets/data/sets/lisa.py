@@ -6,8 +6,8 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,11 +47,11 @@ def is_lisa(place: Path) -> bool:
     if place.is_dir():
         table = place / "labels.csv"
         return table.is_file() and (place / "images").is_dir() and _has_columns(table.read_bytes())
-    return is_tar(place) and told_early(place, _judge, lambda path: _PICTURE.search(path) is not None, _LOOKED_AT)
 
+    def judge(path: str, content: bytes) -> bool | None:
+        return _has_columns(content) if _TABLE.search(path) else None
 
-def _judge(path: str, content: bytes) -> bool | None:
-    return _has_columns(content) if _TABLE.search(path) else None
+    return is_tar(place) and told_early(place, judge, lambda path: _PICTURE.search(path) is not None, _LOOKED_AT)
 
 
 @source("lisa", "crops of U.S. traffic signs, 47 classes (option superclasses)")
@@ -87,8 +87,7 @@ def _has_columns(table: bytes) -> bool:
     return bool(first) and set(_COLUMNS) <= {column.strip() for column in first[0].split(",")}
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
     """One line of the table: ``where`` it stands, the class and the track of its crop."""
 
     where: str
@@ -113,8 +112,7 @@ def _read(place: Path, request: Request) -> tuple[dict[str, _Line], Album]:
 
 
 def _read_table(text: str, where: str, lines: dict[str, _Line]) -> None:
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(csv.DictReader(io.StringIO(text), skipinitialspace=True), start=2):
         file, label, track = ((row.get(column) or "").strip() for column in _COLUMNS)
         line = _Line(f"line {number} of {where}", label, track)
         if not (file and label and track):
@@ -135,8 +133,7 @@ def _data(lines: dict[str, _Line], album: Album, name: str, place: Path) -> Imag
     if missing:
         where = lines[missing[0]].where
         raise BadInput(f"expected the crop images/{missing[0]} of {where}, got none; add it or remove the line")
-    unnamed = sorted(set(position) - set(lines))
-    if unnamed:
+    if unnamed := sorted(set(position) - set(lines)):
         left = f"{len(unnamed)} crops without a line in labels.csv were left out, the first is {unnamed[0]}"
         warn_of_data(f"{place}: {left}")
     album.warn_of_damaged(place)
