@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
+from badnets.data.formats.arrays import is_hdf5
 from badnets.data.formats.contents import is_tar, stem
-from badnets.data.formats.hdf5 import is_hdf5
 from badnets.data.formats.voc import is_voc
 from badnets.data.images import Splits
 from badnets.data.registry import SOURCES

@@ -215,8 +215,8 @@ def exposed(
 ) -> NDArray[np.uint8]:
     """The photograph (n, size, size, 3).
 
-    Exposure (from ``darkest`` on), color of the light, haze, a little vignette; softness (``soft`` at the least, and how
-    much more); the sensor's noise, up to about ``noise``: a constant part, and one that grows as the root of the light.
+    Exposure (from ``darkest`` on), color of the light, haze, a little vignette; softness (``soft`` at the least, and
+    how much more); the sensor's noise, up to about ``noise``: a constant part, and one that grows as the root of light.
     """
     bright = canvas.uniform("exposure")
     gain = np.float32(darkest) + np.float32(1.18 - darkest) * bright * (np.float32(1.75) - np.float32(0.75) * bright)

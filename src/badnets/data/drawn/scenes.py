@@ -127,16 +127,6 @@ def _shared(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.prod(sides, axis=-1) / np.minimum(area_a, area_b), dtype=np.float64)
 
 
-def photograph_street(canvas: Canvas, plates: Plates, street: Street) -> NDArray[np.uint8]:
-    """Pictures (n, size, size, 3) of the signs and what is behind and before them."""
-    picture = background(canvas)
-    _poles(canvas, picture, street)
-    _signs(canvas, picture, plates, street)
-    _leaves_before(canvas, picture, street)
-    # Brighter, sharper and with less noise than pictures of one sign: small signs must still be seen.
-    return exposed(canvas, picture, darkest=0.4, soft=(0.003, 0.01), noise=0.05)
-
-
 def _poles(canvas: Canvas, picture: Field, street: Street) -> None:
     """All poles before all signs: none stands before a sign."""
     pose = street.pose
@@ -222,7 +212,13 @@ def render_scenes(
 
     def draw(part: slice) -> None:
         canvas = Canvas(RowRng(seed.derive("street"), rows[part]), size)
-        images[part] = photograph_street(canvas, plates, street.part(part.start, part.stop))
+        signs_in_part = street.part(part.start, part.stop)
+        picture = background(canvas)
+        _poles(canvas, picture, signs_in_part)
+        _signs(canvas, picture, plates, signs_in_part)
+        _leaves_before(canvas, picture, signs_in_part)
+        # Brighter, sharper and with less noise than pictures of one sign: small signs must still be seen.
+        images[part] = exposed(canvas, picture, darkest=0.4, soft=(0.003, 0.01), noise=0.05)
 
     signs.in_parts(len(rows), max(1, _PIXELS_AT_ONCE // (size * size)), draw, progress)
     return images, np.clip(street.boxes * size, 0, size).astype(np.float32)

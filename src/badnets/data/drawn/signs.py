@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from badnets.core.errors import BadInput, nearest
 from badnets.core.seed import RowRng, Seed
@@ -67,19 +66,6 @@ def plates_of(style: str, size: int) -> Plates:
 @lru_cache(maxsize=4)
 def _plates(style: str, side: int) -> Plates:
     return Plates.of(tuple(faces_of(style).values()), side)
-
-
-def face(style: str, name: str, size: int) -> Image.Image:
-    """One clean sign without a scene: RGBA, ``size`` x ``size``."""
-    faces = faces_of(style)
-    if name not in faces:
-        raise BadInput(f"expected a sign of style {style}, got {name!r}; {nearest(name, faces)}")
-    check_size("signs", SMALLEST, size)
-    drawn = faces[name].draw(size)
-    alpha = drawn[..., 3:]
-    straight = drawn[..., :3] / np.maximum(alpha, np.float32(1 / 255))
-    pixels = np.concatenate([straight, alpha], axis=2) * np.float32(255) + np.float32(0.5)
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def render(style: str, labels: Rows, rows: Rows, seed: Seed, size: int, progress: Progress | None = None) -> Drawn:

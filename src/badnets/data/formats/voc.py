@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -58,7 +59,7 @@ def load_voc(request: Request) -> Splits:
     """
     classes = _listed(request.settings(classes="")["classes"])
     wanted = "an .xml for each picture, with its stem; a folder or a tar of it"
-    find = _find if request.path is None else _find_given
+    find = _find if request.path is None else lambda given: given if is_voc(given) else _find(given)
     place = locate("voc", request, find, wanted=wanted, folders=_FOLDERS, absent=_ABSENT)
     name = stem(place) if request.name == "voc" else request.name
     data = _data(_read(place, request), classes, name, place)
@@ -69,25 +70,15 @@ def load_voc(request: Request) -> Splits:
 def is_voc(place: Path) -> bool:
     """Whether a folder or an archive has annotations of VOC."""
     if place.is_dir():
-        return any(_is_annotation(content_of(file)) for file in islice(Contents(place, (".xml",)), 8))
+        return any(_START.search(content_of(file)[:4096]) for file in islice(Contents(place, (".xml",)), 8))
 
     def judge(path: str, content: bytes) -> bool | None:
-        return True if path.lower().endswith(".xml") and _is_annotation(content) else None
+        return True if path.lower().endswith(".xml") and _START.search(content[:4096]) else None
 
     def is_picture(path: str) -> bool:
         return PurePosixPath(path).parent.name.lower() in _PICTURES
 
     return is_tar(place) and told_early(place, judge, is_picture, _LOOKED_AT)
-
-
-def _is_annotation(content: bytes) -> bool:
-    """Whether the first bytes of a file look like an annotation."""
-    return _START.search(content[:4096]) is not None
-
-
-def _find_given(place: Path) -> Path | None:
-    """What a path stands for that the user gave: itself, or an archive in it."""
-    return place if is_voc(place) else _find(place)
 
 
 def _find(place: Path) -> Path | None:
@@ -114,8 +105,7 @@ def _listed(text: str) -> tuple[str, ...] | None:
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class Annotation:
+class Annotation(NamedTuple):
     """What a file says: ``where`` names the file in errors, ``size`` is (width, height) or None where it is not told,
     ``objects`` are (class, (xmin, ymin, xmax, ymax)) with xmin <= xmax and ymin <= ymax, finite."""
 
@@ -124,8 +114,7 @@ class Annotation:
     objects: tuple[tuple[str, Box], ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Scan:
+class _Scan(NamedTuple):
     """Everything by stem: annotations, paths of pictures, their (height, width) before resizing (None: damaged); and
     the decoded pictures."""
 
