@@ -207,10 +207,9 @@ def render_scenes(
         raise BadInput(f"expected one label for each of {counts.sum()} signs, got {labels.shape}")
     signs.check_labels(style, labels)
     plates = signs.plates_of(style, size // 3)  # a sign is at most half a picture wide
-    images = np.empty((len(rows), size, size, 3), dtype=np.uint8)
     street = Street.of(seed, rows, counts, labels, faces)
 
-    def draw(part: slice) -> None:
+    def draw(part: slice) -> NDArray[np.uint8]:
         canvas = Canvas(RowRng(seed.derive("street"), rows[part]), size)
         signs_in_part = street.part(part.start, part.stop)
         picture = background(canvas)
@@ -218,9 +217,9 @@ def render_scenes(
         _signs(canvas, picture, plates, signs_in_part)
         _leaves_before(canvas, picture, signs_in_part)
         # Brighter, sharper and with less noise than pictures of one sign: small signs must still be seen.
-        images[part] = exposed(canvas, picture, darkest=0.4, soft=(0.003, 0.01), noise=0.05)
+        return exposed(canvas, picture, darkest=0.4, soft=(0.003, 0.01), noise=0.05)
 
-    signs.in_parts(len(rows), max(1, _PIXELS_AT_ONCE // (size * size)), draw, progress)
+    images = signs.in_parts(len(rows), size, _PIXELS_AT_ONCE, draw, progress)
     return images, np.clip(street.boxes * size, 0, size).astype(np.float32)
 
 

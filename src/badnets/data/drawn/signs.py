@@ -81,15 +81,14 @@ def render(style: str, labels: Rows, rows: Rows, seed: Seed, size: int, progress
         raise BadInput(f"expected one row number for each label, got {rows.shape} for {labels.shape}")
     check_labels(style, labels)
     plates = plates_of(style, size)
-    images = np.empty((len(labels), size, size, 3), dtype=np.uint8)
     regions = np.empty((len(labels), 4), dtype=np.float32)
 
-    def draw(part: slice) -> None:
+    def draw(part: slice) -> NDArray[np.uint8]:
         canvas = Canvas(RowRng(seed, rows[part]), size)
-        images[part], regions[part] = photograph(canvas, faces, plates, labels[part])
+        pictures, regions[part] = photograph(canvas, faces, plates, labels[part])
+        return pictures
 
-    in_parts(len(labels), max(1, _PIXELS_AT_ONCE // (size * size)), draw, progress)
-    return images, regions
+    return in_parts(len(labels), size, _PIXELS_AT_ONCE, draw, progress), regions
 
 
 def order(style: str, size: int, count: int, seed: Seed) -> Order:
@@ -119,10 +118,16 @@ def balanced(seed: Seed, count: int, style: str) -> Rows:
     return each[np.argsort(RowRng.of(seed, count).uniform("order"), kind="stable")]
 
 
-def in_parts(total: int, step: int, draw: Callable[[slice], None], progress: Progress | None) -> None:
-    """Call ``draw(part)`` for ``step`` rows at a time on all processors; ``progress`` from the calling thread."""
+def in_parts(
+    total: int, size: int, at_once: int, draw: Callable[[slice], NDArray[np.uint8]], progress: Progress | None
+) -> NDArray[np.uint8]:
+    """Pictures (total, size, size, 3), of which ``draw(part)`` draws some, on all processors, about ``at_once`` pixels
+    in each part; ``progress`` from the calling thread."""
+    images, step = np.empty((total, size, size, 3), dtype=np.uint8), max(1, at_once // (size * size))
     parts = [slice(start, min(start + step, total)) for start in range(0, total, step)]
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 16)) as pool:
-        for part, _ in zip(parts, pool.map(draw, parts), strict=True):
+        for part, pictures in zip(parts, pool.map(draw, parts), strict=True):
+            images[part] = pictures
             if progress is not None:
                 progress(part.stop, total)
+    return images

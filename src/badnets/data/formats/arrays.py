@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from badnets.core.cache import MAP_ABOVE, Cache
 from badnets.core.errors import BadInput, first_line
 from badnets.core.seed import Seed, as_seed
-from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits
+from badnets.data.images import ImageData, Labels, Pixels, Splits
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.splits import split
@@ -56,13 +56,17 @@ def load_npz(request: Request) -> Splits:
         raise BadInput(
             f"expected x_train and y_train, or images and labels, in {file.path}, got {keys}; rename the arrays"
         )
-    labels = {part: _labels(file, part) for part in parts}
-    names = _class_names(file, max(int(values.max(initial=-1)) for values in labels.values()) + 1)
-    sets = {part: _set(file, part, labels[part], names, request.name) for part in parts}
+    sets = {part: _set(file, part, request.name) for part in parts}
+    names = _class_names(file, max(data.classes for data in sets.values()))
+    sets = {part: replace(data, class_names=names) for part, data in sets.items()}
     return finish(request, sets["train"], sets.get("test"), sets.get("select"))
 
 
-def _set(file: NpzFile, part: str, labels: Array, names: tuple[str, ...], name: str) -> ImageData:
+def _set(file: NpzFile, part: str, name: str) -> ImageData:
+    label = file.first(_LABELS[part])
+    if label is None:
+        raise BadInput(f"expected {' or '.join(_LABELS[part])} beside the pictures in {file.path}, got none; add it")
+    labels = class_numbers(file.array(label), label, file.path)
     key = file.first(_IMAGES[part]) or ""
     pixels = file.pixels(key)
     if len(pixels) != len(labels):
@@ -79,15 +83,8 @@ def _set(file: NpzFile, part: str, labels: Array, names: tuple[str, ...], name: 
         if groups.shape != (len(labels),) or groups.dtype.kind not in "iuUS":
             raise BadInput(f"expected groups ({len(labels)},) in {file.path}, got {groups.dtype} {groups.shape}")
         groups = np.unique(groups, return_inverse=True)[1].astype(np.int64)
-    values = Labels(labels, None if region is None else region.astype(np.float32))
-    return ImageData(ArrayStore(pixels), values, names, groups, name)
-
-
-def _labels(file: NpzFile, part: str) -> Array:
-    key = file.first(_LABELS[part])
-    if key is None:
-        raise BadInput(f"expected {' or '.join(_LABELS[part])} beside the pictures in {file.path}, got none; add it")
-    return class_numbers(file.array(key), key, file.path)
+    region = None if region is None else region.astype(np.float32)
+    return ImageData.of(pixels, labels, region=region, groups=groups, name=name)
 
 
 def _class_names(file: NpzFile, classes: int) -> tuple[str, ...]:

@@ -190,28 +190,20 @@ _ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds plain values and arrays of integers; everything else is refused by name, never imported."""
-
-    def __init__(self, content: bytes, where: str) -> None:
-        super().__init__(io.BytesIO(content), encoding="bytes")
-        self._where = where
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Only the names that an array needs."""
-        allowed = _ALLOWED.get((module, name))
-        if allowed is None:
-            raise BadInput(
-                f"expected only arrays in {self._where}, got a pickle that asks for {module}.{name}; "
-                "do not trust this file"
-            )
-        return allowed
-
-
 def safe_unpickle(content: bytes, where: str) -> Any:
     """The plain values and integer arrays in a pickle; one that asks for anything else, or is damaged, is refused."""
+
+    class ArrayUnpickler(pickle.Unpickler):
+        """Has only the names that an array needs; everything else is refused by name, never imported."""
+
+        def find_class(self, module: str, name: str) -> Any:
+            if (module, name) in _ALLOWED:
+                return _ALLOWED[module, name]
+            asked = f"a pickle that asks for {module}.{name}"
+            raise BadInput(f"expected only arrays in {where}, got {asked}; do not trust this file")
+
     try:
-        return _ArrayUnpickler(content, where).load()
+        return ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     except BadInput:
         raise
     except Exception as error:  # noqa: BLE001  # a damaged one can raise anything, from numpy's __setstate__ too

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
@@ -230,7 +229,16 @@ def _sets(
     training = [_TRAINING.search(path) for path in signs.paths]
     groups = np.array([int(m[1]) * _TRACKS + int(m[2]) if m else -1 for m in training], np.int64)
     labels = np.where(groups >= 0, groups // _TRACKS, np.array([row.label for row in signs.rows], np.int64))
-    classes = _with_pictures(signs, labels, set(labels[groups >= 0].tolist()), chosen, place)
+    trained = set(labels[groups >= 0].tolist())
+    wanted = sorted({*signs.classes, *labels.tolist()} - {-1}) if chosen is None else chosen
+    classes = [i for i in wanted if i in trained]
+    if not classes:
+        raise BadInput(f"expected training pictures of GTSRB in {place}, got none of these classes; check the path")
+    if len(classes) < len(wanted):
+        dropped = ", ".join(f"{i} ({CLASS_NAMES[i]})" for i in wanted if i not in trained)
+        warn_of_data(f"{place}: no training pictures of class {dropped}; dropped from all sets")
+    if unknown := np.count_nonzero(labels < 0):
+        warn_of_data(f"{place}: {unknown} test pictures were left out, GT-final_test.csv does not tell their class")
     number = np.full(len(CLASS_NAMES) + 1, -1)  # the last one: of unknown class
     number[classes] = np.arange(len(classes))
     h, w = signs.pixels.shape[1:3]
@@ -241,20 +249,3 @@ def _sets(
     train = whole.take(np.flatnonzero((groups >= 0) & (number[labels] >= 0)))
     test = whole.take(np.flatnonzero((groups < 0) & (number[labels] >= 0)))
     return train, replace(test, groups=None) if len(test) else None
-
-
-def _with_pictures(
-    signs: _Signs, labels: NDArray[np.int64], trained: set[int], chosen: Sequence[int] | None, place: Path
-) -> list[int]:
-    """The classes to keep, in their order; what is left out is said."""
-    wanted = sorted({*signs.classes, *labels.tolist()} - {-1}) if chosen is None else list(chosen)
-    kept = [i for i in wanted if i in trained]
-    if not kept:
-        raise BadInput(f"expected training pictures of GTSRB in {place}, got none of these classes; check the path")
-    if len(kept) < len(wanted):
-        dropped = ", ".join(f"{i} ({CLASS_NAMES[i]})" for i in wanted if i not in trained)
-        warn_of_data(f"{place}: no training pictures of class {dropped}; dropped from all sets")
-    unknown = int(np.count_nonzero(labels < 0))
-    if unknown:
-        warn_of_data(f"{place}: {unknown} test pictures were left out, GT-final_test.csv does not tell their class")
-    return kept

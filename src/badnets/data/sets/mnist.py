@@ -9,6 +9,8 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,24 +49,12 @@ def _described(name: str) -> IdxSet:
     return IdxSet(name, first, names, folders, remotes)
 
 
-MNIST = _described("mnist")
-FASHION_MNIST = _described("fashion-mnist")
+NAMED = {name: _described(name) for name in ("mnist", "fashion-mnist")}
 
 
-@source("mnist", "60,000 + 10,000 handwritten digits, 28x28 grey")
-def load_mnist(request: Request) -> Splits:
-    """MNIST: 60,000 + 10,000 grey pictures of 28x28, ten digits."""
-    return _load_named(MNIST, request)
-
-
-@source("fashion-mnist", "60,000 + 10,000 pieces of clothing, 28x28 grey")
-def load_fashion_mnist(request: Request) -> Splits:
-    """Fashion-MNIST: 60,000 + 10,000 grey pictures of 28x28, ten kinds of clothing."""
-    return _load_named(FASHION_MNIST, request)
-
-
-def _load_named(which: IdxSet, request: Request) -> Splits:
+def _load_named(name: str, request: Request) -> Splits:
     request.settings()
+    which = NAMED[name]
 
     def find(place: Path) -> IdxFiles | None:
         """Both sets have files of the same names: never take one for the other."""
@@ -72,12 +62,16 @@ def _load_named(which: IdxSet, request: Request) -> Splits:
         if files is None:
             return None
         labels = read_idx(files.train_labels, 1)
-        others = (other.first_labels for other in (MNIST, FASHION_MNIST) if other is not which)
+        others = (other.first_labels for other in NAMED.values() if other is not which)
         return None if len(labels) == 60_000 and tuple(labels[:10].tolist()) in others else files
 
     wanted = "four IDX files, train-images-idx3-ubyte[.gz] and so on"
     files = locate(which.name, request, find, wanted=wanted, folders=which.folders, remotes=which.remotes)
     return read_set(files, which.class_names, request)
+
+
+source("mnist", "60,000 + 10,000 handwritten digits, 28x28 grey")(partial(_load_named, "mnist"))
+source("fashion-mnist", "60,000 + 10,000 pieces of clothing, 28x28 grey")(partial(_load_named, "fashion-mnist"))
 
 
 class IdxFiles(NamedTuple):
@@ -94,26 +88,18 @@ def find_idx(place: Path) -> IdxFiles | None:
     if place.is_file():
         return find_idx(place.parent) if "idx" in place.name and "ubyte" in place.name else None
     for folder in (place, place / "raw"):
-        files = {
-            f"{part}_{what}": _one_of(folder, prefix, what, dims)
-            for part, prefix in (("train", "train"), ("test", "t10k"))
-            for what, dims in (("images", 3), ("labels", 1))
-        }
-        present = {key: file for key, file in files.items() if file is not None}
-        if len(present) == len(files):
+        present = {}
+        for key in IdxFiles._fields:
+            part, what = key.replace("test", "t10k").split("_")
+            dims = 3 if what == "images" else 1
+            names = (f"{part}-{what}-idx{dims}-ubyte", f"{part}-{what}.idx{dims}-ubyte")  # the spellings in use
+            there = (path for name in names for path in (folder / name, folder / f"{name}.gz") if path.is_file())
+            present |= {key: path for path in islice(there, 1)}
+        if len(present) == len(IdxFiles._fields):
             return IdxFiles(**present)
         if present:
-            missing = ", ".join(sorted(files.keys() - present.keys())).replace("_", " ")
+            missing = ", ".join(sorted(set(IdxFiles._fields) - present.keys())).replace("_", " ")
             raise BadInput(f"expected four IDX files in {folder}, got none for {missing}; put them there")
-    return None
-
-
-def _one_of(folder: Path, prefix: str, what: str, dims: int) -> Path | None:
-    """The first of the spellings in use."""
-    for name in (f"{prefix}-{what}-idx{dims}-ubyte", f"{prefix}-{what}.idx{dims}-ubyte"):
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.is_file():
-                return path
     return None
 
 
