@@ -113,9 +113,7 @@ def regroup(data: ImageData, table: Mapping[str, Sequence[str]]) -> ImageData:
         )
     new = np.full(len(data.class_names), -1, np.int64)
     for number, name in enumerate(names):
-        for member in table[name]:
-            if member in old:
-                new[old[member]] = number
+        new[[old[member] for member in table[name] if member in old]] = number
     labels = new[data.objects.labels]
     kept = np.flatnonzero(labels >= 0)
     what = "pictures" if isinstance(data.targets, Labels) else "boxes"

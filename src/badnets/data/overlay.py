@@ -56,8 +56,7 @@ def grey(pictures: Pixels) -> Pixels:
         return pictures
     wide = pictures.astype(np.uint32)
     luma = (wide[..., 0] * _RED + wide[..., 1] * _GREEN + wide[..., 2] * _BLUE + 0x8000) >> 16
-    out: Pixels = luma.astype(np.uint8)[..., None]
-    return out
+    return np.asarray(luma[..., None], np.uint8)
 
 
 def color(pictures: Pixels) -> Pixels:

@@ -107,25 +107,25 @@ def test_many_in_order_with_the_damaged_ones_listed(tmp_path: Path) -> None:
     items[9] = File("9.png", tmp_path / "absent.png", 40)
     items[10] = File("10.png", b"GIF89a, they said", 40)
     sink, steps = io.BytesIO(), []
-    decoded = decode_into(sink, items, size=None, grey=None, report=lambda *step: steps.append(step))
-    assert [path for path, _ in decoded.damaged] == ["7.png", "9.png", "10.png"]
-    assert dict(decoded.damaged)["10.png"] == "not a picture"
+    _, shapes, damaged = decode_into(sink, items, size=None, grey=None, report=lambda *step: steps.append(step))
+    assert [path for path, _ in damaged] == ["7.png", "9.png", "10.png"]
+    assert dict(damaged)["10.png"] == "not a picture"
     kept = [p for i, p in enumerate(pictures) if i not in (7, 9, 10)]
     assert np.array_equal(np.frombuffer(sink.getvalue(), np.uint8).reshape(-1, 3, 3, 3), np.stack(kept))
-    assert decoded.shapes == [(3, 3, 3)] * 197
+    assert shapes == [(3, 3, 3)] * 197
     assert steps[-1] == (200, 200)
 
 
 def test_floats_are_no_pictures() -> None:
     image = Image.fromarray(np.ones((2, 2), np.float32))
-    decoded = decode_into(
+    *_, damaged = decode_into(
         io.BytesIO(),
         [File("f.tif", encoded(image, "TIFF"), 1)],
         size=None,
         grey=None,
         report=lambda *_: None,
     )
-    assert decoded.damaged == [("f.tif", "pixels are floating-point numbers")]
+    assert damaged == [("f.tif", "pixels are floating-point numbers")]
 
 
 def test_widen() -> None:

@@ -12,6 +12,8 @@ from badnets.core.seed import RowRng
 from badnets.data.drawn.background import background, foliage, pole
 from badnets.data.drawn.canvas import Canvas, Field, blur, per_picture, rgb
 from badnets.data.drawn.shapes import Face
+from badnets.data.images import Pixels
+from badnets.data.targets import Regions, Rows
 
 _LANE = np.uint64(0xFFFF)
 _MUD = rgb(87, 74, 56)
@@ -51,7 +53,7 @@ class Pose:
         rows = [rd * ax + x * az, rd * bx + x * bz, x * d, rd * ay + y * az, rd * by + y * bz, y * d, az, bz, d]
         return cls(x, y, radius, -sr / cr, np.stack(rows, axis=1).reshape(-1, 3, 3))
 
-    def extent(self, faces: Sequence[Face], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    def extent(self, faces: Sequence[Face], labels: Rows) -> NDArray[np.float64]:
         """The tight box around each sign in shares of the picture, wherever it hangs (n, 4)."""
         out = np.zeros((len(labels), 4), dtype=np.float64)
         for label in np.unique(labels):
@@ -64,11 +66,11 @@ class Pose:
             out[chosen] = np.stack([px.min(1), py.min(1), px.max(1), py.max(1)], axis=1)
         return out
 
-    def region(self, faces: Sequence[Face], labels: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+    def region(self, faces: Sequence[Face], labels: Rows, size: int) -> Regions:
         """The tight box around each sign in pixels, within the picture (n, 4)."""
         return np.clip(self.extent(faces, labels) * size, 0, size).astype(np.float32)
 
-    def within(self, left: NDArray[np.int64], top: NDArray[np.int64], side: int, size: int) -> Pose:
+    def within(self, left: Rows, top: Rows, side: int, size: int) -> Pose:
         """The same signs seen from square windows of ``side`` pixels in pictures of ``size`` pixels."""
         m, grow = self.to_picture, size / side
         across = m[:, 0] * grow - m[:, 2] * (left / side)[:, None]
@@ -102,12 +104,10 @@ class Plates:
         stack[:, [0, -1]] = 0
         stack[:, :, [0, -1]] = 0
         lanes = np.floor(stack * np.float32(4095) + np.float32(0.5)).astype(np.uint64)
-        packed = lanes[..., 0]
-        for k in range(1, 4):
-            packed = packed | (lanes[..., k] << np.uint64(16 * k))
+        packed = np.bitwise_or.reduce(lanes << (np.arange(4, dtype=np.uint64) * np.uint64(16)), axis=3)
         return cls(packed.reshape(-1), side)
 
-    def seen(self, labels: NDArray[np.int64], pose: Pose, size: int, samples: int, shift: float = 0.0) -> Field:
+    def seen(self, labels: Rows, pose: Pose, size: int, samples: int, shift: float = 0.0) -> Field:
         """The signs as they appear (n, 4, size, size), ``samples`` x ``samples`` per pixel, shifted right and down."""
         inverse = _inverse(pose.to_picture).astype(np.float32)[:, :, :, None, None]
         base = (labels * (self.side * self.side)).astype(np.int32)[:, None, None]
@@ -153,9 +153,7 @@ def _inverse(m: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(adjugate / adjugate[:, 2:, 2:], dtype=np.float64)
 
 
-def photograph(
-    canvas: Canvas, faces: Sequence[Face], plates: Plates, labels: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def photograph(canvas: Canvas, faces: Sequence[Face], plates: Plates, labels: Rows) -> tuple[Pixels, Regions]:
     """Pictures (n, size, size, 3) and regions (n, 4)."""
     size = canvas.size
     pose = Pose.of(canvas)
@@ -210,9 +208,7 @@ def _in_front(canvas: Canvas, picture: Field, x: Field, y: Field, radius: Field)
     picture[chosen] = some
 
 
-def exposed(
-    canvas: Canvas, picture: Field, *, darkest: float, soft: tuple[float, float], noise: float
-) -> NDArray[np.uint8]:
+def exposed(canvas: Canvas, picture: Field, *, darkest: float, soft: tuple[float, float], noise: float) -> Pixels:
     """The photograph (n, size, size, 3).
 
     Exposure (from ``darkest`` on), color of the light, haze, a little vignette; softness (``soft`` at the least, and

@@ -62,14 +62,12 @@ class Canvas:
 
     def cover(self, distance: Field) -> Field:
         """How much of a pixel is covered when an edge is ``distance`` away (inside positive)."""
-        covered: Field = np.clip(distance * np.float32(self.size) + np.float32(0.5), 0, 1)
-        return covered
+        return np.clip(distance * np.float32(self.size) + np.float32(0.5), np.float32(0), np.float32(1))
 
     def box(self, left: Field, right: Field, top: Field, bottom: Field) -> Field:
         """An upright rectangle."""
-        return self.cover(np.minimum(self.x - left, right - self.x)) * self.cover(
-            np.minimum(self.y - top, bottom - self.y)
-        )
+        across = self.cover(np.minimum(self.x - left, right - self.x))
+        return across * self.cover(np.minimum(self.y - top, bottom - self.y))
 
     def noise(self, name: str, across: int, down: int | None = None) -> Field:
         """Smooth noise, 0..1: a lattice of random numbers of so many cells, interpolated; ``down`` 0 for one row."""
@@ -104,8 +102,7 @@ def rgb(red: int, green: int, blue: int) -> Field:
 
 def off_middle(place: Field) -> Field:
     """How far a place is from the middle of its cell of a regular grid, 0..0.5 cells."""
-    off: Field = np.abs(place - np.floor(place) - np.float32(0.5))
-    return off
+    return np.asarray(np.abs(place - np.floor(place) - np.float32(0.5)), dtype=np.float32)
 
 
 def paint(picture: Field, mask: Field, color: Field) -> None:

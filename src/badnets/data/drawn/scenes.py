@@ -21,6 +21,7 @@ from badnets.data.drawn.camera import Plates, Pose, exposed, on_the_plate, turn
 from badnets.data.drawn.canvas import Canvas, Field, per_picture
 from badnets.data.drawn.shapes import Face
 from badnets.data.drawn.signs import Drawn, Order, Progress
+from badnets.data.images import Pixels
 from badnets.data.targets import Boxes, Rows
 
 VERSION = f"{signs.VERSION}.1"
@@ -50,22 +51,15 @@ class Street:
     on, ``rng`` its own random numbers, ``boxes (m, 4)`` its place in shares of the picture.
     """
 
-    image: NDArray[np.int64]
-    nth: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    image: Rows
+    nth: Rows
+    labels: Rows
     rng: RowRng
     pose: Pose
     boxes: Floats
 
     @classmethod
-    def of(
-        cls,
-        seed: Seed,
-        rows: NDArray[np.int64],
-        counts: NDArray[np.int64],
-        labels: NDArray[np.int64],
-        faces: Sequence[Face],
-    ) -> Street:
+    def of(cls, seed: Seed, rows: Rows, counts: Rows, labels: Rows, faces: Sequence[Face]) -> Street:
         """Signs for pictures ``rows (n,)``, ``counts (n,)`` in each (1 to 4), ``labels (sum of counts,)``."""
         image = np.repeat(np.arange(len(rows), dtype=np.int64), counts)
         nth = np.arange(len(labels), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -81,12 +75,12 @@ class Street:
 
     def part(self, start: int, stop: int) -> Street:
         """The signs of the pictures ``start`` to before ``stop``."""
-        own = np.flatnonzero((self.image >= start) & (self.image < stop))
-        pose, rng = self.pose.take(own), self.rng.take(own)
-        return Street(self.image[own] - start, self.nth[own], self.labels[own], rng, pose, self.boxes[own])
+        part = np.flatnonzero((self.image >= start) & (self.image < stop))
+        pose, rng = self.pose.take(part), self.rng.take(part)
+        return Street(self.image[part] - start, self.nth[part], self.labels[part], rng, pose, self.boxes[part])
 
 
-def _places(rng: RowRng, counts: NDArray[np.int64], shape: Floats) -> Floats:
+def _places(rng: RowRng, counts: Rows, shape: Floats) -> Floats:
     """Boxes (n, MOST, 4) of the proportions ``shape (n, MOST, 2)`` that hardly overlap.
 
     Each sign is tried at random places until it is clear of those before it. Where some sign never is, each of the
@@ -197,19 +191,17 @@ def render_scenes(
     the calling thread. Errors: unknown style, size below 64, counts out of range, labels that the style does not have,
     arrays that do not belong together.
     """
-    faces = tuple(signs.faces_of(style).values())
-    signs.check_size("scenes", SMALLEST, size)
+    faces = signs.checked_faces("scenes", style, labels, size, SMALLEST)
     if counts.shape != rows.shape or counts.ndim != 1:
         raise BadInput(f"expected one row number for each count of signs, got {rows.shape} for {counts.shape}")
     if len(counts) and not 1 <= counts.min() <= counts.max() <= MOST:
         raise BadInput(f"expected 1 to {MOST} signs in a picture, got {counts.min()}..{counts.max()}")
     if labels.shape != (counts.sum(),):
         raise BadInput(f"expected one label for each of {counts.sum()} signs, got {labels.shape}")
-    signs.check_labels(style, labels)
     plates = signs.plates_of(style, size // 3)  # a sign is at most half a picture wide
     street = Street.of(seed, rows, counts, labels, faces)
 
-    def draw(part: slice) -> NDArray[np.uint8]:
+    def draw(part: slice) -> Pixels:
         canvas = Canvas(RowRng(seed.derive("street"), rows[part]), size)
         signs_in_part = street.part(part.start, part.stop)
         picture = background(canvas)

@@ -13,7 +13,6 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput, nearest
 from badnets.core.seed import RowRng, Seed
@@ -21,10 +20,11 @@ from badnets.data.drawn import eu, us
 from badnets.data.drawn.camera import Plates, photograph
 from badnets.data.drawn.canvas import Canvas
 from badnets.data.drawn.shapes import Face
+from badnets.data.images import Pixels
 from badnets.data.targets import Labels, Regions, Rows, Targets
 
 Progress = Callable[[int, int], None]
-Drawn = tuple[NDArray[np.uint8], Regions]
+Drawn = tuple[Pixels, Regions]
 """Pictures (n, size, size, 3) and the objects' regions (m, 4)."""
 
 STYLES: dict[str, Mapping[str, Face]] = {"us": us.FACES, "eu": eu.FACES}
@@ -75,15 +75,13 @@ def render(style: str, labels: Rows, rows: Rows, seed: Seed, size: int, progress
     ``progress(done, total)`` is called from the calling thread. Errors: unknown style, size below 16, labels that the
     style does not have, ``rows`` of another length.
     """
-    faces = tuple(faces_of(style).values())
-    check_size("signs", SMALLEST, size)
+    faces = checked_faces("signs", style, labels, size, SMALLEST)
     if labels.shape != rows.shape or labels.ndim != 1:
         raise BadInput(f"expected one row number for each label, got {rows.shape} for {labels.shape}")
-    check_labels(style, labels)
     plates = plates_of(style, size)
     regions = np.empty((len(labels), 4), dtype=np.float32)
 
-    def draw(part: slice) -> NDArray[np.uint8]:
+    def draw(part: slice) -> Pixels:
         canvas = Canvas(RowRng(seed, rows[part]), size)
         pictures, regions[part] = photograph(canvas, faces, plates, labels[part])
         return pictures
@@ -99,17 +97,14 @@ def order(style: str, size: int, count: int, seed: Seed) -> Order:
     return Order(count, draw, partial(Labels, labels))
 
 
-def check_size(source: str, smallest: int, size: int) -> None:
-    """Refuse pictures on which nothing could be recognized."""
+def checked_faces(source: str, style: str, labels: Rows, size: int, smallest: int) -> tuple[Face, ...]:
+    """The faces of a style; refused are pictures on which nothing could be recognized, and labels without a face."""
+    faces = tuple(faces_of(style).values())
     if size < smallest:
         raise BadInput(f"{source}: expected a size of at least {smallest} pixels, got {size}")
-
-
-def check_labels(style: str, labels: Rows) -> None:
-    """Refuse labels that the style does not have."""
-    classes = len(faces_of(style))
-    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-        raise BadInput(f"expected labels 0..{classes - 1} for style {style}, got {labels.min()}..{labels.max()}")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(faces):
+        raise BadInput(f"expected labels 0..{len(faces) - 1} for style {style}, got {labels.min()}..{labels.max()}")
+    return faces
 
 
 def balanced(seed: Seed, count: int, style: str) -> Rows:
@@ -118,9 +113,7 @@ def balanced(seed: Seed, count: int, style: str) -> Rows:
     return each[np.argsort(RowRng.of(seed, count).uniform("order"), kind="stable")]
 
 
-def in_parts(
-    total: int, size: int, at_once: int, draw: Callable[[slice], NDArray[np.uint8]], progress: Progress | None
-) -> NDArray[np.uint8]:
+def in_parts(total: int, size: int, at_once: int, draw: Callable[[slice], Pixels], progress: Progress | None) -> Pixels:
     """Pictures (total, size, size, 3), of which ``draw(part)`` draws some, on all processors, about ``at_once`` pixels
     in each part; ``progress`` from the calling thread."""
     images, step = np.empty((total, size, size, 3), dtype=np.uint8), max(1, at_once // (size * size))

@@ -44,9 +44,8 @@ def load_npz(request: Request) -> Splits:
 
     Keys: ``x_train, y_train, x_test, y_test``; or ``images, labels`` (and ``test_images, test_labels``); or
     ``train_images, train_labels, val_images, ...``; beside them ``class_names``, ``groups`` and ``region`` (and
-    ``test_groups``, ...). Pictures are whole numbers 0..255 of any type, or floats 0..1, which are scaled to 0..255 and
-    rounded; (n, h, w), (n, h, w, c) or (n, c, h, w) with c 1 or 3. Labels are whole numbers (n,) or (n, 1), or one-hot
-    (n, k). Pictures of more than the option ``map_above`` bytes are memory-mapped, with the same result.
+    ``test_groups``, ...). Pictures and labels may be what ``pixels_of`` and ``class_numbers`` take. Pictures of more
+    than the option ``map_above`` bytes are memory-mapped, with the same result.
     """
     options = request.settings(map_above=MAP_ABOVE)
     file = NpzFile(request.given_path(), map_above=options["map_above"])
@@ -248,7 +247,8 @@ def pixels_of(
 ) -> Pixels:
     """uint8 (n, h, w, c), converted a part at a time into what ``new(shape)`` makes; ``array`` is NumPy's or h5py's.
 
-    Pictures are whole numbers 0..255 of any type, floats too, or floats 0..1, which are scaled to 0..255 and rounded.
+    Pictures (n, h, w), (n, h, w, c) or (n, c, h, w), with c 1 or 3, are whole numbers 0..255 of any type, floats too,
+    or floats 0..1, which are scaled to 0..255 and rounded.
     """
     scale = 1 if array.dtype == np.uint8 else _scale(array, key, path)
     out = new((len(array), *channels_last(np.empty((0, *array.shape[1:]), np.uint8), key, path).shape[1:]))

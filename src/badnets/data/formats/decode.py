@@ -12,13 +12,13 @@ import os
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,26 +45,18 @@ Report = Callable[[int, int], None]
 """``report(pictures done, position of the last one)``."""
 
 # What Pillow's decoders raise on damaged files, beside OSError.
-DAMAGED = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError)
-DAMAGED += (struct.error, zlib.error, Image.DecompressionBombError)
-
-
-class Decoded(NamedTuple):
-    """What came of it: the path and (height, width, channels) of each picture in the file, and (path, reason) of those
-    that were damaged."""
-
-    paths: list[str]
-    shapes: list[tuple[int, int, int]]
-    damaged: list[tuple[str, str]]
+_GENERAL = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError)
+DAMAGED = (*_GENERAL, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, eq=False)
 class Album:
-    """Decoded pictures, as in ``Decoded``: all ``pixels`` (bytes,), one picture after another, in memory or mapped."""
+    """Decoded pictures: the path and (height, width, channels) of each, (path, reason) of those that were damaged, and
+    all ``pixels`` (bytes,), one picture after another, in memory or mapped."""
 
-    paths: Sequence[str]
-    shapes: Sequence[tuple[int, int, int]]
-    damaged: Sequence[tuple[str, str]]
+    paths: list[str]
+    shapes: list[tuple[int, int, int]]
+    damaged: list[tuple[str, str]]
     pixels: Pixels
 
     def __len__(self) -> int:
@@ -152,9 +144,14 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
 
 def decode_into(
     sink: BinaryIO, pictures: Iterable[File], *, size: tuple[int, int] | None, grey: bool | None, report: Report
-) -> Decoded:
-    """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few."""
-    decoded = Decoded([], [], [])
+) -> tuple[list[str], list[tuple[int, int, int]], list[tuple[str, str]]]:
+    """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few.
+
+    What comes of it is ``paths``, ``shapes`` and ``damaged`` of an album.
+    """
+    paths: list[str] = []
+    shapes: list[tuple[int, int, int]] = []
+    damaged: list[tuple[str, str]] = []
     done = 0
 
     def decoded_or_reason(picture: File) -> Pixels | str:
@@ -171,14 +168,14 @@ def decode_into(
     for chunk, results in _in_threads(iter(pictures), work):
         for picture, result in zip(chunk, results, strict=True):
             if isinstance(result, str):
-                decoded.damaged.append((picture.path, result))
+                damaged.append((picture.path, result))
                 continue
             sink.write(result.tobytes())
-            decoded.paths.append(picture.path)
-            decoded.shapes.append((result.shape[0], result.shape[1], result.shape[2]))
+            paths.append(picture.path)
+            shapes.append((result.shape[0], result.shape[1], result.shape[2]))
         done += len(chunk)
         report(done, chunk[-1].position)
-    return decoded
+    return paths, shapes, damaged
 
 
 def _in_threads(
@@ -198,10 +195,10 @@ def _in_threads(
 
 
 def read_album(pictures: Iterable[File], *, size: tuple[int, int] | None, grey: bool, report: Report) -> Album:
-    """All ``pictures`` decoded in memory; the rest is as in ``decode_into``."""
+    """All ``pictures`` decoded in memory, as by ``decode_into``."""
     sink = io.BytesIO()
-    decoded = decode_into(sink, pictures, size=size, grey=grey, report=report)
-    return Album(*decoded, np.frombuffer(sink.getbuffer(), np.uint8))
+    paths, shapes, damaged = decode_into(sink, pictures, size=size, grey=grey, report=report)
+    return Album(paths, shapes, damaged, np.frombuffer(sink.getbuffer(), np.uint8))
 
 
 def widen(source: BinaryIO, shapes: Iterable[tuple[int, int, int]], sink: BinaryIO) -> None:

@@ -69,7 +69,7 @@ def _read(entry: Path) -> tuple[Album, tuple[str, ...]]:
     damaged = [(path, reason) for path, reason in index["damaged"]]
     pixels = np.memmap(entry / "pixels.bin", np.uint8, mode="r")
     if sum(map(math.prod, shapes)) != len(pixels):
-        raise ValueError(f"{len(pixels)} bytes for pictures of {shapes}")
+        raise ValueError(f"{len(pixels)} bytes for other pictures")
     return Album(index["paths"], shapes, damaged, pixels), tuple(index["folders"])
 
 
@@ -82,23 +82,22 @@ def _decode(source: Contents, request: Request, folder: Path, *, skip: bool) -> 
     report = request.reporter(f"decoding {request.name}", source.total)
     pixels, wide = folder / "pixels.bin", folder / "wide.bin"
     with pixels.open("wb") as sink:
-        decoded = decode_into(sink, source, size=request.size, grey=request.grey, report=report)
-    if not decoded.paths and not decoded.damaged:
+        paths, shapes, damaged = decode_into(sink, source, size=request.size, grey=request.grey, report=report)
+    if not paths and not damaged:
         raise BadInput(
             f"expected pictures in {source.place}, got none; expected train/<class>/picture or <class>/picture"
         )
-    if decoded.damaged and (not skip or not decoded.paths):
+    if damaged and (not skip or not paths):
         raise BadInput(
-            f"expected whole pictures in {source.place}, got {_damage(decoded.damaged)}; "
+            f"expected whole pictures in {source.place}, got {_damage(damaged)}; "
             "mend or remove them, or set the option skip_corrupt=true"
         )
-    shapes = decoded.shapes
     if len({c for _, _, c in shapes}) > 1:
         with pixels.open("rb") as narrow, wide.open("wb") as sink:
             widen(narrow, shapes, sink)
         wide.replace(pixels)
         shapes = [(h, w, 3) for h, w, _ in shapes]
-    index = {"paths": decoded.paths, "shapes": shapes, "damaged": decoded.damaged, "folders": sorted(source.folders)}
+    index = {"paths": paths, "shapes": shapes, "damaged": damaged, "folders": sorted(source.folders)}
     (folder / "index.json").write_text(dumps(index, indent=None), encoding="utf-8")
 
 

@@ -77,7 +77,13 @@ def locate(
         got = "other files" if request.path.exists() else "nothing"
         raise BadInput(f"expected {set_name} ({wanted}) at {request.path}, got {got}; check the path")
     home = cache_dir() / "data" / set_name
-    for place in (*_in_data_folder(folders), home):
+    places = [home]
+    if named := os.environ.get("BADNETS_DATA"):
+        base = Path(named).expanduser()
+        if not base.is_dir():
+            raise BadInput(f"expected a folder in BADNETS_DATA, got {named}; correct or unset it")
+        places = [*(base / folder for folder in folders), base, home]
+    for place in places:
         if place.exists() and (there := find(place)) is not None:
             return there
     if not remotes:
@@ -91,17 +97,6 @@ def locate(
     if (there := find(home)) is not None:
         return there
     raise BadInput(f"expected {set_name} ({wanted}) in {home}, got other files; delete that folder")
-
-
-def _in_data_folder(folders: Sequence[str]) -> list[Path]:
-    """Places in ``$BADNETS_DATA``: the set's own folder by any of its names, then the files directly."""
-    named = os.environ.get("BADNETS_DATA")
-    if not named:
-        return []
-    base = Path(named).expanduser()
-    if not base.is_dir():
-        raise BadInput(f"expected a folder in BADNETS_DATA, got {named}; correct or unset it")
-    return [*(base / folder for folder in folders), base]
 
 
 def archive_in(place: Path, prefixes: tuple[str, ...], is_it: Callable[[Path], bool]) -> Path | None:
@@ -194,8 +189,8 @@ def _transfer_once(url: str, partial: Path, what: str, progress: Progress | None
     if have:
         request.add_header("Range", f"bytes={have}-")
     with urllib.request.urlopen(request, timeout=timeout) as response:
-        told = str(response.headers.get("Content-Range", ""))  # a server may send another part, or all
-        start = have if response.status == 206 and told.startswith(f"bytes {have}-") else 0
+        sent = str(response.headers.get("Content-Range", ""))  # a server may send another part, or all
+        start = have if response.status == 206 and sent.startswith(f"bytes {have}-") else 0
         length = response.headers.get("Content-Length")
         total = start + int(length) if length is not None else 0
         done = start

@@ -10,7 +10,6 @@ import gzip
 import math
 import zlib
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,7 +93,8 @@ def find_idx(place: Path) -> IdxFiles | None:
             dims = 3 if what == "images" else 1
             names = (f"{part}-{what}-idx{dims}-ubyte", f"{part}-{what}.idx{dims}-ubyte")  # the spellings in use
             there = (path for name in names for path in (folder / name, folder / f"{name}.gz") if path.is_file())
-            present |= {key: path for path in islice(there, 1)}
+            if (file := next(there, None)) is not None:
+                present[key] = file
         if len(present) == len(IdxFiles._fields):
             return IdxFiles(**present)
         if present:
