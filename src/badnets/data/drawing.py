@@ -37,8 +37,7 @@ def draw_objects(photo: Pixels, objects: Sequence[tuple[Sequence[float], str]]) 
         x0, y0, x1, y1 = frame  # the blue one lies one pixel further in, so that a white line stays around it
         draw.rectangle((x0 + 1, y0 + 1, max(x0 + 1, x1 - 1), max(y0 + 1, y1 - 1)), outline=_BLUE, width=stroke)
         _label(draw, frame, text, font, image.size)
-    out: Pixels = np.asarray(image)
-    return out
+    return np.asarray(image, dtype=np.uint8)
 
 
 def _label(draw: Any, frame: Sequence[float], text: str, font: Any, size: tuple[int, int]) -> None:

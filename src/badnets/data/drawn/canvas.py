@@ -62,7 +62,7 @@ class Canvas:
 
     def cover(self, distance: Field) -> Field:
         """How much of a pixel is covered when an edge is ``distance`` away (inside positive)."""
-        return np.clip(distance * np.float32(self.size) + np.float32(0.5), np.float32(0), np.float32(1))
+        return np.asarray(np.clip(distance * np.float32(self.size) + np.float32(0.5), 0, 1), dtype=np.float32)
 
     def box(self, left: Field, right: Field, top: Field, bottom: Field) -> Field:
         """An upright rectangle."""

@@ -145,10 +145,8 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
 def decode_into(
     sink: BinaryIO, pictures: Iterable[File], *, size: tuple[int, int] | None, grey: bool | None, report: Report
 ) -> tuple[list[str], list[tuple[int, int, int]], list[tuple[str, str]]]:
-    """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few.
-
-    What comes of it is ``paths``, ``shapes`` and ``damaged`` of an album.
-    """
+    """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few. What
+    comes of it is ``paths``, ``shapes`` and ``damaged`` of an album."""
     paths: list[str] = []
     shapes: list[tuple[int, int, int]] = []
     damaged: list[tuple[str, str]] = []

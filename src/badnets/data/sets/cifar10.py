@@ -155,11 +155,10 @@ def _python_batch(content: bytes, where: str) -> Batch:
 
 
 def _field(value: Any, name: str, where: str) -> Any:
-    if isinstance(value, dict):
-        for key in (name, name.encode()):
-            if key in value:
-                return value[key]
-    raise BadInput(f"expected a dictionary with {name!r} in {where}, got something else; is it CIFAR-10?")
+    keys = [key for key in (name, name.encode()) if isinstance(value, dict) and key in value]
+    if not keys:
+        raise BadInput(f"expected a dictionary with {name!r} in {where}, got something else; is it CIFAR-10?")
+    return value[keys[0]]
 
 
 def _reconstruct(*_: object) -> NDArray[np.uint8]:

@@ -67,9 +67,7 @@ def is_gtsrb(place: Path) -> bool:
     """Whether a folder, or an archive by its first entries, has the official layout."""
     if place.is_dir():
         return _folder(place) is not None
-    if not is_tar(place):
-        return False
-    paths = [member.path for member in islice(read_members(place), 8)]
+    paths = [member.path for member in islice(read_members(place), 8)] if is_tar(place) else []
     return any(_TABLE.search(path) or {"Final_Training", "Final_Test"} & set(path.split("/")) for path in paths)
 
 
