@@ -58,13 +58,10 @@ def class_names(style: str) -> tuple[str, ...]:
     return tuple(faces_of(style))
 
 
+@lru_cache(maxsize=4)
 def plates_of(style: str, size: int) -> Plates:
     """The faces of a style at about four times the resolution of pictures of one sign with the side ``size``."""
-    return _plates(style, min(512, max(64, 1 << math.ceil(math.log2(4 * size)))))
-
-
-@lru_cache(maxsize=4)
-def _plates(style: str, side: int) -> Plates:
+    side = min(512, max(64, 1 << math.ceil(math.log2(4 * size))))
     return Plates.of(tuple(faces_of(style).values()), side)
 
 
