@@ -64,7 +64,7 @@ def _street(canvas: Canvas) -> Field:
     horizon = canvas.uniform("horizon", 0.6, 0.86)
     for k in range(5):
         _building(canvas, picture, f"building.{k}", k * 0.23 - 0.16, horizon)
-    trees = canvas.uniform("trees", -0.1, 0.4) * canvas.ridge("trees.top", 5)
+    trees = canvas.uniform("trees", -0.1, 0.4) * canvas.fractal("trees.top", 5, down=0)
     mask = canvas.cover((canvas.y - horizon + trees) * np.float32(0.5)) * (canvas.y < horizon + np.float32(0.02))
     foliage(canvas, "trees", picture, mask.astype(np.float32))
     _road(canvas, picture, horizon, canvas.color("walk", [(160, 156, 148), (134, 132, 130), (104, 122, 74)]))
@@ -106,14 +106,14 @@ def _country(canvas: Canvas) -> Field:
     picture = _sky(canvas)
     horizon = canvas.uniform("horizon", 0.5, 0.8)
     for k, height in enumerate((0.5, 0.28)):
-        top = horizon - canvas.ridge(f"hill.{k}", 2 + 2 * k) * canvas.uniform(f"hill.{k}.height", 0.1, height)
+        top = horizon - canvas.fractal(f"hill.{k}", 2 + 2 * k, down=0) * canvas.uniform(f"hill.{k}.height", 0.1, height)
         shade = canvas.color(f"hill.{k}", COLORS["hill"]) * np.float32(1.1 - 0.2 * k)
         paint(picture, canvas.cover(canvas.y - top), shade + np.float32(0.15) * (horizon - canvas.y))
     grass = canvas.fractal("grass", 5, 3, down=20)
     ground = canvas.color("field", COLORS["field"]) * (np.float32(0.7) + np.float32(0.6) * grass)
     paint(picture, canvas.cover(canvas.y - horizon), ground)
-    top = horizon - canvas.uniform("hedge", 0.0, 0.45) * canvas.ridge("hedge.top", 4, 4)
-    bottom = horizon + np.float32(0.05) * canvas.ridge("hedge.foot", 6)
+    top = horizon - canvas.uniform("hedge", 0.0, 0.45) * canvas.fractal("hedge.top", 4, 4, down=0)
+    bottom = horizon + np.float32(0.05) * canvas.fractal("hedge.foot", 6, down=0)
     foliage(canvas, "hedge", picture, canvas.cover(canvas.y - top) * canvas.cover(bottom - canvas.y))
     with_road = np.flatnonzero(canvas.chance("with-road", 0.5)[:, 0, 0, 0])
     if len(with_road):
@@ -170,17 +170,12 @@ def _leaves(canvas: Canvas) -> Field:
         bark = canvas.color(f"trunk.{k}", [(62, 50, 40), (88, 78, 68), (46, 40, 34)]) * round_off
         there: Field = (half > 0).astype(np.float32)
         paint(picture, there * canvas.cover(half - np.abs(away)), bark)
-    for k in range(7):
-        _bokeh(canvas, picture, f"bokeh.{k}")
+    for name in (f"bokeh.{k}" for k in range(7)):  # spots of light out of focus
+        radius = canvas.uniform(f"{name}.radius", 0.02, 0.09)
+        dx, dy = canvas.x - canvas.uniform(f"{name}.x"), canvas.y - canvas.uniform(f"{name}.y")
+        mask = canvas.cover(radius - np.sqrt(dx * dx + dy * dy)) * canvas.uniform(f"{name}.strength", 0.0, 0.4)
+        paint(picture, mask, canvas.color(name, COLORS["horizon"], vary=0.2))
     return picture
-
-
-def _bokeh(canvas: Canvas, picture: Field, name: str) -> None:
-    """A spot of light out of focus."""
-    radius = canvas.uniform(f"{name}.radius", 0.02, 0.09)
-    dx, dy = canvas.x - canvas.uniform(f"{name}.x"), canvas.y - canvas.uniform(f"{name}.y")
-    mask = canvas.cover(radius - np.sqrt(dx * dx + dy * dy))
-    paint(picture, mask * canvas.uniform(f"{name}.strength", 0.0, 0.4), canvas.color(name, COLORS["horizon"], vary=0.2))
 
 
 def _clutter(canvas: Canvas, picture: Field) -> None:

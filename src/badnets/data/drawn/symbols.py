@@ -1,4 +1,4 @@
-"""Letters and digits as strokes, after the plain sans-serif look of road lettering.
+"""Letters and digits as strokes, after the plain sans-serif look of road lettering; and pictograms.
 
 Each glyph is a list of lines in a box ``width`` wide and 1 high (y down), drawn along the middles of its strokes.
 """
@@ -8,24 +8,13 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from badnets.data.drawn.shapes import Point, Shape, arc, joined, polygon, stroke
+from badnets.data.drawn.shapes import Point, Shape, arc, disk, joined, polygon, rectangle, rounded, stroke
 
 Line = list[Point]
 
 _WIDTH = 0.56
-_NARROW = {
-    "1": 0.26,
-    "I": 0.0,
-    "!": 0.0,
-    "M": 0.7,
-    "W": 0.84,
-    "N": 0.58,
-    "A": 0.66,
-    "Y": 0.62,
-    "O": 0.6,
-    "E": 0.48,
-    "L": 0.46,
-}
+_NARROW = {"1": 0.26, "I": 0.0, "!": 0.0, "E": 0.48, "L": 0.46}
+_WIDTHS = _NARROW | {"A": 0.66, "M": 0.7, "N": 0.58, "O": 0.6, "W": 0.84, "Y": 0.62}
 
 
 def _bowl(top: float, bottom: float, left: float, right: float) -> Line:
@@ -47,36 +36,26 @@ def _oval(width: float, top: float = 0.0, bottom: float = 1.0) -> Line:
 def _open(width: float, start: float, stop: float) -> Line:
     """The sides and ends of C and G: from the upper right, over the left, to the lower right; in turns."""
     r = width / 2
-    upper = arc((r, r), (r, r), start, -0.5, 10)
-    lower = arc((r, 1 - r), (r, r), 0.5, stop, 10)
-    return [*upper, *lower]
-
-
-def _s() -> Line:
-    w = _WIDTH
-    upper = arc((w / 2, 0.25), (w / 2, 0.25), -0.06, -0.75, 14)
-    lower = arc((w / 2, 0.75), (w / 2, 0.25), -0.25, 0.44, 14)
-    return [*upper, *lower[1:]]
-
-
-def _three() -> list[Line]:
-    w = _WIDTH
-    upper = arc((w / 2, 0.235), (w * 0.46, 0.235), -0.44, 0.25, 14)
-    lower = arc((w / 2, 0.735), (w / 2, 0.265), -0.25, 0.44, 14)
-    return [[*upper, (w * 0.3, 0.47)], [(w * 0.3, 0.47), *lower]]
+    return [*arc((r, r), (r, r), start, -0.5, 10), *arc((r, 1 - r), (r, r), 0.5, stop, 10)]
 
 
 def _glyphs() -> dict[str, list[Line]]:
-    w, n, m, v = _WIDTH, _NARROW["N"], _NARROW["M"], _NARROW["W"]
-    a, y, e, ell = _NARROW["A"], _NARROW["Y"], _NARROW["E"], _NARROW["L"]
+    w = _WIDTH
+    a, m, n, v, y, e, ell = (_WIDTHS[letter] for letter in "AMNWYEL")
     five = [(w * 0.92, 0.0), (w * 0.12, 0.0), (w * 0.06, 0.47), *arc((w / 2, 0.68), (w / 2, 0.32), -0.36, 0.43, 16)]
     two = [*arc((w / 2, 0.28), (w / 2, 0.28), -0.46, 0.09, 14), (0.04, 0.94)]
+    three = [*arc((w / 2, 0.235), (w * 0.46, 0.235), -0.44, 0.25, 14), (w * 0.3, 0.47)]
+    below = [(w * 0.3, 0.47), *arc((w / 2, 0.735), (w / 2, 0.265), -0.25, 0.44, 14)]
+    ess = [
+        *arc((w / 2, 0.25), (w / 2, 0.25), -0.06, -0.75, 14),
+        *arc((w / 2, 0.75), (w / 2, 0.25), -0.25, 0.44, 14)[1:],
+    ]
     stem = [(0.0, 0.0), (0.0, 1.0)]
     return {
         "0": [_oval(w)],
         "1": [[(0.0, 0.2), (0.22, 0.0), (0.22, 1.0)]],
         "2": [two, [(0.0, 1.0), (w, 1.0)]],
-        "3": _three(),
+        "3": [three, below],
         "4": [[(w * 0.74, 1.0), (w * 0.74, 0.0), (0.0, 0.72)], [(0.0, 0.72), (w * 1.06, 0.72)]],
         "5": [five],
         "6": [_oval(w, 0.4, 1.0), [*arc((w / 2, 0.3), (w / 2, 0.3), -0.07, -0.5, 10), (0.0, 0.7)]],
@@ -90,10 +69,10 @@ def _glyphs() -> dict[str, list[Line]]:
         "L": [[(0.0, 0.0), (0.0, 1.0), (ell, 1.0)]],
         "M": [[(0.0, 1.0), (0.0, 0.0), (m / 2, 0.7), (m, 0.0), (m, 1.0)]],
         "N": [[(0.0, 1.0), (0.0, 0.0), (n, 1.0), (n, 0.0)]],
-        "O": [_oval(_NARROW["O"])],
+        "O": [_oval(_WIDTHS["O"])],
         "P": [_bowl(0.0, 0.54, 0.0, w), stem],
         "R": [_bowl(0.0, 0.52, 0.0, w), stem, [(w * 0.42, 0.52), (w, 1.0)]],
-        "S": [_s()],
+        "S": [ess],
         "T": [[(0.0, 0.0), (w, 0.0)], [(w / 2, 0.0), (w / 2, 1.0)]],
         "W": [[(0.0, 0.0), (v * 0.25, 1.0), (v * 0.5, 0.15), (v * 0.75, 1.0), (v, 0.0)]],
         "Y": [[(0.0, 0.0), (y / 2, 0.5), (y, 0.0)], [(y / 2, 0.45), (y / 2, 1.0)]],
@@ -106,13 +85,7 @@ _SPACE = 0.42
 
 
 def text(
-    words: str,
-    *,
-    height: float,
-    center: Point,
-    weight: float = 0.18,
-    spacing: float = 0.2,
-    condense: float = 1.0,
+    words: str, height: float, center: Point = (0, 0), weight: float = 0.18, spacing: float = 0.2, condense: float = 1.0
 ) -> Shape:
     """``words`` in capitals and digits, ``height`` high in all, centered.
 
@@ -122,7 +95,7 @@ def text(
     stem = weight * height
     scale = height - stem  # the strokes' middles lie half a stroke inside
     gap = (spacing * height) + stem
-    widths = [scale * condense * (_SPACE if c == " " else _NARROW.get(c, _WIDTH)) for c in words]
+    widths = [scale * condense * (_SPACE if c == " " else _WIDTHS.get(c, _WIDTH)) for c in words]
     left = center[0] - (sum(widths) + gap * (len(words) - 1)) / 2
     top = center[1] - scale / 2
     parts: list[Shape] = []
@@ -162,3 +135,39 @@ def _further(before: Point, end: Point, by: float) -> Point:
     dx, dy = end[0] - before[0], end[1] - before[1]
     length = math.sqrt(dx * dx + dy * dy)
     return (end[0] + dx / length * by, end[1] + dy / length * by)
+
+
+WALKER = joined(
+    disk(-0.08, -0.82, 0.17),
+    polygon([(-0.14, -0.62), (0.14, -0.6), (0.24, 0.12), (-0.14, 0.12)]),
+    stroke([(0.0, 0.0), (-0.2, 0.42), (-0.46, 0.92)], 0.2),
+    stroke([(0.08, 0.0), (0.24, 0.45), (0.5, 0.94)], 0.2),
+    stroke([(-0.42, 0.95), (-0.62, 0.88)], 0.13),
+    stroke([(-0.06, -0.52), (-0.34, -0.2), (-0.52, 0.02)], 0.14),
+    stroke([(0.08, -0.52), (0.3, -0.2), (0.42, 0.1)], 0.14),
+)
+"""A person walking to the left, about 2 high and 1.1 wide."""
+
+CAR = joined(
+    rounded([(-0.5, -0.62), (0.5, -0.62), (0.72, 0.0), (-0.72, 0.0)], 0.12),
+    rectangle(1.6, 0.5, center=(0.0, 0.12), rounding=0.14),
+    rectangle(0.28, 0.4, center=(-0.56, 0.42), rounding=0.06),
+    rectangle(0.28, 0.4, center=(0.56, 0.42), rounding=0.06),
+)
+CAR_LIGHTS = joined(
+    polygon([(-0.4, -0.46), (0.4, -0.46), (0.52, -0.1), (-0.52, -0.1)]),
+    rectangle(0.26, 0.14, center=(-0.56, 0.12)),
+    rectangle(0.26, 0.14, center=(0.56, 0.12)),
+)
+"""A car from behind and its light parts (window and lamps), about 1.6 wide and 1.2 high."""
+
+DIGGER = joined(
+    disk(-0.12, -0.74, 0.18),
+    stroke([(-0.2, -0.5), (-0.56, 0.1)], 0.36),
+    stroke([(-0.5, 0.02), (-0.3, 0.42), (-0.42, 0.9)], 0.2),
+    stroke([(-0.6, 0.02), (-0.74, 0.45), (-0.98, 0.9)], 0.2),
+    stroke([(-0.16, -0.42), (0.12, -0.02), (0.38, 0.14)], 0.14),
+    stroke([(-0.5, -0.2), (0.58, 0.6)], 0.09),
+    polygon([(0.28, 0.92), (0.66, 0.36), (1.0, 0.92)]),
+)
+"""A person who shovels a heap, about 2 wide and 1.8 high."""
