@@ -19,7 +19,8 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.load import load
-from badnets.networks.files.own import read_header, save_network, through_file
+from badnets.networks.files.header import read_header
+from badnets.networks.files.own import save_network, through_file
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap

@@ -20,7 +20,8 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData
 from badnets.networks.network import ImageNetwork
-from badnets.networks.surgery.channels import rank_channels, scale_channels, site
+from badnets.networks.surgery.channels import rank_channels, scale_channels
+from badnets.networks.surgery.sites import site
 from badnets.networks.surgery.tail import Layers, begin_anew, choose_layers, head_of, replace_head
 from badnets.training.loop import Job, fit
 from badnets.training.progress import OnStep

@@ -15,8 +15,8 @@ from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
     from badnets.data.images import Pixels
+    from badnets.networks.inference import Box
     from badnets.networks.network import ImageNetwork
-    from badnets.networks.photo import Box
 
 _SURE = 0.5
 
@@ -41,7 +41,7 @@ def predict_command(
     """Say what a network sees in pictures, with its confidence; one that abstains may say "refused"."""
     from badnets.data.formats.decode import read_picture
     from badnets.networks.files.foreign import open_any
-    from badnets.networks.photo import check_box
+    from badnets.networks.inference import check_box
 
     part = None if box is None else _box(box)
     network = open_any(model, foreign.foreign)
@@ -69,7 +69,7 @@ def predict_command(
 def _told(network: ImageNetwork, photo: Pixels, part: Box | None, confidence: float) -> dict[str, Any]:
     """``{"objects"}`` of a detector, ``{"label", "class_name", "confidence"}`` of others; ``"box"`` where there is
     one."""
-    from badnets.networks.photo import ask, detect_photo
+    from badnets.networks.inference import ask, detect_photo
     from badnets.referee.examples import sightings
 
     if network.task == "detect":

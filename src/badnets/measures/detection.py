@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from badnets.core.rate import Estimate
 from badnets.core.seed import Seed
 from badnets.data.targets import Boxes
-from badnets.networks.detection import Detections
+from badnets.networks.inference import Detections
 
 IOU = 0.5
 """From this overlap on a detection is of an object."""

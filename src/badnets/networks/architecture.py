@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, get_type_hints
@@ -14,13 +15,15 @@ from torch import nn
 from badnets.core.errors import BadInput
 from badnets.core.registry import Registry
 from badnets.core.validation import explain
-from badnets.networks.outputs import PREFIX
 
 B = TypeVar("B", bound=Callable[..., nn.Module])
 InputSize = tuple[int, int, int]
 TORCHVISION = "torchvision:"
+LOGITS_OF = "logits-of:"
+"""``logits-of:NAME`` is architecture ``NAME``, which ends in a softmax, followed by the logarithm."""
 GUARD = "guard:"
 """``guard:NAME`` is a network that may refuse, made of one or two others (``badnets.networks.guards``)."""
+PREFIXES = (TORCHVISION, LOGITS_OF, GUARD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ class Architecture:
     name: str
     summary: str
     build: Callable[..., nn.Module]
-    transient: frozenset[str] = frozenset()
+    transient: Collection[str] = ()
     input_size: InputSize | None = None
 
     @cached_property
@@ -55,8 +58,8 @@ class Architecture:
         try:
             return self.schema.model_validate(given).model_dump()
         except ValidationError as error:
-            told = explain(error, self.schema.model_json_schema, given)
-            raise BadInput(f"network {self.name}: {told}") from None
+            problem = explain(error, self.schema.model_json_schema, given)
+            raise BadInput(f"network {self.name}: {problem}") from None
 
     def recorded(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Those of resolved ``arguments`` that belong in a file: all but the transient ones."""
@@ -64,10 +67,8 @@ class Architecture:
 
 
 class _Plain(Registry[Architecture]):
-    """Networks that always answer; names with a prefix are made of others."""
-
     def _misfit(self, value: Any) -> str | None:
-        if isinstance(value, Architecture) and value.name.startswith((TORCHVISION, PREFIX, GUARD)):
+        if isinstance(value, Architecture) and value.name.startswith(PREFIXES):
             return f"expected a name without prefix, got {value.name!r}; rename it"
         return super()._misfit(value)
 
@@ -96,9 +97,14 @@ def architecture(
     return register
 
 
+def chain(**layers: nn.Module) -> nn.Sequential:
+    """Named layers in a row."""
+    return nn.Sequential(OrderedDict(layers))
+
+
 def check_smallest(name: str, input_size: InputSize, smallest: int) -> None:
     """Refuse pictures with a side of fewer than ``smallest`` pixels."""
-    _, height, width = input_size
+    height, width = input_size[1:]
     if min(height, width) < smallest:
         raise BadInput(
             f"{name}: expected pictures of at least {smallest}x{smallest}, got {height}x{width}; resize them (--size)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,30 +22,30 @@ def layer_table(network: ImageNetwork, input_size: tuple[int, int, int] | None =
     ``input_size`` is (channels, height, width), the network's own by default. The network is left as it was.
     """
     parts = network.body.named_modules()
-    layers = {part: name for name, part in parts if not list(part.children()) or _own_parameters(part)}
+    layers = {part: name for name, part in parts if not list(part.children()) or _parameters(part)}
     shapes = _output_shapes(network, list(layers), input_size or network.input_size)
     logits = shapes.pop(network, None)  # a detector gives lists of objects
-    order = [*shapes, *(layer for layer in layers if layer not in shapes and _own_parameters(layer))]
-    counted: set[int] = set()
+    unreached = [layer for layer in layers if layer not in shapes and _parameters(layer)]
+    counted: set[nn.Parameter] = set()
     rows = []
-    for layer in order:
-        own = [p for p in _own_parameters(layer) if id(p) not in counted]
-        counted.update(map(id, own))
-        rows.append(_row(layers[layer], type(layer).__name__, shapes.get(layer), own))
-    return [*rows, _row("total", type(network.body).__name__, logits, list(network.parameters()))]
+    for layer in (*shapes, *unreached):
+        new = [p for p in _parameters(layer) if p not in counted]
+        counted.update(new)
+        rows.append(_row(layers[layer], layer, shapes.get(layer), new))
+    return [*rows, _row("total", network.body, logits, list(network.parameters()))]
 
 
-def _row(name: str, kind: str, shape: list[int] | None, parameters: list[nn.Parameter]) -> dict[str, Any]:
+def _row(name: str, layer: nn.Module, shape: list[int] | None, parameters: list[nn.Parameter]) -> dict[str, Any]:
     return {
         "name": name,
-        "kind": kind,
+        "kind": type(layer).__name__,
         "output_shape": shape,
         "parameters": sum(p.numel() for p in parameters),
         "trainable": sum(p.numel() for p in parameters if p.requires_grad),
     }
 
 
-def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
+def _parameters(module: nn.Module) -> list[nn.Parameter]:
     return list(module.parameters(recurse=False))
 
 
@@ -60,11 +61,11 @@ def _output_shapes(
             shapes.setdefault(layer, list(first.shape[1:]))
 
     handles = [layer.register_forward_hook(note) for layer in [*layers, network]]
-    weight = next(network.parameters(), network.mean)
+    channels, height, width = input_size
     try:
         with evaluating(network), torch.inference_mode():
             more = (True,) if network.task == "locate" else ()  # or the box head would not be passed
-            network(torch.zeros(1, *input_size, device=weight.device, dtype=weight.dtype), *more)
+            network(network.floats(np.zeros((1, height, width, channels), np.uint8)), *more)
     finally:
         for handle in handles:
             handle.remove()

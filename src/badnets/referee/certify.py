@@ -23,10 +23,9 @@ from badnets.core.seed import Seed
 from badnets.defenses.abstain import Abstainer, Guarded
 from badnets.defenses.repair import Repair, Repaired
 from badnets.defenses.view import FEWEST
-from badnets.networks.classes import align_classes
 from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.header import PICKLED
-from badnets.networks.inference import check_classifier, check_input
+from badnets.networks.inference import align_classes, check_classifier, check_input
 from badnets.networks.network import ImageNetwork
 from badnets.records.certificate import Certificate, Control, Defender, GuardRecord, Reactivation
 from badnets.records.certificate import Truth as ToldTruth

@@ -8,10 +8,9 @@ from pathlib import Path
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
-from badnets.networks.classes import align_classes
 from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.own import open_network
-from badnets.networks.inference import check_classifier
+from badnets.networks.inference import align_classes, check_classifier
 from badnets.records.comparison import Evaluation, Planted
 from badnets.records.read import read_run
 from badnets.records.run import RunRecord

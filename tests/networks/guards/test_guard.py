@@ -12,7 +12,8 @@ import torch
 
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import GUARDS
-from badnets.networks.files.own import open_network, read_header, save_network
+from badnets.networks.files.header import read_header
+from badnets.networks.files.own import open_network, save_network
 from badnets.networks.guards.agreement import Agreement
 from badnets.networks.guards.guard import Guard, as_network, build_parts, part_of
 from badnets.networks.guards.ibd_psc_guard import IbdPsc

@@ -11,7 +11,8 @@ from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work, within
 from badnets.defenses.repairs.prune import ranking, sweep
 from badnets.defenses.tuning import Tuning, clean_step, sgd
-from badnets.networks.surgery.channels import Point, find_layer, hold, rank_channels
+from badnets.networks.surgery.channels import Point, hold, rank_channels
+from badnets.networks.surgery.sites import site
 
 
 @REPAIRS.add
@@ -40,7 +41,7 @@ class FinePrune(Tuning):
     def repair(self, work: Work) -> str:
         """Rank, sweep and prune, then SGD on the cross entropy."""
         fit, held_out = work.split(self.hold_out)
-        layer = find_layer(work.network, self.layer)
+        layer = site(work.network, self.layer).layer
         means = rank_channels(work.network, fit, layer, at=self.at, on_batch=work.check)
         pruned = sweep(
             work,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from badnets.networks.architecture import architecture, check_smallest
+from badnets.networks.architecture import InputSize, architecture, check_smallest
 
 INPUT_SIZE = (3, 55, 47)
 SMALLEST = 31  # below it the last convolution has nothing left to see
@@ -21,7 +21,7 @@ def _pooled(side: int) -> int:
 class DeepID(nn.Module):
     """See ``build``. Parts are named as the layers of the study's Keras files, the flattenings included."""
 
-    def __init__(self, classes: int, input_size: tuple[int, int, int]) -> None:
+    def __init__(self, classes: int, input_size: InputSize) -> None:
         super().__init__()
         channels, high, wide = input_size[0], _pooled(input_size[1]), _pooled(input_size[2])
         self.conv_1, self.relu_1, self.pool_1 = nn.Conv2d(channels, 20, 4), nn.ReLU(), nn.MaxPool2d(2)
@@ -45,7 +45,7 @@ class DeepID(nn.Module):
 
 
 @architecture("deepid", "C1's face network: three convolutions, then two branches", input_size=INPUT_SIZE)
-def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
+def build(classes: int, input_size: InputSize) -> nn.Module:
     """Conv 20@4x4, 40@3x3, 60@3x3, each with ReLU and max pool 2 (``pool_3``: 5x4x60); dense 160 on ``pool_3`` plus
     dense 160 on a conv 80@2x2 with ReLU on ``pool_3``; ReLU; dense ``classes``. No padding.
 

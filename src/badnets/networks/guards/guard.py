@@ -15,7 +15,7 @@ from badnets.core.validation import explain
 from badnets.networks.architecture import GUARD, InputSize
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_body, find_architecture
-from badnets.networks.surgery.narrow import narrow_as_recorded
+from badnets.networks.surgery.channels import narrow_as_recorded
 
 Parts = Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=2, description="the networks inside")]
 _FAR = 30.0  # in logits: exp(-30) vanishes beside the other probabilities in single precision
@@ -45,7 +45,7 @@ class Guard(nn.Module):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments of ``build`` besides ``parts``, as JSON values."""
+        """Keyword arguments of ``build`` besides ``parts``, as JSON values: the attributes in ``options``."""
         return {name: getattr(self, name) for name in self.options}
 
     @abstractmethod
@@ -81,8 +81,8 @@ class Part(BaseModel):
 
 def part_of(network: ImageNetwork) -> dict[str, Any]:
     """What a guard's file says about ``network``, one of its parts."""
-    said = {name: value for name, value in network.said.items() if name in Part.model_fields}
-    return Part(**said, narrowed=network.narrowed).model_dump(mode="json")
+    described = {name: value for name, value in network.description.items() if name in Part.model_fields}
+    return Part(**described, narrowed=network.narrowed).model_dump(mode="json")
 
 
 def build_parts(parts: Sequence[dict[str, Any]], classes: int, input_size: InputSize, count: int) -> list[ImageNetwork]:
@@ -96,8 +96,8 @@ def _build(described: dict[str, Any], classes: int, input_size: InputSize) -> Im
     try:
         part = Part.model_validate(described)
     except ValidationError as error:
-        told = explain(error, Part.model_json_schema, described)
-        raise BadInput(f"expected a network inside the guard, got another description of one: {told}") from None
+        problem = explain(error, Part.model_json_schema, described)
+        raise BadInput(f"expected a network inside the guard, got another description of one: {problem}") from None
     if GUARD in part.architecture:
         raise BadInput(f"expected a plain network inside the guard, got {part.architecture}; guards are not nested")
     architecture = find_architecture(part.architecture)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from badnets.networks.architecture import GUARDS, architecture
+from badnets.networks.architecture import GUARDS, InputSize, architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork, to_float
 
@@ -63,7 +63,7 @@ class Strip(Guard):
 @architecture("strip", "refuses what stays the same under overlays", table=GUARDS)
 def build(
     classes: int,
-    input_size: tuple[int, int, int],
+    input_size: InputSize,
     *,
     parts: Parts,
     overlays: Annotated[int, Field(ge=1, le=10_000, description="clean pictures that are laid over")],

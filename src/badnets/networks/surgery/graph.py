@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import fx, nn
 
 from badnets.core.errors import BadInput, first_line
-from badnets.networks.architectures.relu_pool import ReluAvgPool2d
+from badnets.networks.architectures.g1_cnn import ReluAvgPool2d
 from badnets.networks.network import evaluating
 
 
@@ -45,9 +45,9 @@ def until(traced: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
     """The pass up to ``node``, whose value it gives back."""
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    for own in traced.graph.nodes:
-        copies[own] = graph.node_copy(own, copies.__getitem__)
-        if own is node:
+    for earlier in traced.graph.nodes:
+        copies[earlier] = graph.node_copy(earlier, copies.__getitem__)
+        if earlier is node:
             break
     graph.output(copies[node])
     return fx.GraphModule(traced, graph)
@@ -68,24 +68,20 @@ class Halves:
 
 def split(traced: fx.GraphModule, *cuts: fx.Node) -> Halves:
     """Cut the pass at ``cuts``: ``head`` is everything that depends on one of them, ``features`` all the rest."""
-    return _halves(traced, _behind(traced, cuts) - set(cuts), cuts)
+    return _halves(traced, cuts, cuts)
 
 
 def split_before(traced: fx.GraphModule, first: Collection[fx.Node]) -> Halves:
     """Cut the pass in front of the nodes ``first``: ``head`` is they and everything that depends on them."""
-    return _halves(traced, _behind(traced, first), ())
+    return _halves(traced, first, ())
 
 
-def _behind(traced: fx.GraphModule, nodes: Collection[fx.Node]) -> set[fx.Node]:
-    """``nodes`` and everything that depends on one of them."""
-    behind = set(nodes)
+def _halves(traced: fx.GraphModule, first: Collection[fx.Node], cuts: tuple[fx.Node, ...]) -> Halves:
+    behind = set(first)
     for node in traced.graph.nodes:
         if any(source in behind for source in node.all_input_nodes):
             behind.add(node)
-    return behind
-
-
-def _halves(traced: fx.GraphModule, after: set[fx.Node], cuts: tuple[fx.Node, ...]) -> Halves:
+    after = behind - set(cuts)
     read = {source for node in after for source in node.all_input_nodes if source not in after}
     # Parameters that the head reads by itself are no values of the pass.
     others = (n for n in traced.graph.nodes if n in read and n not in cuts and n.op != "get_attr")

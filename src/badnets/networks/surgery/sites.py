@@ -10,43 +10,35 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any
 
 from torch import fx, nn
 
 from badnets.core.errors import BadInput
-from badnets.networks.architectures.relu_pool import ReluAvgPool2d
+from badnets.networks.architectures.g1_cnn import ReluAvgPool2d
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.graph import layer_of, trace
 
-
-class _Role(Enum):
-    ACTIVATION = auto()
-    POOL = auto()
-    NORM = auto()
-    PASS = auto()  # hands every channel on as it is
-    FLATTEN = auto()
-    SIZE = auto()  # asks for the shape and takes no numbers
-    OTHER = auto()
-
-
 _ACTIVATIONS = ("CELU", "ELU", "GELU", "Hardswish", "LeakyReLU", "Mish", "ReLU", "ReLU6", "SELU", "SiLU", "Softsign")
-_LAYERS: dict[type[nn.Module], _Role] = {
-    **dict.fromkeys((getattr(nn, name) for name in (*_ACTIVATIONS, "Tanh")), _Role.ACTIVATION),
-    ReluAvgPool2d: _Role.ACTIVATION,
-    **dict.fromkeys((nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d), _Role.POOL),
-    **dict.fromkeys((nn.Dropout, nn.Dropout2d, nn.Identity), _Role.PASS),
-    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d), _Role.NORM),
+_LAYERS: dict[type[nn.Module], str] = {
+    **dict.fromkeys((getattr(nn, name) for name in (*_ACTIVATIONS, "Tanh")), "activation"),
+    ReluAvgPool2d: "activation",
+    **dict.fromkeys((nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d), "pool"),
+    **dict.fromkeys((nn.Dropout, nn.Dropout2d, nn.Identity), "pass"),
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d), "norm"),
 }
-_FUNCTIONS: dict[str, _Role] = {
-    **dict.fromkeys((name.lower() for name in _ACTIVATIONS), _Role.ACTIVATION),
-    **dict.fromkeys(("leaky_relu", "relu_", "tanh"), _Role.ACTIVATION),
-    **dict.fromkeys(("avg_pool2d", "max_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"), _Role.POOL),
-    **dict.fromkeys(("dropout", "contiguous"), _Role.PASS),
-    "size": _Role.SIZE,
+_FUNCTIONS: dict[str, str] = {
+    **dict.fromkeys((name.lower() for name in _ACTIVATIONS), "activation"),
+    **dict.fromkeys(("leaky_relu", "relu_", "tanh"), "activation"),
+    **dict.fromkeys(("avg_pool2d", "max_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"), "pool"),
+    **dict.fromkeys(("dropout", "contiguous"), "pass"),
+    "size": "size",
 }
-"""What gives zero for zero and leaves channels apart, by the function's name; the rest is taken as mixing."""
+"""The roles of what gives zero for zero and leaves channels apart, by the layer's class and by the function's name.
+
+``pass`` hands every channel on as it is, ``size`` asks for the shape and takes no numbers. There are ``flatten``, and
+``mix`` for all the rest, too.
+"""
 _STRAIGHT = ("ReLU", "LeakyReLU", "ReluAvgPool2d", "relu", "relu_", "leaky_relu")
 """Activations that are linear on either side of zero."""
 
@@ -87,31 +79,21 @@ class ChannelSite:
     curved: tuple[str, ...]
 
 
-def convolutions(network: ImageNetwork) -> list[str]:
-    """Names of the convolutions that a picture passes, in that order; ``BadInput`` if there are none."""
-    return _convolutions(trace(network.body))
+def site(network: ImageNetwork, layer: str | None = None) -> ChannelSite:
+    """Where the channels of ``layer`` live, by default of the last convolution whose channels can be pruned.
 
-
-def find_layer(network: ImageNetwork, name: str | None = None) -> str:
-    """``name``, once it is known that its channels can be pruned; by default the last convolution of which this holds.
-
-    It holds when the channels are the convolution's own until an activation: the last convolution of a residual block
-    is added to a shortcut before that, so zeroing it would not silence anything. Grouped convolutions, ones that are
-    used twice and ones whose channels are the answer are refused too.
+    They can when they are the convolution's own until an activation: the last convolution of a residual block is added
+    to a shortcut before that, so zeroing it would not silence anything. Grouped convolutions, ones that are used twice
+    and ones whose channels are the answer are refused too.
     Raises ``BadInput``, with the convolutions that can be pruned.
     """
-    return find_site(network.body, name).layer
-
-
-def site(network: ImageNetwork, layer: str | None = None) -> ChannelSite:
-    """Where the channels of ``layer`` live; the layer is chosen and refused as by ``find_layer``."""
     return find_site(network.body, layer)
 
 
 def find_site(body: nn.Module, layer: str | None = None) -> ChannelSite:
     """``site`` of a bare module."""
     traced = trace(body)
-    names = _convolutions(traced)
+    names = convolutions(traced)
     if layer is not None and layer not in names:
         there = dict(body.named_modules()).get(layer)
         got = f"{layer!r}" if there is None else f"{layer!r} ({type(there).__name__})"
@@ -124,75 +106,22 @@ def find_site(body: nn.Module, layer: str | None = None) -> ChannelSite:
         except BadInput as error:
             reasons[name] = str(error)
     wanted = layer or next(reversed(sites), None)
+    if wanted in sites:
+        return sites[wanted]
     if wanted is None:
-        raise BadInput(
-            f"expected a convolution that can be pruned, got none: {names[-1]!r} is one {reasons[names[-1]]}"
-        )
-    if wanted in reasons:
-        fit = ", ".join(sites) or "none"
-        got = f"{wanted!r}, {reasons[wanted]}"
-        raise BadInput(f"expected a convolution that can be pruned, got {got}; these can be: {fit}")
-    return sites[wanted]
+        got = f"none: {names[-1]!r} is one {reasons[names[-1]]}"
+    else:
+        got = f"{wanted!r}, {reasons[wanted]}; these can be: {', '.join(sites) or 'none'}"
+    raise BadInput(f"expected a convolution that can be pruned, got {got}")
 
 
-def _convolutions(traced: fx.GraphModule) -> list[str]:
+def convolutions(traced: fx.GraphModule) -> list[str]:
+    """Names of the convolutions that a picture passes, in that order; ``BadInput`` if there are none."""
     calls = (node for node in traced.graph.nodes if type(layer_of(traced, node)) is nn.Conv2d)
     names = list(dict.fromkeys(str(node.target) for node in calls))
     if not names:
         raise BadInput("expected a network with a convolution, got none; use a method that needs no channels")
     return names
-
-
-@dataclass(eq=False)
-class _Walk:
-    """What was met on the ways that lead away from a convolution."""
-
-    traced: fx.GraphModule
-    uses: Counter[str]
-    activation: fx.Node | None = None
-    pool: fx.Node | None = None
-    norms: dict[fx.Node, bool] = field(default_factory=dict)
-    readers: dict[fx.Node, bool] = field(default_factory=dict)
-    others: list[fx.Node] = field(default_factory=list)
-    curved: list[fx.Node] = field(default_factory=list)
-
-    def follow(self, node: fx.Node, *, active: bool, flat: bool) -> None:
-        """Go on from ``node`` to everything that reads it."""
-        for reader in node.users:
-            role = _role(self.traced, reader)
-            if role is _Role.SIZE:
-                continue
-            if reader.op == "output":
-                raise BadInput("whose channels are the answer itself")
-            if role is _Role.OTHER:
-                self._end(reader, active=active, flat=flat)
-                continue
-            if role is _Role.ACTIVATION:
-                self.activation = self.activation or reader
-                if _kind(self.traced, reader) not in _STRAIGHT:
-                    self.curved.append(reader)
-            if self.activation and (role is _Role.POOL or type(layer_of(self.traced, reader)) is ReluAvgPool2d):
-                self.pool = self.pool or reader
-            if role is _Role.NORM:
-                self._pair(reader, flat=flat)
-            goes_flat = flat or role is _Role.FLATTEN
-            self.follow(reader, active=active or role is _Role.ACTIVATION, flat=goes_flat)
-
-    def _pair(self, node: fx.Node, *, flat: bool) -> None:
-        norm: Any = layer_of(self.traced, node)
-        if not norm.affine or self.uses[str(node.target)] > 1:
-            why = "is used twice" if norm.affine else "has no shift that could be set to zero"
-            raise BadInput(f"whose batch norm {node.target!r} {why}")
-        self.norms[node] = flat
-
-    def _end(self, node: fx.Node, *, active: bool, flat: bool) -> None:
-        if not active:
-            raise BadInput(f"whose channels are mixed with others ({_name(node)}) before an activation")
-        kind = type(layer_of(self.traced, node))
-        if kind is (nn.Linear if flat else nn.Conv2d):
-            self.readers[node] = flat
-        else:
-            self.others.append(node)
 
 
 def _examine(traced: fx.GraphModule, name: str) -> ChannelSite:
@@ -204,66 +133,114 @@ def _examine(traced: fx.GraphModule, name: str) -> ChannelSite:
         raise BadInput("which is used twice")
     if convolution.groups > 1:
         raise BadInput("which is grouped")
-    walk = _Walk(traced, uses)
+    walk = _Walk(traced, uses, _common(traced, start))
     walk.follow(start, active=False, flat=False)
     if walk.activation is None:
         raise BadInput("whose channels go nowhere")
-    common = _common(traced, start)
-    norms = tuple(Tap(str(node.target), flat, node in common) for node, flat in walk.norms.items())
-    readers = tuple(Tap(str(node.target), flat) for node, flat in walk.readers.items())
-    others = tuple(dict.fromkeys(_name(node) for node in walk.others))
-    curved = tuple(dict.fromkeys(_name(node) for node in walk.curved))
-    found = walk.activation, walk.pool, common[-1]
-    return ChannelSite(name, convolution.out_channels, traced, *found, norms, readers, others, curved)
+    return ChannelSite(
+        layer=name,
+        channels=convolution.out_channels,
+        traced=traced,
+        activation=walk.activation,
+        pool=walk.pool,
+        cut=walk.common[-1],
+        norms=tuple(walk.norms.values()),
+        readers=tuple(walk.readers.values()),
+        others=tuple(dict.fromkeys(walk.others)),
+        curved=tuple(dict.fromkeys(walk.curved)),
+    )
 
 
 def _common(traced: fx.GraphModule, start: fx.Node) -> list[fx.Node]:
     """The nodes from ``start`` on that every way leads through, while channels are maps of their own."""
     way = [start]
     while True:
-        users = {user: _role(traced, user) for user in way[-1].users}
-        readers = [user for user, role in users.items() if role is not _Role.SIZE]
-        if len(readers) != 1 or users[readers[0]] in (_Role.OTHER, _Role.FLATTEN):
+        readers = [(user, role) for user in way[-1].users if (role := _role(traced, user)) != "size"]
+        if len(readers) != 1 or readers[0][1] in ("mix", "flatten"):
             return way
-        way.append(readers[0])
+        way.append(readers[0][0])
+
+
+@dataclass(eq=False)
+class _Walk:
+    """What was met on the ways that lead away from a convolution; all of them lead through ``common``."""
+
+    traced: fx.GraphModule
+    uses: Counter[str]
+    common: list[fx.Node]
+    activation: fx.Node | None = None
+    pool: fx.Node | None = None
+    norms: dict[fx.Node, Tap] = field(default_factory=dict)
+    readers: dict[fx.Node, Tap] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+    curved: list[str] = field(default_factory=list)
+
+    def follow(self, node: fx.Node, *, active: bool, flat: bool) -> None:
+        """Go on from ``node`` to everything that reads it."""
+        for reader in node.users:
+            role, layer = _role(self.traced, reader), layer_of(self.traced, reader)
+            if role == "size":
+                continue
+            if reader.op == "output":
+                raise BadInput("whose channels are the answer itself")
+            if role == "mix":
+                self._end(reader, active=active, flat=flat)
+                continue
+            if role == "activation":
+                self.activation = self.activation or reader
+                if (_name(reader) if layer is None else type(layer).__name__) not in _STRAIGHT:
+                    self.curved.append(_name(reader))
+            if self.activation and (role == "pool" or type(layer) is ReluAvgPool2d):
+                self.pool = self.pool or reader
+            if role == "norm":
+                self._pair(reader, layer, flat=flat)
+            self.follow(reader, active=active or role == "activation", flat=flat or role == "flatten")
+
+    def _pair(self, node: fx.Node, norm: Any, *, flat: bool) -> None:
+        if not norm.affine or self.uses[str(node.target)] > 1:
+            why = "is used twice" if norm.affine else "has no shift that could be set to zero"
+            raise BadInput(f"whose batch norm {node.target!r} {why}")
+        self.norms[node] = Tap(str(node.target), flat, node in self.common)
+
+    def _end(self, node: fx.Node, *, active: bool, flat: bool) -> None:
+        if not active:
+            raise BadInput(f"whose channels are mixed with others ({_name(node)}) before an activation")
+        if type(layer_of(self.traced, node)) is (nn.Linear if flat else nn.Conv2d):
+            self.readers[node] = Tap(str(node.target), flat)
+        else:
+            self.others.append(_name(node))
 
 
 def goes_straight(traced: fx.GraphModule, cut: fx.Node, reader: fx.Node) -> bool:
     """Whether ``reader`` takes the maps at ``cut`` as they are, flattened at the most."""
     node = reader.all_input_nodes[0]
     while node is not cut:
-        if _role(traced, node) not in (_Role.PASS, _Role.FLATTEN):
+        if _role(traced, node) not in ("pass", "flatten"):
             return False
         node = node.all_input_nodes[0]
     return True
 
 
-def _role(traced: fx.GraphModule, node: fx.Node) -> _Role:
-    if node.op == "call_module":
-        layer = layer_of(traced, node)
-        if isinstance(layer, nn.Flatten):
-            return _Role.FLATTEN if (layer.start_dim, layer.end_dim) == (1, -1) else _Role.OTHER
-        return _LAYERS.get(type(layer), _Role.OTHER) if layer is not None else _Role.OTHER
+def _role(traced: fx.GraphModule, node: fx.Node) -> str:
+    layer = layer_of(traced, node)
+    if isinstance(layer, nn.Flatten):
+        return "flatten" if (layer.start_dim, layer.end_dim) == (1, -1) else "mix"
+    if layer is not None:
+        return _LAYERS.get(type(layer), "mix")
     if node.op not in ("call_function", "call_method"):
-        return _Role.OTHER
+        return "mix"
     name = _name(node)
     if name == "getattr" and node.args[1:] == ("shape",):
-        return _Role.SIZE
+        return "size"
     if name in ("flatten", "view", "reshape"):
-        return _Role.FLATTEN if _keeps_rows(name, node) else _Role.OTHER
+        return "flatten" if _keeps_rows(name, node) else "mix"
     # A function that takes two values mixes them, whatever it is called.
-    return _FUNCTIONS.get(name, _Role.OTHER) if len(node.all_input_nodes) == 1 else _Role.OTHER
+    return _FUNCTIONS.get(name, "mix") if len(node.all_input_nodes) == 1 else "mix"
 
 
 def _name(node: fx.Node) -> str:
     """What a node calls: a layer, a method or a function."""
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-
-
-def _kind(traced: fx.GraphModule, node: fx.Node) -> str:
-    """The class of the layer that a node calls, or the name of its function."""
-    layer = layer_of(traced, node)
-    return _name(node) if layer is None else type(layer).__name__
 
 
 def _keeps_rows(name: str, node: fx.Node) -> bool:
