@@ -7,6 +7,8 @@ interrupted and resumed gives the same bits as one that was not.
 
 from __future__ import annotations
 
+import io
+import pickle
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -20,13 +22,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
+from badnets.core.files import whole_file
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Pixels
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
 from badnets.training.augment import apply_augments
-from badnets.training.checkpoint import Checkpoint
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
 from badnets.training.objectives import OBJECTIVES, Objective, check_targets
 from badnets.training.progress import OnStep, shown
@@ -150,16 +152,42 @@ def _train(fabric: Any, network: ImageNetwork, job: Job) -> None:
     # fabric.setup moves the network to the device and wraps it for precision and DDP; the weights stay shared.
     model, optimizer = fabric.setup(torch.compile(network) if recipe.compile else network, optimizer)
     scheduler = _scheduler(optimizer, recipe, steps)
-    checkpoint = Checkpoint(job.checkpoint, network, optimizer, scheduler, job.history)
+    parts = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
     source = _Source(job.data, fabric.device, job.on_device_bytes)
     objective = (job.objective or OBJECTIVES[network.task])(job.data, recipe, fabric.device)
-    for epoch in range(checkpoint.restore(), recipe.epochs):
+    for epoch in range(_restore(job, parts), recipe.epochs):
         began = time.perf_counter()
         figures = _epoch(fabric, model, optimizer, scheduler, source, objective, job, epoch, (batch, steps))
         seconds = time.perf_counter() - began
         job.history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
         if fabric.is_global_zero and epoch + 1 < recipe.epochs:
-            checkpoint.save(epoch + 1)
+            _save(job, parts, epoch + 1)
+
+
+def _save(job: Job, parts: dict[str, Any], epochs: int) -> None:
+    """What an interrupted training needs to go on after ``epochs``, in one file in which nothing needs unpickling."""
+    if job.checkpoint is None:
+        return
+    state = {name: part.state_dict() for name, part in parts.items()}
+    content = io.BytesIO()  # torch itself reports a full disk as an error of its own format
+    torch.save({"epoch": epochs, "history": job.history, **state}, content)
+    with whole_file(job.checkpoint) as partial:
+        partial.write_bytes(content.getbuffer())
+
+
+def _restore(job: Job, parts: dict[str, Any]) -> int:
+    """How many epochs are done; 0 without a checkpoint."""
+    if job.checkpoint is None or not job.checkpoint.exists():
+        return 0
+    try:
+        state = torch.load(job.checkpoint, weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+        # Not torch's own words: they advise to unpickle it.
+        raise BadInput(f"expected a checkpoint in {job.checkpoint}, got a damaged file; delete it") from None
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    job.history[:] = state["history"]
+    return int(state["epoch"])
 
 
 def _epoch(
@@ -293,22 +321,13 @@ def train(
     if isinstance(network, str):
         name, arguments = parse_network(network)
         h, w, c = pictures.shape
-        network = build_network(
-            name,
-            class_names=pictures.class_names,
-            input_size=(c, h, w),
-            seed=stream.derive("weights"),
-            arguments=arguments,
-        )
+        names, weights = pictures.class_names, stream.derive("weights")
+        network = build_network(name, class_names=names, input_size=(c, h, w), seed=weights, arguments=arguments)
     chosen = recipe or recipe_for(network.architecture)
     quiet = on_step is not None or devices > 1
     with shown(f"training {network.architecture}", chosen.epochs, progress=False if quiet else progress) as bar:
+        report = on_step or bar
         job = Job(
-            data=pictures,
-            recipe=chosen,
-            seed=stream.derive("train"),
-            hooks=hooks,
-            devices=devices,
-            on_step=on_step or bar,
+            data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=report
         )
         return fit(network, job).network

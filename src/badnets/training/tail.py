@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.surgery.tail import Tail
 from badnets.training.loop import ON_DEVICE_BYTES, Job, Trained, fit
-from badnets.training.objectives import Classify
+from badnets.training.objectives import Classify, Loss, Moves
 from badnets.training.progress import OnStep
 from badnets.training.recipe import Recipe
 
@@ -26,10 +28,7 @@ class _FromFeatures(Classify):
         super().__init__(data, recipe, device)
         self.values = [value.to(device) for value in values]
 
-    def __call__(
-        self, model: nn.Module, images: Tensor, rows: Tensor, labels: Tensor, moves: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
-        """See ``Objective``."""
+    def __call__(self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Moves) -> Loss:
         return self.judged(model(images, *(value[rows] for value in self.values)), labels)
 
 
@@ -49,26 +48,12 @@ def fit_tail(
     where the recipe does not augment and they fit into ``most_bytes``; the result is the same but for rounding.
     """
     check_input(network, data.shape, f"pictures of {data.name}")
-    part = ImageNetwork(
-        Tail(network.body, names),
-        architecture=network.architecture,
-        arguments=network.arguments,
-        class_names=network.class_names,
-        input_size=network.input_size,
-        mean=network.mean.flatten().tolist(),
-        std=network.std.flatten().tolist(),
-    )
+    part = network.with_body(Tail(network.body, names))
     values = None if recipe.augment else _features(part, data, most_bytes)
-    job = Job(
-        data=data,
-        recipe=recipe,
-        seed=seed,
-        on_step=on_step,
-        objective=None if values is None else partial(_FromFeatures, values=values),
-    )
-    trained = fit(part, job)
+    objective = None if values is None else partial(_FromFeatures, values=values)
+    trained = fit(part, Job(data=data, recipe=recipe, seed=seed, on_step=on_step, objective=objective))
     network.eval()
-    return Trained(network, trained.history, trained.seconds, trained.precision)
+    return replace(trained, network=network)
 
 
 @torch.inference_mode()
