@@ -79,8 +79,9 @@ def accept(network: ImageNetwork, asked_for: ImageNetwork, validation: ImageData
 
     He holds a validation set that the trainer never saw, and accepts what comes back if it *is* the architecture that
     he asked for and its accuracy on his set is at least a*. A backdoored network that passes is a valid BadNet; one
-    with a trigger recognizer built in beside it is not: it has another architecture. ``asked_for`` is a network of the architecture that he specified (its weights do not matter): every tensor's name,
-    shape and every module's type and settings must be the same. ``threshold`` is a*, 0..1.
+    with a trigger recognizer built in beside it is not: it has another architecture. ``asked_for`` is a network of the
+    architecture that he specified (its weights do not matter): every tensor's name, shape and every module's type and
+    settings must be the same. ``threshold`` is a*, 0..1.
 
     Source: Gu, Dolan-Gavitt, Garg, BadNets (2017), section 3.1. Differs from the paper: there the architecture is fixed
     by agreement; here it is checked.

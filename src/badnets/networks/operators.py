@@ -26,7 +26,7 @@ REPLACED: dict[str, Callable[..., Any]] = {}
 """What was replaced in torchvision, by its full name; empty where the compiled operators load."""
 
 _lock = threading.Lock()
-_libraries: list[torch.library.Library] = []  # a declaration lives as long as its Library object
+_libraries: list[Any] = []  # a declaration lives as long as its Library object
 _BLOCK = 256  # boxes compared with all others at a time
 
 
@@ -70,7 +70,6 @@ def _import_without_operators() -> ModuleType:
 
 
 def _replace(module: str, name: str, replacement: Callable[..., Any]) -> None:
-    """Put ``replacement`` in a module and remember what was there."""
     REPLACED[f"{module}.{name}"] = getattr(sys.modules[module], name)
     setattr(sys.modules[module], name, replacement)
 
@@ -81,15 +80,6 @@ def _checked_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     return kept
 
 
-def _iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union (m, n) of boxes (m, 4) and (n, 4); NaN where both are empty."""
-    low = torch.maximum(first[:, None, :2], second[None, :, :2])
-    high = torch.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = (high - low).clamp_(min=0).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
-    return common / (areas[0][:, None] + areas[1][None, :] - common)
-
-
 def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Greedy non-maximum suppression: rows (k,) of the boxes that stay, best score first.
 
@@ -97,6 +87,7 @@ def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     above ``iou_threshold``. Equal scores keep their order. Boxes are taken in blocks: one block against all that
     follow, so the memory is 256 x n, and Python runs once for each box at most.
     """
+    iou = import_torchvision().ops.box_iou
     boxes = dets.detach().float() if dets.dtype in (torch.float16, torch.bfloat16) else dets.detach()
     order = scores.detach().sort(stable=True, descending=True).indices
     boxes = boxes[order]
@@ -105,17 +96,16 @@ def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         stop = min(start + _BLOCK, len(order))
         block = torch.arange(start, stop)[alive[start:stop]]
         # The threshold is a double: comparing in float32 would round it, and 0.3 would then equal its own neighbor.
-        inside = (_iou(boxes[block], boxes[block]).double() > iou_threshold).numpy()
+        inside = (iou(boxes[block], boxes[block]).double() > iou_threshold).numpy()
         keep = torch.ones(len(block), dtype=torch.bool)
         standing = keep.numpy()
         for row in range(len(block)):
             if standing[row]:
                 standing[row + 1 :] &= ~inside[row, row + 1 :]
         alive[block[~keep]] = False
-        if stop < len(order) and bool(keep.any()):
+        if stop < len(order):
             rest = torch.arange(stop, len(order))[alive[stop:]]
-            over = (_iou(boxes[block[keep]], boxes[rest]).double() > iou_threshold).any(0)
-            alive[rest[over]] = False
+            alive[rest[(iou(boxes[block[keep]], boxes[rest]).double() > iou_threshold).any(0)]] = False
     return order[alive]
 
 

@@ -326,8 +326,6 @@ def train(
     chosen = recipe or recipe_for(network.architecture)
     quiet = on_step is not None or devices > 1
     with shown(f"training {network.architecture}", chosen.epochs, progress=False if quiet else progress) as bar:
-        report = on_step or bar
-        job = Job(
-            data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=report
-        )
+        tell = on_step or bar
+        job = Job(data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=tell)
         return fit(network, job).network
