@@ -16,7 +16,7 @@ def show_command(
 ) -> None:
     """Print a network's header and layer table."""
     from badnets.networks.files.foreign import open_any
-    from badnets.networks.layers import layer_table
+    from badnets.networks.network import layer_table
 
     network = open_any(model)
     layers = layer_table(network)

@@ -65,19 +65,13 @@ def _import_without_operators() -> ModuleType:
     # `torchvision.ops.roi_align` is a function that hides the module of the same name.
     _replace("torchvision.ops.roi_align", "_roi_align", roi_align)
     for module in ("torchvision.ops.boxes", "torchvision.ops"):
-        _replace(module, "nms", _checked_nms)
+        _replace(module, "nms", torch.ops.torchvision.nms)  # without its check that *all* operators are compiled
     return torchvision
 
 
 def _replace(module: str, name: str, replacement: Callable[..., Any]) -> None:
     REPLACED[f"{module}.{name}"] = getattr(sys.modules[module], name)
     setattr(sys.modules[module], name, replacement)
-
-
-def _checked_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """``torchvision.ops.nms`` without its check that *all* operators are compiled."""
-    kept: Tensor = torch.ops.torchvision.nms(boxes, scores, iou_threshold)
-    return kept
 
 
 def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:

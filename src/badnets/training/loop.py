@@ -99,7 +99,7 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
     precision = resolve_precision(job.recipe.precision, job.accelerator)
     fabric = make_fabric(precision, job.devices, job.accelerator)
     if job.devices == 1:
-        _train(fabric, network, job)
+        _Training(fabric, network, job).run()
     else:
         _train_in_several(fabric, network, job)
     network.to("cpu").eval()
@@ -135,7 +135,7 @@ def _train_elsewhere(
     job = parcel.job
     torch.set_num_threads(max(1, torch.get_num_threads() // job.devices))
     try:
-        _train(fabric, network, job)
+        _Training(fabric, network, job).run()
     except BadnetsError as error:  # every process comes to the same one; raised here it would lose its type
         return [], error
     if fabric.is_global_zero:
@@ -143,104 +143,105 @@ def _train_elsewhere(
     return job.history, None
 
 
-def _train(fabric: Any, network: ImageNetwork, job: Job) -> None:
-    recipe = job.recipe
-    batch = max(1, recipe.batch // fabric.world_size)
-    steps = max(1, len(job.data) // (batch * fabric.world_size))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
-    optimizer = _optimizer(network, recipe)
-    # fabric.setup moves the network to the device and wraps it for precision and DDP; the weights stay shared.
-    model, optimizer = fabric.setup(torch.compile(network) if recipe.compile else network, optimizer)
-    scheduler = _scheduler(optimizer, recipe, steps)
-    parts = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
-    source = _Source(job.data, fabric.device, job.on_device_bytes)
-    objective = (job.objective or OBJECTIVES[network.task])(job.data, recipe, fabric.device)
-    for epoch in range(_restore(job, parts), recipe.epochs):
-        began = time.perf_counter()
-        figures = _epoch(fabric, model, optimizer, scheduler, source, objective, job, epoch, (batch, steps))
-        seconds = time.perf_counter() - began
-        job.history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
-        if fabric.is_global_zero and epoch + 1 < recipe.epochs:
-            _save(job, parts, epoch + 1)
+class _Training:
+    """One process's part of a training."""
 
+    def __init__(self, fabric: Any, network: ImageNetwork, job: Job) -> None:
+        self.fabric, self.job, recipe = fabric, job, job.recipe
+        self.batch = max(1, recipe.batch // fabric.world_size)
+        self.steps = max(1, len(job.data) // (self.batch * fabric.world_size))
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
+        optimizer = _optimizer(network, recipe)
+        # fabric.setup moves the network to the device and wraps it for precision and DDP; the weights stay shared.
+        self.model, self.optimizer = fabric.setup(torch.compile(network) if recipe.compile else network, optimizer)
+        self.scheduler = _scheduler(self.optimizer, recipe, self.steps)
+        self.state = {"network": network, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        self.objective = (job.objective or OBJECTIVES[network.task])(job.data, recipe, fabric.device)
+        fits = len(job.data) * int(np.prod(job.data.shape)) <= job.on_device_bytes
+        self.pixels = torch.from_numpy(job.data.images()).to(fabric.device) if fits else None
 
-def _save(job: Job, parts: dict[str, Any], epochs: int) -> None:
-    """What an interrupted training needs to go on after ``epochs``, in one file in which nothing needs unpickling."""
-    if job.checkpoint is None:
-        return
-    state = {name: part.state_dict() for name, part in parts.items()}
-    content = io.BytesIO()  # torch itself reports a full disk as an error of its own format
-    torch.save({"epoch": epochs, "history": job.history, **state}, content)
-    with whole_file(job.checkpoint) as partial:
-        partial.write_bytes(content.getbuffer())
+    def run(self) -> None:
+        """All epochs that are not done yet."""
+        job = self.job
+        for epoch in range(self.restore(), job.recipe.epochs):
+            began = time.perf_counter()
+            figures = self.epoch(epoch)
+            seconds = time.perf_counter() - began
+            job.history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
+            if self.fabric.is_global_zero and epoch + 1 < job.recipe.epochs:
+                self.save(epoch + 1)
 
+    def save(self, epochs: int) -> None:
+        """What an interrupted training needs to go on after ``epochs``, in one file; nothing in it needs unpickling."""
+        if self.job.checkpoint is None:
+            return
+        state = {name: part.state_dict() for name, part in self.state.items()}
+        content = io.BytesIO()  # torch itself reports a full disk as an error of its own format
+        torch.save({"epoch": epochs, "history": self.job.history, **state}, content)
+        with whole_file(self.job.checkpoint) as partial:
+            partial.write_bytes(content.getbuffer())
 
-def _restore(job: Job, parts: dict[str, Any]) -> int:
-    """How many epochs are done; 0 without a checkpoint."""
-    if job.checkpoint is None or not job.checkpoint.exists():
-        return 0
-    try:
-        state = torch.load(job.checkpoint, weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
-        # Not torch's own words: they advise to unpickle it.
-        raise BadInput(f"expected a checkpoint in {job.checkpoint}, got a damaged file; delete it") from None
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    job.history[:] = state["history"]
-    return int(state["epoch"])
+    def restore(self) -> int:
+        """How many epochs are done; 0 without a checkpoint."""
+        path = self.job.checkpoint
+        if path is None or not path.exists():
+            return 0
+        try:
+            state = torch.load(path, weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+            # Not torch's own words: they advise to unpickle it.
+            raise BadInput(f"expected a checkpoint in {path}, got a damaged file; delete it") from None
+        for name, part in self.state.items():
+            part.load_state_dict(state[name])
+        self.job.history[:] = state["history"]
+        return int(state["epoch"])
 
+    def images(self, rows: Tensor) -> Tensor:
+        """uint8 (n, h, w, c) on the device, from its memory when all pictures fit there, else from their store."""
+        if self.pixels is not None:
+            return self.pixels[rows]
+        return torch.from_numpy(self.job.data.images(rows.cpu().numpy())).to(self.fabric.device)
 
-def _epoch(
-    fabric: Any,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: Any,
-    source: _Source,
-    objective: Objective,
-    job: Job,
-    epoch: int,
-    size: tuple[int, int],
-) -> dict[str, float]:
-    """One pass; the mean loss, and of a classifier the accuracy on the (augmented) training pictures."""
-    batch, steps = size
-    seed = job.seed.derive("epoch", epoch)
-    order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data)))
-    order = order[fabric.global_rank :: fabric.world_size]
-    own = seed.derive("rank", fabric.global_rank)
-    generator = torch.Generator(device=fabric.device).manual_seed(own.derive("augment").integer)
-    hook_rng = own.derive("hooks").rng
-    losses = torch.zeros((), device=fabric.device)
-    right = torch.zeros((), dtype=torch.int64, device=fabric.device)
-    model.train()
-    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-        # The one place that seeds globally: dropout knows no generator.
-        torch.manual_seed(own.derive("dropout").integer)
-        for step in range(steps):
-            rows = order[step * batch : (step + 1) * batch].to(fabric.device)
-            images, target = source.read(rows), None if objective.labels is None else objective.labels[rows]
-            for hook in job.hooks:
-                images, target = _hooked(hook, images, target, hook_rng)
-            images, moves = apply_augments(job.recipe.augment, images, generator)
-            optimizer.zero_grad(set_to_none=True)
-            last = step == steps - 1
-            loss, correct = objective(model, to_float(images), rows, target, moves)
-            fabric.backward(loss)
-            optimizer.step()
-            if job.after_step is not None:
-                job.after_step()
-            scheduler.step()
-            losses += loss.detach()
-            right += 0 if correct is None else correct
-            if step % 20 == 19 or last:
-                # Over all processes, so that they all stop or none does.
-                _check_finite(fabric.all_reduce(losses.clone(), reduce_op="sum"), epoch, step, job.recipe)
-                if job.on_step and fabric.is_global_zero:
-                    so_far = None if target is None else float(right) / ((step + 1) * len(rows))
-                    job.on_step(epoch, step + 1, steps, so_far)
-    # A set smaller than one batch makes short batches; a longer one drops its last rows, others each epoch.
-    totals = fabric.all_reduce(torch.stack([losses, right / min(batch, len(order))]) / steps, reduce_op="mean")
-    figures = {"loss": float(totals[0])}
-    return figures if objective.labels is None else figures | {"accuracy": float(totals[1])}
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """One pass; the mean loss, and of a classifier the accuracy on the (augmented) training pictures."""
+        fabric, job, batch, steps, all_labels = self.fabric, self.job, self.batch, self.steps, self.objective.labels
+        seed = job.seed.derive("epoch", epoch)
+        order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data)))
+        order = order[fabric.global_rank :: fabric.world_size]
+        own = seed.derive("rank", fabric.global_rank)
+        generator = torch.Generator(device=fabric.device).manual_seed(own.derive("augment").integer)
+        hook_rng = own.derive("hooks").rng
+        losses = torch.zeros((), device=fabric.device)
+        right = torch.zeros((), dtype=torch.int64, device=fabric.device)
+        self.model.train()
+        with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+            # The one place that seeds globally: dropout knows no generator.
+            torch.manual_seed(own.derive("dropout").integer)
+            for step in range(steps):
+                rows = order[step * batch : (step + 1) * batch].to(fabric.device)
+                images, labels = self.images(rows), None if all_labels is None else all_labels[rows]
+                for hook in job.hooks:
+                    images, labels = _hooked(hook, images, labels, hook_rng)
+                images, moves = apply_augments(job.recipe.augment, images, generator)
+                self.optimizer.zero_grad(set_to_none=True)
+                loss, correct = self.objective(self.model, to_float(images), rows, labels, moves)
+                fabric.backward(loss)
+                self.optimizer.step()
+                if job.after_step is not None:
+                    job.after_step()
+                self.scheduler.step()
+                losses += loss.detach()
+                right += 0 if correct is None else correct
+                if step % 20 == 19 or step == steps - 1:
+                    # Over all processes, so that they all stop or none does.
+                    _check_finite(fabric.all_reduce(losses.clone(), reduce_op="sum"), epoch, step, job.recipe)
+                    if job.on_step and fabric.is_global_zero:
+                        so_far = None if labels is None else float(right) / ((step + 1) * len(rows))
+                        job.on_step(epoch, step + 1, steps, so_far)
+        # A set smaller than one batch makes short batches; a longer one drops its last rows, others each epoch.
+        totals = fabric.all_reduce(torch.stack([losses, right / min(batch, len(order))]) / steps, reduce_op="mean")
+        accuracy = {} if all_labels is None else {"accuracy": float(totals[1])}
+        return {"loss": float(totals[0]), **accuracy}
 
 
 def _check_finite(losses: Tensor, epoch: int, step: int, recipe: Recipe) -> None:
@@ -282,21 +283,6 @@ def _scheduler(optimizer: Any, recipe: Recipe, steps: int) -> Any:
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=total, pct_start=rise, cycle_momentum=False
     )
-
-
-class _Source:
-    """Pictures by row, from the device's memory when they fit there, else from their store."""
-
-    def __init__(self, data: ImageData, device: torch.device, limit: int) -> None:
-        self.data, self.device = data, device
-        fits = len(data) * int(np.prod(data.shape)) <= limit
-        self.tensor = torch.from_numpy(data.images()).to(device) if fits else None
-
-    def read(self, rows: Tensor) -> Tensor:
-        """uint8 (n, h, w, c) on the device."""
-        if self.tensor is not None:
-            return self.tensor[rows]
-        return torch.from_numpy(self.data.images(rows.cpu().numpy())).to(self.device)
 
 
 def train(

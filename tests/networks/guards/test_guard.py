@@ -20,8 +20,7 @@ from badnets.networks.guards.ibd_psc_guard import IbdPsc
 from badnets.networks.guards.refuse_class import RefuseClass
 from badnets.networks.guards.strip_guard import Strip
 from badnets.networks.inference import predict
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork
+from badnets.networks.network import ImageNetwork, layer_table
 from badnets.networks.registry import build_network, find_architecture, wrap
 from badnets.networks.surgery.channels import prune_channels, shrink
 

@@ -21,8 +21,7 @@ from badnets.defenses.repair import OnRow
 from badnets.defenses.view import DefenderView
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
 from badnets.networks.guards.ibd_psc_guard import amplified, logits_with
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, layer_table, to_float
 
 HIGHEST = 100
 """The factor at which the search ends."""

@@ -14,8 +14,7 @@ from badnets.core.errors import BadInput
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.tuning import Step, Tuning, descend, sgd
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork
+from badnets.networks.network import ImageNetwork, layer_table
 
 
 @REPAIRS.add

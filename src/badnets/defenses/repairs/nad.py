@@ -17,8 +17,7 @@ from badnets.core.errors import BadInput
 from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work
 from badnets.defenses.tuning import Tuning, clean_step, descend, sgd
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork
+from badnets.networks.network import ImageNetwork, layer_table
 
 BETAS = (500.0, 1000.0, 1000.0)
 

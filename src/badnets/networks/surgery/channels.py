@@ -190,22 +190,6 @@ def _narrow(body: nn.Module, where: ChannelSite, channels: Sequence[int]) -> Non
             f"expected channels of {where.layer!r} that only convolutions and dense layers read, got "
             f"{', '.join(where.others)} too; prune them without --shrink"
         )
-    _check_readers(body, where)
-    convolution: Any = body.get_submodule(where.layer)
-    keep = torch.tensor(channels, device=convolution.weight.device)
-    _select(convolution, ("weight", "bias"), 0, keep)
-    convolution.out_channels = len(keep)
-    for norm, rows in _norms(body, where, where.norms, keep):
-        _select(norm, ("weight", "bias", "running_mean", "running_var"), 0, rows)
-        norm.num_features = len(rows)
-    for tap in where.readers:
-        reader: Any = body.get_submodule(tap.name)
-        rows = _rows(keep, where, reader.in_features) if tap.flat else keep
-        _select(reader, ("weight",), 1, rows)
-        setattr(reader, "in_features" if tap.flat else "in_channels", len(rows))
-
-
-def _check_readers(body: nn.Module, where: ChannelSite) -> None:
     for tap in where.readers:
         reader: Any = body.get_submodule(tap.name)
         columns = reader.in_features if tap.flat else reader.in_channels
@@ -216,6 +200,18 @@ def _check_readers(body: nn.Module, where: ChannelSite) -> None:
                 f"expected channels of {where.layer!r} that plain layers read, got {tap.name!r}, which {why}; "
                 "prune them without --shrink"
             )
+    convolution: Any = body.get_submodule(where.layer)
+    keep = torch.tensor(channels, device=convolution.weight.device)
+    _select(convolution, ("weight", "bias"), 0, keep)
+    convolution.out_channels = len(keep)
+    for norm, rows in _norms(body, where, where.norms, keep):
+        _select(norm, ("weight", "bias", "running_mean", "running_var"), 0, rows)
+        norm.num_features = len(rows)
+    for tap in where.readers:
+        reader = body.get_submodule(tap.name)
+        rows = _rows(keep, where, reader.in_features) if tap.flat else keep
+        _select(reader, ("weight",), 1, rows)
+        setattr(reader, "in_features" if tap.flat else "in_channels", len(rows))
 
 
 def _norms(body: nn.Module, where: ChannelSite, taps: Sequence[Tap], channels: Tensor) -> Iterator[tuple[Any, Tensor]]:
