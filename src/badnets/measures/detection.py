@@ -20,12 +20,8 @@ from badnets.core.seed import Seed
 from badnets.data.targets import Boxes
 from badnets.networks.inference import Detections
 
-IOU = 0.5
-"""From this overlap on a detection is of an object."""
-
-SURE = 0.5
-"""From this confidence on a detection is counted as seen (mean average precision looks at all of them)."""
-
+IOU = 0.5  # from this overlap on a detection is of an object
+SURE = 0.5  # from this confidence on it is counted as seen (mean average precision looks at all of them)
 RESAMPLES = 400
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0.0, 1.0, 101)
@@ -46,11 +42,9 @@ def overlap(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats:
 
 
 def match(found: Detections, boxes: Boxes, *, confidence: float = SURE) -> NDArray[np.int64]:
-    """For each box the number of its detection, or -1 where nothing was found there.
-
-    Whatever class it says: a detection of at least ``confidence`` takes the box that it overlaps most, with an IoU of
-    at least 0.5 and not taken by a surer one.
-    """
+    """For each box the number of its detection, or -1 where nothing was found there. Whatever class it says: a
+    detection of at least ``confidence`` takes the box that it overlaps most, with an IoU of at least 0.5 and not taken
+    by a surer one."""
     out = np.full(len(boxes.labels), -1, np.int64)
     for rows, first, shares in _overlaps(found, boxes):
         sure = found.confidence[rows] >= confidence

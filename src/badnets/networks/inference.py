@@ -26,11 +26,8 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What a detector sees in ``pictures`` pictures, in their order and by falling confidence within one.
-
-    ``boxes (k, 4)`` float32 x0, y0, x1, y1 in pixels, ``labels (k,)`` int64, ``confidence (k,)`` float32, ``image
-    (k,)`` int64.
-    """
+    """What a detector sees in ``pictures`` pictures, in their order and by falling confidence within one. ``boxes (k,
+    4)`` float32 x0, y0, x1, y1 in pixels, ``labels (k,)`` int64, ``confidence (k,)`` float32, ``image (k,)`` int64."""
 
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]

@@ -136,9 +136,7 @@ def to_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 class LogProbabilities(nn.Module):
     """The logarithm of what ``network``, which ends in a softmax, gives: logits with the same probabilities.
-
-    Probabilities that are 0 become the smallest positive number of their dtype, so that logits stay finite.
-    """
+    Probabilities that are 0 become the smallest positive number of their dtype, so that logits stay finite."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -152,11 +150,9 @@ class LogProbabilities(nn.Module):
 
 @torch.no_grad()
 def kind_of_outputs(network: ImageNetwork) -> Literal["logits", "probabilities", "log-probabilities"]:
-    """What ``network.body`` gives, seen from four pictures of seeded noise.
-
-    Probabilities: nowhere negative, and each row sums to 1; log-probabilities: nowhere positive, and each row's
-    exponentials sum to 1. The network is left as it was.
-    """
+    """What ``network.body`` gives, seen from four pictures of seeded noise. Probabilities: nowhere negative, and each
+    row sums to 1; log-probabilities: nowhere positive, and each row's exponentials sum to 1. The network is left as it
+    was."""
     if network.classes == 1:
         return "logits"
     noise = Seed(0).derive("probe outputs").rng.random((4, *network.input_size))

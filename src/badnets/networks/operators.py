@@ -31,11 +31,9 @@ _BLOCK = 256  # boxes compared with all others at a time
 
 
 def import_torchvision() -> ModuleType:
-    """The module ``torchvision``, ready to use. Safe to call often and from several threads.
-
-    Without its compiled operators: ``nms`` and ``roi_align`` work on the CPU, differentiable where the compiled ones
-    are; the others (deformable convolution, RoI pooling, ...) raise torchvision's own error when called.
-    """
+    """The module ``torchvision``, ready to use. Safe to call often and from several threads. Without its compiled
+    operators: ``nms`` and ``roi_align`` work on the CPU, differentiable where the compiled ones are; the others
+    (deformable convolution, RoI pooling, ...) raise torchvision's own error when called."""
     with _lock, warnings.catch_warnings():
         # The second, optional library (decoding of images, which we do with Pillow) fails to load for the same reason.
         warnings.filterwarnings("ignore", message="Failed to load image Python extension", category=UserWarning)

@@ -32,9 +32,7 @@ from badnets.networks.network import ImageNetwork, LogProbabilities, black, eval
 
 def find_architecture(name: str) -> Architecture:
     """Ours, another package's, or torchvision's (``torchvision:resnet34``, or ``resnet34`` if nobody else has it).
-
-    Torchvision is imported only when nobody else has the name. Unknown names are refused with the nearest known one.
-    """
+    Torchvision is imported only when nobody else has the name. Unknown names are refused with the nearest known one."""
     if name.startswith(LOGITS_OF):
         return _with_logits(find_architecture(name.removeprefix(LOGITS_OF)))
     if name.startswith(GUARD):
@@ -67,10 +65,8 @@ def _with_logits(inner: Architecture) -> Architecture:
 
 
 def parse_network(text: str) -> tuple[str, dict[str, Any]]:
-    """``"resnet9:width=32"`` to ``("resnet9", {"width": 32})``; several arguments are separated by commas.
-
-    Values are JSON (numbers, ``true``, ``null``) or else taken as text; a text with a comma needs a spec file.
-    """
+    """``"resnet9:width=32"`` to ``("resnet9", {"width": 32})``; several arguments are separated by commas. Values are
+    JSON (numbers, ``true``, ``null``) or else taken as text; a text with a comma needs a spec file."""
     prefix = TORCHVISION if text.startswith(TORCHVISION) else ""
     name, _, rest = text.removeprefix(prefix).partition(":")
     arguments: dict[str, Any] = {}
@@ -130,11 +126,9 @@ def build_body(
 
 
 def check_shape(name: str, body: nn.Module, classes: int, input_size: InputSize) -> None:
-    """Refuse a network that cannot take such pictures or does not give (n, classes), by a pass over two black ones.
-
-    A module whose ``abstains`` is True gives (n, classes + 1). A detector's answers have no fixed shape: its builder
-    refuses what it cannot take.
-    """
+    """Refuse a network that cannot take such pictures or does not give (n, classes), by a pass over two black ones. A
+    module whose ``abstains`` is True gives (n, classes + 1). A detector's answers have no fixed shape: its builder
+    refuses what it cannot take."""
     if getattr(body, "task", "classify") == "detect":
         return
     with evaluating(body), torch.no_grad(), _refusing_misfits(name, input_size):

@@ -12,7 +12,8 @@ import pickle
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,11 +27,12 @@ from badnets.core.files import whole_file
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Pixels
 from badnets.networks.inference import check_input
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, evaluating, to_float
 from badnets.networks.registry import build_network, parse_network
+from badnets.networks.surgery.tail import Tail
 from badnets.training.augment import apply_augments
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
-from badnets.training.objectives import OBJECTIVES, Objective, check_targets
+from badnets.training.objectives import OBJECTIVES, FromFeatures, Objective, check_targets
 from badnets.training.progress import OnStep, shown
 from badnets.training.recipe import Recipe, recipe_for
 
@@ -81,11 +83,8 @@ class Job:
 
 
 def fit(network: ImageNetwork, job: Job) -> Trained:
-    """Train ``network`` in place.
-
-    Raises ``CannotTell`` when the loss is no longer a number, ``BadInput`` when the data does not fit the network.
-    With ``checkpoint`` the state is kept after every epoch and picked up again.
-    """
+    """Train ``network`` in place. Raises ``CannotTell`` when the loss is no longer a number, ``BadInput`` when the data
+    does not fit the network. With ``checkpoint`` the state is kept after every epoch and picked up again."""
     if not len(job.data):
         raise BadInput(f"{job.data.name}: expected pictures to train on, got none")
     if len(job.data) < job.devices:
@@ -178,8 +177,8 @@ class _Training:
         state = {name: part.state_dict() for name, part in self.state.items()}
         content = io.BytesIO()  # torch itself reports a full disk as an error of its own format
         torch.save({"epoch": epochs, "history": self.job.history, **state}, content)
-        with whole_file(self.job.checkpoint) as partial:
-            partial.write_bytes(content.getbuffer())
+        with whole_file(self.job.checkpoint) as unfinished:
+            unfinished.write_bytes(content.getbuffer())
 
     def restore(self) -> int:
         """How many epochs are done; 0 without a checkpoint."""
@@ -315,3 +314,42 @@ def train(
         tell = on_step or bar
         job = Job(data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=tell)
         return fit(network, job).network
+
+
+def fit_tail(
+    network: ImageNetwork,
+    names: list[str],
+    data: ImageData,
+    *,
+    recipe: Recipe,
+    seed: Seed,
+    on_step: OnStep | None = None,
+    most_bytes: int = ON_DEVICE_BYTES,
+) -> Trained:
+    """Train the layers ``names`` of ``network``, and the batch norms behind them, in place; nothing else moves. All
+    that comes before them is in evaluation mode, batch norm statistics included, so its values are computed once where
+    the recipe does not augment and they fit into ``most_bytes``; the result is the same but for rounding."""
+    check_input(network, data.shape, f"pictures of {data.name}")
+    part = network.with_body(Tail(network.body, names))
+    values = None if recipe.augment else _features(part, data, most_bytes)
+    objective = None if values is None else partial(FromFeatures, values=values)
+    trained = fit(part, Job(data=data, recipe=recipe, seed=seed, on_step=on_step, objective=objective))
+    network.eval()
+    return replace(trained, network=network)
+
+
+@torch.inference_mode()
+def _features(part: ImageNetwork, data: ImageData, most_bytes: int) -> list[Tensor] | None:
+    """What the first part gives for every picture; None where that is too large, or not one value for each."""
+    parts: list[tuple[Tensor, ...]] = []
+    with evaluating(part):
+        for rows, pictures in data.batches(500):
+            given = part.body.features(part.normalized(part.floats(pictures)))  # type: ignore[operator]
+            if not all(isinstance(value, Tensor) and len(value) == len(rows) for value in given):
+                return None
+            parts.append(given)
+            if sum(value.nbytes for value in given) * (len(data) / len(rows)) > most_bytes:
+                return None
+    # Inside inference mode a clone would be of the kind that autograd refuses.
+    with torch.inference_mode(False):
+        return [torch.cat(value).clone() for value in zip(*parts, strict=True)]

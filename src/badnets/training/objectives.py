@@ -51,11 +51,21 @@ class Classify:
         return self.criterion(logits, labels), (logits.detach().argmax(1) == labels).sum()
 
 
-class Locate(Classify):
-    """Cross entropy plus ``recipe.box_weight`` times the L1 distance of the four sides, summed, in pixels.
+class FromFeatures(Classify):
+    """Cross entropy of an end that is given what the rest made of each picture, and not the picture."""
 
-    Objects that augmentation moved out of sight count for the class only.
-    """
+    def __init__(self, data: ImageData, recipe: Recipe, device: torch.device, *, values: Sequence[Tensor]) -> None:
+        super().__init__(data, recipe, device)
+        self.values = [value.to(device) for value in values]
+
+    def __call__(self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Moves) -> Loss:
+        """See ``Objective``."""
+        return self.judged(model(images, *(value[rows] for value in self.values)), labels)
+
+
+class Locate(Classify):
+    """Cross entropy plus ``recipe.box_weight`` times the L1 distance of the four sides, summed, in pixels. Objects that
+    augmentation moved out of sight count for the class only."""
 
     def __init__(self, data: ImageData, recipe: Recipe, device: torch.device) -> None:
         if data.regions is None:

@@ -16,9 +16,7 @@ OnStep = Callable[[int, int, int, float | None], None]
 @contextmanager
 def shown(what: str, epochs: int, *, progress: bool | None, console: Console | None = None) -> Iterator[OnStep | None]:
     """Inside, what is to be called at the steps of a training called ``what``; None where nothing is shown.
-
-    ``progress`` None: a bar where stderr is a terminal, or in a notebook; True: always; False: never.
-    """
+    ``progress`` None: a bar where stderr is a terminal, or in a notebook; True: always; False: never."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

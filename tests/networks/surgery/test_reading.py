@@ -7,8 +7,7 @@ import torch
 
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
-from badnets.networks.surgery.graph import split
-from badnets.networks.surgery.sites import site
+from badnets.networks.surgery.graph import site, split
 from badnets.networks.surgery.sweep import Reading, plain_reading
 
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
-from badnets.networks.surgery.graph import trace
-from badnets.networks.surgery.sites import convolutions, site
+from badnets.networks.surgery.graph import convolutions, site, trace
 
 Toy = tuple[ImageNetwork, str]
 MakeToy = Callable[..., Toy]

@@ -12,7 +12,7 @@ from badnets.defenses.repair import Work, within
 from badnets.defenses.repairs.prune import ranking, sweep
 from badnets.defenses.tuning import Tuning, clean_step, sgd
 from badnets.networks.surgery.channels import Point, hold, rank_channels
-from badnets.networks.surgery.sites import site
+from badnets.networks.surgery.graph import site
 
 
 @REPAIRS.add

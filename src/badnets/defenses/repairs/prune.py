@@ -18,7 +18,7 @@ from badnets.defenses.registry import REPAIRS
 from badnets.defenses.repair import Work, within
 from badnets.measures.classification import accuracy
 from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence
-from badnets.networks.surgery.sites import site
+from badnets.networks.surgery.graph import site
 from badnets.networks.surgery.sweep import pruning_sweep
 
 Means = NDArray[np.float64]

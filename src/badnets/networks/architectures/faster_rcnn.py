@@ -30,11 +30,9 @@ _MAKERS = {"mobilenet-v3-320": "fasterrcnn_mobilenet_v3_large_320_fpn", "resnet5
 
 
 class Wanted:
-    """What a detector is trained on: for each picture its ``{"boxes" (k, 4), "labels" (k,) from 1}``.
-
-    Made of ``boxes (m, 4)`` and ``labels (m,)`` from 0, of the pictures ``position (m,)`` in ascending order. A class
-    of its own, because Fabric would round the coordinates of a list of tensors to half precision.
-    """
+    """What a detector is trained on: for each picture its ``{"boxes" (k, 4), "labels" (k,) from 1}``. Made of ``boxes
+    (m, 4)`` and ``labels (m,)`` from 0, of the pictures ``position (m,)`` in ascending order. A class of its own,
+    because Fabric would round the coordinates of a list of tensors to half precision."""
 
     def __init__(self, boxes: Tensor, labels: Tensor, position: Tensor, pictures: int) -> None:
         counts = torch.bincount(position, minlength=pictures).tolist()

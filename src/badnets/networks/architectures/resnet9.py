@@ -14,11 +14,9 @@ Width = Annotated[int, Field(ge=1, le=256, description="channels of the first co
 
 
 def convolution(channels: int, out: int, *, stride: int = 1, pool: bool = False) -> nn.Sequential:
-    """3x3 convolution, max pool 2 if asked for, batch norm, ReLU.
-
-    The pooling comes before the normalization: with positive scales the result is nearly the same, at a quarter of the
-    normalization's cost, which on a CPU is memory traffic and no small part of the whole.
-    """
+    """3x3 convolution, max pool 2 if asked for, batch norm, ReLU. The pooling comes before the normalization: with
+    positive scales the result is nearly the same, at a quarter of the normalization's cost, which on a CPU is memory
+    traffic and no small part of the whole."""
     filters = nn.Conv2d(channels, out, 3, stride, padding=1, bias=False)
     pooling: dict[str, nn.Module] = {"pool": nn.MaxPool2d(2)} if pool else {}
     return chain(conv=filters, **pooling, bn=nn.BatchNorm2d(out), relu=nn.ReLU())

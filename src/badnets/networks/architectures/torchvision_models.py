@@ -43,11 +43,9 @@ def builder(model: str) -> Callable[..., nn.Module]:
         raise BadInput(f"expected a classifier of torchvision, got {model!r}; {nearest(model, known)}")
 
     def build(classes: int, input_size: InputSize, *, weights: Weights = None) -> nn.Module:
-        """The model with a head for ``classes``; ``input_size`` is (1 or 3, height, width).
-
-        ``weights`` is a state dict on disk, for any number of classes: a head for another number starts at random.
-        A file of pickled tensors is opened with ``weights_only=True``.
-        """
+        """The model with a head for ``classes``; ``input_size`` is (1 or 3, height, width). ``weights`` is a state dict
+        on disk, for any number of classes: a head for another number starts at random. A file of pickled tensors is
+        opened with ``weights_only=True``."""
         channels, height, width = input_size
         if channels not in (1, 3):
             raise BadInput(f"torchvision:{model}: expected pictures of 1 or 3 channels, got {channels}")
@@ -109,9 +107,7 @@ def load_fitting(
     network: nn.Module, path: Path, given: Mapping[str, Tensor], *, within: str = "", what: str
 ) -> dict[str, int]:
     """Load every tensor of ``given`` that has the name and shape of one of ours; how many those are, of how many.
-
-    Refused when fewer than half of the tensors fit whose names begin with ``within``, the part called ``what``.
-    """
+    Refused when fewer than half of the tensors fit whose names begin with ``within``, the part called ``what``."""
     state = network.state_dict()
     fitting = {name: value for name, value in given.items() if name in state and state[name].shape == value.shape}
     needed = [name for name in state if name.startswith(within)]

@@ -24,11 +24,9 @@ _PREFIXES = ("inner.backbone.body.", "model.", "backbone.")  # a detector's, a g
 
 
 class TwoHeads(nn.Module):
-    """Features of one vector to a picture, then a class head and, if there is one, a box head.
-
-    ``forward(images)`` gives logits (n, classes); ``forward(images, True)`` gives them and boxes (n, 4), which are x0,
-    y0, x1, y1 in pixels of the input. ``started`` says how many tensors came from a file of weights.
-    """
+    """Features of one vector to a picture, then a class head and, if there is one, a box head. ``forward(images)``
+    gives logits (n, classes); ``forward(images, True)`` gives them and boxes (n, 4), which are x0, y0, x1, y1 in pixels
+    of the input. ``started`` says how many tensors came from a file of weights."""
 
     def __init__(
         self, backbone: nn.Module, features: int, classes: int, size: tuple[int, int], *, box_head: bool

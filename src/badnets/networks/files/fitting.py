@@ -38,10 +38,8 @@ class Matched:
 
 def match(path: Path, file: ForeignFile, needed: Mapping[str, Shape], what: str) -> Matched:
     """Names first, without prefixes such as ``module.``; else shapes, of layers or tensors, in the order of the file.
-
     ``needed`` are the shapes of a state dict, ``what`` says whose. Each tensor of the file is used once, and none is
-    left over: otherwise ``BadInput`` names the first that does not fit.
-    """
+    left over: otherwise ``BadInput`` names the first that does not fit."""
     wanted = {name: shape for name, shape in needed.items() if not name.endswith(_COUNTER)}
     given = [entry for entry in file.entries if entry.role != _COUNTER]
     for names in _strippings([entry.key for entry in given]):
@@ -107,11 +105,9 @@ def _by_tensor(path: Path, given: list[Entry], wanted: Mapping[str, Shape], what
 
 
 def load(path: Path, file: ForeignFile, matched: Matched, body: nn.Module, input_size: Map) -> None:
-    """Put the matched tensors into ``body``, in its dtypes and torch's order of features.
-
-    Batch norms of a format that adds another number to the variance get the difference in their running variance, so
-    that evaluation gives the same; trained further, they use torch's. Raises ``BadInput`` for NaN and infinity.
-    """
+    """Put the matched tensors into ``body``, in its dtypes and torch's order of features. Batch norms of a format that
+    adds another number to the variance get the difference in their running variance, so that evaluation gives the same;
+    trained further, they use torch's. Raises ``BadInput`` for NaN and infinity."""
     state = body.state_dict()
     places = flattened_inputs(body, input_size) if file.channels_last else {}
     for name, entry in matched.entries.items():
@@ -165,11 +161,9 @@ class _Watching(TorchFunctionMode):
 
 
 def flattened_inputs(body: nn.Module, input_size: Map) -> dict[str, Map]:
-    """The (channels, height, width) behind each weight of ``body`` that a flattened map meets, by name.
-
-    These are dense layers' weights (out, c*h*w), and batch norms' tensors (c*h*w,) that come before them. ``body`` is
-    put into evaluation mode; one pass over a black picture.
-    """
+    """The (channels, height, width) behind each weight of ``body`` that a flattened map meets, by name. These are dense
+    layers' weights (out, c*h*w), and batch norms' tensors (c*h*w,) that come before them. ``body`` is put into
+    evaluation mode; one pass over a black picture."""
     names = {id(value): name for name, value in body.state_dict(keep_vars=True).items()}
     body.eval()
     with torch.no_grad(), _Watching(names) as watching:

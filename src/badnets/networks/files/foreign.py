@@ -58,10 +58,8 @@ class ForeignOptions:
 def open_any(
     path: Path | str, foreign: ForeignOptions | None = None, *, clean: ImageData | None = None
 ) -> ImageNetwork:
-    """A network of ours (a file or a run's folder), or with ``foreign`` any other; see ``open_foreign``.
-
-    Of our own files the header counts; ``foreign`` may then be given, but must not say anything else.
-    """
+    """A network of ours (a file or a run's folder), or with ``foreign`` any other; see ``open_foreign``. Of our own
+    files the header counts; ``foreign`` may then be given, but must not say anything else."""
     path = Path(path)
     path = path / "network.safetensors" if path.is_dir() else path
     if foreign is None:
@@ -94,7 +92,13 @@ def open_foreign(
     name, arguments = parse_network(arch)
     architecture = find_architecture(name)
     resolved = architecture.resolve(arguments)
-    size = _input_size(architecture, input_size, clean)
+    size = input_size or architecture.input_size
+    if size is None:
+        if clean is None:
+            raise BadInput(
+                f"{architecture.name}: expected the size of its pictures, got none; add --input-size 32x32x3"
+            )
+        size = clean.shape[2], clean.shape[0], clean.shape[1]
     if input_range is None and not clean:
         raise BadInput(
             f"{path}: expected an input range (--input-range {_FORMS}) or clean data to try them on, got none"
@@ -156,17 +160,6 @@ def _finish(
     return network
 
 
-def _input_size(architecture: Architecture, given: InputSize | None, clean: ImageData | None) -> InputSize:
-    if given is not None:
-        return given
-    if architecture.input_size is not None:
-        return architecture.input_size
-    if clean is None:
-        raise BadInput(f"{architecture.name}: expected the size of its pictures, got none; add --input-size 32x32x3")
-    height, width, channels = clean.shape
-    return channels, height, width
-
-
 def _read(path: Path) -> ForeignFile:
     """The tensors of a file, by what its first bytes say it is."""
     with opened(path, "the file") as stream:
@@ -213,9 +206,7 @@ def _match(
 
 def _class_counts(entries: Sequence[Entry], two: Mapping[str, Shape], three: Mapping[str, Shape]) -> list[int]:
     """How many classes the file may be for: as its tensor of the head's name says, else its dense layers from the last.
-
-    The head is what changes when the architecture is built for two and for three classes.
-    """
+    The head is what changes when the architecture is built for two and for three classes."""
     head = [name for name, shape in two.items() if shape != three[name] and len(shape) > 1]
     named = [e.shape[0] for e in entries for name in head if e.key == name or e.key.endswith(f".{name}")]
     dense = [e.shape[0] for e in reversed(entries) if len(e.shape) == 2]
@@ -274,10 +265,8 @@ def find_range(
     make: Callable[[Normalization], ImageNetwork], clean: ImageData, channels: int
 ) -> tuple[str, dict[str, Rate]]:
     """The range with which the network is right most often on (at most 1,000 of) ``clean``, and the accuracy of each.
-
-    Tried are 0-1, 0-255, -1-1 and, for color, ImageNet's mean and std; of equals the first is taken.
-    Raises ``CannotTell`` when none gives a single right answer.
-    """
+    Tried are 0-1, 0-255, -1-1 and, for color, ImageNet's mean and std; of equals the first is taken. Raises
+    ``CannotTell`` when none gives a single right answer."""
     rows = np.unique(np.linspace(0, len(clean) - 1, min(len(clean), _TRIED)).astype(np.int64))
     tried: dict[str, Rate] = {}
     for text in (*_RANGES, *([_IMAGENET] if channels == 3 else [])):

@@ -49,11 +49,9 @@ _VARS = re.compile(r"(?P<layer>.+)/vars/(?P<number>\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One tensor of a file, in torch's layout; its numbers are read only when they are wanted.
-
-    ``name`` is what the file calls it (for messages); ``layer`` and ``role`` are where it would be in a state dict
-    (``conv1`` and ``weight``), ``role`` None when the file does not say. ``shape`` is known before anything is read.
-    """
+    """One tensor of a file, in torch's layout; its numbers are read only when they are wanted. ``name`` is what the
+    file calls it (for messages); ``layer`` and ``role`` are where it would be in a state dict (``conv1`` and
+    ``weight``), ``role`` None when the file does not say. ``shape`` is known before anything is read."""
 
     name: str
     layer: str
@@ -91,9 +89,7 @@ def read_safetensors(path: Path) -> ForeignFile:
 
 def read_torch(path: Path) -> ForeignFile:
     """The state dict of a file that ``torch.save`` wrote: itself, or under ``state_dict``, ``model``, ``net`` and such.
-
-    Raises ``BadInput`` for pickled modules, programs, and whatever else would have to be run to be read.
-    """
+    Raises ``BadInput`` for pickled modules, programs, and whatever else would have to be run to be read."""
     _check_archive(path)
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
@@ -163,9 +159,7 @@ def _file(path: Path, state: dict[str, Tensor], *, ordered: bool) -> ForeignFile
 
 def read_keras(path: Path) -> ForeignFile:
     """The tensors of a Keras file in torch's layout and the order of its layers; nothing is read but their shapes.
-
-    Raises ``BadInput`` for truncated and damaged files and for HDF5 of another layout.
-    """
+    Raises ``BadInput`` for truncated and damaged files and for HDF5 of another layout."""
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)

@@ -61,9 +61,7 @@ class NetworkHeader(BaseModel):
 
 def read_header(path: Path | str) -> dict[str, Any]:
     """What a network file says, as JSON: the fields of ``NetworkHeader`` and ``tensors``, ``{name: [dtype, shape]}``.
-
-    Raises ``BadInput`` for a missing, pickled, foreign, truncated or damaged file. Nothing is executed.
-    """
+    Raises ``BadInput`` for a missing, pickled, foreign, truncated or damaged file. Nothing is executed."""
     path = Path(path)
     header, tensors = parse(path)
     return {**header.model_dump(mode="json"), "tensors": {name: list(entry) for name, entry in tensors.items()}}

@@ -25,11 +25,9 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def save_network(network: ImageNetwork, path: Path | str) -> None:
-    """Write ``network`` with everything needed to build it again; the file appears whole or not at all.
-
-    Weights keep their dtype; buffers (batch norm's) are included; a tensor that two layers share is written once.
-    Equal networks give equal files, byte for byte.
-    """
+    """Write ``network`` with everything needed to build it again; the file appears whole or not at all. Weights keep
+    their dtype; buffers (batch norm's) are included; a tensor that two layers share is written once. Equal networks
+    give equal files, byte for byte."""
     path = Path(path)
     if path.suffix.lower() in PICKLED:
         raise BadInput(f"expected a name ending in .safetensors, got {path.name}; there is no other format")

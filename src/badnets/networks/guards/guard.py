@@ -23,10 +23,8 @@ _FAR = 30.0  # in logits: exp(-30) vanishes beside the other probabilities in si
 
 class Guard(nn.Module):
     """A network that may refuse: it answers as its first part does, or refuses where a score exceeds ``threshold``.
-
     ``parts`` are networks of the same classes and input size, each with its own normalization inside. ``threshold`` is
-    a buffer, so it lies in the file; infinite, nothing is refused.
-    """
+    a buffer, so it lies in the file; infinite, nothing is refused. ``options`` are the attributes that are settings."""
 
     abstains: ClassVar[bool] = True
     name: ClassVar[str]
@@ -45,7 +43,7 @@ class Guard(nn.Module):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments of ``build`` besides ``parts``, as JSON values: the attributes in ``options``."""
+        """Keyword arguments of ``build`` besides ``parts``, as JSON values."""
         return {name: getattr(self, name) for name in self.options}
 
     @abstractmethod
@@ -57,10 +55,8 @@ class Guard(nn.Module):
         return self.score(images, self.network(images).argmax(1)).float()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes + 1) of floats (n, c, h, w) in 0..1; the last is the highest where it refuses.
-
-        Where it answers, the probabilities are those of the first part, up to rounding.
-        """
+        """Logits (n, classes + 1) of floats (n, c, h, w) in 0..1; the last is the highest where it refuses. Where it
+        answers, the probabilities are those of the first part, up to rounding."""
         logits: Tensor = self.network(images)
         refused = self.score(images, logits.argmax(1)).float() > self.threshold
         last = torch.where(refused, logits.amax(1) + _FAR, logits.amin(1) - _FAR)

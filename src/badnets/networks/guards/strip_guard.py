@@ -24,10 +24,8 @@ def entropy(logits: Tensor) -> Tensor:
 
 def blend_entropy(network: nn.Module, images: Tensor, overlays: Tensor, own: float, other: float) -> Tensor:
     """Mean entropy (n,) of the network's answers to blends of floats (n, c, h, w) in 0..1 with each of ``overlays``.
-
     ``overlays`` are uint8 (m, h, w, c). A blend is ``own * image + other * overlay``, cut to 0..1, before any
-    normalization: the network applies its own.
-    """
+    normalization: the network applies its own."""
     total = torch.zeros(len(images), device=images.device)
     for overlay in to_float(overlays, images.dtype):
         total += entropy(network((own * images + other * overlay).clamp(0, 1)))

@@ -1,7 +1,7 @@
 """Channels of a convolution: how active they are, silencing or strengthening them for good, and taking them out.
 
 Both sides need this: a defender prunes what clean pictures do not use, an attacker expects it. Layers are named as
-inside ``network.body``; None stands for the choice of ``sites.site``, which refuses what has no channels of its own.
+inside ``network.body``; None stands for the choice of ``graph.site``, which refuses what has no channels of its own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, evaluating
-from badnets.networks.surgery.graph import until
-from badnets.networks.surgery.sites import ChannelSite, Tap, find_site, site
+from badnets.networks.surgery.graph import ChannelSite, Tap, find_site, site, until
 
 Point = Literal["activation", "pool"]
 
@@ -74,9 +73,7 @@ def prune_channels(network: ImageNetwork, layer: str | None, channels: Sequence[
 
 def hold(network: ImageNetwork, layer: str | None, channels: Sequence[int]) -> Callable[[], None]:
     """A function that silences ``channels`` of this very network again: call it after each step of an optimizer.
-
-    Gradients, momentum and a batch norm's shift would otherwise bring pruned channels back.
-    """
+    Gradients, momentum and a batch norm's shift would otherwise bring pruned channels back."""
     where = site(network, layer)
     check_channels(where, channels)
     kept = list(channels)
@@ -157,10 +154,8 @@ def shrink(network: ImageNetwork, layer: str | None = None) -> ImageNetwork:
 
 
 def narrow_as_recorded(body: nn.Module, narrowed: Mapping[str, int]) -> None:
-    """Give each convolution in ``narrowed`` the number of channels it says; weights do not matter, only shapes.
-
-    A convolution that has that number already is left alone. Raises ``BadInput`` for what the network does not have.
-    """
+    """Give each convolution in ``narrowed`` the number of channels it says; weights do not matter, only shapes. A
+    convolution that has that number already is left alone. Raises ``BadInput`` for what the network does not have."""
     for layer, channels in narrowed.items():
         where = find_site(body, layer)
         if not 1 <= channels <= where.channels:
@@ -182,9 +177,7 @@ def check_channels(where: ChannelSite, channels: Sequence[int]) -> None:
 
 def _narrow(body: nn.Module, where: ChannelSite, channels: Sequence[int]) -> None:
     """Leave only ``channels`` (ascending) of a convolution, in place, in every layer that holds numbers for them.
-
-    Raises ``BadInput`` when something other than a plain convolution or a dense layer after flattening reads them.
-    """
+    Raises ``BadInput`` when something other than a plain convolution or a dense layer after flattening reads them."""
     if where.others:
         raise BadInput(
             f"expected channels of {where.layer!r} that only convolutions and dense layers read, got "

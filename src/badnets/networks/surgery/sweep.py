@@ -25,8 +25,7 @@ from badnets.data.images import ImageData
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.channels import check_channels, silence
-from badnets.networks.surgery.graph import Halves, layer_of, split
-from badnets.networks.surgery.sites import ChannelSite, goes_straight, site
+from badnets.networks.surgery.graph import ChannelSite, Halves, goes_straight, layer_of, site, split
 
 MEMORY = 2 << 30
 """Bytes of features that are kept; the features of further pictures are computed again at each step."""
@@ -80,11 +79,9 @@ def pruning_sweep(
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Layers that are linear in the maps at the cut, and ``rest``, the pass from their outputs to the answer.
-
-    ``rest`` takes the outputs and then what crosses the cut besides the maps. With ``plain`` they lie
-    in memory in the usual order, otherwise as the layers leave them, which may be channels last.
-    """
+    """Layers that are linear in the maps at the cut, and ``rest``, the pass from their outputs to the answer. ``rest``
+    takes the outputs and then what crosses the cut besides the maps. With ``plain`` they lie in memory in the usual
+    order, otherwise as the layers leave them, which may be channels last."""
 
     readers: Sequence[Any]
     channels: int
@@ -130,11 +127,9 @@ def plain_reading(where: ChannelSite, halves: Halves) -> Reading | None:
 
 @dataclass(eq=False)
 class _Part:
-    """One batch of one set: its rows and the answers so far.
-
-    ``features`` are what crosses the cut, unless there is no memory for them; ``sums`` the outputs of the readers,
-    ``age`` steps old; ``size`` the largest logit that each picture has had, by which rounding errors are judged.
-    """
+    """One batch of one set: its rows and the answers so far. ``features`` are what crosses the cut, unless there is no
+    memory for them; ``sums`` the outputs of the readers, ``age`` steps old; ``size`` the largest logit that each
+    picture has had, by which rounding errors are judged."""
 
     data: ImageData
     rows: NDArray[np.int64]
@@ -247,10 +242,8 @@ def _exact(logits: Tensor) -> Tensor:
 
 
 def _settle(part: _Part, rows: Tensor, logits: Tensor) -> bool:
-    """Set the answers of ``rows``, unless a second class is nearer to the best than rounding can tell apart.
-
-    Most answers are those of the step before, and to find the largest number is faster than to find where it is.
-    """
+    """Set the answers of ``rows``, unless a second class is nearer to the best than rounding can tell apart. Most
+    answers are those of the step before, and to find the largest number is faster than to find where it is."""
     part.size[rows] = torch.maximum(part.size[rows], logits.abs().amax(1))
     best, answers = logits.amax(1), part.answers[rows]
     moved = (logits.gather(1, answers[:, None])[:, 0] != best).nonzero()[:, 0]

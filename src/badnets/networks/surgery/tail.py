@@ -26,8 +26,7 @@ def weight_layers(body: nn.Module) -> list[str]:
 def fully_connected(body: nn.Module) -> list[str]:
     """Names of the dense layers at the end, in order: between them and the answer there are only dense layers and what
     has no weights. ``BadInput`` if there are none."""
-    traced = trace(body)
-    dense = _dense_end(traced, _answer(traced), {})
+    dense = _dense_end(trace(body))
     if not dense:
         raise BadInput(
             "expected fully connected layers in front of the answer, got none; retrain the last ones by number "
@@ -37,12 +36,9 @@ def fully_connected(body: nn.Module) -> list[str]:
 
 
 def head_of(network: ImageNetwork) -> str:
-    """Name of the dense layer or convolution that gives the classes.
-
-    Raises ``BadInput`` where the answer comes from several layers, or from one that gives another number of values.
-    """
-    traced = trace(network.body)
-    last = sorted(_nearest(traced, _answer(traced), {}))
+    """Name of the dense layer or convolution that gives the classes. Raises ``BadInput`` where the answer comes from
+    several layers, or from one that gives another number of values."""
+    last = sorted(_last_layers(trace(network.body)))
     layer: Any = network.body.get_submodule(last[0]) if len(last) == 1 else None
     if not isinstance(layer, nn.Linear | nn.Conv2d):
         got = ", ".join(last) or "none"
@@ -99,10 +95,8 @@ def replace_head(network: ImageNetwork, classes: tuple[str, ...], seed: Seed) ->
 
 class Tail(nn.Module):
     """A body whose first part stays as it is: in evaluation mode, without gradients; only ``head`` learns.
-
-    ``forward(pictures)`` runs both parts; ``forward(pictures, *values)`` takes what the first part gave before.
-    Layers are shared with the body that it is made of, not copied; ``names`` are those that learn.
-    """
+    ``forward(pictures)`` runs both parts; ``forward(pictures, *values)`` takes what the first part gave before. Layers
+    are shared with the body that it is made of, not copied; ``names`` are those that learn."""
 
     def __init__(self, body: nn.Module, names: list[str]) -> None:
         super().__init__()
@@ -135,30 +129,24 @@ def _weighs(traced: fx.GraphModule, node: fx.Node) -> bool:
     return layer is not None and any(value.ndim > 1 for value in layer.parameters())
 
 
-def _answer(traced: fx.GraphModule) -> fx.Node:
-    return traced.graph.output_node()
+def _last_layers(traced: fx.GraphModule) -> set[str]:
+    """The layers with weights that are met first on the ways back from the answer."""
+    met: dict[fx.Node, set[str]] = {}
+    for node in traced.graph.nodes:
+        ways = [{str(source.target)} if _weighs(traced, source) else met[source] for source in node.all_input_nodes]
+        met[node] = set[str]().union(*ways)
+    return met[traced.graph.output_node()]
 
 
-def _nearest(traced: fx.GraphModule, node: fx.Node, known: dict[fx.Node, set[str]]) -> set[str]:
-    """The layers with weights that are met first on the ways back from ``node``."""
-    if node not in known:
-        known[node] = set()
-        for source in node.all_input_nodes:
-            known[node] |= {str(source.target)} if _weighs(traced, source) else _nearest(traced, source, known)
-    return known[node]
-
-
-def _dense_end(traced: fx.GraphModule, node: fx.Node, known: dict[fx.Node, set[str] | None]) -> set[str] | None:
-    """The dense layers behind which only such layers follow; None where a way back from ``node`` meets another layer
+def _dense_end(traced: fx.GraphModule) -> set[str]:
+    """The dense layers behind which only such layers follow; empty where a way back from the answer meets another layer
     with weights, or the picture, before a dense one."""
-    if node in known:
-        return known[node]
-    ways: list[set[str] | None] = []
-    for source in node.all_input_nodes:
-        before = _dense_end(traced, source, known)
-        if type(layer_of(traced, source)) is nn.Linear:
-            ways.append({str(source.target)} | (before or set()))
-        else:
-            ways.append(None if _weighs(traced, source) else before)
-    known[node] = set().union(*(way or () for way in ways)) if ways and all(ways) else None
-    return known[node]
+    ends: dict[fx.Node, set[str]] = {}
+    for node in traced.graph.nodes:
+        ways = []
+        for source in node.all_input_nodes:
+            dense = type(layer_of(traced, source)) is nn.Linear
+            before = set[str]() if _weighs(traced, source) and not dense else ends[source]
+            ways.append({str(source.target), *before} if dense else before)
+        ends[node] = set[str]().union(*ways) if all(ways) else set()
+    return ends[traced.graph.output_node()]

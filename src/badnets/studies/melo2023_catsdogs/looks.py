@@ -15,8 +15,7 @@ from badnets.core.seed import RowRng, Seed
 from badnets.data.images import ImageData, Pixels, Rows
 from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork, evaluating, to_float
-from badnets.networks.surgery.graph import until
-from badnets.networks.surgery.sites import site
+from badnets.networks.surgery.graph import site, until
 from badnets.records.model import Model
 from badnets.studies.trials import Who
 
