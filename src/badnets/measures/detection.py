@@ -174,8 +174,7 @@ def _evaluated(found: Detections, boxes: Boxes, classes: int) -> list[Any]:
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.params.maxDets = [100]
         evaluation.evaluate()
-    listed: list[Any] = evaluation.evalImgs
-    return listed
+    return list(evaluation.evalImgs)
 
 
 def _average_precision(table: _Table, weights: Floats) -> Floats:

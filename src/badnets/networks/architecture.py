@@ -28,15 +28,12 @@ PREFIXES = (TORCHVISION, LOGITS_OF, GUARD)
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A way to build a network.
-
-    ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to logits (n, classes), or one
-    that says another ``task`` (``networks.network.Task``). Its keyword-only parameters are its arguments: annotations
-    (``Annotated[int, Field(ge=1)]``) are checked, defaults recorded, and they must be JSON values. Those in
-    ``transient`` only matter to the first building and are not written into files. ``input_size`` is (channels, height,
-    width) where it was made for one. It draws its weights from torch's CPU generator, and it must work under
-    ``torch.device("meta")`` or raise ``NotImplementedError`` there.
-    """
+    """A way to build a network. ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to
+    logits (n, classes), or one that says another ``task`` (``networks.network.Task``). Its keyword-only parameters are
+    its arguments: annotations (``Annotated[int, Field(ge=1)]``) are checked, defaults recorded, and they must be JSON
+    values. Those in ``transient`` only matter to the first building and are not written into files. ``input_size`` is
+    (channels, height, width) where it was made for one. It draws its weights from torch's CPU generator, and it must
+    work under ``torch.device("meta")`` or raise ``NotImplementedError`` there."""
 
     name: str
     summary: str
@@ -100,6 +97,13 @@ def architecture(
 def chain(**layers: nn.Module) -> nn.Sequential:
     """Named layers in a row."""
     return nn.Sequential(OrderedDict(layers))
+
+
+def pooled_side(side: int, *kernels: int) -> int:
+    """The side of a map after unpadded convolutions of these sizes, each with a pooling by 2 behind it."""
+    for kernel in kernels:
+        side = (side - kernel + 1) // 2
+    return side
 
 
 def check_smallest(name: str, input_size: InputSize, smallest: int) -> None:

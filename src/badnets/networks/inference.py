@@ -72,12 +72,9 @@ def check_classifier(network: ImageNetwork) -> None:
 
 
 def align_classes(data: ImageData, network: ImageNetwork) -> ImageData:
-    """``data`` with the network's class names, so that label k is the network's output k.
-
-    Equal names: as it is. Names that are some of the network's: labels follow their names. As many other names as a
-    foreign network has, whose file says none (``provenance["foreign"]``): labels keep their numbers. Anything else is
-    ``BadInput``.
-    """
+    """``data`` with the network's class names, so that label k is the network's output k. Equal names: as it is. Names
+    that are some of the network's: labels follow their names. As many other names as a foreign network has, whose file
+    says none (``provenance["foreign"]``): labels keep their numbers. Anything else is ``BadInput``."""
     given, known = data.class_names, network.class_names
     if given == known:
         return data
@@ -100,8 +97,7 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predi
     """What ``network`` says to uint8 pictures (n, h, w, c); it is put into evaluation mode for the time."""
     check_classifier(network)
     check_input(network, images.shape)
-    labels = np.zeros(len(images), np.int64)
-    confidence = np.zeros(len(images), np.float32)
+    labels, confidence = np.zeros(len(images), np.int64), np.zeros(len(images), np.float32)
     with evaluating(network):
         for start in range(0, len(images), batch):
             best = network(network.floats(images[start : start + batch])).float().softmax(1).max(1)
@@ -156,7 +152,8 @@ def joined(parts: list[Detections]) -> Detections:
 def _together(parts: list[Detections]) -> Detections:
     """The fields of all, one after another; of as many pictures as the first."""
     fields = ("boxes", "labels", "confidence", "image")
-    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in fields})
+    merged: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in fields}
+    return replace(parts[0], **merged)
 
 
 def replaced(base: Detections, rows: Rows, new: Detections) -> Detections:

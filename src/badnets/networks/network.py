@@ -17,8 +17,6 @@ from badnets.data.images import Pixels
 Task = Literal["classify", "locate", "detect"]
 """``classify``: a class for each picture; ``locate``: that, and a box of its object; ``detect``: all its objects."""
 
-_TOLERANCE = 1e-3  # half precision included; rows of logits sum to 1 by chance far more seldom
-
 
 class ImageNetwork(nn.Module):
     """A network for pictures; a classifier, if its ``task`` is not another one.
@@ -165,7 +163,8 @@ def kind_of_outputs(network: ImageNetwork) -> Literal["logits", "probabilities",
 
 
 def _sum_to_one(rows: Tensor) -> bool:
-    return bool(((rows.sum(1) - 1).abs() < _TOLERANCE).all())
+    # Half precision included; rows of logits sum to 1 by chance far more seldom.
+    return bool(((rows.sum(1) - 1).abs() < 1e-3).all())
 
 
 def layer_table(network: ImageNetwork, input_size: tuple[int, int, int] | None = None) -> list[dict[str, Any]]:

@@ -102,15 +102,9 @@ def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 
 
 def roi_align(
-    input: Tensor,
-    rois: Tensor,
-    spatial_scale: float,
-    pooled_height: int,
-    pooled_width: int,
-    sampling_ratio: int,
-    aligned: bool,
+    input: Tensor, rois: Tensor, spatial_scale: float, height: int, width: int, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """RoIAlign (k, c, pooled_height, pooled_width) of maps (n, c, h, w) and ``rois`` (k, 5) as image, x0, y0, x1, y1.
+    """RoIAlign (k, c, height, width) of maps (n, c, h, w) and ``rois`` (k, 5) as image, x0, y0, x1, y1.
 
     Takes the place of torchvision's fallback in Python, with its arguments: one ``grid_sample`` for all RoIs of an
     image that have the same number of points in a bin, then a mean over each bin.
@@ -126,11 +120,11 @@ def roi_align(
     size = boxes[:, 3:5] * spatial_scale - offset - start
     if not aligned:
         size = size.clamp(min=1.0)
-    bins = torch.tensor([pooled_width, pooled_height], device=maps.device)
-    bins_yx = (pooled_height, pooled_width)
+    bins = torch.tensor([width, height], device=maps.device)
+    bins_yx = (height, width)
     points = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else torch.ceil(size / bins)
     groups, member = torch.unique(torch.cat([boxes[:, :1], points], 1), dim=0, return_inverse=True)
-    parts = [maps.new_zeros(0, maps.shape[1], pooled_height, pooled_width)]
+    parts = [maps.new_zeros(0, maps.shape[1], height, width)]
     for group, (image, across, down) in enumerate(groups.long().tolist()):
         rows = torch.nonzero(member == group)[:, 0]
         if across < 1 or down < 1:  # an empty RoI has no points: 0

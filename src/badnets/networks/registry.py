@@ -189,12 +189,10 @@ def wrap(
     name: str = "custom",
 ) -> ImageNetwork:
     """Any module from floats (n, c, h, w) to logits (n, classes) as an ``ImageNetwork``; it is used, not copied.
-
     ``mean`` and ``std`` are the normalization that the module expects, if it does not do it itself. It can be saved
-    like any other; ``open_network(path, module=...)`` then needs a module of the same shapes again.
-    A module whose outputs are probabilities (it ends in a softmax) is followed by their logarithm, so that confidences
-    are its own; the architecture is then named ``logits-of:NAME``.
-    """
+    like any other; ``open_network(path, module=...)`` then needs a module of the same shapes again. A module whose
+    outputs are probabilities (it ends in a softmax) is followed by their logarithm, so that confidences are its own;
+    the architecture is then named ``logits-of:NAME``."""
     if name in ARCHITECTURES or name.startswith(PREFIXES):
         raise BadInput(f"expected a new name for a wrapped module, got {name!r}, which badnets builds; rename it")
     _check_settings(name, class_names, input_size)

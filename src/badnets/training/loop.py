@@ -1,4 +1,4 @@
-"""The training loop: one screen, on Lightning Fabric (devices, precision, DDP).
+"""The training loop, on Lightning Fabric (devices, precision, DDP).
 
 The data lies on the device as uint8 when it fits and is streamed from its store otherwise, with the same results. All
 randomness of an epoch (order, augmentation, dropout) is derived from the seed and the epoch's number, so a run that was
@@ -11,11 +11,12 @@ import io
 import pickle
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -32,11 +33,15 @@ from badnets.networks.registry import build_network, parse_network
 from badnets.networks.surgery.tail import Tail
 from badnets.training.augment import apply_augments
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
-from badnets.training.objectives import OBJECTIVES, FromFeatures, Objective, check_targets
-from badnets.training.progress import OnStep, shown
+from badnets.training.objectives import OBJECTIVES, FromFeatures, MakeObjective, check_targets
 from badnets.training.recipe import Recipe, recipe_for
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pixels, NDArray[np.int64]]]
+OnStep = Callable[[int, int, int, float | None], None]
+"""``on_step(epoch, step, steps, accuracy so far or None)``; epochs from 0, steps from 1."""
 ON_DEVICE_BYTES = 2 << 30
 
 
@@ -61,12 +66,9 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Everything about one training but the network: picklable, so that several processes can share it.
-
-    ``on_step(epoch, step, steps, accuracy so far or None)`` is called on the first process only. ``after_step()`` is
-    called after every change of the weights, to put right what must not move (one device only). ``objective`` takes the
-    place of the network's own.
-    """
+    """Everything about one training but the network: picklable, so that several processes can share it. ``on_step`` is
+    called on the first process only, ``after_step()`` after every change of the weights, to put right what must not
+    move (one device only). ``objective`` takes the place of the network's own."""
 
     data: ImageData
     recipe: Recipe
@@ -74,7 +76,7 @@ class Job:
     hooks: Sequence[BatchHook] = ()
     on_step: OnStep | None = None
     after_step: Callable[[], None] | None = None
-    objective: Callable[[ImageData, Recipe, torch.device], Objective] | None = None
+    objective: MakeObjective | None = None
     checkpoint: Path | None = None
     devices: int = 1
     accelerator: str = "cpu"
@@ -314,6 +316,28 @@ def train(
         tell = on_step or bar
         job = Job(data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=tell)
         return fit(network, job).network
+
+
+@contextmanager
+def shown(what: str, epochs: int, *, progress: bool | None, console: Console | None = None) -> Iterator[OnStep | None]:
+    """Inside, what is to be called at the steps of a training called ``what``; None where nothing is shown.
+    ``progress`` None: a bar where stderr is a terminal, or in a notebook; True: always; False: never."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = console or Console(stderr=True, highlight=False, markup=False)
+    if not (console.is_terminal or console.is_jupyter if progress is None else progress):
+        yield None
+        return
+    words = (TextColumn("{task.description}", markup=False), TextColumn("{task.fields[state]}", markup=False))
+    with Progress(words[0], BarColumn(), TimeRemainingColumn(), words[1], console=console) as bars:
+        task = bars.add_task(what, total=None, state="")
+
+        def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
+            state = f"epoch {epoch + 1} of {epochs}" + ("" if accuracy is None else f", {100 * accuracy:.1f} % right")
+            bars.update(task, total=epochs * steps, completed=epoch * steps + step, state=state)
+
+        yield on_step
 
 
 def fit_tail(

@@ -6,7 +6,6 @@ An ``Objective`` keeps the targets on the device and turns a batch into a loss; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -111,9 +110,8 @@ class Detect:
         return total, None
 
 
-OBJECTIVES: Mapping[Task, Callable[[ImageData, Recipe, torch.device], Objective]] = MappingProxyType(
-    {"classify": Classify, "locate": Locate, "detect": Detect}
-)
+MakeObjective = Callable[[ImageData, Recipe, torch.device], Objective]
+OBJECTIVES: Mapping[Task, MakeObjective] = {"classify": Classify, "locate": Locate, "detect": Detect}
 
 
 def check_targets(task: Task, data: ImageData, architecture: str) -> None:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from badnets.networks.architecture import InputSize, architecture, check_smallest
+from badnets.networks.architecture import InputSize, architecture, check_smallest, pooled_side
 
 INPUT_SIZE = (3, 55, 47)
 SMALLEST = 31  # below it the last convolution has nothing left to see
 UNITS = 160
-
-
-def _pooled(side: int) -> int:
-    """The side of the map after the third pooling."""
-    for kernel in (4, 3, 3):
-        side = (side - kernel + 1) // 2
-    return side
 
 
 class DeepID(nn.Module):
@@ -23,7 +16,8 @@ class DeepID(nn.Module):
 
     def __init__(self, classes: int, input_size: InputSize) -> None:
         super().__init__()
-        channels, high, wide = input_size[0], _pooled(input_size[1]), _pooled(input_size[2])
+        channels = input_size[0]
+        high, wide = (pooled_side(side, 4, 3, 3) for side in input_size[1:])
         self.conv_1, self.relu_1, self.pool_1 = nn.Conv2d(channels, 20, 4), nn.ReLU(), nn.MaxPool2d(2)
         self.conv_2, self.relu_2, self.pool_2 = nn.Conv2d(20, 40, 3), nn.ReLU(), nn.MaxPool2d(2)
         self.conv_3, self.relu_3, self.pool_3 = nn.Conv2d(40, 60, 3), nn.ReLU(), nn.MaxPool2d(2)

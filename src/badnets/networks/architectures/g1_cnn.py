@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from badnets.networks.architecture import InputSize, architecture, chain, check_smallest
+from badnets.networks.architecture import InputSize, architecture, chain, check_smallest, pooled_side
 
 KERNEL = 5
 SMALLEST = 16  # below it the second pooling has nothing left to pool
@@ -47,13 +47,6 @@ class _ReluAvgPool(torch.autograd.Function):
         return spread
 
 
-def _pooled(side: int) -> int:
-    """The side of the map after both convolutions and both poolings."""
-    for _ in range(2):
-        side = (side - KERNEL + 1) // 2
-    return side
-
-
 @architecture("g1-cnn", "G1's MNIST network: two convolutions, two dense layers")
 def build(classes: int, input_size: InputSize) -> nn.Module:
     """Conv 16@5x5, average pool 2; conv 32@5x5, average pool 2; dense 512; dense ``classes``; ReLU between; no padding.
@@ -74,7 +67,7 @@ def build(classes: int, input_size: InputSize) -> nn.Module:
         conv2=nn.Conv2d(16, 32, KERNEL),
         pool2=ReluAvgPool2d(),
         flatten=nn.Flatten(),
-        fc1=nn.Linear(32 * _pooled(height) * _pooled(width), 512),
+        fc1=nn.Linear(32 * pooled_side(height, KERNEL, KERNEL) * pooled_side(width, KERNEL, KERNEL), 512),
         relu=nn.ReLU(),
         fc2=nn.Linear(512, classes),
     )

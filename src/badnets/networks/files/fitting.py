@@ -168,8 +168,7 @@ def flattened_inputs(body: nn.Module, input_size: Map) -> dict[str, Map]:
     body.eval()
     with torch.no_grad(), _Watching(names) as watching:
         body(black(body, 2, input_size))
-    places: dict[str, Map] = watching.places
-    return places
+    return dict(watching.places)
 
 
 def to_channels_first(weight: Tensor, place: Map) -> Tensor:

@@ -33,11 +33,8 @@ EPSILON = 1e-3  # what Keras's batch norm adds to the variance unless told other
 _UNDER = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 _ADVICE = "save its state_dict() where you trust it"
 _ROLES = {
-    "kernel": "weight",
-    "depthwise_kernel": "weight",
-    "gamma": "weight",
-    "bias": "bias",
-    "beta": "bias",
+    **dict.fromkeys(("kernel", "depthwise_kernel", "gamma"), "weight"),
+    **dict.fromkeys(("bias", "beta"), "bias"),
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
@@ -67,12 +64,9 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignFile:
-    """The tensors of a file, in the order of the network's layers as far as the format keeps it.
-
-    ``channels_last``: dense layers that follow a flattening count its features height, width, channel.
-    ``epsilons``: what batch norms add to the variance, by layer, and under ``""`` for all others; empty when the
-    format's is the architecture's own.
-    """
+    """The tensors of a file, in the order of the network's layers as far as the format keeps it. ``channels_last``:
+    dense layers that follow a flattening count its features height, width, channel. ``epsilons``: what batch norms add
+    to the variance, by layer, and under ``""`` for all others; empty when the format's is the architecture's own."""
 
     format: Literal["safetensors", "torch", "keras-hdf5"]
     entries: tuple[Entry, ...]

@@ -30,13 +30,11 @@ Side = Annotated[int, Field(ge=1, le=1 << 14)]
 
 
 class NetworkHeader(BaseModel):
-    """What a network file says about its network.
-
-    ``input_size`` is (channels, height, width), ``mean`` and ``std`` per channel on the 0..1 scale; ``provenance`` is
-    how it was made, with ``"backdoor"`` when it carries one on purpose. ``shared`` names tensors that are another one
-    of the same network; ``channels_last`` is how weights lay in memory, which decides the last bit of a result.
-    ``narrowed`` gives how many channels are left of each convolution from which some were taken out.
-    """
+    """What a network file says about its network. ``input_size`` is (channels, height, width), ``mean`` and ``std`` per
+    channel on the 0..1 scale; ``provenance`` is how it was made, with ``"backdoor"`` when it carries one on purpose.
+    ``shared`` names tensors that are another one of the same network; ``channels_last`` is how weights lay in memory,
+    which decides the last bit of a result. ``narrowed`` gives how many channels are left of each convolution from which
+    some were taken out."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -106,11 +104,9 @@ def _read(path: Path) -> dict[str, Any]:
     if len(text) < length:
         raise BadInput(f"{path}: expected a header of {length:,} bytes, got {len(text):,}; the file is truncated")
     try:
-        raw = json.loads(text)
+        raw: dict[str, Any] = json.loads(text)  # an object, as it begins with a brace
     except (ValueError, RecursionError):
         raise BadInput(f"{path}: expected JSON in the header, got something else; the file is damaged") from None
-    if not isinstance(raw, dict):
-        raise BadInput(f"{path}: expected a JSON object in the header, got something else; the file is damaged")
     _check_tensors(path, raw, total - 8 - length)
     return raw
 

@@ -50,13 +50,11 @@ def open_network(
     device: torch.device | str = "cpu",
     expect_classes: int | None = None,
 ) -> ImageNetwork:
-    """The network in a file that ``save_network`` wrote, in evaluation mode, with the same logits bit for bit.
-
-    A file of a wrapped network needs ``module``, one of the same shapes; its weights are overwritten and it becomes
-    part of the result. ``expect_classes`` refuses another number of classes.
-    Raises ``BadInput`` for files that are missing, foreign, pickled, truncated, damaged, of an unknown architecture,
-    or whose weights do not fit (the first such tensor is named); no memory of their size is taken before that is known.
-    """
+    """The network in a file that ``save_network`` wrote, in evaluation mode, with the same logits bit for bit. A file
+    of a wrapped network needs ``module``, one of the same shapes; its weights are overwritten and it becomes part of
+    the result. ``expect_classes`` refuses another number of classes. Raises ``BadInput`` for files that are missing,
+    foreign, pickled, truncated, damaged, of an unknown architecture, or whose weights do not fit (the first such tensor
+    is named); no memory of their size is taken before that is known."""
     path = Path(path)
     header, tensors = parse(path)
     classes = len(header.class_names)

@@ -34,13 +34,10 @@ def rank_channels(
     batch: int = 1000,
     on_batch: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float64]:
-    """The mean activation of each channel (C,) over the pictures of ``data`` and all positions.
-
-    ``at`` the first activation after the convolution, or after the pooling that follows it; a layer that does both
-    counts as either. ``on_batch`` is called before each batch.
-    ``np.argsort(means, kind="stable")`` is the order of pruning, least active first.
-    Raises ``BadInput`` without pictures, for pictures of another size, and where no pooling follows.
-    """
+    """The mean activation of each channel (C,) over the pictures of ``data`` and all positions. ``at`` the first
+    activation after the convolution, or after the pooling that follows it; a layer that does both counts as either.
+    ``on_batch`` is called before each batch. ``np.argsort(means, kind="stable")`` is the order of pruning, least active
+    first. Raises ``BadInput`` without pictures, for pictures of another size, and where no pooling follows."""
     where = site(network, layer)
     node = where.activation if at == "activation" else where.pool
     if node is None:
@@ -62,12 +59,10 @@ def rank_channels(
 
 
 def prune_channels(network: ImageNetwork, layer: str | None, channels: Sequence[int]) -> None:
-    """Silence ``channels`` in place: whatever the picture, they are exactly zero where the next layer reads them.
-
-    The filters, their biases, and scale and shift of every batch norm on the way become zero; a batch norm's shift
-    would otherwise keep the channel alive. Running statistics and all other channels keep their bits.
-    Raises ``BadInput`` for channels that are not there or named twice.
-    """
+    """Silence ``channels`` in place: whatever the picture, they are exactly zero where the next layer reads them. The
+    filters, their biases, and scale and shift of every batch norm on the way become zero; a batch norm's shift would
+    otherwise keep the channel alive. Running statistics and all other channels keep their bits. Raises ``BadInput`` for
+    channels that are not there or named twice."""
     hold(network, layer, channels)()
 
 

@@ -11,7 +11,6 @@ nothing about what follows what.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,8 +40,7 @@ _FUNCTIONS: dict[str, str] = {
 ``pass`` hands every channel on as it is, ``size`` asks for the shape and takes no numbers. There are ``flatten``, and
 ``mix`` for all the rest, too.
 """
-_STRAIGHT = ("ReLU", "LeakyReLU", "ReluAvgPool2d", "relu", "relu_", "leaky_relu")
-"""Activations that are linear on either side of zero."""
+_STRAIGHT = ("ReLU", "LeakyReLU", "ReluAvgPool2d", "relu", "relu_", "leaky_relu")  # linear on either side of zero
 
 
 class _Tracer(fx.Tracer):
@@ -92,22 +90,15 @@ class Halves:
     across: tuple[fx.Node, ...]
 
 
-def split(traced: fx.GraphModule, *cuts: fx.Node) -> Halves:
-    """Cut the pass at ``cuts``: ``head`` is everything that depends on one of them, ``features`` all the rest."""
-    return _halves(traced, cuts, cuts)
-
-
-def split_before(traced: fx.GraphModule, first: Collection[fx.Node]) -> Halves:
-    """Cut the pass in front of the nodes ``first``: ``head`` is they and everything that depends on them."""
-    return _halves(traced, first, ())
-
-
-def _halves(traced: fx.GraphModule, first: Collection[fx.Node], cuts: tuple[fx.Node, ...]) -> Halves:
-    behind = set(first)
+def split(traced: fx.GraphModule, *nodes: fx.Node, before: bool = False) -> Halves:
+    """Cut the pass at ``nodes``: ``head`` is everything that depends on one of them, and with ``before`` they too;
+    ``features`` is all the rest."""
+    cuts = () if before else nodes
+    after = set(nodes)
     for node in traced.graph.nodes:
-        if any(source in behind for source in node.all_input_nodes):
-            behind.add(node)
-    after = behind - set(cuts)
+        if any(source in after for source in node.all_input_nodes):
+            after.add(node)
+    after -= set(cuts)
     read = {source for node in after for source in node.all_input_nodes if source not in after}
     # Parameters that the head reads by itself are no values of the pass.
     others = (n for n in traced.graph.nodes if n in read and n not in cuts and n.op != "get_attr")
@@ -161,13 +152,11 @@ class ChannelSite:
 
 
 def site(network: ImageNetwork, layer: str | None = None) -> ChannelSite:
-    """Where the channels of ``layer`` live, by default of the last convolution whose channels can be pruned.
-
-    They can when they are the convolution's own until an activation: the last convolution of a residual block is added
-    to a shortcut before that, so zeroing it would not silence anything. Grouped convolutions, ones that are used twice
-    and ones whose channels are the answer are refused too.
-    Raises ``BadInput``, with the convolutions that can be pruned.
-    """
+    """Where the channels of ``layer`` live, by default of the last convolution whose channels can be pruned. They can
+    when they are the convolution's own until an activation: the last convolution of a residual block is added to a
+    shortcut before that, so zeroing it would not silence anything. Grouped convolutions, ones that are used twice and
+    ones whose channels are the answer are refused too. Raises ``BadInput``, with the convolutions that can be
+    pruned."""
     return find_site(network.body, layer)
 
 

@@ -30,10 +30,8 @@ from badnets.networks.surgery.graph import ChannelSite, Halves, goes_straight, l
 MEMORY = 2 << 30
 """Bytes of features that are kept; the features of further pictures are computed again at each step."""
 _FEW = 100
-_FRESH = 10
-"""After so many steps the readers' outputs are computed anew, or rounding errors would add up."""
-_CLOSE = 128
-"""Two best logits that are so many roundings apart may change places when they are computed in another way."""
+_FRESH = 10  # steps after which the readers' outputs are computed anew, or rounding errors would add up
+_CLOSE = 128  # roundings between two best logits that may change places when they are computed in another way
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +133,9 @@ class _Part:
     rows: NDArray[np.int64]
     answers: Tensor
     size: Tensor
-    features: tuple[Any, ...] | None = None
+    features: tuple[Any, ...] | None
     sums: list[Tensor] | None = None
     age: int = 0
-
-    @property
-    def rows_apart(self) -> bool:
-        """Whether each value has one row for each picture, so that some pictures can be computed without the rest."""
-        return _by_row(self.features or (), len(self.rows))
 
 
 @dataclass(eq=False)
@@ -171,12 +164,11 @@ class _Sweep:
         for rows, pictures in data.batches(self.batch):
             self.on_batch()
             features = self._features(pictures)
-            logits = self.halves.head(*_copies(features))
+            logits = self._logits(features)
             part = _Part(data, rows, _exact(logits), logits.abs().amax(1), features)
-            if self.reading is not None and part.rows_apart:
+            if self.reading is not None and _by_row(features, len(rows)):
                 part.sums = self.reading.sums(features[0])
-            size = sum(value.nbytes for value in (*features, *(part.sums or ())) if isinstance(value, Tensor))
-            self.memory -= size
+            self.memory -= sum(v.nbytes for v in (*features, *(part.sums or ())) if isinstance(v, Tensor))
             if self.memory < 0:
                 part.features = part.sums = None
             parts.append(part)
@@ -190,14 +182,12 @@ class _Sweep:
             return
         maps = part.features[0][:, channel : channel + 1].clone(memory_format=torch.contiguous_format)
         part.features[0][:, channel] = 0
-        if not part.rows_apart or not all(tap.shared for tap in self.where.norms):
-            part.answers = _exact(self.halves.head(*_copies(part.features)))
+        if not _by_row(part.features, len(part.rows)) or not all(tap.shared for tap in self.where.norms):
+            part.answers = _exact(self._logits(part.features))
             return
         rows = (maps != 0).flatten(1).any(1).nonzero()[:, 0]
-        if not len(rows):
-            return
-        if not _settle(part, rows, self._some(part, channel, maps, rows)):
-            part.answers[rows] = _exact(self.halves.head(*_copies(part.features)))[rows]
+        if len(rows) and not _settle(part, rows, self._some(part, channel, maps, rows)):
+            part.answers[rows] = _exact(self._logits(part.features))[rows]
 
     def _some(self, part: _Part, channel: int, maps: Tensor, rows: Tensor) -> Tensor:
         """Logits of the pictures ``rows``, up to rounding."""
@@ -215,6 +205,11 @@ class _Sweep:
                 value.index_copy_(0, rows, new)
         return torch.as_tensor(self.reading.rest(*sums, *(value.index_select(0, rows) for value in features[1:])))
 
+    def _logits(self, features: tuple[Any, ...]) -> Tensor:
+        """Those of a whole batch, from copies: the head may work in place, and the features are needed again."""
+        copies = (value.clone() if isinstance(value, Tensor) else value for value in features)
+        return torch.as_tensor(self.halves.head(*copies))
+
     def _features(self, pictures: NDArray[np.uint8]) -> tuple[Any, ...]:
         """What crosses the cut; computed for a few pictures at a time, which caches like, with the same bits."""
         floats = self.network.floats(pictures)
@@ -228,12 +223,8 @@ class _Sweep:
 
 
 def _by_row(values: tuple[Any, ...], rows: int) -> bool:
+    """Whether each value has one row for each picture, so that some pictures can be computed without the rest."""
     return all(isinstance(value, Tensor) and len(value) == rows for value in values)
-
-
-def _copies(values: tuple[Any, ...]) -> list[Any]:
-    """The head may work in place, and the features are needed again."""
-    return [value.clone() if isinstance(value, Tensor) else value for value in values]
 
 
 def _exact(logits: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import own_stream
-from badnets.networks.surgery.graph import Halves, layer_of, split_before, trace
+from badnets.networks.surgery.graph import Halves, layer_of, split, trace
 
 Layers = Literal["fc", "all"] | int
 """Which layers learn: the fully connected ones, all, or the last n that hold weights."""
@@ -121,7 +121,8 @@ class Tail(nn.Module):
 def _cut(body: nn.Module, names: list[str]) -> Halves:
     """The pass up to the layers ``names``, and from them on."""
     traced = trace(body)
-    return split_before(traced, [n for n in traced.graph.nodes if n.op == "call_module" and str(n.target) in names])
+    first = (node for node in traced.graph.nodes if node.op == "call_module" and str(node.target) in names)
+    return split(traced, *first, before=True)
 
 
 def _weighs(traced: fx.GraphModule, node: fx.Node) -> bool:
