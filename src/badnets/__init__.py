@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from badnets.defenses.repair import repair as repair
     from badnets.networks.detection import detect as detect
     from badnets.networks.files.own import save_network as save_network
+    from badnets.networks.inference import detect as detect
     from badnets.networks.inference import predict as predict
     from badnets.networks.network import ImageNetwork as ImageNetwork
     from badnets.networks.registry import build_network as build_network
@@ -66,7 +67,7 @@ _HOMES = {
     "abstain": "badnets.defenses.abstain",
     "build_network": "badnets.networks.registry",
     "certify": "badnets.api",
-    "detect": "badnets.networks.detection",
+    "detect": "badnets.networks.inference",
     "load": "badnets.data.load",
     "measure": "badnets.api",
     "objects_as_rows": "badnets.data.objects",

@@ -14,8 +14,7 @@ from torch import nn
 
 from badnets.core.errors import BadInput
 from badnets.networks import registry
-from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign
-from badnets.networks.files.input_range import as_range
+from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign, parse_range
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 
@@ -47,7 +46,7 @@ def wrap(
     """
     if isinstance(module, ImageNetwork):
         raise BadInput("expected a module of your own to wrap, got a network of badnets; use it as it is")
-    mean, std = as_range(range, input_size[0])
+    mean, std = parse_range(range, input_size[0])
     return registry.wrap(module, class_names=class_names, input_size=input_size, mean=mean, std=std, name=name)
 
 
@@ -118,7 +117,7 @@ def certify(
     does not fit together, ``CannotTell`` where no network came out.
     """
     from badnets.core.seed import Seed
-    from badnets.networks.classes import align_classes
+    from badnets.networks.inference import align_classes
     from badnets.referee import certify as referee
     from badnets.referee.bench import Bench, defender_and_spare
     from badnets.referee.case import Opened, RepairCase

@@ -16,7 +16,7 @@ from badnets.core.rate import Estimate
 from badnets.core.seed import Seed
 from badnets.data.targets import Boxes
 from badnets.measures.detection import Precision, match, on_objects, overlap, precision
-from badnets.networks.detection import Detections
+from badnets.networks.inference import Detections
 
 SEED = Seed(1)
 

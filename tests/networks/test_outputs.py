@@ -14,7 +14,7 @@ from badnets.networks.architecture import ARCHITECTURES, Architecture
 from badnets.networks.files.foreign import open_foreign
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict
-from badnets.networks.outputs import LogProbabilities, kind_of_outputs
+from badnets.networks.network import LogProbabilities, kind_of_outputs
 from badnets.networks.registry import build_network, wrap
 
 NAMES = ["a", "b", "c"]

@@ -16,7 +16,7 @@ from badnets.core.seed import RowRng, Seed
 from badnets.data.images import ImageData
 from badnets.data.targets import Boxes
 from badnets.measures.detection import SURE, match, on_objects, precision
-from badnets.networks.detection import Detections, detect, detect_data, joined, replaced
+from badnets.networks.inference import Detections, detect, detect_data, joined, replaced
 from badnets.networks.network import ImageNetwork
 from badnets.records.model import JSON
 from badnets.records.results import DetectorFigures, ObjectFigures

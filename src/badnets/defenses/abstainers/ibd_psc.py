@@ -18,8 +18,7 @@ from badnets.defenses.abstain import ABSTAINERS, Made
 from badnets.defenses.repair import DefenderView, OnRow, kind_of
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
 from badnets.networks.guards.ibd_psc_guard import amplified, logits_with
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, layer_table, to_float
 
 HIGHEST = 100
 """The factor at which the search ends."""

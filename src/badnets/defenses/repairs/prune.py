@@ -15,7 +15,8 @@ from badnets.core.text import percent
 from badnets.data.images import ImageData
 from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.measures.classification import accuracy
-from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence, site
+from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence
+from badnets.networks.surgery.graph import site
 from badnets.networks.surgery.sweep import pruning_sweep
 
 Layer = Annotated[str | None, Field(description="convolution; by default the last one that can be pruned")]

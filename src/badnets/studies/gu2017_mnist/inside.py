@@ -15,7 +15,7 @@ from badnets.backdoors.rules import AllToAll
 from badnets.backdoors.triggers.pattern import Pattern
 from badnets.core.rate import Rate
 from badnets.data.load import load
-from badnets.measures.acceptance import accept
+from badnets.measures.classification import accept
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from badnets.networks.network import ImageNetwork
-from badnets.networks.reading import Reading, plain_reading
 from badnets.networks.registry import build_network
-from badnets.networks.surgery.graph import split
-from badnets.networks.surgery.sites import site
+from badnets.networks.surgery.graph import site, split
+from badnets.networks.surgery.sweep import Reading, plain_reading
 
 
 def reading_of(network: ImageNetwork, layer: str) -> Reading | None:

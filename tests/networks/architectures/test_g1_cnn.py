@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from badnets.networks.architectures.relu_pool import ReluAvgPool2d
+from badnets.networks.architectures.g1_cnn import ReluAvgPool2d
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 24, 24), (2, 1, 8, 6), (2, 4, 7, 8)])
