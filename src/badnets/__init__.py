@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from badnets.defenses.abstain import abstain as abstain
     from badnets.defenses.repair import DefenderView as DefenderView
     from badnets.defenses.repair import repair as repair
-    from badnets.networks.detection import detect as detect
     from badnets.networks.files.own import save_network as save_network
     from badnets.networks.inference import detect as detect
     from badnets.networks.inference import predict as predict

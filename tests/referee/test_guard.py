@@ -18,7 +18,6 @@ from badnets.data.load import load
 from badnets.defenses.abstain import abstain
 from badnets.defenses.abstainers import make_abstainer
 from badnets.defenses.repair import DefenderView
-from badnets.networks.classes import align_classes
 from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import align_classes, predict_data

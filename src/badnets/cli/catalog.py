@@ -71,7 +71,7 @@ def show_command(model: Path = Argument(help="A network file (.safetensors) or a
     from rich.table import Column, Table
 
     from badnets.networks.files.foreign import open_any
-    from badnets.networks.layers import layer_table
+    from badnets.networks.network import layer_table
 
     network = open_any(model)
     layers = layer_table(network)

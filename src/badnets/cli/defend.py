@@ -50,7 +50,7 @@ def repair_command(
     from badnets.defenses.repairs import make_repair
     from badnets.referee.certify import certify
     from badnets.report.pages.certificate_page import render_certificate
-    from badnets.report.pages.certificate_table import certificate_table
+    from badnets.report.pages.table import certificate_table
     from badnets.report.words.certificate_words import certificate_verdict
 
     first = order and read_order(order)
@@ -125,8 +125,8 @@ def guard_command(
 ) -> Iterator[Any]:
     """Make a network that refuses suspicious pictures, and measure what it refuses."""
     from badnets.defenses.abstainers import make_abstainer
-    from badnets.referee.certify import guard
-    from badnets.report.pages.certificate_table import certificate_table
+    from badnets.referee.guard import guard
+    from badnets.report.pages.table import certificate_table
 
     if repair is not None and repaired is not None:
         raise BadInput("expected either --repair or --repaired, got both; give one")

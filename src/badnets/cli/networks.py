@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from badnets.data.images import Pixels
+    from badnets.networks.inference import Box
     from badnets.networks.network import ImageNetwork
-    from badnets.networks.photo import Box
     from badnets.records.results import Disturbance
 
 _UNITS = {
@@ -111,7 +111,7 @@ def predict_command(
     from badnets.data.drawing import draw_objects, save_png
     from badnets.data.formats.decode import read_picture
     from badnets.networks.files.foreign import open_any
-    from badnets.networks.photo import check_box
+    from badnets.networks.inference import check_box
 
     part = None if box is None else _box(box)
     network = open_any(model, foreign.options)
@@ -143,7 +143,7 @@ def predict_command(
 def _answer(network: ImageNetwork, photo: Pixels, part: Box | None, confidence: float) -> dict[str, Any]:
     """``{"objects"}`` of a detector, ``{"label", "class_name", "confidence"}`` of others; ``"box"`` where there is
     one."""
-    from badnets.networks.photo import ask, detect_photo
+    from badnets.networks.inference import ask, detect_photo
     from badnets.referee.examples import sightings
 
     if network.task == "detect":

@@ -17,7 +17,7 @@ from badnets.core.errors import BadInput
 if TYPE_CHECKING:
     from badnets.networks.files.foreign import ForeignOptions
     from badnets.records.model import JSON
-    from badnets.referee.certify import RepairCase
+    from badnets.referee.case import RepairCase
 
 MODEL = Argument(help="A network file, or a run's folder.")
 SIZE = Option(None, min=4, help="Resize every picture to SIZE x SIZE.")
@@ -113,7 +113,7 @@ class Case:
 
     def opened(self, out: Path, settings: tuple[str, ...], **more: Any) -> RepairCase:
         """For the referee; ``settings`` are those of the data."""
-        from badnets.referee.certify import RepairCase
+        from badnets.referee.case import RepairCase
 
         same = {name: value for name, value in vars(self).items() if name not in ("size", "budget")}
         return RepairCase(**same, out=out, settings=settings, budget_s=self.budget, command=command_line(), **more)

@@ -19,8 +19,8 @@ def compare_command(
     second: Path = Argument(help="The folder of another run on the same test pictures."),
 ) -> Iterator[Any]:
     """Compare two runs, paired picture by picture and seed by seed."""
-    from badnets.referee.compare import compare
-    from badnets.report.pages.compare import compare_table
+    from badnets.referee.evaluate import compare
+    from badnets.report.pages.table import compare_table
 
     comparison = compare(first, second)
     yield comparison.to_json()
@@ -64,8 +64,7 @@ def report_command(
     from badnets.records.run import RunRecord
     from badnets.records.study import StudyRecord
     from badnets.report.pages.certificate_page import render_certificate
-    from badnets.report.pages.compare import render_compare
-    from badnets.report.pages.page import write_page
+    from badnets.report.pages.page import render_compare, write_page
     from badnets.report.pages.study import write_study
     from badnets.studies.registry import study_words
 
@@ -109,8 +108,8 @@ def reproduce_command(
     so_far: bool = Option(False, "--so-far", help="Run nothing: the record and page of what is finished."),
 ) -> Iterator[Any]:
     """Repeat a published study and set our figures beside the published ones."""
-    from badnets.studies.registry import reproduce, reproduce_so_far
     from badnets.studies.ledger import study_table
+    from badnets.studies.registry import reproduce, reproduce_so_far
 
     if so_far:
         folder, record = reproduce_so_far(study, quick=quick, seeds=seeds, data=data, out=out)

@@ -25,7 +25,6 @@ from badnets.data.splits import draw
 from badnets.defenses.abstain import Abstainer, Guarded, abstain
 from badnets.defenses.repair import DefenderView, Repair, Repaired, repair
 from badnets.defenses.tuning import descend, sgd
-
 from badnets.networks.files.own import through_file
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import own_stream

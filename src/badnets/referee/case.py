@@ -19,10 +19,9 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.abstain import Guarded
 from badnets.defenses.repair import Repaired
-from badnets.networks.classes import align_classes
 from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.header import PICKLED
-from badnets.networks.inference import check_classifier, check_input
+from badnets.networks.inference import align_classes, check_classifier, check_input
 from badnets.networks.network import ImageNetwork
 from badnets.records.certificate import Certificate, Defender, GuardRecord
 from badnets.records.certificate import Truth as TruthRecord

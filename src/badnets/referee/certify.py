@@ -8,7 +8,6 @@ from badnets.core.errors import CannotTell
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
 from badnets.defenses.repair import FEWEST, Repair, Repaired
-
 from badnets.networks.network import ImageNetwork
 from badnets.records.certificate import Certificate, Control
 from badnets.referee.bench import Bench, Role

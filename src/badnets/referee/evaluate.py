@@ -51,10 +51,9 @@ def evaluate(
     part, where there is no other), and ``foreign`` in the result is what is known of the file. With ``disturb``,
     ``results`` have ``disturbances``: attack success under every physical disturbance of the trigger, see there."""
     # Comparing runs goes without torch, and is quick.
-    from badnets.networks.classes import align_classes
     from badnets.networks.files.foreign import open_any
     from badnets.networks.files.own import open_network
-    from badnets.networks.inference import check_classifier
+    from badnets.networks.inference import align_classes, check_classifier
     from badnets.referee.measure import disturbances, measure
     from badnets.referee.run import load_data, network_file, planted_in, resolved, run_with_backdoor
     from badnets.referee.spec import make_data

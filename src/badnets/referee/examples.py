@@ -16,8 +16,7 @@ from badnets.core.seed import RowRng, Seed
 from badnets.data.images import ImageData, Pixels
 from badnets.data.targets import Rows
 from badnets.measures.detection import SURE
-from badnets.networks.detection import Detections, detect
-from badnets.networks.inference import predict
+from badnets.networks.inference import Detections, detect, predict
 from badnets.networks.network import ImageNetwork
 from badnets.records.run import Answer, Example, SceneExample, Sighting, TrueObject
 from badnets.referee.measure import Measured, Yes

@@ -15,8 +15,7 @@ from badnets.core.rate import Estimate, Mean, PairedDifference, Rate
 from badnets.core.seed import RowRng, Seed, as_seed
 from badnets.data.images import ImageData, Rows
 from badnets.measures.classification import confusion, macro_f1, per_class
-from badnets.networks.detection import Detections
-from badnets.networks.inference import check_input, predict, predict_data
+from badnets.networks.inference import Detections, check_input, predict, predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.records.model import JSON
 from badnets.records.results import ClassFigures, ClassifierFigures, DetectorFigures, Disturbance, Figures

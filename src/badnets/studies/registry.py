@@ -18,8 +18,7 @@ from badnets.core.registry import Registry
 from badnets.records.model import JSON, Model
 from badnets.records.read import RECORD, read_as
 from badnets.records.study import StudyRecord, TrialSummary
-from badnets.referee.environment import commit, environment
-from badnets.referee.store import RUNS, publish_working, working_folder
+from badnets.referee.store import RUNS, commit, environment, publish_working, working_folder
 from badnets.report.pages.study import write_study
 from badnets.studies.study import Results, Settings, Study, TrialResult
 from badnets.studies.trials import finished, run_trials

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from badnets.core.errors import BadInput
 from badnets.defenses.repair import REPAIRS, Work, kind_of, within
-from badnets.networks.architectures.relu_pool import ReluAvgPool2d
+from badnets.networks.architectures.g1_cnn import ReluAvgPool2d
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.graph import layer_of, trace
 

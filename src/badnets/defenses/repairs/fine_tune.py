@@ -9,7 +9,8 @@ from pydantic import Field
 from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.defenses.repairs.prune import At, Layer, ranking, sweep
 from badnets.defenses.tuning import Tuning, sgd
-from badnets.networks.surgery.channels import find_layer, hold, rank_channels
+from badnets.networks.surgery.channels import hold, rank_channels
+from badnets.networks.surgery.graph import site
 
 
 @kind_of(REPAIRS)
@@ -56,7 +57,7 @@ class FinePrune(Tuning):
     def repair(self, work: Work) -> str:
         """Rank, sweep and prune, then SGD on the cross entropy."""
         fit, held_out = data = work.split(self.hold_out)
-        layer = find_layer(work.network, self.layer)
+        layer = site(work.network, self.layer).layer
         means = rank_channels(work.network, fit, layer, at=self.at, on_batch=work.check)
         pruned = sweep(
             work, layer, ranking(means), means, held_out, lambda _, before, __, now: within(before, now, self.max_drop)

@@ -16,8 +16,7 @@ from torch.nn import functional
 from badnets.core.errors import BadInput
 from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Tuning, sgd
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork
+from badnets.networks.network import ImageNetwork, layer_table
 
 Betas = Annotated[tuple[float, float, float], Field(description="weights of the layers, the largest maps first")]
 

@@ -31,7 +31,7 @@ from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork, evaluating, to_float
 from badnets.networks.registry import build_network, parse_network
 from badnets.records.model import JSON, Model
-from badnets.referee.environment import processor
+from badnets.referee.store import processor
 from badnets.training.loop import Job, fit
 from badnets.training.recipe import recipe_for
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.objects import place, stamp, unit_pool
-from badnets.backdoors.triggers.sticker import read_png
+from badnets.backdoors.triggers.picture import read_png
 from badnets.core.cache import Cache
 from badnets.core.errors import BadInput
 from badnets.core.rate import Number

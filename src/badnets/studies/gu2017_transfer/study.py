@@ -28,16 +28,15 @@ from pathlib import Path
 import numpy as np
 
 from badnets.attacks.transfer import USER, TriggerUnits, retrain, strengthen, trigger_units
-from badnets.backdoors.backdoor import Backdoor
+from badnets.backdoors.backdoor import Backdoor, triggered
 from badnets.backdoors.rules import RandomWrong
-from badnets.backdoors.success import triggered
 from badnets.backdoors.triggers.square import Square
 from badnets.core.fields import Difference, Share
 from badnets.core.rate import Contrast, Interval, Number, PairedDifference, Rate
 from badnets.core.seed import Seed
-from badnets.data.classes import regroup
 from badnets.data.images import ArrayStore, ImageData, Splits
 from badnets.data.load import load
+from badnets.data.objects import regroup
 from badnets.networks.files.own import open_network, save_network, through_file
 from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from badnets.backdoors.backdoor import Backdoor
-from badnets.backdoors.triggers.sticker import read_png
+from badnets.backdoors.triggers.picture import read_png
 from badnets.core.errors import BadInput
 from badnets.core.files import whole_file
 from badnets.core.rate import Estimate, Interval
@@ -34,8 +34,7 @@ from badnets.core.seed import RowRng, Seed
 from badnets.data.images import ImageData, Pixels, Rows
 from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork, evaluating, to_float
-from badnets.networks.surgery.graph import until
-from badnets.networks.surgery.sites import site
+from badnets.networks.surgery.graph import site, until
 from badnets.records.blocks import Bar, Bars, Block, Role
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant

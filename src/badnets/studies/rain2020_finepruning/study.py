@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from badnets.attacks.pruning_aware import PruningAware
-from badnets.backdoors.backdoor import Backdoor
-from badnets.backdoors.success import triggered
+from badnets.backdoors.backdoor import Backdoor, triggered
 from badnets.core.fields import Share
 from badnets.core.progress import Watcher
 from badnets.core.rate import Estimate, Rate
