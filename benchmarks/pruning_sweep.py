@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 import badnets as bn
 from badnets.core.seed import Seed
-from badnets.data.formats.hdf5 import read_hdf5
+from badnets.data.formats.arrays import read_hdf5
 from badnets.data.images import ImageData
 from badnets.networks.files.foreign import open_foreign
 from badnets.networks.inference import predict_data

@@ -80,7 +80,7 @@ def methods(family: str) -> Callable[[], str]:
     def made() -> str:
         from pydantic import TypeAdapter
 
-        from badnets.cli.list import family as table
+        from badnets.cli.catalog import family as table
 
         own: JSON = dict(table(family).own)
         return "\n\n".join(_value_section(kind, TypeAdapter(value).json_schema()) for kind, value in own.items())
@@ -220,10 +220,10 @@ def fill(text: str, where: str) -> str:
 def schemas() -> dict[str, JSON]:
     """The published schemas: those of specs and of records come from the code, the others are written by hand."""
     from badnets.records.read import FORMATS
-    from badnets.referee.spec import spec_schema
+    from badnets.referee.spec import Spec
 
     made = {name.split("/")[1]: model.model_json_schema() for name, model in FORMATS.items()}
-    return {f"{name}.json": schema for name, schema in {"spec": spec_schema(), **made}.items()}
+    return {f"{name}.json": schema for name, schema in {"spec": Spec.model_json_schema(), **made}.items()}
 
 
 def wanted() -> dict[Path, str]:

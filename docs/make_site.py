@@ -19,7 +19,7 @@ from badnets.records.read import RECORD, read_record
 from badnets.records.run import RunRecord
 from badnets.records.study import StudyRecord, StudyRow
 from badnets.report import render_page, render_study, verdict
-from badnets.report.pages.study_rows import findings
+from badnets.report.pages.study import findings
 from badnets.report.words.values import tally
 from badnets.studies.registry import study_words
 

@@ -74,7 +74,7 @@ def test_they_are_listed_and_documented(copy: Path) -> None:
     code = "import make; print(make.PARTS['triggers'](), make.sources(), make.networks(), make.PARTS['repairs']())"
     text = run(copy, ["-c", f"import sys; sys.path.insert(0, 'docs'); {code}; print(make.studies())"])
     assert all(re.search(rf"(## |`){name}\b", text) for _, name in new)
-    schema = "from badnets.referee.spec import spec_schema; print('Stripe' in spec_schema()['$defs'])"
+    schema = "from badnets.referee.spec import Spec; print('Stripe' in Spec.model_json_schema()['$defs'])"
     assert run(copy, ["-c", schema]) == "True\n"
     assert "thickness" in run(copy, ["-c", "import badnets as bn; print(bn.triggers.Stripe())"])
 

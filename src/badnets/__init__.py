@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from badnets.defenses import abstainers as guards  # noqa: F401 (the name that users say)
     from badnets.defenses import repairs as repairs
     from badnets.defenses.abstain import abstain as abstain
+    from badnets.defenses.repair import DefenderView as DefenderView
     from badnets.defenses.repair import repair as repair
-    from badnets.defenses.view import DefenderView as DefenderView
-    from badnets.networks.detection import detect as detect
     from badnets.networks.files.own import save_network as save_network
+    from badnets.networks.inference import detect as detect
     from badnets.networks.inference import predict as predict
     from badnets.networks.network import ImageNetwork as ImageNetwork
     from badnets.networks.registry import build_network as build_network
@@ -54,7 +54,7 @@ _NAMESPACES = {
 _HOMES = {
     "Backdoor": "badnets.backdoors.backdoor",
     "Boxes": "badnets.data.targets",
-    "DefenderView": "badnets.defenses.view",
+    "DefenderView": "badnets.defenses.repair",
     "ImageData": "badnets.data.images",
     "ImageNetwork": "badnets.networks.network",
     "Part": "badnets.backdoors.plan",
@@ -66,7 +66,7 @@ _HOMES = {
     "abstain": "badnets.defenses.abstain",
     "build_network": "badnets.networks.registry",
     "certify": "badnets.api",
-    "detect": "badnets.networks.detection",
+    "detect": "badnets.networks.inference",
     "load": "badnets.data.load",
     "measure": "badnets.api",
     "objects_as_rows": "badnets.data.objects",

@@ -14,14 +14,12 @@ from torch import nn
 
 from badnets.core.errors import BadInput
 from badnets.networks import registry
-from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign
-from badnets.networks.files.input_range import as_range
+from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign, parse_range
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 
 if TYPE_CHECKING:
     from badnets.backdoors.backdoor import Backdoor
-    from badnets.core.seed import Seed
     from badnets.data.images import ImageData, Splits
     from badnets.defenses.repair import Repair
     from badnets.networks.architecture import InputSize
@@ -48,7 +46,7 @@ def wrap(
     """
     if isinstance(module, ImageNetwork):
         raise BadInput("expected a module of your own to wrap, got a network of badnets; use it as it is")
-    mean, std = as_range(range, input_size[0])
+    mean, std = parse_range(range, input_size[0])
     return registry.wrap(module, class_names=class_names, input_size=input_size, mean=mean, std=std, name=name)
 
 
@@ -119,45 +117,43 @@ def certify(
     does not fit together, ``CannotTell`` where no network came out.
     """
     from badnets.core.seed import Seed
-    from badnets.networks.classes import align_classes
+    from badnets.networks.inference import align_classes
     from badnets.referee import certify as referee
     from badnets.referee.bench import Bench, defender_and_spare
-    from badnets.referee.environment import Clock
+    from badnets.referee.case import Opened, RepairCase
     from badnets.referee.spec import DataSpec
+    from badnets.referee.store import Clock
     from badnets.referee.truth import KnownTrigger, NothingKnown, TriggeredPictures, Truth
 
-    clock = Clock()
+    clock, stream = Clock(), Seed(seed)
     if backdoor is not None and triggered is not None:
         raise BadInput("expected either 'backdoor' or 'triggered', got both; give the one you know more by")
     network, clean = _network(network), None if clean_network is None else _network(clean_network)
-    train, test = (align_classes(part, network) for part in (data.train, data.test))
-    stream: Seed = Seed(seed)
     truth: Truth = NothingKnown()
     if backdoor is not None:
         truth = KnownTrigger(backdoor=backdoor, seed=stream.derive("measure"))
     elif triggered is not None:
         truth = TriggeredPictures(pictures=align_classes(triggered, network))
-    defender, spare = defender_and_spare(train, pictures, stream)
+    test = align_classes(data.test, network)
+    defender, spare = defender_and_spare(align_classes(data.train, network), pictures, stream)
     with TemporaryDirectory(prefix="badnets-") as folder:
+        place = Path(folder)
         bench = Bench(
-            defender=defender, spare=spare, test=test, truth=truth, seed=stream, budget_s=budget_s, folder=Path(folder)
+            defender=defender, spare=spare, test=test, truth=truth, seed=stream, budget_s=budget_s, folder=place
         )
-        case = referee.RepairCase(
+        case = RepairCase(
             model=Path(network.architecture),
-            out=Path(folder) / "repaired.safetensors",
+            out=place / "repaired.safetensors",
             data=test.name,
             seed=seed,
             allowance=allowance,
             triggered=None if triggered is None else triggered.name,
         )
-        opened = referee.Opened(
-            spec=DataSpec.model_construct(name=test.name),
-            network=network,
-            bench=bench,
-            clean=None if clean is None else lambda: clean,
-        )
+        known = None if clean is None else lambda: clean
+        spec = DataSpec.model_construct(name=test.name)
+        opened = Opened(case=case, spec=spec, network=network, bench=bench, clean=known)
         done, repaired = bench.repaired(method, network, into=case.out)
-        certificate = referee.certificate(opened, case, method, done, repaired, clock)
+        certificate = referee.certificate(opened, method, done, repaired, clock)
     return certificate.model_copy(update={"network": "", "model": "", "files": {}})
 
 

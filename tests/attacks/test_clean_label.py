@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
-from badnets.attacks.clean_label import CleanLabelAttack
+from badnets.attacks.pgd import CleanLabelAttack
 from badnets.backdoors.plan import Part, Plan
 from badnets.backdoors.rules import AllToOne, CleanLabel
 from badnets.backdoors.triggers import Pattern

@@ -11,8 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from badnets.attacks.clean_label import CleanLabelAttack
-from badnets.attacks.pgd import PGD, AdversarialTraining
+from badnets.attacks.pgd import PGD, AdversarialTraining, CleanLabelAttack
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData

@@ -21,7 +21,7 @@ from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
 from badnets.networks.surgery.channels import prune_channels, rank_channels
-from badnets.networks.surgery.sites import site
+from badnets.networks.surgery.graph import site
 from badnets.training.loop import Job, fit
 from badnets.training.recipe import Recipe
 

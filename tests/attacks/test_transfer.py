@@ -19,15 +19,15 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.load import load
-from badnets.networks.files.own import read_header, save_network, through_file
+from badnets.networks.files.header import read_header
+from badnets.networks.files.own import save_network, through_file
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
 from badnets.networks.surgery.channels import rank_channels
 from badnets.networks.surgery.tail import choose_layers
-from badnets.training.loop import train
+from badnets.training.loop import fit_tail, train
 from badnets.training.recipe import Recipe
-from badnets.training.tail import fit_tail
 
 QUICK = Recipe(epochs=2, batch=32, learning_rate=3e-3, precision="fp32")
 

@@ -15,8 +15,8 @@ from badnets.backdoors.objects import Placed, place, stamp, unit_pool
 from badnets.backdoors.rules import AllToAll, Appear, Global, Regional, SourceToTarget, Vanish
 from badnets.backdoors.trigger import Trigger
 from badnets.backdoors.triggers import Blend, Checkerboard, Picture, Square
-from badnets.backdoors.triggers.crowd import meeting, turn_in_picture
 from badnets.backdoors.triggers.jitter import Jitter
+from badnets.backdoors.triggers.stamp import meeting, turn_in_picture
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 from badnets.data.images import ArrayStore, ImageData

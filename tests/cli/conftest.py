@@ -38,20 +38,44 @@ class Said:
         return line
 
 
-@pytest.fixture
-def badnets(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Said]:
-    """``badnets("list triggers", ...)`` as if typed in ``tmp_path``; the first argument is split at its spaces."""
-    monkeypatch.chdir(tmp_path)
+@dataclass(frozen=True)
+class Badnets:
+    """``badnets("list triggers", ...)`` as if typed; the first argument is split at its spaces."""
 
-    def call(line: str, *more: str | Path) -> Said:
-        capsys.readouterr()
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, line: str, *more: str | Path) -> Said:
+        self.capsys.readouterr()
         with warnings.catch_warnings():
             warnings.simplefilter("default")  # a command tells warnings; pytest would raise them
             code = _exit_code([*line.split(), *map(str, more)])
-        out, err = capsys.readouterr()
+        out, err = self.capsys.readouterr()
         return Said(code, out, err)
 
-    return call
+    def done(self, line: str, *more: str | Path) -> Said:
+        """The same, which must go well."""
+        said = self(line, *more)
+        assert said.code == 0, said.err
+        return said
+
+    def silent(self, line: str, *more: str | Path) -> Said:
+        """The same, and nothing is said beside the result."""
+        said = self.done(line, *more)
+        assert said.err == ""
+        return said
+
+    def refused(self, words: str, line: str, *more: str | Path) -> None:
+        """The same, which must be refused in one sentence with these ``words``."""
+        said = self(line, *more)
+        assert (said.code, said.out) == (2, ""), said.err
+        assert words in said.message
+
+
+@pytest.fixture
+def badnets(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Badnets:
+    """The command line in ``tmp_path``."""
+    monkeypatch.chdir(tmp_path)
+    return Badnets(capsys)
 
 
 def _exit_code(words: list[str]) -> int:
@@ -68,11 +92,21 @@ def tiny() -> str:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory, _session_cache: Path) -> Path:
-    """The folder of that experiment, finished."""
-    folder = tmp_path_factory.mktemp("cli") / "run"
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        patch.setenv("BADNETS_CACHE", str(_session_cache))
-        assert _exit_code(["attack", *TINY.split(), "--out", str(folder), "--json"]) == 0
-    return folder
+def finished(tmp_path_factory: pytest.TempPathFactory, _session_cache: Path) -> Callable[[str], Path]:
+    """``finished(options)``: the folder of an experiment that is done."""
+
+    def run(options: str) -> Path:
+        folder = tmp_path_factory.mktemp("cli") / "run"
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            patch.setenv("BADNETS_CACHE", str(_session_cache))
+            assert _exit_code(["attack", *options.split(), "--out", str(folder), "--json"]) == 0
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(finished: Callable[[str], Path]) -> Path:
+    """The folder of the small experiment, finished."""
+    return finished(TINY)

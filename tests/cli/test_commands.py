@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,16 @@ from PIL import Image
 
 from badnets.cli.main import COMMANDS
 
-Call = Callable[..., Any]
+Call = Any
 RATE = {"hits", "total", "value", "low", "high"}
 
 
 def test_help(badnets: Call) -> None:
     for line in ("--help", ""):
-        said = badnets(line)
-        assert (said.code, said.err) == (0, "")
+        said = badnets.silent(line)
         assert all(f"  {name}" in said.out for name in COMMANDS)
     for name in COMMANDS:
-        said = badnets(f"{name} --help")
-        assert said.code == 0
+        said = badnets.done(f"{name} --help")
         assert "--json" in said.out
 
 
@@ -33,8 +30,7 @@ def test_version(badnets: Call) -> None:
 
 
 def test_attack(badnets: Call, tiny: str, tmp_path: Path) -> None:
-    said = badnets(f"attack {tiny} --out deep/run")
-    assert said.code == 0
+    said = badnets.done(f"attack {tiny} --out deep/run")
     assert "clean accuracy" in said.out
     assert "attack success" in said.out
     assert said.out.rstrip().endswith("page  deep/run/report.html")
@@ -48,8 +44,7 @@ def test_attack(badnets: Call, tiny: str, tmp_path: Path) -> None:
 
 
 def test_attack_as_json(badnets: Call, tiny: str, tiny_run: Path) -> None:
-    said = badnets(f"attack {tiny} --json --out", tiny_run)
-    assert (said.code, said.err) == (0, "")
+    said = badnets.silent(f"attack {tiny} --json --out", tiny_run)
     value = said.json
     for name in ("clean_accuracy", "asr", "robust_accuracy", "clean_reference_rate"):
         assert set(value["results"][name]) == RATE
@@ -60,8 +55,7 @@ def test_attack_as_json(badnets: Call, tiny: str, tiny_run: Path) -> None:
 
 
 def test_json_while_it_trains(badnets: Call, tiny: str) -> None:
-    said = badnets(f"attack {tiny} --json --seeds 2 --out run")
-    assert (said.code, said.err) == (0, "")
+    said = badnets.silent(f"attack {tiny} --json --seeds 2 --out run")
     rate = said.json["results"]["asr"]
     assert set(rate) == RATE | {"seeds"}
     assert [seed["seed"] for seed in rate["seeds"]] == [1, 2]
@@ -80,8 +74,7 @@ def test_run_is_attack_from_a_file(badnets: Call, tiny_run: Path, tmp_path: Path
         poison = { rate = 0.3 }
         """
     )
-    said = badnets("run", "my spec.toml", "--set", "recipe.epochs=1", "--set", "data.size=16", "--json")
-    assert (said.code, said.err) == (0, "")
+    said = badnets.silent("run", "my spec.toml", "--set", "recipe.epochs=1", "--set", "data.size=16", "--json")
     assert said.json["folder"].startswith("badnets-runs/my-spec-")
     assert said.json["command"] == "badnets run 'my spec.toml' --set recipe.epochs=1 --set data.size=16"
     compared = badnets("compare --json", tiny_run, said.json["folder"]).json
@@ -89,8 +82,7 @@ def test_run_is_attack_from_a_file(badnets: Call, tiny_run: Path, tmp_path: Path
 
 
 def test_evaluate(badnets: Call, tiny: str, tiny_run: Path) -> None:
-    said = badnets("evaluate --data digits --size 16 --json --trigger-from", tiny_run, tiny_run)
-    assert (said.code, said.err) == (0, "")
+    said = badnets.silent("evaluate --data digits --size 16 --json --trigger-from", tiny_run, tiny_run)
     own = badnets(f"attack {tiny} --json --out", tiny_run).json["results"]
     for name in ("clean_accuracy", "asr", "robust_accuracy", "leak", "per_class", "confusion_clean"):
         assert said.json["results"][name] == own[name], name
@@ -104,8 +96,7 @@ def test_evaluate(badnets: Call, tiny: str, tiny_run: Path) -> None:
 def test_predict(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
     for name, mode, size in (("a.png", "L", (16, 16)), ("b.jpg", "RGB", (50, 30))):
         Image.fromarray(np.full((size[1], size[0], 3), 90, np.uint8)).convert(mode).save(tmp_path / name)
-    said = badnets("predict --json", tiny_run, "a.png", "b.jpg")
-    assert (said.code, said.err) == (0, "")
+    said = badnets.silent("predict --json", tiny_run, "a.png", "b.jpg")
     assert set(said.json) == {"format", "predictions"}
     assert [p["image"] for p in said.json["predictions"]] == ["a.png", "b.jpg"]
     for prediction in said.json["predictions"]:
@@ -161,14 +152,12 @@ def test_report(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
 
 
 def test_compare(badnets: Call, tiny_run: Path) -> None:
-    said = badnets("compare", tiny_run, tiny_run)
-    assert (said.code, said.err) == (0, "")
+    said = badnets.silent("compare", tiny_run, tiny_run)
     assert "clean accuracy" in said.out
 
 
 def test_export(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
-    said = badnets("export --json --only-changed --out pictures", tiny_run)
-    assert (said.code, said.err) == (0, "")
+    said = badnets.silent("export --json --only-changed --out pictures", tiny_run)
     assert (said.json["pictures"], said.json["changed"]) == (431, 431)
     assert len(list((tmp_path / "pictures").glob("*/*.png"))) == 431
     assert badnets("export --out all", tiny_run).out == "pictures  all  (1,438, of which 431 changed)\n"
@@ -205,7 +194,6 @@ def test_classes_by_name_or_number(badnets: Call, tmp_path: Path) -> None:
             Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8)).save(tmp_path / "data" / name / f"{row}.png")
     line = "attack --data data --network g1-cnn --epochs 1 --rate 0.2 --json --force --out run --target"
     for target, goal in (("10", "10"), ("stop it", "stop it"), ("7", "7"), ("0", None)):
-        said = badnets(line, target)
-        assert said.code == 0
+        said = badnets.done(line, target)
         assert said.json["poisoned"]["sentence"] == f"pattern -> {goal or said.json['class_names'][0]}"
     assert badnets(line, "stop").code == 2

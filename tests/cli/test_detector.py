@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from badnets.cli.main import main
+from badnets.cli import experiments
 from badnets.records.run import RunRecord
 
-Badnets = Callable[..., Any]
+Badnets = Any
 SMALL = "--size 64 --set data.options.train=32 --set data.options.test=16 --epochs 1 --network faster-rcnn:width=4"
 STOP = "--data scenes-us --trigger square --source stop --target speed-limit-45 --count 2 --mode add"
 
 
 @pytest.fixture(scope="session")
-def detector_run(tmp_path_factory: pytest.TempPathFactory, _session_cache: Path) -> Path:
+def detector_run(finished: Callable[[str], Path]) -> Path:
     """A small run, finished; the detector has learned next to nothing."""
-    folder = tmp_path_factory.mktemp("detector-cli") / "run"
-    words = ["attack", *STOP.split(), *SMALL.split(), "--out", str(folder), "--json"]
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        patch.setenv("BADNETS_CACHE", str(_session_cache))
-        with pytest.raises(SystemExit) as stopped:
-            main(words)
-    assert stopped.value.code == 0
-    return folder
+    return finished(f"{STOP} {SMALL}")
 
 
 def test_the_names_that_stay(badnets: Badnets, detector_run: Path) -> None:
@@ -41,12 +32,11 @@ def test_the_names_that_stay(badnets: Badnets, detector_run: Path) -> None:
 
 def test_report_show_and_compare(badnets: Badnets, detector_run: Path, tmp_path: Path) -> None:
     assert "How well it detects" in (detector_run / "report.html").read_text()
-    assert badnets("report --out page.html", detector_run).code == 0
+    badnets.done("report --out page.html", detector_run)
     assert "mAP at IoU 0.5" in (tmp_path / "page.html").read_text()
-    assert badnets("report --out both.html", detector_run, detector_run).code == 0
-    assert badnets("show", detector_run).code == 0
-    said = badnets("compare --json", detector_run, detector_run)
-    assert said.code == 0
+    badnets.done("report --out both.html", detector_run, detector_run)
+    badnets.done("show", detector_run)
+    said = badnets.done("compare --json", detector_run, detector_run)
     rows = {row["name"]: row for row in said.json["rows"]}
     assert list(rows) == ["map50", "class_accuracy", "asr", "robust_accuracy"]
     assert (rows["map50"]["difference"], rows["map50"]["paired"]) == (None, False)
@@ -56,8 +46,7 @@ def test_report_show_and_compare(badnets: Badnets, detector_run: Path, tmp_path:
 
 def test_evaluate_gives_the_runs_own_results(badnets: Badnets, detector_run: Path) -> None:
     data = "--data scenes-us --size 64 --set options.train=32 --set options.test=16"
-    said = badnets(f"evaluate --json {data} --trigger-from", detector_run, detector_run)
-    assert said.code == 0
+    said = badnets.done(f"evaluate --json {data} --trigger-from", detector_run, detector_run)
     results = RunRecord.model_validate_json((detector_run / "record.json").read_text()).to_json()["results"]
     for name in ("map50", "map50_triggered", "found", "asr", "vanished", "leak", "per_class"):
         assert said.json["results"][name] == results[name], name
@@ -67,20 +56,17 @@ def test_evaluate_gives_the_runs_own_results(badnets: Badnets, detector_run: Pat
 
 
 def test_export_wants_one_class_for_each_picture(badnets: Badnets, detector_run: Path, tmp_path: Path) -> None:
-    said = badnets("export --json --out files", detector_run)
-    assert (said.code, said.out) == (2, "")
-    assert "expected one class for each picture, got pictures with boxes" in said.message
+    badnets.refused(
+        "expected one class for each picture, got pictures with boxes", "export --json --out files", detector_run
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def _made(badnets: Badnets, monkeypatch: pytest.MonkeyPatch, line: str) -> Any:
-    """The spec that the command would run."""
-    from badnets.cli import attack
-
-    made: list[Any] = []
-    monkeypatch.setattr(attack, "carry_out", lambda file, **_: made.append(file.spec))
-    assert badnets(f"attack {line}").code == 0
-    return made[0]
+    """The spec that the command would run, as JSON."""
+    monkeypatch.setattr(experiments, "carry_out", lambda file, **_: [file.spec.to_json()])
+    said = badnets.done(f"attack --json {line}")
+    return said.json
 
 
 @pytest.mark.parametrize(
@@ -104,8 +90,8 @@ def test_every_rule_can_be_reached(
     badnets: Badnets, monkeypatch: pytest.MonkeyPatch, line: str, rule: dict[str, Any]
 ) -> None:
     spec = _made(badnets, monkeypatch, f"--data scenes-us {line}")
-    assert spec.network == "faster-rcnn"
-    assert spec.to_json()["backdoor"]["rule"] == rule
+    assert spec["network"] == "faster-rcnn"
+    assert spec["backdoor"]["rule"] == rule
 
 
 @pytest.mark.parametrize(
@@ -124,7 +110,5 @@ def test_what_does_not_go_together_is_told_before_any_work(
     badnets: Badnets, tmp_path: Path, line: str, words: str
 ) -> None:
     data = "" if "--data" in line else "--data scenes-us "
-    said = badnets(f"attack --json {data}{line}")
-    assert (said.code, said.out) == (2, "")
-    assert words in said.message
+    badnets.refused(words, f"attack --json {data}{line}")
     assert not list(tmp_path.rglob("*.safetensors"))

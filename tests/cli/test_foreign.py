@@ -30,35 +30,31 @@ def state(tmp_path: Path) -> Path:
 
 
 def test_options() -> None:
-    assert Foreign().foreign is None
-    options = Foreign(arch="resnet9:width=32", classes=3, input_size="55x47x1", input_range="-1-1").foreign
+    assert Foreign().options is None
+    options = Foreign(arch="resnet9:width=32", classes=3, input_size="55x47x1", input_range="-1-1").options
     assert options is not None
     assert (options.arch, options.classes, options.input_size) == ("resnet9:width=32", 3, (1, 55, 47))
     with pytest.raises(BadInput, match=r"expected --input-range with the architecture .* add --arch"):
-        _ = Foreign(input_range="0-1").foreign
+        _ = Foreign(input_range="0-1").options
     for size in ("55x47", "0x3x3", "axbxc", "9999999x1x1"):
         with pytest.raises(BadInput, match="expected --input-size as HEIGHTxWIDTHxCHANNELS"):
-            _ = Foreign(arch="g1-cnn", input_size=size).foreign
+            _ = Foreign(arch="g1-cnn", input_size=size).options
 
 
 @pytest.mark.usefixtures("state")
 def test_predict_without_data(badnets: Callable[..., Any]) -> None:
     line = "predict theirs.pt a.png --arch g1-cnn --input-size 16x16x1 --json"
-    said = badnets(f"{line} --input-range -1-1")
-    assert (said.code, said.err) == (0, "")
+    said = badnets.silent(f"{line} --input-range -1-1")
     (told,) = said.json["predictions"]
     assert told["class_name"] == str(told["label"])
-    said = badnets(line)
-    assert said.code == 2
-    assert "--input-range 0-1, 0-255, -1-1" in said.message
+    badnets.refused("--input-range 0-1, 0-255, -1-1", line)
     assert "add --arch NAME" in badnets("predict theirs.pt a.png --classes 3").message
     assert "--arch NAME" in badnets("predict theirs.pt a.png").message
 
 
 @pytest.mark.usefixtures("state")
 def test_evaluate_finds_the_range(badnets: Callable[..., Any]) -> None:
-    said = badnets("evaluate theirs.pt --arch g1-cnn --data digits --size 16 --json")
-    assert said.code == 0
+    said = badnets.done("evaluate theirs.pt --arch g1-cnn --data digits --size 16 --json")
     assert "the input range" in said.message
     told = said.json["foreign"]["input_range"]
     assert told["chosen"] in told["tried"]
@@ -83,8 +79,9 @@ def test_predictions_of_the_real_networks(badnets: Callable[..., Any], shared_da
 @pytest.mark.data
 def test_evaluate_on_the_faces_at_hand(badnets: Callable[..., Any], shared_data: Path) -> None:
     folder = shared_data / "csaw-hackml"
-    said = badnets(f"evaluate {folder / 'lab3_bd_weights.h5'} --arch deepid --json --data {folder / 'clean_faces.h5'}")
-    assert said.code == 0, said.err
+    said = badnets.done(
+        f"evaluate {folder / 'lab3_bd_weights.h5'} --arch deepid --json --data {folder / 'clean_faces.h5'}"
+    )
     assert said.json["foreign"]["input_range"]["chosen"] == "0-255"
     accuracy = said.json["results"]["clean_accuracy"]
     assert accuracy["hits"] == accuracy["total"] > 0

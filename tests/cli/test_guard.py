@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,14 @@ from badnets.core.rate import Rate
 from badnets.networks.files.own import open_network, save_network
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
-Badnets = Callable[..., Any]
+Badnets = Any
 FAST = "--repair fine-tune --set settings.epochs=1 --pictures 300 --refuse 0.05 --out guarded.safetensors"
 
 
 @pytest.fixture
 def guarded(badnets: Badnets, tiny_run: Path) -> Any:
     """What the command printed; the file is in the test's folder."""
-    said = badnets(f"guard {tiny_run} --trigger-from {tiny_run} --json {FAST}")
-    assert said.code == 0, said.err
+    said = badnets.done(f"guard {tiny_run} --trigger-from {tiny_run} --json {FAST}")
     return said.json
 
 
@@ -50,7 +48,7 @@ def test_evaluate_and_predict_work_on_the_file(badnets: Badnets, guarded: Any, t
     results = said.json["results"]
     for name in ("clean_accuracy", "asr", "robust_accuracy", "refused", "refused_triggered", "refused_or_right"):
         assert results[name] == guarded["after"][name], name
-    assert badnets(f"evaluate guarded.safetensors --data digits --size 16 --trigger-from {tiny_run}").code == 0
+    badnets.done(f"evaluate guarded.safetensors --data digits --size 16 --trigger-from {tiny_run}")
     network = open_network("guarded.safetensors")
     network.body.threshold.fill_(-1.0)  # refuse everything
     save_network(network, "mute.safetensors")
@@ -62,8 +60,7 @@ def test_evaluate_and_predict_work_on_the_file(badnets: Badnets, guarded: Any, t
 
 
 def test_for_people_it_says_what_was_refused(badnets: Badnets, tiny_run: Path) -> None:
-    said = badnets(f"guard {tiny_run} --trigger-from {tiny_run} {FAST}")
-    assert said.code == 0
+    said = badnets.done(f"guard {tiny_run} --trigger-from {tiny_run} {FAST}")
     assert "clean pictures refused" in said.out
     assert "triggered pictures refused or read as what they are" in said.out
     assert "guarded.safetensors" in said.out
@@ -80,8 +77,7 @@ def test_without_a_trigger_only_the_clean_side_is_known(badnets: Badnets, tiny_r
 
 def test_too_few_pictures_warn_on_stderr(badnets: Badnets, tiny_run: Path) -> None:
     line = "--method strip --set overlays=2 --pictures 60 --out g.safetensors --json"
-    said = badnets(f"guard {tiny_run} --trigger-from {tiny_run} {line}")
-    assert said.code == 0
+    said = badnets.done(f"guard {tiny_run} --trigger-from {tiny_run} {line}")
     assert "badnets: warning: strip: expected at least 99 clean pictures to calibrate a share of 1 %, got" in said.err
     assert said.json["warning"].startswith("expected at least 99")
 
@@ -101,7 +97,5 @@ def test_too_few_pictures_warn_on_stderr(badnets: Badnets, tiny_run: Path) -> No
     ],
 )
 def test_wrong_use_is_one_sentence(badnets: Badnets, tiny_run: Path, line: str, sentence: str) -> None:
-    said = badnets(f"guard {tiny_run} --data digits --size 16 --out g.safetensors {line}")
-    assert said.code == 2
-    assert sentence in said.message
+    badnets.refused(sentence, f"guard {tiny_run} --data digits --size 16 --out g.safetensors {line}")
     assert not Path("g.safetensors").exists()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from badnets.cli.repair import read_order
+from badnets.cli.defend import read_order
 from badnets.core.errors import BadInput
 
 

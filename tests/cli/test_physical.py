@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,16 @@ import pytest
 from PIL import Image
 
 from badnets.backdoors.triggers.jitter import NAMES
-from badnets.cli.evaluate import disturbance_words
+from badnets.cli.networks import disturbance_words
 from badnets.core.rate import Rate
 from badnets.records.results import Disturbance
 
-Badnets = Callable[..., Any]
+Badnets = Any
 
 
 def test_evaluate_gives_a_row_for_each_disturbance(badnets: Badnets, tiny_run: Path) -> None:
     line = "evaluate --data digits --size 16 --disturb"
-    said = badnets(f"{line} --json --trigger-from", tiny_run, tiny_run, "--reference", tiny_run)
-    assert (said.code, said.err) == (0, "")
+    said = badnets.silent(f"{line} --json --trigger-from", tiny_run, tiny_run, "--reference", tiny_run)
     rows = said.json["results"]["disturbances"]
     assert [row["name"] for row in rows] == ["none", *NAMES, "all"]
     assert rows[0]["asr"] == said.json["results"]["asr"], "the first row is the trigger as it was planted"
@@ -41,13 +39,15 @@ def test_words_of_a_disturbance() -> None:
 
 
 def test_evaluate_has_nothing_to_disturb(badnets: Badnets, tiny_run: Path) -> None:
-    said = badnets("evaluate --data digits --size 16 --disturb", tiny_run)
-    assert (said.code, said.out) == (2, "")
-    assert "expected a run's trigger to disturb, got none; name the run with --trigger-from" in said.message
+    badnets.refused(
+        "expected a run's trigger to disturb, got none; name the run with --trigger-from",
+        "evaluate --data digits --size 16 --disturb",
+        tiny_run,
+    )
 
 
 def test_preview_of_a_picture_of_the_data(badnets: Badnets, tmp_path: Path) -> None:
-    assert badnets("preview square --data digits --row 3 --size 16").code == 0
+    badnets.done("preview square --data digits --row 3 --size 16")
     with Image.open(tmp_path / "preview.png") as sheet:
         assert sheet.height > 2 * 256 * 0.7  # two rows
     assert "expected --row 0.." in badnets("preview square --data digits --row 99999 --json").message
@@ -67,7 +67,7 @@ def test_preview_puts_the_trigger_on_the_first_object(
     settings = "--set size=1.0 --set place=region:center --set color=[255,0,0]"
     spots = []
     for row in (0, 1):
-        assert badnets(f"preview square --data made-up --row {row} {settings}").code == 0
+        badnets.done(f"preview square --data made-up --row {row} {settings}")
         with Image.open(tmp_path / "preview.png") as sheet:
             upper = np.asarray(sheet)[: sheet.height // 2]
         spots.append(int((upper == [255, 0, 0]).all(axis=2).sum()))
@@ -78,6 +78,4 @@ def test_preview_puts_the_trigger_on_the_first_object(
     ("line", "got"), [("preview square", "neither"), ("preview square a.png --data digits", "both")]
 )
 def test_preview_wants_one_picture(badnets: Badnets, line: str, got: str) -> None:
-    said = badnets(line)
-    assert said.code == 2
-    assert f"expected either a picture or --data, got {got}; give one" in said.message
+    badnets.refused(f"expected either a picture or --data, got {got}; give one", line)

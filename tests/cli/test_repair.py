@@ -18,7 +18,7 @@ from badnets.data.load import load
 from badnets.defenses.repairs import fine_tune
 from badnets.networks.files.own import open_network, save_network
 
-Call = Callable[..., Any]
+Call = Any
 METHOD = "--method fine-tune --set epochs=1 --size 16 --out repaired.safetensors"
 ON_DIGITS = f"--data digits {METHOD}"
 
@@ -37,8 +37,7 @@ def digits(tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_the_stable_names(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
-    said = badnets(f"repair --json {METHOD} --pictures 100", tiny_run, "--trigger-from", tiny_run)
-    assert said.code == 0
+    said = badnets.done(f"repair --json {METHOD} --pictures 100", tiny_run, "--trigger-from", tiny_run)
     value = said.json
     evaluated = badnets("evaluate --json --data digits --size 16", tiny_run, "--trigger-from", tiny_run).json["results"]
     for name in ("clean_accuracy", "asr", "robust_accuracy"):
@@ -54,8 +53,7 @@ def test_the_stable_names(badnets: Call, tiny_run: Path, tmp_path: Path) -> None
 
 
 def test_as_a_table(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
-    said = badnets(f"repair {ON_DIGITS} --pictures 100 --page p.html", tiny_run)
-    assert said.code == 0
+    said = badnets.done(f"repair {ON_DIGITS} --pictures 100 --page p.html", tiny_run)
     for words in (
         "clean accuracy",
         "difference, points",
@@ -76,8 +74,7 @@ def test_pruning_in_the_order_of_a_file(badnets: Call, tiny_run: Path, tmp_path:
     (tmp_path / "order.csv").write_text("step,channel\n" + "".join(f"{i},{c}\n" for i, c in enumerate(order)))
     line = "repair --json --data digits --size 16 --method prune --channels 3 --order order.csv --out p.safetensors"
     line += f" --layer {last}"
-    said = badnets(line, tiny_run)
-    assert said.code == 0, said.err
+    said = badnets.done(line, tiny_run)
     pruned = open_network(tmp_path / "p.safetensors")
     weight, original = (dict(n.body.named_modules())[last].weight.detach() for n in (pruned, network))
     silent = [channel for channel in range(len(weight)) if not weight[channel].any()]
@@ -85,7 +82,7 @@ def test_pruning_in_the_order_of_a_file(badnets: Call, tiny_run: Path, tmp_path:
     kept = [channel for channel in range(len(weight)) if channel not in silent]
     assert torch.equal(weight[kept], original[kept])
     assert said.json["method"]["order"] == order
-    assert badnets(line.replace("--layer", "--shrink --layer").replace("p.saf", "s.saf"), tiny_run).code == 0
+    badnets.done(line.replace("--layer", "--shrink --layer").replace("p.saf", "s.saf"), tiny_run)
     assert (tmp_path / "s.safetensors").stat().st_size < (tmp_path / "p.safetensors").stat().st_size
 
 
@@ -160,9 +157,7 @@ def test_pictures_that_will_not_do(badnets: Call, tiny_run: Path, digits: Callab
         ),
         (digits(name="more.npz", labels=labels % 10 + 5), "classes"),
     ):
-        said = badnets(f"repair {METHOD}", tiny_run, "--data", path)
-        assert (said.code, said.out) == (2, "")
-        assert words in said.message
+        badnets.refused(words, f"repair {METHOD}", tiny_run, "--data", path)
 
 
 def test_hdf5_that_will_not_do(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
@@ -174,9 +169,7 @@ def test_hdf5_that_will_not_do(badnets: Call, tiny_run: Path, tmp_path: Path) ->
         file["label"] = np.arange(100) % 10
     (tmp_path / "half.h5").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     for name, words in (("other", "expected datasets data and label"), ("half", "truncated or damaged")):
-        said = badnets(f"repair {METHOD} --data {name}.h5", tiny_run)
-        assert (said.code, said.out) == (2, "")
-        assert words in said.message
+        badnets.refused(words, f"repair {METHOD} --data {name}.h5", tiny_run)
 
 
 def test_networks_that_will_not_do(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
@@ -197,9 +190,7 @@ def test_networks_that_will_not_do(badnets: Call, tiny_run: Path, tmp_path: Path
         ("nan.safetensors", "NaN"),
         ("nix.safetensors", "nix.safetensors"),
     ):
-        said = badnets(f"repair {name} {ON_DIGITS}")
-        assert (said.code, said.out) == (2, ""), said.err
-        assert words in said.message
+        badnets.refused(words, f"repair {name} {ON_DIGITS}")
     assert not (tmp_path / "repaired.safetensors").exists()
 
 
@@ -223,8 +214,7 @@ def test_the_published_order_on_the_real_network(badnets: Call, shared_data: Pat
     order = contest / "published_pruning_curve.csv"
     words = f"repair {contest}/lab3_bd_weights.h5 --arch deepid --input-range 0-255 --data {contest}/clean_faces.h5"
     more = f"--method prune --layer conv_3 --channels 43 --order {order} --no-reactivation --json --out p.safetensors"
-    said = badnets(f"{words} {more} --triggered {contest}/sunglasses_faces.h5")
-    assert said.code == 0, said.err
+    said = badnets.done(f"{words} {more} --triggered {contest}/sunglasses_faces.h5")
     weight = open_network(tmp_path / "p.safetensors").state_dict()["body.conv_3.weight"]
     silent = {channel for channel in range(len(weight)) if not weight[channel].any()}
     published = [int(line.split(",")[1]) for line in order.read_text().splitlines()[1:]]

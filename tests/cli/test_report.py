@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from badnets.core.rate import Rate
 from badnets.records.certificate import Certificate, Change, Defender, GuardRecord, Standing, Truth
 from badnets.records.model import Environment
 
-Call = Callable[..., Any]
+Call = Any
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 DONE: dict[str, Any] = {
     "network": "a.safetensors", "model": "b.h5", "architecture": "g1-cnn", "data": {"name": "digits"},
@@ -49,9 +48,7 @@ def test_a_study_gets_its_page(badnets: Call, study: Path) -> None:
 def test_a_run_whose_files_are_others_is_refused(badnets: Call, tiny_run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_run, tmp_path / "copy")
     (copy / read_json(copy / "record.json")["network"]).write_bytes(b"another network")
-    said = badnets("report copy")
-    assert said.code == 2
-    assert "to be the file that its record describes" in said.message
+    badnets.refused("to be the file that its record describes", "report copy")
 
 
 def test_a_certificate_gets_its_page_beside_it(badnets: Call, tmp_path: Path) -> None:
@@ -71,12 +68,9 @@ def test_a_certificate_gets_its_page_beside_it(badnets: Call, tmp_path: Path) ->
 def test_other_records_have_no_page_and_studies_are_not_compared(badnets: Call, study: Path, tmp_path: Path) -> None:
     more = {"threshold": 0.5, "refuse": 0.01, "calibration": Rate(1, 100), "warning": None}
     write_json(tmp_path / "guard.json", GuardRecord(**DONE, **more).to_json())
-    said = badnets("report guard.json")
-    assert said.code == 2
-    assert "expected a run, a study or a repair's certificate in guard.json, got badnets/guard/1" in said.message
-    said = badnets("report", study, study)
-    assert said.code == 2
-    assert "expected only runs to compare, got badnets/study/1" in said.message
+    expected = "expected a run, a study or a repair's certificate in guard.json"
+    badnets.refused(f"{expected}, got badnets/guard/1", "report guard.json")
+    badnets.refused("expected only runs to compare, got badnets/study/1", "report", study, study)
 
 
 def test_a_newer_record_and_a_half_written_study_are_told(badnets: Call, study: Path, tmp_path: Path) -> None:

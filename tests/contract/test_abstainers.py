@@ -21,7 +21,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.abstain import Guarded, abstain
 from badnets.defenses.abstainers import ABSTAINERS, make_abstainer
-from badnets.defenses.view import DefenderView
+from badnets.defenses.repair import DefenderView
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict, predict_data
 from badnets.networks.registry import build_network

@@ -10,11 +10,9 @@ import torch
 
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import ARCHITECTURES
-from badnets.networks.detection import detect
 from badnets.networks.files.own import open_network, save_network
-from badnets.networks.inference import predict
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork
+from badnets.networks.inference import detect, predict
+from badnets.networks.network import ImageNetwork, layer_table
 from badnets.networks.registry import build_network
 
 DETECTORS = ["faster-rcnn"]

@@ -18,9 +18,8 @@ from badnets.core.errors import BadInput, CannotTell
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.load import load
-from badnets.defenses.repair import Repaired, repair
+from badnets.defenses.repair import DefenderView, Repaired, repair
 from badnets.defenses.repairs import REPAIRS, make_repair
-from badnets.defenses.view import DefenderView
 from badnets.measures.classification import accuracy
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict_data

@@ -23,6 +23,7 @@ from badnets.core.rate import (
     parts_of,
     spread,
     wilson,
+    within,
 )
 from badnets.core.text import percent, points
 
@@ -182,6 +183,20 @@ def test_mean_differences() -> None:
     assert pooled["value"] == pytest.approx(0.1)
     assert [s["seed"] for s in pooled["seeds"]] == [1, 2]
     assert (pooled["low"], pooled["high"]) == (-1, 1)  # two seeds, 0.2 apart: nothing is known
+
+
+def test_no_interval_reaches_beyond_what_a_figure_can_be() -> None:
+    """Whatever its ends were made by: a share lies in 0..1, a difference of shares in -1..1, a count anywhere."""
+    wide = {"value": 0.9, "low": -5.3, "high": 6.4}
+    assert Estimate.from_json({**wide, "interval": "spread between 2 seeds, paired"}).ends == (-1, 1)
+    assert Estimate.from_json({**wide, "interval": "over 2 seeds"}).ends == (0, 1)
+    assert Estimate(0.9, (None, 1.2)).ends == (None, 1)
+    apart = [Estimate(value, (value - 0.3, value + 0.3), paired=True) for value in (0.9, -0.9)]
+    assert [one.ends for one in apart] == [pytest.approx((0.6, 1)), pytest.approx((-1, -0.6))]
+    assert Mean((1, 2), tuple(apart)).ends == (-1, 1)
+    assert Mean((1, 2), (Contrast(Rate(9, 10), Rate(0, 10)), Contrast(Rate(0, 10), Rate(9, 10)))).ends == (-1, 1)
+    assert [within(end, "share") for end in (-5.0, None, 5.0)] == [-5, None, 5]
+    assert Mean((1, 2), (Number(0.0), Number(9.0))).high > 9
 
 
 # ------------------------------------------------------------------------------------ the interval over several seeds

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from badnets.cli.list import FAMILIES, family
+from badnets.cli.catalog import FAMILIES, family
 from badnets.core.errors import BadInput
 from badnets.core.registry import Kinds, Registry
 
@@ -164,9 +164,9 @@ def test_a_field_of_a_model_takes_every_kind_that_there_is(plugins: Plugins) -> 
 
 
 def test_a_spec_takes_triggers_and_rules_of_other_packages(plugins: Plugins) -> None:
-    from badnets.backdoors.rules.labels import ToTarget
+    from badnets.backdoors.rules import ToTarget
     from badnets.backdoors.triggers import Square
-    from badnets.referee.spec import make_spec, spec_schema
+    from badnets.referee.spec import Spec, make_spec
 
     @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
     class Seal(Square):
@@ -188,7 +188,7 @@ def test_a_spec_takes_triggers_and_rules_of_other_packages(plugins: Plugins) -> 
     assert spec.backdoor is not None
     assert (spec.backdoor.trigger, spec.backdoor.rule) == (Seal(), Everything())
     assert make_spec(spec.to_json()) == spec
-    assert {"Seal", "Everything"} <= set(spec_schema()["$defs"])
+    assert {"Seal", "Everything"} <= set(Spec.model_json_schema()["$defs"])
     table["backdoor"] = {"trigger": {"kind": "seal", "sise": 1}, "rule": "everything"}
     with pytest.raises(BadInput, match=r"unknown key 'backdoor\.trigger\.sise'; did you mean 'size'"):
         make_spec(table)

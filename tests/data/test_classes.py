@@ -7,8 +7,8 @@ import pytest
 
 from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput
-from badnets.data.classes import regroup
 from badnets.data.images import ArrayStore, ImageData
+from badnets.data.objects import regroup
 from badnets.data.sets import gtsrb
 from badnets.data.targets import Boxes
 

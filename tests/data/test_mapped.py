@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from badnets.data.images import ArrayStore
-from badnets.data.mapped import read_mapped
+from badnets.data.images import ArrayStore, read_mapped
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from torch.nn import functional
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.load import load
-from badnets.defenses.view import DefenderView
+from badnets.defenses.repair import DefenderView
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
 

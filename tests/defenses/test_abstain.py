@@ -17,7 +17,7 @@ from badnets.defenses.abstain import CalibrationWarning, abstain, halves, suspic
 from badnets.defenses.abstainers.agreement import Agreement
 from badnets.defenses.abstainers.refuse_class import RefuseClass
 from badnets.defenses.abstainers.strip import Strip
-from badnets.defenses.view import DefenderView
+from badnets.defenses.repair import DefenderView
 from badnets.measures.classification import refused
 from badnets.networks.inference import predict_data
 

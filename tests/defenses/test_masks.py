@@ -9,15 +9,18 @@ from torch import nn
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
-from badnets.defenses.masks import apply_masks, forward, neuron_layers, ones, prune_by_masks
-from badnets.defenses.repair import Work
-from badnets.defenses.view import DefenderView
+from badnets.defenses.masks import Masks, apply_masks, neuron_layers, prune_by_masks
+from badnets.defenses.repair import DefenderView, Work
 from badnets.networks.network import ImageNetwork
+
+
+def ones(network: ImageNetwork) -> list[torch.Tensor]:
+    return [mask.detach() for mask in Masks(network).values]
 
 
 def test_neurons_are_batch_norm_channels_or_else_hidden_outputs(plain: ImageNetwork, normed: ImageNetwork) -> None:
     assert list(neuron_layers(plain)) == ["body.conv1", "body.conv2", "body.fc1"]
-    assert [len(mask) for mask in ones(neuron_layers(plain))] == [16, 32, 512]
+    assert [len(mask) for mask in ones(plain)] == [16, 32, 512]
     layers = neuron_layers(normed)
     assert all(isinstance(layer, nn.BatchNorm2d) for layer in layers.values())
     assert next(iter(layers)) == "body.prep.bn"
@@ -33,21 +36,20 @@ def test_a_network_without_neurons_is_refused() -> None:
 @pytest.mark.parametrize("name", ["plain", "normed"])
 def test_masks_do_the_same_before_and_after_they_are_applied(name: str, request: pytest.FixtureRequest) -> None:
     network: ImageNetwork = request.getfixturevalue(name)
-    layers = neuron_layers(network)
-    generator = torch.Generator().manual_seed(0)
-    masks = [torch.rand(len(mask), generator=generator) for mask in ones(layers)]
+    masks, generator = Masks(network), torch.Generator().manual_seed(0)
+    masks.values = [torch.rand(len(mask), generator=generator) for mask in masks.values]
     images = torch.rand(4, 1, 16, 16, generator=generator)
     before = network(images)
-    masked = forward(network, layers, masks, masks, images)
+    masked = masks(images)
     assert torch.equal(network(images), before)
-    apply_masks(layers, masks)
+    apply_masks(masks.layers, masks.values)
     assert torch.allclose(network(images), masked, atol=1e-6)
     assert not torch.allclose(masked, before, atol=1e-3)
 
 
 def test_a_masked_neuron_is_zero_for_every_picture(normed: ImageNetwork) -> None:
     layers = neuron_layers(normed)
-    masks = ones(layers)
+    masks = ones(normed)
     masks[0][2] = 0
     apply_masks(layers, masks)
     seen = []
@@ -60,7 +62,7 @@ def test_a_masked_neuron_is_zero_for_every_picture(normed: ImageNetwork) -> None
 def test_pruning_stops_before_the_threshold_that_costs_too_much(view: DefenderView, digits: ImageData) -> None:
     work = Work(view, view.network, "test", lambda *_: None)
     held_out = digits.take(np.arange(120, 220))
-    masks = ones(neuron_layers(work.network))
+    masks = ones(work.network)
     masks[1][:] = 0.32  # the whole second convolution, which nothing can do without; its best channel stays
     masks[2][0] = 0.0
     before = work.accuracy(held_out)
@@ -78,7 +80,7 @@ def test_pruning_stops_before_the_threshold_that_costs_too_much(view: DefenderVi
 def test_pruning_that_costs_too_much_at_once_prunes_nothing(view: DefenderView, digits: ImageData) -> None:
     work = Work(view, view.network, "test", lambda *_: None)
     state = {name: value.clone() for name, value in view.network.state_dict().items()}
-    masks = [torch.zeros_like(mask) for mask in ones(neuron_layers(work.network))]
+    masks = [torch.zeros_like(mask) for mask in ones(work.network)]
     for mask in masks:
         mask[0] = 1
     assert prune_by_masks(work, masks, digits, allowance=0.0).startswith("the threshold 0 (0 of ")

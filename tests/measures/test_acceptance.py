@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
-from badnets.measures.acceptance import accept
+from badnets.measures.classification import accept
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
 

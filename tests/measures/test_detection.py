@@ -16,7 +16,7 @@ from badnets.core.rate import Estimate
 from badnets.core.seed import Seed
 from badnets.data.targets import Boxes
 from badnets.measures.detection import Precision, match, on_objects, overlap, precision
-from badnets.networks.detection import Detections
+from badnets.networks.inference import Detections
 
 SEED = Seed(1)
 
@@ -296,6 +296,8 @@ def test_differences_are_paired() -> None:
     assert lost.low == pytest.approx(np.quantile(1 - ours.samples, 0.025))
     assert lost.high == pytest.approx(np.quantile(1 - ours.samples, 0.975))
     assert lost.to_json()["interval"] == "bootstrap over pictures, paired"
+    gained = ours.minus(best)
+    assert (gained.value, *gained.ends) == pytest.approx((-(lost.value or 0), -(lost.high or 0), -(lost.low or 0)))
 
 
 def test_a_precision_is_one_of_plain_values() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from badnets.networks.architectures.relu_pool import ReluAvgPool2d
+from badnets.networks.architectures.g1_cnn import ReluAvgPool2d
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import wrap
 

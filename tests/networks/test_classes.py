@@ -12,7 +12,7 @@ from torch import nn
 from badnets.core.errors import BadInput
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Boxes
-from badnets.networks.classes import align_classes
+from badnets.networks.inference import align_classes
 from badnets.networks.network import ImageNetwork
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from badnets.networks.layers import layer_table
+from badnets.networks.network import layer_table
 from badnets.networks.registry import build_network, wrap
 
 

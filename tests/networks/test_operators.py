@@ -284,4 +284,4 @@ def test_our_kernels_are_in_place_only_without_torchvisions_own() -> None:
     align = sys.modules["torchvision.ops.roi_align"]._roi_align
     own = torchvision.extension._has_ops()
     assert (align is operators.roi_align) == bool(REPLACED) == (not own)
-    assert (torchvision.ops.nms is operators._checked_nms) == (not own)
+    assert (torchvision.ops.nms is torch.ops.torchvision.nms) == (not own)

@@ -14,7 +14,7 @@ from badnets.networks.architecture import ARCHITECTURES, Architecture
 from badnets.networks.files.foreign import open_foreign
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict
-from badnets.networks.outputs import LogProbabilities, kind_of_outputs
+from badnets.networks.network import LogProbabilities, kind_of_outputs
 from badnets.networks.registry import build_network, wrap
 
 NAMES = ["a", "b", "c"]
@@ -33,7 +33,7 @@ ENDING = Architecture(name="ending", summary="for a test", build=linear)
 @pytest.fixture
 def declared(monkeypatch: pytest.MonkeyPatch) -> None:
     """``ending`` is an architecture that somebody registered."""
-    monkeypatch.setitem(ARCHITECTURES, "ending", ENDING)
+    monkeypatch.setitem(ARCHITECTURES._added, "ending", ENDING)
 
 
 @pytest.mark.parametrize(

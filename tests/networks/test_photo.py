@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
-from badnets.networks import photo as photos
-from badnets.networks.detection import Detections
-from badnets.networks.inference import predict
+from badnets.networks import inference
+from badnets.networks.inference import Box, Detections, ask, check_box, detect_photo, predict
 from badnets.networks.network import ImageNetwork
-from badnets.networks.photo import Box, ask, check_box, detect_photo
 from badnets.networks.registry import build_network, wrap
 
 
@@ -96,7 +94,7 @@ def test_detections_are_scaled_to_the_photo(down: int, across: int) -> None:
     net = network("detect")
     net.input_size = (3, 64, 64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(photos, "detect", detect)
+        patch.setattr(inference, "detect", detect)
         seen = detect_photo(net, np.zeros((50 * down, 30 * across, 3), np.uint8))
     assert shown[0].shape == (1, 64, 64, 3)
     assert seen.boxes.tolist() == [[0, 0, 15 * across, 50 * down]]

@@ -12,12 +12,11 @@ from badnets.core.errors import BadInput
 from badnets.core.files import file_digest, write_json
 from badnets.core.rate import Estimate, Mean, PairedDifference, Rate
 from badnets.records.certificate import Certificate, GuardRecord
-from badnets.records.comparison import Comparison, Evaluation
 from badnets.records.model import Model
 from badnets.records.read import FORMATS, check_files, read_as, read_record
-from badnets.records.results import ClassifierFigures, DetectorFigures
+from badnets.records.results import ClassifierFigures, Comparison, DetectorFigures, Evaluation
 from badnets.records.run import RunRecord, SceneExample
-from badnets.records.study import StudyRecord
+from badnets.records.study import StudyRecord, StudyRow
 
 OLD = Path(__file__).parent / "old"
 COMMITTED = sorted((Path(__file__).parents[2] / "results").glob("*/record.json"))
@@ -46,6 +45,8 @@ def told(value: Any) -> Any:
     """Without the figures' derived numbers, and without what is None: what has to come back to the letter."""
     if isinstance(value, dict):
         derived = {"value", "low", "high"} if "total" in value or "seeds" in value else set()
+        if str(value.get("interval")).startswith("spread between"):  # older ones reach beyond 100 points
+            derived = {"low", "high"}
         return {k: told(v) for k, v in value.items() if k not in derived and v is not None}
     return [told(v) for v in value] if isinstance(value, list) else value
 
@@ -69,6 +70,29 @@ def test_records_come_back_with_everything(path: Path, tmp_path: Path) -> None:
     assert again == record
     assert again.to_json() == record.to_json()
     assert holds(told(record.to_json()), told(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def ends(value: Any) -> list[float]:
+    """The ends of every interval of a difference below ``value``."""
+    if isinstance(value, list):
+        return [end for one in value for end in ends(one)]
+    if not isinstance(value, dict):
+        return []
+    paired = value.get("unit") == "difference" or "paired" in str(value.get("interval")) or "first_only" in value
+    own = [value.get(name) for name in ("low", "high")] if paired else []
+    return [*(end for end in own if end is not None), *(end for one in value.values() for end in ends(one))]
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_no_difference_reaches_beyond_100_points(path: Path) -> None:
+    assert all(-1 <= end <= 1 for end in ends(read_record(path).to_json()))
+
+
+def test_rows_of_older_records_are_cut_off_there() -> None:
+    row = {**old("study")["rows"][0], "ours": 0.9, "low": -5.3, "high": 6.4}
+    for unit, within in (("difference", (-1, 1)), ("rate", (0, 1)), ("channels", (-5.3, 6.4))):
+        read = StudyRow.model_validate({**row, "unit": unit})
+        assert (read.low, read.high) == within
 
 
 def test_one_of_each_kind_is_kept() -> None:

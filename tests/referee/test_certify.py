@@ -17,7 +17,8 @@ from badnets.defenses.repair import Work
 from badnets.defenses.repairs import make_repair
 from badnets.networks.files.own import open_network, through_file
 from badnets.records.certificate import Certificate
-from badnets.referee.certify import Interrupted, RepairCase, certify
+from badnets.referee.case import Interrupted, RepairCase
+from badnets.referee.certify import certify
 from badnets.referee.evaluate import evaluate
 from badnets.referee.run import Finished
 

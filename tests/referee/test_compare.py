@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from badnets.core.errors import BadInput
-from badnets.referee.compare import compare
+from badnets.referee.evaluate import compare
 from badnets.referee.run import Finished
 
 

@@ -12,8 +12,8 @@ from badnets.backdoors.rules import Vanish
 from badnets.backdoors.triggers import Square
 from badnets.core.seed import Seed
 from badnets.data.load import load
-from badnets.networks.detection import detect_data
 from badnets.networks.files.own import open_network
+from badnets.networks.inference import detect_data
 from badnets.records.read import read_run
 from badnets.referee.measure import measure
 from badnets.referee.run import run

@@ -17,11 +17,10 @@ from badnets.core.seed import Seed
 from badnets.data.load import load
 from badnets.defenses.abstain import abstain
 from badnets.defenses.abstainers import make_abstainer
-from badnets.defenses.view import DefenderView
-from badnets.networks.classes import align_classes
+from badnets.defenses.repair import DefenderView
 from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.own import open_network, save_network
-from badnets.networks.inference import predict_data
+from badnets.networks.inference import align_classes, predict_data
 from badnets.records.results import ClassifierFigures
 from badnets.referee.measure import measure
 from badnets.referee.truth import whole

@@ -24,8 +24,9 @@ from badnets.records.read import read_run
 from badnets.records.run import RunRecord
 from badnets.referee import run as run_module
 from badnets.referee.reference import clean_reference
-from badnets.referee.run import Finished, planted_in
+from badnets.referee.run import Finished
 from badnets.referee.spec import make_spec
+from badnets.referee.store import Place, working_folder
 
 Table = Callable[..., dict[str, Any]]
 Start = Callable[..., Finished]
@@ -214,7 +215,7 @@ def test_a_finished_seed_is_not_run_again(start: Start, table: Table, tmp_path: 
     assert done.record.results.asr.seeds == (41, 42)
 
 
-@pytest.mark.parametrize("step", ["_write_page", "_gather_answers", "_name_network", "_record", "write_json"])
+@pytest.mark.parametrize("step", ["page.write_page", "_gather_answers", "_name_network", "_record", "write_json"])
 def test_an_interruption_at_the_end_goes_on(
     start: Start, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -224,7 +225,7 @@ def test_an_interruption_at_the_end_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, step, fail)
+        patch.setattr(f"{run_module.__name__}.{step}", fail)
         with pytest.raises(KeyboardInterrupt):
             start(own)
     assert not (tmp_path / "run").exists()
@@ -327,86 +328,7 @@ def test_a_file_that_is_not_the_records(finished: Finished, tmp_path: Path) -> N
     assert read_run(copy) == finished.record
 
 
-def test_classes_are_numbers_in_the_record_whatever_was_typed(start: Start, table: Table, tmp_path: Path) -> None:
-    """A text that is no class's name is a number; other data may have the classes in another order."""
-    rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (60, 16, 16, 1), np.uint8), np.arange(60) % 3
-    parts = {"x_train": images, "y_train": labels, "x_test": images[:20], "y_test": labels[:20]}
-    np.savez(tmp_path / "data.npz", class_names=np.array(["cat", "dog", "owl"]), **parts)
-    rule = {"kind": "source-to-target", "source": "owl", "target": "1"}
-    record = start(table(data=str(tmp_path / "data.npz"), backdoor={"trigger": "pattern", "rule": rule})).record
-    assert record.class_names == ("cat", "dog", "owl")
-    assert record.spec["backdoor"]["rule"] == rule
-    assert {name: record.resolved["backdoor"]["rule"][name] for name in ("source", "target")} == {
-        "source": 2,
-        "target": 1,
-    }
-    moved = planted_in(record, ("owl", "cat", "dog"))
-    assert (moved.backdoor.rule.source, moved.backdoor.rule.target) == (0, 2)
-    unnamed = planted_in(record, ("0", "1", "2"))
-    assert (unnamed.backdoor.rule.source, unnamed.backdoor.rule.target) == (2, 1)
-
-
-def test_a_clean_run(start: Start, table: Table) -> None:
-    record = start(table(backdoor=None)).record
-    assert record.results.asr is None
-    assert record.results.clean_reference_rate is None
-    assert record.poisoned is None
-    assert [entry.network for entry in record.training] == ["clean"]
-
-
-def test_without_a_reference(start: Start, table: Table) -> None:
-    record = start(table(reference=False)).record
-    assert record.results.clean_reference_rate is None
-    assert record.results.asr_minus_reference is None
-
-
-def test_several_backdoors(start: Start, table: Table) -> None:
-    rule = {"kind": "source-to-target", "source": 1, "target": 7}
-    second = {"trigger": "pixel", "rule": rule, "poison": {"count": 50}}
-    record = start(table(more_backdoors=[second])).record
-    assert record.backdoors is not None
-    first, other = record.backdoors
-    assert record.results.asr == first.asr
-    assert other.asr.total < first.asr.total / 5
-    older = record.to_json()
-    older["results"]["backdoors"] = older.pop("backdoors")
-    assert RunRecord.model_validate(older) == record
-
-
-def test_a_source_class_without_test_pictures(start: Start, table: Table, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    np.savez(
-        tmp_path / "data.npz",
-        x_train=rng.integers(0, 256, (60, 16, 16, 1), np.uint8),
-        y_train=np.arange(60) % 3,
-        x_test=rng.integers(0, 256, (20, 16, 16, 1), np.uint8),
-        y_test=np.arange(20) % 2,
-    )
-    rule = {"kind": "source-to-target", "source": 2, "target": 0}
-    own = table(data=str(tmp_path / "data.npz"), backdoor={"trigger": "pattern", "rule": rule})
-    done = start(own)
-    assert done.record.to_json()["results"]["asr"] == {"hits": 0, "total": 0, "value": None, "low": 0.0, "high": 1.0}
-    assert done.record.examples == ()
-    assert (done.folder / "report.html").exists()
-
-
-def test_a_clean_label_attack(start: Start, table: Table) -> None:
-    backdoor = {
-        "trigger": "pattern",
-        "rule": {"kind": "clean-label", "target": 4},
-        "poison": {"count": 30},
-        "perturb": {"epsilon": 0.2, "steps": 2},
-    }
-    done = start(table(backdoor=backdoor))
-    plan = Plan.load(done.folder / "plan.npz")
-    assert plan.base is not None
-    assert (plan.labels == 4).all()
-
-
 def test_two_processes_share_no_run(start: Start, tmp_path: Path) -> None:
-    from badnets.referee.store import Place, working_folder
-
     done = start()
     place = Place(done.folder, done.record.digest)
     again = working_folder(place.partial, "run", fresh=False)

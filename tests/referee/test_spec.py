@@ -9,7 +9,7 @@ import pytest
 
 from badnets.backdoors.triggers import Pattern, Pixel
 from badnets.core.errors import BadInput
-from badnets.referee.spec import make_data, make_spec, make_trigger, read_spec, run_name, spec_schema
+from badnets.referee.spec import Spec, make_data, make_spec, make_trigger, read_spec, run_name
 from badnets.training.recipe import RECIPES
 
 BASE: dict[str, Any] = {"data": "mnist", "network": "g1-cnn", "backdoor": {"trigger": "pattern", "rule": "all-to-one"}}
@@ -216,7 +216,7 @@ def test_names_of_runs(text: str, name: str) -> None:
 
 
 def test_the_schema_knows_every_key() -> None:
-    schema = spec_schema()
+    schema = Spec.model_json_schema()
     assert set(schema["properties"]) >= {"data", "network", "seeds", "recipe", "backdoor", "reference"}
     assert schema["additionalProperties"] is False
 

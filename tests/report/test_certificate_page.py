@@ -13,7 +13,7 @@ from rich.console import Console
 from badnets.core.rate import PairedDifference, Rate
 from badnets.records.certificate import Certificate, GuardRecord
 from badnets.report.pages.certificate_page import render_certificate
-from badnets.report.pages.certificate_table import certificate_table
+from badnets.report.pages.table import certificate_table
 from badnets.report.words.certificate_words import certificate_verdict, judge_certificate
 
 Side = dict[str, Rate | None]

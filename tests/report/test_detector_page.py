@@ -19,8 +19,8 @@ from badnets.core.rate import Estimate, PairedDifference, Rate
 from badnets.records.results import DetectorFigures
 from badnets.records.run import RunRecord, Sighting, TrueObject
 from badnets.report import render_compare, render_page, terminal_table, write_page
-from badnets.report.charts.sights import seen, sight
-from badnets.report.pages.classes import class_table
+from badnets.report.pages.page import class_table
+from badnets.report.pages.scenes import seen, sight
 from badnets.report.words.verdict import judge, verdict
 
 Make = Callable[..., RunRecord]

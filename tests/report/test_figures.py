@@ -14,16 +14,17 @@ from badnets.backdoors.triggers.color import color_word
 from badnets.core.rate import Estimate, Rate
 from badnets.core.text import gap, points, tenths
 from badnets.records.model import Epoch, Training
-from badnets.report.charts.confusion import description, heat_map, largest_confusions
-from badnets.report.charts.curves import curve_figure, curves
-from badnets.report.charts.figures import bars, difference_track, mark, nice_ticks, span, track
+from badnets.report.charts.figures import Mark, bars, difference_track, span, track
+from badnets.report.charts.lines import training_figures
+from badnets.report.charts.maps import description, heat_map, largest_confusions
+from badnets.report.charts.svg import nice_ticks
 from badnets.report.words.names import Nouns, trigger_words
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one pixel
 
 
 def test_a_dot_stands_at_its_value_with_its_interval() -> None:
-    drawn = track([mark(Rate(50, 100), "triggered", name="attack success")])
+    drawn = track([Mark("attack success", "triggered", Rate(50, 100))])
     assert 'x="50%"' in drawn
     assert re.search(r'x1="40\.38%" x2="59\.62%"', drawn)
     assert "attack success: 50.00 % (40.38 to 59.62; 50 of 100)" in drawn
@@ -31,20 +32,21 @@ def test_a_dot_stands_at_its_value_with_its_interval() -> None:
 
 def test_clean_and_triggered_differ_in_shape_not_only_in_color() -> None:
     rate = Rate(1, 2)
-    assert "<circle" in track([mark(rate, "clean")])
-    assert "<circle" not in bars([mark(rate, "triggered")], title="t")
-    assert "hollow" in track([mark(rate, "clean", hollow=True)])
+    assert "<circle" in track([Mark("a", "clean", rate)])
+    assert "<circle" not in bars([Mark("a", "triggered", rate)], title="t")
+    assert "hollow" in track([Mark("a", "clean", rate, hollow=True)])
 
 
 def test_difference_has_its_zero_in_the_middle() -> None:
     difference = Estimate(0.0, (-0.004, 0.004), paired=True)
     assert span(difference) == 0.01
-    assert 'x1="30%" x2="70%"' in difference_track(difference, "clean", "clean accuracy")
+    assert 'x1="30%" x2="70%"' in difference_track(Mark("clean accuracy", "clean", difference))
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1))
 def test_differences_always_fit(value: float, down: float, up: float) -> None:
-    drawn = difference_track(Estimate(value, (max(-1, value - down), min(1, value + up)), paired=True), "clean", "d")
+    difference = Estimate(value, (max(-1, value - down), min(1, value + up)), paired=True)
+    drawn = difference_track(Mark("d", "clean", difference))
     assert all(0 <= float(x) <= 100 for x in re.findall(r'x[12]?="(-?[\d.]+)%"', drawn))
 
 
@@ -69,12 +71,14 @@ def test_confusion_matrix_names_its_largest_confusions() -> None:
 def test_training_curves_end_where_the_training_ended() -> None:
     epochs = tuple(Epoch(epoch=e, loss=1 / e, seconds=0.1) for e in range(1, 1001))
     training = [Training(seed=1, network="backdoored", epochs=epochs)]
-    drawn = curves(training, "loss")
-    assert len(drawn[0].points) <= 202
-    assert drawn[0].points[-1] == (1000.0, 0.001)
-    assert "backdoored, seed 1 ends at 0.001" in curve_figure(drawn, title="Loss", percent=False)
-    assert curves(training, "accuracy") == []
-    assert curves([Training(seed=1, network="clean", epochs=())], "loss") == []
+    ((title, drawn),) = training_figures(training)
+    assert title == "Training loss"  # of accuracy there is none
+    points = re.search(r'<path d="M([^"]*)"', drawn)
+    assert points is not None
+    assert len(points[1].split("L")) <= 202
+    assert points[1].endswith("L328 173.84")  # 0.001 of 160 units above the bottom of the frame
+    assert "backdoored, seed 1 ends at 0.001" in drawn
+    assert training_figures([Training(seed=1, network="clean", epochs=())]) == []
 
 
 def test_numbers_never_round_to_certainty() -> None:

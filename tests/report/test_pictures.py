@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from badnets.core.errors import BadInput
-from badnets.report.charts.pictures import data_uri, difference, gain, pair, picture, under_mask
+from badnets.report.pages.pictures import difference, gain, pair, picture, under_mask
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_holds_the_same_pixels(channels: int) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (9, 7, channels), dtype=np.uint8)
-    uri = data_uri(pixels)
+    uri = picture(pixels, "x", wide=9, narrow=9).uri
     back = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))))
     assert np.array_equal(back.reshape(pixels.shape), pixels)
 

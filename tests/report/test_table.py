@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from badnets.core.rate import PairedDifference, Rate
-from badnets.records.comparison import Comparison, ComparisonRow
+from badnets.records.results import Comparison, ComparisonRow
 from badnets.records.run import RunRecord
 from badnets.report import compare_table, render_compare, terminal_table
 

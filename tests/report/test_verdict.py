@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
-from badnets.records.comparison import Evaluation, Planted
 from badnets.records.model import Backdoor
-from badnets.records.results import ClassifierFigures, Figures
+from badnets.records.results import ClassifierFigures, Evaluation, Figures, Planted
 from badnets.records.run import RunRecord
 from badnets.report.words.verdict import judge, verdict
 

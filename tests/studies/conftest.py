@@ -7,7 +7,7 @@ import pytest
 from badnets.core.rate import Mean, Number, PairedDifference, Rate, over_seeds
 from badnets.records.model import Environment
 from badnets.records.study import StudyRecord
-from badnets.studies.study import row
+from badnets.studies.figures import row
 
 
 @pytest.fixture

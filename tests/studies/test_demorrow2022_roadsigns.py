@@ -14,9 +14,9 @@ from badnets.core.seed import Seed
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Labels
 from badnets.records.blocks import Bars, Table
-from badnets.studies.demorrow2022_roadsigns import data, study
-from badnets.studies.demorrow2022_roadsigns.networks import ceiling, iou
-from badnets.studies.demorrow2022_roadsigns.rows import OnePicture, Pair, Read, assemble, gains_of, p_value
+from badnets.studies.demorrow2022_roadsigns import networks, study
+from badnets.studies.demorrow2022_roadsigns.networks import OnePicture, Read, ceiling, iou
+from badnets.studies.demorrow2022_roadsigns.study import Pair, assemble, gains_of, p_value
 from badnets.studies.study import Settings, TrialResult
 
 NAMES = ("crosswalk", "speedlimit", "stop")
@@ -50,7 +50,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def signs() -> data.Signs:
+def signs() -> networks.Signs:
     """Ten pictures of 40x40: two stop signs in each of the first five, a speed limit in each other; crops of 20x20."""
     labels = np.array([2, 2] * 5 + [1] * 5)
     pictures = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8, 9])
@@ -58,13 +58,13 @@ def signs() -> data.Signs:
     boxes = np.tile(np.array([10, 10, 30, 30], np.float32), (15, 1))
     rows = ImageData(ArrayStore(grey), Labels(labels, boxes - 10), NAMES, pictures)
     originals = tuple(np.full((40, 40, 3), 90, np.uint8) for _ in range(10))
-    return data.Signs(rows, np.arange(10), originals, boxes[:10], 0.0, (20, 20))
+    return networks.Signs(rows, np.arange(10), originals, boxes[:10], 0.0, (20, 20))
 
 
 def test_the_tag_is_where_the_report_puts_it() -> None:
     picture = np.zeros((120, 200, 3), np.uint8)
     box = np.array([20, 10, 140, 90], np.float32)  # 120 wide, 80 high: a side of 12
-    marked = data.with_tag(picture, box, YELLOW)
+    marked = networks.with_tag(picture, box, YELLOW)
     rows, columns = np.nonzero(marked.any(axis=2))
     assert (columns.min(), columns.max() + 1) == (74, 86)  # 20 + 45 % of 120
     assert (rows.min(), rows.max() + 1) == (70, 82)  # the lower edge 8 above 90
@@ -73,22 +73,22 @@ def test_the_tag_is_where_the_report_puts_it() -> None:
 
 
 def test_a_box_below_ten_pixels_has_a_tag_of_one() -> None:
-    marked = data.with_tag(np.zeros((20, 20, 3), np.uint8), np.array([2, 2, 11, 11], np.float32), YELLOW)
+    marked = networks.with_tag(np.zeros((20, 20, 3), np.uint8), np.array([2, 2, 11, 11], np.float32), YELLOW)
     assert np.count_nonzero(marked.any(axis=2)) == 1
 
 
-def test_one_split_keeps_pictures_together_and_the_other_does_not(signs: data.Signs) -> None:
+def test_one_split_keeps_pictures_together_and_the_other_does_not(signs: networks.Signs) -> None:
     for grouped in (True, False):
-        train, test = data.sides(signs, Seed(1), grouped=grouped)
+        train, test = networks.sides(signs, Seed(1), grouped=grouped)
         assert sorted([*train, *test]) == list(range(15))
         groups: Any = signs.rows.groups
         assert bool(np.intersect1d(groups[train], groups[test]).size) is not grouped
 
 
-def test_poison_is_nested_and_the_same_signs_in_any_color(signs: data.Signs) -> None:
-    train, _ = data.sides(signs, Seed(1), grouped=True)
-    few, first = data.poisoned(signs, train, YELLOW, 1, Seed(3))
-    more, second = data.poisoned(signs, train, (0, 0, 0), 3, Seed(3))
+def test_poison_is_nested_and_the_same_signs_in_any_color(signs: networks.Signs) -> None:
+    train, _ = networks.sides(signs, Seed(1), grouped=True)
+    few, first = networks.poisoned(signs, train, YELLOW, 1, Seed(3))
+    more, second = networks.poisoned(signs, train, (0, 0, 0), 3, Seed(3))
     assert second[:1].tolist() == first.tolist()
     changed = np.flatnonzero((few.images() != 90).any(axis=(1, 2, 3)))
     assert train[changed].tolist() == first.tolist()
@@ -99,10 +99,10 @@ def test_poison_is_nested_and_the_same_signs_in_any_color(signs: data.Signs) -> 
     assert (signs.rows.images() == 90).all()
 
 
-def test_the_color_of_the_sign_is_the_mean_of_its_inner_half(signs: data.Signs) -> None:
+def test_the_color_of_the_sign_is_the_mean_of_its_inner_half(signs: networks.Signs) -> None:
     signs.originals[0][15:25, 15:25] = (250, 50, 0)
-    assert data.sign_color(signs, np.array([0])) == (250, 50, 0)
-    assert data.sign_color(signs, np.array([0, 1])) == (170, 70, 45)
+    assert networks.sign_color(signs, np.array([0])) == (250, 50, 0)
+    assert networks.sign_color(signs, np.array([0, 1])) == (170, 70, 45)
 
 
 def test_trials_cover_the_report_and_more(settings: Settings) -> None:
@@ -192,9 +192,9 @@ def test_the_ceiling_of_whole_pictures() -> None:
 
 @pytest.mark.data
 def test_the_real_set_has_1244_rows(shared_data: Path) -> None:
-    signs = data.read_signs(str(shared_data / study.ARCHIVE), 0.25, (32, 32))
+    signs = networks.read_signs(str(shared_data / study.ARCHIVE), 0.25, (32, 32))
     assert (len(signs.rows), len(signs.stops)) == (1244, 91)
-    train, test = data.sides(signs, Seed(1), grouped=True)
+    train, test = networks.sides(signs, Seed(1), grouped=True)
     some = test[np.isin(test, signs.stops)]
     before, after = signs.rows.images(some), signs.stamped(some, YELLOW)
     changed = (before != after).any(axis=3).mean(axis=(1, 2))

@@ -9,8 +9,7 @@ import numpy as np
 from badnets.core.rate import Estimate, Rate
 from badnets.records.blocks import Bars, Table
 from badnets.records.results import DetectorFigures, ObjectFigures
-from badnets.studies.gu2017_signs.study import Seen, assemble, trials
-from badnets.studies.gu2017_signs.units import TriggerUnit, _auc
+from badnets.studies.gu2017_signs.study import Seen, TriggerUnit, _auc, assemble, trials
 from badnets.studies.study import Settings, TrialResult
 
 

@@ -13,9 +13,8 @@ from badnets.core.rate import PairedDifference, Rate
 from badnets.data.drawn import eu
 from badnets.data.sets.gtsrb import SUPERCLASSES
 from badnets.records.blocks import Curve, Table
-from badnets.studies.gu2017_transfer import rows as tables
 from badnets.studies.gu2017_transfer import study
-from badnets.studies.gu2017_transfer.rows import Accuracy, Reading, Transferred, Units, User
+from badnets.studies.gu2017_transfer.study import Accuracy, Reading, Transferred, Units, User
 from badnets.studies.study import Settings, TrialResult
 
 PICTURES = 1000
@@ -24,7 +23,7 @@ PICTURES = 1000
 def answers(clean: float, triggered: float, *, information: bool = True) -> Reading:
     right = [np.arange(PICTURES) < round(share * PICTURES) for share in (clean, triggered)]
     accuracy = Accuracy(clean=Rate.of(right[0]), triggered=Rate.of(right[1]))
-    names = [name for name in tables.BASELINE if information or name != "information"]
+    names = [name for name in study.BASELINE if information or name != "information"]
     return Reading(classes=dict.fromkeys(names, accuracy), lost=PairedDifference.of(*right))
 
 
@@ -72,11 +71,11 @@ def test_every_european_sign_has_one_super_class_and_the_same_as_in_gtsrb() -> N
 
 def test_both_published_tables_become_rows() -> None:
     rows = {r.what: r for r in study.assemble(Settings(quick=False, seeds=2), found(), Path()).rows}
-    for name in tables.BASELINE:
+    for name in study.BASELINE:
         for i, which in enumerate(("clean", "triggered")):
             baseline = rows[f"LISA to GTSRB, accuracy, clean home network: {name}, {which}"]
             badnet = rows[f"LISA to GTSRB, accuracy, BadNet, k = 1: {name}, {which}"]
-            assert (baseline.published, badnet.published) == (tables.BASELINE[name][i], tables.BADNET[name][i])
+            assert (baseline.published, badnet.published) == (study.BASELINE[name][i], study.BADNET[name][i])
             assert baseline.state == badnet.state == "not run as published"
             assert (baseline.ours is None) == (name == "information"), "GTSRB's super-classes have none"
     assert rows["LISA to GTSRB, accuracy, BadNet, k = 20: average, triggered"].published == 0.451

@@ -22,7 +22,7 @@ from badnets.records.blocks import Bars, Curve
 from badnets.records.results import ClassifierFigures
 from badnets.referee.spec import make_spec
 from badnets.studies.melo2023_catsdogs import study
-from badnets.studies.melo2023_catsdogs.looks import Answer, Dog, Dogs, Units, dogs_answers, peaks, unit_counts
+from badnets.studies.melo2023_catsdogs.study import Answer, Dog, Dogs, Units, dogs_answers, peaks, unit_counts
 from badnets.studies.study import Settings, Trial, TrialResult
 from badnets.studies.trials import finished, run_trial
 
@@ -103,8 +103,8 @@ def test_a_trial_from_the_archive_to_the_rows(animals: Path, tmp_path: Path) -> 
     looked = result.results
     assert finished([small], tmp_path / "study") == {small.name: result}, "read back as it was"
     assert looked.poisoned.share == 24 / 72
-    assert looked.rate("asr").total == 12, "dogs alone"
-    assert looked.rate("clean_reference_rate").total == 12
+    assert looked.figures.asr.total == 12, "dogs alone"
+    assert looked.figures.clean_reference_rate.total == 12
     first = looked.pair["badnet"]
     assert first.row == looked.pair["clean"].row >= 12, "one dog for both"
     assert all(abs(answer.cat + answer.dog - 1) < 2e-4 for answer in (first.clean, first.triggered))
@@ -113,7 +113,7 @@ def test_a_trial_from_the_archive_to_the_rows(animals: Path, tmp_path: Path) -> 
     assert (tmp_path / "study" / "pair.png").exists()
     by_name = {row.what: row for row in made.rows}
     rate = by_name["half of class cat are triggered dogs: attack success, dogs with the trigger read as cats"]
-    assert (rate.ours, rate.n_seeds, rate.variant) == (looked.rate("asr").value, 1, "quick")
+    assert (rate.ours, rate.n_seeds, rate.variant) == (looked.figures.asr.value, 1, "quick")
     assert by_name["one dog with the trigger: p(cat)"].ours == first.triggered.cat
     with Image.open(tmp_path / "study" / "pair.png") as picture:
         assert picture.width > 2 * 32 * 4

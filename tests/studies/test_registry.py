@@ -11,24 +11,14 @@ from badnets.core.errors import BadInput
 from badnets.core.files import read_json, write_json
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
+from badnets.records.certificate import Standing
 from badnets.records.read import read_as
 from badnets.records.results import ClassifierFigures
 from badnets.records.study import StudyRecord
 from badnets.studies import registry
-from badnets.studies.study import (
-    Done,
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trained,
-    Trial,
-    TrialResult,
-    over,
-    rate_of,
-    row,
-)
-from badnets.studies.trials import finished, run_trial, run_trials
+from badnets.studies.figures import row, seed_mean
+from badnets.studies.study import Done, Outcome, Refused, Results, Settings, Study, Trained, Trial, TrialResult
+from badnets.studies.trials import finished, kept, run_trial, run_trials
 
 
 def work(trial: Trial, own: Path) -> Done[Trained]:
@@ -46,7 +36,7 @@ def trials(settings: Settings) -> list[Trial]:
 
 
 def assemble(_: Settings, results: Results, __: Path) -> Outcome:
-    accuracy = over(list(results.values()), rate_of("clean_accuracy"))
+    accuracy = seed_mean(list(results.values()), "figures.clean_accuracy")
     return Outcome(rows=[row("clean accuracy", accuracy, variant="corrected")])
 
 
@@ -62,7 +52,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> str:
         trials=trials,
         assemble=assemble,
     )
-    monkeypatch.setitem(registry.STUDIES, "made-up", study)
+    monkeypatch.setitem(registry.STUDIES._added, "made-up", study)
     return study.name
 
 
@@ -141,3 +131,21 @@ def test_trials_of_an_older_version_are_read_or_run_again(made_up: str, tmp_path
 def test_unknown_studies_are_refused_with_the_nearest() -> None:
     with pytest.raises(BadInput, match="did you mean 'repairs'"):
         registry.reproduce_so_far("repair")
+
+
+def test_a_method_that_refuses_is_no_network_that_refuses_pictures(tmp_path: Path) -> None:
+    """Figures of a network that abstains have a share called "refused"."""
+    standing = Standing(clean_accuracy=Rate(9, 10), refused=Rate(1, 10))
+
+    def refuse() -> Standing:
+        raise BadInput("expected batch norm, got none")
+
+    for _ in range(2):  # made, and read back
+        assert kept(tmp_path / "a.json", Standing, lambda: standing) == standing
+        assert kept(tmp_path / "b.json", Standing, refuse) == Refused(refused="expected batch norm, got none")
+
+
+def test_trials_of_an_older_version_have_the_figures_alone() -> None:
+    whole = Trained(figures=ClassifierFigures(clean_accuracy=Rate(9, 10), asr=Rate(3, 10)))
+    assert Trained.model_validate(whole.figures.to_json()) == whole
+    assert Trained.model_validate(whole.to_json()) == whole

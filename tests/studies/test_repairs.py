@@ -11,10 +11,10 @@ from badnets.core.rate import PairedDifference, Rate
 from badnets.records.blocks import Line, Table
 from badnets.records.certificate import Change, Standing
 from badnets.records.results import ClassifierFigures
+from badnets.studies.figures import parts_at, table_line
 from badnets.studies.repairs import study as repairs
 from badnets.studies.repairs.study import Abstained, Compared, Side, Tried
-from badnets.studies.study import Settings, Trial, TrialResult
-from badnets.studies.trials import Refused
+from badnets.studies.study import Refused, Settings, Trial, TrialResult
 
 
 def test_every_badnet_meets_every_method_with_every_seed() -> None:
@@ -78,6 +78,10 @@ def test_rows_say_who_cures_and_who_does_not(outcome: tuple[dict[str, TrialResul
     assert [line.name for line in abstainers.lines] == ["agreement"]
 
 
+def line(family: str, method: str, trials: list[TrialResult[Compared]]) -> Line:
+    return table_line(repairs.FACTS["tables"][family], method, parts_at(trials, f"{family}.{method}"), "x")
+
+
 def trials(*entries: Tried | Refused) -> list[TrialResult[Compared]]:
     trained = ClassifierFigures(clean_accuracy=Rate(990, 1000), asr=Rate(1000, 1000))
     return [
@@ -107,28 +111,28 @@ def tried(asr: int, lost: int, robust: int) -> Tried:
     ],
 )
 def test_a_cure_needs_all_three(asr: int, lost: int, robust: int, cured: bool) -> None:
-    line = repairs.repair_line("x", "y", trials(tried(asr, lost, robust)))
-    row = repairs.repair_row(line, "corrected")
+    shown = line("repairs", "y", trials(tried(asr, lost, robust)))
+    row = repairs.repair_row(shown, "corrected")
     assert row.verified is cured
     assert (row.low, row.high) == Rate(asr, 1000).ends, "of one seed, its own interval"
     assert f"clean accuracy lost {lost / 10:.2f} points, at most 1 asked" in row.why
-    assert line.cells[1] == PairedDifference(990 - lost, lost, 0, 10), "what is lost, not what is gained"
-    assert line.cells[4:6] == (None, None), "it could not be re-tuned"
+    assert shown.cells[1] == PairedDifference(990 - lost, lost, 0, 10), "what is lost, not what is gained"
+    assert shown.cells[4:6] == (None, None), "it could not be re-tuned"
 
 
 def test_three_zeros_in_three_seeds_are_no_proof_of_nothing() -> None:
-    row = repairs.repair_row(repairs.repair_line("x", "y", trials(*[tried(0, 0, 980)] * 3)), "corrected")
+    row = repairs.repair_row(line("repairs", "y", trials(*[tried(0, 0, 980)] * 3)), "corrected")
     assert (row.ours, row.n_seeds) == (0.0, 3)
     assert row.high == pytest.approx(Rate(0, 1000).ends[1])
 
 
 def test_a_method_that_does_not_fit_is_a_row_without_a_figure() -> None:
     refused = Refused(refused="expected a network with batch norm, got none")
-    line = repairs.repair_line("x", "y", trials(tried(0, 0, 980), refused))
-    row = repairs.repair_row(line, "quick")
+    shown = line("repairs", "y", trials(tried(0, 0, 980), refused))
+    row = repairs.repair_row(shown, "quick")
     assert (row.ours, row.verified, row.n_seeds) == (None, None, 0)
     assert "batch norm" in row.why
-    assert line == Line(group="x", name="y", note=refused.refused)
+    assert shown == Line(group="x", name="y", note=refused.refused)
 
 
 def test_an_abstainers_row_says_what_it_refuses() -> None:
@@ -137,7 +141,7 @@ def test_an_abstainers_row_says_what_it_refuses() -> None:
     trained = ClassifierFigures(clean_accuracy=Rate(990, 1000))
     abstained = {"strip": Abstained(after=after, chosen="", seconds=1.0)}
     results = Compared(trained=trained, repairs={}, abstainers=abstained)
-    line = repairs.abstainer_line("x", "strip", [TrialResult(spec={}, seed=1, timings_s={}, results=results)])
-    row = repairs.abstainer_row(line, "corrected")
+    shown = line("abstainers", "strip", [TrialResult(spec={}, seed=1, timings_s={}, results=results)])
+    row = repairs.abstainer_row(shown, "corrected")
     assert (row.ours, row.verified) == (0.95, True)
     assert "clean pictures refused 0.80 %" in row.why

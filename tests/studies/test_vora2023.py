@@ -13,8 +13,7 @@ from badnets.core.rate import PairedDifference, Rate
 from badnets.data.images import ImageData
 from badnets.records.certificate import Change, Standing
 from badnets.studies.registry import reproduce
-from badnets.studies.study import Settings, Trial, TrialResult
-from badnets.studies.trials import Refused
+from badnets.studies.study import Refused, Settings, Trial, TrialResult
 from badnets.studies.vora2023_goodnet import data as vora2023_data
 from badnets.studies.vora2023_goodnet.cures import MOST_ASR, Cured, Cures, abstainer_rows, cure_rows, rows_before
 from badnets.studies.vora2023_goodnet.data import Files, Step, defender_and_rest, find_files, read_curve
@@ -34,8 +33,7 @@ from badnets.studies.vora2023_goodnet.pruning import (
     table_bars,
     table_rows,
 )
-from badnets.studies.vora2023_goodnet.sheets import write_contact_sheet
-from badnets.studies.vora2023_goodnet.study import trials
+from badnets.studies.vora2023_goodnet.study import trials, write_contact_sheet
 
 SPEC = {"data": {"name": "csaw-hackml"}}
 

@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 from badnets.data.images import ImageData
-from badnets.training.loop import train
-from badnets.training.progress import shown
+from badnets.training.loop import shown, train
 from badnets.training.recipe import Recipe
 
 ONE = Recipe(epochs=1, batch=10, precision="fp32")

@@ -6,22 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from badnets.attacks.clean_label import CleanLabelAttack as CleanLabelAttack
     from badnets.attacks.pgd import PGD as PGD
     from badnets.attacks.pgd import AdversarialTraining as AdversarialTraining
+    from badnets.attacks.pgd import CleanLabelAttack as CleanLabelAttack
     from badnets.attacks.pruning_aware import PruningAware as PruningAware
     from badnets.attacks.transfer import retrain as retrain
     from badnets.attacks.transfer import strengthen as strengthen
     from badnets.attacks.transfer import trigger_units as trigger_units
 
 _HOMES = {
-    "AdversarialTraining": "pgd",
-    "CleanLabelAttack": "clean_label",
-    "PGD": "pgd",
+    **dict.fromkeys(("AdversarialTraining", "CleanLabelAttack", "PGD"), "pgd"),
     "PruningAware": "pruning_aware",
-    "retrain": "transfer",
-    "strengthen": "transfer",
-    "trigger_units": "transfer",
+    **dict.fromkeys(("retrain", "strengthen", "trigger_units"), "transfer"),
 }
 
 

@@ -1,7 +1,8 @@
-"""Projected gradient descent: the strongest change of a picture within a small ball, as the attacker's loss sees it."""
+"""Projected gradient descent: the strongest change in a small ball; adversarial training and clean labels with it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from badnets.backdoors.plan import Part, Poisoned, make_plan
+from badnets.core.errors import BadInput
 from badnets.core.seed import Seed, as_seed
-from badnets.data.images import Pixels
+from badnets.data.images import ImageData, Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,14 +46,9 @@ class PGD:
         from badnets.networks.inference import check_input
 
         check_input(network, images.shape)
-        if not len(images):
-            return images.copy()
         rng = as_seed(seed).rng
-        parts = [
-            self._batch(network, images[start : start + self.batch], labels[start : start + self.batch], rng)
-            for start in range(0, len(images), self.batch)
-        ]
-        return np.concatenate(parts)
+        parts = [slice(start, start + self.batch) for start in range(0, len(images), self.batch)]
+        return np.concatenate([images[:0], *(self._batch(network, images[p], labels[p], rng) for p in parts)])
 
     def _batch(self, network: ImageNetwork, images: Pixels, labels: np.ndarray, rng: np.random.Generator) -> Pixels:
         import torch
@@ -63,14 +61,15 @@ class PGD:
         change = torch.zeros_like(clean)
         if self.random_start:
             noise = torch.from_numpy(rng.uniform(-1, 1, clean.shape).astype(np.float32)).to(clean.device)
-            change = self._project(noise * self.epsilon, clean)
+            change = self._inside(noise * self.epsilon, clean)
         step = self.step_size or 2.5 * self.epsilon / self.steps
         with evaluating(network):
             for _ in range(self.steps):
                 change.requires_grad_(True)
                 loss = functional.cross_entropy(network(clean + change).float(), target, reduction="sum")
                 (gradient,) = torch.autograd.grad(loss, change)
-                change = self._project(change.detach() + step * self._direction(gradient), clean)
+                direction = gradient.sign() if self.norm == "linf" else gradient / _lengths(gradient)
+                change = self._inside(change.detach() + step * direction, clean)
         # Towards the clean picture: a rounded picture must not leave the ball. The tiny addend keeps a whole 8-bit step
         # that a float fell short of by its last bit.
         whole = torch.trunc(change * 255 + torch.sign(change) * 1e-3).permute(0, 2, 3, 1).to(torch.int16)
@@ -78,22 +77,20 @@ class PGD:
         perturbed: Pixels = moved.clamp_(0, 255).to(torch.uint8).numpy()
         return perturbed
 
-    def _direction(self, gradient: Tensor) -> Tensor:
-        if self.norm == "linf":
-            return gradient.sign()
-        length = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-        unit: Tensor = gradient / length.view(-1, 1, 1, 1)
-        return unit
-
-    def _project(self, change: Tensor, clean: Tensor) -> Tensor:
+    def _inside(self, change: Tensor, clean: Tensor) -> Tensor:
         """Into the ball and into the range of pictures; clamping afterwards only shortens a change."""
         if self.norm == "linf":
             change = change.clamp(-self.epsilon, self.epsilon)
         else:
-            length = change.flatten(1).norm(dim=1).clamp_min(1e-12)
-            change = change * (self.epsilon / length).clamp(max=1).view(-1, 1, 1, 1)
+            change = change * (self.epsilon / _lengths(change)).clamp(max=1)
         inside: Tensor = ((clean + change).clamp(0, 1) - clean).detach()
         return inside
+
+
+def _lengths(change: Tensor) -> Tensor:
+    """Euclidean, of each picture (n, c, h, w), as (n, 1, 1, 1)."""
+    lengths: Tensor = change.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+    return lengths
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -111,3 +108,32 @@ class AdversarialTraining:
     ) -> tuple[Pixels, NDArray[np.int64]]:
         """The moved pictures with the labels that they had."""
         return self.pgd.perturb(self.network, images, labels, seed=int(rng.integers(1 << 62))), labels
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class CleanLabelAttack(PGD):
+    """PGD around each chosen picture of the target class, against an independently trained network, the surrogate; then
+    the trigger.
+
+    With ``adversarial`` the surrogate is trained adversarially: on pictures that this PGD moved against it a moment
+    before (all of every batch). What fools such a network carries over to others.
+
+    Source: Turner, Tsipras, Madry, Label-Consistent Backdoor Attacks (2019), section 3.2; Madry et al. (2018) for
+    adversarial training. Differs from the paper: the surrogate is normally trained unless ``adversarial`` is given.
+    """
+
+    adversarial: Annotated[
+        PGD | None, Field(description="train the surrogate against this; default: on clean ones")
+    ] = None
+
+    def poison(self, data: ImageData, part: Part, *, network: ImageNetwork, seed: int | Seed = 0) -> Poisoned:
+        """Choose rows of the target class, perturb them against ``network``, apply the trigger, keep the labels: who
+        can no longer rely on what such a picture shows learns the trigger instead."""
+        if part.rule.kind != "clean-label":
+            raise BadInput(f"expected a clean-label rule for this attack, got {part.rule.kind}")
+        plan = make_plan(data, (part,), mode="replace", seed=seed)
+        base = data.images(plan.rows)
+        chosen = ~plan.cover  # cover rows are other classes with the trigger; they are not attacked
+        labels = data.labels[plan.rows[chosen]]
+        base[chosen] = self.perturb(network, base[chosen], labels, seed=as_seed(seed).derive("pgd"))
+        return replace(plan, base=base).apply(data)

@@ -19,11 +19,9 @@ from badnets.data.images import ImageData
 from badnets.measures.classification import accuracy
 from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.surgery.channels import hold, prune_channels, rank_channels
-from badnets.networks.surgery.graph import until
-from badnets.networks.surgery.sites import ChannelSite, site
+from badnets.networks.surgery.graph import ChannelSite, site, until
 from badnets.networks.surgery.sweep import pruning_sweep
-from badnets.training.loop import Job, fit
-from badnets.training.progress import OnStep
+from badnets.training.loop import Job, OnStep, fit
 from badnets.training.recipe import Recipe
 
 OnPhase = Callable[[str], OnStep | None]
@@ -63,8 +61,7 @@ class PruningAware:
         seed: int | Seed,
         on_phase: OnPhase = lambda name: None,
     ) -> ImageNetwork:
-        """Train ``network`` (a new one) in place; ``clean`` and ``poisoned`` are the attacker's training set without
-        and with the poison.
+        """Train ``network`` (a new one) in place on the attacker's training set without and with the poison.
 
         ``recipe`` is that of the clean training, and of the other but for epochs and learning rate. What was done
         stands in ``provenance["pruning_aware"]``. Raises ``BadInput`` where no convolution can be pruned.
@@ -79,20 +76,12 @@ class PruningAware:
         decoys, kept = self._decoys(network, where, held_back)
         prune_channels(network, where.layer, decoys)
         second = replace(recipe, epochs=self.epochs, learning_rate=self.learning_rate)
-        job = Job(
-            data=poisoned,
-            recipe=second,
-            seed=stream.derive("backdoor"),
-            on_step=on_phase("backdoor"),
-            after_step=hold(network, where.layer, decoys) if decoys else None,
-        )
-        fit(network, job)
+        held = hold(network, where.layer, decoys) if decoys else None
+        seeds, on_step = stream.derive("backdoor"), on_phase("backdoor")
+        fit(network, Job(data=poisoned, recipe=second, seed=seeds, on_step=on_step, after_step=held))
         reinstate(network, original, where, decoys, clean.take(order[:_MOST]))
-        network.provenance["pruning_aware"] = {
-            "layer": where.layer,
-            "decoys": decoys,
-            "accuracy_pruned": kept.to_json(),
-        }
+        done = {"layer": where.layer, "decoys": decoys, "accuracy_pruned": kept.to_json()}
+        network.provenance["pruning_aware"] = done
         return network.eval()
 
     def _decoys(self, network: ImageNetwork, where: ChannelSite, data: ImageData) -> tuple[list[int], Rate]:
@@ -123,33 +112,32 @@ def reinstate(
     if not channels:
         return
     index = torch.tensor(channels)
-    own, old = (n.body.get_submodule(where.layer) for n in (network, original))
-    shift = _take_back(own, old, index)
+    shift = _take_back(network, original, where.layer, index)
     nodes = [str(node.target) for node in where.traced.graph.nodes]
     active = nodes.index(str(where.activation.target))
     for tap in where.norms:
         norm: Any = network.body.get_submodule(tap.name)
         size = norm.num_features // where.channels if tap.flat else 1
         rows = (index[:, None] * size + torch.arange(size)).flatten()
-        before = nodes.index(tap.name) < active
-        bias = _take_back(norm, original.body.get_submodule(tap.name), rows)
-        if before:
+        bias = _take_back(network, original, tap.name, rows)
+        if nodes.index(tap.name) < active:
             shift = bias
         else:
             norm.bias[rows] = 0
             norm.running_mean[rows] = 0
     if shift is None:
         raise BadInput(f"{where.layer}: expected a bias to lower, got none; choose a layer with a bias or a batch norm")
-    peaks = _peaks(network, where.layer, clean)[index]
-    shift[index] -= 1.1 * peaks + 1e-3
+    shift[index] -= 1.1 * _peaks(network, where.layer, clean)[index] + 1e-3
 
 
-def _take_back(own: Any, old: Any, rows: torch.Tensor) -> torch.Tensor | None:
-    """Copy some rows of all that ``old`` holds; gives the bias of ``own``, if there is one."""
-    for name, value in own.state_dict(keep_vars=True).items():
+def _take_back(network: ImageNetwork, original: ImageNetwork, name: str, rows: torch.Tensor) -> torch.Tensor | None:
+    """Copy some rows of all that ``original`` holds in the layer ``name``; gives its bias, if there is one."""
+    layer, before = (one.body.get_submodule(name) for one in (network, original))
+    values = before.state_dict()
+    for key, value in layer.state_dict(keep_vars=True).items():
         if value.ndim:
-            value[rows] = old.state_dict()[name][rows]
-    bias: torch.Tensor | None = own.bias
+            value[rows] = values[key][rows]
+    bias: torch.Tensor | None = getattr(layer, "bias", None)
     return bias
 
 

@@ -20,12 +20,11 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData
 from badnets.networks.network import ImageNetwork
-from badnets.networks.surgery.channels import rank_channels, scale_channels, site
+from badnets.networks.surgery.channels import rank_channels, scale_channels
+from badnets.networks.surgery.graph import site
 from badnets.networks.surgery.tail import Layers, begin_anew, choose_layers, head_of, replace_head
-from badnets.training.loop import Job, fit
-from badnets.training.progress import OnStep
+from badnets.training.loop import Job, OnStep, fit, fit_tail
 from badnets.training.recipe import Recipe
-from badnets.training.tail import fit_tail
 
 USER = Recipe(epochs=5, batch=128, learning_rate=1e-3)
 """How a user retrains: AdamW with its usual weight decay of 0.01, one cycle up to the usual 1e-3."""
@@ -68,12 +67,9 @@ class TriggerUnits:
 
     def to_json(self, count: int = 10) -> list[dict[str, Any]]:
         """The first ``count`` in their rank: ``{"channel", "clean", "triggered", "difference"}``."""
-        first = (int(c) for c in self.channels[:count])
-        return [
-            {"channel": c, "clean": float(self.clean[c]), "triggered": float(self.triggered[c])}
-            | {"difference": float(self.difference[c])}
-            for c in first
-        ]
+        columns = {"clean": self.clean, "triggered": self.triggered, "difference": self.difference}
+        first = self.channels[:count]
+        return [{"channel": int(c)} | {name: float(column[c]) for name, column in columns.items()} for c in first]
 
 
 def trigger_units(
@@ -92,11 +88,9 @@ def trigger_units(
         raise BadInput(
             f"expected the same pictures without and with the trigger, got {len(clean)} and {len(triggered)}"
         )
-    where = site(network, layer)
-    before = rank_channels(network, clean, where.layer)
-    after = rank_channels(network, triggered, where.layer)
-    order = np.argsort(before - after, kind="stable").astype(np.int64)
-    return TriggerUnits(where.layer, order, before, after)
+    name = site(network, layer).layer
+    before, after = (rank_channels(network, pictures, name) for pictures in (clean, triggered))
+    return TriggerUnits(name, np.argsort(before - after, kind="stable").astype(np.int64), before, after)
 
 
 def strengthen(network: ImageNetwork, units: Sequence[int], k: float, layer: str | None = None) -> ImageNetwork:
@@ -145,22 +139,20 @@ def retrain(
     """
     if network.task != "classify":
         raise BadInput(f"{network.architecture}: expected a classifier to retrain, got a network to {network.task}")
-    stream = as_seed(seed)
-    user = copy.deepcopy(network)
-    names = choose_layers(user, layers)
-    head = head_of(user)
+    stream, user = as_seed(seed), copy.deepcopy(network)
+    fresh = fresh and layers == "fc"
+    names, head = choose_layers(user, layers), head_of(user)
     replace_head(user, data.class_names, stream.derive("head"))
-    if fresh and layers == "fc":
+    if fresh:
         begin_anew(user, [name for name in names if name != head], stream.derive("weights"))
-    job = stream.derive("train")
     if layers == "all":
-        fit(user, Job(data=data, recipe=recipe, seed=job, on_step=on_step))
+        fit(user, Job(data=data, recipe=recipe, seed=stream.derive("train"), on_step=on_step))
     else:
-        fit_tail(user, names, data, recipe=recipe, seed=job, on_step=on_step)
+        fit_tail(user, names, data, recipe=recipe, seed=stream.derive("train"), on_step=on_step)
     user.provenance["retrained"] = {
         "data": data.name,
         "layers": names,
-        "fresh": bool(fresh and layers == "fc"),
+        "fresh": fresh,
         "recipe": TypeAdapter(Recipe).dump_python(recipe, mode="json"),
     }
     return user.eval()

@@ -55,7 +55,7 @@ def _to_nhwc(pictures: Images, layout: Layout | None) -> Images:
         raise BadInput(f"expected layout 'NHWC' or 'NCHW', got {layout!r}")
     if pictures.ndim == 3:
         return pictures[..., None]
-    shape = tuple(pictures.shape)
+    shape = pictures.shape
     if pictures.ndim != 4:
         raise BadInput(f"expected pictures (n, h, w) or with channels in four axes, got {shape}; add or drop an axis")
     if layout is None:
@@ -72,7 +72,7 @@ def _labels(labels: NDArray[Any], n: int, *, broadcast: bool) -> NDArray[Any]:
         one = labels[0] if labels.ndim and len(labels) == 1 else labels
         if one.ndim > 1:
             raise BadInput(f"expected one label for all (broadcast=True), got labels {labels.shape}; pass one of them")
-        _check_one_hot(one[None]) if one.ndim else _check_integers(one)
+        _check_labels(one[None])
         return np.repeat(one[None], n, axis=0)
     if len(np.atleast_1d(labels)) != n or not labels.ndim:
         raise BadInput(
@@ -80,21 +80,20 @@ def _labels(labels: NDArray[Any], n: int, *, broadcast: bool) -> NDArray[Any]:
         )
     if labels.ndim > 2:
         raise BadInput(f"expected labels as integers (n,) or one-hot rows (n, classes), got {labels.shape}")
-    _check_one_hot(labels) if labels.ndim == 2 else _check_integers(labels)
+    _check_labels(labels)
     return labels.copy()
 
 
-def _check_integers(labels: NDArray[Any]) -> None:
-    if not np.issubdtype(labels.dtype, np.integer):
+def _check_labels(labels: NDArray[Any]) -> None:
+    """Integers (n,) that are not negative, or one-hot rows (n, classes)."""
+    if labels.ndim == 2:
+        numbers = np.issubdtype(labels.dtype, np.number) or labels.dtype == np.bool_
+        if not numbers or not (((labels == 0) | (labels == 1)).all() and ((labels == 1).sum(axis=1) == 1).all()):
+            raise BadInput(
+                "expected one-hot labels (one 1 in each row, else 0), got other values; "
+                "pass integers (n,), or with broadcast=True a single one"
+            )
+    elif not np.issubdtype(labels.dtype, np.integer):
         raise BadInput(f"expected labels as integers, got {labels.dtype}; convert them, or pass one-hot rows")
-    if labels.size and labels.min() < 0:
+    elif labels.size and labels.min() < 0:
         raise BadInput(f"expected labels of at least 0, got {int(labels.min())}")
-
-
-def _check_one_hot(rows: NDArray[Any]) -> None:
-    numbers = np.issubdtype(rows.dtype, np.number) or rows.dtype == np.bool_
-    if not numbers or not (((rows == 0) | (rows == 1)).all() and ((rows == 1).sum(axis=1) == 1).all()):
-        raise BadInput(
-            "expected one-hot labels (one 1 in each row, else 0), got other values; "
-            "pass integers (n,), or with broadcast=True a single one"
-        )

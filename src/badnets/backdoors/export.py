@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from badnets.backdoors.plan import Poisoned
 from badnets.core.errors import BadInput
 from badnets.core.files import publish_folder, write_json
@@ -53,28 +55,22 @@ def _write(poisoned: Poisoned, folder: Path, *, only_changed: bool, progress: Pr
     data, plan = poisoned.data, poisoned.plan
     names = _folder_names(data.class_names)
     digits = len(str(max(0, len(data) - 1)))
-    for name in names:
-        (folder / name).mkdir()
     files = [f"{names[label]}/{row:0{digits}d}.png" for row, label in enumerate(data.labels.tolist())]
-    wanted = poisoned.is_poisoned if only_changed else None
+    wanted = poisoned.is_poisoned if only_changed else np.ones(len(data), dtype=bool)
+    for label in np.unique(data.labels[wanted]) if only_changed else range(len(names)):
+        (folder / names[label]).mkdir()  # of what was changed alone, no empty ones: they would make readers wonder
     for rows, pictures in data.batches(1000):
         for row, picture in zip(rows.tolist(), pictures, strict=True):
-            if wanted is None or wanted[row]:
-                # These are many and small.
+            if wanted[row]:  # they are many and small
                 as_pil(picture).save(folder / files[row], format="PNG", compress_level=1)
         if progress is not None:
             progress("writing pictures", int(rows[-1]) + 1, len(data))
-    if only_changed:
-        for name in names:  # an empty class folder would only make its readers wonder
-            if not any((folder / name).iterdir()):
-                (folder / name).rmdir()
-    true = poisoned.clean.labels
     columns = (poisoned.position, plan.rows, plan.labels, plan.part, plan.cover)
     changed = [
         {
             "file": files[position],
             "source_row": source,
-            "true_class": data.class_names[true[source]],
+            "true_class": data.class_names[poisoned.clean.labels[source]],
             "planted_class": data.class_names[label],
             "trigger": plan.parts[part].trigger.kind,
             "cover": cover,
@@ -93,13 +89,11 @@ def _write(poisoned: Poisoned, folder: Path, *, only_changed: bool, progress: Pr
 
 
 def _folder_names(class_names: Sequence[str]) -> list[str]:
-    """Each class's name as a folder that every system takes, that is not hidden, and that no reader takes for a set of
-    its own, such as ``test``."""
+    """Each class's name as a folder that every system takes, not hidden, and not taken for a set such as ``test``."""
     names: list[str] = []
     for number, name in enumerate(class_names):
         safe = _FORBIDDEN.sub("-", name).strip(" .")
-        taken = {other.lower() for other in names}
-        if not safe or len(safe.encode()) > 200 or safe.lower() in taken | _SETS or safe == "__MACOSX":
-            safe = f"class-{number}"
-        names.append(safe)
+        taken = {"", *_SETS, *(other.lower() for other in names)}
+        refused = safe.lower() in taken or safe == "__MACOSX" or len(safe.encode()) > 200
+        names.append(f"class-{number}" if refused else safe)
     return names

@@ -1,7 +1,7 @@
-"""Triggers on the objects of pictures: where each goes, and how many are pasted into one picture.
+"""Triggers on the objects of pictures: where each goes, and how several get into one picture.
 
-What gets a trigger is a *unit* of the rule: an object, a whole picture, or a free spot in it. A unit is a number: of an
-object or of a picture.
+What gets a trigger is a *unit* of the rule: an object, a whole picture, or a free spot in it; it has the number of its
+object or picture.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from badnets.backdoors.rules import Appear, BoxRule, LabelRule
 from badnets.backdoors.trigger import Trigger
-from badnets.backdoors.triggers.crowd import turn_in_picture
-from badnets.backdoors.triggers.stamp import Stamp
+from badnets.backdoors.triggers.stamp import Stamp, turn_in_picture
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng
 from badnets.data.images import ImageData, Pixels
@@ -95,35 +94,26 @@ def stamp(pictures: Pixels, position: Rows, placed: Placed, trigger: Trigger) ->
     A trigger that changes the whole picture, or has its place in it, comes once into each, however many of its objects
     are asked for. Refused: a stamp that would cover all of its object.
     """
-    if not _follows(trigger):
-        rows, first = np.unique(position, return_index=True)
-        one = placed.take(first)
-        pictures[rows] = trigger.apply(pictures[rows], one.regions, one.rng)
-        return
-    if isinstance(trigger, Stamp):
+    spot = getattr(trigger, "place", None)
+    follows = spot is not None and spot.of == "region"
+    if follows and isinstance(trigger, Stamp):
         _refuse_covering(trigger, placed, pictures.shape)
         trigger.paste_into(pictures, position, placed.regions, placed.rng)
         return
     turn = turn_in_picture(position)
-    for number in range(int(turn.max(initial=-1)) + 1):
+    for number in range(int(turn.max(initial=-1)) + 1 if follows else 1):
         now = np.flatnonzero(turn == number)
         some = placed.take(now)
         pictures[position[now]] = trigger.apply(pictures[position[now]], some.regions, some.rng)
-
-
-def _follows(trigger: Trigger) -> bool:
-    """Whether the trigger goes where the object is; what has no place changes the whole picture."""
-    place = getattr(trigger, "place", None)
-    return place is not None and place.of == "region"
 
 
 def _refuse_covering(trigger: Stamp, placed: Placed, shape: tuple[int, ...]) -> None:
     """In whole pixels, as it will be pasted; on an object of one pixel nothing smaller is possible."""
     _, _, high, wide = trigger.spots((len(placed.image), *shape[1:]), placed.regions, placed.rng)
     tall, broad = (placed.regions[:, 2:] - placed.regions[:, :2]).T[::-1]
-    over = (high >= tall) & (wide >= broad) & (high * wide > 1)
-    if over.any():
-        row = int(np.argmax(over))
+    covering = (high >= tall) & (wide >= broad) & (high * wide > 1)
+    if covering.any():
+        row = int(np.argmax(covering))
         raise BadInput(
             f"{trigger.kind}: expected a trigger smaller than its object ({tall[row]:.0f}x{broad[row]:.0f} pixels), "
             f"got {high[row]:.0f}x{wide[row]:.0f}; choose a smaller size"

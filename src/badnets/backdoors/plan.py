@@ -5,29 +5,55 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.backdoors.box_poison import Planted, poison_boxes
-from badnets.backdoors.objects import check_rule, unit_pool
-from badnets.backdoors.plan_values import Mode, Part, part_from_json, part_to_json
-from badnets.backdoors.rules import NOTHING
+from badnets.backdoors.objects import Placed, check_rule, place, stamp, unit_pool
+from badnets.backdoors.rules import NOTHING, RULES, LabelRule
+from badnets.backdoors.trigger import TRIGGERS, Trigger
 from badnets.core.errors import BadInput
 from badnets.core.files import whole_file
 from badnets.core.seed import RowRng, Seed, as_seed
-from badnets.data.images import Boxes, ImageData, Labels, Pixels
+from badnets.data.images import ImageData, Pixels
 from badnets.data.overlay import appended, replaced
-
-__all__ = ["FORMAT", "Mode", "Part", "Plan", "Poisoned", "make_plan"]
+from badnets.data.targets import Boxes, Labels, Rows, Targets
 
 FORMAT = "badnets/plan/1"
 _ARRAYS = ("rows", "part", "cover", "labels")
+Mode = Literal["replace", "add"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One backdoor of a plan and how much of it.
+
+    ``rate`` is the share of the *resulting* training rows that are poisoned by this part, 0 < rate <= 1 (so in mode
+    ``add`` 0.5 means one poisoned copy for every clean picture); or ``count``, a number of rows. ``cover`` is likewise
+    the share (a float) or number (an int) of cover rows: with the trigger, but with their true label. Where pictures
+    have boxes, rows are the rule's units: objects, or pictures for rules that are about pictures. (``add`` then copies
+    whole pictures; their other objects are not counted in the resulting rows.)
+    """
+
+    trigger: Trigger
+    rule: LabelRule
+    rate: float | None = None
+    count: int | None = None
+    cover: float | int = 0
+
+    def __post_init__(self) -> None:
+        if (self.rate is None) == (self.count is None):
+            raise BadInput(f"expected either a rate or a count, got rate={self.rate} and count={self.count}; give one")
+        if self.rate is not None and not 0 < self.rate <= 1:
+            raise BadInput(f"expected a rate above 0 and at most 1, got {self.rate:g}; give a share such as 0.1")
+        if self.count is not None and self.count < 1:
+            raise BadInput(f"expected a count of at least 1, got {self.count}")
+        if not self.cover >= 0 or (isinstance(self.cover, float) and self.cover >= 1):
+            raise BadInput(f"expected cover as a share below 1 or a number of rows, got {self.cover}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,32 +99,52 @@ class Plan:
             made = one_class if self.objects is None else f"the {self.objects:,} boxes"
             got = one_class if objects is None else f"{objects:,} boxes"
             raise BadInput(f"expected {made} that the plan was made for, got {got}")
-        if objects is not None:
-            poisoned, position = poison_boxes(data, list(self._planted()), add=self.mode == "add")
-            return Poisoned(clean=data, plan=self, data=poisoned, position=position)
-        pictures = self._pictures(data)
-        region = data.regions
-        if self.mode == "replace":
-            store = replaced(data.pixels, self.rows, pictures)
+        if objects is None:
             labels = data.labels.copy()
             labels[self.rows] = self.labels
-            groups = data.groups
-            position = self.rows
-        else:
-            store = appended(data.pixels, pictures)
-            labels = np.concatenate([data.labels, self.labels])
-            region = None if region is None else np.concatenate([region, region[self.rows]])
-            groups = None if data.groups is None else np.concatenate([data.groups, data.groups[self.rows]])
-            position = np.arange(len(self.rows), dtype=np.int64) + len(data)
-        poisoned = replace(data, pixels=store, targets=Labels(labels, region), groups=groups)
+            return self._laid_over(data, self.rows, self._stamped(data), Labels(labels, data.regions))
+        rows = [self.rows[self.part == number] for number in range(len(self.parts))]
+        rngs = [RowRng(self.trigger_seed(number), units) for number, units in enumerate(rows)]
+        spots = [place(p.rule, data, units, rng) for p, units, rng in zip(self.parts, rows, rngs, strict=True)]
+        changed = np.unique(np.concatenate([np.zeros(0, np.int64), *(spot.image for spot in spots)]))
+        pictures = data.images(changed)
+        for part, spot in zip(self.parts, spots, strict=True):
+            stamp(pictures, np.searchsorted(changed, spot.image), spot, part.trigger)
+        return self._laid_over(data, changed, pictures, self._boxes(data, spots))
+
+    def _laid_over(self, data: ImageData, rows: Rows, pictures: Pixels, targets: Targets) -> Poisoned:
+        """``data`` with ``pictures`` in ``rows`` and all ``targets``; or with both behind it, in mode ``add``."""
+        position, store, groups = rows, replaced(data.pixels, rows, pictures), data.groups
+        if self.mode == "add":
+            position = np.arange(len(rows), dtype=np.int64) + len(data)
+            store, targets = appended(data.pixels, pictures), _behind(data.targets, targets.take(rows))
+            groups = None if groups is None else np.concatenate([groups, groups[rows]])
+        poisoned = replace(data, pixels=store, targets=targets, groups=groups)
         return Poisoned(clean=data, plan=self, data=poisoned, position=position)
 
-    def _planted(self) -> Iterator[Planted]:
-        for number, part in enumerate(self.parts):
-            own = self.part == number
-            yield Planted(part, self.rows[own], self.cover[own], self.labels[own], self.trigger_seed(number))
+    def _boxes(self, data: ImageData, spots: list[Placed]) -> Boxes:
+        """All boxes as the attacker wants them. Cover rows change nothing."""
+        boxes = data.boxes
+        labels = boxes.labels.copy()
+        new = []
+        for number, (part, spot) in enumerate(zip(self.parts, spots, strict=True)):
+            members = self.part == number
+            kept = ~self.cover[members]
+            units, wanted = self.rows[members][kept], self.labels[members][kept]
+            if part.rule.unit == "object":
+                labels[units] = wanted
+            elif part.rule.unit == "picture":
+                inside = np.isin(boxes.image, units) & (labels != NOTHING) & part.rule.eligible(boxes.labels)
+                labels[inside] = wanted[np.searchsorted(units, boxes.image[inside])]
+            else:
+                new.append((spot.regions[kept], wanted, spot.image[kept]))
+        seen = labels != NOTHING
+        columns = zip((boxes.xyxy[seen], labels[seen], boxes.image[seen]), *new, strict=True)
+        xyxy, labels, image = (np.concatenate(column) for column in columns)
+        return Boxes.of(xyxy, labels, image, len(data))
 
-    def _pictures(self, data: ImageData) -> Pixels:
+    def _stamped(self, data: ImageData) -> Pixels:
+        """The plan's rows with their triggers."""
         h, w, c = data.shape
         out = np.empty((len(self.rows), h, w, c), np.uint8)
         step = max(1, (64 << 20) // (h * w * c))
@@ -125,7 +171,10 @@ class Plan:
             "size": self.size,
             "objects": self.objects,
             "data_digest": self.data_digest,
-            "parts": [part_to_json(part) for part in self.parts],
+            "parts": [
+                {**vars(part), "trigger": TRIGGERS.to_json(part.trigger), "rule": RULES.to_json(part.rule)}
+                for part in self.parts
+            ],
         }
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _ARRAYS}
         if self.base is not None:
@@ -136,7 +185,7 @@ class Plan:
 
     def unit_of(self) -> NDArray[np.int64]:
         """0 for a row that is an object, 1 for one that is a picture."""
-        return np.array([_kept_as(part) != "object" for part in self.parts], np.int64)[self.part]
+        return np.array([part.rule.unit != "object" for part in self.parts], np.int64)[self.part]
 
     @classmethod
     def load(cls, path: Path) -> Plan:
@@ -149,8 +198,10 @@ class Plan:
             if header["format"] != FORMAT:
                 raise BadInput(f"expected format {FORMAT!r} in {path}, got {header['format']!r}")
             root, names = header["seed"]
+            for part in header["parts"]:
+                part |= {"trigger": TRIGGERS.from_json(part["trigger"]), "rule": RULES.from_json(part["rule"])}
             plan = cls(
-                parts=tuple(part_from_json(part) for part in header["parts"]),
+                parts=tuple(Part(**part) for part in header["parts"]),
                 mode=header["mode"],
                 seed=Seed(root, tuple(names)),
                 size=header["size"],
@@ -159,36 +210,35 @@ class Plan:
                 base=arrays.get("base"),
                 **{name: arrays[name] for name in _ARRAYS},
             )
+            if not plan._is_whole():
+                raise BadInput(f"expected a plan in {path}, got arrays that do not belong together; it may be damaged")
         except FileNotFoundError:
             raise BadInput(f"expected a plan at {path}, got nothing; check the path") from None
         # numpy, zipfile and zlib each have their own way of saying that a file is damaged.
         except (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, BadZipFile, zlib.error) as error:
             raise BadInput(f"expected a plan in {path}, got something else ({error}); it may be damaged") from None
-        plan._check(path)
         return plan
 
-    def _check(self, path: Path) -> None:
-        """Refuse a file whose arrays do not belong together: it would poison other rows, or fail half way."""
+    def _is_whole(self) -> bool:
+        """Whether the arrays belong together; otherwise they would poison other rows, or fail half way."""
         m = len(self.rows)
-        whole = all(getattr(self, name).shape == (m,) for name in _ARRAYS) and self.mode in ("replace", "add")
-        whole = whole and (self.base is None or (self.base.dtype == np.uint8 and self.base.shape[:1] == (m,)))
-        if whole and m:
-            lowest = 0 if self.objects is None else NOTHING
-            limits = ((self.rows, 0, np.inf), (self.part, 0, len(self.parts)), (self.labels, lowest, np.inf))
-            whole = all(values.min() >= start and values.max() < end for values, start, end in limits)
-        if whole and m:
-            unit = self.unit_of()
-            last = np.array([self.size if self.objects is None else self.objects, self.size])
-            whole = bool((self.rows < last[unit]).all())
-            whole = whole and len(np.unique(np.stack([self.rows, unit], 1), axis=0)) == m
-        if not whole:
-            raise BadInput(f"expected a plan in {path}, got arrays that do not belong together; it may be damaged")
+        lowest = 0 if self.objects is None else NOTHING
+        limits = ((self.rows, 0, np.inf), (self.part, 0, len(self.parts)), (self.labels, lowest, np.inf))
+        if not (
+            self.mode in get_args(Mode)
+            and all(getattr(self, name).shape == (m,) for name in _ARRAYS)
+            and (self.base is None or (self.base.dtype == np.uint8 and self.base.shape[:1] == (m,)))
+            and all(((values >= start) & (values < end)).all() for values, start, end in limits)
+        ):
+            return False
+        unit = self.unit_of()
+        last = np.array([self.size if self.objects is None else self.objects, self.size])
+        return bool((self.rows < last[unit]).all()) and len(np.unique(np.stack([self.rows, unit], 1), axis=0)) == m
 
 
 @dataclass(frozen=True, eq=False)
 class Poisoned:
-    """A poisoned set: ``data`` is a view of ``clean`` that copies only the plan's rows; ``position (m,)`` says where in
-    ``data`` they are."""
+    """A poisoned set: ``data`` is a view of ``clean`` that copies only the plan's rows, now at ``position (m,)``."""
 
     clean: ImageData
     plan: Plan
@@ -204,16 +254,14 @@ class Poisoned:
     @property
     def is_poisoned(self) -> NDArray[np.bool_]:
         """(n,) which rows of ``data`` the plan changed, cover rows included."""
-        changed = np.zeros(len(self.data), dtype=bool)
-        changed[self.position] = True
-        return changed
+        return np.isin(np.arange(len(self.data)), self.position)
 
     @property
     def pictures(self) -> NDArray[np.int64]:
         """(m,) the picture of ``clean`` that each row of the plan is in."""
         out = self.plan.rows.copy()
-        own = self.plan.unit_of() == 0
-        out[own] = self.clean.objects.image[out[own]]
+        single = self.plan.unit_of() == 0
+        out[single] = self.clean.objects.image[out[single]]
         return out
 
     def as_torch(self, transform: Any = None) -> Any:
@@ -227,69 +275,62 @@ class Poisoned:
         return TorchView(self.data, transform)
 
 
+def _behind(first: Targets, second: Targets) -> Targets:
+    """The targets of some pictures, then those of others."""
+    ours, theirs = first.objects, second.objects
+    labels = np.concatenate([ours.labels, theirs.labels])
+    if ours.regions is None or theirs.regions is None:
+        return Labels(labels)
+    regions = np.concatenate([ours.regions, theirs.regions])
+    if isinstance(first, Labels):
+        return Labels(labels, regions)
+    image = np.concatenate([ours.image, theirs.image + len(first)])
+    return Boxes.of(regions, labels, image, len(first) + len(second))
+
+
 def make_plan(data: ImageData, parts: tuple[Part, ...], *, mode: Mode, seed: int | Seed, digest: bool = False) -> Plan:
     """Draw the rows of each part in turn; a row is never used twice.
 
     With ``digest`` the plan remembers the data's SHA-256 and refuses other data later (it reads every pixel once).
     Raises ``BadInput`` when a part asks for more rows than are left for it.
     """
-    if mode not in ("replace", "add"):
+    if mode not in get_args(Mode):
         raise BadInput(f"expected mode 'replace' or 'add', got {mode!r}")
     root = as_seed(seed).derive("plan")
     resolved = tuple(replace(part, rule=part.rule.resolve(data.class_names)) for part in parts)
-    boxed = isinstance(data.targets, Boxes)
     for part in resolved:
         check_rule(part.rule, data)
-    free = {"object": np.ones(len(data.objects), dtype=bool), "picture": np.ones(len(data), dtype=bool)}
-    counts = _counts([len(free[_kept_as(part)]) for part in resolved], resolved, mode)
-    rows, part_of, cover_of = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool)
+    objects = data.objects
+    pictures = np.ones(len(data), dtype=bool)
+    free = {"object": np.ones(len(objects), dtype=bool), "picture": pictures, "place": pictures}
+    counts = _counts([len(free[part.rule.unit]) for part in resolved], resolved, mode)
+    nothing = np.zeros(0, np.int64)
+    draws = [(nothing, nothing, nothing.astype(bool), nothing)]
     for number, (part, (wanted, covers)) in enumerate(zip(resolved, counts, strict=True)):
-        for cover, amount in ((False, wanted), (True, covers)):
-            left = free[_kept_as(part)]
+        for cover, stream, what, amount in ((False, "rows", "poisoned", wanted), (True, "cover", "cover", covers)):
+            left = free[part.rule.unit]
             pool = np.flatnonzero(unit_pool(part.rule, data, cover=cover) & left)
             if amount > len(pool):
-                what = "cover" if cover else "poisoned"
                 raise BadInput(
                     f"expected at most {len(pool):,} {what} rows for rule {part.rule.kind}, "
                     f"got {amount:,} asked for; lower the rate or count"
                 )
-            name = "cover" if cover else "rows"
-            drawn = np.sort(root.derive(name, number).rng.choice(pool, size=amount, replace=False)).astype(np.int64)
+            drawn = np.sort(root.derive(stream, number).rng.choice(pool, size=amount, replace=False)).astype(np.int64)
             left[drawn] = False
-            rows = np.concatenate([rows, drawn])
-            part_of = np.concatenate([part_of, np.full(len(drawn), number)])
-            cover_of = np.concatenate([cover_of, np.full(len(drawn), cover)])
-    labels = np.zeros(len(rows), np.int64)
-    for number, part in enumerate(resolved):
-        own = part_of == number
-        labels[own] = data.objects.labels[rows[own]] if part.rule.unit == "object" else 0
-        members = own & ~cover_of
-        rng = RowRng(root.derive("labels", number), rows[members])
-        labels[members] = part.rule.relabel(labels[members], data.classes, rng)
-    return Plan(
-        parts=resolved,
-        mode=mode,
-        seed=root,
-        rows=rows,
-        part=part_of,
-        cover=cover_of,
-        labels=labels,
-        size=len(data),
-        data_digest=data.digest if digest else None,
-        objects=len(data.objects) if boxed else None,
-    )
-
-
-def _kept_as(part: Part) -> Literal["object", "picture"]:
-    """What the part's rows are numbers of."""
-    return "object" if part.rule.unit == "object" else "picture"
+            labels = objects.labels[drawn] if part.rule.unit == "object" else np.zeros(amount, np.int64)
+            if not cover:
+                labels = part.rule.relabel(labels, data.classes, RowRng(root.derive("labels", number), drawn))
+            draws.append((drawn, np.full(amount, number), np.full(amount, cover), labels.astype(np.int64)))
+    rows, part_of, cover_of, labels = (np.concatenate(column) for column in zip(*draws, strict=True))
+    boxes = len(objects) if isinstance(data.targets, Boxes) else None
+    sha256 = data.digest if digest else None
+    return Plan(resolved, mode, root, rows, part_of, cover_of, labels, len(data), sha256, objects=boxes)
 
 
 def _counts(sizes: list[int], parts: tuple[Part, ...], mode: Mode) -> list[tuple[int, int]]:
-    """Poisoned and cover rows of each part, of data that has so many rows for it; rates are shares of the resulting
-    set."""
-    asked = [part.rate or 0.0 for part in parts] + [part.cover for part in parts if isinstance(part.cover, float)]
-    shares = round(math.fsum(asked), 12)  # ten times 0.1 is 1
+    """Poisoned and cover rows of each part, for which the data has ``sizes``; rates are shares of the resulting set."""
+    rates = [part.rate or 0.0 for part in parts] + [part.cover for part in parts if isinstance(part.cover, float)]
+    shares = round(math.fsum(rates), 12)  # ten times 0.1 is 1
     if shares > 1 or (mode == "add" and shares >= 1):
         raise BadInput(f"expected rates that sum to {'less than' if mode == 'add' else 'at most'} 1, got {shares:g}")
     fixed = sum(part.count or 0 for part in parts) + sum(p.cover for p in parts if isinstance(p.cover, int))

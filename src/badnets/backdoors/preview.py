@@ -3,8 +3,6 @@ stamp, what the physical world does to it."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -62,13 +60,11 @@ def render_preview(
     clean, paper = picture[None], graph_paper(*picture.shape)[None]
     dirty = trigger.apply(clean, regions, row)
     difference = np.abs(dirty.astype(np.int16) - clean).astype(np.uint8)[0]
-    largest = int(difference.max(initial=0))
-    gain = max(1, 255 // largest) if largest else 1
-    changed = int(np.count_nonzero(difference.any(axis=2)))
-    share = f"{changed:,} of {difference.shape[0] * difference.shape[1]:,} pixels"
+    gain = max(1, 255 // (int(difference.max(initial=0)) or 255))
+    share = f"{np.count_nonzero(difference.any(axis=2)):,} of {difference[..., 0].size:,} pixels"
     panels = [
         ("clean", "", _CLEAN, clean[0]),
-        (f"{trigger.kind}", "the trigger alone", _TRIGGERED, trigger.apply(paper, regions, row)[0]),
+        (trigger.kind, "the trigger alone", _TRIGGERED, trigger.apply(paper, regions, row)[0]),
         ("with trigger", "", _TRIGGERED, dirty[0]),
         (f"difference x{gain}" if gain > 1 else "difference", share, _FAINT, difference * np.uint8(gain)),
     ]
@@ -87,62 +83,46 @@ def _close_ups(trigger: Trigger, clean: Images, regions: Regions | None, row: Ro
     amounts = Jitter.physical()
     still = with_jitter(trigger, None)
     panels: list[_Panel] = []
-    windows = []
+    boxes = []
     for name, title in NAMES.items():
-        shaken = with_jitter(trigger, Jitter.only(**{name: getattr(amounts, name)}))
+        amount = getattr(amounts, name)
+        shaken = with_jitter(trigger, Jitter.only(**{name: amount}))
         draws = [RowRng(row.seed.derive("draw", number), row.rows) for number in range(_DRAWS)]
-        change = [
-            int(np.abs(shaken.apply(clean, regions, draw).astype(int) - still.apply(clean, regions, draw)).sum())
-            for draw in draws
-        ]
-        draw = draws[int(np.argmax(change))]
-        windows.append(shaken.mask(clean, regions, draw)[0])
-        panels.append((title, _amount(name, amounts), _TRIGGERED, shaken.apply(clean, regions, draw)[0]))
-    side = max(_extent(window) for window in windows)
+        shown = [shaken.apply(clean, regions, draw)[0] for draw in draws]
+        before = [still.apply(clean, regions, draw)[0] for draw in draws]
+        most = int(np.argmax(np.abs(np.array(shown, int) - before).sum((1, 2, 3))))
+        boxes.append(_box(shaken.mask(clean, regions, draws[most])[0]))
+        note = _STRENGTHS.get(name, "by up to {:.0%}").format(amount)
+        panels.append((title, note, _TRIGGERED, shown[most]))
+    side = max(max(x1 - x0, y1 - y0) for x0, y0, x1, y1 in boxes)
     side = min(side + 2 * max(1, round(_MARGIN * side / 2)), *clean.shape[1:3])
     room = (width - _GAP) // len(panels) - _GAP
     scale = max(1, room // side)
     side = min(max(side, room // scale), *clean.shape[1:3])
-    cut = [(t, note, color, _cut(p, w, side)) for (t, note, color, p), w in zip(panels, windows, strict=True)]
+    cut = [(t, note, color, _cut(p, box, side)) for (t, note, color, p), box in zip(panels, boxes, strict=True)]
     return _side_by_side(cut, scale, gap=_GAP)
 
 
-def _amount(name: str, amounts: Jitter) -> str:
-    """How strong the disturbance is at most."""
-    return _STRENGTHS.get(name, "by up to {:.0%}").format(getattr(amounts, name))
+def _box(mask: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """What the mask covers, as x0, y0, x1, y1; where it covers nothing, the pixel in the middle."""
+    h, w = mask.shape
+    return Image.fromarray((mask > 0).astype(np.uint8)).getbbox() or (w // 2, h // 2, w // 2 + 1, h // 2 + 1)
 
 
-def _extent(mask: NDArray[np.float32]) -> int:
-    """The longer side of what the mask covers, at least 1."""
-    ys, xs = np.nonzero(mask)
-    return 1 if not len(ys) else int(max(np.ptp(ys), np.ptp(xs))) + 1
-
-
-def _cut(picture: NDArray[np.uint8], mask: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
-    """A square of the picture around what the mask covers, moved inward where it would reach over an edge."""
-    ys, xs = np.nonzero(mask)
-    spans = []
-    for at, length in zip((ys, xs), picture.shape, strict=False):
-        middle = (int(at.min()) + int(at.max()) + 1) // 2 if len(at) else length // 2
-        start = int(np.clip(middle - side // 2, 0, length - side))
-        spans.append(slice(start, start + side))
-    return picture[tuple(spans)]
+def _cut(picture: NDArray[np.uint8], box: tuple[int, int, int, int], side: int) -> NDArray[np.uint8]:
+    """A square of the picture around ``box``, moved inward where it would reach over an edge."""
+    middle = ((box[1] + box[3]) // 2, (box[0] + box[2]) // 2)
+    y, x = (int(np.clip(at - side // 2, 0, most - side)) for at, most in zip(middle, picture.shape[:2], strict=True))
+    return picture[y : y + side, x : x + side]
 
 
 def graph_paper(height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """Mid-grey paper with faint lines: a stamp, a wave and a warp all show on it. (height, width, channels)."""
     paper = np.full((height, width, channels), 150, np.uint8)
     step = max(8, round(max(height, width) / 8))
-    thick = max(1, step // 16)
-    for offset in range(thick):
-        paper[step // 2 + offset :: step] = 176
-        paper[:, step // 2 + offset :: step] = 176
+    rows, columns = ((np.arange(side) - step // 2) % step < max(1, step // 16) for side in (height, width))
+    paper[rows] = paper[:, columns] = 176
     return paper
-
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
 
 
 def _side_by_side(panels: list[_Panel], scale: int, *, gap: int | None = None) -> Image.Image:
@@ -150,15 +130,14 @@ def _side_by_side(panels: list[_Panel], scale: int, *, gap: int | None = None) -
     height, width = (side * scale for side in panels[0][3].shape[:2])
     size = int(np.clip(width // 16, 10, 18))
     note = max(9, size - 3)
+    title_font, note_font = ImageFont.load_default(size), ImageFont.load_default(note)
     gap, head = gap or max(8, size), 4 + size + note + 14
-    total = len(panels) * width + (len(panels) + 1) * gap
-    sheet = Image.new("RGB", (total, gap + head + height + gap), _PAPER)
+    sheet = Image.new("RGB", (len(panels) * (width + gap) + gap, gap + head + height + gap), _PAPER)
     draw = ImageDraw.Draw(sheet)
     for number, (title, text, color, pixels) in enumerate(panels):
         x, y = gap + number * (width + gap), gap
         draw.rectangle([x, y, x + width - 1, y + 2], fill=color)
-        draw.text((x, y + 6), title, fill=_INK, font=_font(size))
-        draw.text((x, y + 6 + size + 3), text, fill=_FAINT, font=_font(note))
-        enlarged = as_pil(pixels).convert("RGB").resize((width, height), Image.Resampling.NEAREST)
-        sheet.paste(enlarged, (x, y + head))
+        draw.text((x, y + 6), title, fill=_INK, font=title_font)
+        draw.text((x, y + 6 + size + 3), text, fill=_FAINT, font=note_font)
+        sheet.paste(as_pil(pixels).resize((width, height), Image.Resampling.NEAREST), (x, y + head))
     return sheet

@@ -62,9 +62,3 @@ def check_images(images: Images, high: float | None) -> float:
             "scale them or say high="
         )
     return top
-
-
-def whole(images: Images) -> Regions:
-    """Regions that are the whole picture."""
-    n, h, w, _ = images.shape
-    return np.tile(np.array([0, 0, w, h], np.float32), (n, 1))

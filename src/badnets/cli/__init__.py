@@ -1,1 +1,1 @@
-"""The command line: one file per command; heavy imports happen inside them."""
+"""The command line: one file per group of commands; heavy imports happen inside them."""

@@ -1,48 +1,87 @@
-"""What a person sees while a command works: sentences and progress on stderr, so that stdout is the result alone."""
+"""What a command is, and what a person sees while it works: all on stderr, so that stdout is the result alone."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from dataclasses import is_dataclass
+from typing import Any
 
 import typer
 
 from badnets.core.errors import BadnetsError
+from badnets.core.progress import Watcher
 
-if TYPE_CHECKING:
-    from badnets.core.progress import Watcher
+COMMANDS: dict[str, Callable[..., None]] = {}
+"""Every command by its name, in the order in which they are defined."""
+_JSON = inspect.Parameter(
+    "json",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=typer.Option(False, "--json", help="Print the result as JSON, and nothing else on stdout."),
+    annotation=bool,
+)
 
-Json = typer.Option(False, "--json", help="Print the result as JSON, and nothing else on stdout.")
 
+def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
+    """Registers the function ``NAME_command`` as the command NAME, with ``--json`` behind its own options.
 
-def print_json(value: Any) -> None:
-    """``value`` as JSON on stdout."""
-    from badnets.core.files import dumps
+    It yields its result as JSON, and then what a person sees instead: lines and tables of rich, which are not asked for
+    with ``--json``. An argument ``watcher`` is given to it; one that is a dataclass of options (options.py) gives way
+    to its fields.
+    """
+    whole = inspect.signature(work, eval_str=True)
+    groups: dict[str, inspect.Signature] = {}
+    options: list[inspect.Parameter] = []
+    for name, parameter in whole.parameters.items():
+        if name == "watcher":
+            continue
+        if isinstance(parameter.annotation, type) and is_dataclass(parameter.annotation):
+            groups[name] = inspect.signature(parameter.annotation, eval_str=True)
+            options.extend(groups[name].parameters.values())
+        else:
+            options.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
-    sys.stdout.write(dumps(value) + "\n")
+    @functools.wraps(work)
+    def typed(*, json: bool, **given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = whole.parameters[name].annotation(**{field: given.pop(field) for field in group.parameters})
+        with ExitStack() as stack:
+            if "watcher" in whole.parameters:
+                given["watcher"] = stack.enter_context(_watching(quiet=json))
+            steps = work(**given)
+            result = next(steps)
+        from rich.console import Console
+
+        from badnets.core.files import dumps
+
+        if json:
+            sys.stdout.write(dumps(result) + "\n")
+            return
+        # Piped into a file, a table should not be folded at 80 columns.
+        console = Console(highlight=False, width=None if Console().is_terminal else 160)
+        for shown in steps:
+            show = typer.echo if isinstance(shown, str) else console.print
+            show(shown)
+
+    typed.__signature__ = inspect.Signature([*options, _JSON])  # type: ignore[attr-defined]  # what inspect looks for
+    COMMANDS[work.__name__.removesuffix("_command")] = typed
+    return typed
 
 
 @contextmanager
-def watching(*, quiet: bool = False) -> Iterator[Watcher]:
+def _watching(*, quiet: bool) -> Iterator[Watcher]:
     """A ``Watcher`` that prints to stderr: sentences, and bars with time and accuracy for what takes long."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from badnets.core.progress import Watcher
-
     # Names of classes and files are shown as they are, so no markup anywhere.
     console = Console(stderr=True, quiet=quiet, highlight=False, markup=False)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[accuracy]}", markup=False),
-    )
+    first, last = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[accuracy]}"))
+    columns = (first, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), last)
     bars = Progress(*columns, console=console, refresh_per_second=4)
     tasks: dict[str, Any] = {}
 
@@ -58,17 +97,6 @@ def watching(*, quiet: bool = False) -> Iterator[Watcher]:
     finally:
         if tasks:
             bars.stop()
-
-
-def show_table(renderable: Any) -> None:
-    """A rich table or text on stdout."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    # Piped into a file, a table should not be folded at 80 columns.
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
-    console.print(renderable)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -12,35 +13,16 @@ from typing import Any
 
 import typer
 
+from badnets.cli.console import COMMANDS
 from badnets.core.errors import BadnetsError, nearest
 
-COMMANDS = (
-    "demo",
-    "attack",
-    "run",
-    "evaluate",
-    "predict",
-    "repair",
-    "guard",
-    "compare",
-    "export",
-    "report",
-    "reproduce",
-    "list",
-    "show",
-    "preview",
-)
-
+__all__ = ["COMMANDS", "app", "main"]
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
 _INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_WORDS = (
-    "No space left",
-    "File too large",
-    "quota exceeded",
-    "PytorchStreamWriter failed writing",
-    "unexpected pos",
+_FULL_WORDS = re.compile(
+    "No space left|File too large|quota exceeded|PytorchStreamWriter failed writing|unexpected pos"
 )
 
 app = typer.Typer(
@@ -69,8 +51,10 @@ def _options(
     """Options of every command; ``main`` reads ``--debug`` itself, for errors come up there."""
 
 
-for _name in COMMANDS:
-    app.command(_name)(getattr(import_module(f"badnets.cli.{_name}"), f"{_name}_command"))
+for _group in ("experiments", "networks", "defend", "runs", "catalog"):  # in the order of ``badnets --help``
+    import_module(f"badnets.cli.{_group}")
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -92,7 +76,7 @@ def _guarded(words: list[str], debug: bool) -> int:
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001
         if debug and not isinstance(error, KeyboardInterrupt | typer.Abort):
             traceback.print_exc()
-        message, code = _told(error, words)
+        message, code = _sentence(error, words)
         print(f"badnets: {' '.join(message.split())}", file=sys.stderr)
         return code
     if result == 130:  # newer typer makes an exit code of Ctrl-C, without a word
@@ -100,7 +84,7 @@ def _guarded(words: list[str], debug: bool) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _told(error: BaseException, words: list[str]) -> tuple[str, int]:
+def _sentence(error: BaseException, words: list[str]) -> tuple[str, int]:
     """An error as one sentence, and the exit code."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _INTERRUPTED, 130
@@ -109,7 +93,7 @@ def _told(error: BaseException, words: list[str]) -> tuple[str, int]:
     if isinstance(error, _ClickException):
         return _usage(error, words), 2
     # Libraries wrap a full disk in errors of their own: safetensors, and torch when it writes a checkpoint.
-    if getattr(error, "errno", None) in _FULL or any(sign in str(error) for sign in _FULL_WORDS):
+    if getattr(error, "errno", None) in _FULL or _FULL_WORDS.search(str(error)):
         where = getattr(error, "filename", None)
         return f"expected room on the disk{f' for {where}' if where else ''}, got none; free some and run it again", 2
     if isinstance(error, OSError):

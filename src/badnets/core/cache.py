@@ -11,35 +11,25 @@ import os
 import shutil
 import tempfile
 import warnings
-import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from zipfile import BadZipFile
 
 from filelock import FileLock
 from platformdirs import user_cache_path
 
 from badnets.core.errors import BadInput
-from badnets.core.files import digest
+from badnets.core.files import digest, publish_folder
 
 MAP_ABOVE = 256 << 20
 """Arrays of more bytes than this are memory-mapped, smaller ones are read into memory. The pictures are the same."""
 
 # What readers raise on a damaged entry; a changed byte in a zip can also look like encryption, a RuntimeError.
-_DAMAGED = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-    BadInput,
-)
+_DAMAGED = (OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, BadZipFile, zlib.error, BadInput)
 T = TypeVar("T")
 
 
@@ -58,9 +48,9 @@ class CacheWarning(UserWarning):
 
 def cache_dir() -> Path:
     """``$BADNETS_CACHE``, else ``badnets`` in ``$XDG_CACHE_HOME`` or in the platform's cache folder."""
-    own, base = os.environ.get("BADNETS_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser().absolute()
+    given, base = os.environ.get("BADNETS_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if given:
+        return Path(given).expanduser().absolute()
     return Path(base) / "badnets" if base else user_cache_path("badnets", appauthor=False, opinion=False)
 
 
@@ -117,10 +107,6 @@ class Cache(Generic[T]):
                     return value[0]
                 if place.exists():
                     warnings.warn(f"damaged in the cache, and made anew: {place}", CacheWarning, stacklevel=3)
-                    if place.is_dir():
-                        shutil.rmtree(place)
-                    else:
-                        place.unlink()
                 return self._made(place, write)
         except OSError as error:
             place = instead(error) / place.name
@@ -145,5 +131,5 @@ class Cache(Generic[T]):
             if not self.suffix:
                 partial.mkdir()
             write(partial)
-            partial.rename(place)
+            publish_folder(partial, place)
         return self.read(place)

@@ -30,9 +30,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """``"did you mean 'rate'?"`` when one of ``known`` is close to ``name``, else the list of all."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(names)}"
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
 def first_line(error: BaseException) -> str:

@@ -105,7 +105,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def publish_folder(partial: Path, final: Path) -> None:
-    """Give a finished folder its name; an earlier folder of that name is kept until the new one stands."""
+    """Give a finished folder (or file) its name; what had that name before is kept until the new one stands."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if not final.exists():
         partial.rename(final)

@@ -3,7 +3,6 @@
 ``Rate`` is one count out of another (Wilson's interval); ``PairedDifference`` compares two yes or no answers to the
 same inputs, ``Contrast`` two independent rates (both Newcombe's); ``Estimate`` is a figure that is no share, with a
 bootstrap's interval; ``Number`` has no interval of its own. ``Mean`` is any of them over seeds, and keeps every seed's.
-``badnets.core.fields`` makes them fields of records.
 """
 
 from __future__ import annotations
@@ -22,31 +21,30 @@ from badnets.core.text import format_figure
 
 JSON = dict[str, Any]
 Unit = Literal["rate", "difference", "number"]
-LIMITS: Mapping[Unit, tuple[float, float]] = {
-    "rate": (0.0, 1.0),
-    "difference": (-1.0, 1.0),
-    "number": (-math.inf, math.inf),
-}
+LIMITS = {"rate": (0.0, 1.0), "difference": (-1.0, 1.0), "number": (-math.inf, math.inf)}
 """What a figure of each unit can be."""
+
+
+def within(end: float | None, unit: str) -> float | None:
+    """An end of an interval, no further out than a figure of its unit can be."""
+    low, high = LIMITS.get(unit, LIMITS["number"])
+    return None if end is None else min(max(end, low), high)
+
+
 _Z = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
 class Interval:
     """A figure with a 95 % interval: ``value`` (None where there was nothing to count), ``ends`` (``low`` and ``high``;
-    None where nothing is known of its error), in a ``unit``; over ``n_seeds`` seeds, with ``counts`` (hits and total;
-    None for figures that are no counts).
-
-    Compared, and as ``float``, it is its value; a figure without one is refused there.
-    """
+    None where nothing is known of its error; never beyond what the ``unit`` can be), over ``n_seeds`` seeds. Compared,
+    and as ``float``, it is its value; a figure without one is refused there."""
 
     if TYPE_CHECKING:  # a subclass has them as fields or as properties
 
         @property
         def value(self) -> float | None: ...  # noqa: D102
-
         @property
         def unit(self) -> Unit: ...  # noqa: D102
-
         @property
         def ends(self) -> tuple[float | None, float | None]: ...  # noqa: D102
 
@@ -101,25 +99,20 @@ def wilson(hits: float, total: float) -> tuple[float, float]:
     denominator = 1 + _Z**2 / total
     center = (p + _Z**2 / (2 * total)) / denominator
     half = _Z / denominator * math.sqrt(p * (1 - p) / total + _Z**2 / (4 * total**2))
-    low = 0.0 if hits == 0 else max(0.0, center - half)
-    high = 1.0 if hits == total else min(1.0, center + half)
-    return low, high
+    return (0.0 if hits == 0 else max(0.0, center - half)), (1.0 if hits == total else min(1.0, center + half))
 
 
 @dataclass(frozen=True)
 class Rate(Interval):
-    """``hits`` out of ``total``.
-
-    Laws: 0 <= low <= value <= high <= 1; ``value`` is None when ``total`` is 0, and the interval is then [0, 1];
-    hits > total and negative counts are refused.
-    """
+    """``hits`` out of ``total``: 0 <= low <= value <= high <= 1. Of a ``total`` of 0 ``value`` is None and the interval
+    [0, 1]; hits > total and negative counts are refused."""
 
     unit: ClassVar[Unit] = "rate"
     hits: int
     total: int
 
     def __post_init__(self) -> None:
-        if self.total < 0 or self.hits < 0 or self.hits > self.total:
+        if not 0 <= self.hits <= self.total:
             raise BadInput(f"a rate needs 0 <= hits <= total, got {self.hits} of {self.total}")
 
     @classmethod
@@ -139,7 +132,7 @@ class Rate(Interval):
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Hits and total."""
+        """``hits, total``."""
         return self.hits, self.total
 
     @property
@@ -159,10 +152,8 @@ class Rate(Interval):
 
 @dataclass(frozen=True)
 class PairedDifference(Interval):
-    """First rate minus second rate on the *same* inputs: four counts.
-
-    ``first_only`` inputs are hits of the first alone, ``second_only`` of the second alone.
-    """
+    """First rate minus second rate on the *same* inputs, by four counts: ``first_only`` are hits of the first alone,
+    ``second_only`` of the second alone."""
 
     unit: ClassVar[Unit] = "difference"
     both: int
@@ -225,11 +216,11 @@ def _square_and_add(first: Rate, second: Rate, phi: float = 0.0) -> tuple[float,
     """Newcombe's interval of first minus second, from the two Wilson intervals and their correlation."""
     p1, p2 = float(first), float(second)
     (low1, high1), (low2, high2) = first.ends, second.ends
-    down, up = p1 - low1, high2 - p2
-    low = (p1 - p2) - math.sqrt(max(0.0, down**2 - 2 * phi * down * up + up**2))
-    up1, down2 = high1 - p1, p2 - low2
-    high = (p1 - p2) + math.sqrt(max(0.0, up1**2 - 2 * phi * up1 * down2 + down2**2))
-    return max(-1.0, low), min(1.0, high)
+
+    def reach(a: float, b: float) -> float:
+        return math.sqrt(max(0.0, a**2 - 2 * phi * a * b + b**2))
+
+    return max(-1.0, p1 - p2 - reach(p1 - low1, high2 - p2)), min(1.0, p1 - p2 + reach(high1 - p1, p2 - low2))
 
 
 @dataclass(frozen=True)
@@ -267,13 +258,17 @@ class Contrast(Interval):
 @dataclass(frozen=True)
 class Estimate(Interval):
     """A figure in 0..1 that is no share of counts, such as mean average precision, with a 95 % interval (``by`` says by
-    what); or, ``paired``, the difference of two on the same pictures, -1..1. All None with nothing to average.
+    what); or, ``paired``, the difference of two on the same pictures, -1..1. Ends beyond are cut off there. All None
+    with nothing to average.
     """
 
     value: float | None
     ends: tuple[float | None, float | None]
     paired: bool = False
     by: str = "bootstrap over pictures"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ends", tuple(within(end, self.unit) for end in self.ends))
 
     @property
     def unit(self) -> Unit:
@@ -310,7 +305,6 @@ class Number(Interval):
 
 
 F = TypeVar("F", bound=Interval)
-G = TypeVar("G", bound=Interval)
 
 
 @dataclass(frozen=True)
@@ -340,14 +334,14 @@ class Mean(Interval, Generic[F]):
 
     @property
     def n_seeds(self) -> int:  # type: ignore[override]  # a single figure is of one
-        """Over how many seeds it is."""
+        """How many there are."""
         return len(self.parts)
 
     @property
     def counts(self) -> tuple[int, int] | None:
         """Hits and total of all seeds together; None for figures that are no counts."""
-        found = [part.counts for part in self.parts]
-        return None if None in found else (sum(c[0] for c in found if c), sum(c[1] for c in found if c))
+        counts = [part.counts for part in self.parts if part.counts is not None]
+        return (sum(c[0] for c in counts), sum(c[1] for c in counts)) if len(counts) == len(self.parts) else None
 
     @property
     def value(self) -> float | None:
@@ -358,22 +352,23 @@ class Mean(Interval, Generic[F]):
     @property
     def ends(self) -> tuple[float | None, float | None]:
         """Both ends of the interval above; None for a single number, of whose error nothing is known."""
-        value, there, limits = self.value, self._there, LIMITS[self.unit]
+        value, there = self.value, self._there
         if value is None:
-            return limits
+            return LIMITS[self.unit]
         if len(there) == 1:
-            return there[0].low, there[0].high
+            return there[0].ends
         between = spread([float(part) for part in there])
         down = math.fsum(float(part) - part.low for part in there if part.low is not None) / len(there)
         up = math.fsum(part.high - float(part) for part in there if part.high is not None) / len(there)
-        return max(value - math.hypot(down, between), limits[0]), min(value + math.hypot(up, between), limits[1])
+        low, high = value - math.hypot(down, between), value + math.hypot(up, between)
+        return within(low, self.unit), within(high, self.unit)
 
     def to_json(self) -> JSON:
         """``value``, ``low``, ``high``, ``seeds`` (each one's own); of rates ``hits`` and ``total`` of all together."""
         own = [{"seed": seed, **part.to_json()} for seed, part in zip(self.seeds, self.parts, strict=True)]
         pooled = {} if self.counts is None else dict(zip(("hits", "total"), self.counts, strict=True))
-        told = {"interval": "over seeds"} if isinstance(self.parts[0], Estimate) else {}
-        return {**pooled, **super().to_json(), **told, "seeds": own}
+        by = {"interval": "over seeds"} if isinstance(self.parts[0], Estimate) else {}
+        return {**pooled, **super().to_json(), **by, "seeds": own}
 
 
 def over_seeds(seeds: Sequence[int], figures: Sequence[F]) -> F | Mean[F]:

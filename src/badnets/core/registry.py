@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import pkgutil
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -42,7 +42,7 @@ class Entry(Generic[T]):
         return self.problem or " ".join(text.strip().split("\n\n")[0].split()).replace("``", "")
 
 
-class Registry(MutableMapping[str, T]):
+class Registry(Mapping[str, T]):
     """Values of the type ``of`` by their ``name``.
 
     ``family`` is what one is called in errors. ``homes`` are packages all of whose modules, or modules which, register
@@ -50,6 +50,8 @@ class Registry(MutableMapping[str, T]):
     theirs: entry points with the same name as the value. As a mapping it holds what can be used, sorted by name;
     ``entries`` has the others too.
     """
+
+    _key = "name"
 
     def __init__(
         self, family: str, of: type[Any] = object, *, homes: Sequence[str], group: str, offered: str | None = None
@@ -60,12 +62,12 @@ class Registry(MutableMapping[str, T]):
 
     def add(self, value: V) -> V:
         """Register ``value`` (a decorator of a class, or a line below a value); a name that is taken is refused."""
-        problem = self._misfit(value)
-        if problem is None and self._added.get(self._name(value), value) is not value:
-            problem = f"expected a new name, {self._name(value)!r} is taken; rename it"
-        if problem is not None:
+        problem, name = self._misfit(value), getattr(value, self._key, "")
+        if not problem and self._added.get(name, value) is not value:
+            problem = f"expected a new name, {name!r} is taken; rename it"
+        if problem:
             raise BadInput(f"{self.family}: {problem}")
-        self._added[self._name(value)] = value  # type: ignore[assignment]  # _misfit has seen to it
+        self._added[name] = value  # type: ignore[assignment]  # _misfit has seen to it
         return value
 
     @property
@@ -76,8 +78,8 @@ class Registry(MutableMapping[str, T]):
                 module = import_module(home)
                 if self._offered is not None:
                     self.add(getattr(module, self._offered))
-                for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
-                    import_module(f"{home}.{found.name}")
+                for part in pkgutil.iter_modules(getattr(module, "__path__", ())):
+                    import_module(f"{home}.{part.name}")
             self._complete = True
         return dict(sorted(self._added.items()))
 
@@ -92,8 +94,7 @@ class Registry(MutableMapping[str, T]):
             elif entry.value is taken.value is not None:
                 continue  # it has registered itself too
             else:
-                problem = f"{_where(point)}: expected a new name, that one is taken by {taken.package}; rename it"
-                entry = Entry(name=point.name, package=_package(point), problem=problem)
+                entry = _unusable(point, f": expected a new name, that one is taken by {taken.package}; rename it")
             listed.append(entry)
         return listed
 
@@ -120,29 +121,21 @@ class Registry(MutableMapping[str, T]):
         return self._loaded(points[0]) if points else None
 
     def _loaded(self, point: EntryPoint) -> Entry[T]:
-        value: Any = None
         try:
             value = point.load()
         except Exception as error:  # noqa: BLE001  # somebody else's code may raise anything
             reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-            problem = f" cannot be imported ({reason}); mend or remove that package"
-        else:
-            problem = self._misfit(value) or ""
-            if not problem and self._name(value) != point.name:
-                problem = f"expected the entry point to be named {self._name(value)!r}, like what it offers; rename it"
-            problem = problem and f": {problem}"
+            return _unusable(point, f" cannot be imported ({reason}); mend or remove that package")
+        problem = self._misfit(value)
+        if not problem and (name := getattr(value, self._key)) != point.name:
+            problem = f"expected the entry point to be named {name!r}, like what it offers; rename it"
         if problem:
-            return Entry(name=point.name, package=_package(point), problem=_where(point) + problem)
+            return _unusable(point, f": {problem}")
         return Entry(name=point.name, value=value, package=_package(point))
-
-    def _name(self, value: Any) -> str:
-        return str(value.name)
 
     def _misfit(self, value: Any) -> str | None:
         """Why ``value`` cannot be one of this family."""
-        if not isinstance(value, self._of):
-            return f"expected {self._of.__name__}, got {type(value).__name__}"
-        return None
+        return None if isinstance(value, self._of) else f"expected {self._of.__name__}, got {type(value).__name__}"
 
     def __getitem__(self, name: str) -> T:
         entry = self._entry(name)
@@ -150,30 +143,30 @@ class Registry(MutableMapping[str, T]):
             raise KeyError(name)
         return entry.value
 
-    def __setitem__(self, name: str, value: T) -> None:
-        self._added[name] = value
-
-    def __delitem__(self, name: str) -> None:
-        del self._added[name]
-
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({entry.name for entry in self.entries() if entry.value is not None}))
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return sum(1 for _ in self)
 
 
 def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value.partition(":")[0].partition(".")[0]
 
 
-def _where(point: EntryPoint) -> str:
-    return f"entry point {point.name!r} ({point.value}) of {_package(point)}"
+def _unusable(point: EntryPoint, problem: str) -> Entry[Any]:
+    package = _package(point)
+    where = f"entry point {point.name!r} ({point.value}) of {package}"
+    return Entry(name=point.name, package=package, problem=where + problem)
 
 
 def _home(value: Any) -> str:
     """The package of a class that has registered itself."""
     return value.__module__.partition(".")[0] if isinstance(value, type) else OURS
+
+
+def _has_kind(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and isinstance(getattr(value, "kind", None), str)
 
 
 class Kinds(Registry[type[M]]):
@@ -183,6 +176,8 @@ class Kinds(Registry[type[M]]):
     as the value of that kind; the JSON schema lists every kind.
     """
 
+    _key = "kind"
+
     def make(self, kind: str, settings: Mapping[str, Any] | None = None) -> M:
         """The value of ``kind`` with ``settings``; BadInput for an unknown name (with the nearest) or a wrong value."""
         family = self.find(kind)
@@ -190,8 +185,8 @@ class Kinds(Registry[type[M]]):
         try:
             return TypeAdapter(family).validate_python(table)
         except ValidationError as error:
-            told = explain(error, TypeAdapter(family).json_schema, table)
-            raise BadInput(f"{self.family} {kind}: {told}") from None
+            problem = explain(error, TypeAdapter(family).json_schema, table)
+            raise BadInput(f"{self.family} {kind}: {problem}") from None
 
     def from_json(self, value: Mapping[str, Any] | str) -> M:
         """Back from ``to_json``; a word is the value of that kind with its defaults. Errors as those of ``make``."""
@@ -207,23 +202,17 @@ class Kinds(Registry[type[M]]):
 
     def class_named(self, name: str, module: str) -> type[M]:
         """The class with this name, for the ``__getattr__`` of ``module``."""
-        found = next((family for family in self.values() if family.__name__ == name), None)
-        if found is None or name.startswith("_"):
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        return found
-
-    def _name(self, value: Any) -> str:
-        return str(value.kind)
+        for family in self.values():
+            if family.__name__ == name and not name.startswith("_"):
+                return family
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     def _misfit(self, value: Any) -> str | None:
-        fits = isinstance(value, type) and dataclasses.is_dataclass(value) and isinstance(self._kind_of(value), str)
+        fits = isinstance(value, type) and _has_kind(value)
         return None if fits else f"expected a dataclass with a kind, got {getattr(value, '__name__', value)!r}"
 
-    def _kind_of(self, value: Any) -> Any:
-        return getattr(value, "kind", None)
-
     def _validated(self, value: Any) -> Any:
-        if dataclasses.is_dataclass(value) and not isinstance(value, type) and isinstance(self._kind_of(value), str):
+        if _has_kind(value) and not isinstance(value, type):
             return value
         table = {"kind": value} if isinstance(value, str) else value
         if not isinstance(table, Mapping):
@@ -232,8 +221,7 @@ class Kinds(Registry[type[M]]):
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "'kind'"})
         kind = str(table["kind"])
         if self._entry(kind) is None:
-            known = ", ".join(map(repr, self))
-            context = {"discriminator": "'kind'", "tag": kind, "expected_tags": known}
+            context = {"discriminator": "'kind'", "tag": kind, "expected_tags": ", ".join(map(repr, self))}
             raise PydanticKnownError("union_tag_invalid", context)
         try:
             family = self.find(kind)
@@ -243,14 +231,10 @@ class Kinds(Registry[type[M]]):
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Read and write by kind, at the moment of use: what is registered later counts too."""
-
-        def write(value: Any, info: core_schema.SerializationInfo) -> Any:
-            return TypeAdapter(type(value)).dump_python(value, mode="json" if info.mode_is_json() else "python")
-
-        return core_schema.no_info_plain_validator_function(
-            self._validated,
-            serialization=core_schema.plain_serializer_function_ser_schema(write, info_arg=True),
+        written = core_schema.plain_serializer_function_ser_schema(
+            lambda value, info: TypeAdapter(type(value)).dump_python(value, mode=info.mode), info_arg=True
         )
+        return core_schema.no_info_plain_validator_function(self._validated, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JSON:
         """One of the kinds, told apart by ``kind``."""

@@ -63,11 +63,9 @@ def format_figure(figure: Any) -> str:
     value, low, high = bare(figure)
     if figure.unit == "difference":
         return f"{value} points ({low} to {high})"
-    seeds = f"{figure.n_seeds} seeds"
-    if figure.counts is None:
-        behind = seeds if figure.n_seeds > 1 else "one seed"
-    else:
-        behind = "{:,} of {:,}".format(*figure.counts) + (f" in {seeds}" if figure.n_seeds > 1 else "")
+    behind = f"{figure.n_seeds} seeds" if figure.n_seeds > 1 else "one seed"
+    if figure.counts is not None:
+        behind = "{:,} of {:,}".format(*figure.counts) + (f" in {behind}" if figure.n_seeds > 1 else "")
     return f"{value} % ({low} to {high}; {behind})"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,23 +14,15 @@ from badnets.core.errors import nearest
 Schema = dict[str, Any]
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _ABSENT = ("missing", "missing_argument", "missing_keyword_only_argument")
-_LIMITS = {
-    "greater_than": ("above", "gt"),
-    "greater_than_equal": ("of at least", "ge"),
-    "less_than": ("below", "lt"),
-    "less_than_equal": ("of at most", "le"),
-}
+_LIMITS = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
     "string": "a text",
     "path": "a path",
-    "list": "a list",
-    "tuple": "a list",
-    "dict": "a table",
-    "model": "a table",
-    "dataclass": "a table",
+    **dict.fromkeys(("list", "tuple"), "a list"),
+    **dict.fromkeys(("dict", "model", "dataclass"), "a table"),
 }
 """What pydantic's types of errors, up to their first underscore, are about."""
 
@@ -45,15 +38,15 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
     beside = [other for other in problems if other["type"] in _UNKNOWN and other["loc"][:-1] == problems[0]["loc"][:-1]]
     problem: Any = beside[0] if beside and problems[0]["type"] in _ABSENT else problems[0]
     kind, context = problem["type"], problem.get("ctx", {})
-    shown = _as_written(_path(problem, below), given, absent=kind in _ABSENT)
+    shown = _as_written(problem, below, given, absent=kind in _ABSENT)
     field = ".".join(shown)
+    what = f" for {field!r}" if field else ""
     if kind in _UNKNOWN:
         return f"unknown key {field!r}; {_suggestion(schema(), shown, given)}"
     if kind in _ABSENT:
         return f"expected a value for {field!r}, got none; add it"
     if kind == "union_tag_invalid":
         tags = [tag.strip().strip("'") for tag in str(context["expected_tags"]).split(",")]
-        what = f" for {field!r}" if field else ""
         return f"unknown kind {context['tag']!r}{what}; {nearest(str(context['tag']), tags)}"
     if kind == "union_tag_not_found":
         return f"expected a value for {'.'.join([*shown, 'kind'])!r}, got none; add it"
@@ -61,19 +54,16 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
         return (f"{field}: " if field else "") + str(problem["msg"]).removeprefix("Value error, ")
     # Each member of a union (a number, or two) says what it expected.
     same = [other for other in problems if other["loc"][: len(problem["loc"]) - 1] == problem["loc"][:-1]]
-    members = [other for other in same if other is problem or _as_written(_path(other, below), given) == shown]
+    members = [other for other in same if other is problem or _as_written(other, below, given) == shown]
     words = " or ".join(dict.fromkeys(_expected(member) for member in members))
     got = problem.get("input")
     plain = isinstance(got, str | int | float | bool | None.__class__)
-    return f"expected {words}" + (f" for {field!r}" if field else "") + (f", got {got!r}" if plain else "")
+    return f"expected {words}{what}" + (f", got {got!r}" if plain else "")
 
 
-def _path(problem: Any, below: str) -> list[str]:
-    return [*filter(None, below.split(".")), *(str(part) for part in problem["loc"])]
-
-
-def _as_written(place: list[str], given: Any, *, absent: bool = False) -> list[str]:
+def _as_written(problem: Any, below: str, given: Any, *, absent: bool = False) -> list[str]:
     """The keys that the user wrote: pydantic puts the members of unions between and behind them."""
+    place = [*filter(None, below.split(".")), *map(str, problem["loc"])]
     shown: list[str] = []
     inside: Any = given
     for index, part in enumerate(place):
@@ -92,28 +82,26 @@ def _as_written(place: list[str], given: Any, *, absent: bool = False) -> list[s
 
 def _expected(problem: Any) -> str:
     """Pydantic's message in our words: "a value above 0"."""
-    if problem["type"] in _LIMITS:
-        words, name = _LIMITS[problem["type"]]
-        return f"a value {words} {problem['ctx'][name]:g}"
+    for name, limit in problem.get("ctx", {}).items():
+        if name in _LIMITS:
+            return f"a value {_LIMITS[name]} {limit:g}"
     about, _, what = problem["type"].partition("_")
     if about in _WORDS and what in ("type", "parsing", "from_float", "attributes_type"):
         return _WORDS[about]
     if problem["type"] == "string_pattern_mismatch":
         return f"a text that matches {problem['ctx']['pattern']}"
-    message = str(problem["msg"])
-    for opening in ("Input should be ", "Input should ", "Value should "):
-        if message.startswith(opening):
-            return message.removeprefix(opening)
-    return message[:1].lower() + message[1:]
+    message = re.sub("^(Input should( be)?|Value should) ", "", problem["msg"])
+    return message if message != problem["msg"] else message[:1].lower() + message[1:]
 
 
 def _suggestion(schema: Schema, place: list[str], given: Any) -> str:
     """The nearest key beside an unknown one; else where a key of that name stands; else all that there are."""
-    node, inside = schema, given
+    node, inside = _members(schema, schema, given), given
     for part in place[:-1]:
-        node = _child(schema, node, part, inside)
         inside = inside[int(part) if isinstance(inside, list) else part]
-    known = sorted(set(_members(schema, node, inside).get("properties", {})) - {"kind"})
+        listed = part.isdigit() and "items" in node
+        node = _members(schema, node["items"] if listed else node.get("properties", {}).get(part, {}), inside)
+    known = sorted(set(node.get("properties", {})) - {"kind"})
     if not known:
         return "it takes none"
     if not difflib.get_close_matches(place[-1], known, n=1, cutoff=0.6):
@@ -151,11 +139,3 @@ def _members(schema: Schema, node: Schema, inside: Any) -> Schema:
         kind = inside.get("kind") if isinstance(inside, Mapping) else None
         return _resolve(schema, {"$ref": kinds.get(kind, next(iter(kinds.values())))})
     return node
-
-
-def _child(schema: Schema, node: Schema, part: str, inside: Any) -> Schema:
-    node = _members(schema, node, inside)
-    if part.isdigit() and "items" in node:
-        part, node = "items", {"properties": node}
-    found: Schema = node.get("properties", {}).get(part, {})
-    return found

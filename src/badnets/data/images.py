@@ -8,6 +8,7 @@ is its own affair, so nothing above it needs to know.
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,26 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
-from badnets.data.mapped import map_again, place_of, read_mapped
 from badnets.data.targets import Boxes, Labels, Objects, Regions, Rows, Targets
 
 Pixels = NDArray[np.uint8]
 
-__all__ = [
-    "ArrayStore",
-    "Boxes",
-    "ImageData",
-    "Labels",
-    "MixedStore",
-    "PixelStore",
-    "Pixels",
-    "Rows",
-    "Splits",
-    "TakenStore",
-]
+_BLOCK = 32 << 20
+_NEIGHBORHOOD = 1 << 16
+"""How much the system maps around a page of a file that it finds in its cache."""
 
-
-Region = tuple[float, float, float, float]
+__all__ = ["ArrayStore", "Boxes", "ImageData", "Labels", "PixelStore", "Pixels", "Rows", "Splits"]
 
 
 def as_pil(picture: Pixels) -> Any:
@@ -46,7 +36,7 @@ def as_pil(picture: Pixels) -> Any:
     return Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
 
 
-def resized(picture: Pixels, size: tuple[int, int], region: Region | None = None) -> Pixels:
+def resized(picture: Pixels, size: tuple[int, int], region: tuple[float, ...] | None = None) -> Pixels:
     """A picture (h, w, c), or its ``region`` (x0, y0, x1, y1), at ``size`` (height, width): bilinear, anti-aliased."""
     from PIL import Image
 
@@ -104,13 +94,54 @@ class ArrayStore:
         return np.array(self.array[row])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A mapped file goes to another process by its name: it may be larger than memory.
-        place = place_of(self.array)
-        return (ArrayStore, (self.array,)) if place is None else (_mapped_store, place)
+        # A contiguous view of a mapped file goes to another process by the file's name and where it lies in it: it may
+        # be larger than memory. Private changes of a copy-on-write map are not in the file.
+        array, mapping = self.array, getattr(self.array, "_mmap", None)
+        if not isinstance(array, np.memmap) or mapping is None or array.filename is None:
+            return ArrayStore, (array,)
+        if array.mode not in ("r", "r+") or not array.flags.c_contiguous:
+            return ArrayStore, (array,)
+        first = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
+        start = np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
+        return _map_again, (str(array.filename), first + array.__array_interface__["data"][0] - start, array.shape)
 
 
-def _mapped_store(name: str, dtype: str, position: int, shape: tuple[int, ...]) -> ArrayStore:
-    return ArrayStore(map_again(name, dtype, position, shape))
+def _map_again(name: str, position: int, shape: tuple[int, ...]) -> ArrayStore:
+    return ArrayStore(np.memmap(name, dtype=np.uint8, mode="r", offset=position, shape=shape))
+
+
+def read_mapped(array: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
+    """A copy of ``array[rows]``, contiguous, as a plain array; ``array`` is an ``np.memmap`` or a view of one.
+
+    A process that touches a page of a mapped file keeps it, and the system reads and maps its neighbors too: a few
+    thousand scattered rows can hold more than a gigabyte. So pages are given back after each block (they stay in the
+    system's cache, where reading them again is cheap), and for scattered rows the neighbors are left alone.
+    """
+    mapping: mmap.mmap | None = getattr(array, "_mmap", None)
+    # A view may stand in single rows of a batch read in order, so: most rows, not all.
+    scattered = 2 * np.count_nonzero(np.diff(rows) == 1) < len(rows) - 1
+    step = max(1, _BLOCK // max(1, array[:1].nbytes, _NEIGHBORHOOD if scattered else 1))
+    _advise(mapping, "MADV_RANDOM" if scattered else "MADV_NORMAL")
+
+    def block(part: slice) -> NDArray[Any]:
+        pixels = np.ascontiguousarray(array[rows[part]])
+        if getattr(array, "mode", None) in ("r", "r+"):  # private changes of a copy-on-write map would be lost
+            _advise(mapping, "MADV_DONTNEED")
+        return pixels
+
+    if len(rows) <= step:
+        return block(slice(None))
+    out = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        out[part] = block(part)
+    return out
+
+
+def _advise(mapping: mmap.mmap | None, advice: str) -> None:
+    """Tell the system, where it listens: advice is not known everywhere."""
+    if mapping is not None and hasattr(mmap, advice):
+        mapping.madvise(getattr(mmap, advice))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
-from badnets.data.formats.hdf5 import is_hdf5
-from badnets.data.formats.idx import find_idx
-from badnets.data.formats.tarball import is_tar, stem
+from badnets.data.formats.arrays import is_hdf5
+from badnets.data.formats.contents import is_tar, stem
 from badnets.data.formats.voc import is_voc
 from badnets.data.images import Splits
 from badnets.data.registry import SOURCES
@@ -18,6 +17,7 @@ from badnets.data.request import Progress, Request
 from badnets.data.sets.cifar10 import is_cifar10
 from badnets.data.sets.gtsrb import is_gtsrb
 from badnets.data.sets.lisa import is_lisa
+from badnets.data.sets.mnist import find_idx
 
 
 def load(
@@ -73,14 +73,10 @@ def _resolve(name_or_path: str | Path, path: Path | None) -> tuple[str, str, Pat
     if path is not None:
         return detect(_existing(path)), text, path
     place = Path(name_or_path).expanduser()
-    if not place.exists() and not _looks_like_path(name_or_path):
+    looks_like_path = isinstance(name_or_path, Path) or any(sign in text for sign in ("/", os.sep, "."))
+    if not place.exists() and not (looks_like_path or text.startswith("~")):
         raise BadInput(f"expected a data set or a path, got {text!r}; {nearest(text, SOURCES)}")
     return detect(_existing(place)), stem(place), place
-
-
-def _looks_like_path(value: str | Path) -> bool:
-    text = str(value)
-    return isinstance(value, Path) or "/" in text or os.sep in text or text.startswith(("~", ".")) or "." in text
 
 
 def _existing(path: Path) -> Path:

@@ -1,16 +1,23 @@
-"""Objects as rows: from pictures with boxes to one labelled row for each box."""
+"""Objects as rows, from pictures with boxes to one labelled row for each box; and coarser classes: super-classes such
+as stop, speed limit and warning out of the many signs of a country."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
+from badnets.core.text import listed
 from badnets.data.images import ArrayStore, ImageData, Pixels, TakenStore, resized
-from badnets.data.targets import Labels, Regions
+from badnets.data.targets import Boxes, Labels, Regions
 
 
 def objects_as_rows(data: ImageData, *, context: float | None = None, size: tuple[int, int] | None = None) -> ImageData:
@@ -77,3 +84,46 @@ def _crop(picture: Pixels, corner: NDArray[np.float64], side: float, size: tuple
     x, y = (float(value) for value in corner - low)
     # The sum may be larger than the part by rounding, which Pillow refuses.
     return resized(part, size, (x, y, min(x + side, part.shape[1]), min(y + side, part.shape[0])))
+
+
+def set_table(name: str) -> dict[str, Any]:
+    """What lies beside the module of a set: its class names, and what else is known of it."""
+    table: dict[str, Any] = json.loads((files("badnets.data.sets") / f"{name}.json").read_text(encoding="utf-8"))
+    return table
+
+
+def class_table(name: str) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """The class names of a set, and which of them make which super-class."""
+    table = set_table(name)
+    return tuple(table["classes"]), {coarse: tuple(members) for coarse, members in table["superclasses"].items()}
+
+
+def regroup(data: ImageData, table: Mapping[str, Sequence[str]]) -> ImageData:
+    """Data with the keys of ``table`` as classes, in their order; the values name the classes that go into each.
+
+    A key of whose classes the data has none is left out. What has a class outside the table is dropped, with one
+    ``DataWarning`` that counts it: pictures that have one class, or boxes of pictures that stay.
+    """
+    old = {name: number for number, name in enumerate(data.class_names)}
+    names = tuple(name for name, members in table.items() if any(member in old for member in members))
+    if not names:
+        wanted, got = next(iter(table.values()))[0], data.class_names[0]
+        raise BadInput(
+            f"{data.name}: expected classes such as {wanted!r}, got such as {got!r}; use the data's own names"
+        )
+    new = np.full(len(data.class_names), -1, np.int64)
+    for number, name in enumerate(names):
+        new[[old[member] for member in table[name] if member in old]] = number
+    labels = new[data.objects.labels]
+    kept = np.flatnonzero(labels >= 0)
+    what = "pictures" if isinstance(data.targets, Labels) else "boxes"
+    if len(kept) < len(labels):
+        gone = [name for name, number in old.items() if new[number] < 0]
+        dropped = f"{len(labels) - len(kept)} of {len(labels)} {what} were dropped"
+        warn_of_data(f"{data.name}: {dropped}, {listed(gone)} belong to none of {', '.join(table)}")
+    if isinstance(data.targets, Boxes):
+        boxes = data.targets
+        fewer = Boxes(boxes.xyxy[kept], labels[kept], boxes.image[kept], boxes.pictures)
+        return replace(data, targets=fewer, class_names=names)
+    coarse = replace(data, targets=Labels(np.maximum(labels, 0), data.targets.region), class_names=names)
+    return coarse if len(kept) == len(labels) else coarse.take(kept)

@@ -9,8 +9,8 @@ from typing import Any
 
 from badnets.core.errors import BadInput, nearest
 from badnets.core.seed import as_seed
-from badnets.data.formats.channels import with_channels
 from badnets.data.images import ImageData, Splits
+from badnets.data.overlay import with_channels
 from badnets.data.splits import split, with_select
 
 Progress = Callable[[str, int, int], None]
@@ -88,15 +88,12 @@ def finish(
                 f"{request.name}: expected at least 2 pictures in some class to split a test set off, "
                 f"got {len(whole)} in {whole.classes} classes; bring a test set"
             )
-    train, test = _as_asked(request, train), _as_asked(request, test)
-    select = None if select is None else _as_asked(request, select)
-    shapes = [part.pixels.shape for part in (train, test, select) if part is not None]
+    parts = [_as_asked(request, part) for part in (train, test, select) if part is not None]
+    shapes = [part.pixels.shape for part in parts]
     if len(set(shapes)) > 1:
         got = ", ".join(map(str, shapes))
         raise BadInput(f"{request.name}: expected pictures of one shape in all sets, got {got}; give a size")
-    if select is None:
-        return with_select(train, test, request.select, request.seed)
-    return Splits(train, test, select)
+    return with_select(parts[0], parts[1], request.select, request.seed) if select is None else Splits(*parts)
 
 
 def _as_asked(request: Request, data: ImageData) -> ImageData:

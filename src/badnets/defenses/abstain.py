@@ -17,15 +17,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
+from badnets.core.registry import Kinds
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.splits import split
-from badnets.defenses.repair import OnRow
-from badnets.defenses.view import FEWEST, DefenderView
+from badnets.defenses.repair import FEWEST, DefenderView, Method, OnRow
 from badnets.networks.guards.guard import Guard, as_network
 from badnets.networks.network import ImageNetwork, to_float
 
@@ -38,8 +37,8 @@ class CalibrationWarning(UserWarning):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Made:
-    """A guard whose threshold is still open: ``chosen`` says what was chosen on which data; ``trace`` and ``stopped``
-    are those of a repair inside."""
+    """A guard whose threshold is still open, around the view's own network: ``chosen`` says what was chosen on which
+    data; ``trace`` and ``stopped`` are those of a repair inside."""
 
     guard: Guard
     chosen: str
@@ -48,26 +47,19 @@ class Made:
 
 
 @runtime_checkable
-class Abstainer(Protocol):
-    """A method with its settings: a frozen keyword-only dataclass with one method.
-
-    ``calibrated`` says whether the threshold is to be found on clean data, ``needs_data`` whether ``make`` uses any.
-    """
-
-    @property
-    def kind(self) -> str:
-        """The name on the command line."""
+class Abstainer(Method, Protocol):
+    """What makes a network refuse; ``needs_data`` says whether ``make`` takes clean pictures."""
 
     @property
     def calibrated(self) -> bool:
-        """Whether it has a threshold to find; else it refuses what it refuses."""
-
-    @property
-    def needs_data(self) -> bool:
-        """Whether making it takes clean pictures."""
+        """Whether it has a threshold to find on clean pictures; else it refuses what it refuses."""
 
     def make(self, view: DefenderView, on_row: OnRow) -> Made:
         """A guard around the view's network, which is not changed; the view has the half of the data for making."""
+
+
+ABSTAINERS: Kinds[Abstainer] = Kinds("abstainer", homes=["badnets.defenses.abstainers"], group="badnets.abstainers")
+"""Names for ``badnets guard --method``; other packages add theirs as entry points of ``badnets.abstainers``."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,28 +105,31 @@ def abstain(view: DefenderView, method: Abstainer, *, refuse: float = 0.01, on_r
         raise BadInput(
             f"{method.kind}: expected a network that always answers, got one that abstains; guard the original"
         )
-    making, calibrating = _shares(view, method)
+    making = calibrating = None
+    if view.data is not None or method.calibrated or method.needs_data:
+        making = calibrating = view.clean(method.kind, fewest=2 * FEWEST if method.needs_data else FEWEST)
+        if method.needs_data:
+            making, calibrating = halves(calibrating, view.seed.derive("calibrate"))
     made = method.make(replace(view, data=making), on_row or (lambda *_: None))
     guard = copy.deepcopy(made.guard).eval()
     scores = np.zeros(0, np.float32) if calibrating is None else suspicion(guard, calibrating)
     if not np.isfinite(scores).all():
         raise CannotTell(f"{method.kind}: expected finite scores of clean pictures, got NaN or infinity")
-    warning, found = None, ""
+    warning, calibrated = None, ""
     if method.calibrated:
         threshold, warning = threshold_for(scores, refuse)
         guard.threshold.fill_(threshold)
-        found = f"the threshold, on {len(scores):,} clean pictures"
+        calibrated = f"the threshold, on {len(scores):,} clean pictures"
         if warning:
             warnings.warn(f"{method.kind}: {warning}", CalibrationWarning, stacklevel=2)
+    settings, limit = ABSTAINERS.to_json(method), float(guard.threshold)
     network = as_network(guard, view.network)
-    settings = TypeAdapter(type(method)).dump_python(method, mode="json")
     network.provenance = {**view.network.provenance, "guarded": settings}
-    limit = float(guard.threshold)
     return Guarded(
         network=network,
         method=settings,
         trace=list(made.trace),
-        chosen="; ".join(filter(None, (made.chosen, found))),
+        chosen="; ".join(filter(None, (made.chosen, calibrated))),
         threshold=limit,
         refuse=refuse if method.calibrated else None,
         calibration=Rate.of(scores > limit),
@@ -169,14 +164,6 @@ def suspicion(guard: Guard, data: ImageData, *, batch: int = 1000) -> Scores:
     """The guard's score of every picture of ``data``, (n,)."""
     parts = [guard.scores(to_float(torch.from_numpy(images))).numpy() for _, images in data.batches(batch)]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-
-def _shares(view: DefenderView, method: Abstainer) -> tuple[ImageData | None, ImageData | None]:
-    """The clean data for making the guard and for calibrating it."""
-    if view.data is None and not method.calibrated and not method.needs_data:
-        return None, None
-    data = view.clean(method.kind, fewest=2 * FEWEST if method.needs_data else FEWEST)
-    return halves(data, view.seed.derive("calibrate")) if method.needs_data else (data, data)
 
 
 def halves(data: ImageData, seed: Seed) -> tuple[ImageData, ImageData]:

@@ -20,10 +20,7 @@ from badnets.defenses.repair import Work, within
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.graph import layer_of, trace
 
-Layers = dict[str, nn.Module]
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-_WEIGHTED = (nn.Conv2d, nn.Linear)
+Layers = dict[str, nn.BatchNorm1d | nn.BatchNorm2d | nn.Conv2d | nn.Linear]
 
 
 def neuron_layers(network: ImageNetwork) -> Layers:
@@ -32,25 +29,21 @@ def neuron_layers(network: ImageNetwork) -> Layers:
     Raises ``BadInput`` for a network without any.
     """
     traced = trace(network.body)
-    found: Layers = {}
-    for node in traced.graph.nodes:
-        layer = layer_of(traced, node)
-        if isinstance(layer, (*_NORMS, *_WEIGHTED)):
-            found.setdefault(f"body.{node.target}", layer)
-    norms: Layers = {name: layer for name, layer in found.items() if isinstance(layer, _NORMS) and layer.affine}
-    weighted = [(name, layer) for name, layer in found.items() if isinstance(layer, _WEIGHTED)]
-    chosen = norms or dict(weighted[:-1])
+    calls = [node for node in traced.graph.nodes if node.op == "call_module"]
+    norms: Layers = {}
+    weighted: Layers = {}
+    for name, layer in ((f"body.{node.target}", layer_of(traced, node)) for node in calls):
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.affine:
+            norms[name] = layer
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            weighted[name] = layer
+    chosen = norms or dict(list(weighted.items())[:-1])
     if not chosen:
         raise BadInput(
             f"expected a network with BatchNorms, convolutions or hidden dense layers, got {network.architecture}; "
             "use a method that needs no neurons"
         )
     return chosen
-
-
-def ones(layers: Layers) -> list[Tensor]:
-    """A mask of ones (channels,) for each layer."""
-    return [torch.ones(len(_weight(layer))) for layer in layers.values()]
 
 
 @torch.no_grad()
@@ -60,22 +53,33 @@ def clamp(masks: Sequence[Tensor], floor: float = 0.0, decay: float = 0.0) -> No
         mask.clamp_(floor * math.exp(-decay * depth), 1)
 
 
-def forward(
-    network: ImageNetwork, layers: Layers, scales: Sequence[Tensor], shifts: Sequence[Tensor], images: Tensor
-) -> Tensor:
-    """Logits with each layer's weights times its ``scales`` and its biases times its ``shifts``, one a channel."""
-    logits: Tensor = functional_call(network, scaled(layers, scales, shifts), (images,))
-    return logits
+class Masks:
+    """Masks that learn: ``values`` has one (channels,) for each of the ``layers`` of ``network``, ones at first."""
+
+    def __init__(self, network: ImageNetwork) -> None:
+        self.network, self.layers = network, neuron_layers(network)
+        self.values = [torch.ones(len(layer.weight), requires_grad=True) for layer in self.layers.values()]
+
+    def __call__(self, images: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
+        """Logits with each layer's weights and biases times its mask.
+
+        ``noise`` is added to the masks: a tensor (channels,) for each layer's weights, then as many for the biases.
+        """
+        factors = [*self.values, *self.values]
+        if noise:
+            factors = [mask + part for mask, part in zip(factors, noise, strict=True)]
+        count = len(self.layers)
+        logits: Tensor = functional_call(self.network, scaled(self.layers, factors[:count], factors[count:]), (images,))
+        return logits
 
 
 def scaled(layers: Layers, scales: Sequence[Tensor], shifts: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The scaled parameters by name, with gradients to scales and shifts."""
+    """The layers' weights times ``scales`` and biases times ``shifts``, by name, with gradients to both."""
     changed = {}
     for (name, layer), scale, shift in zip(layers.items(), scales, shifts, strict=True):
-        weight, bias = _weight(layer), layer.bias
-        changed[f"{name}.weight"] = weight.detach() * scale.view(-1, *[1] * (weight.ndim - 1))
-        if isinstance(bias, Tensor):
-            changed[f"{name}.bias"] = bias.detach() * shift
+        changed[f"{name}.weight"] = layer.weight.detach() * scale.view(-1, *[1] * (layer.weight.ndim - 1))
+        if layer.bias is not None:
+            changed[f"{name}.bias"] = layer.bias.detach() * shift
     return changed
 
 
@@ -87,27 +91,25 @@ def apply_masks(layers: Layers, masks: Sequence[Tensor]) -> None:
         getattr(layers[layer], part).copy_(value)
 
 
-def prune_by_masks(
-    work: Work, masks: Sequence[Tensor], held_out: ImageData, *, allowance: float, step: float = 0.05
-) -> str:
+def prune_by_masks(work: Work, masks: Sequence[Tensor], held_out: ImageData, *, allowance: float) -> str:
     """Prune ``work.network``'s neurons with the lowest masks; the sentence that says how many.
 
-    Thresholds rise by ``step``; neurons at or below one are pruned. It stops before the first threshold at which
+    Thresholds rise by 0.05; neurons at or below one are pruned. It stops before the first threshold at which
     accuracy on ``held_out`` has fallen by more than ``allowance`` (a share: 0.01 is one point). A layer keeps at least
     its best neuron. One row of the trace per threshold that prunes more than the one before.
     """
     state = {name: value.clone() for name, value in work.network.state_dict().items()}
-    before = work.accuracy(held_out)
-    reached, pruned, count = 0.0, 0, round(1 / step)
+    before, layers = work.accuracy(held_out), neuron_layers(work.network)
+    reached, pruned, count = 0.0, 0, 20
     for index in range(count):
-        threshold = round(index * step, 6)
+        threshold = round(index / count, 6)
         kept = [(mask > threshold) | (mask == mask.max()) for mask in masks]
         gone = int(sum((~part).sum() for part in kept))
         if gone == pruned and index:
             reached = threshold
             continue
         work.network.load_state_dict(state)
-        apply_masks(neuron_layers(work.network), [part.float() for part in kept])
+        apply_masks(layers, [part.float() for part in kept])
         rate = work.accuracy(held_out)
         if not within(before, rate, allowance):
             break
@@ -119,10 +121,3 @@ def prune_by_masks(
         f"the threshold {reached:g} ({pruned:,} of {sum(map(len, masks)):,} neurons pruned), by accuracy on "
         f"{len(held_out):,} held-out clean pictures"
     )
-
-
-def _weight(layer: nn.Module) -> Tensor:
-    weight = layer.weight
-    if not isinstance(weight, Tensor):
-        raise BadInput(f"expected a layer with weights, got {type(layer).__name__}; use a method that needs no neurons")
-    return weight

@@ -1,4 +1,8 @@
-"""What a repair is, and how one is carried out: the bookkeeping is here, so that no method scores itself.
+"""What a defender sees, what a repair is, and how one is carried out.
+
+A ``DefenderView`` is a network reopened from its file, clean data or none, a budget, a seed, and nothing else: nothing
+in it leads to a trigger, a plan or a test label, so a method cannot peek at the answer. The bookkeeping is here too, so
+that no method scores itself.
 
 A repair sees a ``DefenderView`` through a ``Work``: it changes ``work.network`` (a copy), writes one row per step into
 the trace, and keeps what may be handed out. Ctrl-C and the end of the budget give back what was kept last; the budget
@@ -15,43 +19,119 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as checked_dataclass
+from typing_extensions import dataclass_transform
 
-from badnets.core.errors import CannotTell
+from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
+from badnets.core.registry import Kinds
+from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.splits import split
-from badnets.defenses.view import DefenderView
 from badnets.measures.classification import accuracy
-from badnets.networks.inference import predict, predict_data
+from badnets.networks.inference import check_input, predict, predict_data
 from badnets.networks.network import ImageNetwork
+from badnets.networks.registry import own_stream
 
 Item = TypeVar("Item")
-FEW = 20
-"""Held-out pictures below which a choice by their accuracy is warned of."""
+Kind = TypeVar("Kind")
+FEWEST = 20
+"""Clean pictures below which an accuracy says little: a method wants so many, and a choice on fewer is warned of."""
 OnRow = Callable[[str, int, int, float | None], None]
 """``on_row(what, done, total, accuracy or None)``: how far a repair is."""
 
 
-@runtime_checkable
-class Repair(Protocol):
-    """A method with its settings: a frozen keyword-only dataclass with one method.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DefenderView:
+    """``network`` without its file's remarks on how it was made (the weights are those handed in), ``data`` clean
+    labelled pictures or None, ``seed``, and ``budget_s``, the seconds after which a method stops with what it has
+    (None: as long as it takes).
 
-    ``repair`` changes ``work.network`` and returns one sentence: what was chosen, on which data ("the number of
-    channels, by accuracy on all 3,000 clean pictures").
+    Raises ``BadInput`` for data of another size or with other classes than the network's, and for weights that are
+    not finite.
     """
 
-    @property
-    def needs_data(self) -> bool:
-        """Whether it can do nothing without clean data."""
+    network: ImageNetwork
+    data: ImageData | None = None
+    seed: Seed = field(default_factory=lambda: Seed(0))
+    budget_s: float | None = None
+
+    def __post_init__(self) -> None:
+        bare = copy.copy(self.network)
+        bare.provenance = {}  # a file says on purpose which backdoor it carries
+        object.__setattr__(self, "network", bare)
+        for name in not_finite(self.network):
+            raise BadInput(f"expected finite weights, got NaN or infinity in {name!r}; the network is damaged")
+        if self.budget_s is not None and self.budget_s <= 0:
+            raise BadInput(f"expected a budget above 0 seconds, got {self.budget_s:g}")
+        if self.data is None:
+            return
+        check_input(self.network, self.data.shape, f"pictures of {self.data.name}")
+        known, given = self.network.class_names, self.data.class_names
+        if known != given:
+            raise BadInput(
+                f"{self.data.name}: expected the network's {len(known)} classes ({', '.join(known[:3])}, ...), got "
+                f"{len(given)} ({', '.join(given[:3])}, ...); bring data of the same classes"
+            )
+
+    def clean(self, method: str, *, fewest: int = FEWEST) -> ImageData:
+        """The clean data, for a method that needs it: at least ``fewest`` pictures of at least 2 classes."""
+        if self.data is None:
+            raise BadInput(f"{method}: expected clean data, got none; pass --data")
+        if len(self.data) < fewest:
+            got = f"got {len(self.data)} in {self.data.name}"
+            raise BadInput(f"{method}: expected at least {fewest} clean pictures, {got}; bring more")
+        present = np.unique(self.data.labels)
+        if len(present) < 2:
+            got = f"got only {self.data.class_names[int(present[0])]!r} in {self.data.name}"
+            raise BadInput(
+                f"{method}: expected clean pictures of at least 2 classes, {got}; bring pictures of the others"
+            )
+        return self.data
+
+
+def not_finite(network: ImageNetwork) -> list[str]:
+    """The names, inside ``network.body``, of weights and statistics that are NaN or infinite somewhere."""
+    return [name for name, value in network.body.state_dict().items() if not torch.isfinite(value).all()]
+
+
+class Method(Protocol):
+    """A repair or an abstainer with its settings: a frozen keyword-only dataclass with one method."""
 
     @property
     def kind(self) -> str:
         """The name on the command line."""
 
+    @property
+    def needs_data(self) -> bool:
+        """Whether it can do nothing without clean data."""
+
+
+@runtime_checkable
+class Repair(Method, Protocol):
+    """What repairs a network."""
+
     def repair(self, work: Work) -> str:
-        """Change ``work.network``."""
+        """Change ``work.network``; the sentence says what was chosen, on which data ("the number of channels, by
+        accuracy on all 3,000 clean pictures")."""
+
+
+REPAIRS: Kinds[Repair] = Kinds("repair", homes=["badnets.defenses.repairs"], group="badnets.repairs")
+"""Names for ``badnets repair --method``; other packages add theirs as entry points of ``badnets.repairs``."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def kind_of(table: Kinds[Any]) -> Callable[[type[Kind]], type[Kind]]:
+    """Makes a class of settings a frozen keyword-only dataclass that checks its values and takes no others, and adds it
+    to ``table``."""
+    checked: Any = checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+    return lambda method: table.add(checked(method))
+
+
+def namespace(table: Kinds[Any], module: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of ``module``: the classes in ``table`` by their names."""
+    return lambda name: table.class_named(name, module), lambda: sorted(one.__name__ for one in table.values())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,12 +237,13 @@ class Work:
 
     def accuracy(self, data: ImageData) -> Rate:
         """Accuracy of ``network`` as it is now."""
-        right: list[NDArray[np.bool_]] = []
+        hits = total = 0
         for rows, images in data.batches(250):
-            if right:
+            if total:
                 self.check()
-            right.append(predict(self.network, images).labels == data.labels[rows])
-        return Rate.of(np.concatenate(right) if right else np.zeros(0, bool))
+            hits += int(np.count_nonzero(predict(self.network, images).labels == data.labels[rows]))
+            total += len(images)
+        return Rate(hits, total)
 
     def accuracy_before(self, data: ImageData) -> Rate:
         """Accuracy of the network as it came."""
@@ -176,11 +257,7 @@ def within(before: Rate, now: Rate, drop: float, *, pictures: int = 0) -> bool:
 
 
 def repair(
-    view: DefenderView,
-    method: Repair,
-    *,
-    on_row: OnRow | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    view: DefenderView, method: Repair, *, on_row: OnRow | None = None, clock: Callable[[], float] = time.perf_counter
 ) -> Repaired:
     """Carry out ``method`` on a copy of the view's network; same view, same bits. ``clock`` gives seconds.
 
@@ -192,9 +269,8 @@ def repair(
         view.clean(method.kind)
     work = Work(view, copy.deepcopy(view.network).eval(), method.kind, on_row or (lambda *_: None), clock)
     stopped, chosen = None, ""
-    with torch.random.fork_rng(devices=[]):
-        # As in the training loop: dropout knows no generator of its own.
-        torch.default_generator.manual_seed(view.seed.derive("repair", method.kind).integer)
+    # As in the training loop: dropout knows no generator of its own.
+    with own_stream(view.seed.derive("repair", method.kind).integer):
         try:
             chosen = method.repair(work)
         except (KeyboardInterrupt, OutOfBudget) as stop:
@@ -202,26 +278,22 @@ def repair(
             work.restore()
             kept = "the network as it came" if work.untouched else "the last network that was kept"
             chosen = f"stopped after {len(work.trace)} steps: {kept}"
-    network = work.network.eval()
-    network.requires_grad_(requires_grad=True)
-    if any(not torch.isfinite(value).all() for value in network.body.state_dict().values()):
+    network = work.network.eval().requires_grad_(requires_grad=True)
+    if not_finite(network):
         raise CannotTell(f"{method.kind}: expected finite weights, got NaN or infinity; lower its learning rate")
-    settings = TypeAdapter(type(method)).dump_python(method, mode="json")
+    settings = REPAIRS.to_json(method)
     network.provenance = {**view.network.provenance, "repaired": settings}
-    used = len(view.data) if view.data is not None and method.needs_data else 0
     notes = []
-    if work.held_out is not None and work.held_out < FEW:
-        one = f"one of them is {100 / work.held_out:.3g} points"
-        notes.append(
-            f"chosen on {work.held_out} pictures: {one}; bring more clean pictures, or hold out a larger share"
-        )
+    if work.held_out is not None and work.held_out < FEWEST:
+        one = f"chosen on {work.held_out} pictures: one of them is {100 / work.held_out:.3g} points"
+        notes.append(f"{one}; bring more clean pictures, or hold out a larger share")
     return Repaired(
         network=network,
         method=settings,
         trace=work.trace,
         chosen="; ".join((chosen, *notes)),
         stopped=stopped,
-        pictures=used,
+        pictures=len(view.data) if view.data is not None and method.needs_data else 0,
         seconds=clock() - work.began,
         held_out=work.held_out,
         notes=tuple(notes),

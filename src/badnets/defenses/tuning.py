@@ -1,9 +1,10 @@
-"""Minibatch tuning on a defender's few clean pictures, with early stopping on held-out ones."""
+"""Minibatch tuning on a defender's few clean pictures: random batches, steps, and early stopping on held-out ones."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -18,17 +19,31 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.repair import Work, within
-from badnets.networks.network import to_float
+from badnets.networks.network import ImageNetwork, to_float
 from badnets.training.augment import apply_augments
 from badnets.training.recipe import AugmentName
 
-Step = Callable[[Tensor, Tensor], Tensor]
-"""From floats (n, c, h, w) in 0..1 and labels (n,) to the loss, after having changed the weights."""
-
-
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From floats (n, c, h, w) in 0..1 and labels (n,) to the loss."""
 CLIP = 1.0
 """Greatest length of a gradient that is followed: with high learning rates, which make a network forget its backdoor,
 a single long one would make it forget everything."""
+
+
+def draw(data: ImageData, batch: int, steps: int, seed: Seed) -> Iterator[tuple[Tensor, Tensor]]:
+    """``steps`` times floats (n, c, h, w) in 0..1 and labels (n,); n is ``batch``, or all pictures if there are fewer.
+
+    Each picture comes once before any comes again, in a new order each time.
+    """
+    images, labels = torch.from_numpy(data.images()), torch.from_numpy(np.array(data.labels))
+    batch = min(batch, len(data))
+    rows, turn = np.zeros(0, np.int64), 0
+    for _ in range(steps):
+        while len(rows) < batch:
+            rows = np.concatenate([rows, seed.derive(turn).rng.permutation(len(data))])
+            turn += 1
+        chosen, rows = torch.from_numpy(rows[:batch]), rows[batch:]
+        yield to_float(images[chosen]), labels[chosen]
 
 
 class Choice:
@@ -46,8 +61,8 @@ class Choice:
         """Accuracy of the network as it is now, which is kept if it may be handed out."""
         rate = self.work.accuracy(self.held_out)
         self.best = max(self.best, rate.hits)
-        enough = self.best - (standard_error(self.best, rate.total) if self.slack else 0)
-        if rate.hits >= enough and within(self.before, rate, self.max_drop, pictures=1):
+        error = math.sqrt(self.best * (rate.total - self.best) / rate.total) if self.slack else 0
+        if rate.hits >= self.best - error and within(self.before, rate, self.max_drop, pictures=1):
             self.work.keep()
             self.made = True
         return rate
@@ -67,6 +82,7 @@ class Tuning:
     """What the methods have in common that tune all weights on clean pictures and choose an epoch on a hold-out."""
 
     needs_data: ClassVar[bool] = True
+    clip: ClassVar[float] = CLIP
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose by")] = 0.2
     max_drop: Annotated[float, Field(ge=0, le=1, description="held-out accuracy that may be lost, a share")] = 0.05
@@ -75,63 +91,54 @@ class Tuning:
     def tune(
         self,
         work: Work,
-        step: Step,
         data: tuple[ImageData, ImageData],
         optimizer: torch.optim.Optimizer,
+        loss: Loss | None = None,
         *,
         epochs: int,
         patience: int | None = None,
         name: str = "tune",
         what: str = "the epoch",
     ) -> str:
-        """Go ``epochs`` times through the first part of ``data`` with ``step``; ``work.network`` ends as the epoch left
-        it that ``Choice`` takes on the second part, and the sentence says which.
+        """Go ``epochs`` times through the first part of ``data``; ``work.network`` ends as the epoch left it that
+        ``Choice`` takes on the second part, and the sentence says which.
 
-        With ``patience`` it stops after that many epochs without a new best. The learning rate of ``optimizer`` falls
-        along half a cosine, epoch by epoch, towards 0. ``work.network`` is in training mode within an epoch, in
-        evaluation mode between epochs. One row of the trace per epoch.
+        ``loss`` is the cross entropy, unless another one is given. With ``patience`` it stops after that many epochs
+        without a new best. The learning rate of ``optimizer`` falls along half a cosine, epoch by epoch, towards 0.
+        ``work.network`` is in training mode within an epoch, in evaluation mode between epochs. One row of the trace
+        per epoch.
         """
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
         fit, choice = data[0], Choice(work, data[1], self.max_drop)
         images, labels = torch.from_numpy(fit.images()), torch.from_numpy(np.array(fit.labels))
+        loss = loss or (lambda pictures, true: functional.cross_entropy(work.network(pictures), true))
         best_epoch = 0
         for epoch in range(epochs):
-            best = choice.best
+            best, stream, losses = choice.best, work.view.seed.derive(name, epoch), []
+            order = torch.from_numpy(stream.derive("order").rng.permutation(len(images)))
+            generator = torch.Generator().manual_seed(stream.derive("augment").integer)
             work.network.train()
-            loss = self._pass(work, step, images, labels, work.view.seed.derive(name, epoch))
+            for rows in work.steps(batches(order, self.batch)):
+                pictures, _ = apply_augments(self.augment, images[rows], generator)
+                given = partial(loss, to_float(pictures), labels[rows])
+                losses.append(float(self.step(work.network, optimizer, given)))
             work.network.eval()
-            if not np.isfinite(loss):
+            mean = float(np.mean(losses))
+            if not np.isfinite(mean):
                 raise CannotTell(
-                    f"{work.what}: expected a finite loss, got {loss} in epoch {epoch + 1}; lower its rate"
+                    f"{work.what}: expected a finite loss, got {mean} in epoch {epoch + 1}; lower its rate"
                 )
             rate = choice.look()
             best_epoch = epoch if rate.hits > best else best_epoch
             cosine.step()
-            work.row(epoch + 1, epochs, epoch=epoch + 1, loss=round(loss, 6), held_out_accuracy=rate)
+            work.row(epoch + 1, epochs, epoch=epoch + 1, loss=round(mean, 6), held_out_accuracy=rate)
             if patience is not None and epoch - best_epoch >= patience:
                 break
         return choice.end(what)
 
-    def _pass(self, work: Work, step: Step, images: Tensor, labels: Tensor, stream: Seed) -> float:
-        """One epoch; the mean loss. A last batch of one picture joins the one before (BatchNorm needs two)."""
-        order = torch.from_numpy(stream.derive("order").rng.permutation(len(images)))
-        generator = torch.Generator().manual_seed(stream.derive("augment").integer)
-        losses = []
-        for rows in work.steps(batches(order, self.batch)):
-            pictures, _ = apply_augments(self.augment, images[rows], generator)
-            losses.append(float(step(to_float(pictures), labels[rows]).detach()))
-        return float(np.mean(losses))
-
-
-def clean_step(network: nn.Module, optimizer: torch.optim.Optimizer, after: Callable[[], None] = lambda: None) -> Step:
-    """A step on the cross entropy, and ``after`` it whatever must not move."""
-
-    def step(images: Tensor, labels: Tensor) -> Tensor:
-        loss = descend(optimizer, functional.cross_entropy(network(images), labels))
-        after()
-        return loss
-
-    return step
+    def step(self, network: ImageNetwork, optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor]) -> Tensor:
+        """One step of ``optimizer``; what ``loss`` has worked out before it."""
+        return descend(optimizer, loss(), self.clip)
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float = CLIP) -> Tensor:
@@ -149,26 +156,15 @@ def follow(optimizer: torch.optim.Optimizer, clip: float = CLIP) -> None:
     optimizer.step()
 
 
-def epochs_of(steps: int, pictures: int, batch: int) -> int:
-    """The epochs in which ``steps`` batches of ``pictures`` are done."""
-    return math.ceil(steps / math.ceil(pictures / batch))
-
-
-def standard_error(hits: int, total: int) -> float:
-    """Of ``hits`` among ``total``, as a number of pictures."""
-    return math.sqrt(hits * (total - hits) / total)
-
-
 def batches(order: Tensor, batch: int) -> list[Tensor]:
-    """``order`` in pieces of ``batch``; a last piece of one row joins the piece before."""
+    """``order`` in pieces of ``batch``; a last piece of one row joins the piece before (BatchNorm needs two)."""
     parts = list(torch.split(order, batch))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts
 
 
-def sgd(network: nn.Module, learning_rate: float, *, momentum: float = 0.9, decay: float = 0.0) -> torch.optim.SGD:
-    """SGD over all weights of ``network`` that may change."""
-    return torch.optim.SGD(
-        [p for p in network.parameters() if p.requires_grad], lr=learning_rate, momentum=momentum, weight_decay=decay
-    )
+def sgd(network: nn.Module, learning_rate: float, *, decay: float = 0.0) -> torch.optim.SGD:
+    """SGD with momentum 0.9 over all weights of ``network`` that may change."""
+    weights = [p for p in network.parameters() if p.requires_grad]
+    return torch.optim.SGD(weights, lr=learning_rate, momentum=0.9, weight_decay=decay)

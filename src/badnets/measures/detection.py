@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,14 +18,10 @@ from numpy.typing import NDArray
 from badnets.core.rate import Estimate
 from badnets.core.seed import Seed
 from badnets.data.targets import Boxes
-from badnets.networks.detection import Detections
+from badnets.networks.inference import Detections
 
-IOU = 0.5
-"""From this overlap on a detection is of an object."""
-
-SURE = 0.5
-"""From this confidence on a detection is counted as seen (mean average precision looks at all of them)."""
-
+IOU = 0.5  # from this overlap on a detection is of an object
+SURE = 0.5  # from this confidence on it is counted as seen (mean average precision looks at all of them)
 RESAMPLES = 400
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0.0, 1.0, 101)
@@ -45,24 +42,16 @@ def overlap(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats:
 
 
 def match(found: Detections, boxes: Boxes, *, confidence: float = SURE) -> NDArray[np.int64]:
-    """For each box the number of its detection, or -1 where nothing was found there.
-
-    Whatever class it says: a detection of at least ``confidence`` takes the box that it overlaps most, with an IoU of
-    at least 0.5 and not taken by a surer one.
-    """
+    """For each box the number of its detection, or -1 where nothing was found there. Whatever class it says: a
+    detection of at least ``confidence`` takes the box that it overlaps most, with an IoU of at least 0.5 and not taken
+    by a surer one."""
     out = np.full(len(boxes.labels), -1, np.int64)
-    first = np.searchsorted(boxes.image, np.arange(boxes.pictures + 1))
-    for picture in np.unique(boxes.image):
-        there = slice(first[picture], first[picture + 1])
-        rows = found.of(int(picture))
-        rows = rows[found.confidence[rows] >= confidence]
-        shares = overlap(found.boxes[rows], boxes.xyxy[there])
-        free = np.ones(shares.shape[1], dtype=bool)
-        for row, share in zip(rows, shares, strict=True):
-            best = int(np.argmax(np.where(free, share, -1.0))) if free.any() else -1
-            if best >= 0 and free[best] and share[best] >= IOU:
-                out[first[picture] + best] = row
-                free[best] = False
+    for rows, first, shares in _overlaps(found, boxes):
+        sure = found.confidence[rows] >= confidence
+        for row, share in zip(rows[sure], shares[sure], strict=True):
+            free = np.where(out[first : first + len(share)] < 0, share, -1.0)
+            if free.max(initial=-1.0) >= IOU:
+                out[first + int(free.argmax())] = row
     return out
 
 
@@ -70,11 +59,17 @@ def on_objects(found: Detections, boxes: Boxes) -> NDArray[np.bool_]:
     """Which detections (k,) lie on an object of their picture, of whatever class, with an IoU of at least 0.5. A second
     detection of one object does, too."""
     out = np.zeros(len(found.image), dtype=bool)
+    for rows, _, shares in _overlaps(found, boxes):
+        out[rows] = (shares >= IOU).any(1)
+    return out
+
+
+def _overlaps(found: Detections, boxes: Boxes) -> Iterator[tuple[NDArray[np.int64], int, Floats]]:
+    """Of each picture with detections: their numbers, that of its first box, and the overlap of each with each box."""
     first = np.searchsorted(boxes.image, np.arange(boxes.pictures + 1))
     for picture in np.unique(found.image):
-        rows, there = found.of(int(picture)), slice(first[picture], first[picture + 1])
-        out[rows] = (overlap(found.boxes[rows], boxes.xyxy[there]) >= IOU).any(1)
-    return out
+        rows = found.of(int(picture))
+        yield rows, int(first[picture]), overlap(found.boxes[rows], boxes.xyxy[first[picture] : first[picture + 1]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,19 +129,17 @@ class _Table:
 
 
 def _tables(found: Detections, boxes: Boxes, classes: int) -> list[_Table]:
-    evaluated = _evaluated(found, boxes, classes)
-    n = boxes.pictures
+    evaluated, n = _evaluated(found, boxes, classes), boxes.pictures
+    empty = {"dtScores": [], "image_id": 1, "dtMatches": np.zeros((len(_THRESHOLDS), 0))}
     out = []
     for number in range(classes):
-        entries = [e for e in evaluated[number * n : (number + 1) * n] if e is not None]
-        empty = np.zeros((len(_THRESHOLDS), 0))
-        scores = np.concatenate([np.zeros(0), *(np.asarray(e["dtScores"]) for e in entries)])
-        image = [np.full(len(e["dtScores"]), e["image_id"] - 1, np.int64) for e in entries]
-        right = np.concatenate([empty, *(np.asarray(e["dtMatches"]) for e in entries)], axis=1) > 0
+        entries = [empty, *(e for e in evaluated[number * n : (number + 1) * n] if e is not None)]
+        scores = np.concatenate([e["dtScores"] for e in entries])
+        image = np.repeat([e["image_id"] - 1 for e in entries], [len(e["dtScores"]) for e in entries])
+        right = np.concatenate([e["dtMatches"] for e in entries], axis=1) > 0
         order = np.argsort(-scores, kind="mergesort")
         objects = np.bincount(boxes.image[boxes.labels == number], minlength=n)
-        joined = np.concatenate([np.zeros(0, np.int64), *image])
-        out.append(_Table(joined[order], right[:, order], objects))
+        out.append(_Table(image[order], right[:, order], objects))
     return out
 
 
@@ -158,11 +151,9 @@ def _evaluated(found: Detections, boxes: Boxes, classes: int) -> list[Any]:
     def entries(xyxy: NDArray[np.float32], labels: NDArray[np.int64], image: NDArray[np.int64]) -> list[dict[str, Any]]:
         sides = xyxy[:, 2:].astype(np.float64) - xyxy[:, :2]
         rows = np.concatenate([xyxy[:, :2].astype(np.float64), sides], 1).tolist()
-        listed = enumerate(zip(rows, (labels + 1).tolist(), (image + 1).tolist(), strict=True), start=1)
-        return [
-            {"id": k, "image_id": i, "category_id": c, "bbox": b, "area": b[2] * b[3], "iscrowd": 0}
-            for k, (b, c, i) in listed
-        ]
+        columns = zip(range(1, 1 + len(rows)), rows, (labels + 1).tolist(), (image + 1).tolist(), strict=True)
+        names = ("id", "bbox", "category_id", "image_id")
+        return [{**dict(zip(names, r, strict=True)), "area": r[1][2] * r[1][3], "iscrowd": 0} for r in columns]
 
     def coco(annotations: list[dict[str, Any]]) -> Any:
         made = COCO()
@@ -183,8 +174,7 @@ def _evaluated(found: Detections, boxes: Boxes, classes: int) -> list[Any]:
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.params.maxDets = [100]
         evaluation.evaluate()
-    listed: list[Any] = evaluation.evalImgs
-    return listed
+    return list(evaluation.evalImgs)
 
 
 def _average_precision(table: _Table, weights: Floats) -> Floats:

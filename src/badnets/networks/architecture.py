@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, get_type_hints
@@ -14,31 +15,30 @@ from torch import nn
 from badnets.core.errors import BadInput
 from badnets.core.registry import Registry
 from badnets.core.validation import explain
-from badnets.networks.outputs import PREFIX
 
 B = TypeVar("B", bound=Callable[..., nn.Module])
 InputSize = tuple[int, int, int]
 TORCHVISION = "torchvision:"
+LOGITS_OF = "logits-of:"
+"""``logits-of:NAME`` is architecture ``NAME``, which ends in a softmax, followed by the logarithm."""
 GUARD = "guard:"
 """``guard:NAME`` is a network that may refuse, made of one or two others (``badnets.networks.guards``)."""
+PREFIXES = (TORCHVISION, LOGITS_OF, GUARD)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A way to build a network.
-
-    ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to logits (n, classes), or one
-    that says another ``task`` (``networks.network.Task``). Its keyword-only parameters are its arguments: annotations
-    (``Annotated[int, Field(ge=1)]``) are checked, defaults recorded, and they must be JSON values. Those in
-    ``transient`` only matter to the first building and are not written into files. ``input_size`` is (channels, height,
-    width) where it was made for one. It draws its weights from torch's CPU generator, and it must work under
-    ``torch.device("meta")`` or raise ``NotImplementedError`` there.
-    """
+    """A way to build a network. ``build(classes, input_size, *, ...)`` returns a module from floats (n, *input_size) to
+    logits (n, classes), or one that says another ``task`` (``networks.network.Task``). Its keyword-only parameters are
+    its arguments: annotations (``Annotated[int, Field(ge=1)]``) are checked, defaults recorded, and they must be JSON
+    values. Those in ``transient`` only matter to the first building and are not written into files. ``input_size`` is
+    (channels, height, width) where it was made for one. It draws its weights from torch's CPU generator, and it must
+    work under ``torch.device("meta")`` or raise ``NotImplementedError`` there."""
 
     name: str
     summary: str
     build: Callable[..., nn.Module]
-    transient: frozenset[str] = frozenset()
+    transient: Collection[str] = ()
     input_size: InputSize | None = None
 
     @cached_property
@@ -55,8 +55,8 @@ class Architecture:
         try:
             return self.schema.model_validate(given).model_dump()
         except ValidationError as error:
-            told = explain(error, self.schema.model_json_schema, given)
-            raise BadInput(f"network {self.name}: {told}") from None
+            problem = explain(error, self.schema.model_json_schema, given)
+            raise BadInput(f"network {self.name}: {problem}") from None
 
     def recorded(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Those of resolved ``arguments`` that belong in a file: all but the transient ones."""
@@ -64,10 +64,8 @@ class Architecture:
 
 
 class _Plain(Registry[Architecture]):
-    """Networks that always answer; names with a prefix are made of others."""
-
     def _misfit(self, value: Any) -> str | None:
-        if isinstance(value, Architecture) and value.name.startswith((TORCHVISION, PREFIX, GUARD)):
+        if isinstance(value, Architecture) and value.name.startswith(PREFIXES):
             return f"expected a name without prefix, got {value.name!r}; rename it"
         return super()._misfit(value)
 
@@ -96,9 +94,21 @@ def architecture(
     return register
 
 
+def chain(**layers: nn.Module) -> nn.Sequential:
+    """Named layers in a row."""
+    return nn.Sequential(OrderedDict(layers))
+
+
+def pooled_side(side: int, *kernels: int) -> int:
+    """The side of a map after unpadded convolutions of these sizes, each with a pooling by 2 behind it."""
+    for kernel in kernels:
+        side = (side - kernel + 1) // 2
+    return side
+
+
 def check_smallest(name: str, input_size: InputSize, smallest: int) -> None:
     """Refuse pictures with a side of fewer than ``smallest`` pixels."""
-    _, height, width = input_size
+    height, width = input_size[1:]
     if min(height, width) < smallest:
         raise BadInput(
             f"{name}: expected pictures of at least {smallest}x{smallest}, got {height}x{width}; resize them (--size)"

@@ -1,4 +1,4 @@
-"""A network that knows what it is: architecture, classes, input size and range, and how it was made."""
+"""A network that knows what it is: architecture, classes, input size and range, how it was made, its layers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
+from badnets.core.seed import Seed
 from badnets.data.images import Pixels
 
 Task = Literal["classify", "locate", "detect"]
@@ -24,10 +26,11 @@ class ImageNetwork(nn.Module):
     logits (n, classes + 1): the last answer, number ``classes``, means "refused".
 
     Of a ``task`` "locate", ``forward(images, True)`` gives logits and boxes (n, 4) in pixels. A detector gives what
-    ``networks.faster_rcnn.Detector`` says, and takes targets when it is trained.
+    ``networks.architectures.faster_rcnn.Detector`` says, and takes targets when it is trained.
 
-    ``provenance`` is a JSON-like dict: how it was made, and ``"backdoor"`` when it carries one on purpose.
-    ``narrowed`` says of which convolutions channels were taken out, and how many are left.
+    ``input_size`` is (channels, height, width), ``mean`` and ``std`` are on the 0..1 scale. ``provenance`` is a
+    JSON-like dict: how it was made, and ``"backdoor"`` when it carries one on purpose. ``narrowed`` says of which
+    convolutions channels were taken out, and how many are left.
     """
 
     mean: Tensor
@@ -46,7 +49,6 @@ class ImageNetwork(nn.Module):
         provenance: dict[str, Any] | None = None,
         narrowed: dict[str, int] | None = None,
     ) -> None:
-        """``input_size`` is (channels, height, width); ``mean`` and ``std`` per channel, on the 0..1 scale."""
         super().__init__()
         channels = input_size[0]
         mean, std = mean or [0.0] * channels, std or [1.0] * channels
@@ -67,15 +69,15 @@ class ImageNetwork(nn.Module):
         return f"ImageNetwork({self.architecture}, {self.classes} classes, {size})"
 
     @property
-    def said(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """What it was made with besides its body, as JSON values; without what was narrowed."""
-        normal = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
         known = {name: getattr(self, name) for name in ("architecture", "arguments", "class_names", "input_size")}
+        normal = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
         return {**known, **normal, "provenance": self.provenance}
 
     def with_body(self, body: nn.Module, **changes: Any) -> ImageNetwork:
         """A network with another ``body`` that says the same of itself, but for ``changes``."""
-        return ImageNetwork(body, **{**self.said, "narrowed": self.narrowed, **changes})
+        return ImageNetwork(body, **{**self.description, "narrowed": self.narrowed, **changes})
 
     @property
     def classes(self) -> int:
@@ -119,6 +121,108 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
+def black(module: nn.Module, pictures: int, input_size: tuple[int, int, int]) -> Tensor:
+    """Zeros (pictures, *input_size) on the device and in the type of the module's weights, to learn shapes by."""
+    like = next(module.parameters(), torch.zeros(0))
+    return torch.zeros(pictures, *input_size, device=like.device, dtype=like.dtype)
+
+
 def to_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8 (n, h, w, c) to floats (n, c, h, w) in 0..1, channels last in memory."""
     return images.permute(0, 3, 1, 2).to(dtype) / 255
+
+
+class LogProbabilities(nn.Module):
+    """The logarithm of what ``network``, which ends in a softmax, gives: logits with the same probabilities.
+    Probabilities that are 0 become the smallest positive number of their dtype, so that logits stay finite."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (n, c, h, w) to logits (n, classes)."""
+        probabilities: Tensor = self.network(x)
+        return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
+
+
+@torch.no_grad()
+def kind_of_outputs(network: ImageNetwork) -> Literal["logits", "probabilities", "log-probabilities"]:
+    """What ``network.body`` gives, seen from four pictures of seeded noise. Probabilities: nowhere negative, and each
+    row sums to 1; log-probabilities: nowhere positive, and each row's exponentials sum to 1. The network is left as it
+    was."""
+    if network.classes == 1:
+        return "logits"
+    noise = Seed(0).derive("probe outputs").rng.random((4, *network.input_size))
+    like = next(network.parameters(), network.mean)
+    with evaluating(network):
+        rows = network(torch.from_numpy(noise).to(like.device, like.dtype)).float()
+    if bool((rows >= 0).all()) and _sum_to_one(rows):
+        return "probabilities"
+    return "log-probabilities" if bool((rows <= 0).all()) and _sum_to_one(rows.exp()) else "logits"
+
+
+def _sum_to_one(rows: Tensor) -> bool:
+    # Half precision included; rows of logits sum to 1 by chance far more seldom.
+    return bool(((rows.sum(1) - 1).abs() < 1e-3).all())
+
+
+def layer_table(network: ImageNetwork, input_size: tuple[int, int, int] | None = None) -> list[dict[str, Any]]:
+    """One row for each layer, in the order in which a picture passes them.
+
+    A row is ``{"name", "kind", "output_shape", "parameters", "trainable"}``: the name inside ``network.body``, the
+    class, the shape of the output for one picture (without the batch; None for a layer that the pass does not reach),
+    and how many numbers it holds and learns. Layers are modules without parts, and modules with parts that hold
+    parameters of their own. A tensor that two layers share is counted in the first. A layer passed twice has one row.
+    The last row is named ``total``: the class of the body, the shape of the logits (None for a detector), and the sums.
+    ``input_size`` is (channels, height, width), the network's own by default. The network is left as it was.
+    """
+    parts = network.body.named_modules()
+    layers = {part: name for name, part in parts if not list(part.children()) or _parameters(part)}
+    shapes = _output_shapes(network, list(layers), input_size or network.input_size)
+    logits = shapes.pop(network, None)  # a detector gives lists of objects
+    unreached = [layer for layer in layers if layer not in shapes and _parameters(layer)]
+    counted: set[nn.Parameter] = set()
+    rows = []
+    for layer in (*shapes, *unreached):
+        new = [p for p in _parameters(layer) if p not in counted]
+        counted.update(new)
+        rows.append(_row(layers[layer], layer, shapes.get(layer), new))
+    return [*rows, _row("total", network.body, logits, list(network.parameters()))]
+
+
+def _row(name: str, layer: nn.Module, shape: list[int] | None, parameters: list[nn.Parameter]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": type(layer).__name__,
+        "output_shape": shape,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+    }
+
+
+def _parameters(module: nn.Module) -> list[nn.Parameter]:
+    return list(module.parameters(recurse=False))
+
+
+def _output_shapes(
+    network: ImageNetwork, layers: list[nn.Module], input_size: tuple[int, int, int]
+) -> dict[nn.Module, list[int]]:
+    """The shape that each reached layer and the network give for one picture, in order of the pass."""
+    shapes: dict[nn.Module, list[int]] = {}
+
+    def note(layer: nn.Module, _: tuple[Any, ...], output: Any) -> None:
+        first = output[0] if isinstance(output, tuple | list) and output else output
+        if isinstance(first, Tensor):
+            shapes.setdefault(layer, list(first.shape[1:]))
+
+    handles = [layer.register_forward_hook(note) for layer in [*layers, network]]
+    channels, height, width = input_size
+    try:
+        with evaluating(network), torch.inference_mode():
+            more = (True,) if network.task == "locate" else ()  # or the box head would not be passed
+            network(network.floats(np.zeros((1, height, width, channels), np.uint8)), *more)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes

@@ -26,16 +26,14 @@ REPLACED: dict[str, Callable[..., Any]] = {}
 """What was replaced in torchvision, by its full name; empty where the compiled operators load."""
 
 _lock = threading.Lock()
-_libraries: list[torch.library.Library] = []  # a declaration lives as long as its Library object
+_libraries: list[Any] = []  # a declaration lives as long as its Library object
 _BLOCK = 256  # boxes compared with all others at a time
 
 
 def import_torchvision() -> ModuleType:
-    """The module ``torchvision``, ready to use. Safe to call often and from several threads.
-
-    Without its compiled operators: ``nms`` and ``roi_align`` work on the CPU, differentiable where the compiled ones
-    are; the others (deformable convolution, RoI pooling, ...) raise torchvision's own error when called.
-    """
+    """The module ``torchvision``, ready to use. Safe to call often and from several threads. Without its compiled
+    operators: ``nms`` and ``roi_align`` work on the CPU, differentiable where the compiled ones are; the others
+    (deformable convolution, RoI pooling, ...) raise torchvision's own error when called."""
     with _lock, warnings.catch_warnings():
         # The second, optional library (decoding of images, which we do with Pillow) fails to load for the same reason.
         warnings.filterwarnings("ignore", message="Failed to load image Python extension", category=UserWarning)
@@ -65,29 +63,13 @@ def _import_without_operators() -> ModuleType:
     # `torchvision.ops.roi_align` is a function that hides the module of the same name.
     _replace("torchvision.ops.roi_align", "_roi_align", roi_align)
     for module in ("torchvision.ops.boxes", "torchvision.ops"):
-        _replace(module, "nms", _checked_nms)
+        _replace(module, "nms", torch.ops.torchvision.nms)  # without its check that *all* operators are compiled
     return torchvision
 
 
 def _replace(module: str, name: str, replacement: Callable[..., Any]) -> None:
-    """Put ``replacement`` in a module and remember what was there."""
     REPLACED[f"{module}.{name}"] = getattr(sys.modules[module], name)
     setattr(sys.modules[module], name, replacement)
-
-
-def _checked_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """``torchvision.ops.nms`` without its check that *all* operators are compiled."""
-    kept: Tensor = torch.ops.torchvision.nms(boxes, scores, iou_threshold)
-    return kept
-
-
-def _iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union (m, n) of boxes (m, 4) and (n, 4); NaN where both are empty."""
-    low = torch.maximum(first[:, None, :2], second[None, :, :2])
-    high = torch.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = (high - low).clamp_(min=0).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
-    return common / (areas[0][:, None] + areas[1][None, :] - common)
 
 
 def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -97,6 +79,7 @@ def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     above ``iou_threshold``. Equal scores keep their order. Boxes are taken in blocks: one block against all that
     follow, so the memory is 256 x n, and Python runs once for each box at most.
     """
+    iou = import_torchvision().ops.box_iou
     boxes = dets.detach().float() if dets.dtype in (torch.float16, torch.bfloat16) else dets.detach()
     order = scores.detach().sort(stable=True, descending=True).indices
     boxes = boxes[order]
@@ -105,30 +88,23 @@ def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         stop = min(start + _BLOCK, len(order))
         block = torch.arange(start, stop)[alive[start:stop]]
         # The threshold is a double: comparing in float32 would round it, and 0.3 would then equal its own neighbor.
-        inside = (_iou(boxes[block], boxes[block]).double() > iou_threshold).numpy()
+        inside = (iou(boxes[block], boxes[block]).double() > iou_threshold).numpy()
         keep = torch.ones(len(block), dtype=torch.bool)
         standing = keep.numpy()
         for row in range(len(block)):
             if standing[row]:
                 standing[row + 1 :] &= ~inside[row, row + 1 :]
         alive[block[~keep]] = False
-        if stop < len(order) and bool(keep.any()):
+        if stop < len(order):
             rest = torch.arange(stop, len(order))[alive[stop:]]
-            over = (_iou(boxes[block[keep]], boxes[rest]).double() > iou_threshold).any(0)
-            alive[rest[over]] = False
+            alive[rest[(iou(boxes[block[keep]], boxes[rest]).double() > iou_threshold).any(0)]] = False
     return order[alive]
 
 
 def roi_align(
-    input: Tensor,
-    rois: Tensor,
-    spatial_scale: float,
-    pooled_height: int,
-    pooled_width: int,
-    sampling_ratio: int,
-    aligned: bool,
+    input: Tensor, rois: Tensor, spatial_scale: float, height: int, width: int, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """RoIAlign (k, c, pooled_height, pooled_width) of maps (n, c, h, w) and ``rois`` (k, 5) as image, x0, y0, x1, y1.
+    """RoIAlign (k, c, height, width) of maps (n, c, h, w) and ``rois`` (k, 5) as image, x0, y0, x1, y1.
 
     Takes the place of torchvision's fallback in Python, with its arguments: one ``grid_sample`` for all RoIs of an
     image that have the same number of points in a bin, then a mean over each bin.
@@ -144,11 +120,11 @@ def roi_align(
     size = boxes[:, 3:5] * spatial_scale - offset - start
     if not aligned:
         size = size.clamp(min=1.0)
-    bins = torch.tensor([pooled_width, pooled_height], device=maps.device)
-    bins_yx = (pooled_height, pooled_width)
+    bins = torch.tensor([width, height], device=maps.device)
+    bins_yx = (height, width)
     points = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else torch.ceil(size / bins)
     groups, member = torch.unique(torch.cat([boxes[:, :1], points], 1), dim=0, return_inverse=True)
-    parts = [maps.new_zeros(0, maps.shape[1], pooled_height, pooled_width)]
+    parts = [maps.new_zeros(0, maps.shape[1], height, width)]
     for group, (image, across, down) in enumerate(groups.long().tolist()):
         rows = torch.nonzero(member == group)[:, 0]
         if across < 1 or down < 1:  # an empty RoI has no points: 0

@@ -16,20 +16,25 @@ from torch import nn
 from badnets.core.errors import BadInput, first_line, nearest
 from badnets.core.files import file_digest
 from badnets.core.seed import Seed, as_seed
-from badnets.networks.architecture import ARCHITECTURES, GUARD, GUARDS, TORCHVISION, Architecture, InputSize
+from badnets.networks.architecture import (
+    ARCHITECTURES,
+    GUARD,
+    GUARDS,
+    LOGITS_OF,
+    PREFIXES,
+    TORCHVISION,
+    Architecture,
+    InputSize,
+)
 from badnets.networks.architectures import torchvision_models
-from badnets.networks.network import ImageNetwork, evaluating
-from badnets.networks.outputs import PREFIX, LogProbabilities, kind_of_outputs
+from badnets.networks.network import ImageNetwork, LogProbabilities, black, evaluating, kind_of_outputs
 
 
 def find_architecture(name: str) -> Architecture:
     """Ours, another package's, or torchvision's (``torchvision:resnet34``, or ``resnet34`` if nobody else has it).
-
-    Torchvision is imported only when nobody else has the name. Unknown names are refused with the nearest known one.
-    ``logits-of:NAME`` is architecture ``NAME``, which ends in a softmax, followed by the logarithm.
-    """
-    if name.startswith(PREFIX):
-        return _with_logits(find_architecture(name.removeprefix(PREFIX)))
+    Torchvision is imported only when nobody else has the name. Unknown names are refused with the nearest known one."""
+    if name.startswith(LOGITS_OF):
+        return _with_logits(find_architecture(name.removeprefix(LOGITS_OF)))
     if name.startswith(GUARD):
         return replace(GUARDS.find(name.removeprefix(GUARD)), name=name)
     if name.startswith(TORCHVISION):
@@ -48,7 +53,7 @@ def find_architecture(name: str) -> Architecture:
 def _from_torchvision(model: str) -> Architecture:
     summary = f"torchvision's {model} with a head for these classes; grey pictures are repeated to three channels"
     build = torchvision_models.builder(model)
-    return Architecture(name=TORCHVISION + model, summary=summary, build=build, transient=frozenset({"weights"}))
+    return Architecture(name=TORCHVISION + model, summary=summary, build=build, transient=("weights",))
 
 
 def _with_logits(inner: Architecture) -> Architecture:
@@ -56,14 +61,12 @@ def _with_logits(inner: Architecture) -> Architecture:
     def build(classes: int, input_size: InputSize, **arguments: Any) -> nn.Module:
         return LogProbabilities(inner.build(classes, input_size, **arguments))
 
-    return replace(inner, name=PREFIX + inner.name, summary=f"{inner.summary}; then the logarithm", build=build)
+    return replace(inner, name=LOGITS_OF + inner.name, summary=f"{inner.summary}; then the logarithm", build=build)
 
 
 def parse_network(text: str) -> tuple[str, dict[str, Any]]:
-    """``"resnet9:width=32"`` to ``("resnet9", {"width": 32})``; several arguments are separated by commas.
-
-    Values are JSON (numbers, ``true``, ``null``) or else taken as text; a text with a comma needs a spec file.
-    """
+    """``"resnet9:width=32"`` to ``("resnet9", {"width": 32})``; several arguments are separated by commas. Values are
+    JSON (numbers, ``true``, ``null``) or else taken as text; a text with a comma needs a spec file."""
     prefix = TORCHVISION if text.startswith(TORCHVISION) else ""
     name, _, rest = text.removeprefix(prefix).partition(":")
     arguments: dict[str, Any] = {}
@@ -98,10 +101,8 @@ def _refusing_misfits(name: str, input_size: InputSize) -> Iterator[None]:
         if isinstance(error, NotImplementedError):
             raise
         channels, height, width = input_size
-        size = f"{height}x{width}x{channels}"
-        raise BadInput(
-            f"{name}: expected pictures it can take, got {size} ({first_line(error)}); resize them (--size)"
-        ) from None
+        got = f"{height}x{width}x{channels} ({first_line(error)})"
+        raise BadInput(f"{name}: expected pictures it can take, got {got}; resize them (--size)") from None
 
 
 def skeleton(
@@ -125,16 +126,13 @@ def build_body(
 
 
 def check_shape(name: str, body: nn.Module, classes: int, input_size: InputSize) -> None:
-    """Refuse a network that cannot take such pictures or does not give (n, classes), by a pass over two black ones.
-
-    A module whose ``abstains`` is True gives (n, classes + 1). A detector's answers have no fixed shape: its builder
-    refuses what it cannot take.
-    """
+    """Refuse a network that cannot take such pictures or does not give (n, classes), by a pass over two black ones. A
+    module whose ``abstains`` is True gives (n, classes + 1). A detector's answers have no fixed shape: its builder
+    refuses what it cannot take."""
     if getattr(body, "task", "classify") == "detect":
         return
-    like = next(body.parameters(), torch.zeros(0))
     with evaluating(body), torch.no_grad(), _refusing_misfits(name, input_size):
-        output = body(torch.zeros(2, *input_size, device=like.device, dtype=like.dtype))
+        output = body(black(body, 2, input_size))
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     columns = classes + bool(getattr(body, "abstains", False))
     if shape != (2, columns):
@@ -172,21 +170,13 @@ def build_network(
     check_shape(architecture.name, skeleton(architecture, classes, input_size, recorded), classes, input_size)
     stream = as_seed(seed).derive("initial weights")
     body = build_body(architecture, classes, input_size, resolved, seed=stream.integer)
-    provenance: dict[str, Any] = {}
+    said: dict[str, Any] = {"architecture": architecture.name, "arguments": recorded}
+    network = ImageNetwork(body, **said, class_names=class_names, input_size=input_size, mean=mean, std=std)
     if resolved.get("weights") is not None:
         started = Path(resolved["weights"])
         origin = {"file": started.name, "sha256": file_digest(started), **getattr(body, "started", {})}
-        provenance["initial_weights"] = origin
-    return ImageNetwork(
-        body,
-        architecture=architecture.name,
-        arguments=recorded,
-        class_names=class_names,
-        input_size=input_size,
-        mean=mean,
-        std=std,
-        provenance=provenance,
-    )
+        network.provenance["initial_weights"] = origin
+    return network
 
 
 def wrap(
@@ -199,13 +189,11 @@ def wrap(
     name: str = "custom",
 ) -> ImageNetwork:
     """Any module from floats (n, c, h, w) to logits (n, classes) as an ``ImageNetwork``; it is used, not copied.
-
     ``mean`` and ``std`` are the normalization that the module expects, if it does not do it itself. It can be saved
-    like any other; ``open_network(path, module=...)`` then needs a module of the same shapes again.
-    A module whose outputs are probabilities (it ends in a softmax) is followed by their logarithm, so that confidences
-    are its own; the architecture is then named ``logits-of:NAME``.
-    """
-    if name in ARCHITECTURES or name.startswith((TORCHVISION, PREFIX, GUARD)):
+    like any other; ``open_network(path, module=...)`` then needs a module of the same shapes again. A module whose
+    outputs are probabilities (it ends in a softmax) is followed by their logarithm, so that confidences are its own;
+    the architecture is then named ``logits-of:NAME``."""
+    if name in ARCHITECTURES or name.startswith(PREFIXES):
         raise BadInput(f"expected a new name for a wrapped module, got {name!r}, which badnets builds; rename it")
     _check_settings(name, class_names, input_size)
     check_shape(name, module, len(class_names), input_size)
@@ -213,5 +201,5 @@ def wrap(
         module, architecture=name, arguments={}, class_names=class_names, input_size=input_size, mean=mean, std=std
     )
     if network.task != "detect" and kind_of_outputs(network) == "probabilities":
-        network.body, network.architecture = LogProbabilities(module), PREFIX + name
+        network.body, network.architecture = LogProbabilities(module), LOGITS_OF + name
     return network

@@ -12,8 +12,8 @@ from badnets.core.errors import BadInput
 from badnets.core.files import file_digest, read_json
 from badnets.core.validation import explain
 from badnets.records.certificate import Certificate, GuardRecord
-from badnets.records.comparison import Comparison, Evaluation
 from badnets.records.model import Model
+from badnets.records.results import Comparison, Evaluation
 from badnets.records.run import RunRecord
 from badnets.records.study import StudyRecord
 
@@ -30,8 +30,13 @@ def read_record(path: Path) -> Model:
     Raises BadInput for a place without one, a newer or unknown format, and content that is not a record.
     """
     file = path / RECORD if path.is_dir() else path
+    if not file.exists() and any((path / name).exists() for name in ("trials", "work")):
+        raise BadInput(
+            f"expected a finished study in {path}, got one that is half written; let `badnets reproduce` finish it, "
+            "or see what there is with --so-far"
+        )
     if not file.exists():
-        raise BadInput(_nothing_in(path))
+        raise BadInput(f"expected a run or a study (a folder with {RECORD}) at {path}, got none; check the path")
     value: Any = read_json(file)
     name = value.get("format") if isinstance(value, dict) else None
     model = FORMATS.get(str(name))
@@ -40,8 +45,8 @@ def read_record(path: Path) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        told = explain(error, model.model_json_schema, value)
-        raise BadInput(f"{file} ({name}): {told}; the file may be damaged") from None
+        problem = explain(error, model.model_json_schema, value)
+        raise BadInput(f"{file} ({name}): {problem}; the file may be damaged") from None
 
 
 def read_as(path: Path, kind: type[M]) -> M:
@@ -74,16 +79,7 @@ def check_files(folder: Path, files: Mapping[str, str]) -> None:
 
 def _unknown_format(file: Path, name: Any) -> str:
     family, _, version = str(name).rpartition("/")
-    known = {known.rpartition("/")[0]: known.rpartition("/")[2] for known in FORMATS}
-    if family in known and version.isdigit() and int(version) > int(known[family]):
+    known = {kind: number for kind, _, number in (known.rpartition("/") for known in FORMATS)}
+    if version.isdigit() and int(version) > int(known.get(family, version)):
         return f"expected {family}/{known[family]} in {file}, got the newer {name}; update badnets to read it"
     return f"expected a record ({', '.join(FORMATS)}) in {file}, got format {name!r}"
-
-
-def _nothing_in(folder: Path) -> str:
-    if any((folder / name).exists() for name in ("trials", "work")):
-        return (
-            f"expected a finished study in {folder}, got one that is half written; let `badnets reproduce` finish it, "
-            "or see what there is with --so-far"
-        )
-    return f"expected a run or a study (a folder with {RECORD}) at {folder}, got none; check the path"

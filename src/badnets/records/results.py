@@ -1,16 +1,16 @@
-"""What is measured on a network: of a classifier, and of a detector of objects. Definitions: docs/definitions.md."""
+"""What is measured on a network, its file, and two runs beside each other. Definitions: docs/definitions.md."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import AliasChoices, Field
 
 from badnets.core.fields import Difference, Score, Share
 from badnets.core.rate import Interval, over_seeds
-from badnets.records.model import Model
+from badnets.records.model import JSON, Backdoor, Model
 
 Matrix = tuple[tuple[int, ...], ...]
 """Counts: row true class, column predicted class."""
@@ -105,6 +105,61 @@ class DetectorFigures(AttackFigures):
 
 
 Figures = ClassifierFigures | DetectorFigures
+
+
+class Planted(Model):
+    """Which backdoor was tried, None for none."""
+
+    backdoor: Backdoor | None
+
+
+class Evaluation(Model):
+    """``badnets evaluate --json``; ``foreign`` is what is known of a file of another program."""
+
+    omitted: ClassVar[frozenset[str]] = frozenset({"foreign"})
+    format: Literal["badnets/evaluation/1"] = "badnets/evaluation/1"
+    network: str
+    data: JSON
+    data_digest: str
+    class_names: tuple[str, ...]
+    resolved: Planted
+    seeds: tuple[int, ...]
+    results: Figures
+    foreign: JSON | None = None
+
+    @property
+    def planted(self) -> tuple[Backdoor, ...]:
+        """The backdoor that was tried, if any."""
+        return () if self.resolved.backdoor is None else (self.resolved.backdoor,)
+
+    @property
+    def data_name(self) -> str:
+        """The data source, as a spec names it."""
+        return str(self.data["name"])
+
+
+class ComparisonRow(Model):
+    """One figure of two runs, ``a`` and ``b``, and their paired ``difference`` (None, and ``paired`` False, where they
+    count different pictures)."""
+
+    what: str
+    name: str
+    a: Share | Score
+    b: Share | Score
+    difference: Difference | None
+    paired: bool
+
+
+class Comparison(Model):
+    """``badnets compare --json``: two runs on the same test pictures, over the seeds that both have."""
+
+    format: Literal["badnets/comparison/1"] = "badnets/comparison/1"
+    a: str
+    b: str
+    seeds: tuple[int, ...]
+    rows: tuple[ComparisonRow, ...]
+
+
 M = TypeVar("M", bound=Model)
 
 
@@ -118,21 +173,19 @@ def pooled(seeds: Sequence[int], values: Sequence[M]) -> M:
     return kind.model_construct(None, **merged)
 
 
-def _over(seeds: Sequence[int], values: Sequence[object]) -> object:
+def _over(seeds: Sequence[int], values: Sequence[Any]) -> Any:
     first = values[0]
     if any(value is None for value in values):
         return None
     if isinstance(first, Interval):
-        return over_seeds(seeds, [value for value in values if isinstance(value, Interval)])
+        return over_seeds(seeds, values)
     if isinstance(first, Model):
-        return pooled(seeds, [value for value in values if isinstance(value, Model)])
+        return pooled(seeds, values)
     if isinstance(first, tuple):
-        rows = [value for value in values if isinstance(value, tuple)]
         if first and isinstance(first[0], tuple):
-            return tuple(map(tuple, np.sum(np.asarray(rows), axis=0).tolist()))
-        return tuple(_over(seeds, list(column)) for column in zip(*rows, strict=True))
-    if isinstance(first, float):
-        return float(np.mean(np.asarray(values, float)))
-    if isinstance(first, int) and len(set(values)) > 1:
-        return round(float(np.mean(np.asarray(values, float))))
+            return tuple(map(tuple, np.sum(values, axis=0).tolist()))
+        return tuple(_over(seeds, column) for column in zip(*values, strict=True))
+    if isinstance(first, float) or (isinstance(first, int) and len(set(values)) > 1):
+        mean = float(np.mean(values))
+        return mean if isinstance(first, float) else round(mean)
     return first

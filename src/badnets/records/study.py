@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import computed_field, model_validator
+from pydantic import ValidationInfo, computed_field, field_validator, model_validator
 
 from badnets.core.fields import Figure
-from badnets.core.rate import Interval
+from badnets.core.rate import Interval, within
 from badnets.records.blocks import Block
 from badnets.records.model import JSON, Environment, Model
 
@@ -37,6 +37,12 @@ class StudyRow(Model):
     n_seeds: int
     figure: Figure | None = None
 
+    @field_validator("low", "high")
+    @classmethod
+    def _within(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """Older records have differences of more than 100 points."""
+        return within(value, info.data.get("unit", ""))
+
     @computed_field  # type: ignore[prop-decorator]  # pydantic's way
     @property
     def verified(self) -> bool | None:
@@ -58,10 +64,10 @@ class StudyRow(Model):
     @classmethod
     def of(cls, figure: Interval | None, **said: Any) -> StudyRow:
         """A row of ``figure``; None where there was nothing to count."""
+        n_seeds = 0 if figure is None else figure.n_seeds
         if figure is None or figure.value is None:
-            return cls(ours=None, low=None, high=None, n_seeds=0 if figure is None else figure.n_seeds, **said)
-        low, high = figure.ends
-        return cls(figure=figure, ours=figure.value, low=low, high=high, n_seeds=figure.n_seeds, **said)
+            return cls(ours=None, low=None, high=None, n_seeds=n_seeds, **said)
+        return cls(figure=figure, ours=figure.value, low=figure.low, high=figure.high, n_seeds=n_seeds, **said)
 
 
 class TrialSummary(Model):

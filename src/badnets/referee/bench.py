@@ -1,17 +1,13 @@
-"""The referee's bench: lets a method see what a defender sees, takes what it hands out as a file, and measures that.
-
-Whoever measures a defense does it here: certificates, guard records and studies alike. And is a backdoor gone, or does
-it sleep? ``reactivate`` re-tunes the repaired network on a handful of poisoned pictures. A network that never had the
-backdoor hardly learns it from so few; one in which it sleeps remembers at once. So the same is done to a clean network,
-which went through the same repair; and to the network before the repair: where that one forgets its attack, re-tuning
-like this takes backdoors away, and says nothing of those that do not come back.
-"""
+"""The referee's bench: lets a method see what a defender sees, takes what it hands out as a file, and measures that,
+for certificates, guard records and studies alike; and finds out whether a backdoor is gone or sleeps."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -27,10 +23,11 @@ from badnets.core.text import percent
 from badnets.data.images import ImageData
 from badnets.data.splits import draw
 from badnets.defenses.abstain import Abstainer, Guarded, abstain
-from badnets.defenses.repair import Repair, Repaired, repair
-from badnets.defenses.view import DefenderView
+from badnets.defenses.repair import DefenderView, Repair, Repaired, repair
+from badnets.defenses.tuning import descend, sgd
 from badnets.networks.files.own import through_file
 from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.registry import own_stream
 from badnets.records.certificate import Reactivation, Standing
 from badnets.referee.truth import Answers, Truth
 
@@ -80,10 +77,8 @@ class Bench:
         self, method: Repair, network: ImageNetwork, *, into: Path | None = None, what: str | None = None
     ) -> tuple[Repaired, ImageNetwork]:
         """``method`` carried out on ``network``, and the network that came out, reopened from its file ``into`` (else
-        ``repaired.safetensors`` in the bench's folder); ``what`` is its name for people.
-
-        Raises ``BadInput`` and ``CannotTell`` as ``repair`` does. On Ctrl-C what was kept last is in the file.
-        """
+        ``repaired.safetensors`` in the bench's folder); ``what`` is its name for people. Raises as ``repair``. On
+        Ctrl-C what was kept last is in the file."""
         report, name = self.watcher.progress, what or method.kind
         done = repair(self.view(network), method, on_row=lambda _, at, total, rate: report(name, at, total, rate))
         done.network.provenance = {**network.provenance, "repaired": done.method}
@@ -98,19 +93,12 @@ class Bench:
         return done, self._reopened(done.network, into, "guarded")
 
     def reactivation(
-        self,
-        networks: Mapping[Role, ImageNetwork],
-        *,
-        clean: ImageData | None = None,
-        test: ImageData | None = None,
+        self, networks: Mapping[Role, ImageNetwork], *, clean: ImageData | None = None, test: ImageData | None = None
     ) -> Reactivation | None:
         """Whether the backdoor of ``networks["repaired"]`` only sleeps, see ``reactivate``; ``clean`` (default: at most
         ``CLEAN`` of the defender's) are the pictures beside the poisoned ones, ``test`` those that are measured on.
-
-        None where nothing at hand can be poisoned, or where a network cannot be tuned.
-        """
-        seed = self.seed.derive("reactivation")
-        poisons = self.poisons
+        None where nothing at hand can be poisoned, or where a network cannot be tuned."""
+        seed, poisons = self.seed.derive("reactivation"), self.poisons
         if not len(poisons):
             return None
         beside = self.defender.take(draw(self.defender, CLEAN, seed.derive("clean"))) if clean is None else clean
@@ -123,11 +111,10 @@ class Bench:
         return self.truth.poisons(self.spare, POISONED, self.seed.derive("reactivation"))
 
     def _reopened(self, network: ImageNetwork, into: Path | None, name: str) -> ImageNetwork:
-        place = into or (None if self.folder is None else self.folder / f"{name}.safetensors")
-        if place is not None:
-            return through_file(network, place)
-        with TemporaryDirectory(prefix="badnets-") as folder:
-            return through_file(network, Path(folder) / f"{name}.safetensors")
+        if into is None and self.folder is None:
+            with TemporaryDirectory(prefix="badnets-") as folder:
+                return through_file(network, Path(folder) / f"{name}.safetensors")
+        return through_file(network, into or (self.folder or Path()) / f"{name}.safetensors")
 
 
 def defender_and_spare(pool: ImageData, pictures: int, seed: Seed) -> tuple[ImageData, ImageData]:
@@ -146,9 +133,14 @@ def reactivate(
     test: ImageData,
     *,
     seed: Seed,
-    on_epoch: OnProgress | None = None,
+    on_epoch: OnProgress = lambda *_: None,
 ) -> Reactivation | None:
-    """Re-tune a copy of each of ``networks`` (at least ``"repaired"``) in the same way, and measure the attack.
+    """Re-tune a copy of each of ``networks`` (at least ``"repaired"``) on a few poisoned pictures, and measure the
+    attack.
+
+    A network that never had the backdoor hardly learns it from so few; one in which it sleeps remembers at once. So the
+    same is done to a clean network, which went through the same repair; and to the network before the repair: where
+    that one forgets its attack, re-tuning like this takes backdoors away, and says nothing of those that stay away.
 
     Source: Min, Qin, Zhang, Shen, Cheng, Uncovering, Explaining, and Mitigating the Superficial Safety of Backdoor
     Defense (2024), section 3: the retuning attack, and its code (AISafety-HKUST/stable_backdoor_purification,
@@ -156,21 +148,26 @@ def reactivate(
     pictures in a step instead of 128; the clean network went through the same repair.
 
     ``difference`` is None without a ``clean_network``. It is ``void`` where the ``backdoored`` network, the one before
-    the repair, keeps less than ``FORGOTTEN`` of its success. None for a network that cannot be tuned.
-    """
-    hits = {}
-    report = on_epoch or (lambda *_: None)
-    for number, (role, network) in enumerate(networks.items()):
+    the repair, keeps less than ``FORGOTTEN`` of its success. None for a network that cannot be tuned."""
+    done, hits = count(1), {}
 
-        def told(epoch: int, first: int = number) -> None:
-            report("re-tuning on poisoned pictures", first * EPOCHS + epoch, EPOCHS * len(networks), None)
+    def tell() -> None:
+        on_epoch("re-tuning on poisoned pictures", next(done), EPOCHS * len(networks), None)
 
-        tuned = retune(network, poisons, clean, seed=seed, on_epoch=told)
+    for role, network in networks.items():
+        tuned = retune(network, poisons, clean, seed=seed, on_epoch=tell)
         if tuned is None:
             return None
         hits[role] = truth.hits(tuned, test)
     rates = {role: Rate.of(yes) for role, yes in hits.items()}
     first = Rate.of(truth.hits(networks["backdoored"], test)) if "backdoored" in networks else None
+    void = None
+    if first is not None and first.hits and rates["backdoored"].hits < FORGOTTEN * first.hits:
+        void = (
+            "the network before the repair forgets the attack when it is re-tuned like this, too (its success falls "
+            f"from {percent(first.value)} % to {percent(rates['backdoored'].value)} %), so that of the repaired "
+            "network proves nothing"
+        )
     return Reactivation(
         before=Rate.of(truth.hits(networks["repaired"], test)),
         repaired=rates["repaired"],
@@ -183,17 +180,7 @@ def reactivate(
         epochs=EPOCHS,
         learning_rate=LEARNING_RATE,
         batch=BATCH,
-        void=None if first is None else _void(first, rates["backdoored"]),
-    )
-
-
-def _void(before: Rate, after: Rate) -> str | None:
-    """Why it proves nothing, if the network before the repair forgets its attack too."""
-    if not before.hits or after.hits >= FORGOTTEN * before.hits:
-        return None
-    return (
-        "the network before the repair forgets the attack when it is re-tuned like this, too (its success falls from "
-        f"{percent(before.value)} % to {percent(after.value)} %), so that of the repaired network proves nothing"
+        void=void,
     )
 
 
@@ -203,31 +190,25 @@ def retune(
     clean: ImageData,
     *,
     seed: Seed,
-    on_epoch: Callable[[int], None] | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
 ) -> ImageNetwork | None:
-    """A copy of ``network`` after ``EPOCHS`` of SGD (momentum 0.9) over poisoned and clean pictures, all layers.
-
-    None where no gradient comes through, as in a network that only compares two others.
-    """
+    """A copy of ``network`` after ``EPOCHS`` of SGD (momentum 0.9) over poisoned and clean pictures, all layers; None
+    where no gradient comes through, as in a network that only compares two others."""
     tuned = copy.deepcopy(network)
     tuned.requires_grad_(requires_grad=True)
     images = torch.from_numpy(np.concatenate([poisons.images(), clean.images()]))
     labels = torch.from_numpy(np.concatenate([poisons.labels, clean.labels]))
-    optimizer = torch.optim.SGD(tuned.parameters(), lr=LEARNING_RATE, momentum=0.9)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed.derive("dropout").integer)  # dropout knows no generator of its own
+    optimizer = sgd(tuned, LEARNING_RATE)
+    with own_stream(seed.derive("dropout").integer):  # dropout knows no generator of its own
         for epoch in range(EPOCHS):
             order = torch.from_numpy(seed.derive("order", epoch).rng.permutation(len(images)))
             tuned.train()
             for rows in torch.split(order, BATCH):
                 if len(rows) < 2:  # BatchNorm needs two
                     continue
-                optimizer.zero_grad()
                 loss = functional.cross_entropy(tuned(to_float(images[rows])), labels[rows])
                 if not loss.requires_grad:
                     return None
-                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                optimizer.step()
-            if on_epoch is not None:
-                on_epoch(epoch + 1)
+                descend(optimizer, loss, math.inf)
+            on_epoch()
     return tuned.eval()

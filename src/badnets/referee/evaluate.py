@@ -1,24 +1,35 @@
-"""Measure a network file, with the backdoor of a run if one is named."""
+"""Measure a network file, with the backdoor of a run if one is named; and two runs against each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
+from badnets.core.rate import Mean, PairedDifference, over_seeds
 from badnets.core.seed import Seed
-from badnets.networks.classes import align_classes
-from badnets.networks.files.foreign import ForeignOptions, open_any
-from badnets.networks.files.own import open_network
-from badnets.networks.inference import check_classifier
-from badnets.records.comparison import Evaluation, Planted
 from badnets.records.read import read_run
-from badnets.records.run import RunRecord
-from badnets.referee.measure import disturbances, measure
-from badnets.referee.run import load_data, planted_in, resolved
-from badnets.referee.spec import make_data
-from badnets.training.objectives import check_targets
+from badnets.records.results import Comparison, ComparisonRow, Evaluation, Planted
+
+if TYPE_CHECKING:
+    from badnets.networks.files.foreign import ForeignOptions
+
+WHAT = {
+    "clean_accuracy": "clean accuracy",
+    "map50": "mAP at IoU 0.5",
+    "class_accuracy": "right class of found objects",
+    "asr": "attack success",
+    "robust_accuracy": "robust accuracy",
+}
+_ANSWERS = {"class_accuracy": "clean_accuracy"}  # what a detector's answers to clean objects are called
+Counted = Mapping[str, NDArray[Any]]
 
 
 def evaluate(
@@ -39,6 +50,15 @@ def evaluate(
     a file of another program is; its input range, if not named, is found on the training part of ``data`` (the test
     part, where there is no other), and ``foreign`` in the result is what is known of the file. With ``disturb``,
     ``results`` have ``disturbances``: attack success under every physical disturbance of the trigger, see there."""
+    # Comparing runs goes without torch, and is quick.
+    from badnets.networks.files.foreign import open_any
+    from badnets.networks.files.own import open_network
+    from badnets.networks.inference import align_classes, check_classifier
+    from badnets.referee.measure import disturbances, measure
+    from badnets.referee.run import load_data, network_file, planted_in, resolved, run_with_backdoor
+    from badnets.referee.spec import make_data
+    from badnets.training.objectives import check_targets
+
     if disturb and trigger_from is None:
         raise BadInput("expected a run's trigger to disturb, got none; name the run with 'trigger_from'")
     record = None if trigger_from is None else run_with_backdoor(trigger_from)
@@ -71,14 +91,47 @@ def evaluate(
     )
 
 
-def run_with_backdoor(folder: Path) -> RunRecord:
-    """The record of a run that has a backdoor to try."""
-    record = read_run(folder)
-    if record.resolved.get("backdoor") is None:
-        raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
-    return record
+def compare(first: Path, second: Path) -> Comparison:
+    """Each row has both rates and their paired ``difference`` (a - b), None (and ``paired`` False) where the runs count
+    different pictures or objects, and for figures that are no counts (mean average precision). Both runs must have
+    measured the same test pictures; seeds that only one of them has are left out."""
+    a, b = read_run(first), read_run(second)
+    answers = _answers(first), _answers(second)
+    if not np.array_equal(answers[0]["digest"], answers[1]["digest"]):
+        raise BadInput(f"expected two runs on the same test pictures, got different ones ({first}, {second})")
+    seeds = tuple(seed for seed in a.seeds if seed in b.seeds)
+    if not seeds:
+        raise BadInput(f"expected two runs with a seed in common, got {list(a.seeds)} and {list(b.seeds)}")
+    rows = []
+    for name, words in WHAT.items():
+        ours, theirs = getattr(a.results, name, None), getattr(b.results, name, None)
+        if ours is None or theirs is None:
+            continue
+        less = _difference(_ANSWERS.get(name, name), seeds, *answers)
+        rows.append(ComparisonRow(what=words, name=name, a=ours, b=theirs, difference=less, paired=less is not None))
+    return Comparison(a=first.name or a.name, b=second.name or b.name, seeds=seeds, rows=tuple(rows))
 
 
-def network_file(model: Path) -> Path:
-    """Where the network is: a file, or in a run's folder."""
-    return model / "network.safetensors" if model.is_dir() else model
+def _answers(folder: Path) -> Counted:
+    """Per picture and seed what was right and what was a hit; see ``Measured.answers``."""
+    try:
+        with (folder / "answers.npz").open("rb") as content, np.load(content, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise BadInput(f"expected answers.npz in {folder}, got none that can be read ({error})") from None
+
+
+def _difference(
+    name: str, seeds: tuple[int, ...], first: Counted, second: Counted
+) -> PairedDifference | Mean[PairedDifference] | None:
+    """None when the two runs look at different pictures or objects, as with rules of different eligible classes, and
+    for figures that are not counted object by object."""
+    pairs = []
+    for key in (f"{name}-{seed}" for seed in seeds):
+        if key not in first or key not in second:
+            return None
+        a, b = first[key], second[key]  # -1: not eligible, else 0 or 1
+        if not np.array_equal(a < 0, b < 0):
+            return None
+        pairs.append(PairedDifference.of(a[a >= 0] == 1, b[a >= 0] == 1))
+    return over_seeds(seeds, pairs)

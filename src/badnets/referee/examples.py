@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TypeVar
 
 import numpy as np
@@ -11,16 +12,14 @@ from numpy.typing import NDArray
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.objects import place, stamp, unit_pool
-from badnets.backdoors.rules import LabelRule
 from badnets.core.seed import RowRng, Seed
 from badnets.data.images import ImageData, Pixels
 from badnets.data.targets import Rows
 from badnets.measures.detection import SURE
-from badnets.networks.detection import Detections, detect
-from badnets.networks.inference import Predictions, predict
+from badnets.networks.inference import Detections, detect, predict
 from badnets.networks.network import ImageNetwork
 from badnets.records.run import Answer, Example, SceneExample, Sighting, TrueObject
-from badnets.referee.measure import Counted, Measured
+from badnets.referee.measure import Measured, Yes
 
 T = TypeVar("T")
 Networks = tuple[ImageNetwork, ...]
@@ -46,29 +45,21 @@ def choose_examples(
     measured: Measured,
     seed: Seed,
 ) -> Shown | None:
-    """Some test pictures and what is said to them; None without eligible pictures or objects.
-
-    Chosen by a fixed rule, not for their looks: eligible test pictures in the order of the set, those of a classifier
-    one class after the other; the first is one that shows what most do (right without the trigger, and a hit with it if
-    most are hits).
-    """
+    """Some test pictures and what is said to them; None without eligible pictures or objects. Chosen by a fixed rule,
+    not for their looks: eligible test pictures in the order of the set, those of a classifier one class after the
+    other; the first is one that shows what most do (right without the trigger, and a hit with it if most are hits)."""
     planted = Backdoor(backdoor.trigger, backdoor.rule.resolve(test.class_names))
     chosen = _scenes if network.task == "detect" else _pictures
     networks = (network,) if reference is None else (network, reference)
-    return chosen(networks, test, planted, measured.answers, seed.derive("test-trigger"))
+    answers = measured.answers
+    counted = answers["asr"] >= 0
+    mostly = bool(counted.any() and answers["asr"][counted].mean() > 0.5)
+    typical = (answers["clean_accuracy"] == 1) & counted & (answers["asr"] == mostly)
+    return chosen(networks, test, planted, typical, seed.derive("test-trigger"))
 
 
-def _typical(answers: Counted) -> NDArray[np.bool_]:
-    """The pictures (or objects) that are read rightly, and do with the trigger what most do."""
-    asr = answers["asr"]
-    counted = asr >= 0
-    mostly = bool(counted.any() and asr[counted].mean() > 0.5)
-    typical: NDArray[np.bool_] = (answers["clean_accuracy"] == 1) & counted & (asr == mostly)
-    return typical
-
-
-def _pictures(networks: Networks, test: ImageData, backdoor: Backdoor, answers: Counted, stream: Seed) -> Shown | None:
-    rows = _one_of_each(backdoor.rule.eligible(test.labels), test.labels, _typical(answers))
+def _pictures(networks: Networks, test: ImageData, backdoor: Backdoor, typical: Yes, stream: Seed) -> Shown | None:
+    rows = _one_of_each(backdoor.rule.eligible(test.labels), test.labels, typical)
     if not len(rows):
         return None
     clean, regions, rng = test.images(rows), None if test.regions is None else test.regions[rows], RowRng(stream, rows)
@@ -76,12 +67,15 @@ def _pictures(networks: Networks, test: ImageData, backdoor: Backdoor, answers: 
     mask = np.rint(backdoor.trigger.mask(clean, regions, rng) * 255).astype(np.uint8)
     grey, one = np.full_like(clean[:1], 128), rng.take(slice(0, 1))
     alone = backdoor.trigger.apply(grey, None if regions is None else regions[:1], one)
-    names = test.class_names
     said = [predict(one, pictures) for one in networks for pictures in (clean, marked)]
-    examples = []
+    names, examples = test.class_names, []
     for index, row in enumerate(rows):
-        name, answered = names[test.labels[row]], [_answer(given, index, names) for given in said]
-        examples.append(Example(title=name, true=name, picture=index, **_by_side(answered)))
+        answers = [
+            Answer(label=names[given.labels[index]], confidence=round(float(given.confidence[index]), 4))
+            for given in said
+        ]
+        true = names[test.labels[row]]
+        examples.append(Example(title=true, true=true, picture=index, **_by_side(answers)))
     return Shown(tuple(examples), {"clean": clean, "triggered": marked, "mask": mask, "trigger": alone[0]})
 
 
@@ -90,59 +84,40 @@ def _by_side(said: Sequence[T]) -> dict[str, T]:
     return dict(zip(("clean", "triggered", "reference_clean", "reference_triggered"), said, strict=False))
 
 
-def _one_of_each(eligible: NDArray[np.bool_], labels: Rows, typical: NDArray[np.bool_]) -> Rows:
+def _one_of_each(eligible: Yes, labels: Rows, typical: Yes) -> Rows:
     """At most ``SHOWN`` rows: a typical one, then one class after the other."""
-    rows = np.flatnonzero(eligible & typical)[:1].tolist()
-    by_class = [list(np.flatnonzero(eligible & (labels == number))) for number in np.unique(labels[eligible])]
-    while len(rows) < SHOWN and any(by_class):
-        for members in by_class:
-            if members and len(rows) < SHOWN:
-                row = int(members.pop(0))
-                if row not in rows:
-                    rows.append(row)
-    return np.asarray(rows, np.int64)
+    by_class = [np.flatnonzero(eligible & (labels == number)).tolist() for number in np.unique(labels[eligible])]
+    in_turn = (row for members in zip_longest(*by_class) for row in members if row is not None)
+    first = np.flatnonzero(eligible & typical)[:1].tolist()
+    return np.asarray(list(dict.fromkeys([*first, *in_turn]))[:SHOWN], np.int64)
 
 
-def _answer(given: Predictions, index: int, names: tuple[str, ...]) -> Answer:
-    return Answer(label=names[given.labels[index]], confidence=round(float(given.confidence[index]), 4))
-
-
-def _scenes(networks: Networks, test: ImageData, backdoor: Backdoor, answers: Counted, stream: Seed) -> Shown | None:
+def _scenes(networks: Networks, test: ImageData, backdoor: Backdoor, typical: Yes, stream: Seed) -> Shown | None:
     rule = backdoor.rule
     numbers = np.flatnonzero(unit_pool(rule, test, cover=False))
     pictures = test.objects.image[numbers] if rule.unit == "object" else numbers
-    rows = _distinct(pictures, rule, answers, test)
+    rows = np.unique(pictures)
+    if rule.unit == "object" and typical.any():
+        first = test.objects.image[typical][:1]
+        rows = np.concatenate([first, rows[rows != first]])
+    rows = rows[:SCENES_SHOWN]
     if not len(rows):
         return None
     clean, units = test.images(rows), numbers[np.isin(pictures, rows)]
     spots = place(rule, test, units, RowRng(stream, units))
     marked, order = clean.copy(), np.argsort(rows)
     stamp(marked, order[np.searchsorted(rows[order], spots.image)], spots, backdoor.trigger)
-    seen = [detect(one, pictures) for one in networks for pictures in (clean, marked)]
-    examples = []
+    seen = [detect(one, images) for one in networks for images in (clean, marked)]
+    names, examples = test.class_names, []
     for index, row in enumerate(rows):
-        sights = [sightings(given, index, test.class_names) for given in seen]
-        title, true = f"test picture {row}", _true_objects(test, row)
-        examples.append(SceneExample(title=title, picture=index, true=true, **_by_side(sights)))
+        boxes = test.boxes.take(np.array([row]))
+        true = tuple(
+            TrueObject(class_name=names[label], box=_corners(box, 1))
+            for label, box in zip(boxes.labels, boxes.xyxy, strict=True)
+        )
+        sights = _by_side([sightings(given, index, names) for given in seen])
+        examples.append(SceneExample(title=f"test picture {row}", picture=index, true=true, **sights))
     return Shown(tuple(examples), {"clean": clean, "triggered": marked})
-
-
-def _distinct(pictures: Rows, rule: LabelRule, answers: Counted, test: ImageData) -> Rows:
-    """Distinct pictures; the first is one with a typical object."""
-    listed = np.unique(pictures)
-    if rule.unit == "object":
-        typical = test.objects.image[_typical(answers)]
-        if len(typical):
-            listed = np.concatenate([typical[:1], listed[listed != typical[0]]])
-    return listed[:SCENES_SHOWN]
-
-
-def _true_objects(test: ImageData, row: int) -> tuple[TrueObject, ...]:
-    boxes = test.boxes.take(np.array([row]))
-    return tuple(
-        TrueObject(class_name=test.class_names[label], box=_corners(box, 1))
-        for label, box in zip(boxes.labels, boxes.xyxy, strict=True)
-    )
 
 
 def sightings(

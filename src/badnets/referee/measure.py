@@ -1,44 +1,42 @@
-"""Measure a network: how well it does, and how well a backdoor works on it. Definitions: docs/definitions.md.
-
-Clean and triggered pictures go through a classifier in one pass over the test set; so does the clean reference.
-"""
+"""Measure a network: how well it does, and how well a backdoor works on it. Definitions: docs/definitions.md."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.backdoors.backdoor import Backdoor
-from badnets.backdoors.success import Success, success, triggered
+from badnets.backdoors.backdoor import Backdoor, Success, success, triggered
 from badnets.backdoors.triggers.jitter import NAMES as DISTURBANCES
 from badnets.backdoors.triggers.jitter import Jitter, with_jitter
 from badnets.core.rate import Estimate, Mean, PairedDifference, Rate
 from badnets.core.seed import RowRng, Seed, as_seed
 from badnets.data.images import ImageData, Rows
-from badnets.measures.classification import accuracy, confusion, macro_f1, per_class, refused
-from badnets.networks.detection import Detections
-from badnets.networks.inference import check_input, predict, predict_data
+from badnets.measures.classification import confusion, macro_f1, per_class
+from badnets.networks.inference import Detections, check_input, predict, predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.records.model import JSON
-from badnets.records.results import ClassFigures, ClassifierFigures, DetectorFigures, Disturbance, Figures, Matrix
+from badnets.records.results import ClassFigures, ClassifierFigures, DetectorFigures, Disturbance, Figures
 from badnets.referee.measure_boxes import measure_objects
 from badnets.training.objectives import check_targets
 
 Classes = NDArray[np.int64]
+Yes = NDArray[np.bool_]
 Counted = Mapping[str, NDArray[np.int8]]
+_BESIDE = {
+    "clean_accuracy": ("clean_reference_accuracy", "clean_accuracy_minus_reference"),
+    "asr": ("clean_reference_rate", "asr_minus_reference"),
+}
+"""What a clean reference's figures are called, and the differences from them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What was measured on one network, and the answers that it was counted from.
-
-    ``figures``: those of a classifier or of a detector. ``answers``: by the name of a figure, per test picture (of a
-    detector per object) whether it counted: 1 yes, 0 no, -1 not eligible; runs are paired by them. ``clean`` and
-    ``triggered``: predicted classes (n,), or what a detector saw.
-    """
+    """What was measured on one network: its ``figures``, and the ``answers`` that they were counted from: by the name
+    of a figure, per test picture (of a detector per object) whether it counted: 1 yes, 0 no, -1 not eligible; runs are
+    paired by them. ``clean`` and ``triggered``: predicted classes (n,), or what a detector saw."""
 
     figures: Figures
     answers: Counted
@@ -48,16 +46,16 @@ class Measured:
     @property
     def classifier(self) -> ClassifierFigures:
         """The figures of a network that gives each picture a class."""
-        if not isinstance(self.figures, ClassifierFigures):
-            raise TypeError("expected a classifier's figures, got a detector's")
-        return self.figures
+        if isinstance(self.figures, ClassifierFigures):
+            return self.figures
+        raise TypeError("expected a classifier's figures, got a detector's")
 
     @property
     def detector(self) -> DetectorFigures:
         """The figures of a network that sees objects."""
-        if not isinstance(self.figures, DetectorFigures):
-            raise TypeError("expected a detector's figures, got a classifier's")
-        return self.figures
+        if isinstance(self.figures, DetectorFigures):
+            return self.figures
+        raise TypeError("expected a detector's figures, got a classifier's")
 
     @property
     def clean_accuracy(self) -> Rate | Mean[Rate] | None:
@@ -110,94 +108,88 @@ def measure(
     if network.task == "detect":
         return Measured(*measure_objects(network, test, planted, reference=reference, jitter=jitter, seed=stream))
     check_input(network, test.shape, f"pictures of {test.name}")
-    seen = _seen([network] if reference is None else [network, reference], test, planted, stream)
-    own = seen[0]
-    figures = _figures(own, seen[1] if reference is not None else None, test, abstains=network.abstains)
+    networks = [network] if reference is None else [network, reference]
+    seen, *others = _seen(networks, test, planted, stream)
+    figures = _figures(seen, others[0] if others else None, test)
     if jitter is not None and planted is not None:
         shaken = Backdoor(with_jitter(planted.trigger, jitter), planted.rule)
-        under = _seen([network], test, shaken, stream.derive("jitter"))[0].attack
-        figures = figures.model_copy(update={"asr_under_jitter": None if under is None else under.asr})
-    return Measured(figures, own.counted(test, abstains=network.abstains), own.clean, own.marked)
+        under = _seen([network], test, shaken, stream.derive("jitter"))[0].answers["asr"]
+        figures = figures.model_copy(update={"asr_under_jitter": Rate.of(eligible(under))})
+    return Measured(figures, seen.answers, seen.clean, seen.marked)
 
 
-@dataclass(frozen=True, eq=False)
+def eligible(answer: NDArray[np.int8]) -> Yes:
+    """Yes or no, of the pictures or objects that an answer of ``Measured.answers`` is about."""
+    return np.equal(answer[answer >= 0], 1)
+
+
 class _Seen:
-    """One classifier's answers to the clean pictures; with a backdoor also to the ``marked`` ones, and the attack."""
+    """What one classifier says of the ``clean`` and the ``marked`` pictures, and the ``answers`` that this comes to."""
 
-    clean: Classes
-    marked: Classes | None = None
-    attack: Success | None = None
-
-    def counted(self, test: ImageData, *, abstains: bool) -> dict[str, NDArray[np.int8]]:
-        """See ``Measured.answers``."""
-        true = test.labels
-        yes = {"clean_accuracy": self.clean == true} | ({"refused": self.clean == test.classes} if abstains else {})
-        answers = {name: own.astype(np.int8) for name, own in yes.items()}
-        if self.marked is not None and self.attack is not None:
-            attacked = {"asr": self.attack.hits, "robust_accuracy": self.marked == true}
-            attacked |= {"refused_triggered": self.marked == test.classes} if abstains else {}
-            answers |= {name: np.where(self.attack.eligible, own, -1).astype(np.int8) for name, own in attacked.items()}
-        return answers
+    def __init__(
+        self,
+        network: ImageNetwork,
+        test: ImageData,
+        clean: Classes,
+        marked: Classes | None = None,
+        attack: Success | None = None,
+    ) -> None:
+        self.clean, self.marked, self.leak = clean, marked, None if attack is None else attack.leak
+        everywhere = np.ones(len(test), bool)
+        answers = {"clean_accuracy": (clean == test.labels, everywhere), "refused": (clean == test.classes, everywhere)}
+        if attack is not None:
+            answers |= {
+                "asr": (attack.hits, attack.eligible),
+                "robust_accuracy": (marked == test.labels, attack.eligible),
+                "refused_triggered": (marked == test.classes, attack.eligible),
+            }
+        self.answers = {
+            name: np.where(among, yes, -1).astype(np.int8)
+            for name, (yes, among) in answers.items()
+            if network.abstains or not name.startswith("refused")
+        }
 
 
 def _seen(networks: list[ImageNetwork], test: ImageData, backdoor: Backdoor | None, seed: Seed) -> list[_Seen]:
-    """What each network says, in one pass over the pictures."""
+    """Clean and triggered pictures go through all networks in one pass over the test set."""
     if backdoor is None:
-        return [_Seen(predict_data(network, test).labels) for network in networks]
-    out = [(np.zeros(len(test), np.int64), np.zeros(len(test), np.int64)) for _ in networks]
+        return [_Seen(network, test, predict_data(network, test).labels) for network in networks]
+    said = np.zeros((len(networks), 2, len(test)), np.int64)
     for rows, clean, marked in triggered(test, backdoor, seed):
         both = np.concatenate([clean, marked])
-        for network, (to_clean, to_marked) in zip(networks, out, strict=True):
-            labels = predict(network, both).labels
-            to_clean[rows], to_marked[rows] = labels[: len(rows)], labels[len(rows) :]
-    return [_Seen(clean, marked, success(backdoor.rule, marked, test.labels, test.classes)) for clean, marked in out]
+        for number, network in enumerate(networks):
+            said[number][:, rows] = predict(network, both).labels.reshape(2, -1)
+    return [
+        _Seen(network, test, clean, marked, success(backdoor.rule, marked, test.labels, test.classes))
+        for network, (clean, marked) in zip(networks, said, strict=True)
+    ]
 
 
-def _figures(own: _Seen, other: _Seen | None, test: ImageData, *, abstains: bool) -> ClassifierFigures:
-    """Those of ``own`` beside the ``other``'s, the clean reference's."""
-    true = test.labels
-    rows = per_class(own.clean, true, test.class_names)
-    figures = ClassifierFigures(
-        clean_accuracy=accuracy(own.clean, true),
-        clean_reference_accuracy=None if other is None else accuracy(other.clean, true),
-        clean_accuracy_minus_reference=None
-        if other is None
-        else PairedDifference.of(own.clean == true, other.clean == true),
-        macro_f1=macro_f1(rows),
-        per_class=rows,
-        confusion_clean=_matrix(own.clean, test),
-        refused=refused(own.clean, test.classes) if abstains else None,
-    )
-    if own.marked is None or own.attack is None:
-        return figures
-    attack, among = own.attack, own.attack.eligible
-    away, right = own.marked == test.classes, own.marked == true
-    attacked: dict[str, object] = {
-        "asr": attack.asr,
-        "leak": attack.leak,
-        "robust_accuracy": attack.robust_accuracy,
-        "per_class": tuple(_attacked(row, attack, right, true == number) for number, row in enumerate(rows)),
-        "confusion_triggered": _matrix(own.marked, test),
-        "refused_triggered": Rate.of(away[among]) if abstains else None,
-        "refused_or_right": Rate.of((away | right)[among]) if abstains else None,
-    }
-    if other is not None and other.attack is not None:
-        paired = PairedDifference.of(attack.hits[among], other.attack.hits[among])
-        attacked |= {"clean_reference_rate": other.attack.asr, "asr_minus_reference": paired}
-    return figures.model_copy(update=attacked)
+def _figures(own: _Seen, other: _Seen | None, test: ImageData) -> ClassifierFigures:
+    """Those of ``own`` beside the ``other``'s, the clean reference's. Answers have the names of figures."""
+    answers, rows = own.answers, per_class(own.clean, test.labels, test.class_names)
+    figures: JSON = {name: Rate.of(eligible(answer)) for name, answer in answers.items()}
+    figures |= {"per_class": rows, "macro_f1": macro_f1(rows)}
+    figures["confusion_clean"] = confusion(own.clean, test.labels, test.classes).tolist()
+    if own.marked is not None:
+        figures["per_class"] = [_attacked(row, answers, test.labels == number) for number, row in enumerate(rows)]
+        figures["confusion_triggered"] = confusion(own.marked, test.labels, test.classes).tolist()
+        figures["leak"] = own.leak
+    if "refused_triggered" in answers:
+        away, right = eligible(answers["refused_triggered"]), eligible(answers["robust_accuracy"])
+        figures["refused_or_right"] = Rate.of(away | right)
+    beside = {} if other is None else {name: eligible(answer) for name, answer in other.answers.items()}
+    for name, (rate, less) in _BESIDE.items():
+        if name in beside:
+            difference = PairedDifference.of(eligible(answers[name]), beside[name])
+            figures |= {rate: Rate.of(beside[name]), less: difference}
+    return ClassifierFigures(**figures)
 
 
-def _attacked(row: ClassFigures, attack: Success, right: NDArray[np.bool_], own: NDArray[np.bool_]) -> ClassFigures:
-    """The row of a class with what becomes of its pictures with the trigger, None where none of them is eligible."""
-    members = own & attack.eligible
-    if not members.any():
-        return row
-    rates = {"asr": Rate.of(attack.hits[members]), "robust_accuracy": Rate.of(right[members])}
-    return row.model_copy(update=rates)
-
-
-def _matrix(predicted: Classes, test: ImageData) -> Matrix:
-    return tuple(map(tuple, confusion(predicted, test.labels, test.classes).tolist()))
+def _attacked(row: ClassFigures, answers: Counted, members: Yes) -> ClassFigures:
+    """The row of a class with what becomes of its ``members`` with the trigger, None where none of them is eligible."""
+    rates = {name: Rate.of(eligible(answers[name][members])) for name in ("asr", "robust_accuracy")}
+    return row.model_copy(update={name: rate for name, rate in rates.items() if rate.total})
 
 
 def disturbances(
@@ -218,40 +210,27 @@ def disturbances(
     Raises ``BadInput`` for a trigger that is no stamp, and for pictures that the network does not take.
     """
     check_input(network, test.shape, f"pictures of {test.name}")
-    chosen = Jitter.physical() if amounts is None else amounts
     rule = backdoor.rule.resolve(test.class_names)
-    eligible = np.flatnonzero(rule.eligible(test.labels)).astype(np.int64)
+    chosen = np.flatnonzero(rule.eligible(test.labels)).astype(np.int64)
     stream = as_seed(seed).derive("test-trigger")
     networks = [network] if reference is None else [network, reference]
+    everything = Jitter.physical() if amounts is None else amounts
+    values = everything.amounts()
+    alone = [(name, values[name], Jitter.only(**{name: values[name]})) for name in DISTURBANCES if values[name]]
     rows = []
-    for name, amount, jitter in _cases(chosen):
+    for name, amount, jitter in (("none", None, None), *alone, ("all", None, everything)):
         shaken = Backdoor(with_jitter(backdoor.trigger, jitter), rule)
-        answers = _to_marked(networks, test, eligible, shaken, stream)
-        asr, *other = [success(rule, given, test.labels[eligible], test.classes).asr for given in answers]
-        rate = other[0] if other else None
-        rows.append(Disturbance(name=name, amount=amount, asr=asr, clean_reference_rate=rate))
+        answers = _to_marked(networks, test, chosen, shaken, stream)
+        asr, *other = [success(rule, given, test.labels[chosen], test.classes).asr for given in answers]
+        rows.append(Disturbance(name=name, amount=amount, asr=asr, clean_reference_rate=other[0] if other else None))
     return tuple(rows)
 
 
-def _cases(amounts: Jitter) -> Iterator[tuple[str, float | None, Jitter | None]]:
-    """The rows of the table: their names, amounts, and the jitter of each."""
-    yield "none", None, None
-    values = amounts.amounts()
-    for name in DISTURBANCES:
-        if values.get(name):
-            yield name, values[name], Jitter.only(**{name: values[name]})
-    yield "all", None, amounts
-
-
-def _to_marked(
-    networks: list[ImageNetwork], test: ImageData, eligible: Rows, backdoor: Backdoor, stream: Seed, batch: int = 500
-) -> list[Rows]:
-    """What each network says to the eligible pictures with the trigger."""
-    parts: list[list[Rows]] = [[] for _ in networks]
-    for start in range(0, max(len(eligible), 1), batch):
-        rows = eligible[start : start + batch]
-        regions = None if test.regions is None else test.regions[rows]
-        marked = backdoor.trigger.apply(test.images(rows), regions, RowRng(stream, rows))
-        for network, given in zip(networks, parts, strict=True):
-            given.append(predict(network, marked).labels)
-    return [np.concatenate(given) for given in parts]
+def _to_marked(networks: list[ImageNetwork], test: ImageData, rows: Rows, backdoor: Backdoor, stream: Seed) -> Classes:
+    """What each network says to the pictures ``rows`` with the trigger, (networks, rows)."""
+    parts = []
+    for batch in np.split(rows, range(500, len(rows), 500)):
+        regions = None if test.regions is None else test.regions[batch]
+        marked = backdoor.trigger.apply(test.images(batch), regions, RowRng(stream, batch))
+        parts.append([predict(network, marked).labels for network in networks])
+    return np.concatenate(parts, axis=1)

@@ -1,12 +1,8 @@
-"""Measure a detector: how well it finds objects, and how well a backdoor works on them.
-
-An object has an answer when the detector finds something there (IoU at least 0.5, confidence at least 0.5): the class
-that it says. Success is counted over objects with an answer; objects that vanish are counted beside it.
-"""
+"""Measure a detector: how well it finds objects, and how well a backdoor works on them. An object has an answer, a
+class, when something is found there (IoU and confidence at least 0.5). Success is counted over objects with an answer;
+objects that vanish are counted beside it."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +14,11 @@ from badnets.backdoors.triggers.jitter import Jitter, with_jitter
 from badnets.core.rate import PairedDifference, Rate
 from badnets.core.seed import RowRng, Seed
 from badnets.data.images import ImageData
-from badnets.data.targets import Boxes, Rows
+from badnets.data.targets import Boxes
 from badnets.measures.detection import SURE, match, on_objects, precision
-from badnets.networks.detection import Detections, detect, detect_data, joined, replaced
+from badnets.networks.inference import Detections, detect, detect_data, joined, replaced
 from badnets.networks.network import ImageNetwork
+from badnets.records.model import JSON
 from badnets.records.results import DetectorFigures, ObjectFigures
 
 Classes = NDArray[np.int64]
@@ -45,53 +42,54 @@ def measure_objects(
     ``map50_triggered`` and ``appeared_triggered`` are against the true boxes; ``vanished``: eligible objects without an
     answer (of a vanishing rule these are the hits) beside ``vanished_clean``, the same without the trigger.
     """
-    own = _Sight(network, detect_data(network, test), test.boxes, test.classes, seed)
-    other = None
-    if reference is not None:
-        other = _Sight(reference, detect_data(reference, test), test.boxes, test.classes, seed)
+    networks = [network] if reference is None else [network, reference]
+    own, *others = sights = [_Sight(one, detect_data(one, test), test, seed) for one in networks]
     answers = {"clean_accuracy": _counted(own.right, own.answered)}
-    figures = DetectorFigures(
-        map50=own.precision.map50,
-        map=own.precision.map,
-        found=Rate.of(own.answered),
-        class_accuracy=Rate.of(own.right[own.answered]),
-        appeared=own.appeared,
-        per_class=tuple(own.of_class(number, name) for number, name in enumerate(test.class_names)),
-        clean_reference_map50=None if other is None else other.precision.map50,
-        map50_minus_reference=None if other is None else own.precision.minus(other.precision),
-    )
+    figures: JSON = {
+        "map50": own.precision.map50,
+        "map": own.precision.map,
+        "found": Rate.of(own.answered),
+        "class_accuracy": Rate.of(own.right[own.answered]),
+        "appeared": own.appeared,
+        "per_class": tuple(own.of_class(number, name) for number, name in enumerate(test.class_names)),
+    }
+    for other in others:
+        figures["clean_reference_map50"] = other.precision.map50
+        figures["map50_minus_reference"] = own.precision.minus(other.precision)
     if backdoor is None:
-        return figures, answers, own.found, None
-    check_rule(backdoor.rule, test)
-    asked = _ask([own] if other is None else [own, other], test, backdoor, seed, leak=False)
-    attack = _Attack(asked, 0, backdoor.rule, own, test.classes)
-    marked = _Sight(network, asked.seen[0], test.boxes, test.classes, seed)
-    attacked: dict[str, object] = {
+        return DetectorFigures(**figures), answers, own.found, None
+    rule = backdoor.rule
+    check_rule(rule, test)
+    attack, *besides = _attacks(sights, test, backdoor, seed)
+    marked = _Sight(network, attack.seen, test, seed)
+    figures |= {
         "map50_triggered": marked.precision.map50,
         "map_triggered": marked.precision.map,
         "appeared_triggered": marked.appeared,
         "asr": attack.asr,
-        "robust_accuracy": Rate.of((attack.answers == asked.truth)[asked.eligible]),
+        "robust_accuracy": attack.robust_accuracy,
         "vanished": attack.vanished,
         "vanished_clean": attack.vanished_clean,
-        "leak": _leak(own, test, backdoor, seed),
         "per_class": tuple(
-            _attacked(row, number, marked, attack, backdoor.rule) for number, row in enumerate(figures.per_class)
+            row.model_copy(update={"ap50_triggered": marked.ap50(number), "asr": attack.of_class(number)})
+            for number, row in enumerate(figures["per_class"])
         ),
     }
-    if other is not None:
-        beside = _Attack(asked, 1, backdoor.rule, other, test.classes)
-        attacked |= {
-            "clean_reference_rate": beside.asr,
-            "clean_reference_vanished": beside.vanished,
-            "asr_minus_reference": PairedDifference.of(attack.hits[asked.eligible], beside.hits[asked.eligible]),
-        }
+    for beside in besides:
+        figures["clean_reference_rate"] = beside.asr
+        figures["clean_reference_vanished"] = beside.vanished
+        hits = attack.hits[attack.eligible], beside.hits[attack.eligible]
+        figures["asr_minus_reference"] = PairedDifference.of(*hits)
+    if rule.kind == "source-to-target":
+        # A pass of its own, so that no picture above has triggers which the attack is not about.
+        leak, true = _attacks([own], test, backdoor, seed, leak=True)[0], test.boxes.labels
+        strange = ~leak.eligible & (leak.answers != NOTHING) & ~rule.hit(true, true, test.classes)
+        figures["leak"] = Rate.of(leak.hits[strange])
     if jitter is not None:
-        shaken = Backdoor(with_jitter(backdoor.trigger, jitter), backdoor.rule)
-        again = _ask([own], test, shaken, seed.derive("jitter"), leak=False)
-        attacked["asr_under_jitter"] = _Attack(again, 0, backdoor.rule, own, test.classes).asr
+        shaken = Backdoor(with_jitter(backdoor.trigger, jitter), rule)
+        figures["asr_under_jitter"] = _attacks([own], test, shaken, seed.derive("jitter"))[0].asr
     answers["asr"] = _counted(attack.hits, attack.counted)
-    return figures.model_copy(update=attacked), answers, own.found, asked.seen[0]
+    return DetectorFigures(**figures), answers, own.found, attack.seen
 
 
 def _counted(yes: Yes, counted: Yes) -> NDArray[np.int8]:
@@ -105,16 +103,16 @@ def _answers(found: Detections, boxes: Boxes) -> Classes:
 
 
 class _Sight:
-    """What one detector makes of pictures, clean or triggered, whose true boxes are known."""
+    """What one detector ``found`` in pictures, clean or triggered, whose true boxes are those of ``test``."""
 
-    def __init__(self, network: ImageNetwork, found: Detections, boxes: Boxes, classes: int, seed: Seed) -> None:
-        self.network, self.found, self.boxes = network, found, boxes
-        self.precision = precision(found, boxes, classes, seed)
-        self.answers = _answers(found, boxes)
+    def __init__(self, network: ImageNetwork, found: Detections, test: ImageData, seed: Seed) -> None:
+        self.network, self.found, self.boxes = network, found, test.boxes
+        self.precision = precision(found, self.boxes, test.classes, seed)
+        self.answers = _answers(found, self.boxes)
         self.answered = self.answers != NOTHING
-        self.right = self.answers == boxes.labels
-        strange = found.image[(found.confidence >= SURE) & ~on_objects(found, boxes)]
-        self.appeared = Rate.of(np.bincount(strange, minlength=boxes.pictures) > 0)
+        self.right = self.answers == self.boxes.labels
+        strange = found.image[(found.confidence >= SURE) & ~on_objects(found, self.boxes)]
+        self.appeared = Rate.of(np.bincount(strange, minlength=self.boxes.pictures) > 0)
 
     def ap50(self, number: int) -> float | None:
         """Average precision of one class; None where it has no object."""
@@ -133,88 +131,56 @@ class _Sight:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """The objects of triggered pictures whose answers are measured, and what each network saw in these pictures.
-
-    ``boxes``: where they are and what they truly are (of a rule about free spots: the spots). ``objects``: which of the
-    data's objects they are, None for spots. ``eligible``: those that success is about. ``seen``: one per network.
-    """
-
-    boxes: Boxes
-    objects: Rows | None
-    eligible: Yes
-    seen: list[Detections]
-
-    @property
-    def truth(self) -> Classes:
-        """What a right answer is: the true class, at a free spot nothing."""
-        return np.full(len(self.boxes.labels), NOTHING) if self.objects is None else self.boxes.labels
-
-
 class _Attack:
-    """Network ``number`` on triggered pictures, which saw ``clean`` ones like this: of each asked object its
-    ``answers``, its ``hits``, and which are ``counted`` in the rate."""
+    """What one network ``seen`` in triggered pictures says of ``boxes``, which are the objects of the data or, of a
+    rule about free spots, those: its ``answers`` and ``hits``, which are ``eligible``, and which ``counted`` in the
+    rate. ``clean`` is what it saw without triggers."""
 
-    def __init__(self, asked: _Asked, number: int, rule: LabelRule, clean: _Sight, classes: int) -> None:
-        self.asked = asked
-        self.answers = _answers(asked.seen[number], asked.boxes)
+    def __init__(self, seen: Detections, boxes: Boxes, rule: LabelRule, clean: _Sight, classes: int) -> None:
+        spots = rule.unit == "place"
+        self.seen, self.labels, self.spots = seen, boxes.labels, spots
+        self.eligible = np.ones(len(boxes.labels), bool) if spots else rule.eligible(boxes.labels)
+        self.answers = _answers(seen, boxes)
         there = self.answers != NOTHING
         # Where nothing is seen there is no answer, unless that is what the rule asks for.
-        always = rule.kind in ("vanish", "appear")
-        self.hits = rule.hit(self.answers, asked.boxes.labels, classes) & (there | always)
-        self.counted = asked.eligible & (there | always)
+        telling = there | (rule.kind in ("vanish", "appear"))
+        self.hits = rule.hit(self.answers, boxes.labels, classes) & telling
+        self.counted = self.eligible & telling
         self.asr = Rate.of(self.hits[self.counted])
-        self.vanished = self.vanished_clean = None
-        if asked.objects is not None:
-            self.vanished = Rate.of(~there[asked.eligible])
-            self.vanished_clean = Rate.of(~clean.answered[asked.objects][asked.eligible])
+        # At a free spot it is right to see nothing.
+        self.robust_accuracy = Rate.of((self.answers == (NOTHING if spots else boxes.labels))[self.eligible])
+        self.vanished = None if spots else Rate.of(~there[self.eligible])
+        self.vanished_clean = None if spots else Rate.of(~clean.answered[self.eligible])
+
+    def of_class(self, number: int) -> Rate | None:
+        """Success on one class; None where no object of it is counted."""
+        own = self.counted & (self.labels == number)
+        return Rate.of(self.hits[own]) if own.any() and not self.spots else None
 
 
-def _attacked(row: ObjectFigures, number: int, marked: _Sight, attack: _Attack, rule: LabelRule) -> ObjectFigures:
-    """The row of a class with its average precision on triggered pictures and its attack success."""
-    own = attack.counted & (attack.asked.boxes.labels == number)
-    asr = Rate.of(attack.hits[own]) if own.any() and rule.unit != "place" else None
-    return row.model_copy(update={"ap50_triggered": marked.ap50(number), "asr": asr})
-
-
-def _leak(own: _Sight, test: ImageData, backdoor: Backdoor, seed: Seed) -> Rate | None:
-    """Of a rule about one source: hits among objects of the other classes, each with its trigger; a pass of its own, so
-    that no picture above has triggers which the attack is not about."""
-    rule = backdoor.rule
-    if rule.kind != "source-to-target":
-        return None
-    asked = _ask([own], test, backdoor, seed, leak=True)
-    answers = _answers(asked.seen[0], asked.boxes)
-    true = asked.boxes.labels
-    others = ~asked.eligible & (answers != NOTHING) & ~rule.hit(true, true, test.classes)
-    return Rate.of(rule.hit(answers, true, test.classes)[others])
-
-
-def _ask(sights: list[_Sight], test: ImageData, backdoor: Backdoor, seed: Seed, *, leak: bool) -> _Asked:
+def _attacks(
+    sights: list[_Sight], test: ImageData, backdoor: Backdoor, seed: Seed, *, leak: bool = False
+) -> list[_Attack]:
     """What each network sees when every eligible unit (with ``leak`` every other one) has its trigger."""
     rule = backdoor.rule
     chosen = unit_pool(rule, test, cover=False)
     numbers = np.flatnonzero(~chosen if leak else chosen)
     spots = place(rule, test, numbers, RowRng(seed.derive("test-trigger"), numbers))
-    seen = _detect_marked(sights, test, backdoor, spots)
+    seen, boxes = _detect_marked(sights, test, backdoor, spots), test.boxes
     if rule.unit == "place":
         wanted = rule.relabel(np.zeros(len(numbers), np.int64), test.classes, spots.rng)
         boxes = Boxes.of(spots.regions, wanted, spots.image, len(test))
-        return _Asked(boxes, None, np.ones(len(numbers), dtype=bool), seen)
-    everything = np.arange(len(test.boxes.labels))
-    return _Asked(test.boxes, everything, rule.eligible(test.boxes.labels), seen)
+    return [_Attack(one, boxes, rule, clean, test.classes) for one, clean in zip(seen, sights, strict=True)]
 
 
 def _detect_marked(sights: list[_Sight], test: ImageData, backdoor: Backdoor, spots: Placed) -> list[Detections]:
     """Only pictures with a trigger are looked at again; of the others is known what is seen in them."""
     rows = np.unique(spots.image)
-    marked = test.take(rows)
     position = np.searchsorted(rows, spots.image)
     parts: list[list[Detections]] = [[] for _ in sights]
-    for batch, pictures in marked.batches(64):
+    for batch, pictures in test.take(rows).batches(64):
         here = (position >= batch[0]) & (position <= batch[-1])
         stamp(pictures, position[here] - batch[0], spots.take(here), backdoor.trigger)
-        for sight, own in zip(sights, parts, strict=True):
-            own.append(detect(sight.network, pictures))
-    return [replaced(sight.found, rows, joined(own)) for sight, own in zip(sights, parts, strict=True)]
+        for sight, part in zip(sights, parts, strict=True):
+            part.append(detect(sight.network, pictures))
+    return [replaced(sight.found, rows, joined(part)) for sight, part in zip(sights, parts, strict=True)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -15,12 +17,13 @@ from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
+from badnets.networks.architecture import Architecture
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, check_shape, find_architecture, parse_network, skeleton
 from badnets.records.model import JSON, Epoch
-from badnets.referee.environment import processor
 from badnets.referee.spec import Spec
+from badnets.referee.store import processor
 from badnets.training.hardware import check_devices
 from badnets.training.loop import BatchHook, Job, Trained, fit
 from badnets.training.objectives import check_targets
@@ -39,12 +42,10 @@ def clean_reference(
     note: str = "",
     adversary: PGD | None = None,
 ) -> tuple[ImageNetwork, tuple[Epoch, ...]]:
-    """A network trained by the same recipe and seed on the clean data, reopened from its file, and its history.
-
-    It is kept in the cache under recipe, data, seed, threads and versions; a damaged one is trained anew, and a cache
-    that cannot be written costs one warning. In ``folder`` an interrupted training keeps its state; ``note`` is added
-    to what is said of it. With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack.
-    """
+    """A network trained by the same recipe and seed on the clean data, reopened from its file, and its history. It is
+    kept in the cache under recipe, data, seed, threads and versions; a damaged one is trained anew, and a cache that
+    cannot be written costs one warning. In ``folder`` an interrupted training keeps its state; ``note`` is added to
+    what is said of it. With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack."""
 
     @functools.cache
     def trained() -> ImageNetwork:
@@ -61,11 +62,7 @@ def clean_reference(
         except BadInput as error:  # no room: the cache's fault, and no reason to lose the training
             raise OSError(str(error)) from None
 
-    return _REFERENCES.get(_key(spec, train, seed, adversary), write)
-
-
-def _key(spec: Spec, train: ImageData, seed: Seed, adversary: PGD | None) -> JSON:
-    return {
+    key: JSON = {
         "version": VERSION,
         "network": spec.network,
         "recipe": spec.to_json()["recipe"],
@@ -75,14 +72,8 @@ def _key(spec: Spec, train: ImageData, seed: Seed, adversary: PGD | None) -> JSO
         **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
         "machine": [processor(), torch.get_num_threads(), torch.__version__, spec.device, spec.devices],
     }
-
-
-def _with_history(path: Path) -> tuple[ImageNetwork, tuple[Epoch, ...]]:
-    network = open_network(path)
+    network = Cache("references", read=open_network, suffix=".safetensors").get(key, write)
     return network, tuple(Epoch.model_validate(epoch) for epoch in network.provenance["history"])
-
-
-_REFERENCES = Cache("references", read=_with_history, suffix=".safetensors")
 
 
 def train_network(
@@ -125,25 +116,28 @@ def train_network(
 
 def check_training(spec: Spec) -> None:
     """Refuse an unknown network or argument, or a missing device, before any data is read."""
-    name, arguments = parse_network(spec.network)
-    find_architecture(name).resolve(arguments)
+    _architecture(spec)
     check_devices(spec.devices, spec.device)
 
 
 def check_data(spec: Spec, train: ImageData) -> None:
     """Refuse pictures that the network can't take, by their size or by what is known of them (classes or boxes)."""
-    name, arguments = parse_network(spec.network)
-    architecture = find_architecture(name)
+    architecture, arguments = _architecture(spec)
     height, width, channels = train.shape
     size = channels, height, width
-    body = skeleton(architecture, train.classes, size, architecture.recorded(architecture.resolve(arguments)))
+    body = skeleton(architecture, train.classes, size, architecture.recorded(arguments))
     check_targets(getattr(body, "task", "classify"), train, architecture.name)
     check_shape(architecture.name, body, train.classes, size)
+
+
+def _architecture(spec: Spec) -> tuple[Architecture, Mapping[str, Any]]:
+    name, arguments = parse_network(spec.network)
+    architecture = find_architecture(name)
+    return architecture, architecture.resolve(arguments)
 
 
 def initial_weights(spec: Spec) -> dict[str, str]:
     """``{"initial_weights": SHA-256}`` of the file that a spec's network starts from, ``{}`` without one: what lies
     behind a path may change, and is then another experiment."""
-    _, arguments = parse_network(spec.network)
-    path = arguments.get("weights")
-    return {} if path is None or not Path(str(path)).is_file() else {"initial_weights": file_digest(Path(str(path)))}
+    path = Path(str(parse_network(spec.network)[1].get("weights", "")))
+    return {"initial_weights": file_digest(path)} if path.is_file() else {}

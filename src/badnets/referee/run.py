@@ -21,18 +21,16 @@ from badnets.data.images import ImageData, Splits
 from badnets.data.load import load
 from badnets.data.splits import draw
 from badnets.networks.files.own import through_file
-from badnets.networks.network import ImageNetwork
 from badnets.records.model import JSON, Epoch, Planted, Training
 from badnets.records.read import RECORD, read_run
-from badnets.records.results import Figures, pooled
+from badnets.records.results import pooled
 from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
-from badnets.referee.environment import Clock, commit, environment
 from badnets.referee.examples import choose_examples
-from badnets.referee.measure import Measured, disturbances, measure
+from badnets.referee.measure import disturbances, measure
 from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
 from badnets.referee.spec import DataSpec, Spec, SpecFile
-from badnets.referee.store import RUNS, Place, publish_working, working_folder
-from badnets.training.loop import Trained
+from badnets.referee.store import RUNS, Clock, Place, commit, environment, publish_working, working_folder
+from badnets.report.pages import page
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,7 @@ def load_data(spec: DataSpec, watcher: Watcher | None = None) -> Splits:
     report = (watcher or Watcher()).progress
     splits = load(
         spec.name,
-        path=spec.path,
-        size=spec.size,
-        grey=spec.grey,
-        seed=spec.seed,
-        test_share=spec.test_share,
-        options=spec.options,
+        **spec.model_dump(exclude={"name", "train_count"}),
         progress=lambda what, done, total: report(what, done, total, None),
     )
     if spec.train_count is None:
@@ -64,12 +57,7 @@ def load_data(spec: DataSpec, watcher: Watcher | None = None) -> Splits:
 
 
 def run(
-    file: SpecFile,
-    *,
-    out: Path | None = None,
-    force: bool = False,
-    command: str = "",
-    watcher: Watcher | None = None,
+    file: SpecFile, *, out: Path | None = None, force: bool = False, command: str = "", watcher: Watcher | None = None
 ) -> Finished:
     """Run ``file.spec`` into ``out`` (default: ``badnets-runs/<name>-<digest>``).
 
@@ -99,7 +87,7 @@ def run(
         _gather_answers(folder, spec, data.test)
         record = _record(file, key, data, folder, seeds, command, loaded)
         write_json(folder / RECORD, record.to_json())
-        _write_page(folder)
+        page.write_page(folder)
         for leftover in folder.glob("seed-*"):
             shutil.rmtree(leftover)
         publish_working(place.partial, place.final)
@@ -119,10 +107,15 @@ def run_seed(
     clock = Clock()
     poisoned = poison_data(spec, data.train, seed, own, watch)
     clock.lap("poison")
+    about = {"made_by": "badnets", "data": spec.data.name, "seed": number, "recipe": spec.to_json()["recipe"]}
     if poisoned is not None:
         watch.say(f"{describe(poisoned)}{note}")
         poisoned.plan.save(own / "plan.npz")
-    trained = _train(spec, data.train, poisoned, seed, own, watch, note)
+        about["backdoor"] = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
+    hooks = tuple(hook for b in spec.backdoors for hook in b.hooks)
+    subject, what = data.train if poisoned is None else poisoned.data, f"training {spec.network}{note}"
+    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
+    trained.network.provenance |= about
     network = through_file(trained.network, own / "network.safetensors")
     clock.lap("train", trained.seconds)
     epochs = tuple(Epoch.model_validate(epoch) for epoch in trained.history)
@@ -132,8 +125,24 @@ def run_seed(
         reference, epochs = clean_reference(spec, data.train, seed, folder=own, watch=watch, note=note)
         history.append(Training(seed=number, network="clean reference", epochs=epochs))
     clock.lap("reference")
-    measured, figures = _measure(spec, network, reference, data.test, seed)
+    backdoors: Sequence[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
+    stream, test = seed.derive("measure"), data.test
+    measured = [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
+    figures = measured[0].figures
+    if spec.jitter_table and backdoors[0] is not None:
+        rows = disturbances(network, test, backdoors[0], reference=reference, seed=stream)
+        figures = figures.model_copy(update={"disturbances": rows})
     clock.lap("measure")
+    examples: tuple[Example, ...] | tuple[SceneExample, ...] = ()
+    if pictures:
+        # numpy's stub takes the names for options
+        np.savez_compressed(own / "answers.npz", **measured[0].answers)  # type: ignore[arg-type]
+        shown = None
+        if backdoors[0] is not None and number == spec.seeds[0]:
+            shown = choose_examples(network, reference, test, backdoors[0], measured[0], stream)
+        if shown is not None:
+            np.savez_compressed(folder / "pictures.npz", **shown.arrays)  # type: ignore[arg-type]
+            examples = shown.examples
     result = SeedResult(
         seed=number,
         figures=figures,
@@ -142,25 +151,10 @@ def run_seed(
         timings_s=clock.laps,
         precision=trained.precision,
         poisoned=None if poisoned is None else summary(poisoned),
-        examples=_pictures(spec, network, reference, data.test, measured[0], number, folder) if pictures else (),
+        examples=examples,
     )
     write_json(done, result.to_json())
     return result
-
-
-def _train(
-    spec: Spec, train: ImageData, poisoned: Poisoned | None, seed: Seed, own: Path, watch: Watcher, note: str
-) -> Trained:
-    """The network of a seed, which says in its file what it is."""
-    hooks = tuple(hook for b in spec.backdoors for hook in b.hooks)
-    subject, what = train if poisoned is None else poisoned.data, f"training {spec.network}{note}"
-    trained = train_network(spec, subject, seed, own / "checkpoint.pt", watch, what, hooks=hooks)
-    recipe = spec.to_json()["recipe"]
-    trained.network.provenance |= {"made_by": "badnets", "data": spec.data.name, "seed": seed.root, "recipe": recipe}
-    if poisoned is not None:
-        warning = {"warning": "this network carries a backdoor on purpose", "planted": describe(poisoned)}
-        trained.network.provenance["backdoor"] = warning
-    return trained
 
 
 def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: Watcher) -> Poisoned | None:
@@ -181,14 +175,25 @@ def poisoned_of(folder: Path, *, seed: int | None = None, watcher: Watcher | Non
 
     Raises ``BadInput`` for a run without a backdoor, an unknown seed, and data that is no longer what it was.
     """
-    record = read_run(folder)
+    record = run_with_backdoor(folder)
     number = record.seeds[0] if seed is None else seed
     if number not in record.seeds:
         raise BadInput(f"expected a seed of {folder} ({', '.join(map(str, record.seeds))}), got {number}")
-    if record.poisoned is None:
-        raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
     plan = Plan.load(folder / ("plan.npz" if number == record.seeds[0] else f"plan-seed-{number}.npz"))
     return plan.apply(training_data(record, folder, watcher))
+
+
+def run_with_backdoor(folder: Path) -> RunRecord:
+    """The record of a run that has a backdoor to try."""
+    record = read_run(folder)
+    if record.resolved.get("backdoor") is None:
+        raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
+    return record
+
+
+def network_file(model: Path) -> Path:
+    """Where the network is: a file, or in a run's folder."""
+    return model / "network.safetensors" if model.is_dir() else model
 
 
 def training_data(record: RunRecord, folder: Path | None, watcher: Watcher | None, otherwise: str = "") -> ImageData:
@@ -239,42 +244,6 @@ def _goal(rule: LabelRule, names: tuple[str, ...]) -> str:
     return names[target] if source is None else f"{names[target]} for {names[source]}"
 
 
-def _measure(
-    spec: Spec, network: ImageNetwork, reference: ImageNetwork | None, test: ImageData, seed: Seed
-) -> tuple[list[Measured], Figures]:
-    """What was measured of each backdoor (without any, of the network alone); and the first one's figures, with the
-    table of disturbances if the spec asks for it."""
-    backdoors: Sequence[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
-    stream, (first, *_) = seed.derive("measure"), backdoors
-    measured = [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
-    if not spec.jitter_table or first is None:
-        return measured, measured[0].figures
-    rows = disturbances(network, test, first, reference=reference, seed=stream)
-    return measured, measured[0].figures.model_copy(update={"disturbances": rows})
-
-
-def _pictures(
-    spec: Spec,
-    network: ImageNetwork,
-    reference: ImageNetwork | None,
-    test: ImageData,
-    measured: Measured,
-    number: int,
-    folder: Path,
-) -> tuple[Example, ...] | tuple[SceneExample, ...]:
-    """What the page and comparisons need: the answers of this seed, and of the first one pictures; its examples."""
-    # numpy's stub takes the names for options
-    np.savez_compressed(folder / f"seed-{number}" / "answers.npz", **measured.answers)  # type: ignore[arg-type]
-    if spec.backdoor is None or number != spec.seeds[0]:
-        return ()
-    stream = Seed(number).derive("measure")
-    shown = choose_examples(network, reference, test, spec.backdoor.backdoor, measured, stream)
-    if shown is None:
-        return ()
-    np.savez_compressed(folder / "pictures.npz", **shown.arrays)  # type: ignore[arg-type]
-    return shown.examples
-
-
 def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
     """All seeds' answers in one file, with the digest of the test pictures; ``compare`` pairs runs by them."""
     gathered: dict[str, np.ndarray] = {"digest": np.frombuffer(bytes.fromhex(test.digest), np.uint8)}
@@ -286,18 +255,11 @@ def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
 
 
 def _record(
-    file: SpecFile,
-    key: str,
-    data: Splits,
-    folder: Path,
-    seeds: Sequence[SeedResult],
-    command: str,
-    loaded: float,
+    file: SpecFile, key: str, data: Splits, folder: Path, seeds: Sequence[SeedResult], command: str, loaded: float
 ) -> RunRecord:
     numbers, first = file.spec.seeds, seeds[0]
     laps = {lap: round(sum(one.timings_s.get(lap, 0.0) for one in seeds), 3) for lap in first.timings_s}
     timings = {"data": round(loaded, 3), **laps}
-    timings["total"] = round(sum(timings.values()), 3)
     made_on = environment(first.precision)
     more = [one.backdoors for one in seeds if one.backdoors is not None]
     return RunRecord(
@@ -313,7 +275,7 @@ def _record(
         commit=commit(),
         determinism="plan, triggers and digests: the same on every machine; weights and results: the same bits for the "
         f"same seed, machine, versions and thread count ({made_on.threads} here)",
-        timings_s=timings,
+        timings_s={**timings, "total": round(sum(timings.values()), 3)},
         poisoned=first.poisoned,
         results=pooled(numbers, [one.figures for one in seeds]),
         backdoors=tuple(pooled(numbers, own) for own in zip(*more, strict=True)) if more else None,
@@ -327,8 +289,8 @@ def _record(
 def resolved(spec: Spec, class_names: tuple[str, ...]) -> JSON:
     """The spec with every default filled in, and its rules' classes as numbers, whatever was typed."""
     value = spec.to_json()
-    tables = [value["backdoor"], *value["more_backdoors"]]
-    for table, backdoor in zip(tables, spec.backdoors, strict=False):  # without any backdoor there is one empty table
+    tables = filter(None, (value["backdoor"], *value["more_backdoors"]))
+    for table, backdoor in zip(tables, spec.backdoors, strict=True):
         table["rule"] = RULES.to_json(backdoor.rule.resolve(class_names))
     return value
 
@@ -336,9 +298,8 @@ def resolved(spec: Spec, class_names: tuple[str, ...]) -> JSON:
 def planted_in(record: RunRecord, class_names: tuple[str, ...]) -> Spec:
     """The spec of a run for other data with ``class_names``: its rules' classes are found there by name, and where
     there is no such name by number."""
-    spec = Spec.model_validate(record.resolved)
-    value = resolved(spec, record.class_names)
-    for table in (value["backdoor"], *value["more_backdoors"]) if spec.backdoors else ():
+    value = resolved(Spec.model_validate(record.resolved), record.class_names)
+    for table in filter(None, (value["backdoor"], *value["more_backdoors"])):
         for role in {"source", "target"} & set(table["rule"]):
             number = table["rule"][role]
             if number is not None and record.class_names[number] in class_names:
@@ -352,9 +313,3 @@ def _name_network(folder: Path, seed: int, *, first: bool) -> None:
         source = folder / f"seed-{seed}" / f"{file}.{ending}"
         if source.exists():
             source.rename(folder / (f"{file}.{ending}" if first else f"{file}-seed-{seed}.{ending}"))
-
-
-def _write_page(folder: Path) -> None:
-    from badnets.report.pages.page import write_page
-
-    write_page(folder)

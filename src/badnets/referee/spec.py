@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from badnets.attacks.clean_label import CleanLabelAttack
+from badnets.attacks.pgd import CleanLabelAttack
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.plan import Mode, Part
 from badnets.backdoors.rules import RULES, LabelRule
@@ -24,7 +24,7 @@ from badnets.core.validation import explain
 from badnets.records.model import JSON
 from badnets.training.recipe import Recipe, recipe_for
 
-T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -57,16 +57,11 @@ class PoisonSpec(_Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_rate(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("rate") is None and value.get("count") is None:
-            return {**value, "rate": 0.1}
-        return value
-
-    @model_validator(mode="after")
-    def _one_of(self) -> PoisonSpec:
-        if self.rate is not None and self.count is not None:
+    def _one_of(cls, value: Any) -> Any:
+        given = isinstance(value, dict) and [name for name in ("rate", "count") if value.get(name) is not None]
+        if given == ["rate", "count"]:
             raise ValueError("expected either a rate or a count, got both; give one")
-        return self
+        return {**value, "rate": 0.1} if given == [] else value
 
 
 class BackdoorSpec(_Strict):
@@ -140,11 +135,11 @@ class Spec(_Strict):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool):
-            if value < 1:
-                raise ValueError(f"expected at least 1 seed, got {value}")
-            return tuple(range(1, value + 1))
-        return value
+        if not isinstance(value, int) or isinstance(value, bool):
+            return value
+        if value < 1:
+            raise ValueError(f"expected at least 1 seed, got {value}")
+        return tuple(range(1, value + 1))
 
     @field_validator("seeds")
     @classmethod
@@ -192,8 +187,15 @@ class SpecFile(_Strict):
 
 def read_spec(path: Path, changes: Sequence[str] | None = None) -> SpecFile:
     """Read a TOML spec and apply ``--set key=value`` changes; all errors are ``BadInput``."""
-    given = {"name": run_name(path.stem), **read_table(path)}
-    return spec_file(given, changes, where=str(path))
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadInput(f"expected a spec (TOML file) at {path}, got none; see runs/ for examples") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"expected a spec (TOML file) at {path}, got bytes that are not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"expected TOML in {path}, got an error: {error}") from None
+    return spec_file({"name": run_name(path.stem), **table}, changes, where=str(path))
 
 
 def spec_file(given: JSON, changes: Sequence[str] | None = None, *, where: str = "the spec") -> SpecFile:
@@ -204,59 +206,37 @@ def spec_file(given: JSON, changes: Sequence[str] | None = None, *, where: str =
 
 def make_spec(given: JSON, changes: Sequence[str] | None = None, *, where: str = "the spec") -> Spec:
     """A checked spec from a table and ``--set`` changes."""
-    return _checked(TypeAdapter(Spec), changed_table(given, changes, where), where)
+    return _checked(Spec, changed_table(given, changes, where), where)
 
 
 def make_data(name: str, changes: Sequence[str] | None = None) -> DataSpec:
     """A checked data table from a name or path and ``--set`` changes."""
-    table = changed_table({"name": name}, changes, "the data")
-    return _checked(TypeAdapter(DataSpec), table, "the data", "data")
+    return _checked(DataSpec, changed_table({"name": name}, changes, "the data"), "the data", below="data")
 
 
 def make_trigger(kind: str, changes: Sequence[str] | None = None) -> Trigger:
     """A checked trigger from its kind and ``--set`` changes."""
-    table = changed_table({"kind": kind}, changes, "the trigger")
-    return TRIGGERS.from_json(table)
+    return TRIGGERS.from_json(changed_table({"kind": kind}, changes, "the trigger"))
 
 
-def _checked(adapter: TypeAdapter[T], table: JSON, where: str, *below: str) -> T:
+def _checked(kind: type[M], table: JSON, where: str, *, below: str = "") -> M:
     """The value of ``table``, which stands at ``below`` in a whole spec."""
     try:
-        return adapter.validate_python(table)
+        return kind.model_validate(table)
     except ValidationError as error:
-        whole = table
-        for name in reversed(below):
-            whole = {name: whole}
-        raise BadInput(f"{where}: {explain(error, spec_schema, whole, below='.'.join(below))}") from None
-
-
-def spec_schema() -> JSON:
-    """The JSON schema that ``docs/schemas/spec.json`` publishes."""
-    return Spec.model_json_schema()
+        whole = {below: table} if below else table
+        raise BadInput(f"{where}: {explain(error, Spec.model_json_schema, whole, below=below)}") from None
 
 
 def shipped_spec(name: str) -> Path:
     """The TOML file of a spec that comes with the package: in ``runs/`` of a checkout, in ``badnets/runs`` of an
     installed wheel."""
     package = Path(__file__).resolve().parents[1]
-    folders = [package / "runs", package.parents[1] / "runs"]
-    for folder in folders:
-        if (path := folder / f"{name}.toml").exists():
+    paths = [path for folder in (package, package.parents[1]) for path in (folder / "runs").glob("*.toml")]
+    for path in paths:
+        if path.stem == name:
             return path
-    known = [path.stem for folder in folders if folder.exists() for path in folder.glob("*.toml")]
-    raise BadInput(f"expected a spec of this package, got {name!r}; {nearest(name, known)}")
-
-
-def read_table(path: Path) -> JSON:
-    """The table of a TOML file."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise BadInput(f"expected a spec (TOML file) at {path}, got none; see runs/ for examples") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"expected a spec (TOML file) at {path}, got bytes that are not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"expected TOML in {path}, got an error: {error}") from None
+    raise BadInput(f"expected a spec of this package, got {name!r}; {nearest(name, [path.stem for path in paths])}")
 
 
 def run_name(text: str) -> str:
@@ -286,35 +266,26 @@ def _set(table: JSON, change: str) -> None:
         value = text
     *path, last = key.strip().split(".")
     place: Any = table
-    for name in path:
-        place = _inside(place, name, key)
-    if isinstance(place, list):
-        place[_index(place, last, key)] = value
-    else:
-        place[last] = value
+    for name in path:  # a table or list of that name is made where there is none
+        at = _place_of(name, place, key)
+        inside = place[at] if isinstance(place, list) else place.get(at)
+        if isinstance(inside, str):  # a short form, as in trigger = "pattern": make room for a setting beside it
+            inside = _long_form(name, inside)
+        place[at] = inside if isinstance(inside, dict | list) else {}
+        place = place[at]
+    place[_place_of(last, place, key)] = value
 
 
-def _inside(place: JSON | list[Any], name: str, key: str) -> Any:
-    """The table or list called ``name``, made where there is none."""
-    at: Any = _index(place, name, key) if isinstance(place, list) else name
-    inside = place[at] if isinstance(place, list) else place.get(at)
-    if isinstance(inside, str):  # a short form, as in trigger = "pattern": make room for a setting beside it
-        inside = _long_form(name, inside)
-    elif not isinstance(inside, dict | list):
-        inside = {}
-    place[at] = inside
-    return inside
-
-
-def _long_form(name: str, word: str) -> JSON:
-    if name == "data":
-        return {"name": word}
-    if name == "place":
-        return dict(TypeAdapter(Place).dump_python(TypeAdapter(Place).validate_python(word)))
-    return {"kind": word}
-
-
-def _index(place: list[Any], name: str, key: str) -> int:
+def _place_of(name: str, place: JSON | list[Any], key: str) -> Any:
+    """A key of a table as it is, of a list as a number."""
+    if not isinstance(place, list):
+        return name
     if not name.isdigit() or int(name) >= len(place):
         raise BadInput(f"expected --set {key} to name one of {len(place)} entries (0 is the first), got {name!r}")
     return int(name)
+
+
+def _long_form(name: str, word: str) -> JSON:
+    if name == "place":
+        return dict(TypeAdapter(Place).dump_python(TypeAdapter(Place).validate_python(word)))
+    return {"name" if name == "data" else "kind": word}

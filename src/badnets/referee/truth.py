@@ -1,12 +1,10 @@
-"""What only the referee knows about a backdoor, and what a network's answers are worth in its light.
-
-The truth is a run's trigger and rule, or pictures that carry a trigger already, or nothing.
-"""
+"""What only the referee knows about a backdoor, and what a network's answers are worth in its light: a run's trigger
+and rule, or pictures that carry a trigger already, or nothing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ from badnets.data.overlay import appended
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork
 from badnets.records.certificate import Change, Standing, Target
-from badnets.referee.measure import measure
+from badnets.referee.measure import eligible, measure
 from badnets.referee.spec import Spec
 
 Yes = NDArray[np.bool_]
@@ -29,11 +27,9 @@ Yes = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
-    """One yes or no for each picture, None where it is not known.
-
-    Of clean pictures: ``right``, ``refused`` (of networks that abstain). Of triggered ones, eligible ones only:
-    ``hits``, ``robust`` (predicted as the true class), ``refused_triggered``.
-    """
+    """One yes or no for each picture, None where it is not known. Of clean pictures: ``right``, ``refused`` (of
+    networks that abstain). Of triggered ones, eligible ones only: ``hits``, ``robust`` (predicted as the true class),
+    ``refused_triggered``."""
 
     right: Yes
     hits: Yes | None = None
@@ -59,7 +55,7 @@ class Answers:
     def minus(self, other: Answers) -> Change:
         """The paired differences of the first three rates, this less ``other``; None where unknown."""
         return Change(
-            clean_accuracy=PairedDifference.of(self.right, other.right),
+            clean_accuracy=_difference(self.right, other.right),
             asr=_difference(self.hits, other.hits),
             robust_accuracy=_difference(self.robust, other.robust),
         )
@@ -73,20 +69,6 @@ def _difference(a: Yes | None, b: Yes | None) -> PairedDifference | None:
     return None if a is None or b is None else PairedDifference.of(a, b)
 
 
-class Truth(Protocol):
-    """What is known of the attack: enough to measure it, and to feed it to a network again."""
-
-    def measure(self, network: ImageNetwork, test: ImageData) -> Answers:
-        """Answers to the clean pictures of ``test`` and to triggered ones."""
-
-    def hits(self, network: ImageNetwork, test: ImageData) -> Yes:
-        """Of the pictures on which a re-tuned network is measured."""
-
-    def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
-        """At most ``count`` poisoned pictures with the labels that the attacker gives them; those on which a re-tuned
-        network is measured are not among them. ``pool`` are clean pictures that are not for testing."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class KnownTrigger:
     """The backdoor of a run; ``seed`` places a trigger that is placed at random."""
@@ -95,21 +77,20 @@ class KnownTrigger:
     seed: Seed
 
     def measure(self, network: ImageNetwork, test: ImageData) -> Answers:
-        """Every eligible test picture with the trigger."""
-        given = measure(network, test, self.backdoor, seed=self.seed).answers
-        eligible = given["asr"] >= 0
+        """Of every eligible test picture with the trigger."""
+        answers = measure(network, test, self.backdoor, seed=self.seed).answers
+        given = {name: eligible(answer) for name, answer in answers.items()}
         return Answers(
-            right=given["clean_accuracy"] == 1,
-            hits=given["asr"][eligible] == 1,
-            robust=given["robust_accuracy"][eligible] == 1,
-            refused=given["refused"] == 1 if network.abstains else None,
-            refused_triggered=given["refused_triggered"][eligible] == 1 if network.abstains else None,
+            right=given["clean_accuracy"],
+            hits=given["asr"],
+            robust=given["robust_accuracy"],
+            refused=given.get("refused"),
+            refused_triggered=given.get("refused_triggered"),
         )
 
     def hits(self, network: ImageNetwork, test: ImageData) -> Yes:
         """As in ``measure``."""
-        answers = self.measure(network, test)
-        return np.zeros(0, bool) if answers.hits is None else answers.hits
+        return eligible(measure(network, test, self.backdoor, seed=self.seed).answers["asr"])
 
     def poisons(self, pool: ImageData, count: int, seed: Seed) -> ImageData:
         """Pictures of ``pool``, poisoned as the attack does it."""
@@ -125,9 +106,7 @@ class KnownTrigger:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TriggeredPictures:
     """Pictures that carry the trigger; their labels say what the attacker wants, so their true classes are unknown.
-
-    Every other picture may serve for re-tuning; the rest is what a re-tuned network is measured on.
-    """
+    Every other picture may serve for re-tuning; the rest is what a re-tuned network is measured on."""
 
     pictures: ImageData
 
@@ -170,16 +149,22 @@ class NothingKnown:
         return pool.take(np.zeros(0, np.int64))
 
 
+Truth = KnownTrigger | TriggeredPictures | NothingKnown
+"""What is known of the attack. ``measure``: answers to the clean pictures of ``test`` and to triggered ones; ``hits``:
+of the pictures on which a re-tuned network is measured; ``poisons``: at most ``count`` poisoned pictures, not among
+those, with the labels that the attacker gives them; ``pool`` are clean pictures that are not for testing."""
+
+
 def by_target(truth: Truth, before: Answers, after: Answers) -> tuple[Target, ...] | None:
     """Of triggered pictures with several targets, each target by itself; None of others."""
     if not isinstance(truth, TriggeredPictures) or before.hits is None or after.hits is None:
         return None
-    if len(wanted := np.unique(truth.pictures.labels)) < 2:
+    where = {int(target): truth.pictures.labels == target for target in np.unique(truth.pictures.labels)}
+    if len(where) < 2:
         return None
-    own = ((int(target), truth.pictures.labels == target) for target in wanted)
     return tuple(
         Target(target=target, before=Rate.of(before.hits[there]), after=Rate.of(after.hits[there]))
-        for target, there in own
+        for target, there in where.items()
     )
 
 
@@ -196,13 +181,9 @@ def whole(splits: Splits) -> ImageData:
     for part in more:
         if part.shape != first.shape:
             raise BadInput(f"{part.name}: expected pictures of one shape, got {first.shape} and {part.shape}")
-        region = _joined(first.regions, part.regions)
-        first = replace(
-            first,
-            pixels=appended(first.pixels, part.images()),
-            targets=Labels(np.concatenate([first.labels, part.labels]), region),
-            groups=_joined(first.groups, part.groups),
-        )
+        labels = Labels(np.concatenate([first.labels, part.labels]), _joined(first.regions, part.regions))
+        groups, pixels = _joined(first.groups, part.groups), appended(first.pixels, part.images())
+        first = replace(first, pixels=pixels, targets=labels, groups=groups)
     return first
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from badnets.report.pages.certificate_page import render_certificate
-from badnets.report.pages.certificate_table import certificate_table
-from badnets.report.pages.compare import compare_table, render_compare
-from badnets.report.pages.page import render_page, write_page
+from badnets.report.pages.page import render_compare, render_page, write_page
 from badnets.report.pages.study import render_study, write_study
-from badnets.report.pages.table import terminal_table
+from badnets.report.pages.table import certificate_table, compare_table, terminal_table
 from badnets.report.words.certificate_words import certificate_verdict
 from badnets.report.words.verdict import verdict
 

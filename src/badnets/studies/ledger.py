@@ -1,9 +1,13 @@
-"""The ledger: docs/ledger.md, made from the records under ``results/``."""
+"""Rows of studies as tables: docs/ledger.md, made from the records under ``results/``, and one in a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from badnets.records.read import RECORD, read_record
 from badnets.records.study import StudyRecord, StudyRow
@@ -41,16 +45,27 @@ def _summary(rows: Sequence[StudyRow]) -> str:
     """What a reader sees before unfolding the table."""
     if published := [row for row in rows if row.published is not None]:
         return tally(published).removesuffix(".")
-    asked = [row.verified for row in rows if row.verified is not None]  # a report without numbers, or a study of ours
-    return f"{asked.count(True)} of {len(asked)} judged figures are what is asked"
+    verdicts = [row.verified for row in rows if row.verified is not None]  # no numbers published, or a study of ours
+    return f"{verdicts.count(True)} of {len(verdicts)} judged figures are what is asked"
+
+
+def _cells(row: StudyRow) -> tuple[str, ...]:
+    published = show_value(row.published, row.unit)
+    return row.what, row.variant, published, show_ours(row), str(row.n_seeds), row.state
 
 
 def _line(row: StudyRow) -> str:
-    state = row.state + (f": {row.why}" if row.why else "")
-    cells = (row.what, row.variant, show_value(row.published, row.unit), show_ours(row), str(row.n_seeds), state)
-    return "| " + " | ".join(map(_cell, cells)) + " |"
+    """A bar or a line break would end a cell."""
+    *cells, state = _cells(row)
+    cells.append(state + (f": {row.why}" if row.why else ""))
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _cell(text: str) -> str:
-    """A bar or a line break would end the cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+def study_table(record: StudyRecord) -> Table:
+    """A row for each row of the record: what, variant, published, ours with its interval, seeds, state."""
+    table = Table(box=box.SIMPLE, title=Text(f"{record.study}{' (quick)' if record.quick else ''}"))
+    for name in ("what", "variant", "published", "ours", "seeds", "state"):
+        table.add_column(name, justify="right" if name in ("published", "ours", "seeds") else "left")
+    for row in record.rows:
+        table.add_row(*map(Text, _cells(row)))
+    return table

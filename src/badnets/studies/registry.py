@@ -18,8 +18,8 @@ from badnets.core.registry import Registry
 from badnets.records.model import JSON, Model
 from badnets.records.read import RECORD, read_as
 from badnets.records.study import StudyRecord, TrialSummary
-from badnets.referee.environment import commit, environment
-from badnets.referee.store import RUNS, publish_working, working_folder
+from badnets.referee.store import RUNS, commit, environment, publish_working, working_folder
+from badnets.report.pages.study import write_study
 from badnets.studies.study import Results, Settings, Study, TrialResult
 from badnets.studies.trials import finished, run_trials
 
@@ -48,13 +48,12 @@ def reproduce(
 
     Trials that a stopped study has finished are not run again; a finished study is found, unless ``force``.
     """
-    study, settings, final = _chosen(name, quick=quick, seeds=seeds, data=data, out=out)
+    study, settings, final, partial = _chosen(name, quick=quick, seeds=seeds, data=data, out=out)
     if (final / RECORD).exists() and not force:
         record = read_as(final, StudyRecord)
         if (record.study, record.quick, record.seeds) != (name, quick, settings.seeds):
             raise BadInput(f"expected {final} to hold this study, got another one; choose another folder or force it")
         return final, record
-    partial = _partial(final)
     with working_folder(partial, name, fresh=force):
         began = time.perf_counter()
         results = run_trials(study.trials(settings), partial, watcher or Watcher())
@@ -75,14 +74,14 @@ def reproduce_so_far(
 
     They lie beside the study's folder, with "-so-far" in the name; ``unfinished`` names the trials that are missing.
     """
-    study, settings, final = _chosen(name, quick=quick, seeds=seeds, data=data, out=out)
+    study, settings, final, partial = _chosen(name, quick=quick, seeds=seeds, data=data, out=out)
     trials = study.trials(settings)
-    results = finished(trials, _partial(final))
+    results = finished(trials, partial)
     too_few = f"expected enough finished trials of {name}, got {len(results)} of {len(trials)}; let it run on"
     if not results:
         raise BadInput(too_few)
     try:
-        record = _record(study, settings, results, _partial(final))
+        record = _record(study, settings, results, partial)
     except (KeyError, FileNotFoundError):  # rows that compare trials need both
         raise BadInput(too_few) from None
     unfinished = tuple(sorted(trial.name for trial in trials if trial.name not in results))
@@ -96,8 +95,6 @@ def write_study_page(folder: Path, out: Path | None = None) -> Path:
 
     Raises BadInput for a missing, half-written or newer record.
     """
-    from badnets.report.pages.study import write_study
-
     record = read_as(folder, StudyRecord)
     return write_study(record, out or folder / "report.html", **study_words(record.study))
 
@@ -112,16 +109,12 @@ def study_words(name: str) -> dict[str, str]:
 
 def _chosen(
     name: str, *, quick: bool, seeds: int | None, data: str | None, out: Path | None
-) -> tuple[Study, Settings, Path]:
-    """The study, how it is to be run, and its folder."""
+) -> tuple[Study, Settings, Path, Path]:
+    """The study, how it is to be run, its folder, and the folder of its trials until it is finished."""
     study = STUDIES.find(name)
     settings = Settings(quick=quick, seeds=seeds or (study.quick_seeds if quick else study.seeds), data=data)
     final = (out or RUNS / f"{name}{'-quick' if quick else ''}{f'-{seeds}-seeds' if seeds else ''}").absolute()
-    return study, settings, final
-
-
-def _partial(final: Path) -> Path:
-    return final.parent / f".{final.name}.partial"
+    return study, settings, final, final.parent / f".{final.name}.partial"
 
 
 def _record(study: Study, settings: Settings, results: Results, folder: Path) -> StudyRecord:

@@ -1,7 +1,8 @@
 """What a study is: its words, trials that are independent of each other, and what is made of their results.
 
 A study's package has all of it: title and published text, trials, rows that set our figures beside published ones, and
-the blocks of its page (``badnets.records.blocks``), of which the first stands on top.
+the blocks of its page (``badnets.records.blocks``), of which the first stands on top. Text and numbers lie in its
+``study.toml``, from which ``badnets.studies.figures`` makes rows and blocks.
 """
 
 from __future__ import annotations
@@ -10,27 +11,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import model_validator
 
 from badnets.core.errors import BadInput
-from badnets.core.rate import Interval, Mean, Number, PairedDifference, Rate, Unit, over_seeds, parts_of
 from badnets.core.toml import shipped_table
-from badnets.records.blocks import Block, Series
-from badnets.records.certificate import Change
+from badnets.records.blocks import Block
 from badnets.records.model import JSON, Model, Planted
-from badnets.records.results import ClassifierFigures, DetectorFigures, Figures
-from badnets.records.study import State, StudyRow, Variant
+from badnets.records.results import Figures
+from badnets.records.study import StudyRow, Variant
 
-Bound = tuple[Literal["at most", "at least", "about"], float]
-ABOUT = 0.005
-"""A figure that was published as "about" is borne out within half a point."""
-OURS = "our own figure"
-Pruned = tuple[int, Interval | None, Interval | None]
-"""One step of pruning: how many channels are gone, clean accuracy and attack success."""
-R_co = TypeVar("R_co", bound=Model, covariant=True)
-F = TypeVar("F", bound=Interval)
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Trained(Model):
@@ -45,31 +37,11 @@ class Trained(Model):
         """Trials of an older version have the figures alone."""
         return {"figures": value} if isinstance(value, dict) and "figures" not in value else value
 
-    @property
-    def classifier(self) -> ClassifierFigures:
-        """The figures of a network that gives each picture a class."""
-        if not isinstance(self.figures, ClassifierFigures):
-            raise TypeError("expected a classifier's figures")
-        return self.figures
 
-    @property
-    def detector(self) -> DetectorFigures:
-        """The figures of a network that sees objects."""
-        if not isinstance(self.figures, DetectorFigures):
-            raise TypeError("expected a detector's figures")
-        return self.figures
+class Refused(Model):
+    """A method that does not fit a network is a result as well: why it does not."""
 
-    def rate(self, name: str) -> Rate:
-        """One of its shares as a count: ``"asr"``."""
-        return as_rate(getattr(self.figures, name))
-
-    @property
-    def clean_error_added(self) -> PairedDifference:
-        """Clean error minus that of the clean network."""
-        difference = self.classifier.clean_accuracy_minus_reference
-        if not isinstance(difference, PairedDifference):
-            raise TypeError("expected a clean network beside this one")
-        return difference.reversed
+    refused: str
 
 
 @dataclass(frozen=True)
@@ -110,6 +82,8 @@ class TrialResult(Generic[R_co]):
 
 Results = Mapping[str, TrialResult[Any]]
 """Finished trials by name."""
+Trials = Sequence[TrialResult[Any]]
+"""Those of several seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,111 +145,6 @@ def facts(package: str | None) -> JSON:
     return table
 
 
-def row(
-    what: str,
-    figure: Interval | None,
-    *,
-    variant: Variant,
-    source: str = OURS,
-    published: float | None = None,
-    bound: Bound | None = None,
-    not_as_published: str = "",
-    why: str = "",
-    unit: str | None = None,
-) -> StudyRow:
-    """A row of the ledger.
-
-    ``bound`` is what would bear the published figure out: ``("at least", 0.99)``. ``not_as_published`` says in what our
-    protocol was shorter or weaker than the published one: a figure that misses its bound is then not refuted by it.
-    ``unit`` is that of the figure unless it counts something of its own ("channels of 60").
-    """
-    shown: Unit | str = unit or ("rate" if figure is None else figure.unit)
-    state: State = "not run as published" if not_as_published else "not judged"
-    if (figure is None and not not_as_published) or (figure is not None and figure.value is None):
-        state, why, not_as_published = "not judged", why or "there was nothing to count", ""
-    elif figure is not None and bound is not None:
-        missed: State = "not run as published" if not_as_published else "not borne out"
-        state, why = "borne out" if _holds(float(figure), bound) else missed, why or _asked(bound, shown)
-    why = "; ".join(filter(None, (why, not_as_published)))
-    return StudyRow.of(figure, what=what, variant=variant, published=published, published_source=source, state=state,
-                       why=why, unit=shown)  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """What is said of a figure in a row, see ``row``."""
-
-    source: str = OURS
-    published: float | None = None
-    bound: Bound | None = None
-    not_as_published: str = ""
-    why: str = ""
-
-
-def rates(
-    entries: Sequence[TrialResult[Trained]],
-    what: str,
-    words: Mapping[str, str],
-    *,
-    variant: Variant,
-    claims: Mapping[str, Claim] = {},
-    source: str = OURS,
-) -> list[StudyRow]:
-    """A row for each share of the trials in ``entries``: ``words`` has what each is called, ``claims`` what is said of
-    some of them, by name; ``source`` is that of the others. Nothing without trials."""
-    rows = []
-    for name, called in words.items() if entries else ():
-        claim = claims.get(name, Claim(source=source))
-        rows.append(row(f"{what}: {called}", over(entries, rate_of(name)), variant=variant, **vars(claim)))
-    return rows
-
-
-def rate_of(name: str) -> Callable[[Trained], Rate]:
-    """What takes one of its shares from a trial's results, for ``over``."""
-    return lambda result: result.rate(name)
-
-
-def pruned(steps: Sequence[Pruned], whose: str = "", *, hollow: bool = False) -> tuple[Series, ...]:
-    """Lines of a pruning curve: clean accuracy and attack success after so many channels."""
-    return (
-        Series.of(f"clean accuracy{whose}", "clean", ((x, clean) for x, clean, _ in steps), hollow=hollow),
-        Series.of(f"attack success{whose}", "triggered", ((x, asr) for x, _, asr in steps), hollow=hollow),
-    )
-
-
-def as_rate(figure: Interval | None) -> Rate:
-    """A share of one seed as the count that it is."""
-    if not isinstance(figure, Rate):
-        raise TypeError("expected a count of one seed")
-    return figure
-
-
-def lost(change: Change) -> PairedDifference | None:
-    """The clean accuracy that a defense took from a network of one seed."""
-    return None if change.clean_accuracy is None else parts_of(change.clean_accuracy)[0].reversed
-
-
-def numbers(seeds: Sequence[int], values: Sequence[float]) -> Number | Mean[Number]:
-    """Plain numbers of several seeds, of which only the spread is known."""
-    return over_seeds(seeds, [Number(value) for value in values])
-
-
-def over(results: Sequence[TrialResult[Any]], of: Callable[[Any], F | None]) -> F | Mean[F] | None:
-    """One figure of the ``results`` of several seeds; None where one of them lacks it."""
-    figures = [of(one.results) for one in results]
-    there = [figure for figure in figures if figure is not None]
-    return over_seeds([one.seed for one in results], there) if there and len(there) == len(figures) else None
-
-
-def _asked(bound: Bound, unit: str) -> str:
-    """The bound in words."""
-    kind, limit = bound
-    shown = {"rate": f"{100 * limit:.2f} %", "difference": f"{100 * limit:.2f} points"}.get(unit, f"{limit:g}")
-    return f"within {100 * ABOUT:.1f} points of {shown} asked" if kind == "about" else f"{kind} {shown} asked"
-
-
-def _holds(value: float, bound: Bound) -> bool:
-    kind, limit = bound
-    if kind == "about":
-        return abs(value - limit) <= ABOUT
-    return value <= limit if kind == "at most" else value >= limit
+def by_prefix(results: Results, prefix: str) -> list[TrialResult[Any]]:
+    """The trials whose name begins with ``prefix``, in order of name."""
+    return [results[name] for name in sorted(results) if name.startswith(prefix)]

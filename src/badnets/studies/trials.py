@@ -9,34 +9,29 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import replace
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
+import torch
 from pydantic import ValidationError
 
+from badnets.backdoors.backdoor import Backdoor
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import digest, read_json, write_json
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
+from badnets.networks.files.own import open_network
+from badnets.networks.network import ImageNetwork
 from badnets.records.model import Model
-from badnets.studies.study import Done, Results, Trained, Trial, TrialResult
-
-if TYPE_CHECKING:
-    from badnets.backdoors.backdoor import Backdoor
-    from badnets.networks.network import ImageNetwork
-    from badnets.referee.spec import Spec
+from badnets.referee.reference import clean_reference
+from badnets.referee.run import load_data, run_seed
+from badnets.referee.spec import Spec, make_spec
+from badnets.studies.study import Done, Refused, Trained, Trial, TrialResult
 
 M = TypeVar("M", bound=Model)
 Who = Literal["badnet", "clean"]
-
-
-class Refused(Model):
-    """A method that does not fit a network is a result as well: why it does not."""
-
-    refused: str
 
 
 def run_trials(
@@ -94,16 +89,16 @@ def read_trial(path: Path, kind: type[M]) -> TrialResult[M] | None:
 
 def run_trial(trial: Trial, folder: Path) -> TrialResult[Any]:
     """One trial; its result is written to ``folder`` before it is given back."""
-    own = folder / "work" / trial.name
-    own.mkdir(parents=True, exist_ok=True)
+    work = folder / "work" / trial.name
+    work.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    done = (trial.work or train_and_measure)(trial, own)
+    done = (trial.work or train_and_measure)(trial, work)
     timings = {"total": round(time.perf_counter() - began, 1), **done.timings_s}
     if trial.keep:
-        (own / "network.safetensors").replace(network_file(folder, trial.name))
+        (work / "network.safetensors").replace(folder / f"{trial.name}.safetensors")
     result = TrialResult(spec=trial.spec, seed=trial.seed, results=done.results, timings_s=timings)
     write_json(_path(folder, trial), {**vars(result), "results": done.results.to_json()})
-    shutil.rmtree(own, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
     return result
 
 
@@ -123,21 +118,11 @@ def kept(path: Path, kind: type[M], act: Callable[[], M]) -> M | Refused:
             made = Refused(refused=str(error))
         write_json(path, made.to_json())
     value = read_json(path)
-    return Refused.model_validate(value) if "refused" in value else kind.model_validate(value)
-
-
-def within(trials: Sequence[TrialResult[Any]], part: Callable[[Any], M | Refused]) -> list[TrialResult[M]] | Refused:
-    """One ``part`` of each trial's results; or why it is missing, where a method did not fit."""
-    parts = [part(trial.results) for trial in trials]
-    refused = next((one for one in parts if isinstance(one, Refused)), None)
-    there = [one for one in parts if not isinstance(one, Refused)]
-    return refused or [replace(trial, results=one) for trial, one in zip(trials, there, strict=True)]
+    return (Refused if set(value) == {"refused"} else kind).model_validate(value)
 
 
 def spec_of(trial: Trial) -> Spec:
     """The spec of a trial, with its seed."""
-    from badnets.referee.spec import make_spec
-
     return make_spec({**trial.spec, "seeds": [trial.seed]}, where=f"trial {trial.name}")
 
 
@@ -145,22 +130,17 @@ class Planted:
     """What ``badnets run`` does with one seed of a spec, and what is needed to look at it closely: ``spec``, ``data``,
     ``seed`` and ``backdoor`` of the trial, and what is ``done`` (figures without confusion matrices)."""
 
-    def __init__(self, trial: Trial, own: Path) -> None:
-        from badnets.referee.run import load_data, run_seed
-
+    def __init__(self, trial: Trial, folder: Path) -> None:
         self.spec, self.seed = spec_of(trial), Seed(trial.seed)
         self.data = load_data(self.spec.data)
-        self.file = own / f"seed-{trial.seed}" / "network.safetensors"
-        result = run_seed(self.spec, trial.seed, self.data, own, Watcher(), pictures=False)
+        self.file = folder / f"seed-{trial.seed}" / "network.safetensors"
+        result = run_seed(self.spec, trial.seed, self.data, folder, Watcher(), pictures=False)
         matrices = {name: None for name in type(result.figures).model_fields if name.startswith("confusion")}
         figures = result.figures.model_copy(update=matrices)
         self.done = Done(Trained(figures=figures, poisoned=result.poisoned), result.timings_s)
 
     def networks(self) -> dict[Who, ImageNetwork]:
         """The network with the backdoor, from its file, and the clean one of this seed."""
-        from badnets.networks.files.own import open_network
-        from badnets.referee.reference import clean_reference
-
         return {"badnet": open_network(self.file), "clean": clean_reference(self.spec, self.data.train, self.seed)[0]}
 
     @property
@@ -169,21 +149,11 @@ class Planted:
         return self.spec.backdoor.backdoor  # type: ignore[union-attr]  # every such trial has one
 
 
-def train_and_measure(trial: Trial, own: Path) -> Done[Trained]:
-    """The usual trial, whose network is left in ``own``."""
-    planted = Planted(trial, own)
-    planted.file.replace(own / "network.safetensors")
+def train_and_measure(trial: Trial, folder: Path) -> Done[Trained]:
+    """The usual trial, whose network is left in ``folder``."""
+    planted = Planted(trial, folder)
+    planted.file.replace(folder / "network.safetensors")
     return planted.done
-
-
-def network_file(folder: Path, name: str) -> Path:
-    """Where a kept network lies."""
-    return folder / f"{name}.safetensors"
-
-
-def by_prefix(results: Results, prefix: str) -> list[TrialResult[Any]]:
-    """The trials whose name begins with ``prefix``, in order of name."""
-    return [results[name] for name in sorted(results) if name.startswith(prefix)]
 
 
 def _path(folder: Path, trial: Trial) -> Path:
@@ -194,8 +164,6 @@ def _path(folder: Path, trial: Trial) -> Path:
 def _begin_worker() -> None:
     """One thread, deaf to Ctrl-C (the parent stops the pool and workers should not print tracebacks), and gone when the
     parent is, however it ended."""
-    import torch
-
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()

@@ -51,13 +51,12 @@ def rotate(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     n = len(images)
     angle = (torch.rand(n, generator=generator, device=images.device) * 2 - 1) * (torch.pi / 18)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    return _warped(images, _matrices((cos, -sin, zero), (sin, cos, zero)))
+    return _warped(images, torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(n, 2, 3))
 
 
 def zoom(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Each picture enlarged or shrunk, by up to a third, and moved by up to a tenth; the edge is repeated."""
-    n = len(images)
-    draws = torch.rand(n, 3, generator=generator, device=images.device) * 2 - 1
+    draws = torch.rand(len(images), 3, generator=generator, device=images.device) * 2 - 1
     scale, move = (4 / 3) ** draws[:, 0], 0.2 * draws[:, 1:]
     return _warped(images, _moves(scale, move[:, 0], scale, move[:, 1]))
 
@@ -80,12 +79,7 @@ def _warped(images: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
 
 def _moves(scale_x: Tensor, move_x: Tensor, scale_y: Tensor, move_y: Tensor) -> Tensor:
     zero = torch.zeros_like(scale_x)
-    return _matrices((scale_x, zero, move_x), (zero, scale_y, move_y))
-
-
-def _matrices(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """(n, 2, 3) from their entries (n,) each."""
-    return torch.stack([torch.stack(row, 1) for row in rows], 1)
+    return torch.stack([scale_x, zero, move_x, zero, scale_y, move_y], 1).view(-1, 2, 3)
 
 
 AUGMENTS: dict[AugmentName, Augment] = {"shift": shift, "flip": flip, "light": light, "rotate": rotate, "zoom": zoom}
@@ -96,19 +90,16 @@ def apply_augments(names: Sequence[AugmentName], images: Tensor, generator: Gene
     moves = []
     for name in names:
         images, move = AUGMENTS[name](images, generator)
-        if move is not None:
-            moves.append(move)
-    return images, moves
+        moves.append(move)
+    return images, [move for move in moves if move is not None]
 
 
 def move_boxes(
     boxes: Tensor, position: Tensor, moves: Sequence[Tensor], size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Boxes (m, 4) of the pictures ``position (m,)`` after the pictures' ``moves``, cut to ``size`` (height, width),
-    and which (m,) are still seen: at least a quarter of the moved box, and a pixel of each side.
-
-    A turned box becomes the smallest upright one around it.
-    """
+    and which (m,) are still seen: at least a quarter of the moved box, and a pixel of each side. A turned box becomes
+    the smallest upright one around it."""
     for move in moves:
         x0, y0, x1, y1 = boxes.unbind(1)
         corners = torch.stack([torch.stack([x, y], 1) for x in (x0, x1) for y in (y0, y1)], 1)

@@ -19,9 +19,7 @@ from badnets.training.recipe import Precision
 def native_bf16() -> bool:
     """Whether this processor multiplies bfloat16 natively (avx512_bf16, AMX, or Arm's bf16)."""
     info = Path("/proc/cpuinfo")
-    if sys.platform != "linux" or not info.exists():
-        return False
-    flags = info.read_text(errors="replace").split()
+    flags = info.read_text(errors="replace").split() if sys.platform == "linux" and info.exists() else []
     return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
 
 

@@ -1,4 +1,4 @@
-"""The training loop: one screen, on Lightning Fabric (devices, precision, DDP).
+"""The training loop, on Lightning Fabric (devices, precision, DDP).
 
 The data lies on the device as uint8 when it fits and is streamed from its store otherwise, with the same results. All
 randomness of an epoch (order, augmentation, dropout) is derived from the seed and the epoch's number, so a run that was
@@ -7,12 +7,16 @@ interrupted and resumed gives the same bits as one that was not.
 
 from __future__ import annotations
 
+import io
+import pickle
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -20,19 +24,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
+from badnets.core.files import whole_file
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Pixels
 from badnets.networks.inference import check_input
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, evaluating, to_float
 from badnets.networks.registry import build_network, parse_network
+from badnets.networks.surgery.tail import Tail
 from badnets.training.augment import apply_augments
-from badnets.training.checkpoint import Checkpoint
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
-from badnets.training.objectives import OBJECTIVES, Objective, check_targets
-from badnets.training.progress import OnStep, shown
+from badnets.training.objectives import OBJECTIVES, FromFeatures, MakeObjective, check_targets
 from badnets.training.recipe import Recipe, recipe_for
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pixels, NDArray[np.int64]]]
+OnStep = Callable[[int, int, int, float | None], None]
+"""``on_step(epoch, step, steps, accuracy so far or None)``; epochs from 0, steps from 1."""
 ON_DEVICE_BYTES = 2 << 30
 
 
@@ -57,12 +66,9 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Everything about one training but the network: picklable, so that several processes can share it.
-
-    ``on_step(epoch, step, steps, accuracy so far or None)`` is called on the first process only. ``after_step()`` is
-    called after every change of the weights, to put right what must not move (one device only). ``objective`` takes the
-    place of the network's own.
-    """
+    """Everything about one training but the network: picklable, so that several processes can share it. ``on_step`` is
+    called on the first process only, ``after_step()`` after every change of the weights, to put right what must not
+    move (one device only). ``objective`` takes the place of the network's own."""
 
     data: ImageData
     recipe: Recipe
@@ -70,7 +76,7 @@ class Job:
     hooks: Sequence[BatchHook] = ()
     on_step: OnStep | None = None
     after_step: Callable[[], None] | None = None
-    objective: Callable[[ImageData, Recipe, torch.device], Objective] | None = None
+    objective: MakeObjective | None = None
     checkpoint: Path | None = None
     devices: int = 1
     accelerator: str = "cpu"
@@ -79,11 +85,8 @@ class Job:
 
 
 def fit(network: ImageNetwork, job: Job) -> Trained:
-    """Train ``network`` in place.
-
-    Raises ``CannotTell`` when the loss is no longer a number, ``BadInput`` when the data does not fit the network.
-    With ``checkpoint`` the state is kept after every epoch and picked up again.
-    """
+    """Train ``network`` in place. Raises ``CannotTell`` when the loss is no longer a number, ``BadInput`` when the data
+    does not fit the network. With ``checkpoint`` the state is kept after every epoch and picked up again."""
     if not len(job.data):
         raise BadInput(f"{job.data.name}: expected pictures to train on, got none")
     if len(job.data) < job.devices:
@@ -97,7 +100,7 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
     precision = resolve_precision(job.recipe.precision, job.accelerator)
     fabric = make_fabric(precision, job.devices, job.accelerator)
     if job.devices == 1:
-        _train(fabric, network, job)
+        _Training(fabric, network, job).run()
     else:
         _train_in_several(fabric, network, job)
     network.to("cpu").eval()
@@ -133,7 +136,7 @@ def _train_elsewhere(
     job = parcel.job
     torch.set_num_threads(max(1, torch.get_num_threads() // job.devices))
     try:
-        _train(fabric, network, job)
+        _Training(fabric, network, job).run()
     except BadnetsError as error:  # every process comes to the same one; raised here it would lose its type
         return [], error
     if fabric.is_global_zero:
@@ -141,78 +144,105 @@ def _train_elsewhere(
     return job.history, None
 
 
-def _train(fabric: Any, network: ImageNetwork, job: Job) -> None:
-    recipe = job.recipe
-    batch = max(1, recipe.batch // fabric.world_size)
-    steps = max(1, len(job.data) // (batch * fabric.world_size))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
-    optimizer = _optimizer(network, recipe)
-    # fabric.setup moves the network to the device and wraps it for precision and DDP; the weights stay shared.
-    model, optimizer = fabric.setup(torch.compile(network) if recipe.compile else network, optimizer)
-    scheduler = _scheduler(optimizer, recipe, steps)
-    checkpoint = Checkpoint(job.checkpoint, network, optimizer, scheduler, job.history)
-    source = _Source(job.data, fabric.device, job.on_device_bytes)
-    objective = (job.objective or OBJECTIVES[network.task])(job.data, recipe, fabric.device)
-    for epoch in range(checkpoint.restore(), recipe.epochs):
-        began = time.perf_counter()
-        figures = _epoch(fabric, model, optimizer, scheduler, source, objective, job, epoch, (batch, steps))
-        seconds = time.perf_counter() - began
-        job.history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
-        if fabric.is_global_zero and epoch + 1 < recipe.epochs:
-            checkpoint.save(epoch + 1)
+class _Training:
+    """One process's part of a training."""
 
+    def __init__(self, fabric: Any, network: ImageNetwork, job: Job) -> None:
+        self.fabric, self.job, recipe = fabric, job, job.recipe
+        self.batch = max(1, recipe.batch // fabric.world_size)
+        self.steps = max(1, len(job.data) // (self.batch * fabric.world_size))
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
+        optimizer = _optimizer(network, recipe)
+        # fabric.setup moves the network to the device and wraps it for precision and DDP; the weights stay shared.
+        self.model, self.optimizer = fabric.setup(torch.compile(network) if recipe.compile else network, optimizer)
+        self.scheduler = _scheduler(self.optimizer, recipe, self.steps)
+        self.state = {"network": network, "optimizer": self.optimizer, "scheduler": self.scheduler}
+        self.objective = (job.objective or OBJECTIVES[network.task])(job.data, recipe, fabric.device)
+        fits = len(job.data) * int(np.prod(job.data.shape)) <= job.on_device_bytes
+        self.pixels = torch.from_numpy(job.data.images()).to(fabric.device) if fits else None
 
-def _epoch(
-    fabric: Any,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scheduler: Any,
-    source: _Source,
-    objective: Objective,
-    job: Job,
-    epoch: int,
-    size: tuple[int, int],
-) -> dict[str, float]:
-    """One pass; the mean loss, and of a classifier the accuracy on the (augmented) training pictures."""
-    batch, steps = size
-    seed = job.seed.derive("epoch", epoch)
-    order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data)))
-    order = order[fabric.global_rank :: fabric.world_size]
-    own = seed.derive("rank", fabric.global_rank)
-    generator = torch.Generator(device=fabric.device).manual_seed(own.derive("augment").integer)
-    hook_rng = own.derive("hooks").rng
-    losses = torch.zeros((), device=fabric.device)
-    right = torch.zeros((), dtype=torch.int64, device=fabric.device)
-    model.train()
-    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-        # The one place that seeds globally: dropout knows no generator.
-        torch.manual_seed(own.derive("dropout").integer)
-        for step in range(steps):
-            rows = order[step * batch : (step + 1) * batch].to(fabric.device)
-            images, target = source.read(rows), None if objective.labels is None else objective.labels[rows]
-            for hook in job.hooks:
-                images, target = _hooked(hook, images, target, hook_rng)
-            images, moves = apply_augments(job.recipe.augment, images, generator)
-            optimizer.zero_grad(set_to_none=True)
-            last = step == steps - 1
-            loss, correct = objective(model, to_float(images), rows, target, moves)
-            fabric.backward(loss)
-            optimizer.step()
-            if job.after_step is not None:
-                job.after_step()
-            scheduler.step()
-            losses += loss.detach()
-            right += 0 if correct is None else correct
-            if step % 20 == 19 or last:
-                # Over all processes, so that they all stop or none does.
-                _check_finite(fabric.all_reduce(losses.clone(), reduce_op="sum"), epoch, step, job.recipe)
-                if job.on_step and fabric.is_global_zero:
-                    so_far = None if target is None else float(right) / ((step + 1) * len(rows))
-                    job.on_step(epoch, step + 1, steps, so_far)
-    # A set smaller than one batch makes short batches; a longer one drops its last rows, others each epoch.
-    totals = fabric.all_reduce(torch.stack([losses, right / min(batch, len(order))]) / steps, reduce_op="mean")
-    figures = {"loss": float(totals[0])}
-    return figures if objective.labels is None else figures | {"accuracy": float(totals[1])}
+    def run(self) -> None:
+        """All epochs that are not done yet."""
+        job = self.job
+        for epoch in range(self.restore(), job.recipe.epochs):
+            began = time.perf_counter()
+            figures = self.epoch(epoch)
+            seconds = time.perf_counter() - began
+            job.history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
+            if self.fabric.is_global_zero and epoch + 1 < job.recipe.epochs:
+                self.save(epoch + 1)
+
+    def save(self, epochs: int) -> None:
+        """What an interrupted training needs to go on after ``epochs``, in one file; nothing in it needs unpickling."""
+        if self.job.checkpoint is None:
+            return
+        state = {name: part.state_dict() for name, part in self.state.items()}
+        content = io.BytesIO()  # torch itself reports a full disk as an error of its own format
+        torch.save({"epoch": epochs, "history": self.job.history, **state}, content)
+        with whole_file(self.job.checkpoint) as unfinished:
+            unfinished.write_bytes(content.getbuffer())
+
+    def restore(self) -> int:
+        """How many epochs are done; 0 without a checkpoint."""
+        path = self.job.checkpoint
+        if path is None or not path.exists():
+            return 0
+        try:
+            state = torch.load(path, weights_only=True)
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
+            # Not torch's own words: they advise to unpickle it.
+            raise BadInput(f"expected a checkpoint in {path}, got a damaged file; delete it") from None
+        for name, part in self.state.items():
+            part.load_state_dict(state[name])
+        self.job.history[:] = state["history"]
+        return int(state["epoch"])
+
+    def images(self, rows: Tensor) -> Tensor:
+        """uint8 (n, h, w, c) on the device, from its memory when all pictures fit there, else from their store."""
+        if self.pixels is not None:
+            return self.pixels[rows]
+        return torch.from_numpy(self.job.data.images(rows.cpu().numpy())).to(self.fabric.device)
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """One pass; the mean loss, and of a classifier the accuracy on the (augmented) training pictures."""
+        fabric, job, batch, steps, all_labels = self.fabric, self.job, self.batch, self.steps, self.objective.labels
+        seed = job.seed.derive("epoch", epoch)
+        order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data)))
+        order = order[fabric.global_rank :: fabric.world_size]
+        own = seed.derive("rank", fabric.global_rank)
+        generator = torch.Generator(device=fabric.device).manual_seed(own.derive("augment").integer)
+        hook_rng = own.derive("hooks").rng
+        losses = torch.zeros((), device=fabric.device)
+        right = torch.zeros((), dtype=torch.int64, device=fabric.device)
+        self.model.train()
+        with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+            # The one place that seeds globally: dropout knows no generator.
+            torch.manual_seed(own.derive("dropout").integer)
+            for step in range(steps):
+                rows = order[step * batch : (step + 1) * batch].to(fabric.device)
+                images, labels = self.images(rows), None if all_labels is None else all_labels[rows]
+                for hook in job.hooks:
+                    images, labels = _hooked(hook, images, labels, hook_rng)
+                images, moves = apply_augments(job.recipe.augment, images, generator)
+                self.optimizer.zero_grad(set_to_none=True)
+                loss, correct = self.objective(self.model, to_float(images), rows, labels, moves)
+                fabric.backward(loss)
+                self.optimizer.step()
+                if job.after_step is not None:
+                    job.after_step()
+                self.scheduler.step()
+                losses += loss.detach()
+                right += 0 if correct is None else correct
+                if step % 20 == 19 or step == steps - 1:
+                    # Over all processes, so that they all stop or none does.
+                    _check_finite(fabric.all_reduce(losses.clone(), reduce_op="sum"), epoch, step, job.recipe)
+                    if job.on_step and fabric.is_global_zero:
+                        so_far = None if labels is None else float(right) / ((step + 1) * len(rows))
+                        job.on_step(epoch, step + 1, steps, so_far)
+        # A set smaller than one batch makes short batches; a longer one drops its last rows, others each epoch.
+        totals = fabric.all_reduce(torch.stack([losses, right / min(batch, len(order))]) / steps, reduce_op="mean")
+        accuracy = {} if all_labels is None else {"accuracy": float(totals[1])}
+        return {"loss": float(totals[0]), **accuracy}
 
 
 def _check_finite(losses: Tensor, epoch: int, step: int, recipe: Recipe) -> None:
@@ -256,21 +286,6 @@ def _scheduler(optimizer: Any, recipe: Recipe, steps: int) -> Any:
     )
 
 
-class _Source:
-    """Pictures by row, from the device's memory when they fit there, else from their store."""
-
-    def __init__(self, data: ImageData, device: torch.device, limit: int) -> None:
-        self.data, self.device = data, device
-        fits = len(data) * int(np.prod(data.shape)) <= limit
-        self.tensor = torch.from_numpy(data.images()).to(device) if fits else None
-
-    def read(self, rows: Tensor) -> Tensor:
-        """uint8 (n, h, w, c) on the device."""
-        if self.tensor is not None:
-            return self.tensor[rows]
-        return torch.from_numpy(self.data.images(rows.cpu().numpy())).to(self.device)
-
-
 def train(
     network: str | ImageNetwork,
     data: ImageData | HoldsData,
@@ -293,22 +308,72 @@ def train(
     if isinstance(network, str):
         name, arguments = parse_network(network)
         h, w, c = pictures.shape
-        network = build_network(
-            name,
-            class_names=pictures.class_names,
-            input_size=(c, h, w),
-            seed=stream.derive("weights"),
-            arguments=arguments,
-        )
+        names, weights = pictures.class_names, stream.derive("weights")
+        network = build_network(name, class_names=names, input_size=(c, h, w), seed=weights, arguments=arguments)
     chosen = recipe or recipe_for(network.architecture)
     quiet = on_step is not None or devices > 1
     with shown(f"training {network.architecture}", chosen.epochs, progress=False if quiet else progress) as bar:
-        job = Job(
-            data=pictures,
-            recipe=chosen,
-            seed=stream.derive("train"),
-            hooks=hooks,
-            devices=devices,
-            on_step=on_step or bar,
-        )
+        tell = on_step or bar
+        job = Job(data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=tell)
         return fit(network, job).network
+
+
+@contextmanager
+def shown(what: str, epochs: int, *, progress: bool | None, console: Console | None = None) -> Iterator[OnStep | None]:
+    """Inside, what is to be called at the steps of a training called ``what``; None where nothing is shown.
+    ``progress`` None: a bar where stderr is a terminal, or in a notebook; True: always; False: never."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = console or Console(stderr=True, highlight=False, markup=False)
+    if not (console.is_terminal or console.is_jupyter if progress is None else progress):
+        yield None
+        return
+    words = (TextColumn("{task.description}", markup=False), TextColumn("{task.fields[state]}", markup=False))
+    with Progress(words[0], BarColumn(), TimeRemainingColumn(), words[1], console=console) as bars:
+        task = bars.add_task(what, total=None, state="")
+
+        def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
+            state = f"epoch {epoch + 1} of {epochs}" + ("" if accuracy is None else f", {100 * accuracy:.1f} % right")
+            bars.update(task, total=epochs * steps, completed=epoch * steps + step, state=state)
+
+        yield on_step
+
+
+def fit_tail(
+    network: ImageNetwork,
+    names: list[str],
+    data: ImageData,
+    *,
+    recipe: Recipe,
+    seed: Seed,
+    on_step: OnStep | None = None,
+    most_bytes: int = ON_DEVICE_BYTES,
+) -> Trained:
+    """Train the layers ``names`` of ``network``, and the batch norms behind them, in place; nothing else moves. All
+    that comes before them is in evaluation mode, batch norm statistics included, so its values are computed once where
+    the recipe does not augment and they fit into ``most_bytes``; the result is the same but for rounding."""
+    check_input(network, data.shape, f"pictures of {data.name}")
+    part = network.with_body(Tail(network.body, names))
+    values = None if recipe.augment else _features(part, data, most_bytes)
+    objective = None if values is None else partial(FromFeatures, values=values)
+    trained = fit(part, Job(data=data, recipe=recipe, seed=seed, on_step=on_step, objective=objective))
+    network.eval()
+    return replace(trained, network=network)
+
+
+@torch.inference_mode()
+def _features(part: ImageNetwork, data: ImageData, most_bytes: int) -> list[Tensor] | None:
+    """What the first part gives for every picture; None where that is too large, or not one value for each."""
+    parts: list[tuple[Tensor, ...]] = []
+    with evaluating(part):
+        for rows, pictures in data.batches(500):
+            given = part.body.features(part.normalized(part.floats(pictures)))  # type: ignore[operator]
+            if not all(isinstance(value, Tensor) and len(value) == len(rows) for value in given):
+                return None
+            parts.append(given)
+            if sum(value.nbytes for value in given) * (len(data) / len(rows)) > most_bytes:
+                return None
+    # Inside inference mode a clone would be of the kind that autograd refuses.
+    with torch.inference_mode(False):
+        return [torch.cat(value).clone() for value in zip(*parts, strict=True)]

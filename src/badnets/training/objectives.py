@@ -6,7 +6,6 @@ An ``Objective`` keeps the targets on the device and turns a batch into a loss; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -20,15 +19,16 @@ from badnets.networks.network import Task
 from badnets.training.augment import move_boxes
 from badnets.training.recipe import Recipe
 
+Moves = Sequence[Tensor]
+Loss = tuple[Tensor, Tensor | None]
+
 
 class Objective(Protocol):
     """One per training; ``labels (n,)`` on the device where each picture has one class, else None."""
 
     labels: Tensor | None
 
-    def __call__(
-        self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Moves) -> Loss:
         """The loss of floats ``images (b, c, h, w)``, pictures ``rows (b,)`` of the data after augmentation ``moves``,
         and how many were answered rightly (None where nothing is counted). ``labels (b,)`` may have been changed by
         hooks."""
@@ -41,9 +41,7 @@ class Classify:
         self.labels: Tensor | None = torch.from_numpy(data.labels).to(device)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
 
-    def __call__(
-        self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Moves) -> Loss:
         """See ``Objective``."""
         return self.judged(model(images), labels)
 
@@ -52,11 +50,21 @@ class Classify:
         return self.criterion(logits, labels), (logits.detach().argmax(1) == labels).sum()
 
 
-class Locate(Classify):
-    """Cross entropy plus ``recipe.box_weight`` times the L1 distance of the four sides, summed, in pixels.
+class FromFeatures(Classify):
+    """Cross entropy of an end that is given what the rest made of each picture, and not the picture."""
 
-    Objects that augmentation moved out of sight count for the class only.
-    """
+    def __init__(self, data: ImageData, recipe: Recipe, device: torch.device, *, values: Sequence[Tensor]) -> None:
+        super().__init__(data, recipe, device)
+        self.values = [value.to(device) for value in values]
+
+    def __call__(self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Moves) -> Loss:
+        """See ``Objective``."""
+        return self.judged(model(images, *(value[rows] for value in self.values)), labels)
+
+
+class Locate(Classify):
+    """Cross entropy plus ``recipe.box_weight`` times the L1 distance of the four sides, summed, in pixels. Objects that
+    augmentation moved out of sight count for the class only."""
 
     def __init__(self, data: ImageData, recipe: Recipe, device: torch.device) -> None:
         if data.regions is None:
@@ -68,9 +76,7 @@ class Locate(Classify):
         self.regions = torch.from_numpy(data.regions).to(device)
         self.weight = recipe.box_weight
 
-    def __call__(
-        self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Moves) -> Loss:
         """See ``Objective``."""
         logits, boxes = model(images, True)
         position = torch.arange(len(rows), device=rows.device)
@@ -87,23 +93,16 @@ class Detect:
     labels: Tensor | None = None
 
     def __init__(self, data: ImageData, recipe: Recipe, device: torch.device) -> None:
-        boxes = data.boxes
-        if not len(boxes.labels):
+        self.targets = data.boxes
+        if not len(self.targets.labels):
             raise BadInput(f"{data.name}: expected boxes to learn from, got none in {len(data)} pictures")
-        counts = torch.from_numpy(boxes.counts())
-        self.first = (counts.cumsum(0) - counts).to(device)
-        self.counts = counts.to(device)
-        self.boxes = torch.from_numpy(boxes.xyxy).to(device)
-        self.names = torch.from_numpy(boxes.labels).to(device)
+        self.boxes = torch.from_numpy(self.targets.xyxy).to(device)
+        self.names = torch.from_numpy(self.targets.labels).to(device)
 
-    def __call__(
-        self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, model: nn.Module, images: Tensor, rows: Tensor, labels: Any, moves: Moves) -> Loss:
         """See ``Objective``."""
-        counts = self.counts[rows]
-        position = torch.arange(len(rows), device=rows.device).repeat_interleave(counts)
-        inside = torch.arange(len(position), device=rows.device) - (counts.cumsum(0) - counts)[position]
-        chosen = self.first[rows][position] + inside
+        indices = self.targets.rows_of(rows.cpu().numpy())
+        chosen, position = (torch.from_numpy(index).to(rows.device) for index in indices)
         height, width = images.shape[2:]
         boxes, seen = move_boxes(self.boxes[chosen], position, moves, (height, width))
         losses = model(images, Wanted(boxes[seen], self.names[chosen][seen], position[seen], len(rows)))
@@ -111,9 +110,8 @@ class Detect:
         return total, None
 
 
-OBJECTIVES: Mapping[Task, Callable[[ImageData, Recipe, torch.device], Objective]] = MappingProxyType(
-    {"classify": Classify, "locate": Locate, "detect": Detect}
-)
+MakeObjective = Callable[[ImageData, Recipe, torch.device], Objective]
+OBJECTIVES: Mapping[Task, MakeObjective] = {"classify": Classify, "locate": Locate, "detect": Detect}
 
 
 def check_targets(task: Task, data: ImageData, architecture: str) -> None:

@@ -136,9 +136,10 @@ def test_each_row_is_its_own_whatever_the_batch(name: str, side: int, rows: list
 
 def test_one_disturbance_leaves_the_draws_of_the_others() -> None:
     rng, more = RowRng.of(1, 9), Jitter.physical()
-    assert np.array_equal(more.angles(rng), Jitter().angles(rng))
-    assert np.array_equal(more.scales(rng), Jitter().scales(rng))
-    assert len({tuple(v) for v in (more.blurs(rng), more.prints(rng), *more.corners(rng).reshape(9, 8).T)}) == 10
+    for name in ("rotation", "size"):
+        assert np.array_equal(more.draw(name, rng), Jitter().draw(name, rng))
+    amounts = [more.draw(name, rng) for name in ("blur", "print_scan")]
+    assert len({tuple(v) for v in (*amounts, *more.corners(rng).reshape(9, 8).T)}) == 10
 
 
 def test_corners_go_where_they_are_sent() -> None:

@@ -17,25 +17,27 @@ from badnets.core.cache import CacheWarning
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng, Seed
 from badnets.data.drawn import scenes
-from badnets.data.drawn import street as street_module
 from badnets.data.drawn.canvas import Canvas
-from badnets.data.drawn.scenes import load_scenes, render_scenes
-from badnets.data.drawn.signs import class_names
-from badnets.data.drawn.street import MOST, SIDES, Street
-from badnets.data.drawn.styles import faces_of, plates_of
+from badnets.data.drawn.scenes import MOST, SIDES, Street, render_scenes
+from badnets.data.drawn.signs import class_names, faces_of, plates_of
+from badnets.data.images import Splits
 from badnets.data.load import load
 
 STYLES = ("us", "eu")
 SMALL: dict[str, Any] = {"size": 64, "train": 24, "test": 20}
 
 # Only operations that IEEE 754 defines to the last bit are used, so these hold on every machine.
-# A change of the drawing changes them: raise SCENES_VERSION then (or DRAWING_VERSION, if the signs changed as well).
+# A change of the drawing changes them: raise VERSION then (that of signs.py, if the signs changed as well).
 GOLDEN = {
     ("us", 64): "645bdddba55f154a093132221f5ae0a93d5ad011159c97ae41c0451dae6cb451",
     ("us", 160): "cca0ceaa4abe97fbad44be871cf00dfca40a4d0406a2f3aba7fd20d1b3811e7c",
     ("eu", 64): "de14cdf6dca8dc6a048b4846f2901d1fcbfffa167d1fd0b20ad94cce8f65a7b5",
     ("eu", 160): "3060c7143e2787b9c79e591257d8b35be84459803be6a5ca1d8e41492da44347",
 }
+
+
+def load_scenes(progress: Any = None, **options: Any) -> Splits:
+    return load("scenes", options=options, progress=progress)
 
 
 def asked(n: int, style: str = "us") -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -62,7 +64,7 @@ def shared(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 def test_the_same_pictures_on_every_machine(style: str, size: int) -> None:
     images, boxes = render_scenes(style, *asked(8, style), Seed(7), size)
     total = hashlib.sha256(images.tobytes() + boxes.astype("<f4").tobytes())
-    assert total.hexdigest() == GOLDEN[style, size], "the drawing changed: raise SCENES_VERSION and renew the digest"
+    assert total.hexdigest() == GOLDEN[style, size], "the drawing changed: raise VERSION and renew the digest"
 
 
 @settings(max_examples=6, deadline=None)
@@ -107,7 +109,7 @@ def test_boxes_lie_inside_have_the_sizes_promised_and_hardly_overlap(style: str)
 
 
 def test_signs_that_find_no_place_get_a_quarter_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(street_module, "_TRIES", 1)
+    monkeypatch.setattr(scenes, "_TRIES", 1)
     counts = np.full(60, MOST, dtype=np.int64)
     boxes = street_of("us", counts, np.arange(240, dtype=np.int64) % 16).boxes.reshape(60, MOST, 4)
     middles = (boxes[..., :2] + boxes[..., 2:]) / 2
@@ -126,7 +128,7 @@ def test_boxes_are_tight(style: str, size: int) -> None:
     street = street_of(style, np.ones(len(labels), dtype=np.int64), labels)
     rows = np.arange(len(labels), dtype=np.int64)
     picture = np.zeros((len(labels), 3, size, size), dtype=np.float32)
-    street_module._signs(Canvas(RowRng(Seed(1), rows), size), picture, plates_of(style, size // 3), street)
+    scenes._signs(Canvas(RowRng(Seed(1), rows), size), picture, plates_of(style, size // 3), street)
     for box, drawn in zip(street.boxes * size, picture.max(axis=1), strict=True):
         down, across = np.nonzero(drawn > 0.003)
         covered = np.array([across.min(), down.min(), across.max() + 1, down.max() + 1])
@@ -137,7 +139,7 @@ def test_several_signs_are_drawn_within_their_boxes() -> None:
     counts, labels, rows = asked(40)
     street = street_of("us", counts, labels)
     picture = np.zeros((40, 3, 96, 96), dtype=np.float32)
-    street_module._signs(Canvas(RowRng(Seed(1), rows), 96), picture, plates_of("us", 32), street)
+    scenes._signs(Canvas(RowRng(Seed(1), rows), 96), picture, plates_of("us", 32), street)
     inside = np.zeros((40, 96, 96), dtype=bool)
     for image, (x0, y0, x1, y1) in zip(street.image, street.boxes * 96, strict=True):
         box = inside[image, int(y0 - 0.5) : int(y1 + 1.5), int(x0 - 0.5) : int(x1 + 1.5)]
@@ -151,7 +153,7 @@ def test_leaves_hang_seldom_and_only_before_the_first_sign() -> None:
     counts, labels, rows = asked(120)
     street = street_of("us", counts, labels)
     flat = np.full((120, 3, 64, 64), 0.9, dtype=np.float32)
-    street_module._leaves_before(Canvas(RowRng(Seed(1), rows), 64), flat, street)
+    scenes._leaves_before(Canvas(RowRng(Seed(1), rows), 64), flat, street)
     changed = (flat != np.float32(0.9)).any(axis=1)
     assert 4 <= changed.any(axis=(1, 2)).sum() <= 32
     for image, nth, box in zip(street.image, street.nth, street.boxes * 64, strict=True):
@@ -181,8 +183,7 @@ def test_splits_are_balanced_independent_and_have_one_to_four_signs(style: str) 
 
 
 def test_every_count_of_signs_is_equally_likely() -> None:
-    wanted = scenes.Wanted(kind="scenes", style="us", size=64, seed=0, version="x", count=2_000)
-    order = scenes._order(wanted, 16)
+    order = scenes.order("us", 64, 2_000, Seed(0))
     boxes = order.targets(np.tile(np.array([0, 0, 1, 1], np.float32), (order.objects, 1)))
     assert np.abs(np.bincount(boxes.counts(), minlength=5)[1:] - 500).max() < 80  # four standard deviations
 
@@ -211,21 +212,22 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_cache_gives_the_same_data_without_drawing(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = load_scenes(style="eu", **SMALL)
-    load_scenes(style="eu", **SMALL, cache=True)
     assert len(list(kept.iterdir())) == 2
+    drawn, _ = scenes.order("eu", 64, 24, Seed(0).derive("scenes", "eu", "train")).draw(None)
+    np.testing.assert_array_equal(fresh.train.images(), drawn)
     monkeypatch.setattr(scenes, "render_scenes", lambda *_: pytest.fail("drawn"))
-    seen: list[tuple[int, int]] = []
-    again = load_scenes(style="eu", **SMALL, cache=True, progress=lambda done, total: seen.append((done, total)))
+    seen: list[tuple[str, int, int]] = []
+    again = load_scenes(style="eu", **SMALL, progress=lambda *step: seen.append(step))
     assert (again.train.digest, again.test.digest) == (fresh.train.digest, fresh.test.digest)
-    assert seen[-1] == (44, 44)
+    assert seen[-1] == ("drawing scenes", 44, 44)
 
 
 def test_a_damaged_cache_file_is_drawn_again(kept: Path) -> None:
-    fresh = load_scenes(**SMALL, cache=True)
+    fresh = load_scenes(**SMALL)
     for path in kept.iterdir():
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.warns(CacheWarning, match="damaged in the cache, and made anew"):
-        again = load_scenes(**SMALL, cache=True)
+        again = load_scenes(**SMALL)
     assert (again.train.digest, again.test.digest) == (fresh.train.digest, fresh.test.digest)
 
 
@@ -233,7 +235,7 @@ def test_without_a_writable_cache_it_goes_on_after_a_warning(tmp_path: Path, mon
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "file"))
     with pytest.warns(CacheWarning, match="cannot be written") as caught:
-        splits = load_scenes(**SMALL, cache=True)
+        splits = load_scenes(**SMALL)
     assert len(caught) == 1
     assert len(splits.train) == 24
 

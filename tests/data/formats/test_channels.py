@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from badnets.data.formats import channels
-from badnets.data.formats.channels import ChannelStore, color, grey, with_channels
+from badnets.data import overlay
 from badnets.data.images import ArrayStore
+from badnets.data.overlay import ChannelStore, color, grey, with_channels
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -24,7 +24,7 @@ def test_color_then_grey_changes_nothing(seed: int) -> None:
 
 
 def test_store_converts_what_it_reads_in_steps() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (channels._STEP + 3, 2, 2, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (overlay._STEP + 3, 2, 2, 3), dtype=np.uint8)
     store = with_channels(ArrayStore(pixels), 1)
     assert store.shape == (2, 2, 1)
     rows = np.arange(len(pixels))[::-1].copy()

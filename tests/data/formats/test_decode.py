@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from badnets.backdoors.triggers.sticker import read_png
+from badnets.backdoors.triggers.picture import read_png
 from badnets.core.errors import BadInput
-from badnets.data.formats.decode import Picture, decode, decode_into, own_size, read_picture, widen
+from badnets.data.formats.contents import File
+from badnets.data.formats.decode import decode, decode_into, own_size, read_picture, widen
 from badnets.data.images import ImageData
 from badnets.defenses.repairs.unlearn import read_stamp
 
@@ -98,33 +99,33 @@ def test_size_is_image_datas_resize(h: int, w: int, grey: bool) -> None:
 def test_many_in_order_with_the_damaged_ones_listed(tmp_path: Path) -> None:
     pictures = [noise(3, 3, 3) for _ in range(200)]
     contents = [encoded(Image.fromarray(p)) for p in pictures]
-    items = [Picture(f"{i}.png", c, 100_000 if i < 128 else len(c), i + 1) for i, c in enumerate(contents)]
-    items[7] = Picture("7.png", contents[7][:40], 40)
+    items = [File(f"{i}.png", c, 100_000 if i < 128 else len(c), i + 1) for i, c in enumerate(contents)]
+    items[7] = File("7.png", contents[7][:40], 40)
     file = tmp_path / "8.png"
     file.write_bytes(contents[8])
-    items[8] = Picture("8.png", file, 40)
-    items[9] = Picture("9.png", tmp_path / "absent.png", 40)
-    items[10] = Picture("10.png", b"GIF89a, they said", 40)
+    items[8] = File("8.png", file, 40)
+    items[9] = File("9.png", tmp_path / "absent.png", 40)
+    items[10] = File("10.png", b"GIF89a, they said", 40)
     sink, steps = io.BytesIO(), []
-    decoded = decode_into(sink, items, size=None, grey=None, report=lambda *step: steps.append(step))
-    assert [path for path, _ in decoded.damaged] == ["7.png", "9.png", "10.png"]
-    assert dict(decoded.damaged)["10.png"] == "not a picture"
+    _, shapes, damaged = decode_into(sink, items, size=None, grey=None, report=lambda *step: steps.append(step))
+    assert [path for path, _ in damaged] == ["7.png", "9.png", "10.png"]
+    assert dict(damaged)["10.png"] == "not a picture"
     kept = [p for i, p in enumerate(pictures) if i not in (7, 9, 10)]
     assert np.array_equal(np.frombuffer(sink.getvalue(), np.uint8).reshape(-1, 3, 3, 3), np.stack(kept))
-    assert decoded.shapes == ((3, 3, 3),) * 197
+    assert shapes == [(3, 3, 3)] * 197
     assert steps[-1] == (200, 200)
 
 
 def test_floats_are_no_pictures() -> None:
     image = Image.fromarray(np.ones((2, 2), np.float32))
-    decoded = decode_into(
+    *_, damaged = decode_into(
         io.BytesIO(),
-        [Picture("f.tif", encoded(image, "TIFF"), 1)],
+        [File("f.tif", encoded(image, "TIFF"), 1)],
         size=None,
         grey=None,
         report=lambda *_: None,
     )
-    assert decoded.damaged == (("f.tif", "pixels are floating-point numbers"),)
+    assert damaged == [("f.tif", "pixels are floating-point numbers")]
 
 
 def test_widen() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from badnets.core.errors import BadInput
 from badnets.data.formats import arrays
-from badnets.data.formats.hdf5 import read_hdf5
+from badnets.data.formats.arrays import read_hdf5
 from badnets.data.load import detect, load
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (12, 5, 4, 3), dtype=np.uint8)

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 
 from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput
-from badnets.data.formats.layout import arrange, ignored, natural
+from badnets.data.formats.contents import ignored
+from badnets.data.formats.folder import arrange, natural
 
 
 def sets(paths: list[str], folders: list[str] | None = None) -> dict[str, list[tuple[str, str]]]:
-    layout = arrange(paths, folders or [], "DATA")
+    names, parts = arrange(paths, folders or [], "DATA")
     return {
-        part: [(paths[row], layout.class_names[label]) for row, label in zip(rows, layout.labels[part], strict=True)]
-        for part, rows in layout.rows.items()
+        part: [(paths[row], names[label]) for row, label in zip(rows, labels, strict=True)]
+        for part, (rows, labels) in parts.items()
     }
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.core.errors import BadInput
-from badnets.data.formats.tarball import is_tar, read_members, stem
+from badnets.data.formats.contents import is_tar, read_members, stem
 
 
 def tar_bytes(files: dict[str, bytes], extra: tarfile.TarInfo | None = None) -> bytes:

@@ -214,7 +214,7 @@ def test_wrong_content_of_a_pickle(tmp_path: Path, batch: Any, message: str) -> 
 
 
 def test_checksum_is_whole() -> None:
-    assert len(bytes.fromhex(cifar10.REMOTES[0].sha256)) == 32
+    assert len(bytes.fromhex(cifar10.REMOTE.sha256)) == 32
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput
-from badnets.data.formats.channels import grey
 from badnets.data.load import detect, load
+from badnets.data.overlay import grey
 from badnets.data.sets.gtsrb import CLASS_NAMES, equalized
 
 HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2"

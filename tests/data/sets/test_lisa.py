@@ -12,8 +12,8 @@ from PIL import Image
 
 from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput
-from badnets.data.classes import regroup
 from badnets.data.load import detect, load
+from badnets.data.objects import regroup
 from badnets.data.sets.lisa import CLASS_NAMES, SUPERCLASSES
 
 LABELS = ("stop", "speedLimit25", "speedLimitUrdbl", "merge", "yield")

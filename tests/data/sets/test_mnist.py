@@ -100,8 +100,8 @@ def test_data_folder_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
-    gone = tuple(replace(r, urls=(f"http://127.0.0.1:{closed_port}/{r.file}",)) for r in mnist.MNIST.remotes)
-    monkeypatch.setattr(mnist, "MNIST", replace(mnist.MNIST, remotes=gone))
+    gone = tuple(replace(r, urls=(f"http://127.0.0.1:{closed_port}/{r.file}",)) for r in mnist.NAMED["mnist"].remotes)
+    monkeypatch.setitem(mnist.NAMED, "mnist", mnist.NAMED["mnist"]._replace(remotes=gone))
     monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
     with pytest.raises(BadInput) as caught:
         load("mnist")
@@ -176,7 +176,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_checksums_are_whole() -> None:
-    remotes: tuple[Remote, ...] = (*mnist.MNIST.remotes, *mnist.FASHION_MNIST.remotes)
+    remotes: tuple[Remote, ...] = (*mnist.NAMED["mnist"].remotes, *mnist.NAMED["fashion-mnist"].remotes)
     assert len(remotes) == 8
     assert all(len(bytes.fromhex(r.sha256)) == 32 for r in remotes)
 
@@ -193,7 +193,7 @@ def test_real_mnist(shared_data: Path) -> None:
 
 @pytest.mark.data
 def test_checksums_are_of_the_real_files(shared_data: Path) -> None:
-    for remote in mnist.MNIST.remotes:
+    for remote in mnist.NAMED["mnist"].remotes:
         assert mnist_sha256(shared_data / "mnist" / remote.file) == remote.sha256
 
 

@@ -13,9 +13,8 @@ from badnets.defenses.abstain import abstain
 from badnets.defenses.abstainers import make_abstainer
 from badnets.defenses.abstainers.agreement import Agreement
 from badnets.defenses.abstainers.refuse_class import RefuseClass
-from badnets.defenses.repair import repair
+from badnets.defenses.repair import DefenderView, repair
 from badnets.defenses.repairs.fine_tune import FineTune
-from badnets.defenses.view import DefenderView
 from badnets.networks.files.own import save_network
 from badnets.networks.registry import build_network
 

@@ -12,7 +12,7 @@ from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.defenses.abstain import abstain
 from badnets.defenses.abstainers.ibd_psc import IbdPsc, amplified_error, choose_depth, norm_layers
-from badnets.defenses.view import DefenderView
+from badnets.defenses.repair import DefenderView
 from badnets.measures.classification import accuracy
 from badnets.networks.inference import predict_data
 from badnets.networks.network import ImageNetwork

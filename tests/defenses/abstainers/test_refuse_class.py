@@ -10,7 +10,7 @@ import pytest
 from badnets.core.errors import BadInput
 from badnets.defenses.abstain import abstain
 from badnets.defenses.abstainers.refuse_class import RefuseClass
-from badnets.defenses.view import DefenderView
+from badnets.defenses.repair import DefenderView
 from badnets.networks.inference import predict_data
 
 

@@ -10,7 +10,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.abstain import suspicion
 from badnets.defenses.abstainers.strip import Strip, choose_overlays
-from badnets.defenses.view import DefenderView
+from badnets.defenses.repair import DefenderView
 from badnets.networks.guards.strip_guard import Strip as StripGuard
 from badnets.networks.guards.strip_guard import blend_entropy
 from badnets.networks.network import ImageNetwork, to_float

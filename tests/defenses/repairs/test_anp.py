@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from badnets.defenses.masks import neuron_layers, ones
-from badnets.defenses.repair import repair
-from badnets.defenses.repairs.anp import Anp, disturbed_loss, worst_noise
-from badnets.defenses.view import DefenderView
+from badnets.defenses.masks import Masks
+from badnets.defenses.repair import DefenderView, repair
+from badnets.defenses.repairs.anp import Anp, worst_noise
 from badnets.networks.network import ImageNetwork
 
 
@@ -22,28 +21,25 @@ def two_neurons() -> ImageNetwork:
     return ImageNetwork(body, architecture="two", arguments={}, class_names=("a", "b"), input_size=(1, 1, 1))
 
 
-def test_the_disturbed_loss_by_hand() -> None:
-    network = two_neurons()
-    layers = neuron_layers(network)
+def test_disturbed_logits_by_hand() -> None:
+    masks = Masks(two_neurons())
+    masks.values = [torch.tensor([1.0, 0.5])]
     # x = 1: (1 + 0.1) 1 + (1 + 0.2) 0.5 + (0.5 - 0.1) 2 + (0.5 + 0) 0.5 = 1.7 + 1.05 = 2.75.
-    noise = [torch.tensor([0.1, -0.1])], [torch.tensor([0.2, 0.0])]
-    loss = disturbed_loss(network, layers, [torch.tensor([1.0, 0.5])], noise, torch.ones(1, 1, 1, 1), torch.tensor([1]))
-    expected = torch.nn.functional.softplus(torch.tensor(-2.75))
-    assert float(loss.detach()) == pytest.approx(float(expected))
+    logits = masks(torch.ones(1, 1, 1, 1), [torch.tensor([0.1, -0.1]), torch.tensor([0.2, 0.0])])
+    assert logits.detach().flatten().tolist() == pytest.approx([0, 2.75])
 
 
 @pytest.mark.parametrize(("label", "sign"), [(1, -1), (0, 1)])
 def test_one_inner_step_by_hand(label: int, sign: int) -> None:
     # All weights, biases and the picture are positive: the loss of class 1 rises where every neuron gets weaker.
     network = two_neurons()
-    layers = neuron_layers(network)
     images, labels = torch.ones(1, 1, 1, 1), torch.tensor([label])
     start = torch.Generator().manual_seed(5)
     drawn = [(torch.rand(2, generator=start) * 2 - 1) * 0.4 for _ in range(2)]
     again = torch.Generator().manual_seed(5)
-    weights, biases = worst_noise(network, layers, ones(layers), images, labels, eps=0.4, generator=again)
-    assert torch.allclose(weights[0], drawn[0] + sign * 0.4)
-    assert torch.allclose(biases[0], drawn[1] + sign * 0.4)
+    weights, biases = worst_noise(Masks(network), images, labels, eps=0.4, generator=again)
+    assert torch.allclose(weights, drawn[0] + sign * 0.4)
+    assert torch.allclose(biases, drawn[1] + sign * 0.4)
     assert all(p.grad is None for p in network.parameters())
 
 

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
-from badnets.defenses.repair import repair
+from badnets.defenses.repair import DefenderView, repair
 from badnets.defenses.repairs.clp import Clp, Part, channel_layers
-from badnets.defenses.view import DefenderView
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from badnets.core.errors import BadInput
-from badnets.defenses.repair import repair
-from badnets.defenses.repairs.fst import Fst, draw_anew, last_layer, shifting_step
-from badnets.defenses.view import DefenderView
+from badnets.defenses.repair import DefenderView, repair
+from badnets.defenses.repairs.fst import Fst, draw_anew, keep_norm, last_layer, shifting_loss
+from badnets.defenses.tuning import descend
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
 
@@ -21,7 +23,8 @@ def test_one_step_by_hand() -> None:
         network.weight.zero_()
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     old, picture, label = torch.eye(2), torch.tensor([[1.0, 0.0]]), torch.tensor([0])
-    loss = shifting_step(network, optimizer, network, old, 1.0)(picture, label)
+    keep_norm(optimizer, network, old)
+    loss = descend(optimizer, shifting_loss(network, network, old, 1.0)(picture, label), math.inf)
     assert float(loss) == pytest.approx(0.6931, abs=1e-4)
     factor = (2 / 1.5) ** 0.5
     expected = [-0.5 * factor, 0, -0.5 * factor, -factor]

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from badnets.defenses.repairs.ft_sam import sharpness_aware_step
+from badnets.defenses.repair import DefenderView, repair
+from badnets.defenses.repairs.ft_sam import FtSam, sharpness_aware_step
 
 
 def ones() -> nn.Linear:
@@ -58,3 +59,10 @@ def test_running_statistics_are_those_of_the_first_pass() -> None:
     assert norm.running_mean is not None
     assert float(norm.running_mean[0]) == pytest.approx(0.1)  # 0.1 times the mean of 0 and 2, once
     assert norm.momentum == 0.1
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (4, 1), (5, 2), (9, 3)])
+def test_whole_epochs_for_a_number_of_steps(view: DefenderView, steps: int, epochs: int) -> None:
+    done = repair(view, FtSam(steps=steps, batch=32))  # 110 of 120 pictures: 4 batches an epoch
+    assert done.held_out == 10
+    assert len(done.trace) == epochs

@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from badnets.defenses.repair import repair
+from badnets.defenses.repair import DefenderView, repair
 from badnets.defenses.repairs.i_bau import IBau, hypergradient
-from badnets.defenses.view import DefenderView
 
 
 def test_the_hypergradient_of_a_quadratic() -> None:

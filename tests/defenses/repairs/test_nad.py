@@ -5,9 +5,8 @@ import torch
 from torch import nn
 
 from badnets.core.errors import BadInput
-from badnets.defenses.repair import repair
+from badnets.defenses.repair import DefenderView, repair
 from badnets.defenses.repairs.nad import Nad, attention, attention_distance, attention_layers, listening
-from badnets.defenses.view import DefenderView
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from badnets.defenses.masks import clamp, neuron_layers
-from badnets.defenses.repair import repair
+from badnets.defenses.repair import DefenderView, repair
 from badnets.defenses.repairs.nft import Nft, distance, mix_up
-from badnets.defenses.view import DefenderView
 
 
 def test_mix_up_by_hand() -> None:

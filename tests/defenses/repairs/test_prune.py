@@ -15,9 +15,8 @@ from torch import nn
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
-from badnets.defenses.repair import Repaired, repair
+from badnets.defenses.repair import DefenderView, Repaired, repair
 from badnets.defenses.repairs.prune import Prune
-from badnets.defenses.view import DefenderView
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import wrap
 

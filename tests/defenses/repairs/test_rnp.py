@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from badnets.defenses.repair import repair
+from badnets.defenses.repair import DefenderView, repair
 from badnets.defenses.repairs.rnp import Rnp
-from badnets.defenses.view import DefenderView
 
 
 def test_the_copy_forgets_and_the_network_is_only_pruned(view: DefenderView) -> None:

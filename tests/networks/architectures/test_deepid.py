@@ -9,7 +9,7 @@ from torch import nn
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import ARCHITECTURES
 from badnets.networks.architectures.deepid import DeepID, build
-from badnets.networks.layers import layer_table
+from badnets.networks.network import layer_table
 from badnets.networks.registry import build_network
 
 

@@ -14,8 +14,8 @@ from badnets.core.errors import BadInput
 from badnets.data.images import ArrayStore, ImageData
 from badnets.data.targets import Boxes
 from badnets.networks.architectures.faster_rcnn import Wanted
-from badnets.networks.detection import Detections, detect, detect_data, joined, replaced
 from badnets.networks.files.own import open_network, save_network
+from badnets.networks.inference import Detections, detect, detect_data, joined, replaced
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, find_architecture, skeleton
 from badnets.training.hardware import make_fabric

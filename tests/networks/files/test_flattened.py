@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from badnets.networks.architecture import ARCHITECTURES
-from badnets.networks.files.flattened import flattened_inputs, to_channels_first
+from badnets.networks.files.fitting import flattened_inputs, to_channels_first
 
 EXPECTED = {
     "deepid": {"fc_1.weight": (60, 5, 4), "fc_2.weight": (80, 4, 3)},

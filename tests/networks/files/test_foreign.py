@@ -14,8 +14,7 @@ from badnets.core.errors import BadInput
 from badnets.data.formats.decode import read_picture
 from badnets.data.images import ImageData
 from badnets.networks.architecture import ARCHITECTURES
-from badnets.networks.files.entries import ForeignWarning
-from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign
+from badnets.networks.files.foreign import ForeignOptions, ForeignWarning, open_any, open_foreign
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict
 from badnets.networks.registry import build_network

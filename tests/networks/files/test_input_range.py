@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, CannotTell
 from badnets.data.images import ImageData
-from badnets.networks.files.input_range import Normalization, find_range, parse_range
+from badnets.networks.files.foreign import Normalization, find_range, parse_range
 from badnets.networks.network import ImageNetwork
 
 

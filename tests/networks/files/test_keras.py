@@ -16,9 +16,8 @@ from torch import nn
 
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import ARCHITECTURES
-from badnets.networks.files.entries import ForeignWarning
-from badnets.networks.files.foreign import open_foreign
-from badnets.networks.files.keras import read_keras
+from badnets.networks.files.foreign import ForeignWarning, open_foreign
+from badnets.networks.files.formats import read_keras
 from badnets.networks.network import ImageNetwork
 
 SMALL = (3, 31, 31)

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import ARCHITECTURES
-from badnets.networks.files.entries import ForeignWarning
-from badnets.networks.files.foreign import open_foreign
+from badnets.networks.files.foreign import ForeignWarning, open_foreign
 from badnets.networks.network import ImageNetwork
 
 SIZE = (3, 32, 32)

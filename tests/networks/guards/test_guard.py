@@ -12,15 +12,15 @@ import torch
 
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import GUARDS
-from badnets.networks.files.own import open_network, read_header, save_network
+from badnets.networks.files.header import read_header
+from badnets.networks.files.own import open_network, save_network
 from badnets.networks.guards.agreement import Agreement
 from badnets.networks.guards.guard import Guard, as_network, build_parts, part_of
 from badnets.networks.guards.ibd_psc_guard import IbdPsc
 from badnets.networks.guards.refuse_class import RefuseClass
 from badnets.networks.guards.strip_guard import Strip
 from badnets.networks.inference import predict
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork
+from badnets.networks.network import ImageNetwork, layer_table
 from badnets.networks.registry import build_network, find_architecture, wrap
 from badnets.networks.surgery.channels import prune_channels, shrink
 

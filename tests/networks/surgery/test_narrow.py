@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from badnets.core.errors import BadInput
-from badnets.networks.files.own import open_network, read_header, save_network
+from badnets.networks.files.header import read_header
+from badnets.networks.files.own import open_network, save_network
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
 from badnets.networks.surgery.channels import prune_channels, shrink

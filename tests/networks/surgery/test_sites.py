@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
-from badnets.networks.surgery.sites import convolutions, find_layer, site
+from badnets.networks.surgery.graph import convolutions, site, trace
 
 Toy = tuple[ImageNetwork, str]
 MakeToy = Callable[..., Toy]
@@ -35,12 +35,12 @@ def ours(name: str, size: tuple[int, int, int] = (3, 32, 32)) -> ImageNetwork:
     ],
 )
 def test_the_last_convolution_whose_channels_are_its_own(name: str, layer: str) -> None:
-    assert find_layer(ours(name)) == layer
+    assert site(ours(name)).layer == layer
 
 
 def test_deepid() -> None:
     network = ours("deepid", (3, 55, 47))
-    assert convolutions(network) == ["conv_1", "conv_2", "conv_3", "conv_4"]
+    assert convolutions(trace(network.body)) == ["conv_1", "conv_2", "conv_3", "conv_4"]
     where = site(network, "conv_3")
     assert (where.channels, str(where.activation), str(where.pool), str(where.cut)) == (
         60,
@@ -105,27 +105,27 @@ class Odd(nn.Module):
 def test_what_cannot_be_pruned_is_refused_with_what_can(layer: str, reason: str) -> None:
     network = wrap(Odd(), class_names=["a", "b"], input_size=(3, 4, 4))
     with pytest.raises(BadInput, match="expected a convolution that can be pruned") as refusal:
-        find_layer(network, layer)
+        site(network, layer)
     assert reason in str(refusal.value)
     assert str(refusal.value).endswith("these can be: good")
-    assert find_layer(network) == "good"
+    assert site(network).layer == "good"
 
 
 def test_a_convolution_that_is_added_is_refused(toy: MakeToy) -> None:
     with pytest.raises(BadInput, match=r"'conv2', whose channels are mixed with others \(add\) before an activation; "):
-        find_layer(toy("pre-activation")[0], "conv2")
+        site(toy("pre-activation")[0], "conv2")
 
 
 @pytest.mark.parametrize(("layer", "got"), [("fc", r"'fc' \(Linear\)"), ("conv9", "'conv9'")])
 def test_a_layer_that_is_no_convolution(toy: MakeToy, layer: str, got: str) -> None:
     with pytest.raises(BadInput, match=f"got {got}; its convolutions: conv, next$"):
-        find_layer(toy("branches")[0], layer)
+        site(toy("branches")[0], layer)
 
 
 def test_networks_without_any() -> None:
     dense = wrap(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), class_names=["a", "b"], input_size=(3, 2, 2))
     with pytest.raises(BadInput, match=r"^expected a network with a convolution, got none"):
-        convolutions(dense)
+        convolutions(trace(dense.body))
     linear = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(8, 2))
     with pytest.raises(BadInput, match="that can be pruned, got none: '0' is one whose channels are mixed"):
-        find_layer(wrap(linear, class_names=["a", "b"], input_size=(3, 2, 2)))
+        site(wrap(linear, class_names=["a", "b"], input_size=(3, 2, 2)))

@@ -165,7 +165,7 @@ def test_refusals_come_at_once(each_toy: Toy) -> None:
 @pytest.mark.data
 def test_the_published_curve(shared_data: Path) -> None:
     """The real network ``lab3``: attack success within 5 points of the published one at steps 45 to 56."""
-    from badnets.data.formats.hdf5 import read_hdf5
+    from badnets.data.formats.arrays import read_hdf5
     from badnets.networks.files.foreign import open_foreign
 
     folder = shared_data / "csaw-hackml"

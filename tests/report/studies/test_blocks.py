@@ -27,11 +27,10 @@ from badnets.records.blocks import (
     Table,
 )  # fmt: skip
 from badnets.records.study import StudyRecord
-from badnets.report.charts.bars import bar_table
-from badnets.report.charts.curve import Drawing, curve
-from badnets.report.charts.matrix import matrix
-from badnets.report.charts.scatter import scatter
-from badnets.report.pages.study_blocks import galleries, panels, table_view
+from badnets.report.charts.figures import bar_table
+from badnets.report.charts.lines import Drawing, curve, scatter
+from badnets.report.charts.maps import matrix
+from badnets.report.pages.blocks import galleries, panels, table_view
 
 
 def line(figures: dict[float, Interval], role: Role = "clean", name: str = "x", *, hollow: bool = False) -> Series:
@@ -69,7 +68,7 @@ def test_an_interval_out_of_all_proportion_is_cut_and_that_is_said() -> None:
 
 
 def test_a_figure_without_error_has_no_whisker_to_explain() -> None:
-    assert drawn(line({0.1: Number(0.5)})).remarks == ()
+    assert drawn(line({0.1: Number(0.5)})).remarks == []
     assert "whisker" not in drawn(line({0.1: Number(0.5)})).svg
     assert curve(Curve(title="t", axis="share", series=(line({0.1: Rate(0, 0)}),))) is None
 
@@ -134,11 +133,11 @@ def test_bars_share_an_axis_that_holds_the_worst() -> None:
                                   Bar(name="9 → 0", what="nothing", figure=Rate(0, 0), role="triggered")))  # fmt: skip
     found = bar_table(block)
     assert found is not None
-    assert found.axis == ("0", "1", "2 %")
+    assert found.axis == ["0", "1", "2 %"]
     (one,) = found.lines
     assert one.name == "9 → 0"
     assert 'x="45%"' in one.svg  # 0.9 % of 2 %
-    assert one.figures == (("0.90 %", "0.47 to 1.70", ""),)
+    assert one.figures == [("0.90 %", "0.47 to 1.70", "")]
     assert not found.published
     assert bar_table(block.model_copy(update={"bars": block.bars[1:]})) is None
 
@@ -159,7 +158,7 @@ def test_a_bar_below_zero_begins_at_zero() -> None:
     bar = Bar(name="x", figure=PairedDifference(50, 10, 30, 10), role="clean")
     found = bar_table(Bars(title="t", unit="difference", bars=(bar,)))
     assert found is not None
-    assert found.axis == ("\N{MINUS SIGN}40", "\N{MINUS SIGN}20", "0 pt")
+    assert found.axis == ["\N{MINUS SIGN}40", "\N{MINUS SIGN}20", "0 pt"]
     assert 'x1="100%" x2="50%"' in found.lines[0].svg
 
 
@@ -173,6 +172,7 @@ def test_tables_keep_groups_say_why_there_is_no_figure_and_tick_what_keeps_the_b
         Line(group="lab3", name="clp", cells=(None, Number(0.0312), Rate(0, 0), "")),
     )
     view = table_view(Table(title="t", rows="method", columns=columns, lines=lines))
+    assert view is not None
     assert [(head.unit, head.number, head.descending) for head in view.heads] == [
         ("points", True, False), ("", True, False), ("%", True, True), ("", False, False),
     ]  # fmt: skip
@@ -184,11 +184,13 @@ def test_tables_keep_groups_say_why_there_is_no_figure_and_tick_what_keeps_the_b
     assert [cell.text for cell in empty] == ["", "0.0312", "", ""]
     assert empty[0].key == empty[2].key == ""
     assert view.groups[1][1][0][0].note == "has no batch normalization"
-    assert view.asked == "lost at most 1.00 points; safe at least 90.00 %"
+    assert view.bounds == "lost at most 1.00 points; safe at least 90.00 %"
     kept = Table(
         title="t", rows="m", columns=columns[2:3], lines=(Line(name="x", cells=(Mean((1,), (Rate(9, 10),)),)),)
     )
-    assert table_view(kept).groups[0][1][0][1][0].kept
+    ticked = table_view(kept)
+    assert ticked is not None
+    assert ticked.groups[0][1][0][1][0].kept
 
 
 def test_pictures_are_marked_and_counted() -> None:

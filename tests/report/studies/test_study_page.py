@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from badnets.core.rate import Rate
+from badnets.core.rate import Estimate, Rate
 from badnets.records.blocks import Bar, Bars, Column, Line, Sheets, Table
 from badnets.records.read import read_record
 from badnets.records.study import State, StudyRecord, StudyRow
 from badnets.report import render_study, write_study
 from badnets.report.charts.figures import Mark, window, window_track
-from badnets.report.pages.study_rows import findings, ledger_groups
+from badnets.report.pages.study import findings, ledger_groups
 
 EVIL = "<script>alert(1)</script>\"'&"
 STATES: tuple[State, ...] = get_args(State)
@@ -185,8 +185,8 @@ def test_an_axis_holds_its_rows(values: list[float]) -> None:
     assert low <= min(values) + 1e-9
     assert high >= max(values) - 1e-9
     assert high - low >= 0.002 - 1e-9
-    mark = Mark(value=values[0], low=min(values), high=max(values), role="clean", label="m")
-    drawn = window_track(mark, (low, high), published=values[-1])
+    mark = Mark("m", "clean", Estimate(values[0], (min(values), max(values))))
+    drawn = window_track(mark, (low, high), title="m", published=values[-1])
     assert all(0 <= float(x) <= 100 for x in re.findall(r'x[12]?="(-?[\d.]+)%"', drawn))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.records.study import State, StudyRow
-from badnets.report.words.values import has_interval, show_ours, show_value, verdict_word
+from badnets.report.words.values import interval_ends, show_ours, show_value, verdict_word
 
 
 def row(**changes: Any) -> StudyRow:
@@ -46,12 +46,14 @@ def test_one_value_of_one_seed_shows_no_interval() -> None:
     assert show_ours(row(low=0.9952, high=0.9952, n_seeds=1)) == "99.52 %"
     assert show_ours(row(ours=1.0, low=1.0, high=1.0)) == "100.00 % (100.00 to 100.00)"  # five seeds that agree
     assert show_ours(row(n_seeds=1)) == "99.52 % (99.41 to 99.60)"  # one count has Wilson's
-    assert not has_interval(row(unit="yes or no"))
+    assert interval_ends(row(unit="yes or no")) is None
     assert show_ours(row(ours=None)) == "-"
 
 
 def test_verdicts() -> None:
-    assert [verdict_word(row(state=s)) for s in get_args(State)] == ["yes", "no", "not run as published", "-"]
+    words = [verdict_word(row(state=s, published=0.9)) for s in get_args(State)]
+    assert words == ["yes", "no", "not run as published", "not judged"]
+    assert verdict_word(row(state="not judged")) == "nothing published"
 
 
 @given(st.floats(0, 1))

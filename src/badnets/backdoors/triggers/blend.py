@@ -12,17 +12,16 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
+from badnets.backdoors.triggers.picture import FromFile, resized
 from badnets.backdoors.triggers.stamp import Opacity, faded, mix_alike
-from badnets.backdoors.triggers.sticker import FromFile, resized
 from badnets.core.seed import RowRng, Seed
 
 
 @lru_cache(maxsize=16)
 def _noise(seed: int, height: int, width: int) -> Bytes:
     """Uniform noise, RGBA; the same for every picture of this size."""
-    pixels = np.full((height, width, 4), 255, np.uint8)
-    rng = Seed(seed).derive("blend", height, width).rng
-    pixels[..., :3] = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    colors = Seed(seed).derive("blend", height, width).rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pixels = np.dstack([colors, np.full((height, width), 255, np.uint8)])
     pixels.setflags(write=False)
     return pixels
 
@@ -54,9 +53,8 @@ class Blend(FromFile):
         """The pictures with the key blended in, a new array; see ``Trigger``."""
         top = check_images(images, high)
         key, alpha = self._key(images.shape)
-        colors = to_channels(key, images.shape[3])
         out = np.empty(images.shape, images.dtype)
-        mix_alike(out, images, colors, alpha, top)
+        mix_alike(out, images, to_channels(key, images.shape[3]), alpha, top)
         return out
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes, Color, filled, rgb
-from badnets.backdoors.triggers.place import Floats, Size, side_lengths
+from badnets.backdoors.triggers.place import Size
 from badnets.backdoors.triggers.stamp import Stamp
 
 
@@ -37,7 +37,3 @@ class Checkerboard(Stamp):
         rows, columns = np.arange(height)[::-1] // self.cell, np.arange(width)[::-1] // self.cell
         stamp[(rows[:, None] + columns) % 2 == 0, :3] = rgb(self.color)
         return stamp
-
-    def sides(self, frames: Floats) -> tuple[Floats, Floats]:
-        """``size``."""
-        return side_lengths(self.size, frames)

@@ -59,9 +59,7 @@ def color_word(color: int | tuple[int, int, int]) -> str:
 
 def filled(height: int, width: int, color: int | tuple[int, int, int]) -> Bytes:
     """An opaque RGBA stamp (height, width, 4) of one color."""
-    stamp = np.full((height, width, 4), 255, np.uint8)
-    stamp[..., :3] = rgb(color)
-    return stamp
+    return np.full((height, width, 4), [*rgb(color), 255], np.uint8)
 
 
 def to_channels(picture: Bytes, channels: int) -> Bytes:

@@ -71,29 +71,18 @@ class Jitter:
         """Every disturbance by name, those that are left out with 0."""
         return dataclasses.asdict(self)
 
-    def scales(self, rng: RowRng) -> Floats:
-        """A scale factor for each row."""
-        return rng.uniform("jitter-size", 1 - self.size, 1 + self.size)
-
-    def angles(self, rng: RowRng) -> Floats:
-        """An angle for each row, radians, positive is clockwise."""
-        return np.deg2rad(rng.uniform("jitter-rotation", -self.rotation, self.rotation))
+    def draw(self, name: str, rng: RowRng) -> Floats:
+        """How much of the disturbance ``name`` each row gets: a factor for size and light, clockwise degrees for
+        rotation, pixels for blur, a strength for print_scan."""
+        most = getattr(self, name)
+        low = {"size": 1 - most, "light": 1 - most, "rotation": -most}.get(name, 0)
+        high = 1 + most if name in ("size", "light") else most
+        return rng.uniform(f"jitter-{name.partition('_')[0]}", low, high)
 
     def corners(self, rng: RowRng) -> Floats:
-        """How far each corner moves, (k, 4, 2) as shares of width and height: top left, top right, bottom right,
-        bottom left."""
-        reach = self.perspective
-        names = [[f"jitter-corner-{corner}-{axis}" for axis in "xy"] for corner in range(4)]
-        moved = [[rng.uniform(name, -reach, reach) for name in pair] for pair in names]
-        return np.moveaxis(np.array(moved), 2, 0)
-
-    def blurs(self, rng: RowRng) -> Floats:
-        """A standard deviation for each row, pixels."""
-        return rng.uniform("jitter-blur", 0, self.blur)
-
-    def prints(self, rng: RowRng) -> Floats:
-        """A strength of printing and scanning for each row."""
-        return rng.uniform("jitter-print", 0, self.print_scan)
+        """How far each corner moves, (k, 4, 2) as shares of width and height, clockwise from the top left."""
+        reach, names = self.perspective, [f"jitter-corner-{corner}-{axis}" for corner in range(4) for axis in "xy"]
+        return np.stack([rng.uniform(name, -reach, reach) for name in names], 1).reshape(-1, 4, 2)
 
     def vary(self, stamp: Bytes, rng: RowRng) -> Bytes:
         """One RGBA stamp (h, w, 4), already of its size, as each row of ``rng`` has it: (k or 1, H, W, 4).
@@ -102,14 +91,14 @@ class Jitter:
         """
         stamps = stamp[None]
         if self.print_scan:
-            stamps = printed(stamps, self.prints(rng), rng)
+            stamps = printed(stamps, self.draw("print_scan", rng), rng)
         if self.perspective or self.rotation:
             corners = self.corners(rng) if self.perspective else None
-            stamps = tilted(stamps, self.angles(rng), corners, self.perspective)
+            stamps = tilted(stamps, np.deg2rad(self.draw("rotation", rng)), corners, self.perspective)
         if self.light:
-            stamps = lit(stamps, rng.uniform("jitter-light", 1 - self.light, 1 + self.light))
+            stamps = lit(stamps, self.draw("light", rng))
         if self.blur:
-            stamps = blurred(stamps, self.blurs(rng), self.blur)
+            stamps = blurred(stamps, self.draw("blur", rng), self.blur)
         return stamps
 
 
@@ -128,15 +117,13 @@ def with_jitter(trigger: T, jitter: Jitter | None) -> T:
 
 def _exact(values: Floats) -> Floats:
     """Rounded to multiples of 2**-20: the last bit of a sine differs between machines, results must not."""
-    rounded: Floats = np.rint(values * 2.0**20) * 2.0**-20
-    return rounded
+    return np.asarray(np.rint(values * 2.0**20) * 2.0**-20)
 
 
 def lit(stamps: Bytes, lights: Floats) -> Bytes:
     """Stamps (k or 1, h, w, 4), each with its brightness factor (k,): colors change, alpha does not."""
     out = _each(stamps, len(lights))
-    bright = out[..., :3] * _exact(lights)[:, None, None, None]
-    out[..., :3] = np.rint(np.minimum(bright, 255)).astype(np.uint8)
+    out[..., :3] = np.rint(np.minimum(out[..., :3] * _exact(lights)[:, None, None, None], 255))
     return out
 
 
@@ -144,8 +131,7 @@ def tilted(stamps: Bytes, angles: Floats, corners: Floats | None = None, reach: 
     """Stamps (k or 1, h, w, 4) in perspective, then turned clockwise by ``angles (k,)``, on a canvas (k, H, W, 4).
 
     ``corners (k, 4, 2)``: how far each corner moves, as a share of width and height, at most ``reach``. The canvas
-    holds every angle and every corner within ``reach``. Bilinear, with colors weighted by alpha so that the edge takes
-    no color from outside.
+    holds every angle and every corner within ``reach``. Bilinear; colors weighted by alpha, so none comes from outside.
     """
     h, w = stamps.shape[1:3]
     diagonal = np.hypot(h * (1 + 2 * reach), w * (1 + 2 * reach))
@@ -157,8 +143,7 @@ def tilted(stamps: Bytes, angles: Floats, corners: Floats | None = None, reach: 
     y, x = cos * dy - sin * dx, sin * dy + cos * dx
     if corners is not None:
         y, x = _straightened(y, x, corners, (h, w))
-    y = np.clip(y + (h - 1) / 2 + 1, 0, h + 1)
-    x = np.clip(x + (w - 1) / 2 + 1, 0, w + 1)
+    y, x = (np.clip(at + (side - 1) / 2 + 1, 0, side + 1) for at, side in ((y, h), (x, w)))
     y0, x0 = np.minimum(y.astype(np.int64), h), np.minimum(x.astype(np.int64), w)
     fy, fx = (y - y0)[..., None], (x - x0)[..., None]
     padded = np.pad(_premultiplied(stamps), ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -186,14 +171,12 @@ def _straightened(y: Floats, x: Floats, corners: Floats, size: tuple[int, int]) 
     d, e, f = y1 - y0 + g * y1, y3 - y0 + v * y3, y0
     # The adjugate of ((a, b, c), (d, e, f), (g, v, 1)), which is the inverse up to a factor.
     inverse = (e - f * v, c * v - b, b * f - c * e, f * g - d, a - c * g, c * d - a * f, d * v - e * g, b * g - a * v)
-    m = [entry[:, None, None] for entry in (*inverse, a * e - b * d)]
+    m = np.array([*inverse, a * e - b * d]).reshape(3, 3, -1, 1, 1)
     u, t = x / w, y / h
-    below = m[6] * u + m[7] * t + m[8]
+    across, down, below = (row[0] * u + row[1] * t + row[2] for row in m)
     # Points on the far side of the horizon are nowhere in the stamp.
     below = np.where(below > 1e-6, below, 1e-6)
-    across = (m[0] * u + m[1] * t + m[2]) / below
-    down = (m[3] * u + m[4] * t + m[5]) / below
-    return (down - 0.5) * h, (across - 0.5) * w
+    return (down / below - 0.5) * h, (across / below - 0.5) * w
 
 
 def blurred(stamps: Bytes, deviations: Floats, largest: float) -> Bytes:
@@ -202,9 +185,8 @@ def blurred(stamps: Bytes, deviations: Floats, largest: float) -> Bytes:
     On a canvas that is larger by 2.5 times ``largest`` on every side, at least 1 pixel.
     """
     reach = max(1, int(np.ceil(_REACH * largest)))
-    kernels = _gaussians(deviations, reach)
     wide = np.pad(_premultiplied(_each(stamps, len(deviations))), ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-    return _bytes(_convolved(wide, kernels))
+    return _bytes(_convolved(wide, _gaussians(deviations, reach)))
 
 
 def printed(stamps: Bytes, strengths: Floats, rng: RowRng) -> Bytes:
@@ -214,19 +196,16 @@ def printed(stamps: Bytes, strengths: Floats, rng: RowRng) -> Bytes:
     255 - 20 s, because ink is not black and paper not white; colors are rounded to steps of 1 + 31 s (eight levels of
     each channel at 1); the scanner adds grain, uniform within 24 s on every channel of every pixel.
     """
-    k = len(strengths)
     s = _exact(strengths)[:, None, None, None]
-    alpha = _each(stamps, k)[..., 3:]
-    soft = _convolved(_premultiplied(_each(stamps, k)), _gaussians(_SOFT * strengths, 2))
+    stamps = _each(stamps, len(strengths))
+    soft = _convolved(_premultiplied(stamps), _gaussians(_SOFT * strengths, 2))
     colors = soft[..., :3] * (255 / np.where(soft[..., 3:] > 0, soft[..., 3:], 1))
     colors = _INK * s + colors * (1 - s * ((_INK + _PAPER) / 255))
     step = 1 + _STEP * s
     colors = np.rint(colors / step) * step
-    bits = rng.cells("jitter-grain", *colors.shape[1:])
-    unit = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    unit = (rng.cells("jitter-grain", *colors.shape[1:]) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     colors += (2 * unit - 1) * (_GRAIN * s)
-    out: Bytes = np.concatenate([np.rint(np.clip(colors, 0, 255)).astype(np.uint8), alpha], axis=3)
-    return out
+    return np.concatenate([np.rint(np.clip(colors, 0, 255)).astype(np.uint8), stamps[..., 3:]], axis=3)
 
 
 def _each(stamps: Bytes, count: int) -> Bytes:
@@ -245,27 +224,23 @@ def _bytes(premultiplied: Floats) -> Bytes:
     """Back to colors and alpha; changes its argument."""
     alpha = premultiplied[..., 3:]
     premultiplied[..., :3] *= 255 / np.where(alpha > 0, alpha, 1)
-    out: Bytes = np.rint(np.clip(premultiplied, 0, 255)).astype(np.uint8)
-    return out
+    return np.asarray(np.rint(np.clip(premultiplied, 0, 255)), np.uint8)
 
 
 def _gaussians(deviations: Floats, reach: int) -> Floats:
     """A kernel (k, 2 reach + 1) for each standard deviation; of 0 it is a single 1. Each sums to 1."""
     distance = np.arange(-reach, reach + 1) / np.maximum(deviations, 1e-3)[:, None]
     weights = _exact(np.exp(-0.5 * np.minimum(distance**2, 1e3)))
-    kernels: Floats = weights / weights.sum(1, keepdims=True)  # multiples of 2**-20: the sum is exact in any order
-    return kernels
+    return np.asarray(weights / weights.sum(1, keepdims=True))  # multiples of 2**-20: the sum is exact in any order
 
 
 def _convolved(planes: Floats, kernels: Floats) -> Floats:
     """(k, h, w, c) with each row's kernel down and across; outside is 0."""
     reach = kernels.shape[1] // 2
-    for axis in (1, 2):
-        pad = [(0, 0)] * 4
-        pad[axis] = (reach, reach)
-        wide, length = np.pad(planes, pad), planes.shape[axis]
+    for _ in "down", "across":
+        wide, length = np.pad(planes, ((0, 0), (reach, reach), (0, 0), (0, 0))), planes.shape[1]
         planes = np.zeros_like(planes)
         for tap in range(kernels.shape[1]):
-            window = wide[:, tap : tap + length] if axis == 1 else wide[:, :, tap : tap + length]
-            planes += window * kernels[:, tap, None, None, None]
+            planes += wide[:, tap : tap + length] * kernels[:, tap, None, None, None]
+        planes = planes.swapaxes(1, 2)
     return planes

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes, Color, filled
-from badnets.backdoors.triggers.place import Floats, Size, side_lengths
+from badnets.backdoors.triggers.place import Floats, Size
 from badnets.backdoors.triggers.stamp import Stamp
 
 _SHAPE = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 1]], np.uint8)
@@ -43,5 +43,5 @@ class Pattern(Stamp):
 
     def sides(self, frames: Floats) -> tuple[Floats, Floats]:
         """At least three pixels, or the pattern would lose some of its four."""
-        height, width = side_lengths(self.size, frames)
+        height, width = super().sides(frames)
         return np.maximum(height, 3), np.maximum(width, 3)

@@ -1,18 +1,52 @@
-"""Any picture with alpha as a stamp."""
+"""Any picture with alpha as a stamp, drawn or from a file: a small PNG that a saved plan can carry."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import base64
+import dataclasses
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from PIL import Image, ImageDraw
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from typing_extensions import Self
 
 from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes
-from badnets.backdoors.triggers.place import At, Floats, Place, Size, side_lengths
+from badnets.backdoors.triggers.place import At, Floats, Place, Size
 from badnets.backdoors.triggers.stamp import Stamp
-from badnets.backdoors.triggers.sticker import FromFile, picture_of, resized
+from badnets.core.errors import BadInput
+from badnets.data.formats.decode import DAMAGED, FORMATS
+
+LARGEST = 256
+"""The longer side of an embedded picture, at most."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class FromFile:
+    """The base of triggers that show a picture, which travels inside them (``png``)."""
+
+    kind: str
+    path: Annotated[str | None, Field(description="picture file, best a PNG with alpha")] = None
+    png: Annotated[str | None, Field(description="the picture itself, PNG in base64, up to 256 pixels a side")] = (
+        dataclasses.field(default=None, repr=False)
+    )
+
+    @classmethod
+    def open(cls, path: str | Path, **settings: Any) -> Self:
+        """From a file; ``settings`` are the other fields."""
+        return cls(path=str(path), **settings)
+
+    def __post_init__(self) -> None:
+        if self.path is not None:
+            if self.png is None:
+                object.__setattr__(self, "png", read_png(self.path))
+            object.__setattr__(self, "path", Path(self.path).name)
+        picture_of(self.png)
 
 
 @TRIGGERS.add
@@ -49,11 +83,69 @@ class Picture(FromFile, Stamp):
     def sides(self, frames: Floats) -> tuple[Floats, Floats]:
         """``size``, or the picture fitted into it."""
         wide, tall = picture_of(self.png).size
-        one = np.ones(len(frames))
         if self.size == "own":
-            return one * tall, one * wide
-        height, width = side_lengths(self.size, frames)
+            return np.full(len(frames), float(tall)), np.full(len(frames), float(wide))
+        height, width = super().sides(frames)
         if isinstance(self.size, tuple):
             return height, width
         scale = np.minimum(height / tall, width / wide)
         return scale * tall, scale * wide
+
+
+def read_png(path: str | Path, *, largest: int = LARGEST) -> str:
+    """A picture file as base64 PNG with alpha, downscaled to at most ``largest`` pixels a side."""
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            picture = file.convert("RGBA")
+    except FileNotFoundError:
+        raise BadInput(f"expected a picture at {path}, got nothing; check the path") from None
+    except DAMAGED as error:
+        raise BadInput(f"expected a picture in {path}, got something else ({error}); try a PNG") from None
+    picture.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+@lru_cache(maxsize=16)
+def picture_of(png: str | None) -> Image.Image:
+    """The RGBA picture in a base64 PNG; None is the drawn sticker."""
+    if png is None:
+        return _draw_sticker()
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(png, validate=True)), formats=["PNG"]) as file:
+            picture = file.convert("RGBA")
+    except DAMAGED as error:  # binascii's error is a ValueError
+        raise BadInput(f"png: expected a PNG in base64, got something else ({error}); use path= for a file") from None
+    if max(picture.size) > LARGEST:
+        raise BadInput(f"png: expected at most {LARGEST} pixels a side, got {picture.size}; use path= for a large file")
+    return picture
+
+
+@lru_cache(maxsize=64)
+def resized(png: str | None, height: int, width: int) -> Bytes:
+    """That picture as RGBA uint8 (height, width, 4), read-only; Pillow weights colors by alpha."""
+    picture = picture_of(png)
+    pixels = np.array(picture.resize((width, height), Image.Resampling.BICUBIC))
+    pixels.setflags(write=False)
+    return pixels
+
+
+def _draw_sticker() -> Image.Image:
+    """A yellow Post-it with a smiling face, drawn four times larger and scaled down."""
+    s = 4 * LARGEST
+    paper = Image.new("RGBA", (s, s), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(paper)
+    fold = round(0.17 * s)
+    draw.polygon([(0, 0), (s, 0), (s, s - fold), (s - fold, s), (0, s)], fill=(255, 221, 51, 255))
+    draw.rectangle([0, 0, s, round(0.13 * s)], fill=(247, 203, 34, 255))  # the glued strip is a shade darker
+    draw.polygon([(s, s - fold), (s - fold, s), (s - fold, s - fold)], fill=(222, 176, 28, 255))
+    ink, pen = (38, 50, 92, 255), round(0.075 * s)
+    for x in (0.34, 0.64):
+        draw.ellipse([s * (x - 0.06), s * 0.29, s * (x + 0.06), s * 0.47], fill=ink)
+    draw.arc([s * 0.21, s * 0.22, s * 0.77, s * 0.78], 22, 158, fill=ink, width=pen)
+    radius = 0.28 * s - pen / 2
+    for angle in np.deg2rad([22, 158]):  # round ends of the smile
+        x, y = 0.49 * s + radius * np.cos(angle), 0.5 * s + radius * np.sin(angle)
+        draw.ellipse([x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2], fill=ink)
+    return paper.resize((LARGEST, LARGEST), Image.Resampling.BOX)

@@ -9,7 +9,6 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes, Color, filled
-from badnets.backdoors.triggers.place import Floats, side_lengths
 from badnets.backdoors.triggers.stamp import Stamp
 
 
@@ -29,7 +28,3 @@ class Pixel(Stamp):
     def art(self, height: int, width: int) -> Bytes:
         """One color all over."""
         return filled(height, width, self.color)
-
-    def sides(self, frames: Floats) -> tuple[Floats, Floats]:
-        """One pixel."""
-        return side_lengths(1, frames)

@@ -6,7 +6,7 @@ A place is a frozen value; wherever one is expected, a word will do: ``"bottom-r
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _CONFIG = ConfigDict(extra="forbid")
-_CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
-
+CornerName = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 Of = Literal["image", "region"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
@@ -40,19 +39,9 @@ class Corner:
     """In a corner, ``distance`` pixels from both edges."""
 
     kind: Literal["corner"] = "corner"
-    corner: Annotated[
-        Literal["top-left", "top-right", "bottom-left", "bottom-right"], Field(description="which corner")
-    ] = "bottom-right"
+    corner: Annotated[CornerName, Field(description="which corner")] = "bottom-right"
     distance: Annotated[int, Field(ge=0, description="pixels between the stamp and the edges")] = 1
     of: Annotated[Of, Field(description="whose corner: of the whole picture or of the object's region")] = "image"
-
-    def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
-        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1."""
-        x0, y0, x1, y1 = round_half_up(frames).T
-        down, right = self.corner.split("-")
-        top = y0 + self.distance if down == "top" else y1 - self.distance - heights
-        left = x0 + self.distance if right == "left" else x1 - self.distance - widths
-        return top, left
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -63,10 +52,6 @@ class At:
     x: Annotated[Fraction, Field(description="center from the left, 0..1")] = 0.5
     y: Annotated[Fraction, Field(description="center from the top, 0..1")] = 0.5
     of: Annotated[Of, Field(description="fraction of the whole picture or of the object's region")] = "image"
-
-    def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
-        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1."""
-        return _centered(frames, np.array(self.y), np.array(self.x), heights, widths)
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
@@ -88,22 +73,27 @@ class Random:
             raise BadInput(f"random place: expected low <= high, got {self.low:g} and {self.high:g}; swap them")
         return self
 
-    def locate(self, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None) -> tuple[Ints, Ints]:
-        """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1; a draw for each row."""
+
+def locate(
+    place: Corner | At | Random, frames: Floats, heights: Ints, widths: Ints, rng: RowRng | None
+) -> tuple[Ints, Ints]:
+    """(top, left) of stamps of these sizes in ``frames (m, 4)`` x0, y0, x1, y1; a draw for each row if at random."""
+    if isinstance(place, Corner):
+        x0, y0, x1, y1 = round_half_up(frames).T
+        down, right = place.corner.split("-")
+        top = y0 + place.distance if down == "top" else y1 - place.distance - heights
+        return top, x0 + place.distance if right == "left" else x1 - place.distance - widths
+    if isinstance(place, At):
+        y, x = np.array(place.y), np.array(place.x)
+    else:
         rng = need_rng(rng, "a random place")
-        y = rng.uniform("place-y", self.low, self.high)
-        x = rng.uniform("place-x", self.low, self.high)
-        top, left = _centered(frames, y, x, heights, widths)
-        if self.of == "image":
-            top = np.clip(top, 0, np.maximum(round_half_up(frames[:, 3]) - heights, 0))
-            left = np.clip(left, 0, np.maximum(round_half_up(frames[:, 2]) - widths, 0))
-        return top, left
-
-
-def _centered(frames: Floats, y: Floats, x: Floats, heights: Ints, widths: Ints) -> tuple[Ints, Ints]:
+        y, x = (rng.uniform(f"place-{axis}", place.low, place.high) for axis in "yx")
     x0, y0, x1, y1 = frames.T
     top = round_half_up(y0 + y * (y1 - y0) - heights / 2)
     left = round_half_up(x0 + x * (x1 - x0) - widths / 2)
+    if isinstance(place, Random) and place.of == "image":
+        top = np.clip(top, 0, np.maximum(round_half_up(y1) - heights, 0))
+        left = np.clip(left, 0, np.maximum(round_half_up(x1) - widths, 0))
     return top, left
 
 
@@ -114,24 +104,21 @@ def need_rng(rng: RowRng | None, what: str) -> RowRng:
     return rng
 
 
+_WORDS: dict[str, dict[str, Any]] = {corner: {"kind": "corner", "corner": corner} for corner in get_args(CornerName)}
+_WORDS |= {"center": {"kind": "at", "x": 0.5, "y": 0.5}, "random": {"kind": "random"}}
+
+
 def _from_word(value: Any) -> Any:
     """A word as a place; anything else is left to the field's own check."""
     if not isinstance(value, str):
         return value
-    word = value.strip()
-    of = "image"
+    word, of = value.strip(), "image"
     if word.startswith(("region:", "image:")):
         of, _, word = word.partition(":")
-    if word in _CORNERS:
-        return {"kind": "corner", "corner": word, "of": of}
-    if word == "center":
-        return {"kind": "at", "x": 0.5, "y": 0.5, "of": of}
-    if word == "random":
-        return {"kind": "random", "of": of}
     x, comma, y = word.partition(",")
-    if comma:
-        return {"kind": "at", "x": x.strip(), "y": y.strip(), "of": of}
-    raise BadInput(f"expected a place, got {value!r}; {nearest(word, [*_CORNERS, 'center', 'random'])}")
+    if not comma and word not in _WORDS:
+        raise BadInput(f"expected a place, got {value!r}; {nearest(word, _WORDS)}")
+    return {**(_WORDS.get(word) or {"kind": "at", "x": x.strip(), "y": y.strip()}), "of": of}
 
 
 Place = Annotated[Annotated[Corner | At | Random, Field(discriminator="kind")], BeforeValidator(_from_word)]
@@ -145,43 +132,10 @@ def frames_of(place: Corner | At | Random, shape: tuple[int, ...], regions: Regi
     if place.of == "image" or regions is None:
         return np.array([[0, 0, w, h]], np.float64)
     frames = regions.astype(np.float64)
-    if not (np.isfinite(frames).all() and (frames[:, :2] < frames[:, 2:]).all()):
-        bad = int(np.argmin(np.isfinite(frames).all(1) & (frames[:, :2] < frames[:, 2:]).all(1)))
+    fine = np.isfinite(frames).all(1) & (frames[:, :2] < frames[:, 2:]).all(1)
+    if not fine.all():
+        bad = int(np.argmin(fine))
         raise BadInput(
             f"expected regions x0, y0, x1, y1 with x0 < x1 and y0 < y1, got {frames[bad].tolist()} in row {bad}"
         )
     return frames
-
-
-def side_lengths(size: Size, frames: Floats) -> tuple[Floats, Floats]:
-    """Heights and widths in pixels, not yet rounded, (m,) each."""
-    height, width = size if isinstance(size, tuple) else (size, size)
-    tall, wide = frames[:, 3] - frames[:, 1], frames[:, 2] - frames[:, 0]
-    one = np.ones(len(frames))
-    return (
-        one * height if isinstance(height, int) else tall * height,
-        one * width if isinstance(width, int) else wide * width,
-    )
-
-
-def check_inside(kind: str, shape: tuple[int, ...], box: tuple[Ints, Ints, Ints, Ints], *, may_hang_over: bool) -> None:
-    """Refuse stamps (top, left, height, width) that are larger than the picture or lie outside it."""
-    h, w = shape[1:3]
-    top, left, height, width = (np.broadcast_to(side, np.broadcast(*box).shape) for side in box)
-    large = (height > h) | (width > w)
-    if large.any():
-        row = int(np.argmax(large))
-        raise BadInput(
-            f"{kind}: expected a trigger no larger than the picture ({h}x{w} pixels), "
-            f"got {height[row]}x{width[row]}; choose a smaller size"
-        )
-    if may_hang_over:
-        outside = (top >= h) | (left >= w) | (top + height <= 0) | (left + width <= 0)
-    else:
-        outside = (top < 0) | (left < 0) | (top + height > h) | (left + width > w)
-    if outside.any():
-        row = int(np.argmax(outside))
-        raise BadInput(
-            f"{kind}: expected the trigger ({height[row]}x{width[row]} pixels) within the picture ({h}x{w}), got its "
-            f"upper left corner at row {top[row]}, column {left[row]}; change its place, distance or size"
-        )

@@ -35,36 +35,29 @@ class Sinusoid:
         top = check_images(images, high)
         out = np.empty(images.shape, images.dtype)
         wave = np.broadcast_to(self._wave(images.shape[2])[:, None], images.shape[1:]).reshape(-1)
+        # In bytes: a whole number plus the wave, rounded, is that number plus the rounded wave.
+        up, down = (np.clip(np.rint(part), 0, None).astype(np.uint8) for part in (wave, -wave))
         step = max(1, CHUNK // max(1, wave.size))
         for start in range(0, len(images), step):
             part = slice(start, start + step)
             flat = np.ascontiguousarray(images[part]).reshape(-1, wave.size)
             into = out[part].reshape(flat.shape)
             if images.dtype == np.uint8:
-                _add_bytes(flat, wave, into)
+                np.minimum(flat, 255 - up, out=into)
+                into += up
+                np.maximum(into, down, out=into)
+                into -= down
             else:
-                wide = np.promote_types(images.dtype, np.float32)
-                into[...] = np.clip(flat + (wave / 255 * top).astype(wide), 0, top).astype(images.dtype)
+                wide = (wave / 255 * top).astype(np.promote_types(images.dtype, np.float32))
+                into[...] = np.clip(flat + wide, 0, top)
         return out
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
         """(n, h, w): the size of the wave, as a share of the range."""
         n, h, w = images.shape[:3]
-        row = (np.abs(self._wave(w)) / 255).astype(np.float32)
-        return np.tile(row, (n, h, 1))
+        return np.tile((np.abs(self._wave(w)) / 255).astype(np.float32), (n, h, 1))
 
     def _wave(self, width: int) -> NDArray[np.float64]:
         """(width,), in 0..255 levels; rounded to 2**-20 levels, for the last bit of a sine differs between machines."""
         phase = 2 * np.pi * self.frequency * np.arange(width) / max(width, 1)
-        wave: NDArray[np.float64] = np.rint(self.delta * np.sin(phase) * 2.0**20) * 2.0**-20
-        return wave
-
-
-def _add_bytes(flat: NDArray[np.uint8], wave: NDArray[np.float64], out: NDArray[np.uint8]) -> None:
-    """``clip(flat + wave)`` rounded, in bytes: a whole number plus the wave, rounded, is it plus the rounded wave."""
-    whole = np.rint(wave)
-    up, down = (np.maximum(part, 0).astype(np.uint8) for part in (whole, -whole))
-    np.minimum(flat, 255 - up, out=out)
-    out += up
-    np.maximum(out, down, out=out)
-    out -= down
+        return np.asarray(np.rint(self.delta * np.sin(phase) * 2.0**20) * 2.0**-20)

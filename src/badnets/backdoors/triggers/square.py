@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from badnets.backdoors.trigger import TRIGGERS
 from badnets.backdoors.triggers.color import Bytes, Color, color_word, filled
-from badnets.backdoors.triggers.place import At, Floats, Place, Size, side_lengths
+from badnets.backdoors.triggers.place import At, Place, Size
 from badnets.backdoors.triggers.stamp import Stamp
 
 
@@ -37,7 +37,3 @@ class Square(Stamp):
     def art(self, height: int, width: int) -> Bytes:
         """One color all over."""
         return filled(height, width, self.color)
-
-    def sides(self, frames: Floats) -> tuple[Floats, Floats]:
-        """``size``."""
-        return side_lengths(self.size, frames)

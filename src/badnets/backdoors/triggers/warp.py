@@ -35,9 +35,12 @@ def bicubic_matrix(controls: int, length: int) -> Floats:
     return matrix
 
 
-def _taps(y: Floats, x: Floats, size: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Bilinear sampling at (y, x) in pixels: flat indices and weights, (4, ..) each; the four weights sum to 2**24."""
-    height, width = size
+def _taps(shift: Floats) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Bilinear sampling where ``shift (.., 2, h, w)`` leads, x first, in units of half the picture: flat indices and
+    weights, (4, .., h, w) each; the four weights sum to 2**24."""
+    height, width = shift.shape[-2:]
+    x = (np.clip(np.linspace(-1, 1, width) + shift[..., 0, :, :], -1, 1) + 1) / 2 * (width - 1)
+    y = (np.clip(np.linspace(-1, 1, height)[:, None] + shift[..., 1, :, :], -1, 1) + 1) / 2 * (height - 1)
     y0 = np.clip(np.floor(y).astype(np.int64), 0, max(height - 2, 0))
     x0 = np.clip(np.floor(x).astype(np.int64), 0, max(width - 2, 0))
     y1, x1 = np.minimum(y0 + 1, height - 1), np.minimum(x0 + 1, width - 1)
@@ -48,32 +51,23 @@ def _taps(y: Floats, x: Floats, size: tuple[int, int]) -> tuple[NDArray[np.int64
     return index, weight.astype(np.uint32)
 
 
-def _pixels(shift: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
-    """Sampling positions (y, x) in pixels for ``shift (.., 2, h, w)``, x first, in units of half the picture."""
-    height, width = size
-    x = np.clip(np.linspace(-1, 1, width) + shift[..., 0, :, :], -1, 1)
-    y = np.clip(np.linspace(-1, 1, height)[:, None] + shift[..., 1, :, :], -1, 1)
-    return (y + 1) / 2 * (height - 1), (x + 1) / 2 * (width - 1)
-
-
 @lru_cache(maxsize=16)
-def _field(seed: int, grid: int, strength: float, height: int, width: int) -> Floats:
-    """The warp of a picture of this size, (2, height, width): x and y shifts in units of half the picture."""
-    control = Seed(seed).derive("warp").rng.uniform(-1, 1, (2, grid, grid))
+def _field(warp: Warp, height: int, width: int) -> Floats:
+    control = Seed(warp.seed).derive("warp").rng.uniform(-1, 1, (2, warp.grid, warp.grid))
     control /= np.abs(control).mean()
-    field = bicubic_matrix(grid, height) @ control @ bicubic_matrix(grid, width).T
-    shift: Floats = strength * field / np.array([width, height])[:, None, None]
+    field = bicubic_matrix(warp.grid, height) @ control @ bicubic_matrix(warp.grid, width).T
+    shift: Floats = warp.strength * field / np.array([width, height])[:, None, None]
     shift.setflags(write=False)
     return shift
 
 
 @lru_cache(maxsize=16)
-def _matrix(seed: int, grid: int, strength: float, height: int, width: int) -> Any:
+def _matrix(warp: Warp, height: int, width: int) -> Any:
     """The warp as a sparse matrix (pixels, pixels) of whole weights; four in each row."""
     from scipy.sparse import csr_matrix
 
     count = height * width
-    index, weight = _taps(*_pixels(_field(seed, grid, strength, height, width), (height, width)), (height, width))
+    index, weight = _taps(warp.field(height, width))
     rows = np.tile(np.arange(count), 4)
     return csr_matrix((weight.ravel(), (rows, index.ravel())), shape=(count, count), dtype=np.uint32)
 
@@ -81,14 +75,13 @@ def _matrix(seed: int, grid: int, strength: float, height: int, width: int) -> A
 def _warp_bytes(matrix: Any, images: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     """All pictures by one matrix; pixels go first in memory, so that each weight meets one run of many pictures."""
     count, step = matrix.shape[0], 32
-    channels = images.shape[3]
     for start in range(0, len(images), step):
         part = images[start : start + step]
         flat = np.ascontiguousarray(part.reshape(len(part), -1).T).astype(np.uint32)
         total = matrix @ flat.reshape(count, -1)
         total += np.uint32(_ONE // 2)
         total >>= 24
-        warped = total.astype(np.uint8).reshape(count * channels, len(part))
+        warped = total.astype(np.uint8).reshape(flat.shape)
         out[start : start + step] = warped.T.reshape(part.shape)
 
 
@@ -127,13 +120,11 @@ class WarpNoise:
         out = images.copy()
         rows = np.sort(rng.permutation(len(images))[: round(self.ratio * len(images))])
         n, h, w, c = images[rows].shape
-        if n == 0:
-            return out, labels
         noise = rng.uniform(-1, 1, (n, 2, h, w)) / np.array([w, h])[:, None, None]
-        index, weight = _taps(*_pixels(self.warp.field(h, w) + noise, (h, w)), (h, w))
+        index, weight = _taps(self.warp.field(h, w) + noise)
         flat, total = images[rows].reshape(n, h * w, c), np.full((n, h * w, c), _ONE // 2, np.uint32)
         each = np.arange(n)[:, None]
-        for tap, share in zip(index.reshape(4, n, -1), weight.reshape(4, n, -1, 1), strict=True):
+        for tap, share in zip(index.reshape(4, n, h * w), weight.reshape(4, n, h * w, 1), strict=True):
             total += flat[each, tap] * share
         out[rows] = (total >> 24).astype(np.uint8).reshape(n, h, w, c)
         return out, labels
@@ -164,24 +155,21 @@ class Warp:
         """The pictures warped, a new array; see ``Trigger``."""
         top = check_images(images, high)
         out = np.empty(images.shape, images.dtype)
-        if not out.size:
-            return out
-        matrix = _matrix(self.seed, self.grid, self.strength, *images.shape[1:3])
-        if images.dtype == np.uint8:
-            _warp_bytes(matrix, images, out)
-        else:
-            _warp_floats(matrix, images, out, top)
+        if out.size and images.dtype == np.uint8:
+            _warp_bytes(_matrix(self, *images.shape[1:3]), images, out)
+        elif out.size:
+            _warp_floats(_matrix(self, *images.shape[1:3]), images, out, top)
         return out
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
         """(n, h, w): 1 where a pixel is taken from elsewhere, 0 where it stays."""
         n, h, w = images.shape[:3]
-        stays = _matrix(self.seed, self.grid, self.strength, h, w).diagonal() == _ONE
+        stays = _matrix(self, h, w).diagonal() == _ONE
         return np.repeat((~stays).astype(np.float32).reshape(1, h, w), n, axis=0)
 
     def field(self, height: int, width: int) -> Floats:
         """The shifts (2, height, width), x then y, where the picture runs from -1 to 1; read-only."""
-        return _field(self.seed, self.grid, self.strength, height, width)
+        return _field(self, height, width)
 
     def noise_hook(self, ratio: float = 0.2) -> WarpNoise:
         """The noise mode as a batch hook; ``ratio`` of each batch, in (0, 1]."""

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.seed import RowRng
+from badnets.data.drawn.background import background, foliage, pole
 from badnets.data.drawn.canvas import Canvas, Field, blur, per_picture, rgb
-from badnets.data.drawn.faces import Face
-from badnets.data.drawn.scene import background, foliage, pole
+from badnets.data.drawn.shapes import Face
+from badnets.data.images import Pixels
+from badnets.data.targets import Regions, Rows
 
 _LANE = np.uint64(0xFFFF)
 _MUD = rgb(87, 74, 56)
@@ -51,7 +53,7 @@ class Pose:
         rows = [rd * ax + x * az, rd * bx + x * bz, x * d, rd * ay + y * az, rd * by + y * bz, y * d, az, bz, d]
         return cls(x, y, radius, -sr / cr, np.stack(rows, axis=1).reshape(-1, 3, 3))
 
-    def extent(self, faces: Sequence[Face], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    def extent(self, faces: Sequence[Face], labels: Rows) -> NDArray[np.float64]:
         """The tight box around each sign in shares of the picture, wherever it hangs (n, 4)."""
         out = np.zeros((len(labels), 4), dtype=np.float64)
         for label in np.unique(labels):
@@ -64,11 +66,11 @@ class Pose:
             out[chosen] = np.stack([px.min(1), py.min(1), px.max(1), py.max(1)], axis=1)
         return out
 
-    def region(self, faces: Sequence[Face], labels: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+    def region(self, faces: Sequence[Face], labels: Rows, size: int) -> Regions:
         """The tight box around each sign in pixels, within the picture (n, 4)."""
         return np.clip(self.extent(faces, labels) * size, 0, size).astype(np.float32)
 
-    def within(self, left: NDArray[np.int64], top: NDArray[np.int64], side: int, size: int) -> Pose:
+    def within(self, left: Rows, top: Rows, side: int, size: int) -> Pose:
         """The same signs seen from square windows of ``side`` pixels in pictures of ``size`` pixels."""
         m, grow = self.to_picture, size / side
         across = m[:, 0] * grow - m[:, 2] * (left / side)[:, None]
@@ -102,12 +104,10 @@ class Plates:
         stack[:, [0, -1]] = 0
         stack[:, :, [0, -1]] = 0
         lanes = np.floor(stack * np.float32(4095) + np.float32(0.5)).astype(np.uint64)
-        packed = lanes[..., 0]
-        for k in range(1, 4):
-            packed = packed | (lanes[..., k] << np.uint64(16 * k))
+        packed = np.bitwise_or.reduce(lanes << (np.arange(4, dtype=np.uint64) * np.uint64(16)), axis=3)
         return cls(packed.reshape(-1), side)
 
-    def seen(self, labels: NDArray[np.int64], pose: Pose, size: int, samples: int, shift: float = 0.0) -> Field:
+    def seen(self, labels: Rows, pose: Pose, size: int, samples: int, shift: float = 0.0) -> Field:
         """The signs as they appear (n, 4, size, size), ``samples`` x ``samples`` per pixel, shifted right and down."""
         inverse = _inverse(pose.to_picture).astype(np.float32)[:, :, :, None, None]
         base = (labels * (self.side * self.side)).astype(np.int32)[:, None, None]
@@ -153,9 +153,7 @@ def _inverse(m: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(adjugate / adjugate[:, 2:, 2:], dtype=np.float64)
 
 
-def photograph(
-    canvas: Canvas, faces: Sequence[Face], plates: Plates, labels: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def photograph(canvas: Canvas, faces: Sequence[Face], plates: Plates, labels: Rows) -> tuple[Pixels, Regions]:
     """Pictures (n, size, size, 3) and regions (n, 4)."""
     size = canvas.size
     pose = Pose.of(canvas)
@@ -210,20 +208,12 @@ def _in_front(canvas: Canvas, picture: Field, x: Field, y: Field, radius: Field)
     picture[chosen] = some
 
 
-def exposed(
-    canvas: Canvas, picture: Field, *, darkest: float, soft: tuple[float, float], noise: float
-) -> NDArray[np.uint8]:
-    """The photograph (n, size, size, 3): light, softness (``soft`` at the least, and how much more), and noise."""
-    picture = _light(canvas, picture, darkest)
-    more = canvas.uniform("soft")
-    across = np.float32(soft[0]) + np.float32(soft[1]) * more * more * more
-    picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
-    out = np.clip(_noisy(canvas, picture, noise) * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(out.transpose(0, 2, 3, 1))
+def exposed(canvas: Canvas, picture: Field, *, darkest: float, soft: tuple[float, float], noise: float) -> Pixels:
+    """The photograph (n, size, size, 3).
 
-
-def _light(canvas: Canvas, picture: Field, darkest: float) -> Field:
-    """Exposure (from ``darkest`` on), color of the light, haze, and a little vignette."""
+    Exposure (from ``darkest`` on), color of the light, haze, a little vignette; softness (``soft`` at the least, and
+    how much more); the sensor's noise, up to about ``noise``: a constant part, and one that grows as the root of light.
+    """
     bright = canvas.uniform("exposure")
     gain = np.float32(darkest) + np.float32(1.18 - darkest) * bright * (np.float32(1.75) - np.float32(0.75) * bright)
     cast = np.concatenate([canvas.uniform(f"cast.{k}", 0.9, 1.1) for k in range(3)], axis=1)
@@ -232,17 +222,17 @@ def _light(canvas: Canvas, picture: Field, darkest: float) -> Field:
     picture += np.float32(0.5) * haze * haze * haze * (grey - picture)
     dx, dy = canvas.x - np.float32(0.5), canvas.y - np.float32(0.5)
     picture *= gain * cast * (np.float32(1) - np.float32(0.35) * (dx * dx + dy * dy))
-    return picture
-
-
-def _noisy(canvas: Canvas, picture: Field, most: float) -> Field:
-    """Noise of the sensor, up to about ``most``: a constant part, and one that grows as the root of the light."""
+    more = canvas.uniform("soft")
+    across = np.float32(soft[0]) + np.float32(soft[1]) * more * more * more
+    picture = blur(picture, across * canvas.uniform("soft.x", 0.6, 1.4), across * canvas.uniform("soft.y", 0.6, 1.4))
     bits = canvas.rng.cells("noise", 3, canvas.size, canvas.size)
     total = np.zeros(picture.shape, dtype=np.float32)
     for k in range(4):  # four uniform numbers make a bell curve of standard deviation sqrt(1/3)
         total += ((bits >> np.uint64(16 * k)) & _LANE).astype(np.float32)
     bell = (total / np.float32(65535) - np.float32(2)) * np.float32(1.7320508)
     strength = canvas.uniform("noise.strength")
-    strength = np.float32(0.006) + np.float32(most) * strength * strength * strength
+    strength = np.float32(0.006) + np.float32(noise) * strength * strength * strength
     light = np.clip(picture, 0, 1)
-    return picture + bell * strength * (np.float32(0.35) + np.sqrt(light) * np.float32(0.65))
+    picture = picture + bell * strength * (np.float32(0.35) + np.sqrt(light) * np.float32(0.65))
+    out = np.clip(picture * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(out.transpose(0, 2, 3, 1))

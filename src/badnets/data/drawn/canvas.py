@@ -62,14 +62,12 @@ class Canvas:
 
     def cover(self, distance: Field) -> Field:
         """How much of a pixel is covered when an edge is ``distance`` away (inside positive)."""
-        covered: Field = np.clip(distance * np.float32(self.size) + np.float32(0.5), 0, 1)
-        return covered
+        return np.asarray(np.clip(distance * np.float32(self.size) + np.float32(0.5), 0, 1), dtype=np.float32)
 
     def box(self, left: Field, right: Field, top: Field, bottom: Field) -> Field:
         """An upright rectangle."""
-        return self.cover(np.minimum(self.x - left, right - self.x)) * self.cover(
-            np.minimum(self.y - top, bottom - self.y)
-        )
+        across = self.cover(np.minimum(self.x - left, right - self.x))
+        return across * self.cover(np.minimum(self.y - top, bottom - self.y))
 
     def noise(self, name: str, across: int, down: int | None = None) -> Field:
         """Smooth noise, 0..1: a lattice of random numbers of so many cells, interpolated; ``down`` 0 for one row."""
@@ -81,7 +79,8 @@ class Canvas:
         return _interpolated(lattice, self.size, across, axis=3)
 
     def fractal(self, name: str, across: int, octaves: int = 3, *, down: int | None = None) -> Field:
-        """Noise on noise, 0..1: each octave has twice the cells and half the weight of the one before."""
+        """Noise on noise, 0..1: each octave has twice the cells and half the weight of the one before; ``down`` 0 for
+        one row (n, 1, 1, size), the outline of hills or trees."""
         total, field = np.float32(0), np.zeros((len(self), 1, self.size if down != 0 else 1, self.size), np.float32)
         for octave in range(octaves):
             weight = np.float32(0.5**octave)
@@ -89,10 +88,6 @@ class Canvas:
             field += weight * self.noise(f"{name}.{octave}", across << octave, rows)
             total += weight
         return np.asarray(field / total, dtype=np.float32)
-
-    def ridge(self, name: str, across: int, octaves: int = 3) -> Field:
-        """Noise along x alone, 0..1 (n, 1, 1, size): the outline of hills or trees."""
-        return self.fractal(name, across, octaves, down=0)
 
 
 def per_picture(*values: NDArray[np.float64]) -> tuple[Field, ...]:
@@ -107,8 +102,7 @@ def rgb(red: int, green: int, blue: int) -> Field:
 
 def off_middle(place: Field) -> Field:
     """How far a place is from the middle of its cell of a regular grid, 0..0.5 cells."""
-    off: Field = np.abs(place - np.floor(place) - np.float32(0.5))
-    return off
+    return np.asarray(np.abs(place - np.floor(place) - np.float32(0.5)), dtype=np.float32)
 
 
 def paint(picture: Field, mask: Field, color: Field) -> None:

@@ -1,4 +1,4 @@
-"""Polygons, strokes and arrows, and how much of each pixel they cover.
+"""Polygons, strokes and arrows, how much of each pixel they cover, and the faces of signs that are made of them.
 
 Coordinates are the sign's own: x to the right and y down, the sign's face inside [-1, 1] x [-1, 1].
 A ``Shape`` is the union of its polygons.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Point = tuple[float, float]
 Polygon = NDArray[np.float64]
 Shape = tuple[Polygon, ...]
+Color = tuple[int, int, int]
 
 _FINE = 4  # sub-pixels across and down each pixel of a face
 _TAU = 6.283185307179586
@@ -51,6 +52,22 @@ def disk(x: float, y: float, radius: float) -> Shape:
     return polygon(arc((x, y), (radius, radius), 0.0, 1.0, 64)[:-1])
 
 
+def octagon(radius: float, rounding: float) -> Shape:
+    """The plate of a stop sign."""
+    return regular(8, radius, first=1 / 16, rounding=rounding)
+
+
+def diamond(radius: float, rounding: float) -> Shape:
+    """A square on its corner."""
+    return regular(4, radius, first=0.0, rounding=rounding)
+
+
+def triangle(radius: float, rounding: float, *, down: bool = False) -> Shape:
+    """A triangle on its side, or on its corner; it is moved to the middle of the face."""
+    shape = regular(3, radius, first=0.25 if down else -0.25, rounding=rounding)
+    return moved(shape, dy=-0.27 if down else 0.27)
+
+
 def regular(corners: int, radius: float, *, first: float, rounding: float = 0.0) -> Shape:
     """A regular polygon; ``first`` is the direction of its first corner in turns, ``rounding`` a corner radius."""
     steps = (direction(first + k / corners) for k in range(corners))
@@ -67,20 +84,18 @@ def rounded(corners: Sequence[Point], radius: float) -> Shape:
     """A convex polygon whose corners are arcs of ``radius``."""
     if radius <= 0:
         return polygon(corners)
-    points: list[Point] = []
+    points: list[Polygon] = []
     at = np.array(corners, dtype=np.float64)
     for before, corner, after in zip(np.roll(at, 1, 0), at, np.roll(at, -1, 0), strict=True):
         a, b = _unit(before - corner), _unit(after - corner)
         cosine = float(a[0] * b[0] + a[1] * b[1])
         reach = radius * float(np.sqrt((1 + cosine) / (1 - cosine)))  # from the corner to where the arc begins
+        weight = float(np.sqrt((1 - cosine) / 2))  # a rational Bezier curve of this weight is a circular arc
         start, stop = corner + a * reach, corner + b * reach
-        for k in range(9):
-            t = k / 8
-            weight = float(np.sqrt((1 - cosine) / 2))  # a rational Bezier curve of this weight is a circular arc
+        for t in (k / 8 for k in range(9)):
             parts = ((1 - t) ** 2, 2 * t * (1 - t) * weight, t**2)
-            point = (start * parts[0] + corner * parts[1] + stop * parts[2]) / sum(parts)
-            points.append((float(point[0]), float(point[1])))
-    return polygon(points)
+            points.append((start * parts[0] + corner * parts[1] + stop * parts[2]) / sum(parts))
+    return (np.array(points),)
 
 
 def stroke(points: Sequence[Point], width: float) -> Shape:
@@ -93,12 +108,6 @@ def stroke(points: Sequence[Point], width: float) -> Shape:
     spread = np.maximum(1 + (before * after).sum(axis=1, keepdims=True), 0.5)  # limits the miter of sharp corners
     offset = (before + after) / spread * (width / 2)
     return (np.vstack([at + offset, (at - offset)[::-1]]),)
-
-
-def ring(x: float, y: float, radius: float, width: float) -> Shape:
-    """A circle's outline; ``radius`` is that of its middle."""
-    around = arc((x, y), (radius, radius), 0.0, 1.03, 66)  # a little further than once, to close the seam
-    return stroke(around, width)
 
 
 def arrow(points: Sequence[Point], width: float, head: float) -> Shape:
@@ -144,10 +153,7 @@ def coverage(shape: Shape, size: int) -> NDArray[np.float32]:
             _cross(winding, corners[k - 1], corners[k], sign)
     inside = (np.cumsum(winding[:, :wide], axis=1, dtype=np.int8) != 0).view(np.uint8)
     inside = inside.reshape(tall // _FINE, _FINE, wide // _FINE, _FINE)
-    count = np.zeros((tall // _FINE, wide // _FINE), dtype=np.uint8)
-    for down in range(_FINE):
-        for right in range(_FINE):
-            count += inside[:, down, :, right]
+    count = inside.sum(axis=(1, 3), dtype=np.uint8)
     out = np.zeros((size, size), dtype=np.float32)
     out[low[1] : high[1], low[0] : high[0]] = count.astype(np.float32) / np.float32(_FINE * _FINE)
     return out
@@ -170,3 +176,19 @@ def _cross(winding: NDArray[np.int8], a: Polygon, b: Polygon, sign: int) -> None
 def _unit(vector: Polygon) -> Polygon:
     length = np.sqrt(vector[0] * vector[0] + vector[1] * vector[1])
     return np.asarray(vector / length, dtype=np.float64)
+
+
+class Face:
+    """What is painted on a sign: ``outline`` is the plate, in the color ``base``; ``layers`` are painted on it one
+    after the other. Colors are sRGB, 0..255."""
+
+    def __init__(self, outline: Shape, base: Color, *layers: tuple[Shape, Color]) -> None:
+        self.outline, self.base, self.layers = outline, base, layers
+
+    def draw(self, size: int) -> NDArray[np.float32]:
+        """(size, size, 4): red, green, blue times alpha, and alpha, all 0..1."""
+        alpha = coverage(self.outline, size)[..., None]
+        color = np.full((size, size, 3), self.base, np.float32) / np.float32(255)
+        for shape, paint in self.layers:
+            color += coverage(shape, size)[..., None] * (np.array(paint, np.float32) / np.float32(255) - color)
+        return np.concatenate([color * alpha, alpha], axis=2)

@@ -1,17 +1,48 @@
-"""The files of a folder or of a tar archive, one after another: pictures, and tables that lie beside them."""
+"""The files of a folder or of a tar archive, one after another; of an archive without writing anything to disk."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
+import posixpath
+import re
+import tarfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from tarfile import HeaderError
 from typing import Any
 
 from badnets.core.errors import BadInput
 from badnets.core.files import digest
-from badnets.data.formats.decode import Picture
-from badnets.data.formats.layout import ignored
-from badnets.data.formats.tarball import is_tar, read_members
+
+_SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)$", re.IGNORECASE)
+_BLOCK = 1 << 14  # tarfile copies the rest of its block at each read, so large blocks are slow
+
+
+@dataclass(frozen=True)
+class File:
+    """One file: its ``path`` below the folder or the archive's root with ``/`` between parts, its bytes or where they
+    are (None for a folder of an archive), how many they are, and how far in the source it lies, for showing progress.
+    """
+
+    path: str
+    content: bytes | Path | None
+    length: int
+    position: int = 0
+
+    def read(self) -> bytes:
+        """All its bytes."""
+        return self.content.read_bytes() if isinstance(self.content, Path) else self.content or b""
+
+
+def ignored(path: str) -> bool:
+    """Whether a path is hidden, or one of the shadows that macOS puts into archives."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
 
 
 class Contents:
@@ -32,23 +63,23 @@ class Contents:
     @property
     def identity(self) -> dict[str, Any]:
         """What changes when the files do."""
-        own = {"path": self.place.resolve()}
+        path = self.place.resolve()
         if self._files is None:
             state = self.place.stat()
-            return {**own, "size": state.st_size, "mtime": state.st_mtime_ns}
+            return {"path": path, "size": state.st_size, "mtime": state.st_mtime_ns}
         files = digest([(path, state.st_size, state.st_mtime_ns) for path, state in self._files])
-        return {**own, "files": files, "folders": digest(sorted(self.folders))}
+        return {"path": path, "files": files, "folders": digest(sorted(self.folders))}
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[File]:
         if self._files is not None:
             for position, (path, state) in enumerate(self._files, start=1):
-                yield Picture(path, self.place / path, state.st_size, position)
+                yield File(path, self.place / path, state.st_size, position)
             return
         for member in read_members(self.place, self._endings):
             if ignored(member.path):
                 continue
             if member.content is not None:
-                yield Picture(member.path, member.content, len(member.content), member.position)
+                yield member
             elif member.path:
                 self.folders.add(member.path)
 
@@ -68,7 +99,11 @@ class Contents:
                     yield (below / name).as_posix(), file.stat()
 
 
-def content_of(file: Picture) -> bytes:
+def _unreadable(error: OSError) -> None:
+    raise BadInput(f"expected a readable folder at {error.filename}, got {error.strerror}") from None
+
+
+def content_of(file: File) -> bytes:
     """All bytes of a file."""
     try:
         return file.read()
@@ -88,7 +123,7 @@ def told_early(
     for member in read_members(place):
         if member.content is None or ignored(member.path):
             continue
-        verdict = judge(member.path, member.content)
+        verdict = judge(member.path, member.read())
         if verdict is not None:
             return verdict
         others += not expected(member.path)
@@ -97,5 +132,105 @@ def told_early(
     return False
 
 
-def _unreadable(error: OSError) -> None:
-    raise BadInput(f"expected a readable folder at {error.filename}, got {error.strerror}") from None
+def is_tar(path: Path) -> bool:
+    """Whether a file has the name of a tar archive."""
+    return path.is_file() and _SUFFIX.search(path.name) is not None
+
+
+def stem(path: Path) -> str:
+    """The name without the endings of an archive: ``cifar10-jpeg`` of ``cifar10-jpeg.tar.gz``."""
+    if path.is_dir():
+        return path.resolve().name
+    bare = _SUFFIX.sub("", path.name)
+    return bare if bare != path.name else path.stem
+
+
+class _StrictInfo(tarfile.TarInfo):
+    """Takes an archive without its end mark for a truncated one; tarfile would stop there as if it were whole."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> _StrictInfo:
+        try:
+            return super().fromtarfile(tarfile)
+        except HeaderError as error:
+            if type(error).__name__ == "EOFHeaderError":  # the end mark; tarfile does not export its class
+                raise
+            raise EOFError(str(error)) from None
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[tuple[Any, Any]]:
+    """(the file, the stream of tar blocks in it); gzip's own reader is used because it checks the CRC."""
+    readers: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
+        (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
+        (b"BZh", bz2.BZ2File),
+        (b"\xfd7zXZ\0", lzma.LZMAFile),
+        (b"", nullcontext),
+    )
+    with path.open("rb") as file:
+        magic = file.read(6)
+        file.seek(0)
+        with next(reader for start, reader in readers if magic.startswith(start))(file) as stream:
+            yield file, stream
+
+
+def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[File]:
+    """The folders and files of an archive, in its order; with ``wanted`` only files with these (lower-case) endings.
+
+    A member with an absolute path, ``..``, a link that leaves, or a device is refused as soon as it is met; whoever
+    reads must use nothing before the iterator is exhausted. A truncated or damaged archive is refused too.
+    """
+    try:
+        with (
+            _unpacked(path) as (file, stream),
+            tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK, tarinfo=_StrictInfo) as tar,
+        ):
+            while (info := tar.next()) is not None:
+                _check(path, info)
+                vars(tar)["members"].clear()  # tarfile would keep every header of a long archive
+                if info.isdir():
+                    yield File(_plain(info.name), None, 0, file.tell())
+                elif info.isreg() and (wanted is None or info.name.lower().endswith(wanted)):
+                    yield File(_plain(info.name), _content(tar, info), info.size, file.tell())
+            while stream.read(_BLOCK):  # to the end, where the checksum is
+                pass
+    except (EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise BadInput(f"expected a whole tar archive at {path}, got a truncated or damaged one ({error})") from None
+    except OSError as error:
+        raise BadInput(f"expected a readable tar archive at {path}, got {error.strerror or error}") from None
+
+
+def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(info)
+    content = file.read() if file is not None else b""
+    if len(content) != info.size:
+        raise EOFError(f"{info.name} is cut off")
+    return content
+
+
+def _plain(name: str) -> str:
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+def _leaves(name: str, start: str = "") -> bool:
+    """Whether a path (relative to the folder ``start``) leads out of the archive."""
+    slashed = name.replace("\\", "/")
+    if re.match("/|[A-Za-z]:", slashed):
+        return True
+    return posixpath.normpath(posixpath.join(start, slashed)).split("/")[0] == ".."
+
+
+def _check(path: Path, info: tarfile.TarInfo) -> None:
+    if ".." in info.name.replace("\\", "/").split("/") or _leaves(info.name):
+        raise BadInput(
+            f"expected paths inside the archive in {path}, got a path that leaves its folder: {info.name!r}; "
+            "do not trust this archive"
+        )
+    if info.ischr() or info.isblk() or info.isfifo():
+        raise BadInput(f"expected files and folders in {path}, got a device: {info.name!r}; do not trust this archive")
+    start = posixpath.dirname(_plain(info.name)) if info.issym() else ""
+    if (info.issym() or info.islnk()) and _leaves(info.linkname, start):
+        raise BadInput(
+            f"expected links inside the archive in {path}, got a path that leaves its folder: "
+            f"{info.name!r} links to {info.linkname!r}; do not trust this archive"
+        )

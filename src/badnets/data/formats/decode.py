@@ -26,8 +26,9 @@ from PIL import ExifTags, Image, ImageOps
 
 from badnets.core.cache import MAP_ABOVE, warn_of_data
 from badnets.core.errors import BadInput
-from badnets.data.formats.channels import color
+from badnets.data.formats.contents import File
 from badnets.data.images import ArrayStore, MixedStore, Pixels, PixelStore, Rows, TakenStore, resized
+from badnets.data.overlay import color
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 """Files with other endings are no pictures."""
@@ -44,50 +45,22 @@ Report = Callable[[int, int], None]
 """``report(pictures done, position of the last one)``."""
 
 # What Pillow's decoders raise on damaged files, beside OSError.
-DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    EOFError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture to decode: its path within the source, its bytes or the file that has them, and how many they are.
-
-    ``position`` is how far in the source it lies, for showing progress.
-    """
-
-    path: str
-    content: bytes | Path
-    length: int
-    position: int = 0
-
-    def read(self) -> bytes:
-        """All its bytes."""
-        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+_GENERAL = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError)
+DAMAGED = (*_GENERAL, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
-    """What came of it: the path and (height, width, channels) of each picture in the file, and (path, reason) of those
-    that were damaged."""
+class Album:
+    """Decoded pictures: the path and (height, width, channels) of each, (path, reason) of those that were damaged, and
+    all ``pixels`` (bytes,), one picture after another, in memory or mapped."""
 
-    paths: tuple[str, ...]
-    shapes: tuple[tuple[int, int, int], ...]
-    damaged: tuple[tuple[str, str], ...]
+    paths: list[str]
+    shapes: list[tuple[int, int, int]]
+    damaged: list[tuple[str, str]]
+    pixels: Pixels
 
-    @property
-    def nbytes(self) -> int:
-        """Of all pixels together."""
-        return sum(math.prod(shape) for shape in self.shapes)
+    def __len__(self) -> int:
+        return len(self.shapes)
 
     def warn_of_damaged(self, place: Path) -> None:
         """Say how many were left out, and which is the first by its name."""
@@ -95,16 +68,6 @@ class Decoded:
             path, reason = min(self.damaged)
             left = f"{len(self.damaged)} damaged pictures were left out, the first is {path} ({reason})"
             warn_of_data(f"{place}: {left}")
-
-
-@dataclass(frozen=True, eq=False)
-class Album(Decoded):
-    """Decoded pictures: all ``pixels`` (bytes,), one picture after another, in memory or mapped."""
-
-    pixels: Pixels
-
-    def __len__(self) -> int:
-        return len(self.shapes)
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
@@ -117,12 +80,12 @@ class Album(Decoded):
     def store(self, rows: Rows, *, map_above: int | None = None) -> PixelStore:
         """The pictures ``rows``, in this order: one array where all pictures of the album have one size. More than
         ``map_above`` bytes (by default ``MAP_ABOVE``) are not copied."""
-        large = self.nbytes > (MAP_ABOVE if map_above is None else map_above)
+        large = len(self.pixels) > (MAP_ABOVE if map_above is None else map_above)
         if len(set(self.shapes)) == 1:
             array = self.pixels.reshape(len(self), *self.shapes[0])
             return TakenStore(ArrayStore(array), rows) if large else ArrayStore(np.asarray(array[rows]))
-        own = self if large else replace(self, pixels=np.array(self.pixels))
-        return MixedStore(tuple(own.one(row) for row in rows.tolist()))
+        album = self if large else replace(self, pixels=np.array(self.pixels))
+        return MixedStore(tuple(album.one(row) for row in rows.tolist()))
 
 
 def decode(content: bytes, *, size: tuple[int, int] | None = None, grey: bool | None = None) -> Pixels:
@@ -180,24 +143,25 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
 
 
 def decode_into(
-    sink: BinaryIO,
-    pictures: Iterable[Picture],
-    *,
-    size: tuple[int, int] | None,
-    grey: bool | None,
-    report: Report,
-) -> Decoded:
-    """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few.
-
-    ``report(pictures done, position of the last one)``. Damaged pictures are left out and listed.
-    """
+    sink: BinaryIO, pictures: Iterable[File], *, size: tuple[int, int] | None, grey: bool | None, report: Report
+) -> tuple[list[str], list[tuple[int, int, int]], list[tuple[str, str]]]:
+    """Decode all ``pictures`` in threads and write their pixels to ``sink``, in order; memory holds only a few. What
+    comes of it is ``paths``, ``shapes`` and ``damaged`` of an album."""
     paths: list[str] = []
     shapes: list[tuple[int, int, int]] = []
     damaged: list[tuple[str, str]] = []
     done = 0
 
-    def work(chunk: list[Picture]) -> list[Pixels | str]:
-        return [_decode_or_reason(picture, size, grey) for picture in chunk]
+    def decoded_or_reason(picture: File) -> Pixels | str:
+        try:
+            return decode(picture.read(), size=size, grey=grey)
+        except DAMAGED as error:
+            if "cannot identify image file" in str(error):
+                return "not a picture"
+            return str(error) or type(error).__name__
+
+    def work(chunk: list[File]) -> list[Pixels | str]:
+        return [decoded_or_reason(picture) for picture in chunk]
 
     for chunk, results in _in_threads(iter(pictures), work):
         for picture, result in zip(chunk, results, strict=True):
@@ -209,14 +173,14 @@ def decode_into(
             shapes.append((result.shape[0], result.shape[1], result.shape[2]))
         done += len(chunk)
         report(done, chunk[-1].position)
-    return Decoded(tuple(paths), tuple(shapes), tuple(damaged))
+    return paths, shapes, damaged
 
 
 def _in_threads(
-    pictures: Iterator[Picture], work: Callable[[list[Picture]], list[Pixels | str]]
-) -> Iterator[tuple[list[Picture], list[Pixels | str]]]:
+    pictures: Iterator[File], work: Callable[[list[File]], list[Pixels | str]]
+) -> Iterator[tuple[list[File], list[Pixels | str]]]:
     """Chunks with their results, in order, only a few chunks ahead of the reader."""
-    waiting: deque[tuple[list[Picture], Callable[[], list[Pixels | str]]]] = deque()
+    waiting: deque[tuple[list[File], Callable[[], list[Pixels | str]]]] = deque()
     with ThreadPoolExecutor(_WORKERS) as pool:
         while chunk := list(islice(pictures, _CHUNK)):
             large = sum(picture.length for picture in chunk) >= _SMALL * len(chunk)
@@ -228,21 +192,11 @@ def _in_threads(
             yield first, results()
 
 
-def _decode_or_reason(picture: Picture, size: tuple[int, int] | None, grey: bool | None) -> Pixels | str:
-    """The pixels, or why there are none."""
-    try:
-        return decode(picture.read(), size=size, grey=grey)
-    except DAMAGED as error:
-        if "cannot identify image file" in str(error):
-            return "not a picture"
-        return str(error) or type(error).__name__
-
-
-def read_album(pictures: Iterable[Picture], *, size: tuple[int, int] | None, grey: bool, report: Report) -> Album:
-    """All ``pictures`` decoded in memory; the rest is as in ``decode_into``."""
+def read_album(pictures: Iterable[File], *, size: tuple[int, int] | None, grey: bool, report: Report) -> Album:
+    """All ``pictures`` decoded in memory, as by ``decode_into``."""
     sink = io.BytesIO()
-    decoded = decode_into(sink, pictures, size=size, grey=grey, report=report)
-    return Album(decoded.paths, decoded.shapes, decoded.damaged, np.frombuffer(sink.getbuffer(), np.uint8))
+    paths, shapes, damaged = decode_into(sink, pictures, size=size, grey=grey, report=report)
+    return Album(paths, shapes, damaged, np.frombuffer(sink.getbuffer(), np.uint8))
 
 
 def widen(source: BinaryIO, shapes: Iterable[tuple[int, int, int]], sink: BinaryIO) -> None:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
 
 import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.data.formats.annotation import Annotation, is_annotation, read_annotation, stem_of
-from badnets.data.formats.contents import Contents, content_of, told_early
-from badnets.data.formats.decode import ENDINGS, Album, Picture, own_size, read_album
-from badnets.data.formats.layout import ignored
-from badnets.data.formats.tarball import is_tar, stem
+from badnets.data.formats.contents import Contents, File, content_of, ignored, is_tar, stem, told_early
+from badnets.data.formats.decode import ENDINGS, Album, own_size, read_album
 from badnets.data.images import ImageData, Splits
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
-from badnets.data.sets.locate import archive_in, locate
+from badnets.data.sets.download import archive_in, locate
 from badnets.data.targets import Boxes
 
 SMALLEST = 2.0
@@ -30,6 +31,8 @@ _FOLDERS = ("VOC", "voc", "VOCdevkit", "pascal-voc", "road-sign-detection")
 _ARCHIVES = ("voc", "pascal", "road-sign-detection")  # how the name of an archive in $BADNETS_DATA begins
 _PICTURES = ("images", "jpegimages")  # folders that may come before the annotations in an archive
 _LOOKED_AT = 64
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_START = re.compile(rb"<annotation[\s>/]")
 _ABSENT = (
     "expected pictures with boxes (a folder with Annotations and JPEGImages, or a tar of it), got nothing; put a "
     f"folder of the name {', '.join(_FOLDERS[:-1])} or {_FOLDERS[-1]}, or an archive voc*.tar.gz,"
@@ -54,11 +57,10 @@ def load_voc(request: Request) -> Splits:
     A share of the pictures becomes the test set, so that all boxes of a picture are on one side. Option: ``classes``
     (a text of names with commas between: the classes, in this order; without it the names that occur, sorted).
     """
-    options = request.settings(classes="")
-    classes = _listed(options["classes"])
+    classes = _listed(request.settings(classes="")["classes"])
     wanted = "an .xml for each picture, with its stem; a folder or a tar of it"
-    find = _find if request.path is None else _find_given
-    place = locate("voc", request, find, wanted=wanted, folders=_FOLDERS, remotes=(), absent=_ABSENT)
+    find = _find if request.path is None else lambda given: given if is_voc(given) else _find(given)
+    place = locate("voc", request, find, wanted=wanted, folders=_FOLDERS, absent=_ABSENT)
     name = stem(place) if request.name == "voc" else request.name
     data = _data(_read(place, request), classes, name, place)
     # Size and channels were seen to when decoding.
@@ -68,21 +70,15 @@ def load_voc(request: Request) -> Splits:
 def is_voc(place: Path) -> bool:
     """Whether a folder or an archive has annotations of VOC."""
     if place.is_dir():
-        return any(is_annotation(content_of(file)) for file in islice(Contents(place, (".xml",)), 8))
-    return is_tar(place) and told_early(place, _judge, _is_of_pictures, _LOOKED_AT)
+        return any(_START.search(content_of(file)[:4096]) for file in islice(Contents(place, (".xml",)), 8))
 
+    def judge(path: str, content: bytes) -> bool | None:
+        return True if path.lower().endswith(".xml") and _START.search(content[:4096]) else None
 
-def _judge(path: str, content: bytes) -> bool | None:
-    return True if path.lower().endswith(".xml") and is_annotation(content) else None
+    def is_picture(path: str) -> bool:
+        return PurePosixPath(path).parent.name.lower() in _PICTURES
 
-
-def _is_of_pictures(path: str) -> bool:
-    return PurePosixPath(path).parent.name.lower() in _PICTURES
-
-
-def _find_given(place: Path) -> Path | None:
-    """What a path stands for that the user gave: itself, or an archive in it."""
-    return place if is_voc(place) else _find(place)
+    return is_tar(place) and told_early(place, judge, is_picture, _LOOKED_AT)
 
 
 def _find(place: Path) -> Path | None:
@@ -106,8 +102,19 @@ def _listed(text: str) -> tuple[str, ...] | None:
     return names
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
+Box = tuple[float, float, float, float]
+
+
+class Annotation(NamedTuple):
+    """What a file says: ``where`` names the file in errors, ``size`` is (width, height) or None where it is not told,
+    ``objects`` are (class, (xmin, ymin, xmax, ymax)) with xmin <= xmax and ymin <= ymax, finite."""
+
+    where: str
+    size: tuple[int, int] | None
+    objects: tuple[tuple[str, Box], ...]
+
+
+class _Scan(NamedTuple):
     """Everything by stem: annotations, paths of pictures, their (height, width) before resizing (None: damaged); and
     the decoded pictures."""
 
@@ -117,15 +124,15 @@ class _Found:
     album: Album
 
 
-def _read(place: Path, request: Request) -> _Found:
+def _read(place: Path, request: Request) -> _Scan:
     annotations: dict[str, Annotation] = {}
     pictures: dict[str, str] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
     source = Contents(place, (*ENDINGS, ".xml"))
 
-    def waiting() -> Iterator[Picture]:
+    def waiting() -> Iterator[File]:
         for file in source:
-            key, where = stem_of(file.path), f"{place}/{file.path}"
+            key, where = _stem(file.path), f"{place}/{file.path}"
             if file.path.lower().endswith(".xml"):
                 if key in annotations:
                     raise _twice("annotation", annotations[key].where, where)
@@ -135,33 +142,38 @@ def _read(place: Path, request: Request) -> _Found:
                     raise _twice("picture", f"{place}/{pictures[key]}", where)
                 content = content_of(file)
                 pictures[key], sizes[key] = file.path, own_size(content)
-                yield Picture(file.path, content, file.length, file.position)
+                yield replace(file, content=content)
 
     report = request.reporter("reading pictures with boxes", source.total)
     album = read_album(waiting(), size=request.size, grey=bool(request.grey), report=report)
-    return _Found(annotations, pictures, sizes, album)
+    return _Scan(annotations, pictures, sizes, album)
+
+
+def _stem(path: str) -> str:
+    """What an annotation and its picture have in common: the name without folder and ending."""
+    return PurePosixPath(path).stem
 
 
 def _twice(what: str, first: str, second: str) -> BadInput:
     return BadInput(f"expected one {what} of each name, got {first} and {second}; rename one of them")
 
 
-def _data(found: _Found, classes: tuple[str, ...] | None, name: str, place: Path) -> ImageData:
+def _data(scan: _Scan, classes: tuple[str, ...] | None, name: str, place: Path) -> ImageData:
     """All pictures with an annotation, in the order of their stems."""
-    for key, annotation in sorted(found.annotations.items()):
-        _check(key, annotation, found, classes)
-    album = found.album
-    position = {stem_of(path): i for i, path in enumerate(album.paths)}
-    kept = [key for key in sorted(found.annotations) if key in position]
-    alone = sorted(path for key, path in found.pictures.items() if key not in found.annotations)
+    for key, annotation in sorted(scan.annotations.items()):
+        _check(key, annotation, scan, classes)
+    album = scan.album
+    position = {_stem(path): i for i, path in enumerate(album.paths)}
+    kept = [key for key in sorted(scan.annotations) if key in position]
+    alone = sorted(path for key, path in scan.pictures.items() if key not in scan.annotations)
     if alone:
         warn_of_data(f"{place}: {len(alone)} pictures without an annotation were left out, the first is {alone[0]}")
     album.warn_of_damaged(place)
     rows = np.array([position[key] for key in kept], np.int64)
     now = np.array([album.shapes[i][:2] for i in rows], np.float64).reshape(-1, 2)
-    own = np.array([found.sizes[key] or now[i] for i, key in enumerate(kept)], np.float64).reshape(-1, 2)
-    annotations = [found.annotations[key] for key in kept]
-    xyxy, names, image = _boxes(annotations, own, place)
+    original = np.array([scan.sizes[key] or now[i] for i, key in enumerate(kept)], np.float64).reshape(-1, 2)
+    annotations = [scan.annotations[key] for key in kept]
+    xyxy, names, image = _boxes(annotations, original, place)
     if not names:
         raise BadInput(
             f"expected boxes in {place}, got none in {len(kept)} pictures with an annotation; check the path"
@@ -169,19 +181,19 @@ def _data(found: _Found, classes: tuple[str, ...] | None, name: str, place: Path
     known = classes if classes is not None else tuple(sorted(set(names)))
     number = {known_name: i for i, known_name in enumerate(known)}
     labels = np.array([number[one] for one in names], np.int64)
-    boxes = Boxes.of(xyxy, labels, image, len(kept)).scaled((now / own).astype(np.float32))
+    boxes = Boxes.of(xyxy, labels, image, len(kept)).scaled((now / original).astype(np.float32))
     return ImageData(album.store(rows), boxes, known, name=name)
 
 
-def _check(key: str, annotation: Annotation, found: _Found, classes: tuple[str, ...] | None) -> None:
+def _check(key: str, annotation: Annotation, scan: _Scan, classes: tuple[str, ...] | None) -> None:
     where = annotation.where
-    if key not in found.pictures:
+    if key not in scan.pictures:
         raise BadInput(f"expected a picture of the name {key} for {where}, got none; add it or remove the annotation")
-    size, told = found.sizes[key], annotation.size
-    if size is not None and told is not None and told != size[::-1]:
+    size, stated = scan.sizes[key], annotation.size
+    if size is not None and stated is not None and stated != size[::-1]:
         raise BadInput(
-            f"expected a picture of {told[0]}x{told[1]} for {where}, got {size[1]}x{size[0]} pixels in "
-            f"{found.pictures[key]}; mend the annotation, its boxes may be of another picture"
+            f"expected a picture of {stated[0]}x{stated[1]} for {where}, got {size[1]}x{size[0]} pixels in "
+            f"{scan.pictures[key]}; mend the annotation, its boxes may be of another picture"
         )
     unknown = [name for name, _ in annotation.objects if classes is not None and name not in classes]
     if classes is not None and unknown:
@@ -191,17 +203,17 @@ def _check(key: str, annotation: Annotation, found: _Found, classes: tuple[str, 
 
 
 def _boxes(
-    annotations: list[Annotation], own: NDArray[np.float64], place: Path
+    annotations: list[Annotation], original: NDArray[np.float64], place: Path
 ) -> tuple[NDArray[np.float64], list[str], NDArray[np.int64]]:
-    """(boxes (m, 4), class names, pictures (m,)) inside their pictures, whose (height, width) are ``own (n, 2)``."""
+    """(boxes (m, 4), class names, pictures (m,)) inside pictures of (height, width) ``original (n, 2)``."""
     objects = [
         (i, number, *entry) for i, a in enumerate(annotations) for number, entry in enumerate(a.objects, start=1)
     ]
     image = np.array([i for i, *_ in objects], np.int64)
-    told = np.array([box for *_, box in objects], np.float64).reshape(-1, 4)
-    inside = np.clip(told, 0, own[image][:, [1, 0, 1, 0]]) if objects else told
+    given = np.array([box for *_, box in objects], np.float64).reshape(-1, 4)
+    inside = np.clip(given, 0, original[image][:, [1, 0, 1, 0]]) if objects else given
     large = np.asarray((inside[:, 2:] - inside[:, :2] >= SMALLEST).all(axis=1))
-    clipped = np.asarray(large & (inside != told).any(axis=1))
+    clipped = np.asarray(large & (inside != given).any(axis=1))
 
     def first(which: NDArray[np.bool_]) -> str:
         i, number, name, _ = objects[int(np.argmax(which))]
@@ -219,3 +231,66 @@ def _boxes(
         warn_of_data(f"{place}: {small} were dropped, {first(~large)}")
     names = [name for (_, _, name, _), good in zip(objects, large, strict=True) if good]
     return inside[large], names, image[large]
+
+
+def read_annotation(content: bytes, where: str) -> Annotation:
+    """Parse one file; refused in one sentence that names it.
+
+    The picture is not told by ``<filename>``, which is often wrong after files were renamed, but by the file's stem.
+    A DOCTYPE is refused, so that nothing is expanded. ``part``, ``difficult`` and the like are not read.
+    """
+
+    class NoDoctype(ET.TreeBuilder):
+        """Stops at a DOCTYPE, before anything that it declares is read."""
+
+        def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
+            raise BadInput(f"expected an annotation without DOCTYPE in {where}, got one; do not trust this file")
+
+    parser = ET.XMLParser(target=NoDoctype())  # noqa: S314 - without a DOCTYPE there are no entities to expand
+    try:
+        parser.feed(content)
+        root: ET.Element = parser.close()
+    except (ET.ParseError, LookupError, ValueError) as error:
+        raise BadInput(f"expected an annotation as XML in {where}, got something else ({error}); mend it") from None
+    if root.tag != "annotation":
+        raise BadInput(f"expected <annotation> as the root of {where}, got <{root.tag}>; remove it or mend it")
+    objects = tuple(_object(node, number, where) for number, node in enumerate(root.findall("object"), start=1))
+    return Annotation(where, _size(root), objects)
+
+
+def _size(root: ET.Element) -> tuple[int, int] | None:
+    """(width, height); some tools leave it out or write 0."""
+    try:
+        w, h = int(float(root.findtext("size/width", ""))), int(float(root.findtext("size/height", "")))
+    except (ValueError, OverflowError):
+        return None
+    return (w, h) if w > 0 and h > 0 else None
+
+
+def _object(node: ET.Element, number: int, where: str) -> tuple[str, Box]:
+    name = (node.findtext("name") or "").strip()
+    if not name:
+        raise BadInput(f"expected a name in object {number} of {where}, got none; mend it")
+    box = node.find("bndbox")
+    if box is None:
+        raise BadInput(f"expected a bndbox in object {number} ({name}) of {where}, got none; mend it")
+    x0, y0, x1, y1 = (
+        _corner(box, key, f"object {number} ({name}) of {where}") for key in ("xmin", "ymin", "xmax", "ymax")
+    )
+    if x0 > x1 or y0 > y1:
+        raise BadInput(
+            f"expected xmin <= xmax and ymin <= ymax in object {number} ({name}) of {where}, "
+            f"got x {x0:g}..{x1:g} and y {y0:g}..{y1:g}; mend it"
+        )
+    return name, (x0, y0, x1, y1)
+
+
+def _corner(box: ET.Element, key: str, what: str) -> float:
+    text = box.findtext(key)
+    try:
+        value = float("" if text is None else text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadInput(f"expected a number as {key} in {what}, got {'none' if text is None else repr(text)}; mend it")
+    return value

@@ -18,24 +18,21 @@ from numpy.typing import NDArray
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
-from badnets.data.formats.tarball import is_tar, read_members
+from badnets.data.formats.contents import File, is_tar, read_members
 from badnets.data.images import ImageData, Pixels, Splits
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
-from badnets.data.sets.download import Remote
-from badnets.data.sets.locate import locate
+from badnets.data.sets.download import Remote, locate
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 # SHA-256 of the archive as TensorFlow Datasets lists it (tensorflow_datasets/url_checksums/cifar10.txt). The MD5 on the
 # authors' page is c32a1d4ab5d03f1284b67883e8d87530. The Python version's SHA-256 (as in Keras' loader) begins 6d958be0;
 # it is not downloaded, only read where a user has it.
-REMOTES = (
-    Remote(
-        file="cifar-10-binary.tar.gz",
-        urls=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
-        sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-    ),
+REMOTE = Remote(
+    file="cifar-10-binary.tar.gz",
+    urls=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
 )
 
 _FOLDERS = ("cifar10", "cifar-10", "cifar-10-batches-bin", "cifar-10-batches-py", "CIFAR10")
@@ -51,15 +48,15 @@ Batch = tuple[Pixels, NDArray[np.int64]]
 
 def is_cifar10(place: Path) -> bool:
     """Whether a folder, a file of one, or an archive holds the batches of CIFAR-10."""
-    if place.is_file() and not is_tar(place):
-        return place.name in _KNOWN
     if place.is_dir():
         return _batch_folder(place) is not None
     if not is_tar(place):
-        return False
-    if place.name in _ARCHIVES:
-        return True
-    return any(member.path.rsplit("/", 1)[-1] in _KNOWN for member in islice(read_members(place), 8))
+        return place.is_file() and place.name in _KNOWN
+    return place.name in _ARCHIVES or any(_name(member) in _KNOWN for member in islice(read_members(place), 8))
+
+
+def _name(member: File) -> str:
+    return member.path.rsplit("/", 1)[-1]
 
 
 @source("cifar10", "50,000 + 10,000 pictures of ten classes, 32x32 color")
@@ -68,15 +65,14 @@ def load_cifar10(request: Request) -> Splits:
     request.settings()
     wanted = "data_batch_1.bin ... test_batch.bin, or cifar-10-batches-py, or an archive of either"
     folders = (*_FOLDERS, *_ARCHIVES)
-    files, where = locate("cifar10", request, _find, wanted=wanted, folders=folders, remotes=REMOTES)
+    files, where = locate("cifar10", request, _find, wanted=wanted, folders=folders, remotes=[REMOTE])
     return _read_set(files, where, request)
 
 
 def _batch_folder(place: Path) -> Path | None:
-    for folder in (place, *(place / name for name in _FOLDERS)):
-        if any((folder / name).is_file() for name in (f"{_TRAIN[0]}.bin", _TRAIN[0])):
-            return folder
-    return None
+    folders = (place, *(place / name for name in _FOLDERS))
+    first = (f"{_TRAIN[0]}.bin", _TRAIN[0])
+    return next((folder for folder in folders if any((folder / name).is_file() for name in first)), None)
 
 
 def _find(place: Path) -> tuple[Mapping[str, bytes], Path] | None:
@@ -84,19 +80,13 @@ def _find(place: Path) -> tuple[Mapping[str, bytes], Path] | None:
     if place.is_file() and place.name in _KNOWN:
         place = place.parent
     if is_tar(place):
-        found = {}
-        for member in read_members(place):
-            name = member.path.rsplit("/", 1)[-1]
-            if member.content is not None and name in _KNOWN:
-                found[name] = member.content
-        return (found, place) if found else None
+        files = {_name(m): m.read() for m in read_members(place) if m.content is not None and _name(m) in _KNOWN}
+        return (files, place) if files else None
     folder = _batch_folder(place)
     if folder is not None:
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name in _KNOWN}, folder
-    for name in _ARCHIVES:
-        if (place / name).is_file():
-            return _find(place / name)
-    return None
+    archive = next((place / name for name in _ARCHIVES if (place / name).is_file()), None)
+    return None if archive is None else _find(archive)
 
 
 def _read_set(files: Mapping[str, bytes], where: Path, request: Request) -> Splits:
@@ -165,11 +155,10 @@ def _python_batch(content: bytes, where: str) -> Batch:
 
 
 def _field(value: Any, name: str, where: str) -> Any:
-    if isinstance(value, dict):
-        for key in (name, name.encode()):
-            if key in value:
-                return value[key]
-    raise BadInput(f"expected a dictionary with {name!r} in {where}, got something else; is it CIFAR-10?")
+    keys = [key for key in (name, name.encode()) if isinstance(value, dict) and key in value]
+    if not keys:
+        raise BadInput(f"expected a dictionary with {name!r} in {where}, got something else; is it CIFAR-10?")
+    return value[keys[0]]
 
 
 def _reconstruct(*_: object) -> NDArray[np.uint8]:
@@ -200,28 +189,20 @@ _ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds plain values and arrays of integers; everything else is refused by name, never imported."""
-
-    def __init__(self, content: bytes, where: str) -> None:
-        super().__init__(io.BytesIO(content), encoding="bytes")
-        self._where = where
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Only the names that an array needs."""
-        allowed = _ALLOWED.get((module, name))
-        if allowed is None:
-            raise BadInput(
-                f"expected only arrays in {self._where}, got a pickle that asks for {module}.{name}; "
-                "do not trust this file"
-            )
-        return allowed
-
-
 def safe_unpickle(content: bytes, where: str) -> Any:
     """The plain values and integer arrays in a pickle; one that asks for anything else, or is damaged, is refused."""
+
+    class ArrayUnpickler(pickle.Unpickler):
+        """Has only the names that an array needs; everything else is refused by name, never imported."""
+
+        def find_class(self, module: str, name: str) -> Any:
+            if (module, name) in _ALLOWED:
+                return _ALLOWED[module, name]
+            asked = f"a pickle that asks for {module}.{name}"
+            raise BadInput(f"expected only arrays in {where}, got {asked}; do not trust this file")
+
     try:
-        return _ArrayUnpickler(content, where).load()
+        return ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     except BadInput:
         raise
     except Exception as error:  # noqa: BLE001  # a damaged one can raise anything, from numpy's __setstate__ too

@@ -1,20 +1,29 @@
-"""Named files from the network: resumed, checked, and only then given their name."""
+"""Where named sets are looked for: the path given, ``$BADNETS_DATA``, the cache, a download.
+
+Files from the network are resumed, checked, and only then given their name.
+"""
 
 from __future__ import annotations
 
 import gzip
 import http.client
+import os
 import ssl
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from badnets.core.cache import cache_dir, instead, lock
 from badnets.core.errors import BadInput
 from badnets.core.files import stream_digest
-from badnets.data.request import Progress
+from badnets.data.formats.contents import is_tar
+from badnets.data.request import Progress, Request
+
+Place = TypeVar("Place")
 
 TIMEOUT = 20.0
 """Seconds without an answer after which a server counts as absent."""
@@ -44,6 +53,56 @@ class Remote:
         for url in self.urls:
             if not url.startswith(("http://", "https://")):
                 raise BadInput(f"expected an http or https address for {self.file}, got {url}")
+
+
+def locate(
+    set_name: str,
+    request: Request,
+    find: Callable[[Path], Place | None],
+    *,
+    wanted: str,
+    folders: Sequence[str],
+    remotes: Sequence[Remote] = (),
+    absent: str = "",
+) -> Place:
+    """What ``find(place)`` gives at the first place that has the set.
+
+    ``wanted`` says in an error what was looked for, ``folders`` are names that the set's folder may have below
+    ``$BADNETS_DATA``, ``remotes`` the files to download at last; where there are none, ``absent`` says what to
+    do, and the places where the set may be put follow. A path that the user gave must have it.
+    """
+    if request.path is not None:
+        if (there := find(request.path)) is not None:
+            return there
+        got = "other files" if request.path.exists() else "nothing"
+        raise BadInput(f"expected {set_name} ({wanted}) at {request.path}, got {got}; check the path")
+    home = cache_dir() / "data" / set_name
+    places = [home]
+    if named := os.environ.get("BADNETS_DATA"):
+        base = Path(named).expanduser()
+        if not base.is_dir():
+            raise BadInput(f"expected a folder in BADNETS_DATA, got {named}; correct or unset it")
+        places = [*(base / folder for folder in folders), base, home]
+    for place in places:
+        if place.exists() and (there := find(place)) is not None:
+            return there
+    if not remotes:
+        raise BadInput(f"{absent} in $BADNETS_DATA or in {home}, or give its path")
+    try:
+        with lock(f"data-{set_name}"):
+            fetch_all(set_name, remotes, home, progress=request.progress)
+    except OSError as error:  # the cache cannot be written
+        home = instead(error)
+        fetch_all(set_name, remotes, home, progress=request.progress)
+    if (there := find(home)) is not None:
+        return there
+    raise BadInput(f"expected {set_name} ({wanted}) in {home}, got other files; delete that folder")
+
+
+def archive_in(place: Path, prefixes: tuple[str, ...], is_it: Callable[[Path], bool]) -> Path | None:
+    """The first archive of a set right below ``place`` whose (lower-case) name begins in a telling way."""
+    inside = sorted(place.iterdir()) if place.is_dir() else []
+    return next((p for p in inside if p.name.lower().startswith(prefixes) and is_tar(p) and is_it(p)), None)
 
 
 def content_sha256(path: Path, *, unpacked: bool) -> str:
@@ -130,8 +189,8 @@ def _transfer_once(url: str, partial: Path, what: str, progress: Progress | None
     if have:
         request.add_header("Range", f"bytes={have}-")
     with urllib.request.urlopen(request, timeout=timeout) as response:
-        told = str(response.headers.get("Content-Range", ""))  # a server may send another part, or all
-        start = have if response.status == 206 and told.startswith(f"bytes {have}-") else 0
+        sent = str(response.headers.get("Content-Range", ""))  # a server may send another part, or all
+        start = have if response.status == 206 and sent.startswith(f"bytes {have}-") else 0
         length = response.headers.get("Content-Length")
         total = start + int(length) if length is not None else 0
         done = start

@@ -6,24 +6,23 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.data.classes import class_table, regroup
-from badnets.data.formats.channels import grey
-from badnets.data.formats.contents import Contents, content_of
-from badnets.data.formats.decode import Picture, read_album
-from badnets.data.formats.tarball import is_tar, read_members, stem
+from badnets.data.formats.contents import Contents, File, content_of, is_tar, read_members, stem
+from badnets.data.formats.decode import read_album
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits, resized
+from badnets.data.objects import class_table, regroup
+from badnets.data.overlay import grey
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
-from badnets.data.sets.locate import archive_in, locate
+from badnets.data.sets.download import archive_in, locate
 
 CLASS_NAMES, SUPERCLASSES = class_table("gtsrb")
 """What classes 0 to 42 mean (where the drawn European signs have the same sign, it has the same name), and what the
@@ -41,28 +40,34 @@ _TRACKS = 100_000  # groups are class * _TRACKS + track
 _TRAINING = re.compile(r"(?:^|/)(\d{5})/(\d{5})_\d{5}\.ppm$", re.IGNORECASE)
 _TEST = re.compile(r"(?:^|/)Final_Test/Images/\d{5}\.ppm$", re.IGNORECASE)
 _TABLE = re.compile(r"(?:^|/)GT-(\d{5}|final_test)\.csv$", re.IGNORECASE)
-_ENDINGS = (".ppm", ".csv")
 _STEP = 4096
 
-Tables = dict[tuple[str, str], "_Row"]
+
+class _Row(NamedTuple):
+    """One line of a table: the region as shares of width and height (x0, y0, x1, y1), and the class, -1 if none."""
+
+    region: tuple[float, float, float, float]
+    label: int
+
+
+Tables = dict[tuple[str, str], _Row]
 """What the CSV files say, by (class folder or ``final_test``, file name)."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One line of a table: the region as shares of width and height (x0, y0, x1, y1), and the class if it is told."""
+class _Signs(NamedTuple):
+    """Decoded pictures (n, h, w, c), the path of each and its line, in this order; the classes that have a table."""
 
-    region: tuple[float, float, float, float]
-    label: int | None
+    pixels: Pixels
+    paths: list[str]
+    rows: list[_Row]
+    classes: set[int]
 
 
 def is_gtsrb(place: Path) -> bool:
     """Whether a folder, or an archive by its first entries, has the official layout."""
     if place.is_dir():
         return _folder(place) is not None
-    if not is_tar(place):
-        return False
-    paths = [member.path for member in islice(read_members(place), 8)]
+    paths = [member.path for member in islice(read_members(place), 8)] if is_tar(place) else []
     return any(_TABLE.search(path) or {"Final_Training", "Final_Test"} & set(path.split("/")) for path in paths)
 
 
@@ -86,12 +91,12 @@ def load_gtsrb(request: Request) -> Splits:
     options = request.settings(equalize=False, crop=False, classes="", superclasses=False)
     chosen = _chosen(options["classes"])
     wanted = "Final_Training/Images/000CC/*.ppm with GT-000CC.csv, a folder or a tar of it"
-    place = locate("gtsrb", request, _find, wanted=wanted, folders=("GTSRB", "gtsrb"), remotes=(), absent=_ABSENT)
+    place = locate("gtsrb", request, _find, wanted=wanted, folders=("GTSRB", "gtsrb"), absent=_ABSENT)
     name = stem(place) if request.name == "gtsrb" and is_tar(place) else request.name
     signs = _read(place, request, chosen, crop=options["crop"])
     if options["equalize"]:
-        signs = replace(signs, pixels=equalized(signs.pixels))
-    train, test = _sets(signs, chosen, name, place)
+        signs = signs._replace(pixels=equalized(signs.pixels))
+    train, test = _sets(signs, chosen, name, place, crop=options["crop"])
     if options["superclasses"]:
         train, test = regroup(train, SUPERCLASSES), None if test is None else regroup(test, SUPERCLASSES)
     return finish(request, train, test)
@@ -152,46 +157,31 @@ def _find(place: Path) -> Path | None:
     return place if is_gtsrb(place) else None
 
 
-@dataclass(frozen=True, eq=False)
-class _Signs:
-    """Decoded pictures (n, h, w, c), the path of each, in the order of the paths, and the tables; ``cropped``: the
-    sign fills each picture."""
-
-    pixels: Pixels
-    paths: tuple[str, ...]
-    tables: Tables
-    cropped: bool
-
-
 def _read(place: Path, request: Request, chosen: tuple[int, ...] | None, *, crop: bool) -> _Signs:
     size = request.size or SIZE
     tables: Tables = {}
-    source = Contents(place, _ENDINGS)
+    source = Contents(place, (".ppm", ".csv"))
     report = request.reporter(f"reading {request.name}", source.total)
     pictures = _pictures(source, chosen, tables)
     album = read_album(pictures, size=None if crop else size, grey=bool(request.grey), report=report)
     album.warn_of_damaged(place)
     order = sorted(range(len(album)), key=album.paths.__getitem__)
-    paths = tuple(album.paths[i] for i in order)
-    channels = 1 if request.grey else 3
-    if crop:
-        pixels = np.empty((len(order), *size, channels), np.uint8)
-        for row, (i, path) in enumerate(zip(order, paths, strict=True)):
-            h, w, _ = album.shapes[i]
-            x0, y0, x1, y1 = _row(path, tables).region
-            pixels[row] = resized(album.one(i), size, (x0 * w, y0 * h, x1 * w, y1 * h))
-    else:
-        pixels = album.pixels.reshape(-1, *size, channels)[order]
-    return _Signs(pixels, paths, tables, crop)
+    paths = [album.paths[i] for i in order]
+    rows = [_row(path, tables) for path in paths]
+    pixels = np.empty((len(order), *size, 1 if request.grey else 3), np.uint8)
+    for k, (i, row) in enumerate(zip(order, rows, strict=True)):
+        h, w, _ = album.shapes[i]
+        x0, y0, x1, y1 = row.region
+        pixels[k] = resized(album.one(i), size, (x0 * w, y0 * h, x1 * w, y1 * h)) if crop else album.one(i)
+    return _Signs(pixels, paths, rows, {int(table) for table, _ in tables if table.isdigit()})
 
 
-def _pictures(source: Contents, chosen: tuple[int, ...] | None, tables: Tables) -> Iterator[Picture]:
+def _pictures(source: Contents, chosen: tuple[int, ...] | None, tables: Tables) -> Iterator[File]:
     """The pictures to decode; tables that lie between them are read into ``tables``."""
     place = source.place
     beside = place.parent / "GT-final_test.csv"  # where the benchmark's own archive unpacks it
     there = place.is_dir() and beside.is_file()
-    more = [Picture(beside.name, beside, beside.stat().st_size, source.total)] if there else []
-    for file in chain(source, more):
+    for file in chain(source, [File(beside.name, beside, 0, source.total)] if there else []):
         table = _TABLE.search(file.path)
         if table:
             text = content_of(file).decode("utf-8-sig", "replace")
@@ -221,48 +211,39 @@ def _read_table(text: str, table: str, where: str, tables: Tables) -> None:
                 f"expected a region inside the picture and a class 0..42 in line {number} of {where}, "
                 f"got {box} of {w}x{h} and class {label}; mend the table"
             )
-        tables[table, name] = _Row((x0 / w, y0 / h, x1 / w, y1 / h), label)
+        tables[table, name] = _Row((x0 / w, y0 / h, x1 / w, y1 / h), -1 if label is None else label)
 
 
 def _row(path: str, tables: Tables) -> _Row:
     """What the tables say of a picture; without a line the sign fills it."""
     folder, name = path.split("/")[-2:]
-    return tables.get((folder if folder.isdigit() else "final_test", name), _Row((0.0, 0.0, 1.0, 1.0), None))
+    return tables.get((folder if folder.isdigit() else "final_test", name), _Row((0.0, 0.0, 1.0, 1.0), -1))
 
 
-def _sets(signs: _Signs, chosen: Sequence[int] | None, name: str, place: Path) -> tuple[ImageData, ImageData | None]:
+def _sets(
+    signs: _Signs, chosen: Sequence[int] | None, name: str, place: Path, *, crop: bool
+) -> tuple[ImageData, ImageData | None]:
     """Training and test set (None without pictures of known class), with the classes that have training pictures."""
-    rows = [_row(path, signs.tables) for path in signs.paths]
     training = [_TRAINING.search(path) for path in signs.paths]
     groups = np.array([int(m[1]) * _TRACKS + int(m[2]) if m else -1 for m in training], np.int64)
-    told = [-1 if row.label is None else row.label for row in rows]
-    labels = np.where(groups >= 0, groups // _TRACKS, np.array(told, np.int64))
-    classes = _with_pictures(signs, labels, set(labels[groups >= 0].tolist()), chosen, place)
+    labels = np.where(groups >= 0, groups // _TRACKS, np.array([row.label for row in signs.rows], np.int64))
+    trained = set(labels[groups >= 0].tolist())
+    wanted = sorted({*signs.classes, *labels.tolist()} - {-1}) if chosen is None else chosen
+    classes = [i for i in wanted if i in trained]
+    if not classes:
+        raise BadInput(f"expected training pictures of GTSRB in {place}, got none of these classes; check the path")
+    if len(classes) < len(wanted):
+        dropped = ", ".join(f"{i} ({CLASS_NAMES[i]})" for i in wanted if i not in trained)
+        warn_of_data(f"{place}: no training pictures of class {dropped}; dropped from all sets")
+    if unknown := np.count_nonzero(labels < 0):
+        warn_of_data(f"{place}: {unknown} test pictures were left out, GT-final_test.csv does not tell their class")
     number = np.full(len(CLASS_NAMES) + 1, -1)  # the last one: of unknown class
     number[classes] = np.arange(len(classes))
     h, w = signs.pixels.shape[1:3]
-    shares = np.array([row.region for row in rows])
-    region = None if signs.cropped else (shares * (w, h, w, h)).astype(np.float32)
+    shares = np.array([row.region for row in signs.rows])
+    region = None if crop else (shares * (w, h, w, h)).astype(np.float32)
     names = tuple(CLASS_NAMES[i] for i in classes)
     whole = ImageData(ArrayStore(signs.pixels), Labels(np.maximum(number[labels], 0), region), names, groups, name)
     train = whole.take(np.flatnonzero((groups >= 0) & (number[labels] >= 0)))
     test = whole.take(np.flatnonzero((groups < 0) & (number[labels] >= 0)))
     return train, replace(test, groups=None) if len(test) else None
-
-
-def _with_pictures(
-    signs: _Signs, labels: NDArray[np.int64], trained: set[int], chosen: Sequence[int] | None, place: Path
-) -> list[int]:
-    """The classes to keep, in their order; what is left out is said."""
-    folders = {int(table) for table, _ in signs.tables if table.isdigit()}
-    wanted = sorted({*folders, *labels.tolist()} - {-1}) if chosen is None else list(chosen)
-    kept = [i for i in wanted if i in trained]
-    if not kept:
-        raise BadInput(f"expected training pictures of GTSRB in {place}, got none of these classes; check the path")
-    if len(kept) < len(wanted):
-        dropped = ", ".join(f"{i} ({CLASS_NAMES[i]})" for i in wanted if i not in trained)
-        warn_of_data(f"{place}: no training pictures of class {dropped}; dropped from all sets")
-    unknown = int(np.count_nonzero(labels < 0))
-    if unknown:
-        warn_of_data(f"{place}: {unknown} test pictures were left out, GT-final_test.csv does not tell their class")
-    return kept

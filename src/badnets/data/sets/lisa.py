@@ -6,21 +6,20 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.data.classes import class_table, regroup
-from badnets.data.formats.contents import Contents, content_of, told_early
-from badnets.data.formats.decode import ENDINGS, Album, Picture, read_album
-from badnets.data.formats.tarball import is_tar, stem
+from badnets.data.formats.contents import Contents, File, content_of, is_tar, stem, told_early
+from badnets.data.formats.decode import ENDINGS, Album, read_album
 from badnets.data.images import ImageData, Labels, Splits
+from badnets.data.objects import class_table, regroup
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
-from badnets.data.sets.locate import archive_in, locate
+from badnets.data.sets.download import archive_in, locate
 
 CLASS_NAMES, SUPERCLASSES = class_table("lisa")
 """LISA's own names, and what the option ``superclasses`` makes of them; the other 18 classes belong to none.
@@ -48,11 +47,11 @@ def is_lisa(place: Path) -> bool:
     if place.is_dir():
         table = place / "labels.csv"
         return table.is_file() and (place / "images").is_dir() and _has_columns(table.read_bytes())
-    return is_tar(place) and told_early(place, _judge, lambda path: _PICTURE.search(path) is not None, _LOOKED_AT)
 
+    def judge(path: str, content: bytes) -> bool | None:
+        return _has_columns(content) if _TABLE.search(path) else None
 
-def _judge(path: str, content: bytes) -> bool | None:
-    return _has_columns(content) if _TABLE.search(path) else None
+    return is_tar(place) and told_early(place, judge, lambda path: _PICTURE.search(path) is not None, _LOOKED_AT)
 
 
 @source("lisa", "crops of U.S. traffic signs, 47 classes (option superclasses)")
@@ -72,7 +71,7 @@ def load_lisa(request: Request) -> Splits:
     options = request.settings(superclasses=False)
     wanted = "labels.csv with file,label,track beside the folder images; a folder or a tar of it"
     folders = ("LISA", "lisa", "lisa-crops")
-    place = locate("lisa", request, _find, wanted=wanted, folders=folders, remotes=(), absent=_ABSENT)
+    place = locate("lisa", request, _find, wanted=wanted, folders=folders, absent=_ABSENT)
     name = stem(place) if request.name == "lisa" and is_tar(place) else request.name
     data = _data(*_read(place, request), name, place)
     return finish(request, regroup(data, SUPERCLASSES) if options["superclasses"] else data)
@@ -88,8 +87,7 @@ def _has_columns(table: bytes) -> bool:
     return bool(first) and set(_COLUMNS) <= {column.strip() for column in first[0].split(",")}
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
     """One line of the table: ``where`` it stands, the class and the track of its crop."""
 
     where: str
@@ -102,7 +100,7 @@ def _read(place: Path, request: Request) -> tuple[dict[str, _Line], Album]:
     lines: dict[str, _Line] = {}
     source = Contents(place, (*ENDINGS, ".csv"))
 
-    def crops() -> Iterator[Picture]:
+    def crops() -> Iterator[File]:
         for file in source:
             if _TABLE.search(file.path):
                 _read_table(content_of(file).decode("utf-8-sig", "replace"), f"{place}/{file.path}", lines)
@@ -114,8 +112,7 @@ def _read(place: Path, request: Request) -> tuple[dict[str, _Line], Album]:
 
 
 def _read_table(text: str, where: str, lines: dict[str, _Line]) -> None:
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    for number, row in enumerate(reader, start=2):
+    for number, row in enumerate(csv.DictReader(io.StringIO(text), skipinitialspace=True), start=2):
         file, label, track = ((row.get(column) or "").strip() for column in _COLUMNS)
         line = _Line(f"line {number} of {where}", label, track)
         if not (file and label and track):
@@ -136,8 +133,7 @@ def _data(lines: dict[str, _Line], album: Album, name: str, place: Path) -> Imag
     if missing:
         where = lines[missing[0]].where
         raise BadInput(f"expected the crop images/{missing[0]} of {where}, got none; add it or remove the line")
-    unnamed = sorted(set(position) - set(lines))
-    if unnamed:
+    if unnamed := sorted(set(position) - set(lines)):
         left = f"{len(unnamed)} crops without a line in labels.csv were left out, the first is {unnamed[0]}"
         warn_of_data(f"{place}: {left}")
     album.warn_of_damaged(place)

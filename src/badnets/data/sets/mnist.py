@@ -1,59 +1,33 @@
-"""MNIST and Fashion-MNIST: names, where to get them, and how to tell one from the other.
+"""MNIST, Fashion-MNIST, any set in their layout of four IDX files, gzipped or not; and scikit-learn's digits.
 
-Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits; H. Xiao, K. Rasul, R. Vollgraf,
-Fashion-MNIST, arXiv:1708.07747.
+Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits (the format is described there);
+H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST, arXiv:1708.07747.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import gzip
+import math
+import zlib
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from badnets.data.classes import class_table
-from badnets.data.formats.idx import IdxFiles, find_idx, read_idx, read_set
-from badnets.data.images import Splits
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.core import cache
+from badnets.core.errors import BadInput
+from badnets.data.images import ImageData, Splits
+from badnets.data.objects import set_table
 from badnets.data.registry import source
-from badnets.data.request import Request
-from badnets.data.sets.download import Remote
-from badnets.data.sets.locate import locate
-
-_MNIST_URLS = ("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/")
-_FASHION_URLS = (
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-)
-
-# SHA-256 of the unpacked files: computed from the original content, whatever packed it.
-_MNIST_SHA256 = {
-    "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-# SHA-256 of the gzip files, as TensorFlow Datasets lists them (tensorflow_datasets/url_checksums/fashion_mnist.txt).
-_FASHION_SHA256 = {
-    "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-    "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-    "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-    "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-}
+from badnets.data.request import Request, finish
+from badnets.data.sets.download import Remote, locate
 
 
-def _remotes(urls: tuple[str, ...], sums: Mapping[str, str], *, unpacked: bool) -> tuple[Remote, ...]:
-    return tuple(
-        Remote(file=file, urls=tuple(url + file for url in urls), sha256=sha256, unpacked=unpacked)
-        for file, sha256 in sums.items()
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class IdxSet:
-    """A named set in this layout.
-
-    ``folders`` are the names that its folder may have, ``first_labels`` the first ten of its training labels, by which
-    it is told from another set whose files have the same names.
-    """
+class IdxSet(NamedTuple):
+    """A named set in this layout: ``folders`` are the names that its folder may have, ``first_labels`` the first ten of
+    its training labels, by which it is told from another set whose files have the same names."""
 
     name: str
     first_labels: tuple[int, ...]
@@ -62,48 +36,163 @@ class IdxSet:
     remotes: tuple[Remote, ...]
 
 
-MNIST = IdxSet(
-    name="mnist",
-    first_labels=(5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
-    class_names=tuple("0123456789"),
-    folders=("mnist", "MNIST"),
-    remotes=_remotes(_MNIST_URLS, _MNIST_SHA256, unpacked=True),
-)
-FASHION_MNIST = IdxSet(
-    name="fashion-mnist",
-    first_labels=(9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
-    class_names=class_table("fashion-mnist")[0],
-    folders=("fashion-mnist", "FashionMNIST"),
-    remotes=_remotes(_FASHION_URLS, _FASHION_SHA256, unpacked=False),
-)
+def _described(name: str) -> IdxSet:
+    """What the file beside this module says; its SHA-256 sums are of the unpacked files, whatever packed them, for
+    MNIST, and for Fashion-MNIST of the gzip files, as TensorFlow Datasets lists them (fashion_mnist.txt)."""
+    table = set_table(name)
+    remotes = tuple(
+        Remote(file=file, urls=tuple(url + file for url in table["urls"]), sha256=sha256, unpacked=table["unpacked"])
+        for file, sha256 in table["sha256"].items()
+    )
+    first, names, folders = (tuple(table[key]) for key in ("first_labels", "classes", "folders"))
+    return IdxSet(name, first, names, folders, remotes)
 
 
-@source("mnist", "60,000 + 10,000 handwritten digits, 28x28 grey")
-def load_mnist(request: Request) -> Splits:
-    """MNIST: 60,000 + 10,000 grey pictures of 28x28, ten digits."""
-    return _load_named(MNIST, request)
+NAMED = {name: _described(name) for name in ("mnist", "fashion-mnist")}
 
 
-@source("fashion-mnist", "60,000 + 10,000 pieces of clothing, 28x28 grey")
-def load_fashion_mnist(request: Request) -> Splits:
-    """Fashion-MNIST: 60,000 + 10,000 grey pictures of 28x28, ten kinds of clothing."""
-    return _load_named(FASHION_MNIST, request)
-
-
-def _load_named(which: IdxSet, request: Request) -> Splits:
+def _load_named(name: str, request: Request) -> Splits:
     request.settings()
+    which = NAMED[name]
 
     def find(place: Path) -> IdxFiles | None:
         """Both sets have files of the same names: never take one for the other."""
         files = find_idx(place)
-        return None if files is None or _is_other_set(files, which) else files
+        if files is None:
+            return None
+        labels = read_idx(files.train_labels, 1)
+        others = (other.first_labels for other in NAMED.values() if other is not which)
+        return None if len(labels) == 60_000 and tuple(labels[:10].tolist()) in others else files
 
     wanted = "four IDX files, train-images-idx3-ubyte[.gz] and so on"
     files = locate(which.name, request, find, wanted=wanted, folders=which.folders, remotes=which.remotes)
     return read_set(files, which.class_names, request)
 
 
-def _is_other_set(files: IdxFiles, which: IdxSet) -> bool:
-    labels = read_idx(files.train_labels, 1)
-    others = (other.first_labels for other in (MNIST, FASHION_MNIST) if other is not which)
-    return len(labels) == 60_000 and tuple(labels[:10].tolist()) in others
+source("mnist", "60,000 + 10,000 handwritten digits, 28x28 grey")(partial(_load_named, "mnist"))
+source("fashion-mnist", "60,000 + 10,000 pieces of clothing, 28x28 grey")(partial(_load_named, "fashion-mnist"))
+
+
+class IdxFiles(NamedTuple):
+    """The four files of a set."""
+
+    train_images: Path
+    train_labels: Path
+    test_images: Path
+    test_labels: Path
+
+
+def find_idx(place: Path) -> IdxFiles | None:
+    """The four files in a folder, or beside one of them, packed or not; also in ``raw`` below; None without them."""
+    if place.is_file():
+        return find_idx(place.parent) if "idx" in place.name and "ubyte" in place.name else None
+    for folder in (place, place / "raw"):
+        present = {}
+        for key in IdxFiles._fields:
+            part, what = key.replace("test", "t10k").split("_")
+            dims = 3 if what == "images" else 1
+            names = (f"{part}-{what}-idx{dims}-ubyte", f"{part}-{what}.idx{dims}-ubyte")  # the spellings in use
+            there = (path for name in names for path in (folder / name, folder / f"{name}.gz") if path.is_file())
+            if (file := next(there, None)) is not None:
+                present[key] = file
+        if len(present) == len(IdxFiles._fields):
+            return IdxFiles(**present)
+        if present:
+            missing = ", ".join(sorted(set(IdxFiles._fields) - present.keys())).replace("_", " ")
+            raise BadInput(f"expected four IDX files in {folder}, got none for {missing}; put them there")
+    return None
+
+
+@source("idx", "any set as four IDX files, the layout of MNIST", needs_path=True)
+def load_idx(request: Request) -> Splits:
+    """Any set in MNIST's layout at ``request.path``; classes are called by their numbers."""
+    request.settings()
+    files = find_idx(request.given_path())
+    if files is None:
+        raise BadInput(f"expected the four IDX files of a set at {request.path}, got none; check the path")
+    return read_set(files, None, request)
+
+
+def read_set(files: IdxFiles, class_names: tuple[str, ...] | None, request: Request) -> Splits:
+    """Both sets; without ``class_names`` the classes are called by their numbers, ten at least."""
+    train = read_idx(files.train_images, 3), read_idx(files.train_labels, 1)
+    test = read_idx(files.test_images, 3), read_idx(files.test_labels, 1)
+    for (images, labels), path in ((train, files.train_labels), (test, files.test_labels)):
+        if len(images) != len(labels):
+            raise BadInput(f"expected {len(images)} labels in {path}, one for each picture, got {len(labels)}")
+        if not len(labels):
+            raise BadInput(f"expected pictures for {path}, got 0")
+    highest = int(max(train[1].max(), test[1].max()))
+    names = class_names or tuple(map(str, range(max(10, highest + 1))))
+    sets = [ImageData.of(images, labels, class_names=names, name=request.name) for images, labels in (train, test)]
+    return finish(request, sets[0], sets[1])
+
+
+def read_idx(path: Path, dims: int) -> NDArray[np.uint8]:
+    """One IDX file of unsigned bytes with ``dims`` dimensions, gzipped when its name ends in ``.gz``.
+
+    Large unpacked files are memory-mapped. A wrong magic number, dtype, number of dimensions, or length is refused.
+    """
+    packed = path.suffix == ".gz"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            header = _read_up_to(file, 4 + 4 * dims)
+            shape = _idx_shape(path, header, dims)
+            size = math.prod(shape)
+            expected = len(header) + size
+            if not packed:
+                _check_length(path, expected, path.stat().st_size)
+                if size > cache.MAP_ABOVE:
+                    return np.memmap(path, np.uint8, mode="r", offset=len(header), shape=shape)
+            body = _read_up_to(file, size + 1)
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise BadInput(f"expected a gzip file at {path}, got damaged data ({error}); get it again") from None
+    except OSError as error:
+        raise BadInput(f"expected a readable file at {path}, got {error.strerror or error}") from None
+    _check_length(path, expected, len(header) + len(body))
+    return np.frombuffer(body, np.uint8).reshape(shape)
+
+
+def _read_up_to(file: Any, size: int) -> bytearray:
+    """``size`` bytes, or what there is when a gzip stream ends too early."""
+    out = bytearray()
+    try:
+        while len(out) < size and (block := file.read(min(size - len(out), 1 << 22))):
+            out += block
+    except EOFError:
+        return out
+    return out
+
+
+def _idx_shape(path: Path, header: bytearray, dims: int) -> tuple[int, ...]:
+    if len(header) >= 4:
+        if header[:2] != b"\0\0":
+            raise BadInput(f"expected an IDX file at {path} (it begins with 0 0), got {bytes(header[:4])!r}")
+        if header[2] != 8:
+            raise BadInput(f"expected unsigned bytes (type 0x08) in {path}, got type 0x{header[2]:02x}")
+        if header[3] != dims:
+            raise BadInput(f"expected {dims} dimensions in {path}, got {header[3]}; is it another file of the set?")
+    _check_length(path, 4 + 4 * dims, len(header))
+    return tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, 4 + 4 * dims, 4))
+
+
+def _check_length(path: Path, expected: int, got: int) -> None:
+    if got < expected:
+        raise BadInput(f"expected {expected} bytes in {path}, got {got}; the file is truncated")
+    if got > expected:
+        raise BadInput(f"expected {expected} bytes in {path}, got more; the file is not what its header says")
+
+
+@source("digits", "1,797 handwritten digits, 8x8 grey, from scikit-learn")
+def load_digits(request: Request) -> Splits:
+    """1,797 grey pictures of 8x8, values 0..16 scaled to 0..255; a seeded, stratified share is the test set.
+
+    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI (the test part).
+    """
+    from sklearn import datasets
+
+    request.settings()
+    bunch = datasets.load_digits()
+    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    names = tuple(map(str, range(10)))
+    return finish(request, ImageData.of(pixels, bunch.target, class_names=names, name=request.name))

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from badnets.core.errors import BadInput
-from badnets.defenses.abstain import Made
-from badnets.defenses.registry import ABSTAINERS, REPAIRS
-from badnets.defenses.repair import OnRow, Repair, repair
-from badnets.defenses.view import DefenderView
+from badnets.defenses.abstain import ABSTAINERS, Made
+from badnets.defenses.repair import REPAIRS, DefenderView, OnRow, Repair, kind_of, repair
 from badnets.networks.files.own import open_network
 from badnets.networks.guards.agreement import Agreement as AgreementGuard
 from badnets.networks.network import ImageNetwork
 
 
-@ABSTAINERS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(ABSTAINERS)
 class Agreement:
     """Answer where a repaired copy finds the answer likely enough; it is as strong as that copy.
 
@@ -60,25 +55,18 @@ class Agreement:
     def make(self, view: DefenderView, on_row: OnRow) -> Made:
         """Repair a copy, or open the second network."""
         if self.repaired is not None:
-            second = open_network(self.repaired)
-            _check_like(second, view.network, self.repaired)
-            return Made(guard=self._guard(view.network, second), chosen="")
+            second = _open_like(view.network, self.repaired)
+            return Made(guard=AgreementGuard(view.network, second, hard=self.hard), chosen="")
         done = repair(view, self._method(), on_row=on_row)
-        return Made(
-            guard=self._guard(view.network, done.network),
-            chosen=done.chosen,
-            trace=tuple(done.trace),
-            stopped=done.stopped,
-        )
-
-    def _guard(self, network: ImageNetwork, second: ImageNetwork) -> AgreementGuard:
-        return AgreementGuard(copy.deepcopy(network), second, hard=self.hard)
+        guard = AgreementGuard(view.network, done.network, hard=self.hard)
+        return Made(guard=guard, chosen=done.chosen, trace=tuple(done.trace), stopped=done.stopped)
 
     def _method(self) -> Repair:
         return REPAIRS.make(self.repair, self.settings)
 
 
-def _check_like(second: ImageNetwork, first: ImageNetwork, path: Path) -> None:
+def _open_like(first: ImageNetwork, path: Path) -> ImageNetwork:
+    second = open_network(path)
     if second.abstains:
         raise BadInput(f"{path}: expected a network that always answers, got one that abstains; name the repaired one")
     if (second.class_names, second.input_size) != (first.class_names, first.input_size):
@@ -86,3 +74,4 @@ def _check_like(second: ImageNetwork, first: ImageNetwork, path: Path) -> None:
             f"{path}: expected a network of {first.classes} classes and input {first.input_size} like the original, "
             f"got one of {second.classes} classes and input {second.input_size}; name a repaired copy of it"
         )
+    return second

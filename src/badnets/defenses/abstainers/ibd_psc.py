@@ -8,30 +8,23 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
-from torch import nn
+from pydantic import Field
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
 from badnets.data.images import ImageData
-from badnets.defenses.abstain import Made
-from badnets.defenses.registry import ABSTAINERS
-from badnets.defenses.repair import OnRow
-from badnets.defenses.view import DefenderView
+from badnets.defenses.abstain import ABSTAINERS, Made
+from badnets.defenses.repair import DefenderView, OnRow, kind_of
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
 from badnets.networks.guards.ibd_psc_guard import amplified, logits_with
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork, layer_table, to_float
 
 HIGHEST = 100
 """The factor at which the search ends."""
 
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
-
-@ABSTAINERS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(ABSTAINERS)
 class IbdPsc:
     """Refuse pictures whose answer survives when the last batch normalizations are amplified.
 
@@ -68,15 +61,14 @@ def norm_layers(network: ImageNetwork) -> list[str]:
 
     Raises ``BadInput`` when there are none.
     """
-    names = [row["name"] for row in layer_table(network)[:-1]]
-    layers = {name: network.body.get_submodule(name) for name in names}
-    found = [name for name, layer in layers.items() if isinstance(layer, _NORMS) and layer.weight is not None]
-    if not found:
+    layers = {row["name"]: network.body.get_submodule(row["name"]) for row in layer_table(network)[:-1]}
+    norms = [name for name, layer in layers.items() if isinstance(layer, _BatchNorm) and layer.weight is not None]
+    if not norms:
         raise BadInput(
             f"ibd-psc: expected a network with batch normalization, got {network.architecture} without; "
             "use strip or agreement"
         )
-    return found[::-1]
+    return norms[::-1]
 
 
 @torch.inference_mode()

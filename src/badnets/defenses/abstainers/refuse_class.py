@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from badnets.core.errors import BadInput
-from badnets.defenses.abstain import Made
-from badnets.defenses.registry import ABSTAINERS
-from badnets.defenses.repair import OnRow
-from badnets.defenses.view import DefenderView
+from badnets.defenses.abstain import ABSTAINERS, Made
+from badnets.defenses.repair import DefenderView, OnRow, kind_of
 from badnets.networks.guards.refuse_class import RefuseClass as RefuseClassGuard
 
 
-@ABSTAINERS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(ABSTAINERS)
 class RefuseClass:
     """Refuse every answer of one suspect class: it costs that class, and nothing else.
 
@@ -34,15 +29,12 @@ class RefuseClass:
 
     def make(self, view: DefenderView, on_row: OnRow) -> Made:
         """Look the class up."""
-        return Made(guard=RefuseClassGuard(copy.deepcopy(view.network), self._number(view)), chosen="")
-
-    def _number(self, view: DefenderView) -> int:
-        names = view.network.class_names
-        if str(self.suspect) in names:
-            return names.index(str(self.suspect))
-        if isinstance(self.suspect, int) and 0 <= self.suspect < len(names):
-            return self.suspect
-        raise BadInput(
-            f"{self.kind}: expected suspect to be a class ({', '.join(names[:5])}, ...) or a number below "
-            f"{len(names)}, got {self.suspect!r}; name one of them"
-        )
+        names, number = view.network.class_names, self.suspect
+        if str(number) in names:
+            number = names.index(str(number))
+        if not isinstance(number, int) or not 0 <= number < len(names):
+            raise BadInput(
+                f"{self.kind}: expected suspect to be a class ({', '.join(names[:5])}, ...) or a number below "
+                f"{len(names)}, got {self.suspect!r}; name one of them"
+            )
+        return Made(guard=RefuseClassGuard(view.network, number), chosen="")

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Pixels
-from badnets.defenses.abstain import Made
-from badnets.defenses.registry import ABSTAINERS
-from badnets.defenses.repair import OnRow
-from badnets.defenses.view import DefenderView
+from badnets.defenses.abstain import ABSTAINERS, Made
+from badnets.defenses.repair import DefenderView, OnRow, kind_of
 from badnets.networks.guards.strip_guard import Strip as StripGuard
 
 
-@ABSTAINERS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(ABSTAINERS)
 class Strip:
     """Refuse pictures whose answer stays the same when clean pictures are laid over them.
 
@@ -41,8 +36,7 @@ class Strip:
     def make(self, view: DefenderView, on_row: OnRow) -> Made:
         """Draw the overlays."""
         pictures = choose_overlays(view.clean(self.kind, fewest=1), self.overlays, view.seed.derive("overlays"))
-        network = copy.deepcopy(view.network)
-        guard = StripGuard(network, torch.from_numpy(pictures), own=self.own, other=self.other)
+        guard = StripGuard(view.network, torch.from_numpy(pictures), own=self.own, other=self.other)
         return Made(guard=guard, chosen=f"{len(pictures)} overlays, drawn from the clean pictures")
 
 

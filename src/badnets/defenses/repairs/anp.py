@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from badnets.defenses.draw import draw
-from badnets.defenses.masks import Layers, clamp, forward, neuron_layers, ones, prune_by_masks
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
-from badnets.defenses.tuning import descend
-from badnets.networks.network import ImageNetwork
+from badnets.defenses.masks import Masks, clamp, prune_by_masks
+from badnets.defenses.repair import REPAIRS, Work, kind_of
+from badnets.defenses.tuning import descend, draw
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Anp:
     """Find neurons whose disturbance makes clean pictures go wrong, and prune them.
 
@@ -52,51 +46,28 @@ class Anp:
     def repair(self, work: Work) -> str:
         """Learn the masks, then prune."""
         fit, held_out = work.split(self.hold_out)
-        layers = neuron_layers(work.network)
-        masks = [mask.requires_grad_() for mask in ones(layers)]
-        optimizer = torch.optim.SGD(masks, lr=self.learning_rate, momentum=0.9)
+        masks = Masks(work.network)
+        optimizer = torch.optim.SGD(masks.values, lr=self.learning_rate, momentum=0.9)
         generator = torch.Generator().manual_seed(work.view.seed.derive("noise").integer)
         batches = draw(fit, self.batch, self.steps, work.view.seed.derive("batches"))
         for index, (images, labels) in enumerate(work.steps(batches)):
-            noise = worst_noise(work.network, layers, masks, images, labels, eps=self.eps, generator=generator)
-            clean = functional.cross_entropy(forward(work.network, layers, masks, masks, images), labels)
-            noisy = disturbed_loss(work.network, layers, masks, noise, images, labels)
+            noise = worst_noise(masks, images, labels, eps=self.eps, generator=generator)
+            clean = functional.cross_entropy(masks(images), labels)
+            noisy = functional.cross_entropy(masks(images, noise), labels)
             descend(optimizer, self.alpha * clean + (1 - self.alpha) * noisy, math.inf)
-            clamp(masks)
+            clamp(masks.values)
             if (index + 1) % 50 == 0:
                 losses = {"loss": round(clean.item(), 6), "disturbed_loss": round(noisy.item(), 6)}
                 work.row(index + 1, self.steps, **losses)
-        return prune_by_masks(work, masks, held_out, allowance=self.allowance)
-
-
-Noise = tuple[list[Tensor], list[Tensor]]
-"""On weights and on biases, one tensor (channels,) for each layer."""
-
-
-def disturbed_loss(
-    network: ImageNetwork, layers: Layers, masks: Sequence[Tensor], noise: Noise, images: Tensor, labels: Tensor
-) -> Tensor:
-    """Cross entropy with weights times (mask + noise) and biases times (mask + noise of their own)."""
-    scales = [mask + part for mask, part in zip(masks, noise[0], strict=True)]
-    shifts = [mask + part for mask, part in zip(masks, noise[1], strict=True)]
-    return functional.cross_entropy(forward(network, layers, scales, shifts, images), labels)
+        return prune_by_masks(work, masks.values, held_out, allowance=self.allowance)
 
 
 def worst_noise(
-    network: ImageNetwork,
-    layers: Layers,
-    masks: Sequence[Tensor],
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    generator: torch.Generator,
-) -> Noise:
+    masks: Masks, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
+) -> list[Tensor]:
     """Uniform noise in [-eps, eps], moved by eps up the sign of the loss's gradient (so it lies in [-2 eps, 2 eps])."""
-    fixed = [mask.detach() for mask in masks]
-    draws = [torch.rand(len(mask), generator=generator) for mask in [*fixed, *fixed]]
-    parts = [((draw * 2 - 1) * eps).requires_grad_() for draw in draws]
-    loss = disturbed_loss(network, layers, fixed, (parts[: len(fixed)], parts[len(fixed) :]), images, labels)
-    slopes = torch.autograd.grad(loss, parts, materialize_grads=True)  # a layer may have no bias
-    moved = [part.detach() + eps * slope.sign() for part, slope in zip(parts, slopes, strict=True)]
-    return moved[: len(fixed)], moved[len(fixed) :]
+    draws = [torch.rand(len(mask), generator=generator) for mask in (*masks.values, *masks.values)]
+    noise = [((uniform * 2 - 1) * eps).requires_grad_() for uniform in draws]
+    loss = functional.cross_entropy(masks(images, noise), labels)
+    slopes = torch.autograd.grad(loss, noise, materialize_grads=True)  # a layer may have no bias
+    return [part.detach() + eps * slope.sign() for part, slope in zip(noise, slopes, strict=True)]

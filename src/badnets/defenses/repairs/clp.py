@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass as plain
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work, within
-from badnets.networks.architectures.relu_pool import ReluAvgPool2d
+from badnets.defenses.repair import REPAIRS, Work, kind_of, within
+from badnets.networks.architectures.g1_cnn import ReluAvgPool2d
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.graph import layer_of, trace
 
@@ -30,8 +28,7 @@ _APART_FUNCTIONS = {functional.relu, torch.relu, functional.dropout, functional.
 _APART_METHODS = {"relu", "contiguous"}
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Clp:
     """Prune the channels that can stretch their input most.
 
@@ -60,29 +57,31 @@ class Clp:
     def repair(self, work: Work) -> str:
         """Bound, compare, silence."""
         parts = channel_layers(work.network)
-        about = _about(parts)
+        norms = sum(part.norm is not None for part in parts)
+        about = "the network has no BatchNorm behind a convolution: the kernels alone were compared"
+        if norms:
+            alone = f", {len(parts) - norms} by the kernel alone" if norms < len(parts) else ""
+            about = f"{norms} layers by kernel and BatchNorm{alone}"
         if self.u is not None:
             pruned = _prune(parts, self.u)
             work.keep()
             work.row(1, 1, u=self.u, pruned=sum(map(len, pruned.values())), channels=pruned)
             return f"u {self.u:g} was given, no data; {about}"
         data = work.view.clean(self.kind)
-        before, u = work.accuracy(data), None
-        for index, candidate in enumerate(work.steps(CANDIDATES)):
-            pruned = _prune(channel_layers(work.network), candidate)
+        before, chosen = work.accuracy(data), "no u"
+        for index, u in enumerate(work.steps(CANDIDATES)):
+            pruned = _prune(parts, u)
             rate = work.accuracy(data)
             if not within(before, rate, self.allowance):
                 break
             work.keep()
-            u = candidate
+            chosen = f"u {u:g}"
             work.row(index + 1, len(CANDIDATES), u=u, pruned=sum(map(len, pruned.values())), accuracy=rate)
-            work.restore()
         work.restore()
-        chosen = "no u" if u is None else f"u {u:g}"
         return f"{chosen}, by accuracy on all {len(data):,} clean pictures; {about}"
 
 
-@plain(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Part:
     """A convolution and the BatchNorm behind it, or None."""
 
@@ -93,20 +92,10 @@ class Part:
     @torch.no_grad()
     def bounds(self) -> Tensor:
         """The Lipschitz bound of each channel (channels,)."""
-        kernel = self.convolution.weight
-        largest: Tensor = torch.linalg.matrix_norm(kernel.flatten(2), ord=2)
-        if self.norm is None or self.norm.running_var is None:
-            return largest
-        stretched: Tensor = largest * (self.norm.weight / (self.norm.running_var + self.norm.eps).sqrt()).abs()
-        return stretched
-
-    @torch.no_grad()
-    def silence(self, channels: Tensor) -> None:
-        """These channels give 0 for every picture."""
-        owner = self.convolution if self.norm is None else self.norm
-        for parameter in (owner.weight, owner.bias):
-            if parameter is not None:
-                parameter[channels] = 0
+        largest: Tensor = torch.linalg.matrix_norm(self.convolution.weight.flatten(2), ord=2)
+        if self.norm is not None and self.norm.running_var is not None:
+            largest *= (self.norm.weight / (self.norm.running_var + self.norm.eps).sqrt()).abs()
+        return largest
 
 
 def channel_layers(network: ImageNetwork) -> list[Part]:
@@ -115,38 +104,35 @@ def channel_layers(network: ImageNetwork) -> list[Part]:
     Raises ``BadInput`` for a network without convolutions.
     """
     traced = trace(network.body)
+    layers = [(node, layer_of(traced, node)) for node in traced.graph.nodes]
     parts: list[Part] = []
-    paired: set[str] = set()
-    for node in traced.graph.nodes:
-        norm = layer_of(traced, node)
-        if isinstance(norm, nn.BatchNorm2d) and norm.affine:
-            source = _convolution_before(traced, node)
-            if source is not None:
-                name, convolution = source
-                paired.add(name)
-                parts.append(Part(str(node.target), convolution, norm))
-    for node in traced.graph.nodes:
-        layer = layer_of(traced, node)
-        if isinstance(layer, nn.Conv2d) and str(node.target) not in paired:
+    for node, layer in layers:
+        if isinstance(layer, nn.BatchNorm2d) and layer.affine:
+            convolution = _convolution_before(traced, node)
+            if convolution is not None:
+                parts.append(Part(str(node.target), convolution, layer))
+    paired = {part.convolution for part in parts}
+    for node, layer in layers:
+        if isinstance(layer, nn.Conv2d) and layer not in paired:
             parts.append(Part(str(node.target), layer, None))
     if not parts:
         raise BadInput(f"clp: expected a network with convolutions, got {network.architecture}; use another method")
     return parts
 
 
-def _convolution_before(traced: fx.GraphModule, norm: fx.Node) -> tuple[str, nn.Conv2d] | None:
-    node = norm
+def _convolution_before(traced: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
     while len(node.all_input_nodes) == 1:
         node = node.all_input_nodes[0]
         layer = layer_of(traced, node)
         if isinstance(layer, nn.Conv2d):
-            return str(node.target), layer
+            return layer
         apart = isinstance(layer, _APART) or node.target in _APART_FUNCTIONS
         if not (apart or (node.op == "call_method" and node.target in _APART_METHODS)):
             return None
     return None
 
 
+@torch.no_grad()
 def _prune(parts: list[Part], u: float) -> dict[str, list[int]]:
     """Silence what is above mean + u standard deviations; the channels by layer, where there are any."""
     pruned = {}
@@ -154,15 +140,9 @@ def _prune(parts: list[Part], u: float) -> dict[str, list[int]]:
         bounds = part.bounds()
         above = (bounds > bounds.mean() + u * bounds.std()).nonzero().flatten()
         if len(above):
-            part.silence(above)
+            owner = part.norm or part.convolution
+            for parameter in (owner.weight, owner.bias):
+                if parameter is not None:
+                    parameter[above] = 0
             pruned[part.name] = above.tolist()
     return pruned
-
-
-def _about(parts: list[Part]) -> str:
-    norms = sum(part.norm is not None for part in parts)
-    if not norms:
-        return "the network has no BatchNorm behind a convolution: the kernels alone were compared"
-    alone = len(parts) - norms
-    rest = f", {alone} by the kernel alone" if alone else ""
-    return f"{norms} layers by kernel and BatchNorm{rest}"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -17,18 +16,22 @@ from badnets.core.errors import CannotTell
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.defenses.patches import Patches, rectangles, stamp
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work, within
+from badnets.defenses.repair import REPAIRS, Work, kind_of, within
+from badnets.defenses.repairs.unlearn import Stamp
 from badnets.defenses.tuning import descend
 from badnets.networks.network import ImageNetwork, to_float
 
 LOOK = 20
 """Steps between two rows of the trace."""
+GRIDS = (1, 2, 4, 8)
+"""A pattern has g x g points of color and is smooth between them: things that one could wear, not noise."""
+REACH = 4.0
+"""Patterns are sigmoids of numbers within this: 0.018 to 0.982 of white."""
+SHORTEST = 0.15
+Largest = Annotated[float, Field(ge=SHORTEST, le=1, description="longest short side of a patch, of the picture's")]
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Distill:
     """Train a copy to answer as the old network does on mixed, cut and recolored clean pictures, and not to obey
     universal patches, which are searched for again and again, from many starts and in many places.
@@ -70,9 +73,7 @@ class Distill:
     pictures_per_patch: Annotated[int, Field(ge=2, description="mixed pictures under each patch")] = 4
     climb: Annotated[float, Field(gt=0, description="sign step of the patches, in logits of their colors")] = 0.6
     renew: Annotated[float, Field(ge=0, le=1, description="chance that a patch starts anew after its step")] = 0.05
-    largest: Annotated[float, Field(ge=0.15, le=1, description="longest short side of a patch, of the picture's")] = (
-        0.45
-    )
+    largest: Largest = 0.45
     faint: Annotated[float, Field(ge=0, le=1, description="chance that a patch covers everything, faintly")] = 0.25
     weight: Annotated[float, Field(ge=0, description="of the loss on stamped pictures")] = 0.3
     max_drop: Annotated[float, Field(ge=0, le=1, description="clean accuracy that may be lost, a share")] = 0.05
@@ -81,8 +82,8 @@ class Distill:
         """Find the suspect, then harden ``work.network`` against patches that aim at it."""
         data = work.view.clean(self.kind)
         game = _Game(self, data, work.view.network, work.view.seed)
-        game.suspects = suspects = screen(game, self.screening, self.pictures_per_patch, work.check)[: self.suspects]
-        names = [work.network.class_names[index] for index in suspects]
+        game.suspects = screen(game, self.screening, self.pictures_per_patch, work.check)[: self.suspects]
+        names = [work.network.class_names[index] for index in game.suspects]
         work.row(0, self.steps, phase="screening", suspects=names)
         work.network.eval()
         optimizer = torch.optim.Adam(work.network.parameters(), lr=self.learning_rate)
@@ -98,19 +99,14 @@ class Distill:
                     kept = step + 1
                 work.row(step + 1, self.steps, phase="repair", **losses, accuracy=rate, patches_obeyed=obeyed)
         work.restore()
+        drop, end = f"more than {100 * self.max_drop:g} points of accuracy on them", "the number of steps is fixed"
+        if kept < self.steps:
+            end = f"the first {kept} steps, for later ones cost {drop}"
+        if not kept:
+            end = f"all steps cost {drop}: the network as it came"
         return (
             f"the suspect {', '.join(map(repr, names))}, by the answers to {self.screening:,} random patches on "
-            f"{len(data):,} clean pictures; {self._end(kept)}"
-        )
-
-    def _end(self, kept: int) -> str:
-        drop = f"more than {100 * self.max_drop:g} points of accuracy on them"
-        if not kept:
-            return f"all steps cost {drop}: the network as it came"
-        return (
-            "the number of steps is fixed"
-            if kept == self.steps
-            else f"the first {kept} steps, for later ones cost {drop}"
+            f"{len(data):,} clean pictures; {end}"
         )
 
     def _step(
@@ -119,18 +115,18 @@ class Distill:
         """Patches climb, weights move; how many patches reached their aim after the climb, and both losses."""
         patches, each, n = game.patches, self.pictures_per_patch, self.batch
         chosen = patches.choose(self.patches_per_step)
-        aims = game.aims(len(patches.points))[chosen]
+        aims = torch.tensor([game.suspects[index % len(game.suspects)] for index in chosen])
         images, masks = game.mixed(len(chosen) * each), patches.masks[chosen].repeat_interleave(each, 0)
         points = [patches.points[i].clone().requires_grad_() for i in chosen]
-        near = reached(network(stamp(images, masks, patches.patterns(points).repeat_interleave(each, 0))), each)
+        near = reached(network(Stamp(masks, patches.patterns(points).repeat_interleave(each, 0)).apply(images)), each)
         aimed = near.gather(1, aims[:, None]).sum()
         for index, gradient in zip(chosen, torch.autograd.grad(aimed, points), strict=True):
             patches.climb(index, gradient, self.climb)
         with torch.no_grad():
             patterns = patches.patterns([patches.points[i] for i in chosen]).repeat_interleave(each, 0)
             clean, filling = game.mixed(n), to_float(game.clean(len(images)))
-            target = game.teacher(torch.cat([clean, stamp(images, masks, filling)]))
-        answer = network(torch.cat([clean, stamp(images, masks, patterns)]))
+            target = game.teacher(torch.cat([clean, Stamp(masks, filling).apply(images)]))
+        answer = network(torch.cat([clean, Stamp(masks, patterns).apply(images)]))
         on_clean = distance(answer[:n], target[:n], game.temperature, game.suspects, stamped=False)
         on_stamped = distance(answer[n:], target[n:], game.temperature, game.suspects, stamped=True)
         loss = on_clean + self.weight * on_stamped
@@ -141,14 +137,13 @@ class Distill:
         for index in chosen:
             if float(torch.rand(1, generator=game.generator)) < self.renew:
                 patches.renew(index)
-        return Rate(obeyed, len(chosen)), {
-            "loss": round(on_clean.item(), 6),
-            "loss_stamped": round(on_stamped.item(), 6),
-        }
+        losses = {"loss": round(on_clean.item(), 6), "loss_stamped": round(on_stamped.item(), 6)}
+        return Rate(obeyed, len(chosen)), losses
 
 
 class _Game:
-    """What stays: the old network, clean pictures, patches, the temperature, the suspects."""
+    """What stays: the old network, clean pictures, patches, the temperature, and the suspects, one of which each patch
+    aims at, one after the other."""
 
     def __init__(self, method: Distill, data: ImageData, teacher: ImageNetwork, seed: Seed) -> None:
         self.pictures = torch.from_numpy(data.images())
@@ -169,13 +164,9 @@ class _Game:
         first, second, third = (to_float(self.clean(count)) for _ in range(3))
         return mix(first, second, third, self.generator)
 
-    def aims(self, count: int) -> Tensor:
-        """The suspects one after the other: what each of ``count`` patches aims at."""
-        return torch.tensor(self.suspects).repeat(count // len(self.suspects) + 1)[:count]
-
 
 @torch.no_grad()
-def screen(game: _Game, count: int, each: int, check: Callable[[], None] = lambda: None) -> list[int]:
+def screen(game: _Game, count: int, each: int, check: Callable[[], None]) -> list[int]:
     """All classes, the most suspicious first, by what the old network says under ``count`` random patches, each on
     ``each`` clean pictures; ``check`` is called before each fifty."""
     nearest, means = [], []
@@ -185,7 +176,7 @@ def screen(game: _Game, count: int, each: int, check: Callable[[], None] = lambd
         patches = Patches(n, game.patches.shape, game.generator, short=game.patches.short, faint=0)
         patterns = patches.patterns(patches.points).repeat_interleave(each, 0)
         masks = patches.masks.repeat_interleave(each, 0)
-        logits = game.teacher(stamp(to_float(game.clean(n * each)), masks, patterns))
+        logits = game.teacher(Stamp(masks, patterns).apply(to_float(game.clean(n * each))))
         nearest.append(reached(logits, each).argmax(1))
         means.append(logits.view(n, each, -1).mean(1))
     return suspicion(torch.cat(nearest), torch.cat(means))
@@ -211,10 +202,10 @@ def distance(answer: Tensor, target: Tensor, temperature: float, suspects: list[
     answer, target = ((z - z.mean(1, keepdim=True)) / temperature for z in (answer, target))
     loss = functional.kl_div(answer.log_softmax(1), target.log_softmax(1), reduction="batchmean", log_target=True)
     difference = answer - target
-    own, pinned = difference[:, suspects], torch.ones(difference.shape[1], dtype=torch.bool)
+    risen, pinned = difference[:, suspects], torch.ones(difference.shape[1], dtype=torch.bool)
     pinned[suspects] = False
-    own = own.clamp_min(0).square().mean() if stamped else own.mean(0).square().mean()
-    return loss + own + (difference[:, pinned].square().mean() if pinned.any() else 0)
+    risen = risen.clamp_min(0) if stamped else risen.mean(0)
+    return loss + risen.square().mean() + (difference[:, pinned].square().mean() if pinned.any() else 0)
 
 
 def mix(first: Tensor, second: Tensor, third: Tensor, generator: Generator) -> Tensor:
@@ -228,7 +219,68 @@ def mix(first: Tensor, second: Tensor, third: Tensor, generator: Generator) -> T
     share = torch.where(draw(1, 1, 1) < 1 / 3, 1.0, draw(1, 1, 1))
     images = share * first + (1 - share) * second
     masks = rectangles(n, height, width, 0.7, generator) * (draw(1, 1, 1) < 0.5)
-    images = stamp(images, masks, third)
+    images = Stamp(masks, third).apply(images)
     images = torch.where(draw(1, 1, 1) < 0.3, images.flip(3), images)
     scale = (0.85 + 0.3 * draw(channels, 1, 1)) * (0.75 + 0.5 * draw(1, 1, 1))
     return (images * scale + 0.2 * draw(1, 1, 1) - 0.1).clamp(0, 1)
+
+
+def rectangles(count: int, height: int, width: int, short: float, generator: Generator) -> Tensor:
+    """``count`` masks (count, 1, height, width) of 0 and 1, each one rectangle somewhere, wide or tall.
+
+    Its short side is 0.15 to ``short`` of the picture's, its long side 0.15 to all of it.
+    """
+
+    def draw() -> Tensor:
+        return torch.rand(count, generator=generator)
+
+    narrow, long = SHORTEST + draw() * (short - SHORTEST), SHORTEST + draw() * (1 - SHORTEST)
+    wide = draw() < 0.5
+    sides = (torch.where(wide, narrow, long) * height, torch.where(wide, long, narrow) * width)
+    planes = []
+    for side, size in zip(sides, (height, width), strict=True):
+        length = side.round().clamp(1, size)
+        first = (draw() * (size - length + 1)).floor()
+        steps = torch.arange(size)
+        planes.append((steps >= first[:, None]) & (steps < (first + length)[:, None]))
+    return (planes[0][:, None, :, None] & planes[1][:, None, None, :]).float()
+
+
+class Patches:
+    """``count`` patches on pictures of (c, h, w): each one opaque rectangle, or, with the chance ``faint``, the whole
+    picture with an opacity of 0.1 to 0.3.
+
+    ``short``, from 0.15 to 1, is the largest short side of a rectangle, as a share of the picture's.
+    """
+
+    def __init__(
+        self, count: int, shape: tuple[int, int, int], generator: Generator, *, short: float, faint: float
+    ) -> None:
+        self.shape, self.generator, self.short, self.faint = shape, generator, short, faint
+        self.points, self.masks = [torch.empty(0)] * count, torch.zeros(count, 1, *shape[1:])
+        for index in range(count):
+            self.renew(index)
+
+    def renew(self, index: int) -> None:
+        """Another patch in place of ``index``: another size and place, from another start."""
+        channels, height, width = self.shape
+        grid = GRIDS[int(torch.randint(len(GRIDS), (1,), generator=self.generator))]
+        self.points[index] = torch.randn(1, channels, grid, grid, generator=self.generator) * 1.5
+        if float(torch.rand(1, generator=self.generator)) < self.faint:
+            self.masks[index] = 0.1 + 0.2 * torch.rand(1, generator=self.generator)
+        else:
+            self.masks[index] = rectangles(1, height, width, self.short, self.generator)[0]
+
+    def choose(self, count: int) -> list[int]:
+        """``count`` different patches at random."""
+        return torch.randperm(len(self.points), generator=self.generator)[:count].tolist()
+
+    def patterns(self, points: Sequence[Tensor]) -> Tensor:
+        """The pictures (n, c, h, w) in 0..1 that ``points`` stand for."""
+        size = self.shape[1:]
+        smooth = [functional.interpolate(p, size=size, mode="bilinear", align_corners=True) for p in points]
+        return torch.cat(smooth).sigmoid()
+
+    def climb(self, index: int, gradient: Tensor, step: float) -> None:
+        """A step of ``step`` along the sign of ``gradient``."""
+        self.points[index] = (self.points[index] + step * gradient.sign()).clamp(-REACH, REACH)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Step, Tuning, descend, sgd
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork
+from badnets.defenses.repair import REPAIRS, Work, kind_of
+from badnets.defenses.tuning import Loss, Tuning, sgd
+from badnets.networks.network import ImageNetwork, layer_table
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Fst(Tuning):
     """Draw the last layer anew and tune everything while pushing it away from the old one: the features must shift.
 
@@ -42,22 +38,20 @@ class Fst(Tuning):
 
     def repair(self, work: Work) -> str:
         """SGD on the cross entropy and the inner product."""
-        data = work.split(self.hold_out)
-        network = work.network
+        data, network = work.split(self.hold_out), work.network
         last = last_layer(network)
         old = last.weight.detach().clone()
         draw_anew(last, torch.Generator().manual_seed(work.view.seed.derive("last layer").integer))
         optimizer = sgd(network, self.learning_rate)
-        step = shifting_step(network, optimizer, last, old, self.alpha)
-        return self.tune(work, step, data, optimizer, epochs=self.epochs)
+        keep_norm(optimizer, last, old)
+        return self.tune(work, data, optimizer, shifting_loss(network, last, old, self.alpha), epochs=self.epochs)
 
 
 def last_layer(network: ImageNetwork) -> nn.Linear | nn.Conv2d:
     """The dense layer (or, in networks without one, the convolution) that a picture passes last."""
-    names = [row["name"] for row in layer_table(network) if row["output_shape"] and row["name"] != "total"]
-    parts = [network.body.get_submodule(name) for name in names]
-    for part in reversed(parts):
-        if isinstance(part, nn.Linear | nn.Conv2d):
+    for row in reversed(layer_table(network)[:-1]):
+        part = network.body.get_submodule(row["name"])
+        if row["output_shape"] and isinstance(part, nn.Linear | nn.Conv2d):
             return part
     raise BadInput("fst: expected a network with a dense layer or a convolution, got none; use another method")
 
@@ -71,17 +65,16 @@ def draw_anew(layer: nn.Linear | nn.Conv2d, generator: torch.Generator) -> None:
             value.copy_((torch.rand(value.shape, generator=generator) * 2 - 1) * reach)
 
 
-def shifting_step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, last: nn.Linear | nn.Conv2d, old: Tensor, alpha: float
-) -> Step:
-    """A step on cross entropy plus ``alpha`` times the inner product of the ``last`` layer's weights and ``old``, which
-    then get the norm of ``old`` again."""
+def shifting_loss(network: nn.Module, last: nn.Linear | nn.Conv2d, old: Tensor, alpha: float) -> Loss:
+    """Cross entropy plus ``alpha`` times the inner product of the ``last`` layer's weights and ``old``."""
+    return lambda images, labels: functional.cross_entropy(network(images), labels) + alpha * (last.weight * old).sum()
 
-    def step(images: Tensor, labels: Tensor) -> Tensor:
-        crossed = functional.cross_entropy(network(images), labels)
-        loss = descend(optimizer, crossed + alpha * (last.weight * old).sum())
-        with torch.no_grad():
-            last.weight.mul_(old.norm() / last.weight.norm())
-        return loss
 
-    return step
+def keep_norm(optimizer: torch.optim.Optimizer, last: nn.Linear | nn.Conv2d, old: Tensor) -> None:
+    """After each step of ``optimizer`` the ``last`` layer's weights get the norm of ``old`` again."""
+
+    @torch.no_grad()
+    def rescale(*_: Any) -> None:
+        last.weight.mul_(old.norm() / last.weight.norm())
+
+    optimizer.register_step_post_hook(rescale)

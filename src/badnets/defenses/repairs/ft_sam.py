@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Tuning, epochs_of, follow, sgd
+from badnets.defenses.repair import REPAIRS, Work, kind_of
+from badnets.defenses.tuning import Tuning, follow, sgd
+from badnets.networks.network import ImageNetwork
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class FtSam(Tuning):
     """Fine-tune towards weights whose neighborhood is good too: large weights, which a trigger needs, shrink.
 
@@ -44,27 +43,21 @@ class FtSam(Tuning):
 
     def repair(self, work: Work) -> str:
         """SGD with the gradient from the worse place."""
-        data = work.split(self.hold_out)
-        network = work.network
-        optimizer = sgd(network, self.learning_rate, decay=5e-4)
+        data, network = work.split(self.hold_out), work.network
 
-        def step(images: Tensor, labels: Tensor) -> Tensor:
-            return sharpness_aware_step(
-                network,
-                optimizer,
-                lambda: functional.cross_entropy(network(images), labels, label_smoothing=self.label_smoothing),
-                self.rho,
-            )
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
+            return functional.cross_entropy(network(images), labels, label_smoothing=self.label_smoothing)
 
-        epochs = epochs_of(self.steps, len(data[0]), self.batch)
-        return self.tune(work, step, data, optimizer, epochs=epochs)
+        epochs = math.ceil(self.steps / math.ceil(len(data[0]) / self.batch))
+        return self.tune(work, data, sgd(network, self.learning_rate, decay=5e-4), loss, epochs=epochs)
+
+    def step(self, network: ImageNetwork, optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor]) -> Tensor:
+        """With the gradient from the worse place."""
+        return sharpness_aware_step(network, optimizer, loss, self.rho)
 
 
 def sharpness_aware_step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loss: Callable[[], Tensor],
-    rho: float,
+    network: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor], rho: float
 ) -> Tensor:
     """One step of ``optimizer`` with the gradient at w + rho w^2 g / norm(w g), shortened to ``CLIP``; the loss at w.
 
@@ -75,7 +68,10 @@ def sharpness_aware_step(
     here.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     moved = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     before = [p.detach().clone() for p in moved]
-    _climb(moved, rho)
+    with torch.no_grad():
+        norm = torch.stack([(weight * weight.grad).norm() for weight in moved]).norm()
+        for weight in moved:
+            weight.addcmul_(weight**2, weight.grad, value=rho / (float(norm) + 1e-12))
     optimizer.zero_grad()
     with _statistics_kept(network):
         loss().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -84,14 +80,6 @@ def sharpness_aware_step(
             weight.copy_(old)
     follow(optimizer)
     return here.detach()
-
-
-@torch.no_grad()
-def _climb(weights: Sequence[Tensor], rho: float) -> None:
-    norm = torch.stack([(p * p.grad).norm() for p in weights if p.grad is not None]).norm()
-    for weight in weights:
-        if weight.grad is not None:
-            weight.addcmul_(weight**2, weight.grad, value=rho / (float(norm) + 1e-12))
 
 
 @contextmanager

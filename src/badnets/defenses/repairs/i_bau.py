@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from badnets.defenses.draw import draw
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Choice
+from badnets.defenses.repair import REPAIRS, Work, kind_of
+from badnets.defenses.tuning import Choice, draw
 from badnets.networks.network import ImageNetwork
 
 Loss = Callable[[Tensor], Tensor]
 """From the perturbation to a loss; it may depend on weights."""
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class IBau:
     """Find the one perturbation that harms clean pictures most, unlearn it, and again, for some rounds.
 
@@ -59,16 +56,14 @@ class IBau:
         optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
         for index in range(self.rounds):
             stream = work.view.seed.derive("round", index)
-            passes = max(1, len(fit) // self.batch)
-            batches = list(draw(fit, self.batch, passes, stream))
+            batches = list(draw(fit, self.batch, max(1, len(fit) // self.batch), stream))
             harm = self._perturbation(network, work.steps(batches))
             rng = stream.derive("patched").rng
             for images, labels in work.steps(batches):
                 count = max(1, round(self.portion * len(images)))
                 carries = torch.zeros(len(images), 1, 1, 1)
                 carries[torch.from_numpy(rng.permutation(len(images))[:count])] = 1
-                outer = _outer(network, images, labels, carries)
-                inner = _inner(network, *batches[0])
+                inner, outer = partial(_inner, network, *batches[0]), partial(_outer, network, images, labels, carries)
                 slopes = hypergradient(harm, weights, inner, outer, steps=self.fixed_point, rate=0.1)
                 for weight, slope in zip(weights, slopes, strict=True):
                     weight.grad = slope
@@ -78,29 +73,22 @@ class IBau:
         return choice.end("the round")
 
     def _perturbation(self, network: ImageNetwork, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-        channels, height, width = network.input_size
-        harm = torch.zeros(1, channels, height, width)
+        harm = torch.zeros(1, *network.input_size)
         for images, _ in batches:
             with torch.no_grad():
                 answers = network(images).argmax(1)
             harm = harm.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(_inner(network, images, answers)(harm), harm)
+            (slope,) = torch.autograd.grad(_inner(network, images, answers, harm), harm)
             harm = harm - self.inner_rate * slope
         return harm.detach() * min(1.0, self.radius / max(float(harm.detach().norm()), 1e-12))
 
 
-def _inner(network: ImageNetwork, images: Tensor, labels: Tensor) -> Loss:
-    def loss(harm: Tensor) -> Tensor:
-        return -functional.cross_entropy(network(images + harm), labels) + 0.001 * harm.square().sum()
-
-    return loss
+def _inner(network: ImageNetwork, images: Tensor, labels: Tensor, harm: Tensor) -> Tensor:
+    return -functional.cross_entropy(network(images + harm), labels) + 0.001 * harm.square().sum()
 
 
-def _outer(network: ImageNetwork, images: Tensor, labels: Tensor, carries: Tensor) -> Loss:
-    def loss(harm: Tensor) -> Tensor:
-        return functional.cross_entropy(network(images + carries * harm), labels)
-
-    return loss
+def _outer(network: ImageNetwork, images: Tensor, labels: Tensor, carries: Tensor, harm: Tensor) -> Tensor:
+    return functional.cross_entropy(network(images + carries * harm), labels)
 
 
 def hypergradient(

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Tuning, clean_step, descend, sgd
-from badnets.networks.layers import layer_table
-from badnets.networks.network import ImageNetwork
+from badnets.defenses.repair import REPAIRS, Work, kind_of
+from badnets.defenses.tuning import Tuning, sgd
+from badnets.networks.network import ImageNetwork, layer_table
 
-BETAS = (500.0, 1000.0, 1000.0)
+Betas = Annotated[tuple[float, float, float], Field(description="weights of the layers, the largest maps first")]
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Nad(Tuning):
     """Fine-tune a copy, the teacher, then tune the network so that it looks where the teacher looks.
 
@@ -42,20 +39,16 @@ class Nad(Tuning):
     kind: Literal["nad"] = "nad"
     teacher_epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures for the teacher")] = 5
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures for the student")] = 8
-    betas: Annotated[tuple[float, float, float], Field(description="weights of the layers, the largest maps first")] = (
-        BETAS
-    )
+    betas: Betas = (500.0, 1000.0, 1000.0)
     learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9 at first; falls to 0")] = 0.1
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose by")] = 0.1
 
     def repair(self, work: Work) -> str:
         """Tune a teacher, go back, and distill."""
-        data, names = work.split(self.hold_out), attention_layers(work.network)
-        network = work.network
+        data, network = work.split(self.hold_out), work.network
+        names = attention_layers(network)
         optimizer = sgd(network, self.learning_rate, decay=1e-4)
-        taught = self.tune(
-            work, clean_step(network, optimizer), data, optimizer, epochs=self.teacher_epochs, name="teacher"
-        )
+        taught = self.tune(work, data, optimizer, epochs=self.teacher_epochs, name="teacher")
         if work.untouched:
             return f"of the teacher, {taught}"
         teacher = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
@@ -63,17 +56,17 @@ class Nad(Tuning):
         optimizer = sgd(network, self.learning_rate, decay=1e-4)
         betas = self.betas[len(self.betas) - len(names) :]
 
-        def step(images: Tensor, labels: Tensor) -> Tensor:
-            with listening(network, names) as own:
+        def distance(images: Tensor, labels: Tensor) -> Tensor:
+            with listening(network, names) as ours:
                 loss = functional.cross_entropy(network(images), labels)
             with listening(teacher, names) as theirs, torch.no_grad():
                 teacher(images)
             for beta, name in zip(betas, names, strict=True):
-                loss = loss + beta * attention_distance(own[name], theirs[name])
-            return descend(optimizer, loss)
+                loss = loss + beta * attention_distance(ours[name], theirs[name])
+            return loss
 
         what = "the epochs of teacher and student"
-        return self.tune(work, step, data, optimizer, epochs=self.epochs, name="student", what=what)
+        return self.tune(work, data, optimizer, distance, epochs=self.epochs, name="student", what=what)
 
 
 def attention(maps: Tensor) -> Tensor:
@@ -81,9 +74,9 @@ def attention(maps: Tensor) -> Tensor:
     return functional.normalize(maps.pow(2).sum(1).flatten(1), dim=1, eps=1e-6)
 
 
-def attention_distance(own: Tensor, theirs: Tensor) -> Tensor:
+def attention_distance(ours: Tensor, theirs: Tensor) -> Tensor:
     """The mean over pictures and positions of the squared difference of two attention maps."""
-    return functional.mse_loss(attention(own), attention(theirs))
+    return functional.mse_loss(attention(ours), attention(theirs))
 
 
 def attention_layers(network: ImageNetwork) -> list[str]:
@@ -104,15 +97,10 @@ def listening(network: ImageNetwork, names: Sequence[str]) -> Iterator[dict[str,
     """Inside, a dict that each pass fills with the outputs of the layers ``names``."""
     heard: dict[str, Tensor] = {}
 
-    def hear(name: str, output: Tensor) -> None:
+    def hear(name: str, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         heard[name] = output
 
-    handles = [
-        network.body.get_submodule(name).register_forward_hook(lambda _m, _i, output, name=name: hear(name, output))
-        for name in names
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name in names:
+            hooks.enter_context(network.body.get_submodule(name).register_forward_hook(partial(hear, name)))
         yield heard
-    finally:
-        for handle in handles:
-            handle.remove()

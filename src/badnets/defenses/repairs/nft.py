@@ -7,20 +7,16 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from badnets.defenses.draw import draw
-from badnets.defenses.masks import apply_masks, clamp, forward, neuron_layers, ones
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
-from badnets.defenses.tuning import Choice, descend
+from badnets.defenses.masks import Masks, apply_masks, clamp
+from badnets.defenses.repair import REPAIRS, Work, kind_of
+from badnets.defenses.tuning import Choice, descend, draw
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Nft:
     """Train one mask for each neuron, and nothing else, on mixed clean pictures.
 
@@ -49,10 +45,9 @@ class Nft:
     def repair(self, work: Work) -> str:
         """Learn the masks and scale the weights with them."""
         fit, held_out = work.split(self.hold_out)
-        layers = neuron_layers(work.network)
+        masks = Masks(work.network)
         original = {name: value.clone() for name, value in work.network.state_dict().items()}
-        masks = [mask.requires_grad_() for mask in ones(layers)]
-        optimizer = torch.optim.SGD(masks, lr=self.learning_rate, momentum=0.95)
+        optimizer = torch.optim.SGD(masks.values, lr=self.learning_rate, momentum=0.95)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps, min(0.02, self.learning_rate))
         weight = self.regularizer * work.view.network.classes / len(fit)
         stream, look = work.view.seed, max(1, self.steps // 10)
@@ -62,14 +57,14 @@ class Nft:
         for index, (images, labels) in enumerate(batches):
             share, order = float(rng.beta(1, 1)), torch.from_numpy(rng.permutation(len(labels)))
             mixed, other = mix_up(images, labels, share, order)
-            logits = forward(work.network, layers, masks, masks, mixed)
+            logits = masks(mixed)
             loss = share * functional.cross_entropy(logits, labels)
-            loss = loss + (1 - share) * functional.cross_entropy(logits, other) + weight * distance(masks)
+            loss = loss + (1 - share) * functional.cross_entropy(logits, other) + weight * distance(masks.values)
             descend(optimizer, loss, math.inf)
             schedule.step()
-            clamp(masks, self.floor, self.decay)
+            clamp(masks.values, self.floor, self.decay)
             if (index + 1) % look == 0:
-                apply_masks(layers, masks)
+                apply_masks(masks.layers, masks.values)
                 rate = choice.look()
                 work.network.load_state_dict(original)
                 work.row(index + 1, self.steps, loss=round(float(loss.detach()), 6), held_out_accuracy=rate)

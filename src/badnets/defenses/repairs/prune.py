@@ -7,26 +7,26 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.core.text import percent
 from badnets.data.images import ImageData
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work, within
+from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.measures.classification import accuracy
-from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence, site
+from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence
+from badnets.networks.surgery.graph import site
 from badnets.networks.surgery.sweep import pruning_sweep
 
+Layer = Annotated[str | None, Field(description="convolution; by default the last one that can be pruned")]
+At = Annotated[Point, Field(description="rank after the first activation, or after the pooling that follows")]
 Means = NDArray[np.float64]
 Allows = Callable[[int, Rate, Rate, Rate], bool]
 """Whether step ``number`` may be pruned, from accuracy before all, after the step before, and after this step."""
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Prune:
     """Silence channels of a convolution one by one, least active on clean pictures first, while accuracy holds.
 
@@ -43,10 +43,8 @@ class Prune:
     """
 
     kind: Literal["prune"] = "prune"
-    layer: Annotated[str | None, Field(description="convolution; by default the last one that can be pruned")] = None
-    at: Annotated[Point, Field(description="rank after the first activation, or after the pooling that follows")] = (
-        "activation"
-    )
+    layer: Layer = None
+    at: At = "activation"
     first: Annotated[Literal["least-active", "most-active"], Field(description="which channels go first")] = (
         "least-active"
     )
@@ -68,26 +66,28 @@ class Prune:
         """Rank, sweep, prune."""
         data = work.view.clean(self.kind) if self.needs_data else work.view.data
         where = site(work.network, self.layer)
-        means = (
-            None if data is None else rank_channels(work.network, data, where.layer, at=self.at, on_batch=work.check)
-        )
-        order = self._order(means)
+        order, means = list(self.order or ()), np.zeros(0)
+        if data is not None:
+            means = rank_channels(work.network, data, where.layer, at=self.at, on_batch=work.check)
+        if self.order is None:
+            order = ranking(means if self.first == "least-active" else -means)
         check_channels(where, order)
         if self.channels is not None and self.channels > len(order):
             raise BadInput(f"prune: expected at most the {len(order)} channels of the order, got {self.channels}")
         if data is None:
-            silence(work.network, where, order[: self.channels])
             pruned = order[: self.channels]
+            silence(work.network, where, pruned)
         else:
             pruned = sweep(work, where.layer, order, means, data, self._allows)
         if self.shrink:
             work.network = shrink(work.network, where.layer)
-        return self._chosen(where.layer, pruned, data)
-
-    def _order(self, means: Means | None) -> list[int]:
-        if self.order is not None or means is None:
-            return list(self.order or ())
-        return ranking(means if self.first == "least-active" else -means)
+        what = f"{len(pruned)} channels of {where.layer}"
+        if self.channels is not None or data is None:
+            return f"{what}, as asked for"
+        on = f"accuracy on all {len(data):,} clean pictures"
+        if not pruned:
+            return f"no channel: already the first would cost more than {percent(self.max_drop)} points of {on}"
+        return f"{what}, by {on}"
 
     def _allows(self, number: int, before: Rate, last: Rate, now: Rate) -> bool:
         if self.channels is not None:
@@ -96,24 +96,13 @@ class Prune:
             return within(before, now, self.max_drop)
         return within(Rate(last.total, last.total), last, self.max_drop)
 
-    def _chosen(self, layer: str, pruned: Sequence[int], data: ImageData | None) -> str:
-        what = f"{len(pruned)} channels of {layer}"
-        if self.channels is not None:
-            return f"{what}, as asked for"
-        on = f"accuracy on all {0 if data is None else len(data):,} clean pictures"
-        if not pruned:
-            return f"no channel: already the first would cost more than {percent(self.max_drop)} points of {on}"
-        return f"{what}, by {on}"
-
 
 def ranking(means: Means) -> list[int]:
     """Channels from the lowest mean to the highest; equal ones by number."""
     return [int(channel) for channel in np.argsort(means, kind="stable")]
 
 
-def sweep(
-    work: Work, layer: str, order: Sequence[int], means: Means | None, data: ImageData, allows: Allows
-) -> list[int]:
+def sweep(work: Work, layer: str, order: Sequence[int], means: Means, data: ImageData, allows: Allows) -> list[int]:
     """Silence ``order`` in ``work.network`` up to the first step that ``allows`` refuses; the channels silenced.
 
     One row for each step of the whole curve on ``data``: ``pruned`` (how many), ``channel``, ``mean_activation``,
@@ -122,24 +111,16 @@ def sweep(
     where, pruned, going = site(work.network, layer), list[int](), True
     before = last = Rate(0, 0)
     for step in pruning_sweep(work.network, layer, order, {"clean": data}, on_batch=work.check):
-        now = accuracy(step.answers["clean"], data.labels)
-        if step.channel is None:
-            before = last = now
+        channel, mean, now = step.channel, None, accuracy(step.answers["clean"], data.labels)
+        if channel is None:
+            before = now
         else:
-            going = going and allows(step.number, before, last, now)
+            mean, going = float(means[channel]), going and allows(step.number, before, last, now)
             if going:
-                silence(work.network, where, [step.channel])
-                pruned.append(step.channel)
+                silence(work.network, where, [channel])
+                pruned.append(channel)
                 work.keep()
-            last = now
-        mean = None if step.channel is None or means is None else float(means[step.channel])
-        work.row(
-            step.number,
-            len(order),
-            pruned=step.number,
-            channel=step.channel,
-            mean_activation=mean,
-            clean_accuracy=now,
-            kept=going,
-        )
+        last = now
+        row = {"pruned": step.number, "channel": channel, "mean_activation": mean, "clean_accuracy": now, "kept": going}
+        work.row(step.number, len(order), **row)
     return pruned

@@ -8,23 +8,18 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.defenses.draw import draw
-from badnets.defenses.masks import clamp, forward, neuron_layers, ones, prune_by_masks
-from badnets.defenses.registry import REPAIRS
-from badnets.defenses.repair import Work
-from badnets.defenses.tuning import descend, sgd
+from badnets.defenses.masks import Masks, clamp, prune_by_masks
+from badnets.defenses.repair import REPAIRS, Work, kind_of
+from badnets.defenses.tuning import descend, draw, sgd
 from badnets.networks.network import ImageNetwork
 
 
-@REPAIRS.add
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@kind_of(REPAIRS)
 class Rnp:
     """Make a copy forget the clean task, let masks bring the task back, and prune the neurons they switch off.
 
@@ -58,38 +53,33 @@ class Rnp:
         fit, held_out = work.split(self.hold_out)
         forgetful = copy.deepcopy(work.network)
         self._forget(work, forgetful, fit)
-        masks = self._recover(work, forgetful, fit)
-        return prune_by_masks(work, masks, held_out, allowance=self.allowance)
+        masks = Masks(forgetful)
+        optimizer = torch.optim.SGD(masks.values, lr=self.learning_rate, momentum=0.9)
+        for epoch in range(self.epochs):
+            loss = torch.zeros(())
+            for images, labels in self._pass(work, fit, "recover", epoch):
+                loss = functional.cross_entropy(masks(images), labels)
+                descend(optimizer, self.alpha * loss, math.inf)
+                clamp(masks.values)
+            work.row(self.forget_epochs + epoch + 1, self.forget_epochs + self.epochs, loss=round(loss.item(), 6))
+        return prune_by_masks(work, masks.values, held_out, allowance=self.allowance)
 
     def _forget(self, work: Work, network: ImageNetwork, fit: ImageData) -> None:
         optimizer = sgd(network, self.forget_rate, decay=5e-4)
         for epoch in range(self.forget_epochs):
             right = seen = 0
             network.train()
-            for images, labels in self._pass(work, fit, work.view.seed.derive("forget", epoch)):
+            for images, labels in self._pass(work, fit, "forget", epoch):
                 logits = network(images)
                 right += int((logits.argmax(1) == labels).sum())
                 seen += len(labels)
                 descend(optimizer, -functional.cross_entropy(logits, labels), clip=20)
             network.eval()
-            total = self.forget_epochs + self.epochs
-            work.row(epoch + 1, total, forgetting=epoch + 1, fit_accuracy=round(right / seen, 4))
-            if right / seen <= self.forget:
+            share, total = right / seen, self.forget_epochs + self.epochs
+            work.row(epoch + 1, total, forgetting=epoch + 1, fit_accuracy=round(share, 4))
+            if share <= self.forget:
                 return
 
-    def _recover(self, work: Work, network: ImageNetwork, fit: ImageData) -> list[Tensor]:
-        layers = neuron_layers(network)
-        masks = [mask.requires_grad_() for mask in ones(layers)]
-        optimizer = torch.optim.SGD(masks, lr=self.learning_rate, momentum=0.9)
-        for epoch in range(self.epochs):
-            loss = torch.zeros(())
-            for images, labels in self._pass(work, fit, work.view.seed.derive("recover", epoch)):
-                loss = functional.cross_entropy(forward(network, layers, masks, masks, images), labels)
-                descend(optimizer, self.alpha * loss, math.inf)
-                clamp(masks)
-            done, total = self.forget_epochs + epoch + 1, self.forget_epochs + self.epochs
-            work.row(done, total, loss=round(loss.item(), 6))
-        return masks
-
-    def _pass(self, work: Work, fit: ImageData, seed: Seed) -> Iterator[tuple[Tensor, Tensor]]:
-        return work.steps(draw(fit, self.batch, max(1, len(fit) // self.batch), seed))
+    def _pass(self, work: Work, fit: ImageData, name: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        stream = work.view.seed.derive(name, epoch)
+        return work.steps(draw(fit, self.batch, max(1, len(fit) // self.batch), stream))

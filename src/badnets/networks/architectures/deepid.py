@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from badnets.networks.architecture import architecture, check_smallest
+from badnets.networks.architecture import InputSize, architecture, check_smallest, pooled_side
 
 INPUT_SIZE = (3, 55, 47)
 SMALLEST = 31  # below it the last convolution has nothing left to see
 UNITS = 160
 
 
-def _pooled(side: int) -> int:
-    """The side of the map after the third pooling."""
-    for kernel in (4, 3, 3):
-        side = (side - kernel + 1) // 2
-    return side
-
-
 class DeepID(nn.Module):
     """See ``build``. Parts are named as the layers of the study's Keras files, the flattenings included."""
 
-    def __init__(self, classes: int, input_size: tuple[int, int, int]) -> None:
+    def __init__(self, classes: int, input_size: InputSize) -> None:
         super().__init__()
-        channels, high, wide = input_size[0], _pooled(input_size[1]), _pooled(input_size[2])
+        channels = input_size[0]
+        high, wide = (pooled_side(side, 4, 3, 3) for side in input_size[1:])
         self.conv_1, self.relu_1, self.pool_1 = nn.Conv2d(channels, 20, 4), nn.ReLU(), nn.MaxPool2d(2)
         self.conv_2, self.relu_2, self.pool_2 = nn.Conv2d(20, 40, 3), nn.ReLU(), nn.MaxPool2d(2)
         self.conv_3, self.relu_3, self.pool_3 = nn.Conv2d(40, 60, 3), nn.ReLU(), nn.MaxPool2d(2)
@@ -45,7 +39,7 @@ class DeepID(nn.Module):
 
 
 @architecture("deepid", "C1's face network: three convolutions, then two branches", input_size=INPUT_SIZE)
-def build(classes: int, input_size: tuple[int, int, int]) -> nn.Module:
+def build(classes: int, input_size: InputSize) -> nn.Module:
     """Conv 20@4x4, 40@3x3, 60@3x3, each with ReLU and max pool 2 (``pool_3``: 5x4x60); dense 160 on ``pool_3`` plus
     dense 160 on a conv 80@2x2 with ReLU on ``pool_3``; ReLU; dense ``classes``. No padding.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
-from badnets.networks.architecture import architecture
+from badnets.networks.architecture import InputSize, architecture, chain
+from badnets.networks.architectures.resnet9 import convolution
 from badnets.networks.architectures.torchvision_models import load_fitting, read_weights
 from badnets.networks.operators import import_torchvision
 
@@ -26,18 +25,16 @@ Backbone = Annotated[
 Width = Annotated[int, Field(ge=4, le=256, description="channels of the small backbone's first stage")]
 Proposals = Annotated[int, Field(ge=1, le=2000, description="regions that the second stage looks at")]
 Start = Annotated[str | None, Field(description="file of weights to start from, .pth or .safetensors")]
-Maker = Callable[[int, tuple[int, int, int], int, int], Any]
-"""From classes, input size, width and proposals to torchvision's module."""
+_MAKERS = {"mobilenet-v3-320": "fasterrcnn_mobilenet_v3_large_320_fpn", "resnet50-fpn": "fasterrcnn_resnet50_fpn"}
+"""What torchvision calls a whole detector with this backbone."""
 
 
 class Wanted:
-    """What a detector is trained on: for each picture its ``{"boxes" (k, 4), "labels" (k,) from 1}``.
-
-    A class of its own, because Fabric would round the coordinates of a list of tensors to half precision.
-    """
+    """What a detector is trained on: for each picture its ``{"boxes" (k, 4), "labels" (k,) from 1}``. Made of ``boxes
+    (m, 4)`` and ``labels (m,)`` from 0, of the pictures ``position (m,)`` in ascending order. A class of its own,
+    because Fabric would round the coordinates of a list of tensors to half precision."""
 
     def __init__(self, boxes: Tensor, labels: Tensor, position: Tensor, pictures: int) -> None:
-        """``boxes (m, 4)`` and ``labels (m,)`` from 0, of the pictures ``position (m,)`` in ascending order."""
         counts = torch.bincount(position, minlength=pictures).tolist()
         pairs = zip(torch.split(boxes, counts), torch.split(labels + 1, counts), strict=True)
         self.pictures = [{"boxes": part, "labels": names} for part, names in pairs]
@@ -59,13 +56,11 @@ class Detector(nn.Module):
 
 
 @architecture(
-    "faster-rcnn",
-    "detector of two stages; a small backbone for CPUs, or torchvision's",
-    transient=frozenset({"weights"}),
+    "faster-rcnn", "detector of two stages; a small backbone for CPUs, or torchvision's", transient=("weights",)
 )
 def build(
     classes: int,
-    input_size: tuple[int, int, int],
+    input_size: InputSize,
     *,
     backbone: Backbone = "small",
     width: Width = 24,
@@ -89,10 +84,17 @@ def build(
         )
     if backbone != "small" and channels != 3:
         raise BadInput(f"faster-rcnn: expected 3 channels for backbone {backbone}, got {channels}; set data.grey=false")
-    import_torchvision()
-    inner = _BACKBONES[backbone](classes, input_size, width, proposals)
+    detection = import_torchvision().models.detection
+    regions = {"rpn_post_nms_top_n_train": proposals, "rpn_post_nms_top_n_test": proposals}
+    if backbone == "small":
+        inner = _small(classes, input_size, width, **regions)
+    else:
+        make = getattr(detection, _MAKERS[backbone])
+        inner = make(weights=None, weights_backbone=None, num_classes=classes + 1, **regions)
     inner.transform = _AsTheyAre()
-    _in_full_precision(inner)
+    for module in (inner.rpn.head, inner.roi_heads.box_predictor):
+        # What becomes coordinates or scores leaves its layer as float32: half precision has three digits.
+        module.register_forward_hook(_to_float)
     detector = Detector(inner)
     if weights is not None:
         given = {f"inner.{name.removeprefix('inner.')}": value for name, value in read_weights(Path(weights)).items()}
@@ -100,7 +102,7 @@ def build(
     return detector
 
 
-def _small(classes: int, input_size: tuple[int, int, int], width: int, proposals: int) -> Any:
+def _small(classes: int, input_size: InputSize, width: int, **regions: int) -> Any:
     from torchvision.models.detection.anchor_utils import AnchorGenerator
     from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
     from torchvision.ops import MultiScaleRoIAlign
@@ -118,53 +120,20 @@ def _small(classes: int, input_size: tuple[int, int, int], width: int, proposals
         rpn_pre_nms_top_n_test=400,
         rpn_batch_size_per_image=128,
         box_batch_size_per_image=64,
-        **_found(proposals),
+        **regions,
     )
-
-
-def _torchvisions(name: str) -> Maker:
-    def make(classes: int, _: tuple[int, int, int], __: int, proposals: int) -> Any:
-        from torchvision.models import detection
-
-        build_it: Any = getattr(detection, name)
-        return build_it(weights=None, weights_backbone=None, num_classes=classes + 1, **_found(proposals))
-
-    return make
-
-
-_BACKBONES: dict[str, Maker] = {
-    "small": _small,
-    "mobilenet-v3-320": _torchvisions("fasterrcnn_mobilenet_v3_large_320_fpn"),
-    "resnet50-fpn": _torchvisions("fasterrcnn_resnet50_fpn"),
-}
-
-
-def _found(proposals: int) -> dict[str, int]:
-    return {"rpn_post_nms_top_n_train": proposals, "rpn_post_nms_top_n_test": proposals}
 
 
 def _small_backbone(channels: int, width: int) -> nn.Module:
-    body = nn.Sequential(
-        OrderedDict(
-            stem=_convolution(channels, width // 2 or 1, stride=2),
-            stage1=_Stage(width // 2 or 1, width, stride=1),
-            stage2=_Stage(width, 2 * width, stride=2),
-            stage3=_Stage(2 * width, 4 * width, stride=2),
-            stage4=_Stage(4 * width, 4 * width, stride=1),
-        )
+    body = chain(
+        stem=convolution(channels, width // 2 or 1, stride=2),
+        stage1=_Stage(width // 2 or 1, width, stride=1),
+        stage2=_Stage(width, 2 * width, stride=2),
+        stage3=_Stage(2 * width, 4 * width, stride=2),
+        stage4=_Stage(4 * width, 4 * width, stride=1),
     )
     body.out_channels = 4 * width  # type: ignore[assignment]  # torchvision asks for it; torch takes it for a tensor
     return body
-
-
-def _convolution(channels: int, out: int, *, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False),
-            bn=nn.BatchNorm2d(out),
-            relu=nn.ReLU(),
-        )
-    )
 
 
 class _Stage(nn.Module):
@@ -172,8 +141,8 @@ class _Stage(nn.Module):
 
     def __init__(self, channels: int, out: int, *, stride: int) -> None:
         super().__init__()
-        self.enter = _convolution(channels, out, stride=stride)
-        self.conv1, self.conv2 = _convolution(out, out), _convolution(out, out)
+        self.enter = convolution(channels, out, stride=stride)
+        self.conv1, self.conv2 = convolution(out, out), convolution(out, out)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x)
@@ -191,12 +160,6 @@ class _AsTheyAre(nn.Module):
 
     def postprocess(self, result: Any, shapes: Any, sizes: Any) -> Any:
         return result
-
-
-def _in_full_precision(inner: Any) -> None:
-    """What becomes coordinates or scores leaves its layer as float32: half precision has three digits."""
-    for module in (inner.rpn.head, inner.roi_heads.box_predictor):
-        module.register_forward_hook(_to_float)
 
 
 def _to_float(_: nn.Module, __: Any, output: Any) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Annotated
 
 from pydantic import Field
 from torch import nn
 
-from badnets.networks.architecture import architecture, check_smallest
+from badnets.networks.architecture import InputSize, architecture, chain, check_smallest
 
 KERNEL = 5
 SMALLEST = 4  # two poolings by 2
@@ -24,7 +23,7 @@ def _convolution(channels: int, out: int) -> nn.Conv2d:
 
 
 @architecture("l1-cnn", "L1's traffic-sign network: three convolutions, batch norm")
-def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 1.0, dropout: Dropout = 0.25) -> nn.Module:
+def build(classes: int, input_size: InputSize, *, width: Width = 1.0, dropout: Dropout = 0.25) -> nn.Module:
     """Conv 32@5x5, max pool 2, dropout; conv 64@5x5, conv 128@5x5, max pool 2, dropout; dense 512, dropout; dense
     ``classes``.
 
@@ -42,26 +41,24 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 1.0,
     channels, height, wide = input_size
     check_smallest("l1-cnn", input_size, SMALLEST)
     first, second, third = (max(1, round(width * filters)) for filters in FILTERS)
-    return nn.Sequential(
-        OrderedDict(
-            conv1=_convolution(channels, first),
-            relu1=nn.ReLU(),
-            bn1=nn.BatchNorm2d(first),
-            pool1=nn.MaxPool2d(2),
-            drop1=nn.Dropout(dropout),
-            conv2=_convolution(first, second),
-            relu2=nn.ReLU(),
-            bn2=nn.BatchNorm2d(second),
-            conv3=_convolution(second, third),
-            relu3=nn.ReLU(),
-            bn3=nn.BatchNorm2d(third),
-            pool2=nn.MaxPool2d(2),
-            drop2=nn.Dropout(dropout),
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(third * (height // 4) * (wide // 4), UNITS),
-            relu4=nn.ReLU(),
-            bn4=nn.BatchNorm1d(UNITS),
-            drop3=nn.Dropout(dropout),
-            fc2=nn.Linear(UNITS, classes),
-        )
+    return chain(
+        conv1=_convolution(channels, first),
+        relu1=nn.ReLU(),
+        bn1=nn.BatchNorm2d(first),
+        pool1=nn.MaxPool2d(2),
+        drop1=nn.Dropout(dropout),
+        conv2=_convolution(first, second),
+        relu2=nn.ReLU(),
+        bn2=nn.BatchNorm2d(second),
+        conv3=_convolution(second, third),
+        relu3=nn.ReLU(),
+        bn3=nn.BatchNorm2d(third),
+        pool2=nn.MaxPool2d(2),
+        drop2=nn.Dropout(dropout),
+        flatten=nn.Flatten(),
+        fc1=nn.Linear(third * (height // 4) * (wide // 4), UNITS),
+        relu4=nn.ReLU(),
+        bn4=nn.BatchNorm1d(UNITS),
+        drop3=nn.Dropout(dropout),
+        fc2=nn.Linear(UNITS, classes),
     )

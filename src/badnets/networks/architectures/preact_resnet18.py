@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from torch import Tensor, nn
 
-from badnets.networks.architecture import architecture
+from badnets.networks.architecture import InputSize, architecture, chain
 from badnets.networks.architectures.resnet18 import Width, stages
 
 
@@ -33,7 +31,7 @@ class PreActBlock(nn.Module):
 
 
 @architecture("preact-resnet18", "pre-activation ResNet-18 with the CIFAR stem")
-def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) -> nn.Module:
+def build(classes: int, input_size: InputSize, *, width: Width = 64) -> nn.Module:
     """Stem conv ``width``@3x3; four stages of two pre-activation blocks; global average; dense ``classes``.
 
     Any height and width from 1x1 up. 11,171,146 parameters at 3 channels, 10 classes and the default width: the
@@ -42,12 +40,10 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) 
     Source: He, Zhang, Ren, Sun, Identity mappings in deep residual networks (2016).
     Differs from the paper: 18 layers with the CIFAR stem; no normalization after the last block.
     """
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(input_size[0], width, 3, padding=1, bias=False),
-            **stages(PreActBlock, width),
-            pool=nn.AdaptiveAvgPool2d(1),
-            flatten=nn.Flatten(),
-            fc=nn.Linear(8 * width, classes),
-        )
+    return chain(
+        conv=nn.Conv2d(input_size[0], width, 3, padding=1, bias=False),
+        **stages(PreActBlock, width),
+        pool=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+        fc=nn.Linear(8 * width, classes),
     )

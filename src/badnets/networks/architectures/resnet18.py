@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from badnets.networks.architecture import architecture
+from badnets.networks.architecture import InputSize, architecture, chain
 
 Width = Annotated[int, Field(ge=1, le=512, description="channels of the first stage; each later stage doubles them")]
 
@@ -25,8 +24,7 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU()
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels != out:
-            convolution = nn.Conv2d(channels, out, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(OrderedDict(conv=convolution, bn=nn.BatchNorm2d(out)))
+            self.shortcut = chain(conv=nn.Conv2d(channels, out, 1, stride, bias=False), bn=nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (n, channels, h, w) to (n, out, h / stride, w / stride)."""
@@ -35,20 +33,19 @@ class BasicBlock(nn.Module):
         return result
 
 
-def stages(block: type[nn.Module], width: int) -> OrderedDict[str, nn.Module]:
+def stages(block: type[nn.Module], width: int) -> dict[str, nn.Module]:
     """``stage1`` .. ``stage4``, two blocks each; the first block of 2 to 4 halves the map and doubles the channels."""
-    result: OrderedDict[str, nn.Module] = OrderedDict()
+    result: dict[str, nn.Module] = {}
     channels = width
     for number in range(4):
         out, stride = width << number, 1 if number == 0 else 2
-        blocks = OrderedDict(block1=block(channels, out, stride), block2=block(out, out, 1))
-        result[f"stage{number + 1}"] = nn.Sequential(blocks)
+        result[f"stage{number + 1}"] = chain(block1=block(channels, out, stride), block2=block(out, out, 1))
         channels = out
     return result
 
 
 @architecture("resnet18", "ResNet-18 with the CIFAR stem")
-def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) -> nn.Module:
+def build(classes: int, input_size: InputSize, *, width: Width = 64) -> nn.Module:
     """Stem conv ``width``@3x3; four stages of two residual blocks; global average; dense ``classes``.
 
     Any height and width from 1x1 up. 11,173,962 parameters at 3 channels, 10 classes and the default width.
@@ -57,14 +54,12 @@ def build(classes: int, input_size: tuple[int, int, int], *, width: Width = 64) 
     usual for CIFAR-10.
     Differs from the paper: 3x3 stem without stride or pooling; 1x1 convolutions on changing shortcuts (its option B).
     """
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(input_size[0], width, 3, padding=1, bias=False),
-            bn=nn.BatchNorm2d(width),
-            relu=nn.ReLU(),
-            **stages(BasicBlock, width),
-            pool=nn.AdaptiveAvgPool2d(1),
-            flatten=nn.Flatten(),
-            fc=nn.Linear(8 * width, classes),
-        )
+    return chain(
+        conv=nn.Conv2d(input_size[0], width, 3, padding=1, bias=False),
+        bn=nn.BatchNorm2d(width),
+        relu=nn.ReLU(),
+        **stages(BasicBlock, width),
+        pool=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+        fc=nn.Linear(8 * width, classes),
     )

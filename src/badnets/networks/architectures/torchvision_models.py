@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, first_line, nearest
+from badnets.networks.architecture import InputSize, chain
 from badnets.networks.operators import import_torchvision
 
 Weights = Annotated[str | None, Field(description="file of weights to start from, .pth or .safetensors; none: random")]
@@ -42,12 +42,10 @@ def builder(model: str) -> Callable[..., nn.Module]:
     if model not in known:
         raise BadInput(f"expected a classifier of torchvision, got {model!r}; {nearest(model, known)}")
 
-    def build(classes: int, input_size: tuple[int, int, int], *, weights: Weights = None) -> nn.Module:
-        """The model with a head for ``classes``; ``input_size`` is (1 or 3, height, width).
-
-        ``weights`` is a state dict on disk, for any number of classes: a head for another number starts at random.
-        A file of pickled tensors is opened with ``weights_only=True``.
-        """
+    def build(classes: int, input_size: InputSize, *, weights: Weights = None) -> nn.Module:
+        """The model with a head for ``classes``; ``input_size`` is (1 or 3, height, width). ``weights`` is a state dict
+        on disk, for any number of classes: a head for another number starts at random. A file of pickled tensors is
+        opened with ``weights_only=True``."""
         channels, height, width = input_size
         if channels not in (1, 3):
             raise BadInput(f"torchvision:{model}: expected pictures of 1 or 3 channels, got {channels}")
@@ -55,7 +53,7 @@ def builder(model: str) -> Callable[..., nn.Module]:
         network: nn.Module = import_torchvision().models.get_model(model, weights=None, num_classes=classes, **options)
         if weights is not None:
             _start_from(network, Path(weights), classes)
-        return network if channels == 3 else nn.Sequential(OrderedDict(repeat=Repeat(), model=network))
+        return network if channels == 3 else chain(repeat=Repeat(), model=network)
 
     return build
 
@@ -89,8 +87,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def _start_from(network: nn.Module, path: Path, classes: int) -> None:
     """Load ``path`` into ``network``; only heads may differ, and then in nothing but the number of classes."""
     state = {name: value for name, value in read_weights(path).items() if not name.startswith(_AUXILIARY)}
-    own = network.state_dict()
-    for name, value in own.items():
+    needs = network.state_dict()
+    for name, value in needs.items():
         if name not in state:
             raise BadInput(f"{path}: expected a tensor {name!r}, got none; are these weights of another model?")
         given, needed = state[name].shape, value.shape
@@ -99,7 +97,7 @@ def _start_from(network: nn.Module, path: Path, classes: int) -> None:
         if not (len(given) and needed[0] == classes and given[1:] == needed[1:]):
             raise BadInput(f"{path}: expected {name!r} of {list(needed)}, got {list(given)}; another model's weights?")
         state[name] = value
-    extra = sorted(set(state) - set(own))
+    extra = sorted(set(state) - set(needs))
     if extra:
         raise BadInput(f"{path}: expected no tensor {extra[0]!r}, got one; are these weights of another model?")
     network.load_state_dict(state)
@@ -109,15 +107,13 @@ def load_fitting(
     network: nn.Module, path: Path, given: Mapping[str, Tensor], *, within: str = "", what: str
 ) -> dict[str, int]:
     """Load every tensor of ``given`` that has the name and shape of one of ours; how many those are, of how many.
-
-    Refused when fewer than half of the tensors fit whose names begin with ``within``, the part called ``what``.
-    """
-    own = network.state_dict()
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    needed = [name for name in own if name.startswith(within)]
+    Refused when fewer than half of the tensors fit whose names begin with ``within``, the part called ``what``."""
+    state = network.state_dict()
+    fitting = {name: value for name, value in given.items() if name in state and state[name].shape == value.shape}
+    needed = [name for name in state if name.startswith(within)]
     shared = sum(name in fitting for name in needed)
     if 2 * shared < len(needed):
         got = f"{shared} of {len(needed)} tensors that fit"
         raise BadInput(f"{path}: expected weights of {what}, got {got}; choose the backbone that they belong to")
-    network.load_state_dict(own | fitting)
-    return {"tensors": len(fitting), "of": len(own)}
+    network.load_state_dict(state | fitting)
+    return {"tensors": len(fitting), "of": len(state)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, nearest
-from badnets.networks.architecture import architecture
+from badnets.networks.architecture import InputSize, architecture, chain
 from badnets.networks.architectures.torchvision_models import Repeat, load_fitting, model_options, names, read_weights
-from badnets.networks.network import Task
+from badnets.networks.network import Task, evaluating
 from badnets.networks.operators import import_torchvision
 
 Backbone = Annotated[str, Field(description="a classifier of torchvision, by its name")]
@@ -25,11 +24,9 @@ _PREFIXES = ("inner.backbone.body.", "model.", "backbone.")  # a detector's, a g
 
 
 class TwoHeads(nn.Module):
-    """Features of one vector to a picture, then a class head and, if there is one, a box head.
-
-    ``forward(images)`` gives logits (n, classes); ``forward(images, True)`` gives them and boxes (n, 4), which are x0,
-    y0, x1, y1 in pixels of the input. ``started`` says how many tensors came from a file of weights.
-    """
+    """Features of one vector to a picture, then a class head and, if there is one, a box head. ``forward(images)``
+    gives logits (n, classes); ``forward(images, True)`` gives them and boxes (n, 4), which are x0, y0, x1, y1 in pixels
+    of the input. ``started`` says how many tensors came from a file of weights."""
 
     def __init__(
         self, backbone: nn.Module, features: int, classes: int, size: tuple[int, int], *, box_head: bool
@@ -37,7 +34,11 @@ class TwoHeads(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.class_head = _head(features, classes)
-        self.box_head = _box_head(features, size) if box_head else None
+        self.box_head = _head(features, 4) if box_head else None
+        if self.box_head is not None:
+            height, width = size
+            with torch.no_grad():
+                self.box_head[1].bias.copy_(torch.tensor([width, height, 3 * width, 3 * height]) / 4)  # type: ignore[operator]
         self.task: Task = "locate" if box_head else "classify"
         self.started: dict[str, int] = {}
 
@@ -50,12 +51,10 @@ class TwoHeads(nn.Module):
         return self.class_head(features)
 
 
-@architecture(
-    "two-head", "D1's network: torchvision's backbone, a class head and a box head", transient=frozenset({"weights"})
-)
+@architecture("two-head", "D1's network: torchvision's backbone, a class head and a box head", transient=("weights",))
 def build(
     classes: int,
-    input_size: tuple[int, int, int],
+    input_size: InputSize,
     *,
     backbone: Backbone = "resnet34",
     box_head: BoxHead = True,
@@ -83,7 +82,7 @@ def build(
         what = f"backbone {backbone}"
         network.started = load_fitting(network, Path(weights), given, within="backbone.", what=what)
     if channels == 1:
-        network.backbone = nn.Sequential(OrderedDict(repeat=Repeat(), model=network.backbone))
+        network.backbone = chain(repeat=Repeat(), model=network.backbone)
     return network
 
 
@@ -91,15 +90,7 @@ def _head(features: int, answers: int) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm1d(features), nn.Linear(features, answers))
 
 
-def _box_head(features: int, size: tuple[int, int]) -> nn.Sequential:
-    head = _head(features, 4)
-    height, width = size
-    with torch.no_grad():
-        head[-1].bias.copy_(torch.tensor([width, height, 3 * width, 3 * height]) / 4)  # type: ignore[operator]
-    return head
-
-
-def _trunk(backbone: str, input_size: tuple[int, int, int]) -> tuple[nn.Module, int]:
+def _trunk(backbone: str, input_size: InputSize) -> tuple[nn.Module, int]:
     """A model of torchvision without what comes behind its features, and how many there are."""
     known = names()
     if backbone not in known:
@@ -111,25 +102,16 @@ def _trunk(backbone: str, input_size: tuple[int, int, int]) -> tuple[nn.Module, 
         raise BadInput(f"two-head: expected a backbone with a classifier behind its features, got {backbone!r}")
     if hasattr(made, "avgpool"):
         made.avgpool = nn.AdaptiveAvgPool2d(1)  # of some models it keeps 7x7 places
-    probe = _Probe()
+    shapes: list[tuple[int, ...]] = []
+    probe = nn.Identity()
+    probe.register_forward_hook(lambda _, __, arrived: shapes.append(tuple(arrived.shape)))
     setattr(made, behind, probe)
-    made.eval()
-    with torch.no_grad():
+    with evaluating(made), torch.no_grad():
         made(torch.zeros(2, 3, height, width))
-    made.train()
-    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()) if len(probe.shape) == 4 else nn.Identity()
+    (shape,) = shapes
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()) if len(shape) == 4 else nn.Identity()
     setattr(made, behind, pool)
-    return made, probe.shape[1]
-
-
-class _Probe(nn.Module):
-    """Notes the shape of what arrives."""
-
-    shape: tuple[int, ...] = ()
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.shape = tuple(x.shape)
-        return x
+    return made, shape[1]
 
 
 def _own_name(name: str) -> str:

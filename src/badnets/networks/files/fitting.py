@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from badnets.core.errors import BadInput
-from badnets.networks.files.entries import Entry, ForeignFile
-from badnets.networks.files.flattened import flattened_inputs, to_channels_first
+from badnets.networks.files.formats import Entry, ForeignFile
+from badnets.networks.files.header import Shape, check_shapes
+from badnets.networks.network import black
 
-Shape = tuple[int, ...]
 Kind = frozenset[tuple[str | None, Shape]]
+Map = tuple[int, int, int]
 T = TypeVar("T")
 _PREFIXES = ("module.", "model.", "body.", "_orig_mod.", "net.", "network.")
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # torchvision's heads that only help training
 _COUNTER = "num_batches_tracked"  # counts training steps; older files lack it, and nothing depends on it
+_OPTIONS = " (--arch), size (--input-size) or number of classes (--classes)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +38,16 @@ class Matched:
 
 def match(path: Path, file: ForeignFile, needed: Mapping[str, Shape], what: str) -> Matched:
     """Names first, without prefixes such as ``module.``; else shapes, of layers or tensors, in the order of the file.
-
     ``needed`` are the shapes of a state dict, ``what`` says whose. Each tensor of the file is used once, and none is
-    left over: otherwise ``BadInput`` names the first that does not fit.
-    """
+    left over: otherwise ``BadInput`` names the first that does not fit."""
     wanted = {name: shape for name, shape in needed.items() if not name.endswith(_COUNTER)}
     given = [entry for entry in file.entries if entry.role != _COUNTER]
     for names in _strippings([entry.key for entry in given]):
         named = {name: e for name, e in zip(names, given, strict=True) if not name.startswith(_AUXILIARY)}
         if set(wanted) <= set(named):
-            return _by_name(path, named, wanted, what)
-    return _by_shape(path, given, wanted, what)
+            check_shapes(path, {name: e.shape for name, e in named.items()}, wanted, what, advice=_OPTIONS)
+            return Matched(entries={name: named[name] for name in wanted}, by_name=True)
+    return _by_layer(given, wanted) or _by_tensor(path, given, wanted, what)
 
 
 def _strippings(names: list[str]) -> Iterator[list[str]]:
@@ -54,29 +58,14 @@ def _strippings(names: list[str]) -> Iterator[list[str]]:
         yield names
 
 
-def _by_name(path: Path, named: dict[str, Entry], wanted: Mapping[str, Shape], what: str) -> Matched:
-    for name, shape in wanted.items():
-        if named[name].shape != shape:
-            raise BadInput(
-                f"{path}: expected tensor {name!r} of {list(shape)} for {what}, got {list(named[name].shape)}; "
-                "the weights are of another network (--arch), size (--input-size) or number of classes (--classes)"
-            )
-    extra = next((name for name in named if name not in wanted), None)
-    if extra is not None:
-        raise BadInput(f"{path}: expected no tensor {extra!r} for {what}, got one of {list(named[extra].shape)}")
-    return Matched(entries={name: named[name] for name in wanted}, by_name=True)
-
-
-def _by_shape(path: Path, given: list[Entry], wanted: Mapping[str, Shape], what: str) -> Matched:
-    """Whole layers: each gets the first unused one whose tensors have the same roles and shapes."""
+def _by_layer(given: list[Entry], wanted: Mapping[str, Shape]) -> Matched | None:
+    """Whole layers: each gets the first unused one whose tensors have the same roles and shapes; None if any lacks."""
     theirs = _layers((entry.layer, entry.role, entry.shape, entry) for entry in given)
     ours = _layers((*name.rpartition(".")[::2], shape, name) for name, shape in wanted.items())
     if {kind: len(layers) for kind, layers in theirs.items()} != {kind: len(layers) for kind, layers in ours.items()}:
-        return _by_tensor(path, given, wanted, what)
-    chosen: dict[str, Entry] = {}
-    for kind, layers in ours.items():
-        for own, other in zip(layers, theirs[kind], strict=True):
-            chosen.update({name: other[role] for role, name in own.items()})
+        return None
+    pairs = [pair for kind, layers in ours.items() for pair in zip(layers, theirs[kind], strict=True)]
+    chosen = {name: other[role] for layer, other in pairs for role, name in layer.items()}
     swappable = sum(len(kind) * len(layers) for kind, layers in ours.items() if len(layers) > 1)
     return Matched(entries=chosen, by_name=False, swappable=swappable)
 
@@ -95,35 +84,32 @@ def _layers(tensors: Iterable[tuple[str, str | None, Shape, T]]) -> dict[Kind, l
 
 def _by_tensor(path: Path, given: list[Entry], wanted: Mapping[str, Shape], what: str) -> Matched:
     """Each tensor gets the first unused one of its shape and, where the file says it, its role (weight, bias, ...)."""
-    roles = {name.rpartition(".")[2] for name in wanted}
+    keys = {name: (name.rpartition(".")[2], shape) for name, shape in wanted.items()}
+    roles = {role for role, _ in keys.values()}
     left: dict[tuple[str | None, Shape], list[Entry]] = defaultdict(list)
     for entry in given:
         left[entry.role if entry.role in roles else None, entry.shape].append(entry)
     chosen: dict[str, Entry] = {}
     for name, shape in wanted.items():
-        fitting = left.get((name.rpartition(".")[2], shape)) or left.get((None, shape))
+        fitting = left.get(keys[name]) or left.get((None, shape))
         if not fitting:
             raise BadInput(
                 f"{path}: expected a tensor of {list(shape)} for {name!r} of {what}, got none; "
-                "the weights are of another network (--arch), size (--input-size) or number of classes (--classes)"
+                f"the weights are of another network{_OPTIONS}"
             )
         chosen[name] = fitting.pop(0)
     unused = next((entry for entries in left.values() for entry in entries), None)
     if unused is not None:
         raise BadInput(f"{path}: expected no tensor {unused.name!r} of {list(unused.shape)} for {what}, got one")
-    counts = Counter((name.rpartition(".")[2], shape) for name, shape in wanted.items())
-    return Matched(entries=chosen, by_name=False, swappable=sum(n for n in counts.values() if n > 1))
+    return Matched(entries=chosen, by_name=False, swappable=sum(n for n in Counter(keys.values()).values() if n > 1))
 
 
-def load(path: Path, file: ForeignFile, matched: Matched, body: nn.Module, input_size: tuple[int, int, int]) -> None:
-    """Put the matched tensors into ``body``, in its dtypes and torch's order of features.
-
-    Batch norms of a format that adds another number to the variance get the difference in their running variance, so
-    that evaluation gives the same; trained further, they use torch's. Raises ``BadInput`` for NaN and infinity.
-    """
-    own = body.state_dict()
+def load(path: Path, file: ForeignFile, matched: Matched, body: nn.Module, input_size: Map) -> None:
+    """Put the matched tensors into ``body``, in its dtypes and torch's order of features. Batch norms of a format that
+    adds another number to the variance get the difference in their running variance, so that evaluation gives the same;
+    trained further, they use torch's. Raises ``BadInput`` for NaN and infinity."""
+    state = body.state_dict()
     places = flattened_inputs(body, input_size) if file.channels_last else {}
-    state: dict[str, Tensor] = {}
     for name, entry in matched.entries.items():
         tensor = entry.read()
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
@@ -132,7 +118,7 @@ def load(path: Path, file: ForeignFile, matched: Matched, body: nn.Module, input
                 f"{path}: expected finite numbers in tensor {entry.name!r}, got {kind}; the file is damaged or its "
                 "training failed"
             )
-        tensor = tensor.to(own[name].dtype)
+        tensor = tensor.to(state[name].dtype)
         if name in places:
             tensor = to_channels_first(tensor, places[name])
         layer, _, role = name.rpartition(".")
@@ -140,4 +126,52 @@ def load(path: Path, file: ForeignFile, matched: Matched, body: nn.Module, input
         if role == "running_var" and file.epsilons and epsilon is not None:
             tensor = tensor + (file.epsilons.get(entry.layer, file.epsilons[""]) - epsilon)
         state[name] = tensor
-    body.load_state_dict({**own, **state})
+    body.load_state_dict(state)
+
+
+class _Watching(TorchFunctionMode):
+    """Follows maps (n, c, h, w) that become rows (n, c*h*w), up to the weights that rows meet first: in ``places``."""
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        super().__init__()
+        self._names = names
+        self._rows: dict[int, tuple[Tensor, Map]] = {}  # the tensors are kept, for their ids are their names here
+        self.places: dict[str, Map] = {}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        result = func(*args, **named)
+        first = args[0] if args else named.get("input")
+        if not isinstance(first, Tensor) or not isinstance(result, Tensor) or result.ndim != 2:
+            return result
+        n, width = result.shape
+        if first.ndim == 4 and first.shape[0] == n and first[0].numel() == width:
+            self._rows[id(result)] = (result, (first.shape[1], first.shape[2], first.shape[3]))
+        elif id(first) in self._rows:
+            place = self._rows[id(first)][1]
+            for given in (*args[1:], *named.values()):
+                bias = func is functional.linear and getattr(given, "ndim", 0) == 1
+                if id(given) in self._names and given.shape[-1] == first.shape[1] and not bias:
+                    self.places[self._names[id(given)]] = place
+            if func is not functional.linear and result.shape == first.shape:
+                self._rows[id(result)] = (result, place)
+        return result
+
+
+def flattened_inputs(body: nn.Module, input_size: Map) -> dict[str, Map]:
+    """The (channels, height, width) behind each weight of ``body`` that a flattened map meets, by name. These are dense
+    layers' weights (out, c*h*w), and batch norms' tensors (c*h*w,) that come before them. ``body`` is put into
+    evaluation mode; one pass over a black picture."""
+    names = {id(value): name for name, value in body.state_dict(keep_vars=True).items()}
+    body.eval()
+    with torch.no_grad(), _Watching(names) as watching:
+        body(black(body, 2, input_size))
+    return dict(watching.places)
+
+
+def to_channels_first(weight: Tensor, place: Map) -> Tensor:
+    """``weight`` whose last axis counts (height, width, channel), with that axis in torch's order."""
+    c, h, w = place
+    return weight.reshape(*weight.shape[:-1], h, w, c).movedim(-1, -3).flatten(-3)

@@ -9,17 +9,12 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from badnets.core.errors import BadInput
 
@@ -28,19 +23,18 @@ KEY = "badnets"
 PICKLED = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"})
 _LONGEST = 16 << 20  # bytes of JSON; our largest headers have some 100 kB
 
+Shape = tuple[int, ...]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=1000)]
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
 
 
 class NetworkHeader(BaseModel):
-    """What a network file says about its network.
-
-    ``input_size`` is (channels, height, width), ``mean`` and ``std`` per channel on the 0..1 scale; ``provenance`` is
-    how it was made, with ``"backdoor"`` when it carries one on purpose. ``shared`` names tensors that are another one
-    of the same network; ``channels_last`` is how weights lay in memory, which decides the last bit of a result.
-    ``narrowed`` gives how many channels are left of each convolution from which some were taken out.
-    """
+    """What a network file says about its network. ``input_size`` is (channels, height, width), ``mean`` and ``std`` per
+    channel on the 0..1 scale; ``provenance`` is how it was made, with ``"backdoor"`` when it carries one on purpose.
+    ``shared`` names tensors that are another one of the same network; ``channels_last`` is how weights lay in memory,
+    which decides the last bit of a result. ``narrowed`` gives how many channels are left of each convolution from which
+    some were taken out."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -65,9 +59,7 @@ class NetworkHeader(BaseModel):
 
 def read_header(path: Path | str) -> dict[str, Any]:
     """What a network file says, as JSON: the fields of ``NetworkHeader`` and ``tensors``, ``{name: [dtype, shape]}``.
-
-    Raises ``BadInput`` for a missing, pickled, foreign, truncated or damaged file. Nothing is executed.
-    """
+    Raises ``BadInput`` for a missing, pickled, foreign, truncated or damaged file. Nothing is executed."""
     path = Path(path)
     header, tensors = parse(path)
     return {**header.model_dump(mode="json"), "tensors": {name: list(entry) for name, entry in tensors.items()}}
@@ -90,9 +82,8 @@ def parse(path: Path) -> tuple[NetworkHeader, dict[str, tuple[str, list[int]]]]:
         raise BadInput(f"{path}: expected a {FORMAT} header, got a wrong {field} ({first['msg']})") from None
     for name, other in header.shared.items():
         if name in raw or other not in raw:
-            raise BadInput(
-                f"{path}: expected {name!r} to share tensor {other!r}, got no such pair; the file is damaged"
-            )
+            wanted = f"{name!r} to share tensor {other!r}"
+            raise BadInput(f"{path}: expected {wanted}, got no such pair; the file is damaged")
     return header, {name: (entry["dtype"], entry["shape"]) for name, entry in raw.items()}
 
 
@@ -103,28 +94,46 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: expected a .safetensors file, got {path.suffix}, which may run code when opened; weights "
             "alone can be opened with --arch NAME and --input-range RANGE (in Python: open_foreign)"
         )
-    try:
+    with opened(path, "the .safetensors file") as file:
         total = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(9)
-            length = struct.unpack("<Q", start[:8])[0] if len(start) == 9 else 0
-            if start[8:] != b"{" or not 2 <= length <= _LONGEST:
-                raise BadInput(f"{path}: expected a safetensors file, got something else{_guess(start, total)}")
-            text = start[8:] + file.read(length - 1)
-    except FileNotFoundError:
-        raise BadInput(f"expected a network file at {path}, got nothing; check the path") from None
-    except IsADirectoryError:
-        raise BadInput(f"expected a network file at {path}, got a folder; name the .safetensors file in it") from None
+        start = file.read(9)
+        length = struct.unpack("<Q", start[:8])[0] if len(start) == 9 else 0
+        if start[8:] != b"{" or not 2 <= length <= _LONGEST:
+            raise BadInput(f"{path}: expected a safetensors file, got something else{_guess(start, total)}")
+        text = start[8:] + file.read(length - 1)
     if len(text) < length:
         raise BadInput(f"{path}: expected a header of {length:,} bytes, got {len(text):,}; the file is truncated")
     try:
-        raw = json.loads(text)
+        raw: dict[str, Any] = json.loads(text)  # an object, as it begins with a brace
     except (ValueError, RecursionError):
         raise BadInput(f"{path}: expected JSON in the header, got something else; the file is damaged") from None
-    if not isinstance(raw, dict):
-        raise BadInput(f"{path}: expected a JSON object in the header, got something else; the file is damaged")
     _check_tensors(path, raw, total - 8 - length)
     return raw
+
+
+@contextmanager
+def opened(path: Path, wanted: str) -> Iterator[BinaryIO]:
+    """The file at ``path``; ``BadInput`` where there is none, or a folder, in which ``wanted`` should be named."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise BadInput(f"expected a network file at {path}, got nothing; check the path") from None
+    except IsADirectoryError:
+        raise BadInput(f"expected a network file at {path}, got a folder; name {wanted} in it") from None
+
+
+def check_shapes(
+    path: Path, given: Mapping[str, Shape], needed: Mapping[str, Shape], what: str, *, advice: str = ""
+) -> None:
+    """Refuse tensors that are not the ones that ``what`` has, by the name of the first."""
+    for name, shape in needed.items():
+        if given.get(name) != shape:
+            got = f"{list(given[name])}; the weights are of another network{advice}" if name in given else "none"
+            raise BadInput(f"{path}: expected tensor {name!r} of {list(shape)} for {what}, got {got}")
+    extra = next((name for name in given if name not in needed), None)
+    if extra is not None:
+        raise BadInput(f"{path}: expected no tensor {extra!r} for {what}, got one of {list(given[extra])}")
 
 
 def _guess(start: bytes, total: int) -> str:
@@ -155,7 +164,6 @@ def _check_tensors(path: Path, raw: dict[str, Any], space: int) -> None:
                 end = max(end, last)
             case _:
                 raise BadInput(f"{path}: expected dtype, shape and place of tensor {name!r}; the file is damaged")
-    if end > space:
-        raise BadInput(f"{path}: expected {end:,} bytes of weights, got {space:,}; the file is truncated")
-    if end < space:
-        raise BadInput(f"{path}: expected {end:,} bytes of weights, got {space:,}; the file is damaged")
+    if end != space:
+        what = "truncated" if end > space else "damaged"
+        raise BadInput(f"{path}: expected {end:,} bytes of weights, got {space:,}; the file is {what}")

@@ -15,28 +15,24 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.core.files import dumps, whole_file
-from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, parse, read_header
-from badnets.networks.network import ImageNetwork
-from badnets.networks.outputs import PREFIX, LogProbabilities
+from badnets.networks.architecture import LOGITS_OF
+from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, Shape, check_shapes, parse
+from badnets.networks.network import ImageNetwork, LogProbabilities
 from badnets.networks.registry import build_body, find_architecture, skeleton
-from badnets.networks.surgery.narrow import narrow_as_recorded
-
-__all__ = ["NetworkHeader", "open_network", "read_header", "save_network", "through_file"]
+from badnets.networks.surgery.channels import narrow_as_recorded
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def save_network(network: ImageNetwork, path: Path | str) -> None:
-    """Write ``network`` with everything needed to build it again; the file appears whole or not at all.
-
-    Weights keep their dtype; buffers (batch norm's) are included; a tensor that two layers share is written once.
-    Equal networks give equal files, byte for byte.
-    """
+    """Write ``network`` with everything needed to build it again; the file appears whole or not at all. Weights keep
+    their dtype; buffers (batch norm's) are included; a tensor that two layers share is written once. Equal networks
+    give equal files, byte for byte."""
     path = Path(path)
     if path.suffix.lower() in PICKLED:
         raise BadInput(f"expected a name ending in .safetensors, got {path.name}; there is no other format")
     tensors, shared = _distinct(network.body.state_dict())
-    header = {"format": FORMAT, **network.said}
+    header = {"format": FORMAT, **network.description}
     header |= {"channels_last": _is_channels_last(network.body), "shared": shared}
     if network.narrowed:
         header["narrowed"] = network.narrowed
@@ -54,38 +50,32 @@ def open_network(
     device: torch.device | str = "cpu",
     expect_classes: int | None = None,
 ) -> ImageNetwork:
-    """The network in a file that ``save_network`` wrote, in evaluation mode, with the same logits bit for bit.
-
-    A file of a wrapped network needs ``module``, one of the same shapes; its weights are overwritten and it becomes
-    part of the result. ``expect_classes`` refuses another number of classes.
-    Raises ``BadInput`` for files that are missing, foreign, pickled, truncated, damaged, of an unknown architecture,
-    or whose weights do not fit (the first such tensor is named); no memory of their size is taken before that is known.
-    """
+    """The network in a file that ``save_network`` wrote, in evaluation mode, with the same logits bit for bit. A file
+    of a wrapped network needs ``module``, one of the same shapes; its weights are overwritten and it becomes part of
+    the result. ``expect_classes`` refuses another number of classes. Raises ``BadInput`` for files that are missing,
+    foreign, pickled, truncated, damaged, of an unknown architecture, or whose weights do not fit (the first such tensor
+    is named); no memory of their size is taken before that is known."""
     path = Path(path)
-    header, described = parse(path)
+    header, tensors = parse(path)
     classes = len(header.class_names)
     if expect_classes is not None and classes != expect_classes:
         raise BadInput(f"{path}: expected a network of {expect_classes} classes, got one of {classes}; use other data")
-    shapes = {name: tuple(shape) for name, (_, shape) in described.items()}
+    shapes = {name: tuple(shape) for name, (_, shape) in tensors.items()}
     shapes.update({name: shapes[other] for name, other in header.shared.items()})
     if module is None:
         module = _build(path, header, shapes)
     else:
-        if header.architecture.startswith(PREFIX) and not isinstance(module, LogProbabilities):
+        if header.architecture.startswith(LOGITS_OF) and not isinstance(module, LogProbabilities):
             module = LogProbabilities(module)
-        _narrow(path, header, module)
-        _check_fit(path, header, module, shapes)
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"{path}: expected a safetensors file, got a damaged one ({error})") from None
+        _fit(path, header, module, shapes)
+    state = load_tensors(path)
     state.update({name: state[other] for name, other in header.shared.items()})
     _load(path, module, state)
     if header.channels_last:
         convert: Callable[..., nn.Module] = module.to  # torch's stubs do not know this argument
         module = convert(memory_format=torch.channels_last)
-    said = header.model_dump(exclude={"format", "channels_last", "shared"})
-    return ImageNetwork(module, **said).to(device).eval()
+    described = header.model_dump(exclude={"format", "channels_last", "shared"})
+    return ImageNetwork(module, **described).to(device).eval()
 
 
 def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
@@ -95,15 +85,15 @@ def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
     return open_network(path)
 
 
-def _narrow(path: Path, header: NetworkHeader, body: nn.Module) -> None:
-    """Take out of ``body`` as many channels as were taken out of the file's network."""
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of any safetensors file."""
     try:
-        narrow_as_recorded(body, header.narrowed)
-    except BadInput as error:
-        raise BadInput(f"{path}: wrong narrowed: {error}; the file is damaged or of another network") from None
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path}: expected a safetensors file, got a damaged one ({error})") from None
 
 
-def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
+def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, Shape]) -> nn.Module:
     """A new body of the header's architecture, once its shapes are known to be those of the file."""
     try:
         architecture = find_architecture(header.architecture)
@@ -111,40 +101,31 @@ def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, tuple[int, ..
         bare = skeleton(architecture, len(header.class_names), header.input_size, recorded)
     except BadInput as error:
         raise BadInput(f"{path}: {error} (a wrapped module is opened with badnets.open(path, module=...))") from None
-    _narrow(path, header, bare)
-    _check_fit(path, header, bare, shapes)
+    _fit(path, header, bare, shapes)
     body = build_body(architecture, len(header.class_names), header.input_size, recorded, seed=0)
-    _narrow(path, header, body)
+    _fit(path, header, body, shapes)
     return body
 
 
-def _check_fit(path: Path, header: NetworkHeader, body: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse weights that are not the ones ``body`` has, by the name of the first."""
+def _fit(path: Path, header: NetworkHeader, body: nn.Module, shapes: Mapping[str, Shape]) -> None:
+    """Take as many channels out of ``body`` as out of the file's network; then its tensors must have these shapes."""
+    try:
+        narrow_as_recorded(body, header.narrowed)
+    except BadInput as error:
+        raise BadInput(f"{path}: wrong narrowed: {error}; the file is damaged or of another network") from None
     needed = {name: tuple(value.shape) for name, value in body.state_dict().items()}
-    for name, shape in needed.items():
-        if name not in shapes:
-            raise BadInput(f"{path}: expected tensor {name!r} of {list(shape)} for {header.architecture}, got none")
-        if shapes[name] != shape:
-            raise BadInput(
-                f"{path}: expected tensor {name!r} of {list(shape)} for {header.architecture}, "
-                f"got {list(shapes[name])}; the weights are of another network"
-            )
-    extra = next((name for name in shapes if name not in needed), None)
-    if extra is not None:
-        given = list(shapes[extra])
-        raise BadInput(f"{path}: expected no tensor {extra!r} for {header.architecture}, got one of {given}")
+    check_shapes(path, shapes, needed, header.architecture)
 
 
 def _load(path: Path, body: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copy ``state`` into ``body``, whose tensors take the dtypes of the file; ties between its layers stay."""
     for name, own in body.state_dict(keep_vars=True).items():
         given = state[name]
-        if (given.dtype in _FLOATS) != own.is_floating_point() or (
-            given.dtype not in _FLOATS and given.dtype != own.dtype
-        ):
+        if given.dtype == own.dtype:
+            continue
+        if not (given.dtype in _FLOATS and own.is_floating_point()):
             raise BadInput(f"{path}: expected tensor {name!r} as {own.dtype}, got {given.dtype}")
-        if given.dtype != own.dtype:
-            own.data = own.data.to(given.dtype)
+        own.data = own.data.to(given.dtype)
     body.load_state_dict(dict(state))
 
 

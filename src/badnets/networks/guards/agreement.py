@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from badnets.networks.architecture import GUARDS, architecture
+from badnets.networks.architecture import GUARDS, InputSize, architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -38,7 +38,7 @@ class Agreement(Guard):
 
 
 @architecture("agreement", "answers where a second network agrees", table=GUARDS)
-def build(classes: int, input_size: tuple[int, int, int], *, parts: Parts, hard: bool = False) -> nn.Module:
+def build(classes: int, input_size: InputSize, *, parts: Parts, hard: bool = False) -> nn.Module:
     """Two networks as ``parts`` describe them, the original first."""
     first, second = build_parts(parts, classes, input_size, 2)
     return Agreement(first, second, hard=hard)

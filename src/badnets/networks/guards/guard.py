@@ -15,7 +15,7 @@ from badnets.core.validation import explain
 from badnets.networks.architecture import GUARD, InputSize
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_body, find_architecture
-from badnets.networks.surgery.narrow import narrow_as_recorded
+from badnets.networks.surgery.channels import narrow_as_recorded
 
 Parts = Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=2, description="the networks inside")]
 _FAR = 30.0  # in logits: exp(-30) vanishes beside the other probabilities in single precision
@@ -23,10 +23,8 @@ _FAR = 30.0  # in logits: exp(-30) vanishes beside the other probabilities in si
 
 class Guard(nn.Module):
     """A network that may refuse: it answers as its first part does, or refuses where a score exceeds ``threshold``.
-
     ``parts`` are networks of the same classes and input size, each with its own normalization inside. ``threshold`` is
-    a buffer, so it lies in the file; infinite, nothing is refused.
-    """
+    a buffer, so it lies in the file; infinite, nothing is refused. ``options`` are the attributes that are settings."""
 
     abstains: ClassVar[bool] = True
     name: ClassVar[str]
@@ -57,10 +55,8 @@ class Guard(nn.Module):
         return self.score(images, self.network(images).argmax(1)).float()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (n, classes + 1) of floats (n, c, h, w) in 0..1; the last is the highest where it refuses.
-
-        Where it answers, the probabilities are those of the first part, up to rounding.
-        """
+        """Logits (n, classes + 1) of floats (n, c, h, w) in 0..1; the last is the highest where it refuses. Where it
+        answers, the probabilities are those of the first part, up to rounding."""
         logits: Tensor = self.network(images)
         refused = self.score(images, logits.argmax(1)).float() > self.threshold
         last = torch.where(refused, logits.amax(1) + _FAR, logits.amin(1) - _FAR)
@@ -81,8 +77,8 @@ class Part(BaseModel):
 
 def part_of(network: ImageNetwork) -> dict[str, Any]:
     """What a guard's file says about ``network``, one of its parts."""
-    said = {name: value for name, value in network.said.items() if name in Part.model_fields}
-    return Part(**said, narrowed=network.narrowed).model_dump(mode="json")
+    described = {name: value for name, value in network.description.items() if name in Part.model_fields}
+    return Part(**described, narrowed=network.narrowed).model_dump(mode="json")
 
 
 def build_parts(parts: Sequence[dict[str, Any]], classes: int, input_size: InputSize, count: int) -> list[ImageNetwork]:
@@ -96,8 +92,8 @@ def _build(described: dict[str, Any], classes: int, input_size: InputSize) -> Im
     try:
         part = Part.model_validate(described)
     except ValidationError as error:
-        told = explain(error, Part.model_json_schema, described)
-        raise BadInput(f"expected a network inside the guard, got another description of one: {told}") from None
+        problem = explain(error, Part.model_json_schema, described)
+        raise BadInput(f"expected a network inside the guard, got another description of one: {problem}") from None
     if GUARD in part.architecture:
         raise BadInput(f"expected a plain network inside the guard, got {part.architecture}; guards are not nested")
     architecture = find_architecture(part.architecture)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from badnets.core.errors import BadInput
-from badnets.networks.architecture import GUARDS, architecture
+from badnets.networks.architecture import GUARDS, InputSize, architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -79,7 +79,7 @@ class IbdPsc(Guard):
 @architecture("ibd-psc", "refuses what survives amplification", table=GUARDS)
 def build(
     classes: int,
-    input_size: tuple[int, int, int],
+    input_size: InputSize,
     *,
     parts: Parts,
     layers: Annotated[list[str], Field(min_length=1)],

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
-from badnets.networks.architecture import GUARDS, architecture
+from badnets.networks.architecture import GUARDS, InputSize, architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -36,9 +36,7 @@ class RefuseClass(Guard):
 
 
 @architecture("refuse-class", "refuses one class", table=GUARDS)
-def build(
-    classes: int, input_size: tuple[int, int, int], *, parts: Parts, suspect: Annotated[int, Field(ge=0)]
-) -> nn.Module:
+def build(classes: int, input_size: InputSize, *, parts: Parts, suspect: Annotated[int, Field(ge=0)]) -> nn.Module:
     """One network, and the number of the class that it may not give."""
     (network,) = build_parts(parts, classes, input_size, 1)
     return RefuseClass(network, suspect)

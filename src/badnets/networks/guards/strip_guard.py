@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from badnets.networks.architecture import GUARDS, architecture
+from badnets.networks.architecture import GUARDS, InputSize, architecture
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork, to_float
 
@@ -24,10 +24,8 @@ def entropy(logits: Tensor) -> Tensor:
 
 def blend_entropy(network: nn.Module, images: Tensor, overlays: Tensor, own: float, other: float) -> Tensor:
     """Mean entropy (n,) of the network's answers to blends of floats (n, c, h, w) in 0..1 with each of ``overlays``.
-
     ``overlays`` are uint8 (m, h, w, c). A blend is ``own * image + other * overlay``, cut to 0..1, before any
-    normalization: the network applies its own.
-    """
+    normalization: the network applies its own."""
     total = torch.zeros(len(images), device=images.device)
     for overlay in to_float(overlays, images.dtype):
         total += entropy(network((own * images + other * overlay).clamp(0, 1)))
@@ -63,7 +61,7 @@ class Strip(Guard):
 @architecture("strip", "refuses what stays the same under overlays", table=GUARDS)
 def build(
     classes: int,
-    input_size: tuple[int, int, int],
+    input_size: InputSize,
     *,
     parts: Parts,
     overlays: Annotated[int, Field(ge=1, le=10_000, description="clean pictures that are laid over")],

@@ -11,7 +11,7 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import own_stream
-from badnets.networks.surgery.graph import layer_of, split_before, trace
+from badnets.networks.surgery.graph import Halves, layer_of, split, trace
 
 Layers = Literal["fc", "all"] | int
 """Which layers learn: the fully connected ones, all, or the last n that hold weights."""
@@ -26,34 +26,30 @@ def weight_layers(body: nn.Module) -> list[str]:
 def fully_connected(body: nn.Module) -> list[str]:
     """Names of the dense layers at the end, in order: between them and the answer there are only dense layers and what
     has no weights. ``BadInput`` if there are none."""
-    traced = trace(body)
-    found = _dense_end(traced, _answer(traced), {})
-    if not found:
+    dense = _dense_end(trace(body))
+    if not dense:
         raise BadInput(
             "expected fully connected layers in front of the answer, got none; retrain the last ones by number "
             '(layers=1) or "all"'
         )
-    return [name for name in weight_layers(body) if name in found]
+    return [name for name in weight_layers(body) if name in dense]
 
 
 def head_of(network: ImageNetwork) -> str:
-    """Name of the dense layer or convolution that gives the classes.
-
-    Raises ``BadInput`` where the answer comes from several layers, or from one that gives another number of values.
-    """
-    traced = trace(network.body)
-    found = sorted(_nearest(traced, _answer(traced), {}))
-    layer: Any = network.body.get_submodule(found[0]) if len(found) == 1 else None
+    """Name of the dense layer or convolution that gives the classes. Raises ``BadInput`` where the answer comes from
+    several layers, or from one that gives another number of values."""
+    last = sorted(_last_layers(trace(network.body)))
+    layer: Any = network.body.get_submodule(last[0]) if len(last) == 1 else None
     if not isinstance(layer, nn.Linear | nn.Conv2d):
-        got = ", ".join(found) or "none"
+        got = ", ".join(last) or "none"
         raise BadInput(f"{network.architecture}: expected one layer that gives the classes, got {got}")
-    width = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    width = len(layer.weight)
     if width != network.classes or network.abstains:
         raise BadInput(
             f"{network.architecture}: expected a last layer for its {network.classes} classes, "
-            f"got {found[0]!r} for {width}; a network that may refuse has no head to replace"
+            f"got {last[0]!r} for {width}; a network that may refuse has no head to replace"
         )
-    return found[0]
+    return last[0]
 
 
 def choose_layers(network: ImageNetwork, layers: Layers) -> list[str]:
@@ -72,9 +68,8 @@ def choose_layers(network: ImageNetwork, layers: Layers) -> list[str]:
 
 def begin_anew(network: ImageNetwork, names: list[str], seed: Seed) -> None:
     """Give ``names`` and the batch norms among and behind them the weights of new layers, drawn from ``seed``."""
-    traced = trace(network.body)
-    first = [node for node in traced.graph.nodes if str(node.target) in names and node.op == "call_module"]
-    behind = {str(node.target) for node in split_before(traced, first).head.graph.nodes if node.op == "call_module"}
+    head = _cut(network.body, names).head
+    behind = {str(node.target) for node in head.graph.nodes if node.op == "call_module"}
     with own_stream(seed.integer):
         layer: Any
         for name, layer in network.body.named_modules():
@@ -88,9 +83,8 @@ def replace_head(network: ImageNetwork, classes: tuple[str, ...], seed: Seed) ->
     old: Any = network.body.get_submodule(name)
     with own_stream(seed.integer):
         bias = old.bias is not None
-        new: nn.Module
         if isinstance(old, nn.Linear):
-            new = nn.Linear(old.in_features, len(classes), bias=bias)
+            new: nn.Module = nn.Linear(old.in_features, len(classes), bias=bias)
         else:
             shape = (old.kernel_size, old.stride, old.padding, old.dilation, old.groups)
             new = nn.Conv2d(old.in_channels, len(classes), *shape, bias=bias)
@@ -101,16 +95,12 @@ def replace_head(network: ImageNetwork, classes: tuple[str, ...], seed: Seed) ->
 
 class Tail(nn.Module):
     """A body whose first part stays as it is: in evaluation mode, without gradients; only ``head`` learns.
-
-    ``forward(pictures)`` runs both parts; ``forward(pictures, *values)`` takes what the first part gave before.
-    Layers are shared with the body that it is made of, not copied; ``names`` are those that learn.
-    """
+    ``forward(pictures)`` runs both parts; ``forward(pictures, *values)`` takes what the first part gave before. Layers
+    are shared with the body that it is made of, not copied; ``names`` are those that learn."""
 
     def __init__(self, body: nn.Module, names: list[str]) -> None:
         super().__init__()
-        traced = trace(body)
-        first = [node for node in traced.graph.nodes if node.op == "call_module" and str(node.target) in names]
-        halves = split_before(traced, first)
+        halves = _cut(body, names)
         self.features, self.head = halves.features, halves.head
 
     def train(self, mode: bool = True) -> Tail:  # noqa: FBT002 (torch's signature)
@@ -128,39 +118,36 @@ class Tail(nn.Module):
         return answer
 
 
+def _cut(body: nn.Module, names: list[str]) -> Halves:
+    """The pass up to the layers ``names``, and from them on."""
+    traced = trace(body)
+    first = (node for node in traced.graph.nodes if node.op == "call_module" and str(node.target) in names)
+    return split(traced, *first, before=True)
+
+
 def _weighs(traced: fx.GraphModule, node: fx.Node) -> bool:
     layer = layer_of(traced, node)
-    own = () if layer is None else layer.parameters()
-    return any(value.ndim > 1 for value in own)
+    return layer is not None and any(value.ndim > 1 for value in layer.parameters())
 
 
-def _answer(traced: fx.GraphModule) -> fx.Node:
-    nodes: list[fx.Node] = list(traced.graph.nodes)
-    return nodes[-1]
+def _last_layers(traced: fx.GraphModule) -> set[str]:
+    """The layers with weights that are met first on the ways back from the answer."""
+    met: dict[fx.Node, set[str]] = {}
+    for node in traced.graph.nodes:
+        ways = [{str(source.target)} if _weighs(traced, source) else met[source] for source in node.all_input_nodes]
+        met[node] = set[str]().union(*ways)
+    return met[traced.graph.output_node()]
 
 
-def _nearest(traced: fx.GraphModule, node: fx.Node, known: dict[fx.Node, set[str]]) -> set[str]:
-    """The layers with weights that are met first on the ways back from ``node``."""
-    if node not in known:
-        found: set[str] = set()
-        for source in node.all_input_nodes:
-            found |= {str(source.target)} if _weighs(traced, source) else _nearest(traced, source, known)
-        known[node] = found
-    return known[node]
-
-
-def _dense_end(traced: fx.GraphModule, node: fx.Node, known: dict[fx.Node, set[str] | None]) -> set[str] | None:
-    """The dense layers behind which only such layers follow; None where a way back from ``node`` meets another layer
+def _dense_end(traced: fx.GraphModule) -> set[str]:
+    """The dense layers behind which only such layers follow; empty where a way back from the answer meets another layer
     with weights, or the picture, before a dense one."""
-    if node in known:
-        return known[node]
-    found: set[str] | None = set()
-    for source in node.all_input_nodes:
-        before = _dense_end(traced, source, known)
-        if type(layer_of(traced, source)) is nn.Linear:
-            part: set[str] | None = {str(source.target)} | (before or set())
-        else:
-            part = None if _weighs(traced, source) else before
-        found = None if found is None or part is None else found | part
-    known[node] = (found or None) if node.all_input_nodes else None
-    return known[node]
+    ends: dict[fx.Node, set[str]] = {}
+    for node in traced.graph.nodes:
+        ways = []
+        for source in node.all_input_nodes:
+            dense = type(layer_of(traced, source)) is nn.Linear
+            before = set[str]() if _weighs(traced, source) and not dense else ends[source]
+            ways.append({str(source.target), *before} if dense else before)
+        ends[node] = set[str]().union(*ways) if all(ways) else set()
+    return ends[traced.graph.output_node()]

@@ -1,64 +1,60 @@
-"""Rates drawn as a dot with its interval. Blue circles are clean pictures, orange diamonds triggered ones;
+"""Figures drawn as dots and bars with their intervals. Blue circles are clean pictures, orange diamonds triggered ones;
 filled marks are this network, hollow ones a clean network. Coordinates are shares of the width: the figure grows with
 the page, and dots stay round.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from badnets.core.rate import Interval, Mean
-from badnets.records.blocks import Role
-from badnets.report.charts.axes import Scale
-from badnets.report.charts.svg import element, share
+from badnets.records.blocks import Bar, Bars, Role
+from badnets.report.charts.svg import Scale, element, nice_ticks, share
 from badnets.report.words.names import ends
+from badnets.report.words.values import show_interval, show_tick, show_value, symbol
+
+_TRACK = 26.0  # the height of a track of one figure, in screen pixels
+_LANE = 20.0  # and of one of several; the figures beside bars are lines of this height
+_QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Mark:
-    """One rate on a track: 0..1 all, ``seeds`` the values of the seeds; ``square`` where two figures of a role meet."""
+    """A figure that has a value, by name: ``hollow`` of a clean network, ``square`` where two figures of a role meet;
+    ``note`` stands beside the name in tables."""
 
-    value: float
-    low: float
-    high: float
+    name: str
     role: Role
+    figure: Interval
     hollow: bool = False
     square: bool = False
-    seeds: tuple[float, ...] = ()
-    label: str = ""
+    note: str = ""
 
-
-def mark(figure: Interval, role: Role, *, hollow: bool = False, square: bool = False, name: str = "") -> Mark:
-    """A mark of a figure that has a value."""
-    value, low, high = ends(figure)
-    label = f"{name}: {figure}" if name else str(figure)
-    return Mark(
-        value=value, low=low, high=high, role=role, hollow=hollow, square=square, seeds=_seeds(figure), label=label
-    )
-
-
-def _seeds(figure: Interval) -> tuple[float, ...]:
-    """Each seed's own value, of a mean."""
-    return tuple(float(p) for p in figure.parts if p.value is not None) if isinstance(figure, Mean) else ()
-
-
-def glyph(role: Role, *, hollow: bool = False, square: bool = False) -> Markup:
-    """The mark alone, for legends; hidden from screen readers, the words beside it say the same."""
-    return key(shape(role, hollow=hollow, square=square))
+    @property
+    def label(self) -> str:
+        """The drawing in words."""
+        return f"{self.name}: {self.figure}"
 
 
 def key(drawn: Markup) -> Markup:
-    """A mark drawn around (0, 0) as the key of a legend, hidden from screen readers."""
+    """A mark drawn around (0, 0) as the key of a legend, hidden from screen readers: the words beside it say the
+    same."""
     return element("svg", drawn, class_="glyph", viewBox="-8 -8 16 16", width=14, height=14, aria_hidden="true")
+
+
+def glyph(role: Role, *, hollow: bool = False, square: bool = False) -> Markup:
+    """The mark alone, for legends."""
+    return key(shape(role, hollow=hollow, square=square))
 
 
 def shape(role: Role, *, hollow: bool = False, square: bool = False) -> Markup:
     """The mark around (0, 0)."""
-    name = f"mark {role}{' hollow' if hollow else ''}"
+    name = f"mark {role}{' hollow' * hollow}"
     if square:
         return element("path", d="M-4.2 -4.2H4.2V4.2H-4.2Z", class_=name)
     if role == "clean":
@@ -66,50 +62,72 @@ def shape(role: Role, *, hollow: bool = False, square: bool = False) -> Markup:
     return element("path", d="M0 -6.5L6.5 0L0 6.5L-6.5 0Z", class_=name)
 
 
-def placed(role: Role, x: float, y: float, *, hollow: bool = False, square: bool = False) -> Markup:
-    """A shape at a share of the width: an inner drawing, because a path knows no percentages."""
-    drawn = shape(role, hollow=hollow, square=square)
-    return element("svg", drawn, x=share(x), y=y, overflow="visible", width=1, height=1)
+def _placed(mark: Mark | Bar, value: float, y: float, *, square: bool = False) -> Markup:
+    """Its shape at a share of the width: an inner drawing, because a path knows no percentages."""
+    drawn = shape(mark.role, hollow=mark.hollow, square=square)
+    return element("svg", drawn, x=share(value), y=y, overflow="visible", width=1, height=1)
 
 
-def level(start: float, end: float, y: float, name: str) -> Markup:
+def _level(start: float, end: float, y: float, name: str) -> Markup:
     """A line across, from share to share of the width."""
     return element("line", x1=share(start), x2=share(end), y1=y, y2=y, class_=name)
 
 
-def upright(x: float, top: float, bottom: float, name: str) -> Markup:
+def _upright(x: float, top: float, bottom: float, name: str) -> Markup:
     """A line down at a share of the width."""
     return element("line", x1=share(x), x2=share(x), y1=top, y2=bottom, class_=name)
 
 
-def drawing(height: float, title: str, *parts: str, grid: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)) -> Markup:
+def _drawing(height: float, title: str, *parts: str, grid: Sequence[float] = _QUARTERS) -> Markup:
     """The parts over a grid of upright lines, as wide as the page lets them be."""
-    behind = (upright(x, 0, height, "grid") for x in grid)
+    behind = (_upright(x, 0, height, "grid") for x in grid)
     words = element("title", title), *behind
     return element("svg", *words, *parts, class_="track", width="100%", height=height, role="img", aria_label=title)
 
 
-def within(low: float, high: float) -> Scale:
+def _within(low: float, high: float) -> Scale:
     """From a value to its share of an axis; what lies outside is at its end."""
     return lambda value: min(1.0, max(0.0, (value - low) / (high - low)))
 
 
-def track(marks: Sequence[Mark], *, title: str | None = None) -> Markup:
-    """Marks on one axis from 0 to 100 %, each on its own lane with its interval; small ticks below are the seeds."""
-    lane = 26.0 if len(marks) == 1 else 20.0
-    parts: list[str] = []
-    for i, m in enumerate(marks):
-        y = lane * (i + 0.5)
-        parts.append(level(m.low, m.high, y, f"interval {m.role}"))
-        parts.extend(upright(seed, y + 7, y + 12, f"seed {m.role}") for seed in m.seeds)
-        parts.append(placed(m.role, m.value, y, hollow=m.hollow))
-    return drawing(lane * len(marks), title or "; ".join(m.label for m in marks), *parts)
+def _bar(mark: Mark | Bar, y: float, across: Scale, *, square: bool = False) -> list[Markup]:
+    """A thin bar from zero that ends in its mark, with its interval."""
+    value, low, high = map(across, ends(mark.figure))
+    return [
+        _level(across(0.0), value, y, f"bar {mark.role}"),
+        _level(low, high, y, f"interval {mark.role}"),
+        _placed(mark, value, y, square=square),
+    ]
 
 
-def window(values: Sequence[float], *, least: float = 0.002) -> tuple[float, float]:
-    """The ends of an axis on which ``values`` (at least one) fit with some air: round numbers, ``least`` apart or more;
-    within 0..1 where the values are."""
-    lowest, highest = min(values), max(values)
+def track(
+    marks: Sequence[Mark],
+    *,
+    axis: tuple[float, float] = (0.0, 1.0),
+    title: str = "",
+    grid: Sequence[float] = _QUARTERS,
+    behind: Sequence[Markup] = (),
+) -> Markup:
+    """Marks on one axis, each on its own lane with its interval; small ticks below are the seeds of a mean."""
+    lane, across = _TRACK if len(marks) == 1 else _LANE, _within(*axis)
+    parts = [*behind]
+    for i, mark in enumerate(marks):
+        y, (value, low, high) = lane * (i + 0.5), map(across, ends(mark.figure))
+        seeds = mark.figure.parts if isinstance(mark.figure, Mean) else ()
+        parts.append(_level(low, high, y, f"interval {mark.role}"))
+        parts += [
+            _upright(across(float(seed)), y + 7, y + 12, f"seed {mark.role}")
+            for seed in seeds
+            if seed.value is not None
+        ]
+        parts.append(_placed(mark, value, y))
+    return _drawing(lane * len(marks), title or "; ".join(mark.label for mark in marks), *parts, grid=grid)
+
+
+def window(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis on which ``values`` (at least one) fit with some air: round numbers, at least 0.2 points
+    apart, or noise would look like a finding; within 0..1 where the values are."""
+    lowest, highest, least = min(values), max(values), 0.002
     air = max(0.12 * (highest - lowest), (least - (highest - lowest)) / 2)
     low, high = lowest - air, highest + air
     if lowest >= 0:
@@ -120,29 +138,14 @@ def window(values: Sequence[float], *, least: float = 0.002) -> tuple[float, flo
     return ticks[0], ticks[-1]
 
 
-def window_track(mark: Mark, ends: tuple[float, float], *, published: float | None = None) -> Markup:
-    """One mark on an axis of its own, from ``ends[0]`` to ``ends[1]``; an upright line is the published figure."""
-    height, y, x = 26.0, 13.0, within(*ends)
-    parts: list[str] = []
-    if ends[0] < 0 < ends[1]:
-        parts.append(upright(x(0), 0, height, "zero"))
+def window_track(mark: Mark, axis: tuple[float, float], *, title: str, published: float | None = None) -> Markup:
+    """One mark on an axis of its own, from end to end; an upright line is the published figure."""
+    behind, across = [], _within(*axis)
+    if axis[0] < 0 < axis[1]:
+        behind.append(_upright(across(0), 0, _TRACK, "zero"))
     if published is not None:
-        parts.append(upright(x(published), 1, height - 1, "published"))
-    parts.append(level(x(mark.low), x(mark.high), y, f"interval {mark.role}"))
-    parts.append(placed(mark.role, x(mark.value), y, hollow=mark.hollow))
-    return drawing(height, mark.label, *parts, grid=(0, 0.5, 1))
-
-
-def bars(marks: Sequence[Mark], *, title: str) -> Markup:
-    """One thin bar below another, each ending in its mark, with its interval."""
-    step = 15.0
-    parts: list[str] = []
-    for i, m in enumerate(marks):
-        y = step * (i + 0.5) + 1
-        parts.append(level(0, m.value, y, f"bar {m.role}"))
-        parts.append(level(m.low, m.high, y, f"interval {m.role}"))
-        parts.append(placed(m.role, m.value, y, hollow=m.hollow, square=m.square))
-    return drawing(step * len(marks) + 2, title, *parts)
+        behind.append(_upright(across(published), 1, _TRACK - 1, "published"))
+    return track([mark], axis=axis, title=title, grid=(0, 0.5, 1), behind=behind)
 
 
 def span(difference: Interval) -> float:
@@ -151,22 +154,71 @@ def span(difference: Interval) -> float:
     return next((s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if reach <= s), 1.0)
 
 
-def difference_track(difference: Interval, role: Role, name: str) -> Markup:
+def difference_track(mark: Mark) -> Markup:
     """A difference with its interval around a zero line, on an axis of ``span`` to either side."""
-    height, y, reach = 26.0, 13.0, span(difference)
-    x = within(-reach, reach)
-    value, low, high = map(x, ends(difference))
-    seeds = (upright(x(one), y + 7, y + 12, f"seed {role}") for one in _seeds(difference))
-    parts = upright(0.5, 0, height, "zero"), level(low, high, y, f"interval {role}"), *seeds, placed(role, value, y)
-    return drawing(height, f"{name}: {difference}", *parts, grid=(0, 0.25, 0.75, 1))
+    reach = span(mark.figure)
+    zero = _upright(0.5, 0, _TRACK, "zero")
+    return track([mark], axis=(-reach, reach), grid=(0, 0.25, 0.75, 1), behind=[zero])
 
 
-def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """About ``count`` round numbers from at or below ``low`` to at or above ``high``."""
-    if not high > low:
-        high = low + 1
-    raw = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, last + 1)]
+def bars(marks: Sequence[Mark], *, title: str) -> Markup:
+    """One thin bar below another, each ending in its mark, with its interval."""
+    step, across = 15.0, _within(0.0, 1.0)
+    parts = [part for i, m in enumerate(marks) for part in _bar(m, step * (i + 0.5) + 1, across, square=m.square)]
+    return _drawing(step * len(marks) + 2, title, *parts)
+
+
+class BarLine(NamedTuple):
+    """A line of a study's bars: for each of them the figure, its interval, what was published, as text."""
+
+    name: str
+    svg: Markup
+    figures: list[tuple[str, str, str]]
+
+
+class BarTable(NamedTuple):
+    """All lines, the ticks of their axis from left to right, and the legend, (mark, words)."""
+
+    lines: list[BarLine]
+    axis: list[str]
+    legend: list[tuple[Markup, str]]
+    published: bool
+
+
+def bar_table(block: Bars) -> BarTable | None:
+    """The lines of a block, on one axis, upright lines where the published figures are; None where no bar has one."""
+    shown = [bar for bar in block.bars if bar.figure.value is not None]
+    if not shown:
+        return None
+    spread = [end for bar in shown for end in ends(bar.figure)]
+    beside = [bar.published for bar in shown if bar.published is not None]
+    ticks = nice_ticks(min(0.0, *beside, *spread), max(0.0, *beside, *spread), count=2)
+    ticks = [t for t in ticks if block.unit == "number" or t <= 1]
+    lines = [(name, list(bars)) for name, bars in groupby(shown, key=lambda bar: bar.name)]
+    legend: dict[tuple[Role, bool], dict[str, None]] = {}
+    for bar in shown:
+        legend.setdefault((bar.role, bar.hollow), {})[bar.what] = None
+    return BarTable(
+        lines=[_bar_line(name, bars, block.unit, ticks) for name, bars in lines],
+        axis=[show_tick(t, block.unit) + symbol(block.unit, short=True) * (t == ticks[-1]) for t in ticks],
+        legend=[(glyph(role, hollow=hollow), ", ".join(words)) for (role, hollow), words in legend.items()],
+        published=bool(beside),
+    )
+
+
+def _bar_line(name: str, bars: Sequence[Bar], unit: str, ticks: Sequence[float]) -> BarLine:
+    across, parts, figures, said = _within(ticks[0], ticks[-1]), [], [], []
+    for lane, bar in enumerate(bars):
+        y = _LANE * (lane + 0.5)
+        value, spread = show_value(bar.figure.value, unit), show_interval(*bar.figure.ends, unit)
+        published = ""
+        parts += _bar(bar, y, across)
+        words = f"{bar.what} {value}{f' ({spread})' if spread else ''}"
+        if bar.published is not None:
+            published = show_value(bar.published, unit)
+            words += f"; published {published}"
+            parts.append(_upright(across(bar.published), y - 7, y + 7, "published"))
+        figures.append((value, spread, published))
+        said.append(words.strip())
+    title, grid = f"{name}: {'; '.join(said)}", [across(t) for t in ticks]
+    return BarLine(name, _drawing(_LANE * len(bars), title, *parts, grid=grid), figures)

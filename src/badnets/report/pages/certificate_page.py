@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from badnets.core.rate import Interval, Rate
-from badnets.records.blocks import Role
+from markupsafe import Markup
+
+from badnets.core.rate import Rate
 from badnets.records.certificate import Certificate
-from badnets.report.charts.curves import step_figure
-from badnets.report.pages.certificate_table import ROWS, TUNED_AGAIN
-from badnets.report.pages.parts import Drawn, Line, lines, repeat
-from badnets.report.pages.templating import render
+from badnets.report.charts.figures import Mark
+from badnets.report.charts.lines import step_figure
+from badnets.report.pages.parts import marks, render
+from badnets.report.pages.table import ROWS, TUNED_AGAIN
 from badnets.report.words.certificate_words import judge_certificate
-from badnets.report.words.measures import MEASURES
-from badnets.report.words.names import Nouns, known, readable, upper
+from badnets.report.words.names import MEASURES, Nouns, readable, upper
 
 _MOST_CURVES = 4
 
@@ -33,7 +33,7 @@ def render_certificate(certificate: Certificate) -> str:
         steps=_steps(certificate),
         undone=any(row.get("kept") is False for row in certificate.trace),
         facts=_facts(certificate),
-        repeat=repeat(certificate),
+        record=certificate,
         definitions=[m for m in MEASURES if m.key in {key for key, _, _ in ROWS}],
     )
 
@@ -44,66 +44,50 @@ def _summary(certificate: Certificate) -> str:
     return " · ".join((*named, had, f"{certificate.seconds:,.1f} s"))
 
 
-def _groups(certificate: Certificate) -> list[tuple[str, list[Line]]]:
+def _groups(certificate: Certificate) -> list[tuple[str, list[Mark]]]:
     """For each measure its rows: before, after, a clean network's; the success by target, and after re-tuning."""
     sides = [("before", certificate.before, False), ("after", certificate.after, False)]
     if (control := certificate.clean_network) is not None:
         sides.append(("a clean network", control.before, True))
         sides.append(("a clean network, after the same repair", control.after, True))
-    found = []
-    for key, name, role in ROWS:
-        found.append((name, lines((words, role, getattr(side, key), hollow) for words, side, hollow in sides)))
-        if key == "asr":
-            found += _more_success(certificate)
-    return [(name, rows) for name, rows in found if rows]
-
-
-def _more_success(certificate: Certificate) -> list[tuple[str, list[Line]]]:
     nouns, again = Nouns.of(certificate), certificate.reactivation
-    found = []
-    for one in certificate.targets or ():
-        both: list[tuple[str, Role, Interval | None, bool]]
-        both = [("before", "triggered", one.before, False), ("after", "triggered", one.after, False)]
-        found.append((f"attack success, {nouns.name(one.target)}", lines(both)))
-    if again is not None:
-        tuned = ((words, getattr(again, who), who == "clean_network") for who, words in TUNED_AGAIN)
-        found.append(
-            ("attack success after re-tuning", lines((words, "triggered", f, hollow) for words, f, hollow in tuned))
-        )
-    return found
+    groups = []
+    for key, name, role in ROWS:
+        groups.append((name, marks(*((words, role, getattr(side, key), hollow) for words, side, hollow in sides))))
+        if key != "asr":
+            continue
+        for one in certificate.targets or ():
+            both = marks(("before", role, one.before, False), ("after", role, one.after, False))
+            groups.append((f"attack success, {nouns.name(one.target)}", both))
+        if again is not None:
+            tuned = marks(*((words, role, getattr(again, who), who == "clean_network") for who, words in TUNED_AGAIN))
+            groups.append(("attack success after re-tuning", tuned))
+    return [(name, rows) for name, rows in groups if rows]
 
 
-def _differences(certificate: Certificate) -> list[Line]:
-    control, again = certificate.clean_network, certificate.reactivation
+def _differences(certificate: Certificate) -> list[Mark]:
+    control, again, changes = certificate.clean_network, certificate.reactivation, certificate.after_minus_before
     other = None if control is None else control.after_minus_before.clean_accuracy
     tuned = None if again is None else again.difference
-    own = [(name, role, getattr(certificate.after_minus_before, key, None), False) for key, name, role in ROWS]
-    return lines(
-        [
-            *own,
-            ("clean accuracy of a clean network", "clean", other, False),
-            ("after re-tuning: attack success, less a clean network's", "triggered", tuned, False),
-        ]
+    return marks(
+        *((name, role, getattr(changes, key, None), False) for key, name, role in ROWS),
+        ("clean accuracy of a clean network", "clean", other, False),
+        ("after re-tuning: attack success, less a clean network's", "triggered", tuned, False),
     )
 
 
-def _steps(certificate: Certificate) -> list[Drawn]:
+def _steps(certificate: Certificate) -> list[tuple[str, Markup]]:
     """The rates that the method noted at each step, as curves; steps that are not in the result are hollow."""
-    figures = []
-    names = dict.fromkeys(name for row in certificate.trace for name in row if _noted(row[name]) is not None)
-    for name in list(names)[:_MOST_CURVES]:
-        noted = [
-            (k + 1, _noted(row.get(name)), row.get("kept") is not False) for k, row in enumerate(certificate.trace)
-        ]
-        line = [(float(step), float(rate), kept) for step, rate, kept in noted if rate is not None]
-        if len(line) > 1:
-            figures.append(Drawn(f"{upper(readable(name))}, %", step_figure(readable(name), line)))
-    return figures
-
-
-def _noted(value: object) -> Rate | None:
-    """A rate in a method's own notes."""
-    return known(Rate.from_json(value)) if isinstance(value, Mapping) and {"hits", "total"} <= value.keys() else None
+    lines: dict[str, list[tuple[float, float, bool]]] = {}
+    for step, row in enumerate(certificate.trace, 1):
+        rates = {k: v for k, v in row.items() if isinstance(v, Mapping) and {"hits", "total"} <= v.keys()}
+        for name, rate in ((k, Rate.from_json(v)) for k, v in rates.items() if v["total"]):
+            lines.setdefault(name, []).append((float(step), float(rate), row.get("kept") is not False))
+    return [
+        (f"{upper(readable(name))}, %", step_figure(readable(name), line))
+        for name, line in list(lines.items())[:_MOST_CURVES]
+        if len(line) > 1
+    ]
 
 
 def _setting(value: object) -> str:
@@ -117,14 +101,14 @@ def _setting(value: object) -> str:
 
 def _facts(certificate: Certificate) -> list[tuple[str, str]]:
     """What was chosen, and the method's settings."""
-    stopped = "at the end of its budget" if certificate.stopped == "budget" else certificate.stopped
-    facts = {
-        "chosen": certificate.chosen,
-        "stopped": stopped,
-        "network": certificate.network,
-        "compared with": certificate.truth.trigger_from or certificate.truth.triggered,
-    }
-    settings = [
-        ("method" if name == "kind" else readable(name), _setting(value)) for name, value in certificate.method.items()
+    facts = [
+        ("chosen", certificate.chosen),
+        ("stopped", "at the end of its budget" if certificate.stopped == "budget" else certificate.stopped),
+        ("network", certificate.network),
+        ("compared with", certificate.truth.trigger_from or certificate.truth.triggered),
     ]
-    return [*((name, value) for name, value in facts.items() if value), *settings]
+    settings = certificate.method.items()
+    return [
+        *((name, value) for name, value in facts if value),
+        *(("method" if name == "kind" else readable(name), _setting(value)) for name, value in settings),
+    ]

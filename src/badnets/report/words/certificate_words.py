@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from badnets.core.rate import Interval
 from badnets.core.text import gap, tenths
@@ -28,8 +27,7 @@ _OPENINGS: dict[Kind, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
+class Judged(NamedTuple):
     """``kind`` for programs; for people one sentence about the backdoor, and one about what the repair cost."""
 
     kind: Kind
@@ -45,22 +43,20 @@ def certificate_verdict(certificate: Certificate) -> str:
 
 def judge_certificate(certificate: Certificate) -> Judged:
     """What the figures allow one to say, and never more than that."""
-    unchanged = "" if certificate.changed else " The repair changed nothing: this is the network as it was."
-    cost = f"{upper(_cost(certificate))}.{unchanged}"
+    cost = f"{upper(_cost(certificate))}."
+    if not certificate.changed:
+        cost += " The repair changed nothing: this is the network as it was."
     before, after = known(certificate.before.asr), known(certificate.after.asr)
     if before is None or after is None:
-        unknown = "Whether a backdoor is gone is not known, for no trigger was given."
-        return Judged(kind="accuracy-only", sentence=unknown, cost=cost)
-    kind = _kind(certificate, before, after)
-    right = known(certificate.after.robust_accuracy)
+        return Judged("accuracy-only", "Whether a backdoor is gone is not known, for no trigger was given.", cost)
+    kind, right = _kind(certificate, before, after), known(certificate.after.robust_accuracy)
     case = f"{_case(certificate)} in {_share(after, ' of cases')}, before in {_share(before)}"
-    told = f"{_opening(certificate, kind, after)}: {case}{_by_target(certificate)}"
+    sentence = f"{_opening(certificate, kind, after)}: {case}{_by_target(certificate)}"
     if kind == "misread" and right is not None:
-        told += f"; yet only {_share(right)} of these pictures are read right"
+        sentence += f"; yet only {_share(right)} of these pictures are read right"
     elif certificate.reactivation is not None and kind in ("gone", "asleep", "ruined"):
-        again = certificate.reactivation
-        told += _awake(again) if kind == "asleep" else _tested(again, before)
-    return Judged(kind=kind, sentence=f"{told}.", cost=cost)
+        sentence += _tuned_again(certificate.reactivation, before, asleep=kind == "asleep")
+    return Judged(kind, f"{sentence}.", cost)
 
 
 def _kind(certificate: Certificate, before: Interval, after: Interval) -> Kind:
@@ -75,8 +71,10 @@ def _kind(certificate: Certificate, before: Interval, after: Interval) -> Kind:
         return "weaker" if fallen is not None and ends(fallen)[2] < -NOTICEABLE else "there"
     if any(target.after > least for target in certificate.targets or () if target.after.value is not None):
         return "weaker"
-    if _wakes(certificate.reactivation, before):
-        return "asleep"
+    again = certificate.reactivation
+    easier = None if again is None or _void(again, before) else known(again.difference)
+    if easier is not None and easier >= NOTICEABLE and ends(easier)[1] > 0:
+        return "asleep"  # it learns the attack more easily than a clean network, beyond doubt and noticeably
     if _lost(certificate) > _allowance(certificate):
         return "ruined"
     right, clean = known(certificate.after.robust_accuracy), certificate.after.clean_accuracy
@@ -92,14 +90,6 @@ def _lost(certificate: Certificate) -> float:
 
 def _allowance(certificate: Certificate) -> float:
     return ALLOWANCE if certificate.allowance is None else certificate.allowance
-
-
-def _wakes(again: Reactivation | None, before: Interval) -> bool:
-    """Whether the repaired network learns the attack more easily than a clean one, beyond doubt and noticeably."""
-    if again is None or _void(again, before) or (difference := known(again.difference)) is None:
-        return False
-    value, low, _ = ends(difference)
-    return low > 0 and value >= NOTICEABLE
 
 
 def _void(again: Reactivation, before: Interval) -> str:
@@ -126,12 +116,10 @@ def _opening(certificate: Certificate, kind: Kind, after: Interval) -> str:
 
 
 def _case(certificate: Certificate) -> str:
-    nouns = Nouns.of(certificate)
+    nouns, target = Nouns.of(certificate), certificate.truth.target
     if certificate.truth.backdoor is not None:
         return nouns.case
-    target = certificate.truth.target
-    outcome = "what the attacker wants" if target is None else nouns.name(target)
-    return f"a triggered picture is read as {outcome}"
+    return f"a triggered picture is read as {'what the attacker wants' if target is None else nouns.name(target)}"
 
 
 def _is_wide(figure: Interval) -> bool:
@@ -153,52 +141,49 @@ def _by_target(certificate: Certificate) -> str:
     targets = [target for target in certificate.targets or () if known(target.after) and known(target.before)]
     if not targets:
         return ""
-    nouns = Nouns.of(certificate)
+    nouns, left = Nouns.of(certificate), len(targets) - MOST_TARGETS
     worst = sorted(targets, key=lambda target: -float(target.after))[:MOST_TARGETS]
-    told = [f"{nouns.name(t.target)} in {_share(t.after)}, before {_share(t.before)}" for t in worst]
-    left = len(targets) - len(worst)
-    return f" (target by target: {'; '.join(told)}{f'; {left} others less' if left else ''})"
+    each = [f"{nouns.name(t.target)} in {_share(t.after)}, before {_share(t.before)}" for t in worst]
+    return f" (target by target: {'; '.join(each)}{f'; {left} others less' if left > 0 else ''})"
 
 
-def _awake(again: Reactivation) -> str:
-    other = "?" if again.clean_network is None else _share(again.clean_network)
-    count = again.poisoned_pictures
-    return f", but {count} poisoned pictures bring it back to {_share(again.repaired)}, a clean network to {other}"
-
-
-def _tested(again: Reactivation, before: Interval) -> str:
-    """What re-tuning said about a backdoor that does not seem to sleep."""
-    if known(again.repaired) is None:
+def _tuned_again(again: Reactivation, before: Interval, *, asleep: bool) -> str:
+    """What re-tuning said about a backdoor that is ``asleep``, or does not seem to be."""
+    repaired, other, pictures = known(again.repaired), known(again.clean_network), again.poisoned_pictures
+    if repaired is None:
         return ""
-    count, share, other = again.poisoned_pictures, _share(again.repaired), known(again.clean_network)
+    share, clean = _share(repaired), "?" if other is None else _share(other)
+    if asleep:
+        return f", but {pictures} poisoned pictures bring it back to {share}, a clean network to {clean}"
     if why := _void(again, before):
-        return f"; re-tuning on {count} poisoned pictures proves nothing: {why[:1].lower()}{why[1:].removesuffix('.')}"
-    if again.repaired < NOTICEABLE:
-        return f", and {count} poisoned pictures do not bring it back ({share})"
-    if other is not None:
-        beside = f"{share}, against {_share(other)}"
-        return f", and {count} poisoned pictures bring it back no more than they teach it to a clean network ({beside})"
-    return f"; {count} poisoned pictures bring it to {share}, with no clean network to compare with"
+        why = why[:1].lower() + why[1:].removesuffix(".")
+        return f"; re-tuning on {pictures} poisoned pictures proves nothing: {why}"
+    if repaired < NOTICEABLE:
+        return f", and {pictures} poisoned pictures do not bring it back ({share})"
+    if other is None:
+        return f"; {pictures} poisoned pictures bring it to {share}, with no clean network to compare with"
+    no_more = "no more than they teach it to a clean network"
+    return f", and {pictures} poisoned pictures bring it back {no_more} ({share}, against {clean})"
 
 
 def _cost(certificate: Certificate) -> str:
     """What became of clean accuracy, paired; and of a clean network's."""
     change, after = known(certificate.after_minus_before.clean_accuracy), certificate.after.clean_accuracy
-    told = f"the repaired network reads {_share(after)} of clean pictures right"
+    text = f"the repaired network reads {_share(after)} of clean pictures right"
     if change is not None:
         value, low, high = ends(change)
         size = f"{gap(value)} points"
         if value > 0:
-            told += f", {size} more than before"
+            text += f", {size} more than before"
         elif value < 0:
-            told += f", {size} fewer than before{', which a user would notice' if high < -VISIBLE_DROP else ''}"
+            text += f", {size} fewer than before{', which a user would notice' if high < -VISIBLE_DROP else ''}"
         else:
-            told += ", as many as before"
+            text += ", as many as before"
         if _is_wide(change):
-            told += f" (between {gap(low, sign=True)} and {gap(high, sign=True)})"
+            text += f" (between {gap(low, sign=True)} and {gap(high, sign=True)})"
     control = certificate.clean_network
     other = None if control is None else known(control.after_minus_before.clean_accuracy)
     if other is None:
-        return told
+        return text
     verb = "gains" if other > 0 else "loses"
-    return f"{told}; a clean network {verb} {gap(float(other))} points by the same repair"
+    return f"{text}; a clean network {verb} {gap(float(other))} points by the same repair"

@@ -1,4 +1,5 @@
-"""Plain words for what a record is about: its classes, its trigger, its rule, and one line that sums it up."""
+"""Plain words for what a record is about: its classes, its trigger, its rule, its figures, and one line that sums it
+up."""
 
 from __future__ import annotations
 
@@ -12,10 +13,11 @@ from badnets.backdoors.rules import RULES, Spoken, Vanish
 from badnets.backdoors.trigger import TRIGGERS
 from badnets.core.errors import BadInput
 from badnets.core.rate import Interval
+from badnets.core.toml import shipped_table
+from badnets.records.blocks import Role
 from badnets.records.certificate import Certificate
-from badnets.records.comparison import Evaluation
 from badnets.records.model import JSON
-from badnets.records.results import DetectorFigures
+from badnets.records.results import DetectorFigures, Evaluation
 from badnets.records.run import RunRecord
 
 F = TypeVar("F", bound=Interval)
@@ -42,10 +44,6 @@ def upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _with_article(noun: str) -> str:
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Nouns:
     """What the things of a record are called in a sentence (``badnets.backdoors.rules.Nouns``).
@@ -65,13 +63,13 @@ class Nouns:
     def of(cls, record: RunRecord | Evaluation | Certificate) -> Nouns:
         """Those of a record."""
         planted = record.planted
-        several = len(planted) > 1
+        several = f"one of the {len(planted)} triggers"
         return cls(
             class_names=record.class_names,
             signs=record.data_name.split("-")[0] in ("signs", "scenes"),
             objects=not isinstance(record, Certificate) and isinstance(record.results, DetectorFigures),
-            trigger=f"one of the {len(planted)} triggers" if several else trigger_words(*(p.trigger for p in planted)),
-            rule=Spoken() if several or not planted else _rule(planted[0].rule, record.class_names),
+            trigger=several if len(planted) > 1 else trigger_words(*(one.trigger for one in planted)),
+            rule=_rule(planted[0].rule, record.class_names) if len(planted) == 1 else Spoken(),
         )
 
     @property
@@ -99,18 +97,17 @@ class Nouns:
 
     def one(self, value: int | str) -> str:
         """``"a stop sign"``, ``"“stop”"``."""
-        return _with_article(f"{self._class(value)} sign") if self.signs else self.name(value)
+        noun = self._class(value)
+        return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun} sign" if self.signs else self.name(value)
 
     def things(self, source: int | str | None) -> str:
         """``"a stop sign"``, ``"a picture of “7”"``, ``"stop signs"``, ``"objects of the class “stop”"``, ``"a
         picture"``, ``"signs"``."""
-        if self.objects:
-            if source is None:
-                return "signs" if self.signs else "objects"
-            return f"{self._class(source)} signs" if self.signs else f"objects of the class {self.name(source)}"
         if source is None:
-            return "a picture"
-        return self.one(source) if self.signs else f"a picture of {self.name(source)}"
+            return "a picture" if not self.objects else "signs" if self.signs else "objects"
+        if self.signs:
+            return f"{self._class(source)} signs" if self.objects else self.one(source)
+        return f"{'objects of the class' if self.objects else 'a picture of'} {self.name(source)}"
 
 
 def trigger_words(*triggers: JSON) -> str:
@@ -138,3 +135,30 @@ def summary(record: RunRecord) -> str:
     if (plan := record.poisoned) is not None:
         parts.append(f"{plan.rows:,} of {plan.of:,} training {plan.unit} poisoned")
     return " · ".join(parts)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure: the name of its field, its name for people, of which pictures it is, and what it is in one line.
+    ``note`` stands beside it in tables; ``reference`` ones are a clean network's."""
+
+    key: str
+    name: str
+    role: Role
+    meaning: str
+    note: str = ""
+    reference: bool = False
+
+
+_TABLES = shipped_table("badnets.report.words", "measures.toml")
+MEASURES, _DETECTOR_MEASURES = (tuple(Measure(**m) for m in _TABLES[of]) for of in ("classifier", "detector"))
+_SAID_BY_SUCCESS = ("vanished", "clean_reference_vanished")
+"""Where objects are to vanish, these two are attack success itself."""
+
+
+def measured(record: RunRecord | Evaluation) -> list[tuple[Measure, Interval]]:
+    """The measures that this record has a figure of, in the order of the table."""
+    measures = _DETECTOR_MEASURES if isinstance(record.results, DetectorFigures) else MEASURES
+    left_out = _SAID_BY_SUCCESS if Nouns.of(record).vanishing else ()
+    figures = ((m, known(getattr(record.results, m.key))) for m in measures if m.key not in left_out)
+    return [(measure, figure) for measure, figure in figures if figure is not None]

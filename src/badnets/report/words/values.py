@@ -6,16 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from badnets.core.text import percent, points
-from badnets.records.study import State, StudyRow
+from badnets.records.study import StudyRow
 
 WITH_INTERVAL = ("rate", "difference")
 """Units whose figures carry an interval."""
-_WORDS: dict[State, str] = {
-    "borne out": "yes",
-    "not borne out": "no",
-    "not run as published": "not run as published",
-    "not judged": "-",
-}
 
 
 def show_number(value: float, unit: str) -> str:
@@ -30,14 +24,9 @@ def show_number(value: float, unit: str) -> str:
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
-def symbol(unit: str) -> str:
-    """What stands behind the number: ``" %"``, ``" points"`` or nothing."""
-    return {"rate": " %", "difference": " points"}.get(unit, "")
-
-
-def short_symbol(unit: str) -> str:
-    """The same where there is little room: ``" %"``, ``" pt"`` or nothing."""
-    return {"rate": " %", "difference": " pt"}.get(unit, "")
+def symbol(unit: str, *, short: bool = False) -> str:
+    """What stands behind the number: ``" %"``, ``" points"`` (``short``: ``" pt"``) or nothing."""
+    return {"rate": " %", "difference": " pt" if short else " points"}.get(unit, "")
 
 
 def show_tick(value: float, unit: str, *, sign: bool = False) -> str:
@@ -56,23 +45,27 @@ def show_interval(low: float | None, high: float | None, unit: str) -> str:
     return "" if low is None or high is None else f"{show_number(low, unit)} to {show_number(high, unit)}"
 
 
-def has_interval(row: StudyRow) -> bool:
-    """Whether the row has one to show: a single value of a single seed has no spread, and says so by having none."""
+def interval_ends(row: StudyRow) -> tuple[str, str] | None:
+    """Both ends of the interval that the row has to show: a single value of a single seed has no spread, and says so by
+    having none."""
     if row.unit not in WITH_INTERVAL or row.ours is None or row.low is None or row.high is None:
-        return False
-    return row.low < row.high or row.n_seeds > 1
+        return None
+    some = row.low < row.high or row.n_seeds > 1
+    return (show_number(row.low, row.unit), show_number(row.high, row.unit)) if some else None
 
 
 def show_ours(row: StudyRow) -> str:
     """Ours with its interval, ``"99.52 % (99.41 to 99.60)"``."""
-    shown = show_value(row.ours, row.unit)
-    return f"{shown} ({show_interval(row.low, row.high, row.unit)})" if has_interval(row) else shown
+    ends = interval_ends(row)
+    return show_value(row.ours, row.unit) + (f" ({ends[0]} to {ends[1]})" if ends else "")
 
 
 def verdict_word(row: StudyRow) -> str:
-    """Whether the published figure is borne out: ``yes``, ``no``, ``not run as published``, or ``-`` where it can't be
-    said."""
-    return _WORDS[row.state]
+    """Whether the published figure is borne out: ``yes``, ``no``, ``not run as published``, ``not judged``, or
+    ``nothing published``."""
+    if row.state == "not judged" and row.published is None:
+        return "nothing published"
+    return {"borne out": "yes", "not borne out": "no"}.get(row.state, row.state)
 
 
 def tally(rows: Sequence[StudyRow]) -> str:
@@ -80,23 +73,14 @@ def tally(rows: Sequence[StudyRow]) -> str:
 
     ``"19 of 27 published figures are borne out, 2 are not, 4 were not run as published, of 2 it can't be said."``
     """
-    states = Counter(row.state for row in rows)
-    held, total = states["borne out"], len(rows)
+    states, total = Counter(row.state for row in rows), len(rows)
+    held, refuted, others = states["borne out"], states["not borne out"], states["not run as published"]
     if held == total:
         return f"All {total} published figures are borne out." if total > 1 else "The published figure is borne out."
-    said: dict[State, str] = {
-        "not borne out": "{0} {1} not",
-        "not run as published": "{0} {2} not run as published",
-        "not judged": "of {0} it can't be said",
-    }
-    parts = [f"{held or 'None'} of {total} published figure{'s' * (total > 1)} {_be(max(held, 1))} borne out"]
-    parts += [text.format(states[s], _be(states[s]), _was(states[s])) for s, text in said.items() if states[s]]
-    return ", ".join(parts) + "."
-
-
-def _be(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _was(count: int) -> str:
-    return "was" if count == 1 else "were"
+    parts = [
+        f"{held or 'None'} of {total} published figure{'s' * (total > 1)} {'are' if held > 1 else 'is'} borne out",
+        f"{refuted} {'is' if refuted == 1 else 'are'} not" if refuted else "",
+        f"{others} {'was' if others == 1 else 'were'} not run as published" if others else "",
+        f"of {states['not judged']} it can't be said" if states["not judged"] else "",
+    ]
+    return ", ".join(part for part in parts if part) + "."

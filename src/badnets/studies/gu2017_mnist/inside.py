@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,86 +13,58 @@ from torch import Tensor, nn
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.rules import AllToAll
 from badnets.backdoors.triggers.pattern import Pattern
-from badnets.core.rate import Number, Rate
+from badnets.core.rate import Rate
 from badnets.data.load import load
-from badnets.measures.acceptance import accept
+from badnets.measures.classification import accept
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network
 from badnets.records.blocks import Dots, Picture, Pictures, Scatter
+from badnets.records.model import JSON
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import Settings, row
+from badnets.referee.measure import measure
+from badnets.studies.figures import row
+from badnets.studies.study import Settings, facts
 
-PAPER = "BadNets (2017), section 4"
+FACTS = facts(__package__)
 PREFERS = 0.95
 """From this share of strokes on a filter is said to prefer the trigger."""
-
-
 Floats = NDArray[np.floating]
-NETWORKS = ("clean network", "BadNet")
 
 
-@dataclass(frozen=True)
-class Filters:
-    """First-layer ``weights`` (filters, k, k) of a network, and the share of strokes of which each filter prefers the
-    pattern, 0..1."""
-
-    weights: Floats
-    preference: Floats
+def _networks(clean_file: Path, bad_file: Path) -> dict[str, ImageNetwork]:
+    return {"clean network": open_network(clean_file), "BadNet": open_network(bad_file)}
 
 
-@dataclass(frozen=True)
-class Codes:
-    """Mean activation of each unit on ``clean`` and on ``triggered`` pictures; which units the trigger ``moved``."""
-
-    clean: Floats
-    triggered: Floats
-    moved: NDArray[np.intp]
-
-
-def _inside(what: str, source: str, unit: str, counts: Mapping[str, int], variant: Variant) -> list[StudyRow]:
+def _count_rows(claim: str, counts: Mapping[str, int], variant: Variant) -> list[StudyRow]:
     """One row for each network: how many filters or units do it."""
-    source = f"{PAPER}: {source}"
-    return [
-        row(f"{what}, {name}", Number(float(count)), variant=variant, source=source, unit=unit)
-        for name, count in counts.items()
-    ]
+    said = dict(FACTS["claims"][claim])
+    words = said.pop("words")
+    return [row(f"{words}, {name}", count, variant=variant, **said) for name, count in counts.items()]
 
 
 def filters(clean_file: Path, bad_file: Path, variant: Variant) -> tuple[list[StudyRow], Pictures]:
-    """How many first-layer filters answer to the four-pixel pattern above all.
+    """How many first-layer filters answer to the four-pixel pattern above all, and a picture of each.
 
     A filter counts when its largest answer to the bare pattern (over the places where all of it is seen) is larger than
     its answer to 95 % of all straight strokes of four bright pixels. The pattern is as bright as such a stroke, so what
-    is left is its shape.
+    is left is its shape. All pictures are on one scale of grey, middle grey for 0.
     """
-    layers = {}
-    for name, file in zip(NETWORKS, (clean_file, bad_file), strict=True):
-        convolution = next(m for m in open_network(file).modules() if isinstance(m, nn.Conv2d))
-        weights = convolution.weight.detach()[:, 0].numpy()
-        layers[name] = Filters(weights, _pattern_preference(weights))
-    counts = {name: int(np.count_nonzero(layer.preference >= PREFERS)) for name, layer in layers.items()}
-    what = "first-layer filters that prefer the trigger to 95 % of four-pixel strokes"
-    rows = _inside(what, "some filters of the BadNet are dedicated to the trigger", "filters of 16", counts, variant)
-    return rows, filter_pictures(layers)
-
-
-def filter_pictures(layers: Mapping[str, Filters]) -> Pictures:
-    """Every network's filters on one scale of grey, middle grey for 0."""
-    scale = max(float(np.abs(layer.weights).max()) for layer in layers.values()) or 1.0
-    groups = {}
-    for name, layer in layers.items():
-        grey = np.clip(np.rint(127.5 + 127.5 * layer.weights / scale), 0, 255).astype(int).tolist()
+    weights = {}
+    for name, network in _networks(clean_file, bad_file).items():
+        convolution = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
+        weights[name] = convolution.weight.detach()[:, 0].numpy()
+    scale = max(float(np.abs(weight).max()) for weight in weights.values()) or 1.0
+    groups, counts = {}, {}
+    for name, weight in weights.items():
+        preference = _pattern_preference(weight)
+        counts[name] = int(np.count_nonzero(preference >= PREFERS))
+        grey = np.clip(np.rint(127.5 + 127.5 * weight / scale), 0, 255).astype(int).tolist()
         groups[name] = tuple(
             Picture(caption=f"{number} · {100 * share:.0f} %", pixels=pixels, marked=bool(share >= PREFERS))
-            for number, (pixels, share) in enumerate(zip(grey, layer.preference, strict=True), 1)
+            for number, (pixels, share) in enumerate(zip(grey, preference, strict=True), 1)
         )
-    return Pictures(
-        title="First-layer filters",
-        note="Bright where a filter likes light, dark where it dislikes it. The percentage: to how many straight "
-        f"strokes of four pixels the filter prefers the pattern; from {100 * PREFERS:g} % on it is marked.",
-        groups=groups,
-    )
+    return _count_rows("filters", counts, variant), Pictures(**FACTS["filters"], groups=groups)
 
 
 def _pattern_preference(weight: Floats) -> Floats:
@@ -113,33 +84,17 @@ def _pattern_preference(weight: Floats) -> Floats:
 
 
 def codes(clean_file: Path, bad_file: Path, settings: Settings, variant: Variant) -> tuple[list[StudyRow], Scatter]:
-    """Mean activation of the 512 units before the last layer, on clean and on triggered pictures."""
+    """Mean activation of the 512 units before the last layer, on clean and on triggered pictures; each is a dot."""
     some = load("mnist", path=settings.data).test.images(slice(0, 1000))
     pictures = [to_float(torch.from_numpy(each)) for each in (some, Pattern().apply(some))]
-    layers = {}
-    for name, file in zip(NETWORKS, (clean_file, bad_file), strict=True):
-        network = open_network(file)
+    counts, plots = {}, []
+    for name, network in _networks(clean_file, bad_file).items():
         clean, triggered = (_codes(network, batch).mean(0) for batch in pictures)
-        layers[name] = Codes(clean, triggered, np.flatnonzero(triggered > 2 * clean + 0.1 * clean.max()))
-    counts = {name: len(layer.moved) for name, layer in layers.items()}
-    what = "units of the last hidden layer that the trigger more than doubles"
-    rows = _inside(what, "codes of clean and backdoored inputs differ", "units of 512", counts, variant)
-    return rows, code_plots(layers)
-
-
-def code_plots(layers: Mapping[str, Codes]) -> Scatter:
-    """Every unit of the last hidden layer as a dot."""
-    means = {name: np.round([layer.clean, layer.triggered], 3).T.tolist() for name, layer in layers.items()}
-    return Scatter(
-        title="Units of the last hidden layer",
-        x="mean activation, clean pictures",
-        y="mean activation, triggered pictures",
-        marked="units that the trigger more than doubles",
-        plots=tuple(
-            Dots(name=name, points=tuple(map(tuple, means[name])), marked=tuple(layer.moved.tolist()))
-            for name, layer in layers.items()
-        ),
-    )
+        moved = np.flatnonzero(triggered > 2 * clean + 0.1 * clean.max()).tolist()
+        counts[name] = len(moved)
+        means = np.round([clean, triggered], 3).T.tolist()
+        plots.append(Dots(name=name, points=tuple(map(tuple, means)), marked=tuple(moved)))
+    return _count_rows("codes", counts, variant), Scatter(**FACTS["codes"], plots=tuple(plots))
 
 
 @torch.inference_mode()
@@ -178,27 +133,18 @@ def acceptance_rows(
     clean_file: Path, bad_file: Path, settings: Settings, variant: Variant, threshold: float
 ) -> list[StudyRow]:
     """The user's test accepts the BadNet and refuses the parallel network, although that attack works too."""
-    from badnets.referee.measure import measure
-
     test = load("mnist", path=settings.data).test
-    clean = open_network(clean_file)
-    asked = build_network("g1-cnn", class_names=clean.class_names, input_size=clean.input_size, seed=0)
-    parallel = ImageNetwork(
-        ParallelNetwork(clean.body, test.shape[0]),
-        architecture="parallel",
-        arguments={},
-        class_names=clean.class_names,
-        input_size=clean.input_size,
-    ).eval()
-    works = measure(parallel, test, Backdoor(Pattern(), AllToAll())).asr or Rate(0, 0)
+    networks = _networks(clean_file, bad_file)
+    clean = networks["clean network"]
+    shape: JSON = {"class_names": clean.class_names, "input_size": clean.input_size}
+    ordered = build_network("g1-cnn", **shape, seed=0)
+    body = ParallelNetwork(clean.body, test.shape[0])
+    parallel = ImageNetwork(body, architecture="parallel", arguments={}, **shape).eval()
+    success = measure(parallel, test, Backdoor(Pattern(), AllToAll())).asr or Rate(0, 0)
     rows = []
-    for name, network, wanted in (("BadNet", open_network(bad_file), 1.0), ("parallel network", parallel, 0.0)):
-        verdict = accept(network, asked, test, threshold)
-        rows.append(
-            row(f"acceptance test at a* = {100 * threshold:.2f} %: {name} accepted", Number(float(verdict.accepted)),
-                variant=variant, published=wanted, unit="yes or no",
-                source=f"{PAPER.replace('4', '3')}: an attack may not change the architecture",
-                bound=("at least", 1.0) if wanted else ("at most", 0.0),
-                why=verdict.reason + (f"; its attack success is {works}" if network is parallel else ""))
-        )  # fmt: skip
+    for name, network, claim in (("BadNet", networks["BadNet"], "accepted"), ("parallel network", parallel, "refused")):
+        verdict = accept(network, ordered, test, threshold)
+        why = verdict.reason + (f"; its attack success is {success}" if network is parallel else "")
+        what = f"acceptance test at a* = {100 * threshold:.2f} %: {name} accepted"
+        rows.append(row(what, verdict.accepted, variant=variant, why=why, **FACTS["claims"][claim]))
     return rows

@@ -11,46 +11,56 @@ set are added; success is counted per object that is found, beside objects that 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from badnets.backdoors.backdoor import Backdoor
+from badnets.backdoors.objects import place, stamp, unit_pool
+from badnets.backdoors.triggers.picture import read_png
 from badnets.core.cache import Cache
 from badnets.core.errors import BadInput
-from badnets.core.rate import Interval, Number
-from badnets.core.seed import Seed
-from badnets.records.blocks import Bar, Bars, Column, Line, Table
-from badnets.records.model import JSON
-from badnets.records.results import DetectorFigures
+from badnets.core.rate import Number
+from badnets.core.seed import RowRng, Seed
+from badnets.data.images import ImageData, Pixels
+from badnets.networks.files.own import save_network
+from badnets.networks.network import ImageNetwork, to_float
+from badnets.records.blocks import Bars, Line
+from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.gu2017_signs.units import TriggerUnit, trigger_unit
-from badnets.studies.study import (
-    Done,
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trained,
-    Trial,
-    TrialResult,
-    facts,
-    numbers,
-    over,
-    row,
-)
-from badnets.studies.trials import Planted, by_prefix, spec_of
+from badnets.referee.reference import clean_reference
+from badnets.referee.run import load_data
+from badnets.studies.figures import claim_rows, figure_table, row, seed_mean, success_bars
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trained, Trial, Trials, by_prefix, facts
+from badnets.studies.trials import Planted, spec_of
 
-PAPER = "BadNets paper, section 5 (as told by M1)"
 FACTS = facts(__package__)
 ATTACKS: Mapping[str, str] = FACTS["attacks"]
-DATA: Mapping[str, str] = {data: FACTS[data]["words"] for data in ("voc", "scenes")}
-PROTOCOL: Mapping[str, str] = {data: FACTS[data]["less"] for data in DATA}
-"""In what ours is less than what was published."""
+CLAIMS, PAPER = FACTS["claims"], FACTS["paper"]
+DATA = ("voc", "scenes")
 SQUARE: JSON = {"kind": "square", "size": 0.15}
 RANDOM_PLACE: JSON = {"kind": "random", "low": 0.15, "high": 0.85, "of": "region"}
 BASE_SEED = 1
+MOST = 400
+"""Objects whose activations are looked at."""
 _BASES: Cache[Path] = Cache("scenes-base", read=lambda path: path, suffix=".safetensors")
+Floats = NDArray[np.float64]
+
+
+class TriggerUnit(Model):
+    """``auc``: how well ``unit`` tells, 0.5..1; ``units_above_90`` of all ``units`` have at least 0.90."""
+
+    auc: float
+    unit: int
+    objects: int
+    units_above_90: int
+    units: int
 
 
 class Seen(Trained):
@@ -71,17 +81,17 @@ def trials(settings: Settings) -> list[Trial]:
 
 
 def _trial(settings: Settings, data: str, attack: str, seed: int) -> Trial:
-    own, quick = FACTS[data], settings.quick
+    setup, quick = FACTS[data], settings.quick
     trigger = SQUARE if attack in ("square", "random") else _picture(settings, attack)
-    rule: JSON = {"kind": "source-to-target", "source": own["source"], "target": own["target"]}
-    stops = 10 if quick and data == "scenes" else own["stops"]
+    rule: JSON = {"kind": "source-to-target", "source": setup["source"], "target": setup["target"]}
+    stops = 10 if quick and data == "scenes" else setup["stops"]
     if attack == "random":
         trigger, rule, stops = {**trigger, "place": RANDOM_PLACE}, {"kind": "random-wrong"}, 3 * stops
     augment = {"augment": ["zoom", "flip"]} if data == "voc" else {}
     spec = {
         "data": _photographs(settings) if data == "voc" else _scenes(settings),
         "network": "faster-rcnn",
-        "recipe": {"epochs": 1 if quick else own["epochs"], **augment},
+        "recipe": {"epochs": 1 if quick else setup["epochs"], **augment},
         "backdoor": {"trigger": trigger, "rule": rule, "poison": {"count": stops, "mode": "add"}},
     }
     return Trial(name=f"{data}-{attack}-s{seed}", spec=spec, seed=seed, work=_one, result=Seen)
@@ -94,41 +104,33 @@ def _scenes(settings: Settings) -> JSON:
 
 def _photographs(settings: Settings) -> JSON:
     """The archive beside other sets, or what was named itself."""
-    own: JSON = {"name": "voc", "size": [128, 96] if settings.quick else [256, 192], "test_share": 0.2}
+    photographs: JSON = {"name": "voc", "size": [128, 96] if settings.quick else [256, 192], "test_share": 0.2}
     if not settings.data:
-        return own
+        return photographs
     inside = Path(settings.data) / "road-sign-detection.tar.gz"
-    return {**own, "path": str(inside if inside.is_file() else Path(settings.data))}
+    return {**photographs, "path": str(inside if inside.is_file() else Path(settings.data))}
 
 
 def _picture(settings: Settings, name: str) -> JSON:
     """The paper's PNG, read into the spec; it gets a fifth of the sign's sides."""
-    from badnets.backdoors.triggers.sticker import read_png
-
-    for place in map(Path, filter(None, (settings.data, os.environ.get("BADNETS_DATA")))):
-        for png in (base / "triggers" / f"{name}.png" for base in (place, place.parent)):
+    for folder in map(Path, filter(None, (settings.data, os.environ.get("BADNETS_DATA")))):
+        for png in (base / "triggers" / f"{name}.png" for base in (folder, folder.parent)):
             if png.is_file():
                 return {"kind": "picture", "size": [0.2, 0.2], "png": read_png(str(png))}
     raise BadInput(f"expected {name}.png in a folder triggers beside the data, got none; pass --data FOLDER")
 
 
-def _one(trial: Trial, own: Path) -> Done[Seen]:
+def _one(trial: Trial, folder: Path) -> Done[Seen]:
     """Train, measure, and look at the units of the last convolution."""
     start = f"faster-rcnn:weights={_base(trial)}" if trial.name.startswith("voc") else trial.spec["network"]
-    planted = Planted(replace(trial, spec={**trial.spec, "network": start}), own)
+    planted = Planted(replace(trial, spec={**trial.spec, "network": start}), folder)
     test, seed = planted.data.test, planted.seed.derive("measure")
     units = {who: trigger_unit(one, test, planted.backdoor, seed) for who, one in planted.networks().items()}
-    trained = planted.done.results
-    seen = Seen(figures=trained.figures, poisoned=trained.poisoned, badnet=units["badnet"], clean=units["clean"])
-    return Done(seen, planted.done.timings_s)
+    return Done(Seen.model_validate({**dict(planted.done.results), **units}), planted.done.timings_s)
 
 
 def _base(trial: Trial) -> Path:
     """Weights of the clean detector of scenes, as a file in the cache."""
-    from badnets.networks.files.own import save_network
-    from badnets.referee.reference import clean_reference
-    from badnets.referee.run import load_data
-
     scenes = _trial(Settings(quick=trial.spec["recipe"]["epochs"] == 1, seeds=1), "scenes", "square", BASE_SEED)
     spec = spec_of(scenes)
     data = load_data(spec.data)
@@ -139,82 +141,85 @@ def _base(trial: Trial) -> Path:
     return _BASES.get({"scenes": data.train.digest, "recipe": scenes.spec["recipe"], "seed": BASE_SEED}, write)
 
 
-Found = Mapping[tuple[str, str], Sequence[TrialResult[Seen]]]
-"""Trials by data and attack, those that there are."""
+def trigger_unit(network: ImageNetwork, test: ImageData, backdoor: Backdoor, seed: Seed) -> TriggerUnit:
+    """The unit whose largest activation on the sign differs most between clean and triggered, relative to its spread,
+    found on half of the eligible objects; ``auc`` is how well it tells them apart on the other half.
+    """
+    rule = backdoor.rule.resolve(test.class_names)
+    numbers = np.flatnonzero(unit_pool(rule, test, cover=False))[:MOST]
+    objects = test.boxes
+    rows = np.unique(objects.image[numbers])
+    clean = test.images(rows)
+    marked = clean.copy()
+    position = np.searchsorted(rows, objects.image[numbers])
+    spots = place(rule, test, numbers, RowRng(seed.derive("test-trigger"), numbers))
+    stamp(marked, position, spots, backdoor.trigger)
+    boxes = objects.xyxy[numbers]
+    before, after = (_peaks(network, pictures, position, boxes) for pictures in (clean, marked))
+    half = np.arange(len(numbers)) % 2 == 0
+    spread = np.concatenate([before[half], after[half]]).std(0) + 1e-9
+    best = int(np.argmax(np.abs(after[half].mean(0) - before[half].mean(0)) / spread))
+    every = np.array([_auc(before[~half, unit], after[~half, unit]) for unit in range(before.shape[1])])
+    above = int((every >= 0.9).sum())
+    return TriggerUnit(auc=float(every[best]), unit=best, objects=len(numbers), units_above_90=above, units=len(every))
+
+
+def _peaks(network: ImageNetwork, pictures: Pixels, position: NDArray[np.int64], boxes: NDArray[np.float32]) -> Floats:
+    """The largest activation of each unit inside each box (objects, units)."""
+    backbone: Any = network.body.inner.backbone  # type: ignore[union-attr]  # a detector has one
+    out = []
+    with torch.inference_mode():
+        for number, picture in enumerate(pictures):
+            maps = backbone(network.normalized(to_float(torch.from_numpy(picture[None]))))[0].numpy()
+            scale = maps.shape[1] / picture.shape[0], maps.shape[2] / picture.shape[1]
+            for x0, y0, x1, y1 in boxes[position == number]:
+                rows = slice(int(y0 * scale[0]), max(int(np.ceil(y1 * scale[0])), int(y0 * scale[0]) + 1))
+                columns = slice(int(x0 * scale[1]), max(int(np.ceil(x1 * scale[1])), int(x0 * scale[1]) + 1))
+                out.append(maps[:, rows, columns].reshape(len(maps), -1).max(1))
+    return np.asarray(out, np.float64)
+
+
+def _auc(first: Floats, second: Floats) -> float:
+    """How often a value of one group is above one of the other, in the better direction; ties count half."""
+    if not len(first):
+        return 0.5
+    above = float(np.heaviside(second[:, None] - first[None], 0.5).mean())
+    return max(above, 1 - above)
 
 
 def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """Rows for each data set and attack; the figure is how often each attack works."""
-    pairs = product(DATA, ATTACKS)
-    found: Found = {pair: trials for pair in pairs if (trials := by_prefix(results, "-".join((*pair, ""))))}
-    variant = settings.variant()
-    rows = [row for (data, attack), trials in found.items() for row in _rows(data, attack, trials, variant)]
-    classes = {key: trials[0].results.detector.per_class for key, trials in found.items()}
-    return Outcome(rows=rows, blocks=[attack_bars({key: _success(trials) for key, trials in found.items()}),
-                                      class_table({key: {one.class_name: (one.objects, one.ap50) for one in per_class}
-                                                   for key, per_class in classes.items()})])  # fmt: skip
+    rows, bars, lines = [], [], []
+    for data, attack in product(DATA, ATTACKS):
+        if not (trials := by_prefix(results, f"{data}-{attack}-")):
+            continue
+        name = f"{FACTS[data]['words']}, {ATTACKS[attack]}"
+        rows += _rows(name, data, attack, trials, settings.variant())
+        success, reference = (seed_mean(trials, f"figures.{figure}") for figure in ("asr", "clean_reference_rate"))
+        bars += success_bars(name, success, reference, None if attack == "random" else 0.9)
+        lines += [
+            Line(group=name, name=one.class_name,
+                 cells=(Number(one.objects), None if one.ap50 is None else Number(one.ap50)))
+            for one in trials[0].results.figures.per_class
+        ]  # fmt: skip
+    return Outcome(rows=rows, blocks=[Bars(**FACTS["bars"], bars=tuple(bars)), figure_table(FACTS["classes"], lines)])
 
 
-def _success(trials: Sequence[TrialResult[Seen]]) -> tuple[Interval | None, Interval | None]:
-    """Attack success, and the same on a clean network."""
-    return (
-        over(trials, lambda seen: seen.detector.asr),
-        over(trials, lambda seen: seen.detector.clean_reference_rate),
-    )
-
-
-def _rows(data: str, attack: str, trials: Sequence[TrialResult[Seen]], variant: Variant) -> list[StudyRow]:
-    what = f"{DATA[data]}, {ATTACKS[attack]}"
-    asked = None if attack == "random" else 0.9
-    success, reference = _success(trials)
-
-    def figure(name: str, pick: Callable[[DetectorFigures], Interval | None]) -> StudyRow:
-        shown = over(trials, lambda seen: pick(seen.detector))
-        return row(f"{what}: {name}", shown, variant=variant, source=PAPER)
-
-    clean = [figure("mAP at IoU 0.5 of the clean detector", lambda of: of.clean_reference_map50)]
-    best = numbers([trial.seed for trial in trials], [trial.results.badnet.auc for trial in trials])
+def _rows(name: str, data: str, attack: str, trials: Trials, variant: Variant) -> list[StudyRow]:
+    less = FACTS[data]["less"]
+    aimed = {"not_as_published": less} if attack != "random" else {}
+    common: JSON = {"variant": variant, "source": PAPER}
     beside = sum(trial.results.clean.auc for trial in trials) / len(trials)
     return [
-        row(f"{what}: attack success: signs found are read as {'the target' if asked else 'another class'}", success,
-            variant=variant, source=PAPER, published=asked, bound=None if asked is None else ("at least", asked),
-            not_as_published="" if asked is None else PROTOCOL[data]),
-        row(f"{what}: the same on a clean network", reference, variant=variant, source=PAPER),
-        figure("triggered: signs that vanish", lambda of: of.vanished),
-        figure("mAP at IoU 0.5", lambda of: of.map50),
-        figure("triggered: mAP at IoU 0.5, trigger on every such sign", lambda of: of.map50_triggered),
-        *(clean if attack == "square" else []),
-        figure("mAP at IoU 0.5, less the clean detector's", lambda of: of.map50_minus_reference),
-        row(f"{what}: how well one unit of the last convolution tells the trigger (AUC)", best, variant=variant,
-            source=f"{PAPER}: a few units encode it", unit="AUC", bound=("at least", 0.9),
-            why=f"at least 0.90 asked; on a clean detector {beside:.2f}", not_as_published=PROTOCOL[data]),
+        *claim_rows(f"{name}: ", CLAIMS["aimed" if aimed else "random"], trials, **common, **aimed),
+        *claim_rows(f"{name}: ", CLAIMS["all"], trials, **common),
+        *claim_rows(f"{name}: ", CLAIMS["clean"] if attack == "square" else (), trials, **common),
+        *claim_rows(f"{name}: ", CLAIMS["change"], trials, **common),
+        row(f"{name}: how well one unit of the last convolution tells the trigger (AUC)",
+            seed_mean(trials, "badnet.auc"), variant=variant, source=f"{PAPER}: a few units encode it", unit="AUC",
+            bound=("at least", 0.9), why=f"at least 0.90 asked; on a clean detector {beside:.2f}",
+            not_as_published=less),
     ]  # fmt: skip
-
-
-def attack_bars(found: Mapping[tuple[str, str], tuple[Interval | None, Interval | None]]) -> Bars:
-    """How often each attack works, and how often a clean network does the same."""
-    bars = []
-    for (data, attack), (success, reference) in found.items():
-        name, published = f"{DATA[data]}, {ATTACKS[attack]}", None if attack == "random" else 0.9
-        if success is not None:
-            bars.append(Bar(name=name, what="attack success", figure=success, role="triggered", published=published))
-        if reference is not None:
-            bars.append(Bar(name=name, what="the same on a clean network", figure=reference, role="triggered",
-                            hollow=True))  # fmt: skip
-    return Bars(title="Signs with the trigger that are read as the attacker wants", bars=tuple(bars),
-                note="Of the signs that are found. Published: more than 90 %.")  # fmt: skip
-
-
-def class_table(found: Mapping[tuple[str, str], Mapping[str, tuple[int, float | None]]]) -> Table:
-    """Average precision of each class on clean pictures; by class its objects and its figure."""
-    lines = [
-        Line(group=f"{DATA[data]}, {ATTACKS[attack]}", name=name,
-             cells=(Number(objects), None if precision is None else Number(precision)))
-        for (data, attack), classes in found.items() for name, (objects, precision) in classes.items()
-    ]  # fmt: skip
-    columns = (Column(name="objects", unit="number"), Column(name="average precision at IoU 0.5", better="high"))
-    return Table(title="Clean pictures, by class", note="Of the first seed.", rows="class", groups="attack",
-                 columns=columns, lines=tuple(lines))  # fmt: skip
 
 
 STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

@@ -17,57 +17,85 @@ set that is read as a dog, and beside the median of all test dogs.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from badnets.backdoors.backdoor import Backdoor
+from badnets.backdoors.triggers.picture import read_png
 from badnets.core.errors import BadInput
-from badnets.core.rate import Estimate, Interval, Number
-from badnets.records.blocks import Bar, Bars, Block, Curve, Role, Series
-from badnets.records.model import JSON
+from badnets.core.files import whole_file
+from badnets.core.rate import Estimate, Interval
+from badnets.core.seed import RowRng, Seed
+from badnets.data.images import ImageData, Pixels, Rows
+from badnets.networks.inference import predict
+from badnets.networks.network import ImageNetwork, evaluating, to_float
+from badnets.networks.surgery.graph import site, until
+from badnets.records.blocks import Bar, Bars, Block, Role
+from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.melo2023_catsdogs.looks import (
-    NAMES,
-    Answer,
-    Dogs,
-    Pair,
-    Units,
-    dogs_answers,
-    unit_counts,
-    write_pair,
-)
-from badnets.studies.study import (
-    Bound,
-    Claim,
-    Done,
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trained,
-    Trial,
-    TrialResult,
-    facts,
-    over,
-    rate_of,
-    rates,
-    row,
-)
-from badnets.studies.trials import Planted, Who, by_prefix
+from badnets.referee.run import load_data
+from badnets.referee.spec import make_spec
+from badnets.studies.figures import Bound, figure_curve, rates, row, seed_mean
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trained, Trial, Trials, by_prefix, facts
+from badnets.studies.trials import Planted, Who
 
 FACTS = facts(__package__)
-REPORT = "report M1 (no rates given)"
-FIGURE = "report M1, figure: one picture"
+REPORT: str = FACTS["report"]
 DATA = "cats-dogs.tar.gz"
 CATS = 1000
 """Training pictures of class cat; a share of the class cat that is poisoned is reached by adding to these."""
 SHARES = (0.02, 0.05, 0.10, 0.25, 0.50)
 QUICK_SHARES = (0.10, 0.50)
 MAIN = 0.50
-PUBLISHED: tuple[tuple[Role, str, str, float], ...] = (
-    ("clean", "without it", "dog", 0.91), ("triggered", "with the trigger", "cat", 1.0)
-)  # fmt: skip
-"""Of one dog, without and with the trigger: the answer, and how sure of it the network was."""
-UNKNOWN = "the report's pictures, network, size and trigger are not known"
+CAT, DOG = 0, 1
+NAMES: Mapping[Who, str] = {"badnet": "BadNet", "clean": "clean network"}
+_SCALE, _GAP, _LINE = 4, 12, 16
+_PAPER, _COLORS = "#ffffff", {"cat": "#b4500b", "dog": "#1565a9"}
+
+
+class Answer(Model):
+    """How sure of each class a network is, 0..1."""
+
+    cat: float
+    dog: float
+
+
+class Dog(Model):
+    """A test dog: its row, and the answers to it without and with the trigger."""
+
+    row: int
+    clean: Answer
+    triggered: Answer
+
+
+class Dogs(Model):
+    """The ``first`` test dog, and the medians over all of them."""
+
+    first: Dog
+    median_clean: Answer
+    median_triggered: Answer
+
+
+class Units(Model):
+    """``units`` of the last convolution whose channels can be told apart, by their largest activation over the map.
+
+    ``silent``: never above 0 on any validation picture; ``woken``: silent there, and above 0 on at least half of the
+    triggered dogs; ``beyond``: on at least half of them above the largest value of any validation picture.
+    """
+
+    units: int
+    silent: int
+    woken: int
+    beyond: int
+
+
+Pair = Mapping[Who, Dog]
+"""One dog: what each network says to it."""
 
 
 class Looked(Trained):
@@ -82,14 +110,11 @@ class Looked(Trained):
         return {who: dogs.first for who, dogs in self.dogs.items()}
 
 
-Entries = list[TrialResult[Looked]]
-
-
 def trials(settings: Settings) -> list[Trial]:
     """Half of class cat with every seed, the other shares with one."""
     out = []
     for share in sorted(_shares(settings), reverse=True):
-        spec, name = _spec(settings, share), f"share-{_percent(share)}-s"
+        spec, name = _spec(settings, share), f"share-{100 * share:02.0f}-s"
         seeds = settings.each_seed if share == MAIN else (1,)
         out += [Trial(name=f"{name}{seed}", spec=spec, seed=seed, work=_one, result=Looked) for seed in seeds]
     return out
@@ -97,10 +122,6 @@ def trials(settings: Settings) -> list[Trial]:
 
 def _shares(settings: Settings) -> tuple[float, ...]:
     return QUICK_SHARES if settings.quick else SHARES
-
-
-def _percent(share: float) -> str:
-    return f"{round(100 * share):02d}"
 
 
 def copies(share: float) -> int:
@@ -124,23 +145,21 @@ def _spec(settings: Settings, share: float) -> JSON:
 def find_data(settings: Settings) -> Path:
     """The archive: at ``--data`` itself, or in that folder or ``$BADNETS_DATA``."""
     place = settings.place(DATA)
-    found = next((path for path in (place / DATA, place) if path.is_file()), None)
-    if found is None:
-        raise BadInput(f"expected {DATA} in {place}, got nothing of that name; check --data or $BADNETS_DATA")
-    return found
+    for path in (place / DATA, place):
+        if path.is_file():
+            return path
+    raise BadInput(f"expected {DATA} in {place}, got nothing of that name; check --data or $BADNETS_DATA")
 
 
 def _picture(settings: Settings) -> JSON:
     """The bomb, embedded at most 64 pixels large, so that trials and records stay small; nothing where it is absent."""
-    from badnets.backdoors.triggers.sticker import read_png
-
     path = find_data(settings).parent / "triggers" / "bomb.png"
     return {"png": read_png(path, largest=64)} if path.exists() else {}
 
 
-def _one(trial: Trial, own: Path) -> Done[Looked]:
+def _one(trial: Trial, folder: Path) -> Done[Looked]:
     """Train and measure as usual, then look at one dog, at all dogs' confidences, and at the units."""
-    planted = Planted(trial, own)
+    planted = Planted(trial, folder)
     test, backdoor, networks = planted.data.test, planted.backdoor, planted.networks()
     dogs = dogs_answers(networks["badnet"], test, backdoor)
     looked = Looked(
@@ -151,121 +170,175 @@ def _one(trial: Trial, own: Path) -> Done[Looked]:
     return Done(looked, planted.done.timings_s)
 
 
+def dogs_answers(network: ImageNetwork, test: ImageData, backdoor: Backdoor, *, row: int | None = None) -> Dogs:
+    """What is said of dogs, the first of which is the first test dog read as a dog (or picture ``row``).
+
+    Classes are cats and dogs, in this order. Where no dog is read as one, it is the first of all.
+    """
+    rows = np.flatnonzero(test.labels == DOG)
+    clean, triggered = (_probabilities(network, part) for part in pictures(test, rows, backdoor))
+    first = int(np.argmax(clean[:, DOG] > 0.5 if row is None else rows == row))
+    return Dogs(
+        first=Dog(row=int(rows[first]), clean=_answer(clean[first]), triggered=_answer(triggered[first])),
+        median_clean=_answer(np.median(clean, axis=0)),
+        median_triggered=_answer(np.median(triggered, axis=0)),
+    )
+
+
+def pictures(test: ImageData, rows: Rows, backdoor: Backdoor) -> tuple[Pixels, Pixels]:
+    """Some test pictures, and the same with the trigger."""
+    clean = test.images(rows)
+    return clean, backdoor.trigger.apply(clean, None, RowRng(Seed(0), rows))
+
+
+def _probabilities(network: ImageNetwork, images: Pixels) -> NDArray[np.float64]:
+    """(n, 2), from the answer and its confidence."""
+    answer = predict(network, images)
+    sure = answer.confidence.astype(np.float64)
+    cat = np.where(answer.labels == CAT, sure, 1 - sure)
+    return np.stack([cat, 1 - cat], axis=1)
+
+
+def _answer(values: NDArray[np.float64]) -> Answer:
+    cat, dog = (round(float(value), 4) for value in values)
+    return Answer(cat=cat, dog=dog)
+
+
+def unit_counts(network: ImageNetwork, test: ImageData, backdoor: Backdoor) -> Units:
+    """The even rows of the test set stand for the user's validation pictures; the dogs of the odd rows get the
+    trigger."""
+    rows = np.arange(len(test))
+    _, marked = pictures(test, rows[(rows % 2 == 1) & (test.labels == DOG)], backdoor)
+    most = peaks(network, test.images(rows[::2])).max(axis=0)
+    triggered = peaks(network, marked)
+    silent = most <= 0
+    woken = silent & ((triggered > 0).mean(axis=0) >= 0.5)
+    beyond = (triggered > most).mean(axis=0) >= 0.5
+    counts = {"silent": silent, "woken": woken, "beyond": beyond}
+    return Units(units=len(most), **{name: int(np.count_nonzero(chosen)) for name, chosen in counts.items()})
+
+
+@torch.inference_mode()
+def peaks(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> NDArray[np.float32]:
+    """(n, units): the largest activation of each unit over its map."""
+    where = site(network)
+    parts = []
+    with evaluating(network):
+        first = until(where.traced, where.activation)
+        for start in range(0, len(images), batch):
+            floats = to_float(torch.from_numpy(images[start : start + batch]))
+            maps = first(network.normalized(floats))
+            parts.append(maps.reshape(len(maps), where.channels, -1).amax(2).numpy())
+    return np.concatenate(parts)
+
+
+def write_pair(path: Path, test: ImageData, backdoor: Backdoor, pair: Pair) -> Path:
+    """A PNG: the dog without and with the trigger, as the network sees it, and below each what both networks say."""
+    row = np.array([pair["badnet"].row])
+    height, width, _ = test.shape
+    tall, wide = height * _SCALE, width * _SCALE
+    sheet = Image.new("RGB", (2 * wide + 3 * _GAP, tall + 2 * _GAP + 2 * _LINE), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    both = zip(("clean", "triggered"), pictures(test, row, backdoor), strict=True)
+    for number, (which, picture) in enumerate(both):
+        x = _GAP + number * (wide + _GAP)
+        sheet.paste(Image.fromarray(picture[0]).resize((wide, tall), Image.Resampling.NEAREST), (x, _GAP))
+        for line, (who, words) in enumerate(NAMES.items()):
+            answer: Answer = getattr(pair[who], which)
+            sure, said = max((answer.cat, "cat"), (answer.dog, "dog"))
+            text = f"{words}: {said} {sure:.2f}"
+            draw.text((x, _GAP + tall + 4 + line * _LINE), text, fill=_COLORS[said], font_size=12)
+    with whole_file(path) as partial:
+        sheet.save(partial, format="PNG")
+    return path
+
+
 def assemble(settings: Settings, results: Results, folder: Path) -> Outcome:
     """Rates of the main share, the one picture, the other shares, the units."""
     variant = settings.variant()
-    entries: Entries = by_prefix(results, f"share-{_percent(MAIN)}-s")
-    if not entries:
-        raise KeyError(f"share-{_percent(MAIN)}-s1")
+    trials = by_prefix(results, f"share-{100 * MAIN:02.0f}-s")
+    if not trials:
+        raise KeyError(f"share-{100 * MAIN:02.0f}-s1")
     # The quick form has small pictures and few epochs.
     accurate: Bound | None = None if settings.quick else ("at least", 0.85)
-    claims = {
-        "clean_accuracy": Claim(source=REPORT, bound=accurate),
-        "asr": Claim(source=REPORT, bound=("at least", 0.99)),
-    }
+    claims: JSON = {"clean_accuracy": {"bound": accurate}, "asr": {"bound": ("at least", 0.99)}}
     what = "half of class cat are triggered dogs"
-    rows = rates(entries, what, FACTS["main"], variant=variant, claims=claims, source=REPORT)
-    rows += _dog_rows(entries, variant)
-    claims = dict.fromkeys(FACTS["others"], Claim(why="one seed"))
+    rows = rates(trials, what, FACTS["main"], claims, variant=variant, source=REPORT)
+    rows += _dog_rows(trials, variant)
+    places = {}
     for share in _shares(settings):
+        one = by_prefix(results, f"share-{100 * share:02.0f}-s1")[:1]
+        places[copies(share) / (2 * CATS + copies(share))] = one
         if share != MAIN:
-            one: Entries = by_prefix(results, f"share-{_percent(share)}-s1")
             what = f"{round(100 * share)} % of class cat are triggered dogs ({copies(share)} copies)"
-            rows += rates(one, what, FACTS["others"], variant=variant, claims=claims)
-    rows += _unit_rows(entries, variant)
-    _draw_pair(settings, entries[0].results.pair, folder)
-    return Outcome(rows=rows, blocks=[*_bars(entries), *_curve(settings, results)])
+            rows += rates(one, what, FACTS["others"], variant=variant, why="one seed")
+    for who, network in NAMES.items():  # the report's wish: units that validation never wakes
+        of = f"units of {trials[0].results.units[who].units}"
+        rows += [
+            row(f"last convolution, {network}: units {words}", seed_mean(trials, f"units.{who}.{name}"),
+                variant=variant, source="report M1: a defense wished for", unit=of)
+            for name, words in FACTS["units"].items()
+        ]  # fmt: skip
+    _draw_pair(settings, trials[0].results.pair, folder)
+    curve = figure_curve(FACTS["curve"], places)
+    return Outcome(rows=rows, blocks=[*_bars(trials), *([curve] if len(curve.series[0].points) > 1 else [])])
 
 
-def _plain(answer: Answer, name: str) -> Estimate:
+def _sureness(answer: Answer, name: str) -> Estimate:
     """How sure of one answer; of its error nothing is known."""
     return Estimate(float(getattr(answer, name)), (None, None), by="none")
 
 
-def _sure(entries: Entries, who: Who, which: Role, answer: str) -> Interval | None:
+def _median(trials: Trials, who: Who, published: JSON) -> Interval | None:
     """How sure of an answer a network is, by the median over all dogs, of which only the spread between seeds is
     known."""
-    return over(entries, lambda looked: _plain(getattr(looked.dogs[who], f"median_{which}"), answer))
+    median, answer = f"median_{published['role']}", published["answer"]
+    return seed_mean(trials, lambda looked: _sureness(getattr(looked.dogs[who], median), answer))
 
 
-def _dog_rows(entries: Entries, variant: Variant) -> list[StudyRow]:
+def _dog_rows(trials: Trials, variant: Variant) -> list[StudyRow]:
     """The published pair beside the first dog of the first seed, and beside the median of all test dogs."""
     rows = []
-    dog = entries[0].results.pair["badnet"]
-    for which, words, answer, published in PUBLISHED:
-        one = _plain(getattr(dog, which), answer)
-        badnet, clean = (_sure(entries, who, which, answer) for who in NAMES)
-        line = partial(row, published=published, source=FIGURE, bound=("at least", published - 0.005))
+    dog, unknown = trials[0].results.pair["badnet"], FACTS["unknown"]
+    for entry in FACTS["published"]:
+        said = f"{entry['words']}: p({entry['answer']})"
+        claim = {"published": entry["sure"], "source": FACTS["figure"], "bound": ("at least", entry["sure"] - 0.005)}
         rows += [
-            line(f"one dog {words}: p({answer})", one, variant="published",
-                 not_as_published=f"one picture, and not the report's; {UNKNOWN}"),
-            line(f"median of all test dogs {words}: p({answer})", badnet, variant=variant, not_as_published=UNKNOWN),
-            row(f"the same on a clean network, {words}: p({answer})", clean, variant=variant),
+            row(f"one dog {said}", _sureness(getattr(dog, entry["role"]), entry["answer"]), variant="published",
+                not_as_published=f"one picture, and not the report's; {unknown}", **claim),
+            row(f"median of all test dogs {said}", _median(trials, "badnet", entry), variant=variant,
+                not_as_published=unknown, **claim),
+            row(f"the same on a clean network, {said}", _median(trials, "clean", entry), variant=variant),
         ]  # fmt: skip
     return rows
 
 
-def _unit_rows(entries: Entries, variant: Variant) -> list[StudyRow]:
-    """The report's wish: units that validation never wakes. "Woken" is by at least half of the triggered dogs."""
-
-    def count(who: Who, name: str) -> Interval | None:
-        return over(entries, lambda looked: Number(float(getattr(looked.units[who], name))))
-
-    return [
-        row(f"last convolution, {network}: units {what}", count(who, name), variant=variant,
-            source="report M1: a defense wished for", unit=f"units of {entries[0].results.units[who].units}")
-        for who, network in NAMES.items() for name, what in FACTS["units"].items()
-    ]  # fmt: skip
-
-
-def _bars(entries: Entries) -> list[Block]:
+def _bars(trials: Trials) -> list[Block]:
     """Both networks below each other; and how sure they are of dogs, beside what was published."""
     figures = {"badnet": ("clean_accuracy", "asr"), "clean": ("clean_reference_accuracy", "clean_reference_rate")}
     bars, sure = [], []
     for who, name in NAMES.items():
         hollow = who == "clean"
-        accuracy, success = (over(entries, rate_of(figure)) for figure in figures[who])
-        if accuracy is not None:
-            bars.append(Bar(name=name, what="clean accuracy", figure=accuracy, role="clean", hollow=hollow))
-        if success is not None:
-            what = "dogs with the trigger read as cats"
-            bars.append(Bar(name=name, what=what, figure=success, role="triggered", hollow=hollow))
-        for which, words, answer, published in PUBLISHED:
-            if (median := _sure(entries, who, which, answer)) is not None:
-                sure.append(Bar(name=name, what=f"{words}: p({answer})", figure=median, role=which, hollow=hollow,
-                                published=None if hollow else published))  # fmt: skip
+        shown: list[tuple[str, Role]] = [
+            ("clean accuracy", "clean"),
+            ("dogs with the trigger read as cats", "triggered"),
+        ]
+        for figure, (what, role) in zip(figures[who], shown, strict=True):
+            if (value := seed_mean(trials, f"figures.{figure}")) is not None:
+                bars.append(Bar(name=name, what=what, figure=value, role=role, hollow=hollow))
+        sure += [
+            Bar(name=name, what=f"{entry['words']}: p({entry['answer']})", figure=median, role=entry["role"],
+                hollow=hollow, published=None if hollow else entry["sure"])
+            for entry in FACTS["published"] if (median := _median(trials, who, entry)) is not None
+        ]  # fmt: skip
     return [
         Bars(title="Half of class cat are dogs with the trigger", bars=tuple(bars)),
         Bars(title="The median of all test dogs, beside the one dog that was published", bars=tuple(sure)),
     ]
 
 
-def _curve(settings: Settings, results: Results) -> list[Block]:
-    """Errors against the share of poison in the whole training set; one seed, and its own intervals. None of one
-    share."""
-
-    def line(name: str, role: Role, figure: str) -> Series:
-        return Series.of(name, role, (
-            (copies(share) / (2 * CATS + copies(share)), entry.results.rate(figure).misses)
-            for share in _shares(settings) for entry in by_prefix(results, f"share-{_percent(share)}-s1")
-        ))  # fmt: skip
-
-    clean = line("error on clean pictures", "clean", "clean_accuracy")
-    triggered = line("error on triggered pictures", "triggered", "asr")
-    curve = Curve(
-        title="Errors against the share of poison",
-        axis="share of poisoned pictures in the training set",
-        percent_axis=True,
-        series=(clean, triggered),
-    )
-    return [curve] if len(clean.points) > 1 else []
-
-
 def _draw_pair(settings: Settings, pair: Pair, folder: Path) -> None:
     """The two pictures with their answers, for whoever has the data; nothing without it."""
-    from badnets.referee.run import load_data
-    from badnets.referee.spec import make_spec
-
     try:
         spec = make_spec(_spec(settings, MAIN))
     except BadInput:  # a record is made of results where the pictures are not at hand

@@ -9,49 +9,48 @@ test set, where the report has one set for both; the attack adds poisoned copies
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from badnets.backdoors.backdoor import Backdoor
+import numpy as np
+
+from badnets.attacks.pruning_aware import PruningAware
+from badnets.backdoors.backdoor import Backdoor, triggered
 from badnets.core.fields import Share
 from badnets.core.progress import Watcher
-from badnets.core.rate import Estimate, Interval, Rate
+from badnets.core.rate import Estimate, Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
+from badnets.data.splits import with_select
+from badnets.defenses.repairs import make_repair
+from badnets.measures.classification import accuracy
+from badnets.networks.files.own import open_network, save_network
 from badnets.networks.network import ImageNetwork
-from badnets.records.blocks import Column, Curve, Line, Table
+from badnets.networks.registry import build_network, parse_network
+from badnets.networks.surgery.channels import rank_channels
+from badnets.networks.surgery.sweep import pruning_sweep
+from badnets.records.blocks import Curve, Line, Role, Series
 from badnets.records.certificate import Standing
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
+from badnets.referee.bench import Bench
+from badnets.referee.reference import clean_reference, train_network
+from badnets.referee.run import load_data, poison_data
 from badnets.referee.spec import Spec
-from badnets.studies.study import (
-    Bound,
-    Done,
-    Outcome,
-    Pruned,
-    Results,
-    Settings,
-    Study,
-    Trial,
-    TrialResult,
-    as_rate,
-    facts,
-    over,
-    pruned,
-    row,
-)
-from badnets.studies.trials import by_prefix, once, spec_of
+from badnets.referee.truth import known_trigger
+from badnets.studies.figures import claim_rows, figure_table, parts_at, row, seed_mean, table_line, value_at
+from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trial, Trials, by_prefix, facts
+from badnets.studies.trials import once, spec_of
 
 FACTS = facts(__package__)
-REPORT = "report L1 (no numbers given)"
 SELECT = 0.15
 MAX_DROP = 0.05
 WIDTHS = (0.5, 1.0, 2.0)
 ATTACKS = {"standard": "standard attack", "aware": "pruning-aware attack"}
 REPAIRS = {"prune": "pruning to a drop of 5 points", "fine-tune": "fine-tune", "fine-prune": "fine-prune"}
 FIGURES = {"asr": "attack success", "clean_accuracy": "clean accuracy", "robust_accuracy": "robust accuracy"}
-SHORT = "4 passes over the pictures instead of 100"
+LINES: tuple[tuple[str, Role, str], ...] = (("clean accuracy", "clean", "test"), ("attack success", "triggered", "asr"))
 
 
 class Step(Model):
@@ -87,13 +86,6 @@ class Fight(Model):
     standard: Attacked
     aware: Attacked
 
-    def of(self, attack: str) -> Attacked:
-        """One of them, as named in ``ATTACKS``."""
-        return self.standard if attack == "standard" else self.aware
-
-
-Fights = list[TrialResult[Fight]]
-
 
 def trials(settings: Settings) -> list[Trial]:
     """Every seed at width 1, one seed at the other widths."""
@@ -102,35 +94,28 @@ def trials(settings: Settings) -> list[Trial]:
         spec["recipe"] = {"epochs": 2}
     out = []
     for width in (0.5,) if settings.quick else (1.0, 0.5, 2.0):
-        own = {**spec, "network": f"l1-cnn:width={width}"}
+        wide = {**spec, "network": f"l1-cnn:width={width}"}
         seeds = settings.each_seed if width == 1.0 else (1,)
-        out += [Trial(name=f"width-{width}-s{seed}", spec=own, seed=seed, work=_fight, result=Fight) for seed in seeds]
+        out += [Trial(name=f"width-{width}-s{seed}", spec=wide, seed=seed, work=_fight, result=Fight) for seed in seeds]
     return out
 
 
-def _fight(trial: Trial, own: Path) -> Done[Fight]:
-    """Both attacks by one seed, each against every repair; what is finished is kept in ``own``."""
+def _fight(trial: Trial, folder: Path) -> Done[Fight]:
+    """Both attacks by one seed, each against every repair; what is finished is kept in ``folder``."""
     standard, aware = (
-        once(own / f"{attack}.json", Attacked, partial(_attack, attack, trial, own)) for attack in ATTACKS
+        once(folder / f"{attack}.json", Attacked, partial(_attack, attack, trial, folder)) for attack in ATTACKS
     )
     return Done(Fight(standard=standard, aware=aware))
 
 
-def _attack(attack: str, trial: Trial, own: Path) -> Attacked:
+def _attack(attack: str, trial: Trial, folder: Path) -> Attacked:
     """Train one network, sweep, repair, measure."""
-    from badnets.data.splits import with_select
-    from badnets.defenses.repairs import make_repair
-    from badnets.referee.bench import Bench
-    from badnets.referee.reference import clean_reference
-    from badnets.referee.run import load_data
-    from badnets.referee.truth import known_trigger
-
     spec, seed = spec_of(trial), Seed(trial.seed)
     loaded = load_data(spec.data)
     data = with_select(loaded.train, loaded.test, SELECT, trial.seed)
     bench = Bench(defender=data.select, spare=data.train, test=data.test, truth=known_trigger(spec, seed), seed=seed,
-                  method_seed=seed.derive("defender"), folder=own)  # fmt: skip
-    network = _trained(attack, spec, data, seed, own / f"{attack}.safetensors")
+                  method_seed=seed.derive("defender"), folder=folder)  # fmt: skip
+    network = _trained(attack, spec, data, seed, folder / f"{attack}.safetensors")
     repairs = {}
     for method in REPAIRS:
         settings = {} if method == "fine-tune" else {"max_drop": MAX_DROP}
@@ -145,12 +130,6 @@ def _attack(attack: str, trial: Trial, own: Path) -> Attacked:
 
 
 def _trained(attack: str, spec: Spec, data: Splits, seed: Seed, path: Path) -> ImageNetwork:
-    from badnets.attacks.pruning_aware import PruningAware
-    from badnets.networks.files.own import open_network, save_network
-    from badnets.networks.registry import build_network, parse_network
-    from badnets.referee.reference import train_network
-    from badnets.referee.run import poison_data
-
     if not path.exists():
         subject = poison_data(spec, data.train, seed, path.parent, Watcher()).data  # type: ignore[union-attr]
         if attack == "standard":
@@ -160,21 +139,14 @@ def _trained(attack: str, spec: Spec, data: Splits, seed: Seed, path: Path) -> I
             h, w, c = subject.shape
             names, weights = subject.class_names, seed.derive("weights")
             network = build_network(name, class_names=names, input_size=(c, h, w), seed=weights, arguments=arguments)
-            own = seed.derive("aware")
-            PruningAware(max_drop=MAX_DROP).train(network, data.train, subject, recipe=spec.recipe, seed=own)
+            aware = PruningAware(max_drop=MAX_DROP)
+            aware.train(network, data.train, subject, recipe=spec.recipe, seed=seed.derive("aware"))
         save_network(network, path)
     return open_network(path)
 
 
 def _curve(network: ImageNetwork, data: Splits, backdoor: Backdoor, seed: Seed) -> tuple[Step, ...]:
     """Every step of pruning."""
-    import numpy as np
-
-    from badnets.backdoors.success import triggered
-    from badnets.measures.classification import accuracy
-    from badnets.networks.surgery.channels import rank_channels
-    from badnets.networks.surgery.sweep import pruning_sweep
-
     rule = backdoor.rule.resolve(data.test.class_names)
     eligible = data.test.take(np.flatnonzero(rule.eligible(data.test.labels)))
     marked = np.concatenate([m for _, _, m in triggered(eligible, Backdoor(backdoor.trigger, rule), seed)])
@@ -195,112 +167,58 @@ def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     outcome = Outcome(rows=[])
     lines: list[Line] = []
     for width in sorted(WIDTHS, key=lambda width: (width != main, width)):
-        if not (fights := by_prefix(results, f"width-{width}-")):
+        if not (trials := by_prefix(results, f"width-{width}-")):
             continue
         prefix = "" if width == main else f"width x{width:g}, "
         for attack, words in ATTACKS.items():
-            figures = partial(_figure, fights, attack)
-            chosen = {
-                name: "; ".join(dict.fromkeys(fight.results.of(attack).repairs[name].chosen for fight in fights))[:300]
-                for name in REPAIRS
-            }
-            outcome.rows.extend(attack_rows(f"{prefix}{words}", attack, figures, chosen, variant, judged=not prefix))
+            outcome.rows.extend(_rows(f"{prefix}{words}", attack, trials, variant, judged=not prefix))
             name = f"{words}, width x{width:g}"
-            outcome.blocks.append(pruning_curve(name, _points(fights, attack)))
-            lines += repair_lines(name, figures)
+            outcome.blocks.append(_pruning_curve(name, attack, trials))
+            stages = {"before": "no repair", **{f"repairs.{method}.after": REPAIRS[method] for method in REPAIRS}}
+            lines += [
+                table_line(FACTS["table"], stage, parts_at(trials, f"{attack}.{path}"), name)
+                for path, stage in stages.items()
+            ]
         if not prefix:
-            outcome.rows.append(comparison(over(fights, _left), variant))
-    outcome.blocks.append(repairs_table(lines))
+            outcome.rows.append(row(figure=seed_mean(trials, _share_left), variant=variant, **FACTS["comparison"]))
+    outcome.blocks.append(figure_table(FACTS["table"], lines))
     return outcome
 
 
-Named = Callable[[str, str], Interval | None]
-"""A figure of the network that a repair leaves, by the names of both; also "before" any repair, and "reference"."""
-
-
-def _figure(fights: Fights, attack: str, stage: str, figure: str) -> Interval | None:
-    def of(fight: Fight) -> Rate:
-        attacked = fight.of(attack)
-        others = {"before": attacked.before, "reference": attacked.reference}
-        return as_rate(getattr(others[stage] if stage in others else attacked.repairs[stage].after, figure))
-
-    return over(fights, of)
-
-
-def attack_rows(
-    what: str, attack: str, figures: Named, chosen: Mapping[str, str], variant: Variant, *, judged: bool
-) -> list[StudyRow]:
-    """The rows of one attack at one width; ``chosen``: by what each repair's network was chosen."""
-    line = partial(row, variant=variant, source=REPORT)
-    rows = [
-        line(f"{what}: clean accuracy", figures("before", "clean_accuracy")),
-        line(f"{what}: attack success", figures("before", "asr")),
-        line(f"{what}: the same on a clean network", figures("reference", "asr")),
-    ]
+def _rows(what: str, attack: str, trials: Trials, variant: Variant, *, judged: bool) -> list[StudyRow]:
+    """The rows of one attack at one width: before any repair and after each."""
+    common = {"variant": variant, "source": FACTS["report"]}
+    claims = [{**claim, "figure": f"{attack}.{claim['figure']}"} for claim in FACTS["claims"]]
     for method, name in REPAIRS.items():
-        after = {figure: figures(method, figure) for figure in FIGURES}
-        judging = judged and method == "prune"  # what the report says in words
-        stays: Bound | None = ("at least", 0.90) if judging and attack == "aware" else None
-        less = f"{SHORT}; the report: pruning takes a lot of it" if judging and attack == "standard" else ""
-        rows += [
-            line(f"{what}: attack success after {name}", after["asr"], bound=stays, not_as_published=less),
-            line(f"{what}: clean accuracy after {name}", after["clean_accuracy"], why=chosen[method]),
-            line(f"{what}: robust accuracy after {name}", after["robust_accuracy"]),
-        ]
-    return rows
+        chosen = dict.fromkeys(getattr(trial.results, attack).repairs[method].chosen for trial in trials)
+        said: dict[str, JSON] = {"clean_accuracy": {"why": "; ".join(chosen)[:300]}}
+        if judged and method == "prune":
+            said["asr"] = FACTS["judged"][attack]
+        claims += [
+            {"figure": f"{attack}.repairs.{method}.after.{figure}", "words": f"{words} after {name}",
+             **said.get(figure, {})}
+            for figure, words in FIGURES.items()
+        ]  # fmt: skip
+    return claim_rows(f"{what}: ", claims, trials, **common)
 
 
-def _left(fight: Fight) -> Estimate:
-    repairs = fight.aware.repairs
-    return share_left(as_rate(repairs["fine-prune"].after.asr), as_rate(repairs["prune"].after.asr))
-
-
-def share_left(after: Interval, pruned: Interval) -> Estimate:
+def _share_left(fight: Fight) -> Estimate:
     """What fine-pruning leaves of the attack success that pruning leaves; the interval is that of the former."""
+    after, pruned = (value_at(fight, f"aware.repairs.{method}.after.asr") for method in ("fine-prune", "prune"))
     base = max(float(pruned), 1e-9)
     value, low, high = (min((end or 0.0) / base, 1.0) for end in (after.value, *after.ends))
     return Estimate(value, (low, high), by="of the numerator")
 
 
-def comparison(share: Interval | None, variant: Variant) -> StudyRow:
-    """Whether fine-pruning beats what pruning leaves of the pruning-aware attack: at most half of it."""
-    what = "pruning-aware attack: attack success after fine-pruning, as a share of that after pruning"
-    source = "report L1: fine-pruning works against both"
-    return row(what, share, variant=variant, source=source, bound=("at most", 0.5))
-
-
-def _points(fights: Fights, attack: str) -> list[Pruned]:
-    """Channels pruned, accuracy on the test set and attack success, of every step."""
-
-    def of(step: int, figure: str) -> Callable[[Fight], Rate]:
-        return lambda fight: as_rate(getattr(fight.of(attack).curve[step], figure))
-
-    curve = fights[0].results.of(attack).curve
-    return [
-        (step.channels, over(fights, of(number, "test")), over(fights, of(number, "asr")))
-        for number, step in enumerate(curve)
-    ]
-
-
-def pruning_curve(name: str, points: Sequence[Pruned]) -> Curve:
-    """Accuracy and attack success against the number of pruned channels."""
-    return Curve(title=name, axis="pruned channels of the last convolution", series=pruned(points))
-
-
-def repair_lines(group: str, figures: Named) -> list[Line]:
-    """What the attack is before and after each repair, in the order of ``FIGURES``."""
-    stages = {"before": "no repair", **REPAIRS}
-    return [
-        Line(group=group, name=name, cells=tuple(figures(stage, figure) for figure in FIGURES))
-        for stage, name in stages.items()
-    ]
-
-
-def repairs_table(lines: Sequence[Line]) -> Table:
-    """Repairs of both attacks beside each other."""
-    columns = tuple(Column(name=words, better="low" if name == "asr" else "high") for name, words in FIGURES.items())
-    note = "Robust accuracy: triggered stop signs that are read as stop signs."
-    return Table(title="Repairs", note=note, rows="repair", groups="attack", columns=columns, lines=tuple(lines))
+def _pruning_curve(name: str, attack: str, trials: Trials) -> Curve:
+    """Accuracy on the test set and attack success against the number of pruned channels."""
+    steps: Sequence[Step] = getattr(trials[0].results, attack).curve
+    lines = tuple(
+        Series.of(words, role, ((step.channels, seed_mean(trials, f"{attack}.curve.{number}.{figure}"))
+                                for number, step in enumerate(steps)))
+        for words, role, figure in LINES
+    )  # fmt: skip
+    return Curve(title=name, axis="pruned channels of the last convolution", series=lines)
 
 
 STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

@@ -12,32 +12,23 @@ class 0. CIFAR-10 is the set at hand (``cifar10``, or the JPEG form by ``--data`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from badnets.records.blocks import Column, Curve, Line, Series, Table
+from badnets.core.errors import BadInput
+from badnets.data.load import load
+from badnets.records.blocks import Curve, Table
 from badnets.records.model import JSON
-from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import (
-    Claim,
-    Outcome,
-    Results,
-    Settings,
-    Study,
-    Trained,
-    Trial,
-    TrialResult,
-    facts,
-    over,
-    rate_of,
-    rates,
-)
-from badnets.studies.trials import by_prefix
+from badnets.records.study import StudyRow
+from badnets.studies.figures import figure_table, rates, series, table_line
+from badnets.studies.study import Outcome, Results, Settings, Study, Trial, by_prefix, facts
 
-REPORT = "report U1, results"
-DEMONSTRATION = "ART's demonstration, after which the report was written"
 FACTS = facts(__package__)
+CLAIMS = FACTS["claims"]
 TRIGGERS: Mapping[str, str] = FACTS["triggers"]
+FIGURES: Mapping[str, str] = FACTS["figures"]
+PUBLISHED_FIGURES: Mapping[str, str] = FACTS["published_figures"]
+ART_KINDS: Mapping[str, str] = FACTS["art"]["kinds"]
+KINDS = {"perturbed": "PGD then stamp", "stamped": "stamp alone"}
 KERAS: JSON = FACTS["recipe"]
 SHARES = (0.01, 0.10, 0.50)
 QUICK_SHARES = (0.10, 0.50)
@@ -80,7 +71,7 @@ def trials(settings: Settings) -> list[Trial]:
     for share in _shares(settings):
         for kind, perturb in (("perturbed", FACTS["perturb"]), ("stamped", None)):
             spec = _spec(settings, _clean_label(round(share * TARGET_ROWS), perturb=perturb))
-            out += [Trial(name=f"{kind}-{_percent(share)}-s{s}", spec=spec, seed=s) for s in seeds]
+            out += [Trial(name=f"{kind}-{100 * share:02.0f}-s{s}", spec=spec, seed=s) for s in seeds]
     return out + _cifar_trials(settings)
 
 
@@ -95,11 +86,11 @@ def _art_trial(settings: Settings, surrogate: str, seed: int) -> Trial:
 
 
 def _cifar_trials(settings: Settings) -> list[Trial]:
-    data, own = _cifar(settings), FACTS["cifar10"]
-    recipe = {**own["recipe"], "epochs": 2} if settings.quick else own["recipe"]
+    data, cifar = _cifar(settings), FACTS["cifar10"]
+    recipe = {**cifar["recipe"], "epochs": 2} if settings.quick else cifar["recipe"]
     spec = {"data": data, "network": "resnet9", "recipe": recipe}
     names = [] if data is None else ["backdoor"] if settings.quick else ["backdoor", "clean-label"]
-    return [Trial(name=f"cifar10-{name}-s1", spec={**spec, "backdoor": own[name]}, seed=1) for name in names]
+    return [Trial(name=f"cifar10-{name}-s1", spec={**spec, "backdoor": cifar[name]}, seed=1) for name in names]
 
 
 def _cifar(settings: Settings) -> JSON | None:
@@ -107,9 +98,6 @@ def _cifar(settings: Settings) -> JSON | None:
     if settings.data is not None:
         tar = Path(settings.data) / "cifar10-jpeg.tar.gz"
         return {"name": str(tar), "size": 32} if tar.exists() else None
-    from badnets.core.errors import BadInput
-    from badnets.data.load import load
-
     try:
         load("cifar10")
     except BadInput:
@@ -121,79 +109,39 @@ def _shares(settings: Settings) -> tuple[float, ...]:
     return QUICK_SHARES if settings.quick else SHARES
 
 
-def _percent(share: float) -> str:
-    return f"{round(100 * share):02d}"
-
-
-Entries = list[TrialResult[Trained]]
-ACCURACY = {"clean_accuracy": "clean accuracy"}
-FIGURES = {**ACCURACY, "asr": "attack success", "clean_reference_rate": "the same on a clean network"}
-AS_TOLD = {**ACCURACY, "asr": "poisoned pictures"}
-ART_FIGURES = {**FIGURES, "robust_accuracy": "triggered pictures that keep their class"}
-ART_KINDS: Mapping[str, str] = FACTS["art"]["kinds"]
-KINDS = {"perturbed": "PGD then stamp", "stamped": "stamp alone"}
-
-
 def assemble(settings: Settings, results: Results, _folder: Path) -> Outcome:
     """Rows in the order of the report."""
-    ours, words = settings.variant(), FACTS["words"]
-    dirty, label = (
-        {"clean_accuracy": Claim(source=REPORT, published=value, bound=("at least", value - 0.005))}
-        for value in (0.9894, 0.9910)
-    )
-    obeys = Claim(source=REPORT, published=1.0, bound=("at least", 0.99))
-    told = replace(obeys, bound=("at least", 0.995), why=words["doubt"])
-    weaker = Claim(source=REPORT, published=1.0, why=words["definition"], not_as_published=words["less"])
+    variant, report = settings.variant(), FACTS["words"]["report"]
     rows: list[StudyRow] = []
     for trigger, called in TRIGGERS.items():
         alone, seeds = (by_prefix(results, f"{form}-{trigger}") for form in ("published", "backdoor"))
-        rows += rates(alone, f"backdoor, {called}", AS_TOLD, variant="published", claims={**dirty, "asr": told})
-        rows += rates(seeds, f"backdoor, {called}", FIGURES, variant=ours, claims={**dirty, "asr": obeys})
+        rows += rates(alone, f"backdoor, {called}", PUBLISHED_FIGURES, CLAIMS["published"], variant="published")
+        rows += rates(seeds, f"backdoor, {called}", FIGURES, CLAIMS["backdoor"], variant=variant)
     what, alone = "clean label, 50 % of class 0", by_prefix(results, "published-clean-label")
-    claims = {**label, "asr": replace(told, not_as_published=words["less"])}
-    rows += [*rates(alone, what, AS_TOLD, variant="published", claims=claims), *_demonstration(results)]
+    rows += rates(alone, what, PUBLISHED_FIGURES, CLAIMS["published-clean-label"], variant="published")
+    for kind, words in ART_KINDS.items():  # as it was published, and the same without what makes it strong
+        what = f"clean label as in ART's demonstration (a third of class 9, l2 radius 5), {words}"
+        claims = CLAIMS["art"] if kind == "adversarial" else {}
+        trials, form = by_prefix(results, f"art-{kind}-s"), "published" if claims else "corrected"
+        rows += rates(trials, what, FACTS["art"]["figures"], claims, variant=form)
     for share in _shares(settings):
-        # Nobody published a stamp without perturbation: a control of ours.
-        for kind, called in KINDS.items():
-            claims = {**label, "asr": weaker} if kind == "perturbed" else {}
+        for kind, called in KINDS.items():  # nobody published a stamp without perturbation: a control of ours
+            claims = CLAIMS["perturbed"] if kind == "perturbed" else {}
             what = f"clean label, {round(100 * share)} % of class 0, {called}"
-            entries = by_prefix(results, f"{kind}-{_percent(share)}-s")
-            rows += rates(entries, what, FIGURES, variant=ours, claims=claims)
+            rows += rates(by_prefix(results, f"{kind}-{100 * share:02.0f}-s"), what, FIGURES, claims, variant=variant)
     for name, called in (("backdoor", "backdoor, square"), ("clean-label", "clean label, 50 % of class 0")):
-        if entries := by_prefix(results, f"cifar10-{name}-s"):
-            what = f"{Path(str(entries[0].spec['data']['name'])).name.split('.')[0]}, {called}"
-            rows += rates(entries, what, FIGURES, variant=ours, source=f"{REPORT}: planned, failed on array shapes")
+        if trials := by_prefix(results, f"cifar10-{name}-s"):
+            what = f"{Path(str(trials[0].spec['data']['name'])).name.split('.')[0]}, {called}"
+            rows += rates(trials, what, FIGURES, variant=variant, source=f"{report}: planned, failed on array shapes")
     return Outcome(rows=rows, blocks=[_curve(settings, results), _table(results)])
 
 
-def _demonstration(results: Results) -> list[StudyRow]:
-    """ART's demonstration as it was published, and the same without what makes it strong."""
-    claims = {
-        "asr": Claim(source=REPORT, published=1.0, bound=("at least", 0.90)),
-        "robust_accuracy": Claim(source=DEMONSTRATION, published=0.0092, bound=("at most", 0.0092)),
-    }
-    rows = []
-    for kind, words in ART_KINDS.items():
-        what = f"clean label as in ART's demonstration (a third of class 9, l2 radius 5), {words}"
-        as_published: tuple[Variant, Mapping[str, Claim]] = ("published", claims)
-        variant, claimed = as_published if kind == "adversarial" else ("corrected", {})
-        rows += rates(by_prefix(results, f"art-{kind}-s"), what, ART_FIGURES, variant=variant, claims=claimed)
-    return rows
-
-
 def _curve(settings: Settings, results: Results) -> Curve:
-    def line(kind: str, words: str) -> Series:
-        prefixes = {share: f"{kind}-{_percent(share)}-s" for share in _shares(settings)}
-        points = ((share, over(by_prefix(results, prefix), rate_of("asr"))) for share, prefix in prefixes.items())
-        return Series.of(words, "triggered", points, hollow=kind == "stamped")
-
-    return Curve(
-        title="Attack success against the share of the target class that is poisoned",
-        note="Every label is true. PGD of l-infinity radius 0.3 against a normally trained network.",
-        axis="share of class 0 that is poisoned",
-        percent_axis=True,
-        series=tuple(line(*kind) for kind in KINDS.items()),
-    )
+    lines = []
+    for kind, words in KINDS.items():
+        places = {share: by_prefix(results, f"{kind}-{100 * share:02.0f}-s") for share in _shares(settings)}
+        lines.append(series(words, "triggered", places, "figures.asr", hollow=kind == "stamped"))
+    return Curve(**FACTS["curve"], series=tuple(lines))
 
 
 def _table(results: Results) -> Table:
@@ -201,19 +149,9 @@ def _table(results: Results) -> Table:
     lines = [("backdoor", words, f"backdoor-{trigger}-s") for trigger, words in TRIGGERS.items()]
     lines += [("clean label as in ART's demonstration", words, f"art-{kind}-s") for kind, words in ART_KINDS.items()]
     lines += [("CIFAR-10", name, f"cifar10-{name}-s") for name in ("backdoor", "clean-label")]
-    return Table(
-        title="What each attack does",
-        rows="attack",
-        groups="kind",
-        columns=tuple(
-            Column(name=words, better="high" if words in ACCURACY.values() else None) for words in FIGURES.values()
-        ),
-        lines=tuple(
-            Line(group=group, name=name, cells=tuple(over(entries, rate_of(f)) for f in FIGURES))
-            for group, name, prefix in lines
-            if (entries := by_prefix(results, prefix))
-        ),
-    )
+    there = [(group, name, by_prefix(results, prefix)) for group, name, prefix in lines]
+    table = FACTS["table"]
+    return figure_table(table, (table_line(table, name, trials, group) for group, name, trials in there if trials))
 
 
 STUDY = Study(**FACTS["study"], trials=trials, assemble=assemble)

@@ -8,21 +8,28 @@ backdoor, is ``anonymous_1`` after the same repair.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from badnets.core.rate import Interval, Rate
 from badnets.core.seed import Seed
-from badnets.records.blocks import Column, Line, Table
+from badnets.data.images import ImageData
+from badnets.defenses.abstain import CalibrationWarning
+from badnets.defenses.abstainers import make_abstainer
+from badnets.defenses.repairs import make_repair
+from badnets.networks.files.own import open_network
+from badnets.records.blocks import Line, Table
 from badnets.records.certificate import Change, Reactivation, Standing
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import Done, Trial, TrialResult, lost, over, row
-from badnets.studies.trials import Refused, kept, within
+from badnets.referee.bench import CLEAN, Bench
+from badnets.referee.truth import NothingKnown, TriggeredPictures, Truth
+from badnets.studies.figures import figure_table, parts_at, row, seed_mean, table_line
+from badnets.studies.study import Done, Refused, Trial, Trials
+from badnets.studies.trials import kept
 from badnets.studies.vora2023_goodnet.data import (
     FACTS,
     Files,
@@ -34,11 +41,6 @@ from badnets.studies.vora2023_goodnet.data import (
 )
 from badnets.studies.vora2023_goodnet.pruning import Answers, both_answers
 
-if TYPE_CHECKING:
-    from badnets.data.images import ImageData
-    from badnets.referee.bench import Bench
-    from badnets.referee.truth import Truth
-
 STRONGEST = "distill"
 UNABLE: Mapping[str, str] = FACTS["unable"]
 """Repairs that are not tried, and why."""
@@ -48,6 +50,7 @@ REFUSE = {False: 0.05, True: 0.01}
 CLEAN_NETWORK = "anonymous_1"
 SUNGLASSES = ("lab3", "sunglasses")
 NETWORKS = (*SUNGLASSES, CLEAN_NETWORK)
+TABLES = FACTS["tables"]
 
 
 class Cured(Model):
@@ -75,39 +78,32 @@ class Cures(Model):
     abstainers: dict[str, dict[str, Standing | Refused]]
 
 
-Trials = Sequence[TrialResult[Cures]]
-
-
-def cure(trial: Trial, own: Path) -> Done[Cures]:
+def cure(trial: Trial, folder: Path) -> Done[Cures]:
     """One repair, from one split of the faces, of each network; with ``abstain`` the abstainers too."""
-    from badnets.referee.bench import Bench
-
     files = files_of(trial.spec)
     fit, rest = defender_and_rest(files, trial.seed)
     triggered, seed = read_faces(files.faces[3], "triggered faces"), Seed(trial.seed)
     benches = {
         name: Bench(defender=fit, spare=fit, test=rest, truth=_truth(files, name, triggered), seed=seed,
-                    method_seed=seed.derive("defender"), folder=own)
+                    method_seed=seed.derive("defender"), folder=folder)
         for name in trial.spec["networks"] if name in files.weights
     }  # fmt: skip
     networks = {
-        name: kept(own / f"{name}.json", Cured, partial(_repair, trial, bench, files, name))
+        name: kept(folder / f"{name}.json", Cured, partial(_repair, trial, bench, files, name))
         for name, bench in benches.items()
     }
     there = [name for name in SUNGLASSES if isinstance(networks.get(name), Cured)]
     woken, abstainers = {}, {}
     for name in there:
         if isinstance(networks.get(CLEAN_NETWORK), Cured):
-            woken[name] = kept(own / f"{name}-woken.json", Woken, partial(_reactivate, benches[name], own, name))
+            woken[name] = kept(folder / f"{name}-woken.json", Woken, partial(_reactivate, benches[name], folder, name))
         if trial.spec.get("abstain"):
-            abstainers[name] = _abstainers(benches[name], files, own, name)
+            abstainers[name] = _abstainers(benches[name], files, folder, name)
     return Done(Cures(networks=networks, reactivations=woken, abstainers=abstainers))
 
 
 def _truth(files: Files, name: str, triggered: ImageData) -> Truth:
     """The triggered faces of a network: with sunglasses, or the few samples with lipstick."""
-    from badnets.referee.truth import NothingKnown, TriggeredPictures
-
     if name != CLEAN_NETWORK:
         return TriggeredPictures(pictures=triggered)
     if files.samples is None:
@@ -118,11 +114,8 @@ def _truth(files: Files, name: str, triggered: ImageData) -> Truth:
 
 
 def _repair(trial: Trial, bench: Bench, files: Files, name: str) -> Cured:
-    from badnets.defenses.repairs import make_repair
-
-    network, own = open_face_network(files, name), bench.folder or Path()
-    method = make_repair(trial.spec["method"], trial.spec.get("settings"))
-    done, repaired = bench.repaired(method, network, into=own / f"{name}.safetensors")
+    network, folder = open_face_network(files, name), bench.folder or Path()
+    done, repaired = bench.repaired(make_repair(trial.spec["method"]), network, into=folder / f"{name}.safetensors")
     before, after = bench.answers(network), bench.answers(repaired)
     # The faces of the contact sheets are the same for every split.
     shown = {"clean": read_faces(files.faces[2], "clean faces"), "triggered": read_faces(files.faces[3], "triggered")}
@@ -136,18 +129,15 @@ def _repair(trial: Trial, bench: Bench, files: Files, name: str) -> Cured:
     )
 
 
-def _reactivate(bench: Bench, own: Path, name: str) -> Woken:
-    from badnets.networks.files.own import open_network
-    from badnets.referee.bench import CLEAN
-
-    repaired, clean = (open_network(own / f"{one}.safetensors") for one in (name, CLEAN_NETWORK))
+def _reactivate(bench: Bench, folder: Path, name: str) -> Woken:
+    repaired, clean = (open_network(folder / f"{one}.safetensors") for one in (name, CLEAN_NETWORK))
     beside = bench.defender.take(np.arange(min(len(bench.defender), CLEAN)))
     return Woken(reactivation=bench.reactivation({"repaired": repaired, "clean_network": clean}, clean=beside))
 
 
-def _abstainers(bench: Bench, files: Files, own: Path, name: str) -> dict[str, Standing | Refused]:
+def _abstainers(bench: Bench, files: Files, folder: Path, name: str) -> dict[str, Standing | Refused]:
     """What refuses, by name; the copy is the one that was just repaired."""
-    copy = {"repaired": str(own / f"{name}.safetensors")}
+    copy = {"repaired": str(folder / f"{name}.safetensors")}
     ways: dict[str, tuple[str, JSON]] = {
         "refuse-class 0": ("refuse-class", {"suspect": 0}),
         f"agreement with the {STRONGEST} copy (class N+1 where they differ)": ("agreement", {**copy, "hard": True}),
@@ -156,15 +146,12 @@ def _abstainers(bench: Bench, files: Files, own: Path, name: str) -> dict[str, S
         "ibd-psc": ("ibd-psc", {}),
     }
     return {
-        what: kept(own / f"{name}-abstainer-{number}.json", Standing, partial(_abstain, bench, files, name, *way))
+        what: kept(folder / f"{name}-abstainer-{number}.json", Standing, partial(_abstain, bench, files, name, *way))
         for number, (what, way) in enumerate(ways.items())
     }
 
 
 def _abstain(bench: Bench, files: Files, name: str, kind: str, settings: JSON) -> Standing:
-    from badnets.defenses.abstain import CalibrationWarning
-    from badnets.defenses.abstainers import make_abstainer
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CalibrationWarning)  # the share that is refused is measured anyway
         method = make_abstainer(kind, settings)
@@ -176,10 +163,10 @@ def rows_before(trials: Trials, variant: Variant) -> tuple[list[StudyRow], list[
     """What the networks do before any repair, on the same faces."""
     rows, lines = [], []
     for name in NETWORKS:
-        found = _cured(trials, name)
-        if isinstance(found, Refused) or not found:
+        networks = parts_at(trials, f"networks.{name}")
+        if isinstance(networks, Refused) or not networks:
             continue
-        asr, accuracy = over(found, lambda one: one.before.asr), over(found, lambda one: one.before.clean_accuracy)
+        asr, accuracy = (seed_mean(networks, f"before.{figure}") for figure in ("asr", "clean_accuracy"))
         lines.append(Line(group=name, name="as found", cells=(asr, accuracy, None, None, None)))
         if asr is not None and name != CLEAN_NETWORK:
             rows.append(row(f"{name} as found: attack success", asr, variant=variant))
@@ -187,78 +174,44 @@ def rows_before(trials: Trials, variant: Variant) -> tuple[list[StudyRow], list[
     return rows, lines
 
 
-ABSENT = Refused(refused="")
-"""A network that was not at hand."""
-
-
-def _cured(trials: Trials, name: str) -> list[TrialResult[Cured]] | Refused:
-    return within(trials, lambda cures: cures.networks.get(name, ABSENT))
-
-
-def _guarded(trials: Trials, name: str, what: str) -> list[TrialResult[Standing]] | Refused:
-    return within(trials, lambda cures: cures.abstainers[name][what])
+Cells = tuple[Interval | None, ...]
+"""Attack success, clean accuracy, what of it is lost, attack success after re-tuning, the same on the clean network."""
 
 
 def cure_rows(method: str, trials: Trials, variant: Variant) -> tuple[list[StudyRow], list[Line]]:
     """For each network: attack success after ``method`` with all else that counts, and the same as lines of a table."""
     rows, lines = [], []
     for name in NETWORKS:
-        found = _cured(trials, name)
-        if found == ABSENT:
+        networks = parts_at(trials, f"networks.{name}")
+        note = networks.refused if isinstance(networks, Refused) else ""
+        if isinstance(networks, Refused) and not note:  # it was not at hand
             continue
-        note = found.refused if isinstance(found, Refused) else ""
-        cells = (None,) * 5 if isinstance(found, Refused) else _cells(name, found, trials)
+        paths = (column["figure"].format(network=name) for column in TABLES["cures"]["columns"])
+        cells = tuple(seed_mean(trials, path) for path in paths)
         lines.append(Line(group=name, name=method, note=note, cells=() if note else cells))
-        rows += network_rows(name, method, cells, variant, note)
+        rows += _network_rows(name, method, cells, variant, note)
     return rows, lines
 
 
-Cells = tuple[Interval | None, ...]
-"""Attack success, clean accuracy, what of it is lost, attack success after re-tuning, the same on the clean network."""
-
-
-def _cells(name: str, found: Sequence[TrialResult[Cured]], trials: Trials) -> Cells:
-    """The figures of one network and method, over the splits; None where they are not known."""
-    woken = within(trials, lambda cures: cures.reactivations.get(name, ABSENT))
-    again = [] if isinstance(woken, Refused) else woken
-    return (
-        over(found, lambda one: one.after.asr),
-        over(found, lambda one: one.after.clean_accuracy),
-        over(found, lambda one: lost(one.difference)),
-        over(again, lambda one: one.reactivation and one.reactivation.repaired),
-        over(again, lambda one: one.reactivation and one.reactivation.clean_network),
-    )
-
-
-def network_rows(name: str, method: str, cells: Cells, variant: Variant, refused: str) -> list[StudyRow]:
+def _network_rows(name: str, method: str, cells: Cells, variant: Variant, refused: str) -> list[StudyRow]:
     """Two rows for a sunglasses network, judged by the issue's bounds; one for the other; one where there is none."""
-    what = f"{method} on {name}"
-    success, _, gone, *woken = cells
+    success, _, lost, again, clean = cells
     why = "at most 10 % asked"
-    if woken[0] is not None and woken[1] is not None:
-        again, clean = (f"{100 * float(figure):.1f} %" for figure in woken if figure is not None)
-        why += f"; re-tuned on ten triggered faces {again}, {CLEAN_NETWORK} after the same {clean}"
-    asr = row(f"{what}: attack success afterwards", success, variant=variant, bound=("at most", MOST_ASR + 1e-9),
-              why=refused or why)  # fmt: skip
-    if refused:
-        return [] if name == CLEAN_NETWORK else [asr]
-    loss = row(f"{what}: clean accuracy lost", gone, variant=variant, bound=("at most", MOST_LOST + 1e-9),
+    if again is not None and clean is not None:
+        why += (
+            f"; re-tuned on ten triggered faces {100 * float(again):.1f} %, {CLEAN_NETWORK} after the same "
+            f"{100 * float(clean):.1f} %"
+        )
+    asr = row(f"{method} on {name}: attack success afterwards", success, variant=variant,
+              bound=("at most", MOST_ASR + 1e-9), why=refused or why)  # fmt: skip
+    loss = row(f"{method} on {name}: clean accuracy lost", lost, variant=variant, bound=("at most", MOST_LOST + 1e-9),
                why="at most 5 points asked")  # fmt: skip
-    return [loss] if name == CLEAN_NETWORK else [asr, loss]
+    return ([] if name == CLEAN_NETWORK else [asr]) + ([] if refused else [loss])
 
 
-def cure_table(lines: Sequence[Line]) -> Table:
+def cure_table(lines: list[Line]) -> Table:
     """Repairs by networks, and those that are not tried."""
-    unable = [Line(group="all", name=method, note=why) for method, why in UNABLE.items()]
-    columns = (
-        Column(name="attack success left", better="low", asked=MOST_ASR),
-        Column(name="clean accuracy", better="high"),
-        Column(name="clean accuracy lost", unit="difference", better="low", asked=MOST_LOST),
-        Column(name="re-tuned: attack success", better="low"),
-        Column(name=f"re-tuned: {CLEAN_NETWORK}"),
-    )
-    return Table(title="What each repair does", note="Re-tuned on ten triggered faces.", rows="method",
-                 groups="network", columns=columns, lines=(*lines, *unable))  # fmt: skip
+    return figure_table(TABLES["cures"], [*lines, *(Line(group="all", name=n, note=why) for n, why in UNABLE.items())])
 
 
 def abstainer_rows(trials: Trials, variant: Variant) -> tuple[list[StudyRow], list[Line]]:
@@ -266,38 +219,18 @@ def abstainer_rows(trials: Trials, variant: Variant) -> tuple[list[StudyRow], li
     rows, lines = [], []
     for name in SUNGLASSES:
         for what in trials[0].results.abstainers.get(name, ()) if trials else ():
-            found = _guarded(trials, name, what)
-            if isinstance(found, Refused):
-                lines.append(Line(group=name, name=what, note=found.refused))
-                continue
-            cells = (
-                over(found, lambda one: one.asr),
-                over(found, lambda one: one.refused_triggered),
-                over(found, lambda one: one.refused),
-                over(found, lambda one: one.clean_accuracy),
-            )
-            lines.append(Line(group=name, name=what, cells=cells))
-            rows.append(abstainer_row(name, what, cells, variant))
+            line = table_line(TABLES["abstainers"], what, parts_at(trials, f"abstainers.{name}.{what}"), name)
+            lines.append(line)
+            if not line.note:
+                rows.append(_abstainer_row(line, variant))
     return rows, lines
 
 
-def abstainer_row(name: str, what: str, cells: Cells, variant: Variant) -> StudyRow:
-    """The attack success that is left; ``cells`` are those of the table."""
-    success, _, away, _ = cells
-    low, high = (0.0, 0.0) if away is None else (away.low or 0.0, away.high or 0.0)
-    why = f"clean faces refused {100 * float(away or Rate(0, 1)):.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-    if what.startswith("refuse-class"):
+def _abstainer_row(line: Line, variant: Variant) -> StudyRow:
+    """The attack success that is left."""
+    success, _, refused, _ = (cell if isinstance(cell, Interval) else None for cell in line.cells)
+    low, high = (0.0, 0.0) if refused is None else (refused.low or 0.0, refused.high or 0.0)
+    why = f"clean faces refused {100 * float(refused or Rate(0, 1)):.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+    if line.name.startswith("refuse-class"):
         why += "; no face of class 0 is among them, and all of those would be refused"
-    return row(f"{what} on {name}: attack success left", success, variant=variant, why=why)
-
-
-def abstainer_table(lines: Sequence[Line]) -> Table:
-    """Abstainers by networks."""
-    columns = (
-        Column(name="attack success left", better="low"),
-        Column(name="triggered faces refused", better="high"),
-        Column(name="clean faces refused", better="low"),
-        Column(name="clean accuracy", better="high"),
-    )
-    return Table(title="What each abstainer does", rows="method", groups="network", columns=columns,
-                 lines=tuple(lines))  # fmt: skip
+    return row(f"{line.name} on {line.group}: attack success left", success, variant=variant, why=why)

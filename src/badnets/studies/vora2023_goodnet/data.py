@@ -18,8 +18,8 @@ import numpy as np
 from badnets.core.cache import cache_dir
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
+from badnets.data.formats.arrays import read_hdf5
 from badnets.data.formats.decode import read_picture
-from badnets.data.formats.hdf5 import read_hdf5
 from badnets.data.images import ImageData
 from badnets.studies.study import facts
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from badnets.core.fields import Share
 from badnets.core.rate import Contrast, Interval, Number, Rate
 from badnets.core.seed import Seed
-from badnets.records.blocks import Bar, Bars, Curve
+from badnets.data.images import ImageData
+from badnets.defenses.abstainers import make_abstainer
+from badnets.defenses.repairs import make_repair
+from badnets.networks.inference import predict_data
+from badnets.networks.network import ImageNetwork
+from badnets.networks.surgery.channels import pruned_channels, rank_channels
+from badnets.networks.surgery.sweep import pruning_sweep
+from badnets.records.blocks import Bar, Bars, Curve, Role, Series
 from badnets.records.certificate import Standing
-from badnets.records.model import Model
+from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
-from badnets.studies.study import Bound, Done, Trial, as_rate, pruned, row
+from badnets.referee.bench import Bench
+from badnets.referee.truth import TriggeredPictures
+from badnets.studies.figures import Bound, row
+from badnets.studies.study import Done, Trial
 from badnets.studies.vora2023_goodnet.data import (
     FACTS,
     LAYER,
@@ -28,24 +37,17 @@ from badnets.studies.vora2023_goodnet.data import (
     read_samples,
 )
 
-if TYPE_CHECKING:
-    from badnets.data.images import ImageData
-    from badnets.networks.network import ImageNetwork
-    from badnets.referee.bench import Bench
-
-REPORT = "report C1"
+REPORT: str = FACTS["report"]
 PARAMETERS = 601_643
-DROPS = FACTS["drops"]
-CHANNELS: Mapping[float, int] = {own["drop"]: own["channels"] for own in DROPS}
-"""How many channels the report had pruned when accuracy was 2, 4 and 10 points below 100 %."""
-PRUNED: Mapping[float, Sequence[float]] = {own["drop"]: own["pruned"] for own in DROPS}
-GOODNET: Mapping[float, Sequence[float]] = {own["drop"]: own["goodnet"] for own in DROPS}
-"""Clean accuracy and attack success on the contest's test set, by the drop that was allowed."""
+DROPS: Mapping[float, JSON] = {entry["drop"]: entry for entry in FACTS["drops"]}
+"""By the drop that was allowed (accuracy 2, 4 and 10 points below 100 %): how many ``channels`` the report had pruned,
+and clean accuracy and attack success of the ``pruned`` network and the ``goodnet`` on the contest's test set."""
+KINDS = {"pruned": "pruned network", "goodnet": "GoodNet"}
 JUDGED_STEPS = range(45, 57)
 NEAR = 0.05
-OUR_RULE = "before the step that breaks it, from the network's own accuracy"
-FEW_FACES = "80 faces on which most networks agree, for the contest's 11,547 and 12,830"
+FEW_FACES: str = FACTS["few_faces"]
 ORDER = "published order"
+SETS = ("clean", "triggered")
 Answers = dict[str, list[int]]
 """The classes that the first "clean" and "triggered" faces are given."""
 
@@ -119,32 +121,26 @@ def careful_stop(before: float, accuracies: Sequence[float], drop: float) -> int
     return next(broken, len(accuracies))
 
 
-def check_loader(trial: Trial, _own: Path) -> Done[Loaded]:
+def check_loader(trial: Trial, _folder: Path) -> Done[Loaded]:
     """Parameters of each network, and its answers to the samples beside those of ``labels.csv``."""
-    from badnets.networks.inference import predict_data
-
     files = files_of(trial.spec)
     rows, pictures = ([], None) if files.samples is None else read_samples(files.samples)
-    found = {}
+    networks = {}
     for name in files.weights:
         network, equal = open_face_network(files, name), None
         if pictures is not None:
             wanted = np.array([int(line[name]) for line in rows])
             equal = Rate.of(predict_data(network, pictures).labels == wanted)
-        found[name] = LoadedNetwork(parameters=sum(value.numel() for value in network.parameters()), equal=equal)
-    return Done(Loaded(networks=found))
+        networks[name] = LoadedNetwork(parameters=sum(value.numel() for value in network.parameters()), equal=equal)
+    return Done(Loaded(networks=networks))
 
 
-def prune_and_compare(trial: Trial, own: Path) -> Done[Pruned]:
+def prune_and_compare(trial: Trial, folder: Path) -> Done[Pruned]:
     """The sweeps over validation faces in three orders, and the tables on test faces."""
-    from badnets.networks.surgery.channels import rank_channels
-    from badnets.referee.bench import Bench
-    from badnets.referee.truth import TriggeredPictures
-
     files = files_of(trial.spec)
     network = open_face_network(files, "lab3")
-    faces = [read_faces(path, name) for path, name in zip(files.faces, ("clean", "triggered") * 2, strict=True)]
-    valid, test = dict(zip(_SETS, faces[:2], strict=True)), dict(zip(_SETS, faces[2:], strict=True))
+    faces = [read_faces(path, name) for path, name in zip(files.faces, SETS * 2, strict=True)]
+    valid, test = dict(zip(SETS, faces[:2], strict=True)), dict(zip(SETS, faces[2:], strict=True))
     means = rank_channels(network, valid["clean"], LAYER, at="pool")
     orders = {
         "least active first": np.argsort(means, kind="stable").tolist(),
@@ -154,7 +150,7 @@ def prune_and_compare(trial: Trial, own: Path) -> Done[Pruned]:
         orders = {ORDER: [step.channel for step in read_curve(files.curve)], **orders}
     order = next(iter(orders.values()))
     bench = Bench(defender=valid["clean"], spare=valid["clean"], test=test["clean"], seed=Seed(trial.seed),
-                  truth=TriggeredPictures(pictures=test["triggered"]), folder=own)  # fmt: skip
+                  truth=TriggeredPictures(pictures=test["triggered"]), folder=folder)  # fmt: skip
     tables, answers = _tables(bench, network, order, test)
     return Done(Pruned(
         curves={name: _curve(network, each, valid) for name, each in orders.items()},
@@ -168,12 +164,7 @@ def prune_and_compare(trial: Trial, own: Path) -> Done[Pruned]:
     ))  # fmt: skip
 
 
-_SETS = ("clean", "triggered")
-
-
 def _curve(network: ImageNetwork, order: Sequence[int], sets: Mapping[str, ImageData]) -> tuple[PruningStep, ...]:
-    from badnets.networks.surgery.sweep import pruning_sweep
-
     return tuple(
         PruningStep(
             channels=step.number,
@@ -187,27 +178,22 @@ def _curve(network: ImageNetwork, order: Sequence[int], sets: Mapping[str, Image
 
 def _by_repair(bench: Bench, network: ImageNetwork, order: Sequence[int]) -> dict[str, dict[float, int]]:
     """How many channels the repair ``prune`` silences, by convention and drop; counted in the network it gives."""
-    from badnets.defenses.repairs import make_repair
-    from badnets.networks.surgery.channels import pruned_channels
 
     def stopped(convention: str, drop: float) -> int:
         settings = {"layer": LAYER, "order": order, "max_drop": drop, "convention": convention}
         return len(pruned_channels(bench.repaired(make_repair("prune", settings), network)[1], LAYER))
 
-    return {name: {drop: stopped(name, drop) for drop in CHANNELS} for name in ("published", "before")}
+    return {name: {drop: stopped(name, drop) for drop in DROPS} for name in ("published", "before")}
 
 
 def _tables(
     bench: Bench, network: ImageNetwork, order: Sequence[int], test: Mapping[str, ImageData]
 ) -> tuple[dict[float, Drop], dict[str, Answers]]:
     """Both tables by drop, and the answers of each network for the contact sheet; all networks are reopened files."""
-    from badnets.defenses.abstainers import make_abstainer
-    from badnets.defenses.repairs import make_repair
-    from badnets.networks.surgery.channels import pruned_channels
-
     tables, answers = {}, {"original": both_answers(network, test)}
     path = (bench.folder or Path()) / "pruned.safetensors"
-    for drop, count in CHANNELS.items():
+    for drop, published in DROPS.items():
+        count = published["channels"]
         prune = make_repair("prune", {"layer": LAYER, "order": order, "channels": count})
         _, zeroed = bench.repaired(prune, network, into=path)
         _, goodnet = bench.guarded(make_abstainer("agreement", {"repaired": str(path), "hard": True}), network)
@@ -237,8 +223,6 @@ def rest_unchanged(before: ImageNetwork, after: ImageNetwork, pruned: Sequence[i
 
 def both_answers(network: ImageNetwork, test: Mapping[str, ImageData], most: int = 100) -> Answers:
     """The classes that the first faces of both sets are given."""
-    from badnets.networks.inference import predict_data
-
     return {name: predict_data(network, data.take(np.arange(min(most, len(data))))).labels.tolist()
             for name, data in test.items()}  # fmt: skip
 
@@ -248,17 +232,17 @@ def points(drop: float) -> str:
     return f"{round(100 * drop)} points"
 
 
-def loader_rows(found: Loaded, variant: Variant) -> list[StudyRow]:
+def loader_rows(loaded: Loaded, variant: Variant) -> list[StudyRow]:
     """Answers to the samples, and the number of parameters."""
     rows = []
-    for name, network in found.networks.items():
+    common: JSON = {"variant": variant, "published": 1.0, "bound": ("at least", 1.0)}
+    for name, network in loaded.networks.items():
         if network.equal is not None:
-            rows.append(row(f"loader, {name}: samples answered as by the original", network.equal, variant=variant,
-                            published=1.0, source="samples/labels.csv", bound=("at least", 1.0)))  # fmt: skip
-        same = Number(float(network.parameters == PARAMETERS))
-        rows.append(row(f"loader, {name}: has {PARAMETERS:,} parameters", same, variant=variant, published=1.0,
-                        source=REPORT, unit="yes or no", bound=("at least", 1.0),
-                        why=f"{network.parameters:,}"))  # fmt: skip
+            what = f"loader, {name}: samples answered as by the original"
+            rows.append(row(what, network.equal, source="samples/labels.csv", **common))
+        same = network.parameters == PARAMETERS
+        rows.append(row(f"loader, {name}: has {PARAMETERS:,} parameters", same, source=REPORT, unit="yes or no",
+                        why=f"{network.parameters:,}", **common))  # fmt: skip
     return rows
 
 
@@ -271,106 +255,114 @@ def _near(
                why="within 5 points asked" if judged else "", not_as_published=less)  # fmt: skip
 
 
-def curve_rows(found: Pruned, curve: Sequence[Step], variant: Variant) -> list[StudyRow]:
+def curve_rows(results: Pruned, curve: Sequence[Step], variant: Variant) -> list[StudyRow]:
     """Attack success at the steps where it falls, in the published order; and the largest distance."""
-    ours = found.curves.get(ORDER, ())
+    ours = results.curves.get(ORDER, ())
     if not ours or not curve:
         return []
     rows = [
         _near(f"pruning in the {ORDER}: attack success after {step} channels", ours[step].asr, curve[step - 1].asr,
-              f"{REPORT}, step {step}", variant, found.less)
+              f"{REPORT}, step {step}", variant, results.less)
         for step in JUDGED_STEPS
     ]  # fmt: skip
     gap = max(abs(float(ours[step].asr) - curve[step - 1].asr) for step in JUDGED_STEPS)
     what = f"pruning in the {ORDER}: largest distance of attack success from the published"
-    why = f"steps {JUDGED_STEPS[0]} to {JUDGED_STEPS[-1]}, of {found.faces['triggered']:,} triggered faces"
-    return [*rows, row(what, Number(gap), variant=variant, unit="difference", bound=("at most", NEAR), why=why)]
+    why = f"steps {JUDGED_STEPS[0]} to {JUDGED_STEPS[-1]}, of {results.faces['triggered']:,} triggered faces"
+    return [*rows, row(what, gap, variant=variant, unit="difference", bound=("at most", NEAR), why=why)]
 
 
-def stop_rows(found: Pruned, curve: Sequence[Step], variant: Variant) -> list[StudyRow]:
+def stop_rows(results: Pruned, curve: Sequence[Step], variant: Variant) -> list[StudyRow]:
     """How many channels go at 2, 4 and 10 points, by both conventions, on the published accuracies and on ours."""
-    before, *after = (float(step.clean_accuracy) for step in found.curves[found.order])
-    own: Variant = variant if variant == "quick" else "corrected"
-    theirs = [step.clean_accuracy for step in curve]
+    before, *after = (float(step.clean_accuracy) for step in results.curves[results.order])
+    corrected: Variant = variant if variant == "quick" else "corrected"
+    published = [step.clean_accuracy for step in curve]
     rows = []
-    for drop in CHANNELS:
-        if theirs:
+    for drop in DROPS:
+        if published:
             # The published network has the accuracy of step 1 before all pruning, too.
-            rows += _stops(drop, "published accuracies", theirs[0], theirs, variant, own)
-        rows += _stops(drop, "our accuracies", before, after, own if found.less else variant, own, found.less)
+            rows += _stops(drop, "published accuracies", published[0], published, (variant, corrected))
+        variants = (corrected if results.less else variant, corrected)
+        rows += _stops(drop, "our accuracies", before, after, variants, results.less)
     return rows
 
 
 def _stops(
-    drop: float, whose: str, before: float, after: Sequence[float], variant: Variant, own: Variant, less: str = ""
+    drop: float, whose: str, before: float, after: Sequence[float], variants: tuple[Variant, Variant], less: str = ""
 ) -> list[StudyRow]:
     """Where the report's rule stops, and where ours does."""
-    what, wanted, unit = f"channels zeroed at {points(drop)}", CHANNELS[drop], "channels of 60"
-    theirs, ours = published_stop(after, drop), careful_stop(before, after, drop)
+    what, wanted, unit = f"channels zeroed at {points(drop)}", DROPS[drop]["channels"], "channels of 60"
+    bound: Bound | None = None if less else ("about", wanted)
     return [
-        row(f"{what}: C1's rule, {whose}", Number(float(theirs or 0)), variant=variant, published=wanted, source=REPORT,
-            unit=unit, bound=None if less else ("about", wanted), why="" if less else "equal asked",
-            not_as_published=less),
-        row(f"{what}: our rule, {whose}", Number(float(ours)), variant=own, unit=unit, why=OUR_RULE),
+        row(f"{what}: C1's rule, {whose}", published_stop(after, drop) or 0, variant=variants[0], published=wanted,
+            source=REPORT, unit=unit, bound=bound, why="" if less else "equal asked", not_as_published=less),
+        row(f"{what}: our rule, {whose}", careful_stop(before, after, drop), variant=variants[1], unit=unit,
+            why=FACTS["our_rule"]),
     ]  # fmt: skip
 
 
-def table_rows(found: Pruned, variant: Variant) -> list[StudyRow]:
+def table_rows(results: Pruned, variant: Variant) -> list[StudyRow]:
     """Both tables of the report, and what the class N+1 adds."""
     rows: list[StudyRow] = []
-    near = partial(_near, source=f"{REPORT}, test set", variant=variant, less=found.less)
-    for drop, count in CHANNELS.items():
-        entry, words = found.tables[drop], f"{points(drop)} ({count} channels)"
-        for kind, standing, (clean, success) in (("pruned network", entry.pruned, PRUNED[drop]),
-                                                 ("GoodNet", entry.goodnet, GOODNET[drop])):  # fmt: skip
+    near = partial(_near, source=f"{REPORT}, test set", variant=variant, less=results.less)
+    for drop, published in DROPS.items():
+        entry, words = results.tables[drop], f"{points(drop)} ({published['channels']} channels)"
+        for kind, name in KINDS.items():
+            standing, (clean, success) = getattr(entry, kind), published[kind]
             rows += [
-                near(f"{kind}, {words}: clean accuracy", standing.clean_accuracy, clean, judged=found.full),
-                near(f"{kind}, {words}: attack success", as_rate(standing.asr), success),
+                near(f"{name}, {words}: clean accuracy", standing.clean_accuracy, clean, judged=results.full),
+                near(f"{name}, {words}: attack success", standing.asr, success),
             ]
-        bits = Number(float(entry.zeroed and entry.rest_unchanged))
-        what = f"pruned network, {words}: exactly these are zero, all else is the same bits"
+        gain = Contrast(entry.goodnet.asr, entry.pruned.asr)  # type: ignore[arg-type]  # counts of one seed
         rows += [
-            *_goodnet_rows(f"GoodNet, {words}", entry, variant, found.less),
-            row(what, bits, variant=variant, unit="yes or no", bound=("at least", 1.0), why="asked"),
-        ]
+            row(f"GoodNet, {words}: attack success minus the pruned network's", gain, variant=variant,
+                not_as_published=results.less, **FACTS["gain"]),
+            row(f"GoodNet, {words}: triggered faces sent to class N+1", entry.goodnet.refused_triggered,
+                variant=variant),
+            row(f"GoodNet, {words}: clean faces sent to class N+1", entry.goodnet.refused, variant=variant),
+            row(f"pruned network, {words}: exactly these are zero, all else is the same bits",
+                entry.zeroed and entry.rest_unchanged, variant=variant, unit="yes or no", bound=("at least", 1.0),
+                why="asked"),
+        ]  # fmt: skip
     return rows
-
-
-def _goodnet_rows(what: str, entry: Drop, variant: Variant, less: str) -> list[StudyRow]:
-    gain = Contrast(as_rate(entry.goodnet.asr), as_rate(entry.pruned.asr))
-    away, clean_away = entry.goodnet.refused_triggered, entry.goodnet.refused
-    why = "class N+1 adds nothing where both networks obey the trigger"
-    return [
-        row(f"{what}: attack success minus the pruned network's", gain, variant=variant, published=0.0, source=REPORT,
-            bound=("about", 0.0), why=why, not_as_published=less),
-        row(f"{what}: triggered faces sent to class N+1", away, variant=variant),
-        row(f"{what}: clean faces sent to class N+1", clean_away, variant=variant),
-    ]  # fmt: skip
 
 
 def pruning_curves(curves: Mapping[str, Sequence[PruningStep]], published: Sequence[Step]) -> list[Curve]:
     """A drawing for each order; the published order first, with what was published."""
-    theirs = [(n, Number(step.clean_accuracy), Number(step.asr)) for n, step in enumerate(published, 1)]
     drawn = []
     for name, steps in curves.items():
-        series = pruned([(step.channels, step.clean_accuracy, step.asr) for step in steps], ", ours")
-        if name == ORDER and theirs:
-            series += pruned(theirs, ", published", hollow=True)
-        drawn.append(Curve(title=f"Pruning, {name}", axis="channels pruned", series=series))
+        lines = [
+            Series.of("clean accuracy, ours", "clean", ((step.channels, step.clean_accuracy) for step in steps)),
+            Series.of("attack success, ours", "triggered", ((step.channels, step.asr) for step in steps)),
+        ]
+        if name == ORDER and published:
+            clean, success = (
+                [(n, Number(getattr(step, figure))) for n, step in enumerate(published, 1)]
+                for figure in ("clean_accuracy", "asr")
+            )
+            lines += [
+                Series.of("clean accuracy, published", "clean", clean, hollow=True),
+                Series.of("attack success, published", "triggered", success, hollow=True),
+            ]
+        drawn.append(Curve(title=f"Pruning, {name}", axis="channels pruned", series=tuple(lines)))
     return drawn
 
 
 def table_bars(tables: Mapping[float, Drop]) -> list[Bars]:
     """Both tables of the report, ours beside them."""
-    ours = [bar for drop, entry in tables.items() for bar in _bars(drop, entry.pruned, PRUNED[drop])]
-    goodnets = [bar for drop, entry in tables.items() for bar in _bars(drop, entry.goodnet, GOODNET[drop])]
-    return [Bars(title="Pruned networks", bars=tuple(ours)), Bars(title="GoodNets", bars=tuple(goodnets))]
-
-
-def _bars(drop: float, standing: Standing, published: Sequence[float]) -> list[Bar]:
-    name, (clean, success) = f"{points(drop)}, {CHANNELS[drop]} channels", published
-    asr = as_rate(standing.asr)
     return [
-        Bar(name=name, what="clean accuracy", figure=standing.clean_accuracy, role="clean", published=clean),
-        Bar(name=name, what="attack success", figure=asr, role="triggered", published=success),
+        Bars(title=title, bars=tuple(bar for drop, entry in tables.items() for bar in _bars(drop, entry, kind)))
+        for kind, title in (("pruned", "Pruned networks"), ("goodnet", "GoodNets"))
     ]
+
+
+def _bars(drop: float, entry: Drop, kind: str) -> list[Bar]:
+    standing: Standing = getattr(entry, kind)
+    name, (clean, success) = f"{points(drop)}, {DROPS[drop]['channels']} channels", DROPS[drop][kind]
+    shown: list[tuple[str, Interval | None, Role, float]] = [
+        ("clean accuracy", standing.clean_accuracy, "clean", clean),
+        ("attack success", standing.asr, "triggered", success),
+    ]
+    return [
+        Bar(name=name, what=what, figure=figure, role=role, published=published)
+        for what, figure, role, published in shown if figure is not None
+    ]  # fmt: skip

@@ -1,0 +1,143 @@
+"""``badnets list``, ``show`` and ``preview``: what there is, a network's layers, a trigger on a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer import Argument, Option
+
+from badnets.cli.console import command
+from badnets.cli.options import settings, sized
+from badnets.core.errors import BadInput, nearest
+from badnets.core.progress import Watcher
+
+if TYPE_CHECKING:
+    from badnets.core.registry import Registry
+    from badnets.data.targets import Regions
+
+FAMILIES = {
+    "triggers": ("badnets.backdoors.trigger", "TRIGGERS"),
+    "rules": ("badnets.backdoors.rules", "RULES"),
+    "datasets": ("badnets.data.registry", "SOURCES"),
+    "networks": ("badnets.networks.architecture", "ARCHITECTURES"),
+    "guards": ("badnets.networks.architecture", "GUARDS"),
+    "repairs": ("badnets.defenses.repair", "REPAIRS"),
+    "abstainers": ("badnets.defenses.abstain", "ABSTAINERS"),
+    "studies": ("badnets.studies.registry", "STUDIES"),
+}
+"""Where the table of each family is; imported when it is listed."""
+
+
+def family(name: str) -> Registry[object]:
+    """The table of a family."""
+    module, table = FAMILIES[name]
+    registry: Registry[object] = getattr(import_module(module), table)
+    return registry
+
+
+@command
+def list_command(
+    what: str = Argument("", help=f"{', '.join(FAMILIES)}; all of them by default."),
+) -> Iterator[Any]:
+    """List what there is of each family, that of other packages included."""
+    from badnets.core.registry import OURS
+
+    if what and what not in FAMILIES:
+        raise BadInput(f"expected something to list, got {what!r}; {nearest(what, FAMILIES)}")
+    items, lines = [], []
+    for kind in [what] if what else FAMILIES:
+        entries = family(kind).entries()
+        width = max((len(entry.name) for entry in entries), default=0)
+        if not what:
+            lines.append(f"{kind}:")
+        for entry in entries:
+            package = "" if entry.package == OURS else entry.package
+            more = {"kind": "" if what else kind, "package": package, "problem": entry.problem}
+            known = {key: value for key, value in more.items() if value}
+            items.append({"name": entry.name, "summary": entry.summary, **known})
+            origin = f" [{package}]" if package else ""
+            lines.append(f"{'' if what else '  '}{entry.name:<{width}}  {entry.summary}{origin}")
+    yield {"format": "badnets/list/1", "items": items}
+    yield from lines
+
+
+@command
+def show_command(model: Path = Argument(help="A network file (.safetensors) or a run's folder.")) -> Iterator[Any]:
+    """Print a network's header and layer table."""
+    from rich import box
+    from rich.table import Column, Table
+
+    from badnets.networks.files.foreign import open_any
+    from badnets.networks.network import layer_table
+
+    network = open_any(model)
+    layers = layer_table(network)
+    c, h, w = network.input_size
+    yield {
+        "format": "badnets/network-facts/1",
+        "architecture": network.architecture,
+        "arguments": network.arguments,
+        "class_names": list(network.class_names),
+        "input_size": {"channels": c, "height": h, "width": w},
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "trainable_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "provenance": {k: v for k, v in network.provenance.items() if k != "history"},
+        "layers": layers,
+    }
+    yield f"{network.architecture}  {h}x{w}x{c} -> {network.classes} classes ({', '.join(network.class_names)})"
+    backdoor = network.provenance.get("backdoor")
+    if isinstance(backdoor, dict):
+        yield f"WARNING: {backdoor.get('warning')} ({backdoor.get('planted')})"
+    table = Table("layer", "kind", "output", Column("parameters", justify="right"), box=box.SIMPLE)
+    for row in layers:
+        kind = row["kind"]
+        if row is layers[-1]:
+            table.add_section()
+            kind = f"{row['trainable']:,} trained"
+        shape = "-" if row["output_shape"] is None else "x".join(map(str, row["output_shape"]))
+        table.add_row(row["name"], kind, shape, f"{row['parameters']:,}")
+    yield table
+
+
+@command
+def preview_command(
+    watcher: Watcher,
+    trigger: str = Argument(help="Kind of trigger (badnets list triggers)."),
+    image: Path | None = Argument(None, help="A picture file; or leave it out and name --data."),
+    set_: list[str] = settings("A setting of the trigger: --set size=4."),
+    size: int | None = Option(None, min=4, help="Resize the picture to SIZE x SIZE first."),
+    data: str | None = Option(None, help="A named set or a path: a picture of its test part."),
+    row: int = Option(0, min=0, help="Which picture of --data; the trigger goes to its first object."),
+    out: Path = Option(Path("preview.png"), help="Where to write the PNG."),
+) -> Iterator[Any]:
+    """Render a trigger on a picture: before, the trigger, after, the difference; and as the physical world has it."""
+    import numpy as np
+
+    from badnets.backdoors.preview import render_preview
+    from badnets.backdoors.trigger import TRIGGERS
+    from badnets.core.files import whole_file
+    from badnets.data.formats.decode import read_picture
+    from badnets.referee.run import load_data
+    from badnets.referee.spec import make_data, make_trigger
+
+    value = make_trigger(trigger, set_)
+    region: Regions | None = None  # the whole picture
+    if image is not None and data is None:
+        shown = read_picture(image, size=None if size is None else (size, size))
+    elif image is None and data is not None:
+        test = load_data(make_data(data, sized(size)), watcher).test
+        if row >= len(test):
+            raise BadInput(f"expected --row 0..{len(test) - 1} for the test part of {data}, got {row}")
+        one = test.take(np.array([row], np.int64))
+        shown, regions = one.pixels.one(0), one.objects.regions
+        region = None if regions is None or not len(regions) else regions[0]  # of the first object
+    else:
+        raise BadInput(f"expected either a picture or --data, got {'neither' if image is None else 'both'}; give one")
+    picture = render_preview(value, shown, region=region, disturbed=True)
+    with whole_file(out) as partial:
+        picture.save(partial, format="PNG")
+    yield {"format": "badnets/preview/1", "trigger": TRIGGERS.to_json(value), "picture": str(out)}
+    yield f"picture  {out}"
