@@ -74,7 +74,7 @@ def _many(count: int) -> bytes:
 
 
 def _bomb() -> bytes:
-    return _tar() [:-1024] + _tar(_member("data/cat/9.png", bytes(1 << 20)))
+    return _tar()[:-1024] + _tar(_member("data/cat/9.png", bytes(1 << 20)))
 
 
 LINK, HARD = {"type": tarfile.SYMTYPE}, {"type": tarfile.LNKTYPE}

@@ -237,7 +237,9 @@ OURS: dict[str, Callable[[Path], bytes]] = {
     "classes of control characters": _set(class_names=["\x1b[2Jcat", "dog\x07", "o\nwl"]),
     "classes of a megabyte": _set(class_names=["c" * 1_000_000, "b", "c"]),
     "provenance of control characters": _set(provenance={"backdoor": {"warning": "\x1b[2J\x1b[8m", "planted": "\x1b"}}),
-    "provenance that is deep": _ours(lambda inner, outer: inner.update(provenance={"a": json.loads("[" * 500 + "]" * 500)})),
+    "provenance that is deep": _ours(
+        lambda inner, outer: inner.update(provenance={"a": json.loads("[" * 500 + "]" * 500)})
+    ),
     "mean of NaN": _ours(lambda inner, outer: inner.update(mean=[float("nan")] * 3)),
     "std of 0": _set(std=[0.0, 0.0, 0.0]),
     "another format": _set(format="badnets/network/99"),

@@ -218,7 +218,9 @@ def test_what_is_no_regular_file(name, folder, hostile, good_run):
     hostile("report", at["json"])
     for ending in ("npz", "h5", "tar", "tar.gz"):
         hostile("evaluate", good_run, "--data", folder / f"x.{ending}")
-    hostile("repair", good_run, "--method", "prune", "--data", good_data, "--out", "y.safetensors", "--order", at["csv"])
+    hostile(
+        "repair", good_run, "--method", "prune", "--data", good_data, "--out", "y.safetensors", "--order", at["csv"]
+    )
 
 
 def test_special_files_among_pictures(folder, hostile, good_run):

@@ -145,7 +145,11 @@ def test_flipped_bytes_of_its_arrays(file, seed, hostile, run_folder, good_run, 
 
 def test_unverified_says_so(hostile, run_folder, good_run, pictures, folder):
     _edit(lambda r: r["results"]["clean_accuracy"].update(hits=1))(run_folder)
-    for words in (("report", run_folder), ("compare", run_folder, good_run), ("evaluate", run_folder, "--data", pictures)):
+    for words in (
+        ("report", run_folder),
+        ("compare", run_folder, good_run),
+        ("evaluate", run_folder, "--data", pictures),
+    ):
         hostile(*words)
         result = hostile(*words, "--unverified", code=0)
         assert "not verified" in result["err"] + result["out"]
@@ -220,7 +224,21 @@ def test_order(name, folder, hostile, good_run):
     hostile("repair", good_run, *words, "--order", folder / "x.csv")
 
 
-STRANGE = ["", " ", "\x1b[2J", "9" * 5000, "a" * 100_000, "nan", "-1", "1e400", "~nobody-at-all", "\udcff", "=", "a=", "../x"]
+STRANGE = [
+    "",
+    " ",
+    "\x1b[2J",
+    "9" * 5000,
+    "a" * 100_000,
+    "nan",
+    "-1",
+    "1e400",
+    "~nobody-at-all",
+    "\udcff",
+    "=",
+    "a=",
+    "../x",
+]
 
 
 @pytest.mark.parametrize("word", range(len(STRANGE)))

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from badnets.core.errors import BadInput
+from badnets.core.limits import TEXT, Limit
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
@@ -49,6 +51,23 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def check_regular(path: Path, wanted: str = "a file") -> None:
+    """Refuse what is there and no regular file: a pipe or a device would block whoever opens it, or never end."""
+    mode = path.stat().st_mode if path.exists() else stat.S_IFREG
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        got = kinds.get(stat.S_IFMT(mode), "a device")
+        raise BadInput(f"expected {wanted} at {path}, got {got}; name a regular file")
+
+
+def read_bytes(path: Path, limit: Limit, wanted: str = "a file") -> bytes:
+    """All bytes of a regular file that is no larger than the ``limit``; errors of the system are raised as they are."""
+    check_regular(path, wanted)
+    with path.open("rb") as file:
+        limit.check(os.fstat(file.fileno()).st_size, path)
+        return file.read()
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 (hex) of a file's content."""
     with path.open("rb") as file:
@@ -78,10 +97,10 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, *, format: str | None = None) -> Any:
     """Read a JSON file; a wrong ``"format"`` is refused by name."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_bytes(path, TEXT, "a JSON file").decode("utf-8"))
     except FileNotFoundError:
         raise BadInput(f"expected a file at {path}, got nothing; check the path") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, brackets or digits without end
         raise BadInput(f"expected JSON in {path}, got something else ({error}); the file may be damaged") from None
     if format is not None and (not isinstance(value, dict) or value.get("format") != format):
         got = value.get("format") if isinstance(value, dict) else type(value).__name__
