@@ -9,7 +9,6 @@ import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 import numpy as np

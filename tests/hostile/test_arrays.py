@@ -89,7 +89,7 @@ NPZ: dict[str, Callable[[Path], None]] = {
     "a plain array": lambda p: p.write_bytes(_header("(24, 16, 16)") + bytes(24 * 256)),
     "no arrays": lambda p: zipfile.ZipFile(p, "w").close(),
     "other arrays": lambda p: np.savez(p, a=IMAGES, b=LABELS),
-    "names of control characters": lambda p: _npz(p, **{"class_names": np.array(["\x1b[2Jcat", "dog\x07", "o\nwl"])}),
+    "names of control characters": lambda p: _npz(p, class_names=np.array(["\x1b[2Jcat", "dog\x07", "o\nwl"])),
     "names of a million letters": lambda p: _npz(p, class_names=np.array(["a" * 1_000_000, "b", "c"])),
     "names twice": lambda p: _npz(p, class_names=np.array(["a", "a", "a"])),
     "names that are numbers": lambda p: _npz(p, class_names=np.arange(3)),
