@@ -9,7 +9,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ class Precision:
         """map50 minus the other's, with the interval of the paired difference."""
         known = self.map50.value is not None and other.map50.value is not None
         value = float(self.map50) - float(other.map50) if known else np.nan
-        return replace(_estimate(value, self.samples - other.samples), paired=True)
+        return _estimate(value, self.samples - other.samples, paired=True)
 
 
 def precision(found: Detections, boxes: Boxes, classes: int, seed: Seed) -> Precision:
@@ -109,13 +109,13 @@ def precision(found: Detections, boxes: Boxes, classes: int, seed: Seed) -> Prec
     )
 
 
-def _estimate(value: float, samples: Floats) -> Estimate:
+def _estimate(value: float, samples: Floats, *, paired: bool = False) -> Estimate:
     """With the interval of the samples that are numbers; ``value`` NaN: of nothing."""
     if np.isnan(value):
-        return Estimate(None, (None, None))
+        return Estimate(None, (None, None), paired)
     usable = samples[np.isfinite(samples)]
     low, high = np.quantile(usable, [0.025, 0.975]) if len(usable) else (value, value)
-    return Estimate(float(value), (min(float(low), float(value)), max(float(high), float(value))))
+    return Estimate(float(value), (min(float(low), float(value)), max(float(high), float(value))), paired)
 
 
 @dataclass(frozen=True, eq=False)
