@@ -146,7 +146,7 @@ def _eps(path: Path) -> Path:
 def test_a_format_that_starts_a_program_is_refused_under_any_name(
     read: Callable[[Path], object], tmp_path: Path
 ) -> None:
-    with pytest.raises(BadInput, match=r"x\.png, got something else \(cannot identify"):
+    with pytest.raises(BadInput, match=r"x\.png, got something else \((not a picture|cannot)"):
         read(_eps(tmp_path / "x.eps"))
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from badnets.core import cache
 from badnets.core.errors import BadInput
+from badnets.core.limits import PICTURE, check_unpacked
 from badnets.data.images import ImageData, Splits
 from badnets.data.objects import set_table
 from badnets.data.registry import source
@@ -48,6 +49,8 @@ def _described(name: str) -> IdxSet:
     return IdxSet(name, first, names, folders, remotes)
 
 
+_FREE = 64 << 20
+"""Bytes that a packed file may have, however small it is; there are four."""
 NAMED = {name: _described(name) for name in ("mnist", "fashion-mnist")}
 
 
@@ -140,7 +143,10 @@ def read_idx(path: Path, dims: int) -> NDArray[np.uint8]:
             shape = _idx_shape(path, header, dims)
             size = math.prod(shape)
             expected = len(header) + size
-            if not packed:
+            PICTURE.check(math.prod(shape[1:]), path)
+            if packed:
+                check_unpacked(expected, path.stat().st_size, path, free=_FREE)
+            else:
                 _check_length(path, expected, path.stat().st_size)
                 if size > cache.MAP_ABOVE:
                     return np.memmap(path, np.uint8, mode="r", offset=len(header), shape=shape)
@@ -173,7 +179,10 @@ def _idx_shape(path: Path, header: bytearray, dims: int) -> tuple[int, ...]:
         if header[3] != dims:
             raise BadInput(f"expected {dims} dimensions in {path}, got {header[3]}; is it another file of the set?")
     _check_length(path, 4 + 4 * dims, len(header))
-    return tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, 4 + 4 * dims, 4))
+    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, 4 + 4 * dims, 4))
+    if not all(shape[1:]):
+        raise BadInput(f"expected pictures of at least one pixel in {path}, got {shape[1]}x{shape[2]}")
+    return shape
 
 
 def _check_length(path: Path, expected: int, got: int) -> None:
