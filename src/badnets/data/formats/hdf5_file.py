@@ -15,7 +15,7 @@ from typing import Any
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import check_regular
-from badnets.core.limits import OBJECTS, check_unpacked
+from badnets.core.limits import OBJECTS, check_unpacked, shown
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KNOWN = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
@@ -40,7 +40,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     except DAMAGE as error:
         raise BadInput(
             f"expected a whole HDF5 file at {path}, got a truncated or damaged one or something else "
-            f"({first_line(error)}); get it again"
+            f"({shown(first_line(error))}); get it again"
         ) from None
 
 
@@ -48,7 +48,8 @@ def _walk(file: Any, path: Path) -> None:
     """Every link and every dataset, each once."""
     import h5py
 
-    count = 0
+    count = unpacked = stored = 0
+    size = path.stat().st_size
 
     def look(name: str, link: Any) -> None:
         nonlocal count
@@ -56,17 +57,29 @@ def _walk(file: Any, path: Path) -> None:
         OBJECTS.check(count, path)
         if not isinstance(link, h5py.HardLink):
             to = getattr(link, "filename", None) or getattr(link, "path", "something else")
-            raise BadInput(f"expected plain data in {path}, got a link at {name!r} to {to!r}; do not trust this file")
+            got = f"a link at {shown(repr(name))} to {shown(repr(to))}"
+            raise BadInput(f"expected plain data in {path}, got {got}; do not trust this file")
+
+    def weigh(name: str, item: Any) -> None:
+        nonlocal unpacked, stored
+        if isinstance(item, h5py.Dataset):
+            larger, smaller = check_plain(item, name, path)
+            unpacked, stored = unpacked + larger, stored + smaller
+            if stored > size:  # several datasets, or chunks of one, may say that the same bytes are theirs
+                raise BadInput(f"expected {stored:,} bytes of data in {path}, got {size:,}; do not trust this file")
+            check_unpacked(unpacked, size, path)
 
     file.visititems_links(look)
-    file.visititems(lambda name, item: check_plain(item, name, path) if isinstance(item, h5py.Dataset) else None)
+    file.visititems(weigh)
 
 
-def check_plain(item: Any, name: str, path: Path) -> None:
-    """Refuse a dataset whose numbers are not all in this file, plainly."""
-    what = f"expected plain data in {path}, got {name!r}"
+def check_plain(item: Any, name: str, path: Path) -> tuple[int, int]:
+    """The bytes that a dataset unpacks to, and those that it has in the file; refused is one whose numbers are not all
+    in this file, plainly."""
+    what = f"expected plain data in {path}, got {shown(repr(name))}"
     if item.external:
-        raise BadInput(f"{what} stored in another file ({item.external[0][0]!r}); do not trust this file")
+        got = shown(repr(item.external[0][0]))
+        raise BadInput(f"{what} stored in another file ({got}); do not trust this file")
     if item.is_virtual:
         raise BadInput(f"{what} put together from other files; write it out as one")
     plist = item.id.get_create_plist()
@@ -74,14 +87,16 @@ def check_plain(item: Any, name: str, path: Path) -> None:
         number = plist.get_filter(i)[0]
         if number not in _KNOWN:
             raise BadInput(f"{what} under filter {number}, which needs a plug-in; save it with gzip or without")
+    size = int(item.id.get_storage_size())
     if item.dtype.hasobject or not item.size:  # texts of any length, references: nobody reads them as numbers
-        return
-    size = item.id.get_storage_size()
+        return 0, size
+    unpacked = int(item.nbytes)
     if item.chunks is not None:
         chunks = math.prod(-(-side // chunk) for side, chunk in zip(item.shape, item.chunks, strict=True))
         written = item.id.get_num_chunks() >= chunks
+        unpacked = chunks * math.prod(item.chunks) * item.dtype.itemsize  # a chunk is unpacked whole
     else:
         written = size >= item.nbytes
     if not written:
         raise BadInput(f"{what} only in part: some of it was never written; save it again")
-    check_unpacked(item.nbytes, size, f"{path} ({name})")
+    return unpacked, size

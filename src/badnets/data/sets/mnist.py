@@ -118,17 +118,21 @@ def load_idx(request: Request) -> Splits:
 
 def read_set(files: IdxFiles, class_names: tuple[str, ...] | None, request: Request) -> Splits:
     """Both sets; without ``class_names`` the classes are called by their numbers, ten at least."""
-    train = read_idx(files.train_images, 3), read_idx(files.train_labels, 1)
-    test = read_idx(files.test_images, 3), read_idx(files.test_labels, 1)
-    for (images, labels), path in ((train, files.train_labels), (test, files.test_labels)):
-        if len(images) != len(labels):
-            raise BadInput(f"expected {len(images)} labels in {path}, one for each picture, got {len(labels)}")
-        if not len(labels):
-            raise BadInput(f"expected pictures for {path}, got 0")
+    train = _read_part(files.train_images, files.train_labels)
+    test = _read_part(files.test_images, files.test_labels)
     highest = int(max(train[1].max(), test[1].max()))
     names = class_names or tuple(map(str, range(max(10, highest + 1))))
     sets = [ImageData.of(images, labels, class_names=names, name=request.name) for images, labels in (train, test)]
     return finish(request, sets[0], sets[1])
+
+
+def _read_part(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    pixels, values = read_idx(images, 3), read_idx(labels, 1)
+    if len(pixels) != len(values):
+        raise BadInput(f"expected {len(pixels)} labels in {labels}, one for each picture, got {len(values)}")
+    if not len(values):
+        raise BadInput(f"expected pictures for {labels}, got 0")
+    return pixels, values
 
 
 def read_idx(path: Path, dims: int) -> NDArray[np.uint8]:
