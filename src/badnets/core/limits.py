@@ -61,7 +61,7 @@ PARAMETERS = Limit(2 << 30, "parameters")
 OBJECTS = Limit(100_000, "objects")
 STRAYS = Limit(100_000, "members that are of no use")
 MEMBER = Limit(256 << 20, "bytes in one file or member of an archive")
-ARRAYS = Limit(10_000, "arrays in a .npz file")
+ARRAYS = Limit(1000, "arrays in a .npz file")
 HEADER = Limit(1 << 20, "bytes in the header of a member")
 TEXT = Limit(64 << 20, "bytes of text")
 TABLE = Limit(16 << 20, "bytes in a table or an annotation")
@@ -72,6 +72,11 @@ FREE = 256 << 20
 PICTURES_BLOW_UP = Limit(200, "times its own size in decoded pictures")
 PICTURES_FREE = 512 << 20
 """Bytes that the pictures of a set may decode to, however small they are."""
+
+
+def known() -> dict[str, Limit]:
+    """All of them by name, for docs/limits.md."""
+    return {name: value for name, value in globals().items() if isinstance(value, Limit)}
 
 
 def check_unpacked(unpacked: int, packed: int, where: object, *, limit: Limit = BLOW_UP, free: int = FREE) -> None:

@@ -198,9 +198,8 @@ def _check(key: str, annotation: Annotation, scan: _Scan, classes: tuple[str, ..
         )
     unknown = [name for name, _ in annotation.objects if classes is not None and name not in classes]
     if classes is not None and unknown:
-        raise BadInput(
-            f"expected one of the option classes in {where}, got {shown(unknown[0])!r}; {nearest(shown(unknown[0]), classes)}"
-        )
+        got = shown(unknown[0])
+        raise BadInput(f"expected one of the option classes in {where}, got {got!r}; {nearest(got, classes)}")
 
 
 def _boxes(

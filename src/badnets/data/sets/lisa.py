@@ -125,9 +125,8 @@ def _read_table(table: bytes, where: str, lines: dict[str, _Line]) -> None:
                 f"expected file, label and track in {line.where}, got {shown(list(row.values()))}; mend the table"
             )
         if label not in CLASS_NAMES:
-            raise BadInput(
-                f"expected a class of LISA in {line.where}, got {shown(repr(label))}; {nearest(shown(label), CLASS_NAMES)}"
-            )
+            got = shown(label)
+            raise BadInput(f"expected a class of LISA in {line.where}, got {got!r}; {nearest(got, CLASS_NAMES)}")
         if file in lines:
             raise BadInput(
                 f"expected each crop once, got {shown(file)} in {lines[file].where} and in line {number}; remove one"
