@@ -225,6 +225,9 @@ def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[
         ):
             while (info := tar.next()) is not None:
                 _check(path, info)
+                check_unpacked(
+                    info.offset_data + info.size, path.stat().st_size, path
+                )  # tarfile would look for its end
                 vars(tar)["members"].clear()  # tarfile would keep every header of a long archive
                 if info.isreg() and (wanted is None or info.name.lower().endswith(wanted)):
                     if wanted is not None:

@@ -141,6 +141,8 @@ def opened(content: bytes, where: object = "a file", *, formats: Sequence[str] =
         limit.check(image.width * image.height, where)
         if image.info.get("progressive"):  # each scan goes over the whole picture, however short it is
             SCANS.check(content.count(b"\xff\xda"), where)
+        if image.mode == "F":
+            raise ValueError("pixels are floating-point numbers")
         yield image
 
 
@@ -225,8 +227,6 @@ def _flat(image: Image.Image, mode: str) -> Image.Image:
     """Without transparency, palette or more than 8 bits, in mode L or RGB."""
     if image.mode == mode and not image.has_transparency_data:
         return image
-    if image.mode == "F":
-        raise ValueError("pixels are floating-point numbers")
     if image.mode.startswith("I"):
         deep = np.asarray(image).astype(np.int64)
         return Image.fromarray((np.clip(deep, 0, 65535) >> 8).astype(np.uint8)).convert(mode)
