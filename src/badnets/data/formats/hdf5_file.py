@@ -45,7 +45,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
 
 
 def _walk(file: Any, path: Path) -> None:
-    """Every link and every dataset, each once. (h5py's own visit takes a minute for groups in each other.)"""
+    """Every link and every dataset, each once; h5py's own visit is too slow for groups in each other."""
     import h5py
 
     unpacked = stored = 0
