@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
-from badnets.core.files import expanded
+from badnets.core.files import check_regular, expanded
 from badnets.core.limits import shown, within_memory
 from badnets.data.formats.arrays import is_hdf5
 from badnets.data.formats.contents import is_tar, stem
@@ -86,6 +86,8 @@ def _resolve(name_or_path: str | Path, path: Path | None) -> tuple[str, str, Pat
 def _existing(path: Path) -> Path:
     if not path.exists():
         raise BadInput(f"expected a file or folder at {path}, got nothing; check the path")
+    if not path.is_dir():
+        check_regular(path, "data")
     return path
 
 

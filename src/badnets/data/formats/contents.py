@@ -153,7 +153,7 @@ class _StrictInfo(tarfile.TarInfo):
     _EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> _StrictInfo:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictInfo:
         info = super().frombuf(buf, encoding, errors)
         if info.type == tarfile.GNUTYPE_SPARSE:
             raise _Sparse
@@ -225,9 +225,8 @@ def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[
         ):
             while (info := tar.next()) is not None:
                 _check(path, info)
-                check_unpacked(
-                    info.offset_data + info.size, path.stat().st_size, path
-                )  # tarfile would look for its end
+                # tarfile would look for the end of what claims to be that large.
+                check_unpacked(info.offset_data + info.size, path.stat().st_size, path)
                 vars(tar)["members"].clear()  # tarfile would keep every header of a long archive
                 if info.isreg() and (wanted is None or info.name.lower().endswith(wanted)):
                     if wanted is not None:

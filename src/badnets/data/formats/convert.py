@@ -57,7 +57,8 @@ def class_numbers(raw: Array, key: str, path: Path) -> NDArray[np.int64]:
 def _hot(rows: Array, key: str, path: Path) -> NDArray[np.int64]:
     if not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()):
         raise BadInput(f"expected one class for each picture as {key} in {path}, got none or several in one row")
-    return rows.argmax(axis=1)
+    numbers: NDArray[np.int64] = rows.argmax(axis=1)
+    return numbers
 
 
 def channels_last(array: Array, key: str, path: Path) -> Array:

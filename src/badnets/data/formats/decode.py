@@ -129,7 +129,7 @@ def opened(content: bytes, where: object = "a file", *, formats: Sequence[str] =
     if Image.MAX_IMAGE_PIXELS is not None and PICTURE.now > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = PICTURE.now  # somebody raised the budget: Pillow's own limit goes with it
     try:
-        image = Image.open(io.BytesIO(content), formats=formats)
+        image = Image.open(io.BytesIO(content), formats=list(formats))
     except Image.DecompressionBombError as error:
         claimed = re.search(r"\((\d+) pixels\)", str(error))
         PICTURE.check(int(claimed[1]) if claimed else 2 * PICTURE.now, where)
