@@ -23,7 +23,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from badnets.core.errors import BadInput
-from badnets.core.files import digest, expanded, publish_folder
+from badnets.core.files import digest, publish_folder
 
 MAP_ABOVE = 256 << 20
 """Arrays of more bytes than this are memory-mapped, smaller ones are read into memory. The pictures are the same."""
@@ -50,7 +50,7 @@ def cache_dir() -> Path:
     """``$BADNETS_CACHE``, else ``badnets`` in ``$XDG_CACHE_HOME`` or in the platform's cache folder."""
     given, base = os.environ.get("BADNETS_CACHE"), os.environ.get("XDG_CACHE_HOME")
     if given:
-        return expanded(given).absolute()
+        return Path(given).expanduser().absolute()
     return Path(base) / "badnets" if base else user_cache_path("badnets", appauthor=False, opinion=False)
 
 

@@ -48,7 +48,7 @@ def dumps(value: Any, *, indent: int | None = 2) -> str:
 def digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON value, independent of the order of its keys."""
     text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()  # paths may be no UTF-8
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def check_regular(path: Path, wanted: str = "a file") -> None:

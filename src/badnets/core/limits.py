@@ -65,7 +65,7 @@ ARRAYS = Limit(1000, "arrays in a .npz file")
 HEADER = Limit(1 << 20, "bytes in the header of a member")
 TEXT = Limit(64 << 20, "bytes of text")
 TABLE = Limit(16 << 20, "bytes in a table or an annotation")
-DEPTH = Limit(100, "levels, one in the other,")
+DEPTH = Limit(100, "elements in each other")
 BLOW_UP = Limit(100, "times its own size, unpacked,")
 FREE = 256 << 20
 """Bytes that anything may unpack to, however small it is."""
