@@ -150,6 +150,14 @@ def studies() -> str:
     return "\n".join(["| study | | seeds |", "|---|---|--:|", *rows])
 
 
+def budget() -> str:
+    """Every limit on what comes from outside."""
+    from badnets.core import limits
+
+    rows = [_row(f"`{name}`", limit.what, f"{limit.usual:,}") for name, limit in limits.known().items()]
+    return "\n".join(["| limit | at most this many | usually |", "|---|---|--:|", *rows])
+
+
 def _value_section(kind: str, schema: JSON, heading: str = "##") -> str:
     text = schema.get("description", "").strip().replace("``", "`")
     return f"{heading} {kind}\n\n{text}\n\n{_fields_table(schema)}"
@@ -200,7 +208,7 @@ def glance() -> str:
     return "\n".join([f"| study | | {' | '.join(states)} |", "|---|---|--:|--:|--:|--:|", *rows])
 
 
-_MADE = (commands, places, rules, networks, recipe, sources, signs, studies, ledger, glance)
+_MADE = (commands, places, rules, networks, recipe, sources, signs, studies, ledger, glance, budget)
 PARTS: dict[str, Callable[[], str]] = {part.__name__: part for part in _MADE}
 PARTS |= {family: methods(family) for family in ("triggers", "repairs", "abstainers")}
 

@@ -101,7 +101,37 @@ TARS: dict[str, Callable[[], bytes]] = {
     "a name of 60,000 letters": lambda: _tar(_member("data/cat/" + "x" * 60_000 + ".png", b"no picture")),
     "deep": lambda: _tar(_member("/".join("a" * 5000) + "/9.png", b"no picture")),
     "a pax bomb": lambda: _pax(),
+    "a pax header of 300 MB": lambda: _extension(b"x", 300 << 20),
+    "a long name of 300 MB": lambda: _extension(b"L", 300 << 20),
+    "a long link of 2^50": lambda: _extension(b"K", 1 << 50),
+    "3,000 pax headers in a row": lambda: _row_of_headers(3000),
+    "a size below 0": lambda: _size_of(-512),
+    "a pax size below 0": lambda: _pax_with(size="-5"),
+    "a pax size of 5,000 digits": lambda: _pax_with(size="9" * 5000),
+    "a sparse map of a million": lambda: _pax_with(**{"GNU.sparse.map": ",".join("1" * 100_000)}),
+    "links in a circle": lambda: _tar(_member("data/a", linkname="data/b", **LINK), _member("data/b/9.png", b"x")),
 }
+
+
+def _extension(kind: bytes, size: int) -> bytes:
+    """A header that says that a header of that size follows, of which nothing is there."""
+    info = tarfile.TarInfo("data/cat/9.png")
+    info.type, info.size = kind, size
+    return _tar()[:-10240] + info.tobuf(tarfile.GNU_FORMAT) + bytes(20480)
+
+
+def _row_of_headers(count: int) -> bytes:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = b"x", 11
+    return _tar()[:-10240] + (info.tobuf() + b"11 aa=bbbb\n".ljust(512, b"\0")) * count + bytes(10240)
+
+
+def _pax_with(**headers: str) -> bytes:
+    info = tarfile.TarInfo("data/cat/9.png")
+    info.pax_headers = headers
+    content = b"no picture"
+    info.size = len(content)
+    return _tar((info, content), format=tarfile.PAX_FORMAT)
 
 
 def _size_of(size: int) -> bytes:
@@ -109,7 +139,7 @@ def _size_of(size: int) -> bytes:
     good = bytearray(_tar((info, content)))
     at = good.index(b"data/cat/9.png")
     head = good[at : at + 512]
-    head[124:136] = b"\x80" + size.to_bytes(11, "big")
+    head[124:136] = (b"\x80" if size >= 0 else b"\xff") + (size % (1 << 88)).to_bytes(11, "big")
     head[148:156] = b" " * 8
     head[148:156] = b"%06o\0 " % sum(head)
     good[at : at + 512] = head
@@ -162,6 +192,14 @@ def test_flipped_bytes(packer, seed, folder, hostile, good_run):
     hostile("evaluate", good_run, "--data", folder / name, "--size", "16", code=(0, 2))
 
 
+def test_a_sparse_file_that_claims_a_large_header(folder, hostile, good_run):
+    for kind in (b"x", b"L"):
+        with (folder / "x.tar").open("wb") as file:
+            file.write(_extension(kind, 4 << 30))
+            file.truncate(4 << 30)
+        hostile("evaluate", good_run, "--data", folder / "x.tar")
+
+
 def test_a_zip(folder, hostile, good_run):
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         archive.writestr("cat/1.png", _picture())
@@ -180,6 +218,7 @@ XML: dict[str, bytes] = {
     "a name of control characters": b"<annotation><object><name>\xc2\x9b2Ja</name></object></annotation>",
     "a name of a million letters": b"<annotation><object><name>" + b"a" * 1_000_000 + b"</name></object></annotation>",
     "a root of a million letters": b"<" + b"a" * 1_000_000 + b"/>",
+    "many elements": b"<annotation>" + b"<a/>" * 200_000 + b"</annotation>",
     "an attribute of many megabytes": b'<annotation a="' + b"a" * 20_000_000 + b'"/>',
     "no xml": b"\xff\xfe\x00",
     "an unknown encoding": b'<?xml version="1.0" encoding="x-none"?><annotation/>',
@@ -207,6 +246,7 @@ TABLES: dict[str, bytes] = {
     "many digits": (TABLE + f"00001.png;16;16;1;1;9;9;{'9' * 5000}\n").encode(),
     "no utf-8": b"\xff\xfe" + TABLE.encode(),
     "nothing": b"",
+    "many megabytes": TABLE.encode() * 250_000,
     "no columns": b"a;b\n1;2\n",
     "infinite": (TABLE + "00001.png;16;16;inf;nan;9;9;0\n").encode(),
     "negative": (TABLE + "00001.png;16;16;1;1;9;9;-5\n").encode(),
@@ -234,8 +274,24 @@ def test_tables(name, folder, hostile):
         b"",
         b"\x80\x04" + b"(" * 100_000 + b".",
         b"\x80\x04B\xff\xff\xff\x7f",
+        b"\x80\x02]r\xff\xff\xff\x07.",
+        b"cnumpy\nndarray\n(I2000000000\ntR.",
+        b"\x80\x04\x95" + b"\xff" * 7 + b"\x7f.",
+        b"\x80\x02}X\x04\0\0\0data" + b"]" * 100_000 + b"a" * 99_999 + b"s.",
     ],
-    ids=["posix", "posix 0", "many digits", "labels of 10^240", "nothing", "marks", "2 GB of bytes"],
+    ids=[
+        "posix",
+        "posix 0",
+        "many digits",
+        "labels of 10^240",
+        "nothing",
+        "marks",
+        "2 GB of bytes",
+        "a far place",
+        "an array of 2 GB",
+        "a frame of 2^63",
+        "lists in each other",
+    ],
 )
 def test_pickled_batches(content, folder, hostile, good_run):
     for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"):

@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -52,6 +53,7 @@ def _objects(path: Path) -> None:
     np.savez(path, images=IMAGES, labels=np.array([_Marks()] * 24, object))
 
 
+_PARTS = ("x_train", "x_test", "val_images", "y_train", "y_test", "val_labels", "region", "groups", "a", "b")
 NPZ: dict[str, Callable[[Path], None]] = {
     "objects": _objects,
     "labels of 10^15": lambda p: _npz(p, labels=np.where(LABELS == 2, 10**15, LABELS)),
@@ -96,10 +98,68 @@ NPZ: dict[str, Callable[[Path], None]] = {
     "keys of control characters": lambda p: np.savez(p, **{"\x1b[2Jx": IMAGES}),
     "groups of objects": lambda p: _npz(p, groups=np.array([_Marks()] * 24, object)),
     "region of NaN": lambda p: _npz(p, region=np.full((24, 4), np.nan, np.float32)),
+    "names that are no text": lambda p: _npz(p, class_names=np.array(["\udcffa", "b", "c"])),
+    "10^7 names of no letters": lambda p: _npz_of(p, class_names=_header("(10000000,)", "<U0")),
+    "10^12 pictures of no size": lambda p: _npz_of(
+        p, images=_header("(1000000000000, 0, 16)"), labels=_header("(1000000000000, 0)")
+    ),
+    "one picture of 10^9": lambda p: _npz_of(p, images=_header("(1, 32768, 32768)"), labels=_header("(1,)") + b"\0"),
+    "labels of another number": lambda p: _npz_of(p, labels=_header("(20000000,)") + bytes(20_000_000)),
+    "region of another number": lambda p: _npz_of(p, region=_header("(10000000, 4)") + bytes(40_000_000)),
+    "groups of 10^12": lambda p: _npz_of(p, groups=_header("(1000000000000,)", "<U0")),
+    "ten bombs": lambda p: _npz_of(p, **{name: _header("(50, 1000, 1000)") + bytes(5 * 10**7) for name in _PARTS}),
+    "a type of 10^9 bytes": lambda p: _npz_of(p, images=_header("(24,)", "|V1000000000")),
+    "a header of spaces": lambda p: _npz_of(
+        p, images=b"\x93NUMPY\x02\0" + struct.pack("<I", 1 << 27) + b" " * (1 << 27)
+    ),
+    "a directory of a million": lambda p: _large_directory(p),
+    "all members in one place": lambda p: _overlapping(p),
+    "a member beyond the end": lambda p: _beyond(p),
+    "a member of another size": lambda p: _resized_member(p),
     "the same member twice": lambda p: _twice(p),
     "100,000 members": lambda p: _many_members(p),
     "a member under a password": lambda p: _flagged(p),
 }
+
+
+def _large_directory(path: Path) -> None:
+    """A directory of which the end says that it has a million entries; they are not even there."""
+    entry = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 0xFFFF, 0xFFFF, len(entry) * 1_000_000, 0, 0)
+    path.write_bytes(entry * 1_000_000 + end)
+
+
+def _patched(path: Path, mark: bytes, at: int, value: bytes, which: int = 0) -> None:
+    """A good file with other bytes behind a mark."""
+    _npz(path)
+    content = bytearray(path.read_bytes())
+    start = [i for i in range(len(content)) if content.startswith(mark, i)][which] + at
+    content[start : start + len(value)] = value
+    path.write_bytes(content)
+
+
+def _beyond(path: Path) -> None:
+    _patched(path, b"PK\1\2", 42, struct.pack("<I", 1 << 30))
+
+
+def _resized_member(path: Path) -> None:
+    _patched(path, b"PK\1\2", 20, struct.pack("<II", 1 << 31, 1 << 31))
+
+
+def _overlapping(path: Path) -> None:
+    """Every entry of the directory points to the same bomb."""
+    body = _header("(150, 1000, 1000)") + bytes(150 * 10**6)
+    packer = zlib.compressobj(9, wbits=-15)
+    packed = packer.compress(body) + packer.flush()
+    crc, directory = zlib.crc32(body), b""
+    for name in (f"{part}.npy".encode() for part in _PARTS):
+        sizes = (crc, len(packed), len(body), len(name))
+        directory += struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 8, 0, 0, *sizes, 0, 0, 0, 0, 0, 0) + name
+    name = b"x_train.npy"
+    local = struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 8, 0, 0, crc, len(packed), len(body), len(name), 0) + name
+    start = len(local) + len(packed)
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, len(_PARTS), len(_PARTS), len(directory), start, 0)
+    path.write_bytes(local + packed + directory + end)
 
 
 def _twice(path: Path) -> None:
@@ -230,6 +290,18 @@ HDF5: dict[str, Callable[[Path], None]] = {
     "a bomb": lambda p: _with(p, "data", lambda f: _bomb(f)),
     "labels of 10^15": lambda p: _hdf5(p, label=np.where(LABELS == 2, 10**15, LABELS)),
     "labels of texts": lambda p: _hdf5(p, label=LABELS.astype("S1")),
+    "a bomb of one chunk": lambda p: _with(p, "data", lambda f: _one_chunk(f)),
+    "many bombs": lambda p: _with(p, "data", lambda f: _many_bombs(f)),
+    "labels of another number": lambda p: _with(
+        p,
+        "label",
+        lambda f: f.create_dataset(
+            "label", data=np.zeros(20_000_000, np.uint8), chunks=(10_000_000,), compression="gzip"
+        ),
+    ),
+    "one-hot of 10^6": lambda p: _hdf5(p, label=np.zeros((24, 1_000_000), np.uint8)),
+    "a soft link out": lambda p: _with(p, "data", lambda f: f.__setitem__("data", h5py.SoftLink("/other/data"))),
+    "a good set and a link": lambda p: _with(p, "x", lambda f: f.__setitem__("x", h5py.ExternalLink("o.h5", "/"))),
     "references": lambda p: _with(p, "data", _references),
     "a link to itself": lambda p: _with(p, "data", _loop),
     "a group that holds itself": lambda p: _with(p, "data", _hard_loop),
@@ -247,6 +319,18 @@ HDF5: dict[str, Callable[[Path], None]] = {
 
 def _half(file: h5py.File) -> None:
     file.create_dataset("data", SHAPE, "u1", chunks=(4, 16, 16, 3))[:4] = IMAGES[:4]
+
+
+def _one_chunk(file: h5py.File) -> None:
+    """A small picture in a chunk of 900 MB."""
+    large = (1, 30_000, 30_000)
+    file.create_dataset("data", (1, 16, 16), "u1", maxshape=(None,) * 3, chunks=large, compression="gzip")[:] = 1
+
+
+def _many_bombs(file: h5py.File) -> None:
+    file["data"] = IMAGES
+    for i in range(3):
+        file.create_dataset(f"x{i}", data=np.zeros((100, 1000, 1000), np.uint8), chunks=(1, 1000, 1000), compression=1)
 
 
 def _bomb(file: h5py.File) -> None:
@@ -325,6 +409,16 @@ def test_idx(name, packed, folder, hostile, good_run):
     for file, content in {**GOOD_IDX, "train-images-idx3-ubyte": IDX[name]}.items():
         (place / (f"{file}.gz" if packed else file)).write_bytes(gzip.compress(content) if packed else content)
     hostile("evaluate", good_run, "--data", place)
+
+
+@pytest.mark.parametrize("file", GOOD_IDX)
+def test_an_idx_file_of_no_pixels_or_of_one_large_picture(file, folder, hostile, good_run):
+    place = folder / "data"
+    place.mkdir()
+    for dims in ((24, 0, 0), (1, 65535, 65535)):
+        for name, content in {**GOOD_IDX, file: _idx(dims, b"")}.items():
+            (place / name).write_bytes(content)
+        hostile("evaluate", good_run, "--data", place)
 
 
 def test_a_packed_bomb_in_idx(folder, hostile, good_run):

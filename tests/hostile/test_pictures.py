@@ -87,7 +87,25 @@ HOSTILE: dict[str, bytes | Callable[[], bytes]] = {
     "tiff that points to itself": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
     "webp of nothing": b"RIFF\x10\0\0\0WEBPVP8L\x04\0\0\0\x2f\xff\xff\xff",
     "floats": lambda: _floats(),
+    "a webp of 16,000 sides": lambda: _saved("WEBP", 12_000, lossless=True, method=0),
+    "a jpeg of a thousand scans": lambda: _scans(1000),
+    "ppm of 8,000 sides in few bits": b"P6 8000 8000 7\n",
+    "pgm of 8,000 sides as text": b"P2 8000 8000 255\n" + b"1 " * 1000,
+    "cmyk of 7,000 sides": lambda: _saved("JPEG", 7000, mode="CMYK"),
 }
+
+
+def _saved(kind: str, side: int, mode: str = "RGB", **how: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, (side, side)).save(buffer, kind, **how)
+    return buffer.getvalue()
+
+
+def _scans(count: int) -> bytes:
+    """A progressive JPEG that goes over its pixels again and again."""
+    content = _saved("JPEG", 256, progressive=True)
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * count + content[-2:]
 
 
 def _floats() -> bytes:
@@ -173,6 +191,30 @@ def test_many_small_files_that_are_large_pictures(folder, hostile, good_run):
             os.link(first, first.with_name(f"{i}.png"))
     hostile("evaluate", good_run, "--data", folder / "data")
     hostile("evaluate", good_run, "--data", folder / "data", "--size", "16", code=(0, 2))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "transparent", "grey", "JPEG", "TIFF", "GIF"])
+def test_a_large_picture_that_is_allowed(kind, folder, hostile, good_run):
+    how = {"transparent": ("PNG", "RGBA"), "grey": ("PNG", "I;16")}
+    name, mode = how.get(kind, (kind, "RGB"))
+    more = {"compression": "tiff_lzw"} if kind == "TIFF" else {"progressive": True} if kind == "JPEG" else {}
+    file = folder / "picture.png"
+    file.write_bytes(_saved(name, 8000, mode, **more))
+    hostile("predict", good_run, file, code=0)
+
+
+def test_a_larger_budget(folder, hostile, good_run):
+    (folder / "picture.png").write_bytes(black_png(8200, 0))
+    said = hostile("predict", good_run, folder / "picture.png")["err"]
+    assert "BADNETS_LIMITS=2" in said
+    hostile("predict", good_run, folder / "picture.png", env={"BADNETS_LIMITS": "2"}, code=0)
+    for wrong in ("0", "-1", "x", "inf", "nan", "1e308", "9" * 5000):
+        hostile("predict", good_run, folder / "picture.png", env={"BADNETS_LIMITS": wrong})
+
+
+@pytest.mark.parametrize("where", ["~nobody", "~nobody/x.npz", "x" * 300, "x/" * 3000])
+def test_places_that_are_nowhere(where, hostile, good_run):
+    hostile("evaluate", good_run, "--data", where)
 
 
 def _folder_with(place: Path, content: bytes) -> None:

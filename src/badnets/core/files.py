@@ -48,7 +48,7 @@ def dumps(value: Any, *, indent: int | None = 2) -> str:
 def digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON value, independent of the order of its keys."""
     text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def check_regular(path: Path, wanted: str = "a file") -> None:
@@ -66,6 +66,14 @@ def read_bytes(path: Path, limit: Limit, wanted: str = "a file") -> bytes:
     with path.open("rb") as file:
         limit.check(os.fstat(file.fileno()).st_size, path)
         return file.read()
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with ``~`` as a home folder; refused where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise BadInput(f"expected a path, got {path}, whose home folder is not known; write it out") from None
 
 
 def file_digest(path: Path) -> str:

@@ -6,12 +6,15 @@ Generous for real data. ``BADNETS_LIMITS=4`` allows four times as much of everyt
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from badnets.core.errors import BadInput
 
 SETTING = "BADNETS_LIMITS"
 """The environment's word for how many times the usual budget is allowed."""
+_MOST = 1e9
 
 
 def _factor() -> float:
@@ -20,8 +23,8 @@ def _factor() -> float:
         factor = float(given)
     except ValueError:
         factor = 0.0
-    if not 0 < factor < float("inf"):
-        raise BadInput(f"expected {SETTING} as a number above 0 (1 is the usual budget), got {given!r}")
+    if not 0 < factor <= _MOST:
+        raise BadInput(f"expected {SETTING} as a number above 0 (1 is the usual budget), got {shown(given)!r}")
     return factor
 
 
@@ -42,10 +45,14 @@ class Limit:
         if claimed > self.now:
             times = -(-claimed // self.usual)
             way = f"if you trust it, set {SETTING}={times}" if times < 10_000 else "do not trust this file"
-            raise BadInput(f"expected at most {self.now:,} {self.what} in {where}, got {_short(claimed)}; {way}")
+            where, got = shown(where, 160), _short(claimed)
+            raise BadInput(f"expected at most {self.now:,} {self.what} in {where}, got {got}; {way}")
 
 
 PICTURE = Limit(64 << 20, "pixels in a picture")
+HEAVY_PICTURE = Limit(32 << 20, "pixels in a picture of a kind that takes much memory to decode")
+SLOW_PICTURE = Limit(4 << 20, "pixels in a picture of a kind that takes seconds to decode")
+SCANS = Limit(200, "scans in a JPEG")
 INPUT = Limit(4 << 20, "pixels in a network's input")
 CLASSES = Limit(100_000, "classes")
 NAME = Limit(1000, "letters in a name")
@@ -53,17 +60,58 @@ TENSORS = Limit(100_000, "tensors")
 PARAMETERS = Limit(2 << 30, "parameters")
 OBJECTS = Limit(100_000, "objects")
 STRAYS = Limit(100_000, "members that are of no use")
-MEMBER = Limit(512 << 20, "bytes in one member of an archive")
+MEMBER = Limit(256 << 20, "bytes in one file or member of an archive")
+ARRAYS = Limit(1000, "arrays in a .npz file")
+HEADER = Limit(1 << 20, "bytes in the header of a member")
 TEXT = Limit(64 << 20, "bytes of text")
+TABLE = Limit(16 << 20, "bytes in a table or an annotation")
+DEPTH = Limit(100, "elements in each other")
 BLOW_UP = Limit(100, "times its own size, unpacked,")
 FREE = 256 << 20
 """Bytes that anything may unpack to, however small it is."""
+PICTURES_BLOW_UP = Limit(200, "times its own size in decoded pictures")
+PICTURES_FREE = 512 << 20
+"""Bytes that the pictures of a set may decode to, however small they are."""
+
+
+def known() -> dict[str, Limit]:
+    """All of them by name, for docs/limits.md."""
+    return {name: value for name, value in globals().items() if isinstance(value, Limit)}
 
 
 def check_unpacked(unpacked: int, packed: int, where: object, *, limit: Limit = BLOW_UP, free: int = FREE) -> None:
     """Refuse what grows by far more than data does when it is unpacked; ``free`` bytes are never refused."""
     if unpacked > free:
         limit.check(unpacked // max(1, packed), where)
+
+
+def check_name(name: str, where: object) -> str:
+    """A name of a file or class in ``where``, which goes into records: refused where it is too long, or no text."""
+    NAME.check(len(name), where)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        got = ascii(shown(name))
+        raise BadInput(f"expected names in UTF-8 in {shown(where, 160)}, got {got}; rename it") from None
+    return name
+
+
+@contextmanager
+def within_memory(where: object) -> Iterator[None]:
+    """What is read inside and needs more memory, or deeper nesting, than there is becomes bad input."""
+    try:
+        yield
+    except MemoryError:
+        raise BadInput(f"expected what fits into memory in {where}, got more; do not trust this file") from None
+    except RecursionError:
+        raise BadInput(f"expected plain nesting in {where}, got it deeper than can be read; do not trust it") from None
+
+
+def shown(value: object, letters: int = 80) -> str:
+    """What comes from outside, for a sentence: cut in the middle where it is long."""
+    text = str(value)
+    half = (letters - 3) // 2
+    return text if len(text) <= letters else f"{text[:half]}...{text[-half:]}"
 
 
 def _short(number: int) -> str:

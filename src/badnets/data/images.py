@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
+from badnets.core.limits import CLASSES, check_name
 from badnets.data.targets import Boxes, Labels, Objects, Regions, Rows, Targets
 
 Pixels = NDArray[np.uint8]
@@ -209,6 +210,8 @@ class ImageData:
         n = len(self.pixels)
         if len(self.targets) != n or (self.groups is not None and len(self.groups) != n):
             raise BadInput(f"{self.name}: expected {n} targets and groups for {n} pictures, got {len(self.targets)}")
+        for name in self.class_names:
+            check_name(name, self.name)
         values = self.targets.objects.labels
         if len(values) and (values.min() < 0 or values.max() >= len(self.class_names)):
             raise BadInput(
@@ -230,7 +233,9 @@ class ImageData:
         """From arrays: ``images`` uint8 (n, h, w) or (n, h, w, c), ``labels (n,)``."""
         array = images[..., None] if images.ndim == 3 else images
         values = np.asarray(labels, dtype=np.int64)
-        names = class_names if class_names is not None else map(str, range(int(values.max(initial=-1)) + 1))
+        classes = int(values.max(initial=-1)) + 1
+        CLASSES.check(classes, name)
+        names = class_names if class_names is not None else map(str, range(classes))
         return cls(ArrayStore(array), Labels(values, region), tuple(names), groups, name)
 
     def __len__(self) -> int:

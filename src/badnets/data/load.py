@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, nearest
+from badnets.core.files import check_regular, expanded
+from badnets.core.limits import shown, within_memory
 from badnets.data.formats.arrays import is_hdf5
 from badnets.data.formats.contents import is_tar, stem
 from badnets.data.formats.voc import is_voc
@@ -46,7 +48,8 @@ def load(
     Raises ``BadInput`` in one sentence that names the file; warns with ``DataWarning`` of what was left out and with
     ``CacheWarning`` when the cache cannot be written.
     """
-    source, name, place = _resolve(name_or_path, None if path is None else Path(path).expanduser())
+    with within_memory(shown(name_or_path if path is None else path, 160)):
+        source, name, place = _resolve(name_or_path, None if path is None else expanded(path))
     request = Request(
         name=name,
         path=place,
@@ -58,7 +61,8 @@ def load(
         options=dict(options or {}),
         progress=progress,
     )
-    return SOURCES[source].load(request)
+    with within_memory(shown(name if place is None else place, 160)):
+        return SOURCES[source].load(request)
 
 
 def _resolve(name_or_path: str | Path, path: Path | None) -> tuple[str, str, Path | None]:
@@ -72,16 +76,18 @@ def _resolve(name_or_path: str | Path, path: Path | None) -> tuple[str, str, Pat
         return text, stem(_existing(path)), path
     if path is not None:
         return detect(_existing(path)), text, path
-    place = Path(name_or_path).expanduser()
+    place = expanded(name_or_path)
     looks_like_path = isinstance(name_or_path, Path) or any(sign in text for sign in ("/", os.sep, "."))
     if not place.exists() and not (looks_like_path or text.startswith("~")):
-        raise BadInput(f"expected a data set or a path, got {text!r}; {nearest(text, SOURCES)}")
+        raise BadInput(f"expected a data set or a path, got {shown(text)!r}; {nearest(text, SOURCES)}")
     return detect(_existing(place)), stem(place), place
 
 
 def _existing(path: Path) -> Path:
     if not path.exists():
         raise BadInput(f"expected a file or folder at {path}, got nothing; check the path")
+    if not path.is_dir():
+        check_regular(path, "data")
     return path
 
 

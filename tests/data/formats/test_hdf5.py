@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from badnets.core.errors import BadInput
-from badnets.data.formats import arrays
+from badnets.data.formats import convert
 from badnets.data.formats.arrays import read_hdf5
 from badnets.data.load import detect, load
 
@@ -56,7 +56,7 @@ def test_the_layout_of_the_contest(faces: Path) -> None:
     ids=["channels last", "floats to 255", "integers, column of labels", "floats to 1"],
 )
 def test_other_shapes_and_types(tmp_path: Path, data: Any, label: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "STEP_BYTES", 400)  # several parts
+    monkeypatch.setattr(convert, "STEP_BYTES", 400)  # several parts
     whole = read_hdf5(write(tmp_path / "x.h5", data=data, label=label))
     assert np.array_equal(whole.images(), PICTURES)
     assert np.array_equal(whole.labels, LABELS)

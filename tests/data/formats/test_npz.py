@@ -9,7 +9,7 @@ import pytest
 
 from badnets.core.cache import CacheWarning
 from badnets.core.errors import BadInput
-from badnets.data.formats.arrays import NpzFile
+from badnets.data.formats.npz_file import NpzFile
 from badnets.data.images import ArrayStore
 from badnets.data.load import load
 

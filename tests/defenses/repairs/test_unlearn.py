@@ -111,7 +111,7 @@ def test_wrong_files(tmp_path: Path) -> None:
         ("size.npz", "expected a mask of 2x2 and a pattern of 2x2x1, got 4x4 and 4x4x1"),
         ("range.npz", "expected mask and pattern in 0..1"),
         ("text.png", "expected a PNG or .npz with a trigger"),
-        ("text.npz", "expected a PNG or .npz with a trigger"),
+        ("text.npz", "expected a whole .npz file"),
         ("none.npz", "expected a trigger at .*got nothing"),
     ):
         with pytest.raises(BadInput, match=sentence):

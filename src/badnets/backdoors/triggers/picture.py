@@ -20,7 +20,8 @@ from badnets.backdoors.triggers.color import Bytes
 from badnets.backdoors.triggers.place import At, Floats, Place, Size
 from badnets.backdoors.triggers.stamp import Stamp
 from badnets.core.errors import BadInput
-from badnets.data.formats.decode import DAMAGED, FORMATS
+from badnets.core.limits import shown
+from badnets.data.formats.decode import DAMAGED, opened, picture_file
 
 LARGEST = 256
 """The longer side of an embedded picture, at most."""
@@ -94,13 +95,9 @@ class Picture(FromFile, Stamp):
 
 def read_png(path: str | Path, *, largest: int = LARGEST) -> str:
     """A picture file as base64 PNG with alpha, downscaled to at most ``largest`` pixels a side."""
-    try:
-        with Image.open(path, formats=FORMATS) as file:
-            picture = file.convert("RGBA")
-    except FileNotFoundError:
-        raise BadInput(f"expected a picture at {path}, got nothing; check the path") from None
-    except DAMAGED as error:
-        raise BadInput(f"expected a picture in {path}, got something else ({error}); try a PNG") from None
+    with picture_file(Path(path)) as content, opened(content, path) as file:
+        picture = file if file.mode == "RGBA" else file.convert("RGBA")
+        picture.load()
     picture.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
@@ -113,13 +110,14 @@ def picture_of(png: str | None) -> Image.Image:
     if png is None:
         return _draw_sticker()
     try:
-        with Image.open(io.BytesIO(base64.b64decode(png, validate=True)), formats=["PNG"]) as file:
-            picture = file.convert("RGBA")
+        with opened(base64.b64decode(png, validate=True), "png", formats=["PNG"]) as file:
+            if max(file.size) > LARGEST:
+                got = f"{file.width}x{file.height}"
+                raise BadInput(f"png: expected at most {LARGEST} pixels a side, got {got}; use path= for a large file")
+            return file.convert("RGBA")
     except DAMAGED as error:  # binascii's error is a ValueError
-        raise BadInput(f"png: expected a PNG in base64, got something else ({error}); use path= for a file") from None
-    if max(picture.size) > LARGEST:
-        raise BadInput(f"png: expected at most {LARGEST} pixels a side, got {picture.size}; use path= for a large file")
-    return picture
+        got = shown(error)
+        raise BadInput(f"png: expected a PNG in base64, got something else ({got}); use path= for a file") from None
 
 
 @lru_cache(maxsize=64)

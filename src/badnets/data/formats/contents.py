@@ -18,7 +18,8 @@ from tarfile import HeaderError
 from typing import Any
 
 from badnets.core.errors import BadInput
-from badnets.core.files import digest
+from badnets.core.files import digest, read_bytes
+from badnets.core.limits import HEADER, MEMBER, STRAYS, check_name, check_unpacked, shown
 
 _SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)$", re.IGNORECASE)
 _BLOCK = 1 << 14  # tarfile copies the rest of its block at each read, so large blocks are slow
@@ -37,7 +38,7 @@ class File:
 
     def read(self) -> bytes:
         """All its bytes."""
-        return self.content.read_bytes() if isinstance(self.content, Path) else self.content or b""
+        return read_bytes(self.content, MEMBER) if isinstance(self.content, Path) else self.content or b""
 
 
 def ignored(path: str) -> bool:
@@ -92,11 +93,11 @@ class Contents:
                 continue
             seen.add(real)
             below = Path(base).relative_to(self.place)
-            self.folders |= {(below / name).as_posix() for name in folders}
+            self.folders |= {(below / check_name(name, self.place)).as_posix() for name in folders}
             for name in files:
                 file = Path(base, name)
                 if name.lower().endswith(self._endings) and not ignored(name) and file.is_file():
-                    yield (below / name).as_posix(), file.stat()
+                    yield (below / check_name(name, self.place)).as_posix(), file.stat()
 
 
 def _unreadable(error: OSError) -> None:
@@ -138,15 +139,31 @@ def is_tar(path: Path) -> bool:
 
 
 def stem(path: Path) -> str:
-    """The name without the endings of an archive: ``cifar10-jpeg`` of ``cifar10-jpeg.tar.gz``."""
-    if path.is_dir():
-        return path.resolve().name
-    bare = _SUFFIX.sub("", path.name)
-    return bare if bare != path.name else path.stem
+    """The name without the endings of an archive: ``cifar10-jpeg`` of ``cifar10-jpeg.tar.gz``. It goes into records, so
+    bytes in it that are no UTF-8 are replaced."""
+    bare = path.resolve().name if path.is_dir() else _SUFFIX.sub("", path.name)
+    name = path.stem if bare == path.name and not path.is_dir() else bare
+    return name.encode("utf-8", "replace").decode()
 
 
 class _StrictInfo(tarfile.TarInfo):
-    """Takes an archive without its end mark for a truncated one; tarfile would stop there as if it were whole."""
+    """Takes an archive without its end mark for a truncated one; tarfile would stop there as if it were whole. What a
+    header claims is looked at before anything is read for it."""
+
+    _EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictInfo:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            raise _Sparse
+        if info.type in (*cls._EXTENSIONS, tarfile.GNUTYPE_LONGLINK):
+            HEADER.check(info.size, "the archive")
+        return info
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        """The map of a sparse file, in a member's body, may be of any length."""
+        raise _Sparse
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> _StrictInfo:
@@ -156,6 +173,24 @@ class _StrictInfo(tarfile.TarInfo):
             if type(error).__name__ == "EOFHeaderError":  # the end mark; tarfile does not export its class
                 raise
             raise EOFError(str(error)) from None
+
+
+class _Sparse(Exception):
+    """A file with holes, of which a header alone says how large it is."""
+
+
+class _Counted:
+    """A stream of an archive, counted against the bytes of the ``file`` that it is unpacked from."""
+
+    def __init__(self, stream: Any, file: Any, path: Path) -> None:
+        self._stream, self._file, self._path = stream, file, path
+        self._done = 0
+
+    def read(self, size: int) -> bytes:
+        block: bytes = self._stream.read(size)
+        self._done += len(block)
+        check_unpacked(self._done, self._file.tell(), self._path)
+        return block
 
 
 @contextmanager
@@ -171,15 +206,18 @@ def _unpacked(path: Path) -> Iterator[tuple[Any, Any]]:
         magic = file.read(6)
         file.seek(0)
         with next(reader for start, reader in readers if magic.startswith(start))(file) as stream:
-            yield file, stream
+            yield file, _Counted(stream, file, path)
 
 
 def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[File]:
     """The folders and files of an archive, in its order; with ``wanted`` only files with these (lower-case) endings.
+    Without, too, files that are larger than any that is read have no content.
 
-    A member with an absolute path, ``..``, a link that leaves, or a device is refused as soon as it is met; whoever
-    reads must use nothing before the iterator is exhausted. A truncated or damaged archive is refused too.
+    A member with an absolute path, ``..``, a link that leaves, a device, or one that claims more than the budget is
+    refused as soon as it is met; whoever reads must use nothing before the iterator is exhausted. A truncated or
+    damaged archive is refused too.
     """
+    strays = 0
     try:
         with (
             _unpacked(path) as (file, stream),
@@ -187,17 +225,29 @@ def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[
         ):
             while (info := tar.next()) is not None:
                 _check(path, info)
+                # tarfile would look for the end of what claims to be that large.
+                check_unpacked(info.offset_data + info.size, path.stat().st_size, path)
                 vars(tar)["members"].clear()  # tarfile would keep every header of a long archive
+                if info.isreg() and (wanted is None or info.name.lower().endswith(wanted)):
+                    if wanted is not None:
+                        MEMBER.check(info.size, f"{path} ({shown(info.name)})")
+                    content = _content(tar, info) if info.size <= MEMBER.now else b""
+                    yield File(_plain(info.name), content, info.size, file.tell())
+                    continue
+                strays += 1
+                STRAYS.check(strays + len(tar.pax_headers), path)
                 if info.isdir():
                     yield File(_plain(info.name), None, 0, file.tell())
-                elif info.isreg() and (wanted is None or info.name.lower().endswith(wanted)):
-                    yield File(_plain(info.name), _content(tar, info), info.size, file.tell())
             while stream.read(_BLOCK):  # to the end, where the checksum is
                 pass
-    except (EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise BadInput(f"expected a whole tar archive at {path}, got a truncated or damaged one ({error})") from None
+    except _Sparse:
+        raise BadInput(f"expected plain files in {path}, got a sparse one; pack it again without") from None
+    except (EOFError, tarfile.TarError, ValueError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        got = shown(error)
+        raise BadInput(f"expected a whole tar archive at {path}, got a truncated or damaged one ({got})") from None
     except OSError as error:
-        raise BadInput(f"expected a readable tar archive at {path}, got {error.strerror or error}") from None
+        got = error.strerror or shown(error)
+        raise BadInput(f"expected a readable tar archive at {path}, got {got}") from None
 
 
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
@@ -221,16 +271,22 @@ def _leaves(name: str, start: str = "") -> bool:
 
 
 def _check(path: Path, info: tarfile.TarInfo) -> None:
+    check_name(info.name, path)
+    name = shown(repr(info.name))
+    if info.issparse():
+        raise _Sparse
+    if info.size < 0:
+        raise EOFError(f"a size of {info.size}")
     if ".." in info.name.replace("\\", "/").split("/") or _leaves(info.name):
         raise BadInput(
-            f"expected paths inside the archive in {path}, got a path that leaves its folder: {info.name!r}; "
+            f"expected paths inside the archive in {path}, got a path that leaves its folder: {name}; "
             "do not trust this archive"
         )
     if info.ischr() or info.isblk() or info.isfifo():
-        raise BadInput(f"expected files and folders in {path}, got a device: {info.name!r}; do not trust this archive")
+        raise BadInput(f"expected files and folders in {path}, got a device: {name}; do not trust this archive")
     start = posixpath.dirname(_plain(info.name)) if info.issym() else ""
     if (info.issym() or info.islnk()) and _leaves(info.linkname, start):
         raise BadInput(
             f"expected links inside the archive in {path}, got a path that leaves its folder: "
-            f"{info.name!r} links to {info.linkname!r}; do not trust this archive"
+            f"{name} links to {shown(repr(info.linkname))}; do not trust this archive"
         )

@@ -15,11 +15,12 @@ from typing import Any
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import check_regular
-from badnets.core.limits import OBJECTS, check_unpacked
+from badnets.core.limits import OBJECTS, check_unpacked, shown
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KNOWN = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 """Filters that are part of HDF5 or h5py; any other would be looked for in plug-ins."""
+_DEEPEST = 100
 DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What h5py raises on files that are not whole."""
 
@@ -40,7 +41,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     except DAMAGE as error:
         raise BadInput(
             f"expected a whole HDF5 file at {path}, got a truncated or damaged one or something else "
-            f"({first_line(error)}); get it again"
+            f"({shown(first_line(error))}); get it again"
         ) from None
 
 
@@ -48,25 +49,57 @@ def _walk(file: Any, path: Path) -> None:
     """Every link and every dataset, each once."""
     import h5py
 
-    count = 0
+    size, unpacked, stored = path.stat().st_size, 0, 0
+    for name, item in _everything(file, path):
+        if isinstance(item, h5py.Dataset):
+            larger, smaller = check_plain(item, name, path)
+            unpacked, stored = unpacked + larger, stored + smaller
+            if stored > size:  # several datasets, or chunks of one, may say that the same bytes are theirs
+                raise BadInput(f"expected {stored:,} bytes of data in {path}, got {size:,}; do not trust this file")
+            check_unpacked(unpacked, size, path)
 
-    def look(name: str, link: Any) -> None:
+
+def _everything(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    """Each group, dataset and type once, with its name; links that are not plain are refused.
+
+    Not by h5py's own walk: that one looks every name up from the root, finds no end to groups in each other, and turns
+    errors of whoever looks into a ``SystemError`` at times.
+    """
+    import h5py
+
+    count, seen = 0, set()
+
+    def inside(group: Any, above: str, depth: int) -> Iterator[tuple[str, Any]]:
         nonlocal count
-        count += 1
-        OBJECTS.check(count, path)
-        if not isinstance(link, h5py.HardLink):
-            to = getattr(link, "filename", None) or getattr(link, "path", "something else")
-            raise BadInput(f"expected plain data in {path}, got a link at {name!r} to {to!r}; do not trust this file")
+        if depth > _DEEPEST:
+            raise BadInput(f"expected at most {_DEEPEST} groups in each other in {path}, got more; save it flatter")
+        for key in group:
+            count += 1
+            OBJECTS.check(count, path)
+            name, link = f"{above}{key}", group.get(key, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                to = str(getattr(link, "filename", None) or getattr(link, "path", "something else"))
+                got = f"a link at {name[:60]!r} to {to[:60]!r}"
+                raise BadInput(f"expected plain data in {path}, got {got}; do not trust this file")
+            item = group[key]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            yield name, item
+            if isinstance(item, h5py.Group):
+                yield from inside(item, f"{name}/", depth + 1)
 
-    file.visititems_links(look)
-    file.visititems(lambda name, item: check_plain(item, name, path) if isinstance(item, h5py.Dataset) else None)
+    yield from inside(file, "", 1)
 
 
-def check_plain(item: Any, name: str, path: Path) -> None:
-    """Refuse a dataset whose numbers are not all in this file, plainly."""
-    what = f"expected plain data in {path}, got {name!r}"
+def check_plain(item: Any, name: str, path: Path) -> tuple[int, int]:
+    """The bytes that a dataset unpacks to, and those that it has in the file; refused is one whose numbers are not all
+    in this file, plainly."""
+    what = f"expected plain data in {path}, got {shown(repr(name))}"
     if item.external:
-        raise BadInput(f"{what} stored in another file ({item.external[0][0]!r}); do not trust this file")
+        got = shown(repr(item.external[0][0]))
+        raise BadInput(f"{what} stored in another file ({got}); do not trust this file")
     if item.is_virtual:
         raise BadInput(f"{what} put together from other files; write it out as one")
     plist = item.id.get_create_plist()
@@ -74,14 +107,16 @@ def check_plain(item: Any, name: str, path: Path) -> None:
         number = plist.get_filter(i)[0]
         if number not in _KNOWN:
             raise BadInput(f"{what} under filter {number}, which needs a plug-in; save it with gzip or without")
+    size = int(item.id.get_storage_size())
     if item.dtype.hasobject or not item.size:  # texts of any length, references: nobody reads them as numbers
-        return
-    size = item.id.get_storage_size()
+        return 0, size
+    unpacked = int(item.nbytes)
     if item.chunks is not None:
         chunks = math.prod(-(-side // chunk) for side, chunk in zip(item.shape, item.chunks, strict=True))
         written = item.id.get_num_chunks() >= chunks
+        unpacked = chunks * math.prod(item.chunks) * item.dtype.itemsize  # a chunk is unpacked whole
     else:
         written = size >= item.nbytes
     if not written:
         raise BadInput(f"{what} only in part: some of it was never written; save it again")
-    check_unpacked(item.nbytes, size, f"{path} ({name})")
+    return unpacked, size

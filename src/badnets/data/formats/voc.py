@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
+from badnets.core.limits import DEPTH, OBJECTS, TABLE, check_name, shown
 from badnets.data.formats.contents import Contents, File, content_of, ignored, is_tar, stem, told_early
 from badnets.data.formats.decode import ENDINGS, Album, own_size, read_album
 from badnets.data.images import ImageData, Splits
@@ -141,7 +142,7 @@ def _read(place: Path, request: Request) -> _Scan:
                 if key in pictures:
                     raise _twice("picture", f"{place}/{pictures[key]}", where)
                 content = content_of(file)
-                pictures[key], sizes[key] = file.path, own_size(content)
+                pictures[key], sizes[key] = file.path, own_size(content, where)
                 yield replace(file, content=content)
 
     report = request.reporter("reading pictures with boxes", source.total)
@@ -197,9 +198,8 @@ def _check(key: str, annotation: Annotation, scan: _Scan, classes: tuple[str, ..
         )
     unknown = [name for name, _ in annotation.objects if classes is not None and name not in classes]
     if classes is not None and unknown:
-        raise BadInput(
-            f"expected one of the option classes in {where}, got {unknown[0]!r}; {nearest(unknown[0], classes)}"
-        )
+        got = shown(unknown[0])
+        raise BadInput(f"expected one of the option classes in {where}, got {got!r}; {nearest(got, classes)}")
 
 
 def _boxes(
@@ -217,7 +217,7 @@ def _boxes(
 
     def first(which: NDArray[np.bool_]) -> str:
         i, number, name, _ = objects[int(np.argmax(which))]
-        return f"the first is object {number} ({name}) of {annotations[i].where}"
+        return f"the first is object {number} ({shown(name)}) of {annotations[i].where}"
 
     empty = [a.where for a in annotations if not a.objects]
     if empty:
@@ -239,9 +239,23 @@ def read_annotation(content: bytes, where: str) -> Annotation:
     The picture is not told by ``<filename>``, which is often wrong after files were renamed, but by the file's stem.
     A DOCTYPE is refused, so that nothing is expanded. ``part``, ``difficult`` and the like are not read.
     """
+    TABLE.check(len(content), where)
 
     class NoDoctype(ET.TreeBuilder):
-        """Stops at a DOCTYPE, before anything that it declares is read."""
+        """Stops at a DOCTYPE, before anything that it declares is read, and where there is too much."""
+
+        depth = count = 0
+
+        def start(self, tag: str, attrs: dict[str, str], /) -> ET.Element:
+            self.depth += 1
+            self.count += 1
+            DEPTH.check(self.depth, where)
+            OBJECTS.check(self.count, where)
+            return super().start(tag, attrs)
+
+        def end(self, tag: str, /) -> ET.Element:
+            self.depth -= 1
+            return super().end(tag)
 
         def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
             raise BadInput(f"expected an annotation without DOCTYPE in {where}, got one; do not trust this file")
@@ -251,9 +265,11 @@ def read_annotation(content: bytes, where: str) -> Annotation:
         parser.feed(content)
         root: ET.Element = parser.close()
     except (ET.ParseError, LookupError, ValueError) as error:
-        raise BadInput(f"expected an annotation as XML in {where}, got something else ({error}); mend it") from None
+        raise BadInput(
+            f"expected an annotation as XML in {where}, got something else ({shown(error)}); mend it"
+        ) from None
     if root.tag != "annotation":
-        raise BadInput(f"expected <annotation> as the root of {where}, got <{root.tag}>; remove it or mend it")
+        raise BadInput(f"expected <annotation> as the root of {where}, got <{shown(root.tag)}>; remove it or mend it")
     objects = tuple(_object(node, number, where) for number, node in enumerate(root.findall("object"), start=1))
     return Annotation(where, _size(root), objects)
 
@@ -271,16 +287,15 @@ def _object(node: ET.Element, number: int, where: str) -> tuple[str, Box]:
     name = (node.findtext("name") or "").strip()
     if not name:
         raise BadInput(f"expected a name in object {number} of {where}, got none; mend it")
+    check_name(name, where)
+    called = f"object {number} ({shown(name)}) of {where}"
     box = node.find("bndbox")
     if box is None:
-        raise BadInput(f"expected a bndbox in object {number} ({name}) of {where}, got none; mend it")
-    x0, y0, x1, y1 = (
-        _corner(box, key, f"object {number} ({name}) of {where}") for key in ("xmin", "ymin", "xmax", "ymax")
-    )
+        raise BadInput(f"expected a bndbox in {called}, got none; mend it")
+    x0, y0, x1, y1 = (_corner(box, key, called) for key in _CORNERS)
     if x0 > x1 or y0 > y1:
         raise BadInput(
-            f"expected xmin <= xmax and ymin <= ymax in object {number} ({name}) of {where}, "
-            f"got x {x0:g}..{x1:g} and y {y0:g}..{y1:g}; mend it"
+            f"expected xmin <= xmax and ymin <= ymax in {called}, got x {x0:g}..{x1:g} and y {y0:g}..{y1:g}; mend it"
         )
     return name, (x0, y0, x1, y1)
 
@@ -292,5 +307,7 @@ def _corner(box: ET.Element, key: str, what: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise BadInput(f"expected a number as {key} in {what}, got {'none' if text is None else repr(text)}; mend it")
+        raise BadInput(
+            f"expected a number as {key} in {what}, got {'none' if text is None else shown(repr(text))}; mend it"
+        )
     return value

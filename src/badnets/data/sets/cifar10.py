@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.cache import warn_of_data
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, first_line
+from badnets.core.files import read_bytes
+from badnets.core.limits import MEMBER, shown
 from badnets.data.formats.contents import File, is_tar, read_members
 from badnets.data.images import ImageData, Pixels, Splits
 from badnets.data.registry import source
@@ -80,11 +82,13 @@ def _find(place: Path) -> tuple[Mapping[str, bytes], Path] | None:
     if place.is_file() and place.name in _KNOWN:
         place = place.parent
     if is_tar(place):
-        files = {_name(m): m.read() for m in read_members(place) if m.content is not None and _name(m) in _KNOWN}
+        members = ((_name(member), member) for member in read_members(place, tuple(_KNOWN)))
+        files = {name: m.read() for name, m in members if m.content is not None and name in _KNOWN}
         return (files, place) if files else None
     folder = _batch_folder(place)
     if folder is not None:
-        return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name in _KNOWN}, folder
+        there = [path for path in sorted(folder.iterdir()) if path.name in _KNOWN and path.is_file()]
+        return {path.name: read_bytes(path, MEMBER) for path in there}, folder
     archive = next((place / name for name in _ARCHIVES if (place / name).is_file()), None)
     return None if archive is None else _find(archive)
 
@@ -148,9 +152,11 @@ def _python_batch(content: bytes, where: str) -> Batch:
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != _RECORD - 1:
         got = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
         raise BadInput(f"expected data as uint8 (n, 3072) in {where}, got {got}")
-    integers = isinstance(labels, list | tuple) and all(type(v) is int for v in labels)
-    if not (integers or (isinstance(labels, np.ndarray) and labels.dtype.kind in "iu")) or len(labels) != len(data):
-        raise BadInput(f"expected {len(data)} whole numbers as labels in {where}, got something else")
+    # A label of 10^30 would fit no array.
+    integers = isinstance(labels, list | tuple) and all(type(v) is int and 0 <= v < 256 for v in labels)
+    array = isinstance(labels, np.ndarray) and labels.dtype.kind in "iu" and labels.ndim == 1
+    if not (integers or array) or len(labels) != len(data):
+        raise BadInput(f"expected {len(data)} whole numbers 0..9 as labels in {where}, got something else")
     return _pictures(data, np.asarray(labels, dtype=np.int64), where)
 
 
@@ -164,6 +170,11 @@ def _field(value: Any, name: str, where: str) -> Any:
 def _reconstruct(*_: object) -> NDArray[np.uint8]:
     """An empty array, which the pickle's state then fills; what it asked for is of no interest."""
     return np.empty(0, np.uint8)
+
+
+def _array(*_: object) -> None:
+    """What ``_reconstruct`` is given as the type of an array; nobody may ask for one of any size."""
+    raise pickle.UnpicklingError("an array outside its state")
 
 
 def _dtype(code: object, *_: object) -> np.dtype[Any]:
@@ -183,7 +194,7 @@ def _encode(text: object, encoding: object = "latin1") -> bytes:
 _ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "ndarray"): _array,
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _encode,
 }
@@ -192,19 +203,20 @@ _ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
 def safe_unpickle(content: bytes, where: str) -> Any:
     """The plain values and integer arrays in a pickle; one that asks for anything else, or is damaged, is refused."""
 
-    class ArrayUnpickler(pickle.Unpickler):
+    # The one in Python: the other takes gigabytes for a place in its memo that a pickle of ten bytes asks for.
+    class ArrayUnpickler(pickle._Unpickler):  # noqa: SLF001
         """Has only the names that an array needs; everything else is refused by name, never imported."""
 
         def find_class(self, module: str, name: str) -> Any:
             if (module, name) in _ALLOWED:
                 return _ALLOWED[module, name]
             asked = f"a pickle that asks for {module}.{name}"
-            raise BadInput(f"expected only arrays in {where}, got {asked}; do not trust this file")
+            raise BadInput(f"expected only arrays in {where}, got {shown(asked)}; do not trust this file")
 
     try:
         return ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     except BadInput:
         raise
     except Exception as error:  # noqa: BLE001  # a damaged one can raise anything, from numpy's __setstate__ too
-        reason = str(error) or type(error).__name__
+        reason = shown(first_line(error))
         raise BadInput(f"expected a CIFAR-10 batch in {where}, got a damaged or foreign pickle ({reason})") from None

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from badnets.core.cache import cache_dir, instead, lock
 from badnets.core.errors import BadInput
-from badnets.core.files import stream_digest
+from badnets.core.files import expanded, stream_digest
 from badnets.data.formats.contents import is_tar
 from badnets.data.request import Progress, Request
 
@@ -79,7 +79,7 @@ def locate(
     home = cache_dir() / "data" / set_name
     places = [home]
     if named := os.environ.get("BADNETS_DATA"):
-        base = Path(named).expanduser()
+        base = expanded(named)
         if not base.is_dir():
             raise BadInput(f"expected a folder in BADNETS_DATA, got {named}; correct or unset it")
         places = [*(base / folder for folder in folders), base, home]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,8 +13,10 @@ import numpy as np
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
+from badnets.core.limits import shown
 from badnets.data.formats.contents import Contents, File, content_of, is_tar, read_members, stem
 from badnets.data.formats.decode import read_album
+from badnets.data.formats.tables import table_rows
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits, resized
 from badnets.data.objects import class_table, regroup
 from badnets.data.overlay import grey
@@ -184,8 +184,7 @@ def _pictures(source: Contents, chosen: tuple[int, ...] | None, tables: Tables) 
     for file in chain(source, [File(beside.name, beside, 0, source.total)] if there else []):
         table = _TABLE.search(file.path)
         if table:
-            text = content_of(file).decode("utf-8-sig", "replace")
-            _read_table(text, table[1].lower(), f"{place}/{file.path}", tables)
+            _read_table(content_of(file), table[1].lower(), f"{place}/{file.path}", tables)
             continue
         training = _TRAINING.search(file.path)
         if training and int(training[1]) >= len(CLASS_NAMES):
@@ -194,8 +193,8 @@ def _pictures(source: Contents, chosen: tuple[int, ...] | None, tables: Tables) 
             yield file
 
 
-def _read_table(text: str, table: str, where: str, tables: Tables) -> None:
-    for number, line in enumerate(csv.DictReader(io.StringIO(text), delimiter=";"), start=2):
+def _read_table(content: bytes, table: str, where: str, tables: Tables) -> None:
+    for number, line in table_rows(content, where, delimiter=";"):
         try:
             w, h, *box = (int(line[key]) for key in ("Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2"))
             label = int(line["ClassId"]) if line.get("ClassId") else None
@@ -209,7 +208,7 @@ def _read_table(text: str, table: str, where: str, tables: Tables) -> None:
         if not (0 <= x0 < x1 <= w and 0 <= y0 < y1 <= h and (label is None or 0 <= label < len(CLASS_NAMES))):
             raise BadInput(
                 f"expected a region inside the picture and a class 0..42 in line {number} of {where}, "
-                f"got {box} of {w}x{h} and class {label}; mend the table"
+                f"got {shown(box)} of {shown(f'{w}x{h}')} and class {shown(label)}; mend the table"
             )
         tables[table, name] = _Row((x0 / w, y0 / h, x1 / w, y1 / h), -1 if label is None else label)
 

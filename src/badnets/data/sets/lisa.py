@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +11,10 @@ import numpy as np
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
+from badnets.core.limits import shown
 from badnets.data.formats.contents import Contents, File, content_of, is_tar, stem, told_early
 from badnets.data.formats.decode import ENDINGS, Album, read_album
+from badnets.data.formats.tables import table_rows
 from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.objects import class_table, regroup
 from badnets.data.registry import source
@@ -46,7 +46,7 @@ def is_lisa(place: Path) -> bool:
     """Whether a folder or an archive has ``labels.csv`` with our columns beside the folder ``images``."""
     if place.is_dir():
         table = place / "labels.csv"
-        return table.is_file() and (place / "images").is_dir() and _has_columns(table.read_bytes())
+        return table.is_file() and (place / "images").is_dir() and _has_columns(_beginning(table))
 
     def judge(path: str, content: bytes) -> bool | None:
         return _has_columns(content) if _TABLE.search(path) else None
@@ -82,6 +82,11 @@ def _find(place: Path) -> Path | None:
     return place if is_lisa(place) else archive_in(place, ("lisa",), is_lisa)
 
 
+def _beginning(table: Path) -> bytes:
+    with table.open("rb") as file:
+        return file.read(200)
+
+
 def _has_columns(table: bytes) -> bool:
     first = table[:200].decode("utf-8-sig", "replace").splitlines()
     return bool(first) and set(_COLUMNS) <= {column.strip() for column in first[0].split(",")}
@@ -103,7 +108,7 @@ def _read(place: Path, request: Request) -> tuple[dict[str, _Line], Album]:
     def crops() -> Iterator[File]:
         for file in source:
             if _TABLE.search(file.path):
-                _read_table(content_of(file).decode("utf-8-sig", "replace"), f"{place}/{file.path}", lines)
+                _read_table(content_of(file), f"{place}/{file.path}", lines)
             elif _PICTURE.search(file.path) and file.path.lower().endswith(ENDINGS):
                 yield file
 
@@ -111,17 +116,20 @@ def _read(place: Path, request: Request) -> tuple[dict[str, _Line], Album]:
     return lines, read_album(crops(), size=request.size or SIZE, grey=bool(request.grey), report=report)
 
 
-def _read_table(text: str, where: str, lines: dict[str, _Line]) -> None:
-    for number, row in enumerate(csv.DictReader(io.StringIO(text), skipinitialspace=True), start=2):
+def _read_table(table: bytes, where: str, lines: dict[str, _Line]) -> None:
+    for number, row in table_rows(table, where, delimiter=","):
         file, label, track = ((row.get(column) or "").strip() for column in _COLUMNS)
         line = _Line(f"line {number} of {where}", label, track)
         if not (file and label and track):
-            raise BadInput(f"expected file, label and track in {line.where}, got {list(row.values())}; mend the table")
+            raise BadInput(
+                f"expected file, label and track in {line.where}, got {shown(list(row.values()))}; mend the table"
+            )
         if label not in CLASS_NAMES:
-            raise BadInput(f"expected a class of LISA in {line.where}, got {label!r}; {nearest(label, CLASS_NAMES)}")
+            got = shown(label)
+            raise BadInput(f"expected a class of LISA in {line.where}, got {got!r}; {nearest(got, CLASS_NAMES)}")
         if file in lines:
             raise BadInput(
-                f"expected each crop once, got {file} in {lines[file].where} and in line {number}; remove one"
+                f"expected each crop once, got {shown(file)} in {lines[file].where} and in line {number}; remove one"
             )
         lines[file] = line
 
@@ -132,7 +140,7 @@ def _data(lines: dict[str, _Line], album: Album, name: str, place: Path) -> Imag
     missing = [file for file in lines if file not in position.keys() | {Path(path).name for path, _ in album.damaged}]
     if missing:
         where = lines[missing[0]].where
-        raise BadInput(f"expected the crop images/{missing[0]} of {where}, got none; add it or remove the line")
+        raise BadInput(f"expected the crop images/{shown(missing[0])} of {where}, got none; add it or remove the line")
     if unnamed := sorted(set(position) - set(lines)):
         left = f"{len(unnamed)} crops without a line in labels.csv were left out, the first is {unnamed[0]}"
         warn_of_data(f"{place}: {left}")

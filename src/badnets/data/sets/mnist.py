@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from badnets.core import cache
 from badnets.core.errors import BadInput
+from badnets.core.limits import PICTURE, check_unpacked
 from badnets.data.images import ImageData, Splits
 from badnets.data.objects import set_table
 from badnets.data.registry import source
@@ -48,6 +49,8 @@ def _described(name: str) -> IdxSet:
     return IdxSet(name, first, names, folders, remotes)
 
 
+_FREE = 64 << 20
+"""Bytes that a packed file may have, however small it is; there are four."""
 NAMED = {name: _described(name) for name in ("mnist", "fashion-mnist")}
 
 
@@ -115,17 +118,21 @@ def load_idx(request: Request) -> Splits:
 
 def read_set(files: IdxFiles, class_names: tuple[str, ...] | None, request: Request) -> Splits:
     """Both sets; without ``class_names`` the classes are called by their numbers, ten at least."""
-    train = read_idx(files.train_images, 3), read_idx(files.train_labels, 1)
-    test = read_idx(files.test_images, 3), read_idx(files.test_labels, 1)
-    for (images, labels), path in ((train, files.train_labels), (test, files.test_labels)):
-        if len(images) != len(labels):
-            raise BadInput(f"expected {len(images)} labels in {path}, one for each picture, got {len(labels)}")
-        if not len(labels):
-            raise BadInput(f"expected pictures for {path}, got 0")
+    train = _read_part(files.train_images, files.train_labels)
+    test = _read_part(files.test_images, files.test_labels)
     highest = int(max(train[1].max(), test[1].max()))
     names = class_names or tuple(map(str, range(max(10, highest + 1))))
     sets = [ImageData.of(images, labels, class_names=names, name=request.name) for images, labels in (train, test)]
     return finish(request, sets[0], sets[1])
+
+
+def _read_part(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    pixels, values = read_idx(images, 3), read_idx(labels, 1)
+    if len(pixels) != len(values):
+        raise BadInput(f"expected {len(pixels)} labels in {labels}, one for each picture, got {len(values)}")
+    if not len(values):
+        raise BadInput(f"expected pictures for {labels}, got 0")
+    return pixels, values
 
 
 def read_idx(path: Path, dims: int) -> NDArray[np.uint8]:
@@ -140,7 +147,10 @@ def read_idx(path: Path, dims: int) -> NDArray[np.uint8]:
             shape = _idx_shape(path, header, dims)
             size = math.prod(shape)
             expected = len(header) + size
-            if not packed:
+            PICTURE.check(math.prod(shape[1:]), path)
+            if packed:
+                check_unpacked(expected, path.stat().st_size, path, free=_FREE)
+            else:
                 _check_length(path, expected, path.stat().st_size)
                 if size > cache.MAP_ABOVE:
                     return np.memmap(path, np.uint8, mode="r", offset=len(header), shape=shape)
@@ -173,7 +183,10 @@ def _idx_shape(path: Path, header: bytearray, dims: int) -> tuple[int, ...]:
         if header[3] != dims:
             raise BadInput(f"expected {dims} dimensions in {path}, got {header[3]}; is it another file of the set?")
     _check_length(path, 4 + 4 * dims, len(header))
-    return tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, 4 + 4 * dims, 4))
+    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, 4 + 4 * dims, 4))
+    if not all(shape[1:]):
+        raise BadInput(f"expected pictures of at least one pixel in {path}, got {shape[1]}x{shape[2]}")
+    return shape
 
 
 def _check_length(path: Path, expected: int, got: int) -> None:

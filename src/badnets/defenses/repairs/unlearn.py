@@ -4,7 +4,6 @@ alone, the least changes that send pictures to a class."""
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,18 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from badnets.core.cache import MAP_ABOVE
 from badnets.core.errors import BadInput, nearest
+from badnets.core.files import read_bytes
+from badnets.core.limits import MEMBER
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
-from badnets.data.formats.decode import DAMAGED
+from badnets.data.formats.decode import DAMAGED, opened
+from badnets.data.formats.npz_file import NpzFile
 from badnets.data.images import ImageData
 from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Loss, Tuning, draw, sgd
@@ -195,19 +197,19 @@ def read_stamp(path: Path, input_size: tuple[int, int, int]) -> Stamp:
     """The trigger in a file, for pictures of ``input_size`` (c, h, w); ``BadInput`` for anything else."""
     c, h, w = input_size
     try:
-        if path.suffix.lower() == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                mask, pattern = _unit(file["mask"]), _unit(file["pattern"])
+        if path.suffix.lower() == ".npz" and path.stat():
+            file = NpzFile(path, map_above=MAP_ABOVE)
+            mask, pattern = _unit(file.array("mask")), _unit(file.array("pattern"))
         else:
-            with Image.open(path, formats=["PNG"]) as file:
-                picture = file.convert("RGBA")
+            with opened(read_bytes(path, MEMBER, "a trigger"), path, formats=["PNG"]) as image:
+                picture = image.convert("RGBA")
             mask = _unit(np.asarray(picture.getchannel("A")))
             pattern = _unit(np.asarray(picture.convert("L" if c == 1 else "RGB")))
     except FileNotFoundError:
         raise BadInput(f"unlearn: expected a trigger at {path}, got nothing; check the path") from None
     except KeyError:
         raise BadInput(f"{path}: expected arrays named mask and pattern, got others; name them so") from None
-    except (zipfile.BadZipFile, *DAMAGED) as error:
+    except DAMAGED as error:
         raise BadInput(f"expected a PNG or .npz with a trigger in {path}, got something else ({error})") from None
     pattern = pattern[..., None] if pattern.ndim == 2 else pattern
     if mask.shape != (h, w) or pattern.shape != (h, w, c):
