@@ -60,7 +60,7 @@ def report_command(
     """Write the page of a run, a study or a repair, or one page for several runs."""
     from badnets.core.files import write_text
     from badnets.records.certificate import Certificate
-    from badnets.records.read import check_files, read_record
+    from badnets.records.read import read_verified
     from badnets.records.run import RunRecord
     from badnets.records.study import StudyRecord
     from badnets.report.pages.certificate_page import render_certificate
@@ -68,7 +68,7 @@ def report_command(
     from badnets.report.pages.study import write_study
     from badnets.studies.registry import study_words
 
-    records = [read_record(path) for path in run]
+    records = [read_verified(path) for path in run]
     formats = [type(record).model_fields["format"].default for record in records]
     path, record = run[0], records[0]
     folder = path if path.is_dir() else path.parent
@@ -81,7 +81,6 @@ def report_command(
                 )
         page = write_text(out or Path("badnets-compare.html"), render_compare(runs))
     elif isinstance(record, RunRecord):
-        check_files(folder, record.files)
         page = write_page(folder, out)
     elif isinstance(record, StudyRecord):
         page = write_study(record, out or folder / "report.html", **study_words(record.study))

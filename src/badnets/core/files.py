@@ -18,6 +18,7 @@ import numpy as np
 
 from badnets.core.errors import BadInput
 from badnets.core.limits import TEXT, Limit
+from badnets.core.text import escaped
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
@@ -42,13 +43,13 @@ def _plain(value: Any) -> Any:
 
 def dumps(value: Any, *, indent: int | None = 2) -> str:
     """JSON with a fixed layout: keys in the order given, finite numbers only, UTF-8 left readable."""
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return escaped(json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON value, independent of the order of its keys."""
     text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def check_regular(path: Path, wanted: str = "a file") -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from badnets.records.model import JSON, Backdoor, Environment, Model, Planted, Training
+from badnets.records.model import JSON, Backdoor, Environment, Model, Planted, Record, Training
 from badnets.records.results import Figures
 
 
@@ -71,7 +71,7 @@ class SeedResult(Model):
     examples: tuple[Example, ...] | tuple[SceneExample, ...] = ()
 
 
-class RunRecord(Model):
+class RunRecord(Record):
     """A finished run. ``network`` and ``files`` are paths inside its folder; ``results`` are of the first backdoor,
     ``backdoors`` of each where there are several."""
 
