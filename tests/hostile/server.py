@@ -17,10 +17,10 @@ from typing import Any
 
 LIMIT_S = 25
 _MODULES = (
-    "torch", "h5py", "PIL.Image", "safetensors.torch", "rich.console", "rich.progress", "rich.table", "numpy.lib.format",
-    "badnets.cli.main", "badnets.networks.files.foreign", "badnets.referee.run",
-    "badnets.referee.evaluate", "badnets.referee.certify", "badnets.backdoors.preview",
-    "badnets.data.load", "badnets.report.pages.page", "badnets.studies.registry", "tarfile", "gzip", "bz2", "lzma",
+    "torch", "h5py", "PIL.Image", "safetensors.torch", "rich.console", "rich.progress", "rich.table", "tarfile",
+    "numpy.lib.format", "badnets.cli.main", "badnets.networks.files.foreign", "badnets.referee.run", "gzip", "bz2",
+    "badnets.referee.evaluate", "badnets.referee.certify", "badnets.backdoors.preview", "badnets.data.load", "lzma",
+    "badnets.report.pages.page", "badnets.studies.registry",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -68,6 +69,7 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
         from badnets.records.verified import doubts
         from badnets.records.verified import unverified as doubting
 
+        _keep_to_the_cache()
         for name, group in groups.items():
             given[name] = whole.parameters[name].annotation(**{field: given.pop(field) for field in group.parameters})
         with ExitStack() as stack:
@@ -84,6 +86,15 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
     typed.__signature__ = inspect.Signature([*options, _JSON])  # type: ignore[attr-defined]  # what inspect looks for
     COMMANDS[called] = typed
     return typed
+
+
+def _keep_to_the_cache() -> None:
+    """Torch's compiler makes a folder when it is imported: not in everybody's temporary files, where ours can be used."""
+    from badnets.core.cache import cache_dir
+
+    place = cache_dir() / "torchinductor"
+    if os.access(next(folder for folder in place.parents if folder.exists()), os.W_OK):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(place))
 
 
 def _print(result: Any, steps: Iterator[Any]) -> None:

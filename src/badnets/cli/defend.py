@@ -84,7 +84,7 @@ def read_order(path: Path) -> tuple[int, ...]:
 
     try:
         text = read_bytes(path, TEXT, "a list of channels (--order)").decode("utf-8-sig")
-        rows = list(csv.reader(text.splitlines()))
+        rows = list(csv.reader(text.replace("\r\n", "\n").split("\n")))
     except FileNotFoundError:
         raise BadInput(f"expected a list of channels at {path}, got nothing; check the path (--order)") from None
     except (UnicodeDecodeError, csv.Error):

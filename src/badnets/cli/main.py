@@ -119,6 +119,8 @@ def _beyond(error: BaseException, what: str) -> tuple[str, int] | None:
         return f"expected names and texts of Unicode, got {shortened(repr(error.object), VALUE)}; rename it", 2
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return f"expected paths without zero bytes for {what}, got one with; check the paths in it", 2
+    if isinstance(error, ValueError) and "integer string conversion" in str(error):
+        return f"expected numbers of fewer digits for {what}, got one of thousands; check what was given", 2
     if isinstance(error, RuntimeError) and "home directory" in str(error):
         return f"expected a path of a known user for {what}, got a name behind ~ that nobody has; write the path out", 2
     return None

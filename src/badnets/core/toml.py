@@ -3,6 +3,7 @@ settings that are data, not code."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from importlib.resources import files
@@ -19,10 +20,14 @@ else:
 __all__ = ["DEEPEST", "check_depth", "parse_toml", "shipped_table", "tomllib"]
 DEEPEST = 32
 """How many tables and lists may stand in each other."""
+_NAME = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
+_DOTTED = re.compile(rf"(?<![\w-])(?:{_NAME}){{{DEEPEST}}}")
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """The table of a TOML text; ``where`` it stands is named in errors, all of them BadInput."""
+    if _DOTTED.search(text):  # the parser's time and memory grow with their square
+        raise BadInput(f"expected keys of at most {DEEPEST} names in {where}, got a longer one; it may be damaged")
     try:
         table = tomllib.loads(text)
     except RecursionError:
