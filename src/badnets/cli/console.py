@@ -89,7 +89,7 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
 
 
 def _keep_to_the_cache() -> None:
-    """Torch's compiler makes a folder when it is imported: not in everybody's temporary files, where ours can be used."""
+    """A folder that torch makes when its compiler is imported: in our cache, not in the temporary files of all."""
     from badnets.core.cache import cache_dir
 
     place = cache_dir() / "torchinductor"
