@@ -82,13 +82,16 @@ def read_order(path: Path) -> tuple[int, ...]:
     from badnets.core.files import read_bytes
     from badnets.core.limits import TEXT
 
+    other = f"expected a CSV or one channel a line in {path}, got something else (--order)"
+    if path.is_dir():
+        raise BadInput(other)
     try:
         text = read_bytes(path, TEXT, "a list of channels (--order)").decode("utf-8-sig")
         rows = list(csv.reader(text.replace("\r\n", "\n").split("\n")))
     except FileNotFoundError:
         raise BadInput(f"expected a list of channels at {path}, got nothing; check the path (--order)") from None
     except (UnicodeDecodeError, csv.Error):
-        raise BadInput(f"expected a CSV or one channel a line in {path}, got something else (--order)") from None
+        raise BadInput(other) from None
     lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, 1) if any(row)]
     if not lines:
         raise BadInput(f"expected a list of channels in {path}, got an empty file (--order)")

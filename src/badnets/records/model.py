@@ -76,7 +76,7 @@ class Record(Model):
         """With the digest, which is no field."""
         described = super().__get_pydantic_json_schema__(schema, handler)
         whole = handler.resolve_ref_schema(described)
-        whole["required"].remove("verified")
+        whole["required"] = [*(name for name in whole["required"] if name != "verified"), SEAL]
         about = "SHA-256 of the rest: as JSON with sorted keys, without spaces, UTF-8; older records have none"
         whole["properties"][SEAL] = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": about}
         return described
