@@ -1,4 +1,4 @@
-"""Records and files that were changed since they were written: refused, or read with a warning that every output has."""
+"""Records and files that were changed since they were written: refused, or read with a warning that outputs repeat."""
 
 from __future__ import annotations
 

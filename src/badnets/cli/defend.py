@@ -92,6 +92,10 @@ def read_order(path: Path) -> tuple[int, ...]:
         raise BadInput(f"expected a list of channels at {path}, got nothing; check the path (--order)") from None
     except (UnicodeDecodeError, csv.Error):
         raise BadInput(other) from None
+    return _channels(path, rows)
+
+
+def _channels(path: Path, rows: list[list[str]]) -> tuple[int, ...]:
     lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, 1) if any(row)]
     if not lines:
         raise BadInput(f"expected a list of channels in {path}, got an empty file (--order)")

@@ -59,7 +59,7 @@ class Record(Model):
     """What is written to a file of its own, with its digest (``records/verified.py``) as the last field. ``verified``
     is False where it was made of files that are not those their record describes (``--unverified``)."""
 
-    verified: Literal[False] | None = Field(None, description="false: made of files that failed their digest")
+    verified: Literal[False] | None = Field(default=None, description="false: made of files that failed their digest")
 
     @model_validator(mode="before")
     @classmethod

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,6 +92,17 @@ def network_file(model: Path) -> Path:
     if (model / RECORD).exists():
         read_run(model)
     return model / "network.safetensors"
+
+
+@contextmanager
+def parts_that_fit(where: object) -> Iterator[None]:
+    """Around what is made of records: one may have the right types everywhere and no sense (no class names, say), which
+    comes up anywhere; it is the record's fault."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        got = shortened(f"{type(error).__name__}: {first_line(error)}", VALUE)
+        raise BadInput(f"expected parts that fit together in the record of {where}, got others ({got})") from error
 
 
 def _folder(path: Path) -> Path:

@@ -14,7 +14,7 @@ from badnets.core.progress import Watcher
 from badnets.core.rate import Mean, PairedDifference, over_seeds
 from badnets.core.seed import Seed
 from badnets.records.arrays import read_arrays
-from badnets.records.read import network_file, read_run
+from badnets.records.read import network_file, parts_that_fit, read_run
 from badnets.records.results import Comparison, ComparisonRow, Evaluation, Planted
 
 if TYPE_CHECKING:
@@ -95,20 +95,23 @@ def compare(first: Path, second: Path) -> Comparison:
     different pictures or objects, and for figures that are no counts (mean average precision). Both runs must have
     measured the same test pictures; seeds that only one of them has are left out."""
     a, b = read_run(first), read_run(second)
-    answers = _answers(first), _answers(second)
-    if not np.array_equal(answers[0]["digest"], answers[1]["digest"]):
-        raise BadInput(f"expected two runs on the same test pictures, got different ones ({first}, {second})")
-    seeds = tuple(seed for seed in a.seeds if seed in b.seeds)
-    if not seeds:
-        raise BadInput(f"expected two runs with a seed in common, got {list(a.seeds)} and {list(b.seeds)}")
-    rows = []
-    for name, words in WHAT.items():
-        ours, theirs = getattr(a.results, name, None), getattr(b.results, name, None)
-        if ours is None or theirs is None:
-            continue
-        less = _difference(_ANSWERS.get(name, name), seeds, *answers)
-        rows.append(ComparisonRow(what=words, name=name, a=ours, b=theirs, difference=less, paired=less is not None))
-    return Comparison(a=first.name or a.name, b=second.name or b.name, seeds=seeds, rows=tuple(rows))
+    with parts_that_fit(f"{first} and {second}"):
+        answers = _answers(first), _answers(second)
+        if not np.array_equal(answers[0]["digest"], answers[1]["digest"]):
+            raise BadInput(f"expected two runs on the same test pictures, got different ones ({first}, {second})")
+        seeds = tuple(seed for seed in a.seeds if seed in b.seeds)
+        if not seeds:
+            raise BadInput(f"expected two runs with a seed in common, got {list(a.seeds)} and {list(b.seeds)}")
+        rows = []
+        for name, words in WHAT.items():
+            ours, theirs = getattr(a.results, name, None), getattr(b.results, name, None)
+            if ours is None or theirs is None:
+                continue
+            less = _difference(_ANSWERS.get(name, name), seeds, *answers)
+            rows.append(
+                ComparisonRow(what=words, name=name, a=ours, b=theirs, difference=less, paired=less is not None)
+            )
+        return Comparison(a=first.name or a.name, b=second.name or b.name, seeds=seeds, rows=tuple(rows))
 
 
 def _answers(folder: Path) -> Counted:

@@ -28,7 +28,7 @@ from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
 from badnets.referee.examples import choose_examples
 from badnets.referee.measure import disturbances, measure
 from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
-from badnets.referee.spec import DataSpec, Spec, SpecFile
+from badnets.referee.spec import DataSpec, Spec, SpecFile, recorded_spec
 from badnets.referee.store import RUNS, Clock, Place, commit, environment, publish_working, working_folder
 from badnets.report.pages import page
 
@@ -188,6 +188,7 @@ def run_with_backdoor(folder: Path) -> RunRecord:
     record = read_run(folder)
     if record.resolved.get("backdoor") is None:
         raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
+    recorded_spec(record.resolved, folder)  # what is wrong with it is told here, before data is read by it
     return record
 
 

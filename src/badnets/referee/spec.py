@@ -37,6 +37,7 @@ class _Strict(BaseModel):
 
 Side = Annotated[int, Field(ge=4)]
 MOST_SEEDS = 10_000
+LARGEST = (1 << 63) - 1
 
 
 class DataSpec(_Strict):
@@ -160,6 +161,8 @@ class Spec(_Strict):
     def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(value)) != len(value):
             raise ValueError(f"expected different seeds, got {list(value)}")
+        if any(abs(seed) > LARGEST for seed in value):
+            raise ValueError(f"expected seeds of at most 63 bits ({LARGEST}), got a larger one")
         return value
 
     @property
@@ -220,6 +223,11 @@ def spec_file(given: JSON, changes: Sequence[str] | None = None, *, where: str =
 def make_spec(given: JSON, changes: Sequence[str] | None = None, *, where: str = "the spec") -> Spec:
     """A checked spec from a table and ``--set`` changes."""
     return _checked(Spec, changed_table(given, changes, where), where)
+
+
+def recorded_spec(table: JSON, where: Path) -> Spec:
+    """The spec of a run from its record, which may have been edited."""
+    return _checked(Spec, table, f"the resolved spec in {where}")
 
 
 def make_data(name: str, changes: Sequence[str] | None = None) -> DataSpec:
