@@ -31,8 +31,8 @@ def _check_numbers(value: Mapping[str, Any]) -> None:
     for name in _NUMBERS:
         if not isinstance(number := value.get(name), float | int | None) or abs(number or 0) > 1e300:
             raise TypeError(name)
-    for name in ("first", "second"):
-        _check_numbers(value.get(name, {}))
+    for name in {"first", "second"} & value.keys():
+        _check_numbers(value[name])
 
 
 def _read(value: Any, name: str) -> Any:
