@@ -85,7 +85,7 @@ class RunRecord(Record):
     data_digest: str
     class_names: tuple[str, ...]
     command: str = Field(description="what repeats this run")
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...] = Field(min_length=1)
     environment: Environment
     commit: str | None
     determinism: str
