@@ -19,7 +19,7 @@ _KINDS: Mapping[str, type[Interval]] = {
 }
 
 
-_COUNTS = ("hits", "total", "both", "first_only", "second_only", "neither", "seed")
+_COUNTS = ("hits", "total", "both", "first_only", "second_only", "neither")
 _NUMBERS = ("value", "low", "high")
 
 
@@ -28,6 +28,8 @@ def _check_numbers(value: Mapping[str, Any]) -> None:
     for name in _COUNTS:
         if not isinstance(count := value.get(name, 0), int) or abs(count) >= 1 << 63:
             raise TypeError(name)
+    if not isinstance(value.get("seed", 0), int):
+        raise TypeError("seed")
     for name in _NUMBERS:
         if not isinstance(number := value.get(name), float | int | None) or abs(number or 0) > 1e300:
             raise TypeError(name)

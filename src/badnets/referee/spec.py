@@ -37,7 +37,6 @@ class _Strict(BaseModel):
 
 Side = Annotated[int, Field(ge=4)]
 MOST_SEEDS = 10_000
-LARGEST = (1 << 63) - 1
 
 
 class DataSpec(_Strict):
@@ -161,8 +160,6 @@ class Spec(_Strict):
     def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(value)) != len(value):
             raise ValueError(f"expected different seeds, got {list(value)}")
-        if any(abs(seed) > LARGEST for seed in value):
-            raise ValueError(f"expected seeds of at most 63 bits ({LARGEST}), got a larger one")
         return value
 
     @property
