@@ -7,9 +7,13 @@ Everything public is here; each name is imported when it is first used, so that 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+from badnets.core import VERSION as __version__  # noqa: N811 (the name that packages have)
+
+TYPE_CHECKING = False  # typing's own costs an import, and Ctrl-C may come before anything is imported
 if TYPE_CHECKING:
+    from typing import Any
+
     from badnets import attacks as attacks
     from badnets.api import certify as certify
     from badnets.api import measure as measure
@@ -41,8 +45,6 @@ if TYPE_CHECKING:
     from badnets.networks.registry import build_network as build_network
     from badnets.training.loop import train as train
     from badnets.training.recipe import Recipe as Recipe
-
-    __version__: str
 
 _NAMESPACES = {
     "attacks": "badnets.attacks",
@@ -85,12 +87,8 @@ __all__ = ["__version__", *_NAMESPACES, *_HOMES]  # noqa: PLE0604 (the tables' k
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for (PEP 562) and keep it."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        value: Any = version("badnets")
-    elif name in _NAMESPACES:
-        value = import_module(_NAMESPACES[name])
+    if name in _NAMESPACES:
+        value: Any = import_module(_NAMESPACES[name])
     elif name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
     else:

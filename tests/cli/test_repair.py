@@ -17,6 +17,7 @@ from torch import nn
 from badnets.data.load import load
 from badnets.defenses.repairs import fine_tune
 from badnets.networks.files.own import open_network, save_network
+from badnets.records.verified import sealed
 
 Call = Any
 METHOD = "--method fine-tune --set epochs=1 --size 16 --out repaired.safetensors"
@@ -202,7 +203,7 @@ def test_a_run_without_a_backdoor_or_with_other_data(badnets: Call, tiny_run: Pa
     ):
         folder = tmp_path / words.split()[-1]
         folder.mkdir()
-        (folder / "record.json").write_text(json.dumps({**record, **change}), encoding="utf-8")
+        (folder / "record.json").write_text(json.dumps(sealed({**record, **change})), encoding="utf-8")
         said = badnets(f"repair {ON_DIGITS} --pictures 50", tiny_run, "--trigger-from", folder)
         assert (said.code, said.out) == (2, "")
         assert words in said.err.splitlines()[-1]

@@ -12,6 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from badnets.core.files import dumps
+from badnets.records.verified import sealed
 
 DEEP = "[" * 100_000
 
@@ -22,6 +26,17 @@ def _edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
         record = json.loads(file.read_text(encoding="utf-8"))
         change(record)
         file.write_text(json.dumps(record), encoding="utf-8")
+
+    return act
+
+
+def _seal(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """Edited by somebody who knows how to make the digest anew: it is no signature."""
+
+    def act(run: Path) -> None:
+        _edit(change)(run)
+        value = json.loads((run / "record.json").read_text(encoding="utf-8"))
+        (run / "record.json").write_text(dumps(sealed(value)), encoding="utf-8")
 
     return act
 
@@ -54,6 +69,13 @@ def _shifted_plan(run: Path) -> None:
     rows = next(name for name, value in arrays.items() if value.dtype.kind == "i" and value.ndim == 1 and value.size)
     arrays[rows] = arrays[rows] + 1
     np.savez(run / "plan.npz", **arrays)
+
+
+def _read(data: bytes | bytearray) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
 
 
 RECORDS: dict[str, Callable[[Path], None]] = {
@@ -119,13 +141,81 @@ def test_record_alone(name, folder, hostile, run_folder):
     hostile("report", alone, "--out", folder / "x.html", code=(0, 2))
 
 
+RESEALED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "names of control characters": lambda r: r.update(name="\x1b[2J\u202e", class_names=["\x1b[2J", "\x07", "\n"]),
+    "names of markup": lambda r: r.update(name="[/red]", class_names=["[bold]", "[/]", "<script>"]),
+    "lone surrogates": lambda r: r.update(name="\ud800", class_names=["\udcff", "b", "c"]),
+    "names of a megabyte": lambda r: r.update(name="n" * 1_000_000),
+    "a command of control characters": lambda r: r.update(command="\x1b[2J\x9b2J"),
+    "no classes": lambda r: r.update(class_names=[]),
+    "500,000 classes": lambda r: r.update(class_names=[str(i) for i in range(500_000)]),
+    "no data": lambda r: r.update(resolved={}),
+    "other data": lambda r: r["resolved"].update(data=[]),
+    "an unknown network": lambda r: r["resolved"].update(network="\x1b[2J"),
+    "a network of lists": lambda r: r["resolved"].update(network=[]),
+    "an opacity of 10^308": lambda r: r["resolved"]["backdoor"]["trigger"].update(opacity=1e308),
+    "a confusion of 10^400": lambda r: r["results"].update(confusion_clean=[[10**400]]),
+    "a confusion of no form": lambda r: r["results"].update(confusion_clean=[[1], [1, 2], []]),
+    "counts of lists": lambda r: r["results"]["clean_accuracy_minus_reference"]["seeds"][0].update(both=[]),
+    "seconds of 10^308": lambda r: r.update(timings_s={"train": 1e308}),
+    "seeds of none": lambda r: r.update(seeds=[]),
+    "files that leave": lambda r: r["files"].update({"../../../../etc/passwd": "0" * 64}),
+    "a picture of -9": lambda r: r["examples"][0].update(picture=-9),
+    "a picture of 10^30": lambda r: r["examples"][0].update(picture=10**30),
+}
+
+
+@pytest.mark.parametrize("name", RESEALED)
+def test_resealed(name, folder, hostile, run_folder, good_run, pictures):
+    _seal(RESEALED[name])(run_folder)
+    hostile("report", run_folder, code=(0, 2))
+    hostile("report", run_folder, good_run, code=(0, 2))
+    hostile("compare", run_folder, good_run, code=(0, 2))
+    hostile("compare", run_folder, good_run, "--json", code=(0, 2))
+    hostile("export", run_folder, "--out", folder / "out", code=(0, 2))
+    hostile("evaluate", good_run, "--data", pictures, "--trigger-from", run_folder, code=(0, 2))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "show", "guard", "reference"])
+def test_an_exchanged_network(command, folder, hostile, run_folder, good_run, pictures):
+    _other_network(run_folder)
+    picture = folder / "x.png"
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(picture)
+    words = {
+        "evaluate": ("evaluate", run_folder, "--data", pictures),
+        "predict": ("predict", run_folder, picture),
+        "show": ("show", run_folder),
+        "guard": ("guard", run_folder, "--data", pictures, "--out", folder / "g.safetensors"),
+        "reference": ("evaluate", good_run, "--data", pictures, "--reference", run_folder),
+    }[command]
+    said = hostile(*words)
+    assert "network.safetensors" in said["err"]
+    if command != "guard":
+        result = hostile(*words, "--unverified", "--json", code=0)
+        assert json.loads(result["out"])["verified"] is False
+        assert "not verified" in result["err"]
+
+
+def test_an_exchanged_repair(folder, hostile, good_run, run_folder):
+    out = folder / "r.safetensors"
+    words = ("repair", good_run, "--method", "prune", "--trigger-from", good_run, "--no-reactivation")
+    hostile(*words, "--out", out, code=0)
+    hostile("report", folder / "r.json", code=0)
+    shutil.copy(run_folder / "network.safetensors", out)
+    assert "r.safetensors" in hostile("report", folder / "r.json")["err"]
+    hostile("report", folder / "r.json", "--unverified", code=0)
+    assert "not verified" in (folder / "r.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_flipped_bytes_of_a_record(seed, hostile, run_folder):
     rng, data = Random(seed), bytearray((run_folder / "record.json").read_bytes())
     for _ in range(rng.choice((1, 2, 20))):
         data[rng.randrange(len(data))] = rng.choice(b'0123456789{}[]",:.-eE \x00\xffab')
+    before = json.loads((run_folder / "record.json").read_bytes())
     (run_folder / "record.json").write_bytes(data)
-    hostile("report", run_folder)
+    same = _read(data) == before  # a space for a line break changes nothing that is said
+    hostile("report", run_folder, code=0 if same else 2)
 
 
 @pytest.mark.parametrize("file", ["plan.npz", "answers.npz", "pictures.npz"])

@@ -20,6 +20,7 @@ from badnets.records.study import StudyRecord, StudyRow
 
 OLD = Path(__file__).parent / "old"
 COMMITTED = sorted((Path(__file__).parents[2] / "results").glob("*/record.json"))
+pytestmark = pytest.mark.filterwarnings("ignore:.*before records carried a digest of themselves")
 KINDS: dict[str, type[Model]] = {
     "run_of_a_classifier": RunRecord,
     "run_of_a_detector": RunRecord,
@@ -69,7 +70,9 @@ def test_records_come_back_with_everything(path: Path, tmp_path: Path) -> None:
     again = read_record(tmp_path / "again.json")
     assert again == record
     assert again.to_json() == record.to_json()
-    assert holds(told(record.to_json()), told(json.loads(path.read_text(encoding="utf-8"))))
+    before = json.loads(path.read_text(encoding="utf-8"))
+    before.pop("sha256", None)  # intervals are computed anew
+    assert holds(told(record.to_json()), told(before))
 
 
 def ends(value: Any) -> list[float]:

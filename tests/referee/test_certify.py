@@ -135,8 +135,8 @@ def test_it_is_as_published(whole: tuple[Certificate, Path]) -> None:
     schema = json.loads(published.read_text(encoding="utf-8"))
     certificate = whole[0].to_json()
     assert Certificate.model_validate(certificate) == whole[0]
-    assert set(schema["properties"]) - set(schema["required"]) == {"targets", "allowance"}  # not in older ones
-    assert set(certificate) == set(schema["properties"]) - {"targets"}  # there is one target
+    assert set(schema["properties"]) - set(schema["required"]) == {"targets", "allowance", "verified"}
+    assert set(certificate) == set(schema["properties"]) - {"targets", "verified"}  # there is one target, and no doubt
     assert certificate["format"] == schema["properties"]["format"]["const"]
     for name, entry in (("truth", schema["$defs"]["Truth"]), ("before", schema["$defs"]["Standing"])):
         assert set(certificate[name]) == set(entry["required"]), name

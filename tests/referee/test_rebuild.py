@@ -14,6 +14,7 @@ from badnets.backdoors.plan import Plan
 from badnets.core.errors import BadInput
 from badnets.core.files import read_json, write_json
 from badnets.data.load import load
+from badnets.records.verified import sealed
 from badnets.referee.run import Finished, poisoned_of
 
 
@@ -36,6 +37,6 @@ def test_what_is_refused(
     copy = shutil.copytree(finished.folder, tmp_path / "copy")
     record = read_json(copy / "record.json")
     record["resolved"]["data"]["seed"] = 3
-    write_json(copy / "record.json", record)
+    write_json(copy / "record.json", sealed(record))
     with pytest.raises(BadInput, match="other pictures or labels"):
         poisoned_of(copy)

@@ -40,7 +40,7 @@ def _names(folder: Path) -> set[str]:
 def _bits(folder: Path) -> dict[str, Any]:
     """What must come out the same again: everything but times."""
     record = json.loads((folder / "record.json").read_text())
-    for name in ("timings_s", "command", "spec", "commit"):
+    for name in ("timings_s", "command", "spec", "commit", "sha256"):
         record.pop(name)
     for entry in record["training"]:
         for epoch in entry["epochs"]:

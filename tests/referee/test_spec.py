@@ -131,7 +131,7 @@ def test_the_given_table_is_not_touched() -> None:
             _with(recipe={"augment": ["shft"]}),
             "expected 'shift', 'flip', 'light', 'rotate' or 'zoom' for 'recipe.augment.0', got 'shft'",
         ),
-        (_with(name="a b"), "expected a text that matches"),
+        (_with(name="a b"), "expected at most 80 letters, digits, dots, hyphens and underscores"),
         (_with(network=3), "expected a text for 'network', got 3"),
         (_with(backdoor=7), "expected a table for 'backdoor', got 7"),
         (_with(data=7), "expected a table for 'data', got 7"),

@@ -15,6 +15,7 @@ from badnets.backdoors.plan import Poisoned
 from badnets.core.errors import BadInput
 from badnets.core.files import publish_folder, write_json
 from badnets.data.images import as_pil
+from badnets.records.verified import doubts
 
 FORMAT = "badnets/export/1"
 MANIFEST = "manifest.json"
@@ -83,6 +84,7 @@ def _write(poisoned: Poisoned, folder: Path, *, only_changed: bool, progress: Pr
         "mode": plan.mode,
         "only_changed": only_changed,
         "pictures": len(changed) if only_changed else len(data),
+        **({"verified": False} if doubts() else {}),
         "classes": [{"name": n, "folder": f} for n, f in zip(data.class_names, names, strict=True)],
         "changed": changed,
     }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,14 @@ from numpy.typing import NDArray
 from badnets.backdoors.objects import Placed, check_rule, place, stamp, unit_pool
 from badnets.backdoors.rules import NOTHING, RULES, LabelRule
 from badnets.backdoors.trigger import TRIGGERS, Trigger
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, first_line
 from badnets.core.files import whole_file
 from badnets.core.seed import RowRng, Seed, as_seed
+from badnets.core.text import VALUE, shortened
 from badnets.data.images import ImageData, Pixels
 from badnets.data.overlay import appended, replaced
 from badnets.data.targets import Boxes, Labels, Rows, Targets
+from badnets.records.arrays import read_arrays
 
 FORMAT = "badnets/plan/1"
 _ARRAYS = ("rows", "part", "cover", "labels")
@@ -190,33 +191,33 @@ class Plan:
     @classmethod
     def load(cls, path: Path) -> Plan:
         """Read what ``save`` wrote; anything else is refused."""
+        arrays = read_arrays(path, "a plan")
         try:
-            # Opened here, because numpy leaves a damaged file open.
-            with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            header = json.loads(arrays["header"].tobytes())
-            if header["format"] != FORMAT:
-                raise BadInput(f"expected format {FORMAT!r} in {path}, got {header['format']!r}")
-            root, names = header["seed"]
-            for part in header["parts"]:
-                part |= {"trigger": TRIGGERS.from_json(part["trigger"]), "rule": RULES.from_json(part["rule"])}
-            plan = cls(
-                parts=tuple(Part(**part) for part in header["parts"]),
-                mode=header["mode"],
-                seed=Seed(root, tuple(names)),
-                size=header["size"],
-                objects=header.get("objects"),
-                data_digest=header["data_digest"],
-                base=arrays.get("base"),
-                **{name: arrays[name] for name in _ARRAYS},
-            )
-            if not plan._is_whole():
-                raise BadInput(f"expected a plan in {path}, got arrays that do not belong together; it may be damaged")
-        except FileNotFoundError:
-            raise BadInput(f"expected a plan at {path}, got nothing; check the path") from None
-        # numpy, zipfile and zlib each have their own way of saying that a file is damaged.
-        except (ValueError, KeyError, TypeError, EOFError, OSError, RuntimeError, BadZipFile, zlib.error) as error:
-            raise BadInput(f"expected a plan in {path}, got something else ({error}); it may be damaged") from None
+            return cls._of(arrays)
+        except Exception as error:  # noqa: BLE001  # its header may hold anything
+            got = shortened(first_line(error), VALUE)
+            raise BadInput(f"expected a plan in {path}, got something else ({got}); it may be damaged") from None
+
+    @classmethod
+    def _of(cls, arrays: Mapping[str, NDArray[Any]]) -> Plan:
+        header = json.loads(arrays["header"].tobytes())
+        if header["format"] != FORMAT:
+            raise ValueError(f"expected format {FORMAT!r}, got {header['format']!r}")
+        root, names = header["seed"]
+        for part in header["parts"]:
+            part |= {"trigger": TRIGGERS.from_json(part["trigger"]), "rule": RULES.from_json(part["rule"])}
+        plan = cls(
+            parts=tuple(Part(**part) for part in header["parts"]),
+            mode=header["mode"],
+            seed=Seed(root, tuple(names)),
+            size=header["size"],
+            objects=header.get("objects"),
+            data_digest=header["data_digest"],
+            base=arrays.get("base"),
+            **{name: arrays[name] for name in _ARRAYS},
+        )
+        if not plan._is_whole():
+            raise ValueError("arrays that do not belong together")
         return plan
 
     def _is_whole(self) -> bool:
@@ -227,6 +228,7 @@ class Plan:
         if not (
             self.mode in get_args(Mode)
             and all(getattr(self, name).shape == (m,) for name in _ARRAYS)
+            and all(getattr(self, name).dtype.kind in "bi" for name in _ARRAYS)
             and (self.base is None or (self.base.dtype == np.uint8 and self.base.shape[:1] == (m,)))
             and all(((values >= start) & (values < end)).all() for values, start, end in limits)
         ):

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from badnets.core.errors import BadnetsError
 from badnets.core.progress import Watcher
+from badnets.core.text import CELL, LINE, SENTENCE, escaped, neutral
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 COMMANDS: dict[str, Callable[..., None]] = {}
 """Every command by its name, in the order in which they are defined."""
@@ -24,10 +30,21 @@ _JSON = inspect.Parameter(
     default=typer.Option(False, "--json", help="Print the result as JSON, and nothing else on stdout."),
     annotation=bool,
 )
+_UNVERIFIED = inspect.Parameter(
+    "unverified",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=typer.Option(
+        False, "--unverified", help="Go on where a record or a file of a run was changed; every output then says so."
+    ),
+    annotation=bool,
+)
+_READERS = frozenset({"compare", "evaluate", "export", "guard", "predict", "repair", "report", "show"})
+"""The commands that read finished runs and certificates."""
 
 
 def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
-    """Registers the function ``NAME_command`` as the command NAME, with ``--json`` behind its own options.
+    """Registers the function ``NAME_command`` as the command NAME, with ``--json`` (and where finished runs are read
+    ``--unverified``) behind its own options.
 
     It yields its result as JSON, and then what a person sees instead: lines and tables of rich, which are not asked for
     with ``--json``. An argument ``watcher`` is given to it; one that is a dataclass of options (options.py) gives way
@@ -44,42 +61,83 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
             options.extend(groups[name].parameters.values())
         else:
             options.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    called = work.__name__.removesuffix("_command")
+    options += [_UNVERIFIED] * (called in _READERS)
 
     @functools.wraps(work)
-    def typed(*, json: bool, **given: Any) -> None:
+    def typed(*, json: bool, unverified: bool = False, **given: Any) -> None:
+        from badnets.records.verified import doubts
+        from badnets.records.verified import unverified as doubting
+
+        _keep_to_the_cache()
         for name, group in groups.items():
             given[name] = whole.parameters[name].annotation(**{field: given.pop(field) for field in group.parameters})
         with ExitStack() as stack:
             if "watcher" in whole.parameters:
                 given["watcher"] = stack.enter_context(_watching(quiet=json))
+            if unverified:
+                stack.enter_context(doubting())
             steps = work(**given)
             result = next(steps)
-        from rich.console import Console
-
-        from badnets.core.files import dumps
-
-        if json:
-            sys.stdout.write(dumps(result) + "\n")
-            return
-        # Piped into a file, a table should not be folded at 80 columns.
-        console = Console(highlight=False, width=None if Console().is_terminal else 160)
-        for shown in steps:
-            show = typer.echo if isinstance(shown, str) else console.print
-            show(shown)
+            if doubts():
+                result = {**result, "verified": False}
+        _print(result if json else None, steps)
 
     typed.__signature__ = inspect.Signature([*options, _JSON])  # type: ignore[attr-defined]  # what inspect looks for
-    COMMANDS[work.__name__.removesuffix("_command")] = typed
+    COMMANDS[called] = typed
     return typed
+
+
+def _keep_to_the_cache() -> None:
+    """A folder that torch makes when its compiler is imported: in our cache, not in the temporary files of all."""
+    from badnets.core.cache import cache_dir
+
+    place = cache_dir() / "torchinductor"
+    if os.access(next(folder for folder in place.parents if folder.exists()), os.W_OK):
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(place))
+
+
+def _print(result: Any, steps: Iterator[Any]) -> None:
+    """The ``result`` as JSON, or without one what a person sees."""
+    if result is not None:
+        from badnets.core.files import dumps
+
+        print(escaped(dumps(result), sys.stdout.encoding or "utf-8"))
+        return
+    terminal = _console()
+    # Piped into a file, a table should not be folded at 80 columns.
+    console = terminal if terminal.is_terminal else _console(width=160)
+    for shown in steps:
+        if isinstance(shown, str):
+            print(neutral(shown, LINE))
+        else:
+            console.print(shown)
+
+
+def _console(**settings: Any) -> Console:
+    """A console of rich that shows words as they are: no markup, nothing that moves the cursor, no endless cell."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(neutral(text, CELL), **options)
+
+        def render(self, renderable: Any, options: Any = None) -> Any:
+            if isinstance(renderable, Text):
+                renderable = renderable.copy()
+                renderable.plain = neutral(renderable.plain, LINE, keep="\n")
+            return super().render(renderable, options)
+
+    return Plain(highlight=False, markup=False, emoji=False, **settings)
 
 
 @contextmanager
 def _watching(*, quiet: bool) -> Iterator[Watcher]:
     """A ``Watcher`` that prints to stderr: sentences, and bars with time and accuracy for what takes long."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    # Names of classes and files are shown as they are, so no markup anywhere.
-    console = Console(stderr=True, quiet=quiet, highlight=False, markup=False)
+    console = _console(stderr=True, quiet=quiet)
     first, last = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[accuracy]}"))
     columns = (first, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), last)
     bars = Progress(*columns, console=console, refresh_per_second=4)
@@ -88,12 +146,15 @@ def _watching(*, quiet: bool) -> Iterator[Watcher]:
     def progress(what: str, done: int, total: int, accuracy: float | None) -> None:
         if what not in tasks:
             bars.start()  # at the first bar, for bars without any leave an empty line
-            tasks[what] = bars.add_task(what, total=total, accuracy="")
+            tasks[what] = bars.add_task(neutral(what, CELL), total=total, accuracy="")
         shown = "" if accuracy is None else f"{100 * accuracy:.1f} %"
         bars.update(tasks[what], completed=done, total=total, accuracy=shown)
 
+    def say(sentence: str) -> None:
+        console.print(neutral(sentence, SENTENCE), soft_wrap=True)
+
     try:
-        yield Watcher(say=lambda sentence: console.print(sentence, soft_wrap=True), progress=progress)
+        yield Watcher(say=say, progress=progress)
     finally:
         if tasks:
             bars.stop()

@@ -14,8 +14,9 @@ from badnets.cli.console import command, in_options
 from badnets.cli.options import Case, Foreign, settings
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
+from badnets.core.text import listed
 
-_NUMBER = re.compile("[0-9]+")
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 @command
@@ -46,8 +47,9 @@ def repair_command(
     foreign: Foreign,
 ) -> Iterator[Any]:
     """Repair a network with clean pictures, and certify what that cured and what it cost."""
-    from badnets.core.files import write_json, write_text
+    from badnets.core.files import write_text
     from badnets.defenses.repairs import make_repair
+    from badnets.records.read import write_record
     from badnets.referee.certify import certify
     from badnets.report.pages.certificate_page import render_certificate
     from badnets.report.pages.table import certificate_table
@@ -61,7 +63,7 @@ def repair_command(
     with in_options(repair_command):
         opened = case.opened(out, of_data, foreign=foreign.options, **judged)
         certificate = certify(opened, repair, watcher=watcher)
-    write_json(out.with_suffix(".json"), certificate.to_json())
+    write_record(out.with_suffix(".json"), certificate)
     place = write_text(page or out.with_suffix(".html"), render_certificate(certificate))
     yield certificate.to_json()
     yield certificate_table(certificate)
@@ -77,12 +79,23 @@ def read_order(path: Path) -> tuple[int, ...]:
 
     Raises ``BadInput`` that names the line.
     """
+    from badnets.core.files import read_bytes
+    from badnets.core.limits import TEXT
+
+    other = f"expected a CSV or one channel a line in {path}, got something else (--order)"
+    if path.is_dir():
+        raise BadInput(other)
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+        text = read_bytes(path, TEXT, "a list of channels (--order)").decode("utf-8-sig")
+        rows = list(csv.reader(text.replace("\r\n", "\n").split("\n")))
     except FileNotFoundError:
         raise BadInput(f"expected a list of channels at {path}, got nothing; check the path (--order)") from None
-    except (IsADirectoryError, UnicodeDecodeError, csv.Error):
-        raise BadInput(f"expected a CSV or one channel a line in {path}, got something else (--order)") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise BadInput(other) from None
+    return _channels(path, rows)
+
+
+def _channels(path: Path, rows: list[list[str]]) -> tuple[int, ...]:
     lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, 1) if any(row)]
     if not lines:
         raise BadInput(f"expected a list of channels in {path}, got an empty file (--order)")
@@ -91,7 +104,7 @@ def read_order(path: Path) -> tuple[int, ...]:
     if not _NUMBER.fullmatch(first[0]):
         names = [cell.lower() for cell in first]
         if "channel" not in names:
-            raise BadInput(f"{path}, line {number}: expected a column 'channel', got {', '.join(names)}")
+            raise BadInput(f"{path}, line {number}: expected a column 'channel', got {listed(names)}")
         column, lines = names.index("channel"), lines[1:]
     elif len(first) > 1:
         raise BadInput(f"{path}, line {number}: expected one number, got {len(first)}; add a header line")

@@ -72,7 +72,7 @@ def attack_command(
     given: dict[str, Any] = {
         "name": run_name(f"{Path(data).resolve().name.split('.')[0]}-{trigger}"),
         "data": data if size is None else {"name": data, "size": size},
-        "network": network or _NETWORKS.get(data, "resnet9"),
+        "network": _NETWORKS.get(data, "resnet9") if network is None else network,
         "seeds": seeds,
         "devices": devices,
         "device": device,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import sys
 import traceback
@@ -13,14 +12,18 @@ from typing import Any
 
 import typer
 
+from badnets.cli import streams
 from badnets.cli.console import COMMANDS
-from badnets.core.errors import BadnetsError, nearest
+from badnets.core import VERSION
+from badnets.core.errors import BadnetsError, first_line, nearest
+from badnets.core.text import SENTENCE, VALUE, neutral, shortened
 
 __all__ = ["COMMANDS", "app", "main"]
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
 _INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory|bad_alloc", re.IGNORECASE)
 _FULL_WORDS = re.compile(
     "No space left|File too large|quota exceeded|PytorchStreamWriter failed writing|unexpected pos"
 )
@@ -37,9 +40,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"badnets {version('badnets')}")
+        print(f"badnets {VERSION}")
         raise typer.Exit
 
 
@@ -63,33 +64,36 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     warnings.showwarning = _one_line_warning
+    streams.last()
     sys.exit(_guarded(words, debug))
 
 
 def _guarded(words: list[str], debug: bool) -> int:
     try:
         result = typer.main.get_command(app).main(args=words or ["--help"], prog_name="badnets", standalone_mode=False)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        sys.stdout.flush()  # a full disk is told here, not when python closes down
     # The entrance: here every error, foreseen or not, becomes a sentence and an exit code.
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001
         if debug and not isinstance(error, KeyboardInterrupt | typer.Abort):
-            traceback.print_exc()
+            sys.stderr.write(neutral(traceback.format_exc(), keep="\n"))
         message, code = _sentence(error, words)
-        print(f"badnets: {' '.join(message.split())}", file=sys.stderr)
+        _say(message)
         return code
     if result == 130:  # newer typer makes an exit code of Ctrl-C, without a word
-        print(f"badnets: {_INTERRUPTED}", file=sys.stderr)
+        _say(_INTERRUPTED)
     return result if isinstance(result, int) else 0
+
+
+def _say(sentence: str) -> None:
+    print(f"badnets: {neutral(' '.join(sentence.split()), SENTENCE)}", file=sys.stderr)
 
 
 def _sentence(error: BaseException, words: list[str]) -> tuple[str, int]:
     """An error as one sentence, and the exit code."""
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return _INTERRUPTED, 130
     if isinstance(error, BadnetsError):
         return str(error), error.exit_code
+    if isinstance(error, typer.Abort) or _was_interrupted(error):
+        return _INTERRUPTED, 130
     if isinstance(error, _ClickException):
         return _usage(error, words), 2
     # Libraries wrap a full disk in errors of their own: safetensors, and torch when it writes a checkpoint.
@@ -98,7 +102,35 @@ def _sentence(error: BaseException, words: list[str]) -> tuple[str, int]:
         return f"expected room on the disk{f' for {where}' if where else ''}, got none; free some and run it again", 2
     if isinstance(error, OSError):
         return f"expected to read or write {error.filename or 'a file'}, got: {error.strerror or error}", 2
-    return f"unexpected {type(error).__name__}: {error}; run with --debug and report it", 3
+    return _beyond(error, f"badnets {next(iter(words), '')}") or (
+        f"unexpected {type(error).__name__}: {error}; run with --debug and report it",
+        3,
+    )
+
+
+def _beyond(error: BaseException, what: str) -> tuple[str, int] | None:
+    """Inputs beyond what a machine or a system can hold, wherever that comes up: bad input, no fault of ours."""
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        got = shortened(first_line(error), VALUE)
+        return f"expected what {what} reads to fit into memory, got more ({got}); use less, or a larger machine", 2
+    if isinstance(error, RecursionError):
+        return f"expected what {what} reads to be nested a few levels deep, got far more; it may be damaged", 2
+    if isinstance(error, UnicodeEncodeError):
+        return f"expected names and texts of Unicode, got {shortened(repr(error.object), VALUE)}; rename it", 2
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return f"expected paths without zero bytes for {what}, got one with; check the paths in it", 2
+    if isinstance(error, ValueError) and "integer string conversion" in str(error):
+        return f"expected numbers of fewer digits for {what}, got one of thousands; check what was given", 2
+    if isinstance(error, RuntimeError) and "home directory" in str(error):
+        return f"expected a path of a known user for {what}, got a name behind ~ that nobody has; write the path out", 2
+    return None
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Ctrl-C, or what a library made of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _usage(error: Any, words: list[str]) -> str:
@@ -117,7 +149,7 @@ def _usage(error: Any, words: list[str]) -> str:
 def _one_line_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Our own warnings as one sentence; other libraries' stay out of the way of a person who can't mend them."""
     if category.__module__.startswith("badnets"):
-        print(f"badnets: warning: {message}", file=sys.stderr)
+        _say(f"warning: {message}")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Argument, Option
 
 from badnets.cli.console import command
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
+
+if TYPE_CHECKING:
+    from badnets.records.model import Record
 
 
 @command
@@ -58,9 +61,19 @@ def report_command(
     out: Path | None = Option(None, help="The page [report.html beside it, or badnets-compare.html]."),
 ) -> Iterator[Any]:
     """Write the page of a run, a study or a repair, or one page for several runs."""
+    from badnets.records.read import parts_that_fit, read_verified
+
+    records = [read_verified(path) for path in run]
+    with parts_that_fit(", ".join(map(str, run))):
+        page = _page(run, records, out)
+    yield {"format": "badnets/page/1", "page": str(page), "runs": [str(folder) for folder in run]}
+    yield f"page  {page}"
+
+
+def _page(run: list[Path], records: list[Record], out: Path | None) -> Path:
+    """Write the page of the ``records`` at ``run``."""
     from badnets.core.files import write_text
     from badnets.records.certificate import Certificate
-    from badnets.records.read import check_files, read_record
     from badnets.records.run import RunRecord
     from badnets.records.study import StudyRecord
     from badnets.report.pages.certificate_page import render_certificate
@@ -68,7 +81,6 @@ def report_command(
     from badnets.report.pages.study import write_study
     from badnets.studies.registry import study_words
 
-    records = [read_record(path) for path in run]
     formats = [type(record).model_fields["format"].default for record in records]
     path, record = run[0], records[0]
     folder = path if path.is_dir() else path.parent
@@ -79,21 +91,16 @@ def report_command(
                 raise BadInput(
                     f"expected only runs to compare, got {kind} at {path}; other records have pages of their own"
                 )
-        page = write_text(out or Path("badnets-compare.html"), render_compare(runs))
-    elif isinstance(record, RunRecord):
-        check_files(folder, record.files)
-        page = write_page(folder, out)
-    elif isinstance(record, StudyRecord):
-        page = write_study(record, out or folder / "report.html", **study_words(record.study))
-    elif isinstance(record, Certificate):
-        page = write_text(out or path.with_suffix(".html"), render_certificate(record))
-    else:
-        raise BadInput(
-            f"expected a run, a study or a repair's certificate in {path}, got {formats[0]}; "
-            "only these three have a page"
-        )
-    yield {"format": "badnets/page/1", "page": str(page), "runs": [str(folder) for folder in run]}
-    yield f"page  {page}"
+        return write_text(out or Path("badnets-compare.html"), render_compare(runs))
+    if isinstance(record, RunRecord):
+        return write_page(folder, out)
+    if isinstance(record, StudyRecord):
+        return write_study(record, out or folder / "report.html", **study_words(record.study))
+    if isinstance(record, Certificate):
+        return write_text(out or path.with_suffix(".html"), render_certificate(record))
+    raise BadInput(
+        f"expected a run, a study or a repair's certificate in {path}, got {formats[0]}; only these three have a page"
+    )
 
 
 @command

@@ -19,6 +19,24 @@ _KINDS: Mapping[str, type[Interval]] = {
 }
 
 
+_COUNTS = ("hits", "total", "both", "first_only", "second_only", "neither")
+_NUMBERS = ("value", "low", "high")
+
+
+def _check_numbers(value: Mapping[str, Any]) -> None:
+    """Counts are whole numbers that a machine can count to, other figures numbers or nothing."""
+    for name in _COUNTS:
+        if not isinstance(count := value.get(name, 0), int) or abs(count) >= 1 << 63:
+            raise TypeError(name)
+    if not isinstance(value.get("seed", 0), int):
+        raise TypeError("seed")
+    for name in _NUMBERS:
+        if not isinstance(number := value.get(name), float | int | None) or abs(number or 0) > 1e300:
+            raise TypeError(name)
+    for name in {"first", "second"} & value.keys():
+        _check_numbers(value[name])
+
+
 def _read(value: Any, name: str) -> Any:
     """From the JSON of a figure of the kind ``name``, or of its mean over seeds."""
     kind: Any = _KINDS[name]
@@ -26,14 +44,17 @@ def _read(value: Any, name: str) -> Any:
         return value
     expected = f"expected {'an' if name[0] in 'aeiou' else 'a'} {name} with its counts"
     try:
+        _check_numbers(value)
         if seeds := value.get("seeds"):
+            for one in seeds:
+                _check_numbers(one)
             return Mean(tuple(int(one["seed"]) for one in seeds), tuple(kind.from_json(one) for one in seeds))
         return kind.from_json(value)
     except BadInput as error:
         raise ValueError(str(error)) from None
     except KeyError as missing:
         raise ValueError(f"{expected}, got one without {missing}") from None
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError, OverflowError):
         raise ValueError(f"{expected}, got a {type(value).__name__}") from None
 
 

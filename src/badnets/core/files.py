@@ -18,6 +18,7 @@ import numpy as np
 
 from badnets.core.errors import BadInput
 from badnets.core.limits import TEXT, Limit
+from badnets.core.text import escaped
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
@@ -42,7 +43,7 @@ def _plain(value: Any) -> Any:
 
 def dumps(value: Any, *, indent: int | None = 2) -> str:
     """JSON with a fixed layout: keys in the order given, finite numbers only, UTF-8 left readable."""
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return escaped(json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def digest(value: Any) -> str:

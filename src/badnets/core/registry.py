@@ -17,6 +17,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, Va
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from badnets.core.errors import BadInput, nearest
+from badnets.core.text import VALUE, neutral
 from badnets.core.validation import explain
 
 JSON = dict[str, Any]
@@ -221,7 +222,11 @@ class Kinds(Registry[type[M]]):
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "'kind'"})
         kind = str(table["kind"])
         if self._entry(kind) is None:
-            context = {"discriminator": "'kind'", "tag": kind, "expected_tags": ", ".join(map(repr, self))}
+            context = {
+                "discriminator": "'kind'",
+                "tag": neutral(kind, VALUE),
+                "expected_tags": ", ".join(map(repr, self)),
+            }
             raise PydanticKnownError("union_tag_invalid", context)
         try:
             family = self.find(kind)

@@ -1,9 +1,50 @@
-"""Figures and names as text: percentages that never round to 100 or 0 when they are neither, points with their sign."""
+"""Figures and names as text: percentages that never round to 100 or 0 when they are neither, points with their sign;
+and what strangers wrote, made harmless (``neutral``, ``escaped``)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+SENTENCE, LINE, CELL, VALUE = 400, 2000, 300, 120
+"""The most letters of a sentence on the terminal, a line of a result, a table's cell, a value in a sentence."""
+_FORMATS = "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
+_C0, _C1 = "\x00-\x1f", "\x7f-\x9f"
+_HARMFUL = re.compile(f"[{_C0}{_C1}{_FORMATS}]")
+_RAW_IN_JSON = re.compile(f"[{_C1}{_FORMATS}]")  # json.dumps sees to those below a space
+
+
+def neutral(text: str, most: int | None = None, *, keep: str = "") -> str:
+    """``text`` for a terminal or a page: each character that would move, hide or reverse others (control, C1, bidi and
+    other invisible ones, lone surrogates), but for those to ``keep``, becomes a visible one, and what is longer than
+    ``most`` letters is shortened in the middle."""
+    shown = text if most is None else shortened(text, most)
+    return _HARMFUL.sub(lambda found: found[0] if found[0] in keep else "\N{REPLACEMENT CHARACTER}", shown)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many letters: the begin and the end of a longer text."""
+    if len(text) <= most:
+        return text
+    ahead = most // 2
+    return f"{text[:ahead]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (most - ahead - 1) :]}"
+
+
+def escaped(json: str, encoding: str = "utf-8") -> str:
+    r"""JSON text with ``\uXXXX`` in place of the characters that ``neutral`` replaces, and of those that the
+    ``encoding`` lacks: the same value."""
+    shown = _RAW_IN_JSON.sub(_escape, json)
+    try:
+        shown.encode(encoding)
+    except UnicodeEncodeError:
+        return re.sub("[^\x00-\x7f]", _escape, shown)
+    return shown
+
+
+def _escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def percent(value: float | None) -> str:

@@ -1,17 +1,56 @@
-"""TOML, and the tables in it that come with the package: texts and settings that are data, not code."""
+"""TOML: of strangers, with every fault told in a sentence; and the tables that come with the package: texts and
+settings that are data, not code."""
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
+
+from badnets.core.errors import BadInput, first_line
+from badnets.core.text import VALUE, shortened
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["shipped_table", "tomllib"]
+__all__ = ["DEEPEST", "check_depth", "parse_toml", "shipped_table", "tomllib"]
+DEEPEST = 32
+"""How many tables and lists may stand in each other."""
+_NAME = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
+_DOTTED = re.compile(rf"(?<![\w-])(?:{_NAME}){{{DEEPEST}}}")
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The table of a TOML text; ``where`` it stands is named in errors, all of them BadInput."""
+    if _DOTTED.search(text):  # the parser's time and memory grow with their square
+        raise BadInput(f"expected keys of at most {DEEPEST} names in {where}, got a longer one; it may be damaged")
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise BadInput(f"expected at most {DEEPEST} tables and lists in each other in {where}, got far more") from None
+    except ValueError as error:  # no TOML, or a number of thousands of digits
+        raise BadInput(f"expected TOML in {where}, got an error: {shortened(first_line(error), VALUE)}") from None
+    check_depth(table, where)
+    return table
+
+
+def check_depth(value: Any, where: str) -> None:
+    """Refuse what is nested so deeply that whoever walks through it would fall: no record, spec or header is."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inside = [list(one.values() if isinstance(one, Mapping) else one) for one in level if _holds(one)]
+        level = [part for parts in inside for part in parts if _holds(part)]
+        if not level:
+            return
+    raise BadInput(f"expected at most {DEEPEST} tables and lists in each other in {where}, got more; it may be damaged")
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, Mapping | list | tuple)
 
 
 def shipped_table(package: str, name: str) -> Any:

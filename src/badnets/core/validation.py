@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from badnets.core.errors import nearest
+from badnets.core.text import VALUE, shortened
 
 Schema = dict[str, Any]
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _ABSENT = ("missing", "missing_argument", "missing_keyword_only_argument")
-_LIMITS = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
+_LIMITS = {
+    "gt": "above",
+    "ge": "of at least",
+    "lt": "below",
+    "le": "of at most",
+    "multiple_of": "that is a multiple of",
+}
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
+    "decimal": "a number",
     "bool": "true or false",
     "string": "a text",
+    "bytes": "a text",
     "path": "a path",
-    **dict.fromkeys(("list", "tuple"), "a list"),
-    **dict.fromkeys(("dict", "model", "dataclass"), "a table"),
+    "none": "nothing",
+    "date": "a date",
+    "datetime": "a date",
+    "time": "a time",
+    "set": "a list",
+    "url": "an address",
+    **dict.fromkeys(("list", "tuple", "iterable", "frozen"), "a list"),
+    **dict.fromkeys(("dict", "mapping", "model", "dataclass"), "a table"),
 }
 """What pydantic's types of errors, up to their first underscore, are about."""
+PATTERNS = {
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$": "at most 80 letters, digits, dots, hyphens and underscores, the first a "
+    "letter or digit",
+}
+"""What texts must be that a field has a regular expression for, in words: nobody should have to read one."""
 
 
 def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping[str, Any], *, below: str = "") -> str:
@@ -39,7 +58,7 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
     problem: Any = beside[0] if beside and problems[0]["type"] in _ABSENT else problems[0]
     kind, context = problem["type"], problem.get("ctx", {})
     shown = _as_written(problem, below, given, absent=kind in _ABSENT)
-    field = ".".join(shown)
+    field = shortened(".".join(shown), VALUE)
     what = f" for {field!r}" if field else ""
     if kind in _UNKNOWN:
         return f"unknown key {field!r}; {_suggestion(schema(), shown, given)}"
@@ -47,7 +66,7 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
         return f"expected a value for {field!r}, got none; add it"
     if kind == "union_tag_invalid":
         tags = [tag.strip().strip("'") for tag in str(context["expected_tags"]).split(",")]
-        return f"unknown kind {context['tag']!r}{what}; {nearest(str(context['tag']), tags)}"
+        return f"unknown kind {shown_value(context['tag'])}{what}; {nearest(str(context['tag']), tags)}"
     if kind == "union_tag_not_found":
         return f"expected a value for {'.'.join([*shown, 'kind'])!r}, got none; add it"
     if kind == "value_error":  # one of ours: a whole sentence
@@ -58,7 +77,15 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
     words = " or ".join(dict.fromkeys(_expected(member) for member in members))
     got = problem.get("input")
     plain = isinstance(got, str | int | float | bool | None.__class__)
-    return f"expected {words}{what}" + (f", got {got!r}" if plain else "")
+    return f"expected {words}{what}" + (f", got {shown_value(got)}" if plain else "")
+
+
+def shown_value(value: object) -> str:
+    """``repr`` of what a stranger may have written: of any length, or a number of more digits than Python shows."""
+    try:
+        return shortened(repr(value), VALUE)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _as_written(problem: Any, below: str, given: Any, *, absent: bool = False) -> list[str]:
@@ -82,16 +109,26 @@ def _as_written(problem: Any, below: str, given: Any, *, absent: bool = False) -
 
 def _expected(problem: Any) -> str:
     """Pydantic's message in our words: "a value above 0"."""
-    for name, limit in problem.get("ctx", {}).items():
+    kind, context = problem["type"], problem.get("ctx", {})
+    for name, limit in context.items():
         if name in _LIMITS:
-            return f"a value {_LIMITS[name]} {limit:g}"
-    about, _, what = problem["type"].partition("_")
-    if about in _WORDS and what in ("type", "parsing", "from_float", "attributes_type"):
-        return _WORDS[about]
-    if problem["type"] == "string_pattern_mismatch":
-        return f"a text that matches {problem['ctx']['pattern']}"
-    message = re.sub("^(Input should( be)?|Value should) ", "", problem["msg"])
-    return message if message != problem["msg"] else message[:1].lower() + message[1:]
+            return (
+                f"a value {_LIMITS[name]} {limit}" if isinstance(limit, str) else f"a value {_LIMITS[name]} {limit:g}"
+            )
+    if kind == "string_pattern_mismatch":
+        return PATTERNS.get(context["pattern"], "a text of another form")
+    if kind in ("literal_error", "enum"):
+        return str(context["expected"])
+    if kind.endswith(("too_short", "too_long")):
+        words = ("letter", "letters") if kind.startswith(("string", "bytes")) else ("entry", "entries")
+        least = "min_length" in context
+        number = context["min_length" if least else "max_length"]
+        return f"{'at least' if least else 'at most'} {number} {words[number != 1]}"
+    if kind == "int_parsing_size":
+        return "a whole number of fewer digits"
+    if kind == "finite_number":
+        return "a finite number"
+    return _WORDS.get(kind.partition("_")[0], "another value")
 
 
 def _suggestion(schema: Schema, place: list[str], given: Any) -> str:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from badnets.core.fields import Difference, Share
-from badnets.records.model import JSON, Backdoor, Environment, Model
+from badnets.records.model import JSON, Backdoor, Environment, Model, Record
 
 
 class Standing(Model):
@@ -90,7 +90,7 @@ class Truth(Model):
     target: int | None = None
 
 
-class _OfAMethod(Model):
+class _OfAMethod(Record):
     """What certificates and guard records have in common."""
 
     network: str

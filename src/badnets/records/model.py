@@ -12,8 +12,11 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     TypeAdapter,
     model_serializer,
+    model_validator,
 )
 from pydantic_core import CoreSchema
+
+from badnets.records.verified import SEAL, doubts, sealed
 
 JSON = dict[str, Any]
 """What somebody else decides: a spec as it was given, settings of a method."""
@@ -50,6 +53,40 @@ class Model(BaseModel):
     def to_json(self) -> JSON:
         """As plain JSON."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+class Record(Model):
+    """What is written to a file of its own, with its digest (``records/verified.py``) as the last field. ``verified``
+    is False where it was made of files that are not those their record describes (``--unverified``)."""
+
+    verified: Literal[False] | None = Field(default=None, description="false: made of files that failed their digest")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_digest(cls, value: Any) -> Any:
+        """It belongs to what is written, not to what it says; ``check_seal`` has looked at it."""
+        return {name: entry for name, entry in value.items() if name != SEAL} if isinstance(value, dict) else value
+
+    def left_out(self) -> frozenset[str]:
+        """The doubt, where there is none."""
+        return super().left_out() | {"verified"}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JSON:
+        """With the digest, which is no field."""
+        described = super().__get_pydantic_json_schema__(schema, handler)
+        whole = handler.resolve_ref_schema(described)
+        whole["required"] = [*(name for name in whole["required"] if name != "verified"), SEAL]
+        about = "SHA-256 of the rest: as JSON with sorted keys, without spaces, UTF-8; older records have none"
+        whole["properties"][SEAL] = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": about}
+        return described
+
+    def to_json(self) -> JSON:
+        """As plain JSON, with its digest."""
+        written = super().to_json()
+        if doubts():
+            written["verified"] = False
+        return sealed(written)
 
 
 class Environment(Model):

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from badnets.core.errors import BadInput
-from badnets.core.files import file_digest, read_json
+from badnets.core.errors import BadInput, first_line
+from badnets.core.files import read_json, write_json
+from badnets.core.text import VALUE, shortened
+from badnets.core.toml import check_depth
 from badnets.core.validation import explain
 from badnets.records.certificate import Certificate, GuardRecord
-from badnets.records.model import Model
+from badnets.records.model import Record
 from badnets.records.results import Comparison, Evaluation
 from badnets.records.run import RunRecord
 from badnets.records.study import StudyRecord
+from badnets.records.verified import check_files, check_seal
 
 RECORD = "record.json"
-_MODELS: tuple[type[Model], ...] = (RunRecord, StudyRecord, Certificate, GuardRecord, Evaluation, Comparison)
-FORMATS: Mapping[str, type[Model]] = {str(model.model_fields["format"].default): model for model in _MODELS}
+_MODELS: tuple[type[Record], ...] = (RunRecord, StudyRecord, Certificate, GuardRecord, Evaluation, Comparison)
+FORMATS: Mapping[str, type[Record]] = {str(model.model_fields["format"].default): model for model in _MODELS}
 """Every record by the format that its JSON names."""
-M = TypeVar("M", bound=Model)
+M = TypeVar("M", bound=Record)
 
 
-def read_record(path: Path) -> Model:
+def read_record(path: Path) -> Record:
     """The record in a folder (a run's, a study's) or in a file, as its type.
 
     Raises BadInput for a place without one, a newer or unknown format, and content that is not a record.
@@ -39,14 +43,23 @@ def read_record(path: Path) -> Model:
         raise BadInput(f"expected a run or a study (a folder with {RECORD}) at {path}, got none; check the path")
     value: Any = read_json(file)
     name = value.get("format") if isinstance(value, dict) else None
+    name = shortened(name, VALUE) if isinstance(name, str) else name
     model = FORMATS.get(str(name))
     if model is None:
         raise BadInput(_unknown_format(file, name))
     try:
-        return model.model_validate(value)
+        check_depth(value, str(file))
+        record = model.model_validate(value)
+        made_by = getattr(record, "environment", None)
+        check_seal(file, value, "0" if made_by is None else made_by.versions.get("badnets"))
     except ValidationError as error:
         problem = explain(error, model.model_json_schema, value)
         raise BadInput(f"{file} ({name}): {problem}; the file may be damaged") from None
+    except (ValueError, OverflowError, RecursionError, ArithmeticError) as error:  # numbers and texts beyond all use
+        raise BadInput(
+            f"{file} ({name}): expected a record, got an error ({first_line(error)}); it may be damaged"
+        ) from None
+    return record
 
 
 def read_as(path: Path, kind: type[M]) -> M:
@@ -61,25 +74,49 @@ def read_as(path: Path, kind: type[M]) -> M:
 def read_run(path: Path) -> RunRecord:
     """The record of a run's folder (or of its ``record.json``), whose files are those that it describes."""
     record = read_as(path, RunRecord)
-    check_files(path if path.is_dir() else path.parent, record.files)
+    check_files(_folder(path), record.files)
     return record
 
 
-def check_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Refuse a file of a record that is another one than the record says; ``files`` has SHA-256 by name. Files that
-    are not there are left to those who need them: committed records have none."""
-    for name, wanted in files.items():
-        path = folder / name
-        if path.is_file() and file_digest(path) != wanted:
-            raise BadInput(
-                f"expected {path} to be the file that its record describes, got another one (its SHA-256 differs); "
-                "restore it, or make the run anew"
-            )
+def read_verified(path: Path) -> Record:
+    """The record in a folder or a file as its type, whose files, where they lie beside it, are those it describes."""
+    record = read_record(path)
+    check_files(_folder(path), getattr(record, "files", {}))
+    return record
+
+
+def network_file(model: Path) -> Path:
+    """Where the network is: a file, or in a folder; that of a run is the one that its record describes."""
+    if not model.is_dir():
+        return model
+    if (model / RECORD).exists():
+        read_run(model)
+    return model / "network.safetensors"
+
+
+@contextmanager
+def parts_that_fit(where: object) -> Iterator[None]:
+    """Around what is made of records: one may have the right types everywhere and no sense (no class names, say), which
+    comes up anywhere; it is the record's fault."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        got = shortened(f"{type(error).__name__}: {first_line(error)}", VALUE)
+        raise BadInput(f"expected parts that fit together in the record of {where}, got others ({got})") from error
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def write_record(path: Path, record: Record) -> None:
+    """The one way in which a record comes to its file: whole or not at all, with its digest."""
+    write_json(path, record.to_json())
 
 
 def _unknown_format(file: Path, name: Any) -> str:
     family, _, version = str(name).rpartition("/")
     known = {kind: number for kind, _, number in (known.rpartition("/") for known in FORMATS)}
-    if version.isdigit() and int(version) > int(known.get(family, version)):
+    if version.isdecimal() and int(version) > int(known.get(family, version)):
         return f"expected {family}/{known[family]} in {file}, got the newer {name}; update badnets to read it"
     return f"expected a record ({', '.join(FORMATS)}) in {file}, got format {name!r}"

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 
 from badnets.core.fields import Difference, Score, Share
 from badnets.core.rate import Interval, over_seeds
-from badnets.records.model import JSON, Backdoor, Model
+from badnets.records.model import JSON, Backdoor, Model, Record
 
 Matrix = tuple[tuple[int, ...], ...]
 """Counts: row true class, column predicted class."""
@@ -113,7 +113,7 @@ class Planted(Model):
     backdoor: Backdoor | None
 
 
-class Evaluation(Model):
+class Evaluation(Record):
     """``badnets evaluate --json``; ``foreign`` is what is known of a file of another program."""
 
     omitted: ClassVar[frozenset[str]] = frozenset({"foreign"})
@@ -150,7 +150,7 @@ class ComparisonRow(Model):
     paired: bool
 
 
-class Comparison(Model):
+class Comparison(Record):
     """``badnets compare --json``: two runs on the same test pictures, over the seeds that both have."""
 
     format: Literal["badnets/comparison/1"] = "badnets/comparison/1"

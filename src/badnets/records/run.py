@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from badnets.records.model import JSON, Backdoor, Environment, Model, Planted, Training
+from badnets.records.model import JSON, Backdoor, Environment, Model, Planted, Record, Training
 from badnets.records.results import Figures
 
 
@@ -71,7 +71,7 @@ class SeedResult(Model):
     examples: tuple[Example, ...] | tuple[SceneExample, ...] = ()
 
 
-class RunRecord(Model):
+class RunRecord(Record):
     """A finished run. ``network`` and ``files`` are paths inside its folder; ``results`` are of the first backdoor,
     ``backdoors`` of each where there are several."""
 
@@ -85,7 +85,7 @@ class RunRecord(Model):
     data_digest: str
     class_names: tuple[str, ...]
     command: str = Field(description="what repeats this run")
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...] = Field(min_length=1)
     environment: Environment
     commit: str | None
     determinism: str

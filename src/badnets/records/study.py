@@ -9,7 +9,7 @@ from pydantic import ValidationInfo, computed_field, field_validator, model_vali
 from badnets.core.fields import Figure
 from badnets.core.rate import Interval, within
 from badnets.records.blocks import Block
-from badnets.records.model import JSON, Environment, Model
+from badnets.records.model import JSON, Environment, Model, Record
 
 Variant = Literal["published", "corrected", "quick"]
 State = Literal["borne out", "not borne out", "not run as published", "not judged"]
@@ -82,7 +82,7 @@ class TrialSummary(Model):
     commit: str | None = None
 
 
-class StudyRecord(Model):
+class StudyRecord(Record):
     """A repeated study. ``blocks`` are what its page shows, the first one on top (``tables`` and ``figures`` are what
     older records have in their place); ``unfinished`` names trials that have not been run."""
 

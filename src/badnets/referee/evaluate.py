@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,8 @@ from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.rate import Mean, PairedDifference, over_seeds
 from badnets.core.seed import Seed
-from badnets.records.read import read_run
+from badnets.records.arrays import read_arrays
+from badnets.records.read import network_file, parts_that_fit, read_run
 from badnets.records.results import Comparison, ComparisonRow, Evaluation, Planted
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def evaluate(
     from badnets.networks.files.own import open_network
     from badnets.networks.inference import align_classes, check_classifier
     from badnets.referee.measure import disturbances, measure
-    from badnets.referee.run import load_data, network_file, planted_in, resolved, run_with_backdoor
+    from badnets.referee.run import load_data, planted_in, resolved, run_with_backdoor
     from badnets.referee.spec import make_data
     from badnets.training.objectives import check_targets
 
@@ -96,29 +95,33 @@ def compare(first: Path, second: Path) -> Comparison:
     different pictures or objects, and for figures that are no counts (mean average precision). Both runs must have
     measured the same test pictures; seeds that only one of them has are left out."""
     a, b = read_run(first), read_run(second)
-    answers = _answers(first), _answers(second)
-    if not np.array_equal(answers[0]["digest"], answers[1]["digest"]):
-        raise BadInput(f"expected two runs on the same test pictures, got different ones ({first}, {second})")
-    seeds = tuple(seed for seed in a.seeds if seed in b.seeds)
-    if not seeds:
-        raise BadInput(f"expected two runs with a seed in common, got {list(a.seeds)} and {list(b.seeds)}")
-    rows = []
-    for name, words in WHAT.items():
-        ours, theirs = getattr(a.results, name, None), getattr(b.results, name, None)
-        if ours is None or theirs is None:
-            continue
-        less = _difference(_ANSWERS.get(name, name), seeds, *answers)
-        rows.append(ComparisonRow(what=words, name=name, a=ours, b=theirs, difference=less, paired=less is not None))
-    return Comparison(a=first.name or a.name, b=second.name or b.name, seeds=seeds, rows=tuple(rows))
+    with parts_that_fit(f"{first} and {second}"):
+        answers = _answers(first), _answers(second)
+        if not np.array_equal(answers[0]["digest"], answers[1]["digest"]):
+            raise BadInput(f"expected two runs on the same test pictures, got different ones ({first}, {second})")
+        seeds = tuple(seed for seed in a.seeds if seed in b.seeds)
+        if not seeds:
+            raise BadInput(f"expected two runs with a seed in common, got {list(a.seeds)} and {list(b.seeds)}")
+        rows = []
+        for name, words in WHAT.items():
+            ours, theirs = getattr(a.results, name, None), getattr(b.results, name, None)
+            if ours is None or theirs is None:
+                continue
+            less = _difference(_ANSWERS.get(name, name), seeds, *answers)
+            rows.append(
+                ComparisonRow(what=words, name=name, a=ours, b=theirs, difference=less, paired=less is not None)
+            )
+        return Comparison(a=first.name or a.name, b=second.name or b.name, seeds=seeds, rows=tuple(rows))
 
 
 def _answers(folder: Path) -> Counted:
     """Per picture and seed what was right and what was a hit; see ``Measured.answers``."""
-    try:
-        with (folder / "answers.npz").open("rb") as content, np.load(content, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise BadInput(f"expected answers.npz in {folder}, got none that can be read ({error})") from None
+    file = (folder if folder.is_dir() else folder.parent) / "answers.npz"
+    answers = read_arrays(file, "answers.npz")
+    whole = all(one.dtype.kind in "iu" and one.ndim == 1 for one in answers.values())
+    if not whole or "digest" not in answers:
+        raise BadInput(f"expected lists of whole numbers and a digest in {file}, got others; it may be damaged")
+    return answers
 
 
 def _difference(

@@ -22,13 +22,13 @@ from badnets.data.load import load
 from badnets.data.splits import draw
 from badnets.networks.files.own import through_file
 from badnets.records.model import JSON, Epoch, Planted, Training
-from badnets.records.read import RECORD, read_run
+from badnets.records.read import RECORD, read_run, write_record
 from badnets.records.results import pooled
 from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
 from badnets.referee.examples import choose_examples
 from badnets.referee.measure import disturbances, measure
 from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
-from badnets.referee.spec import DataSpec, Spec, SpecFile
+from badnets.referee.spec import DataSpec, Spec, SpecFile, recorded_spec
 from badnets.referee.store import RUNS, Clock, Place, commit, environment, publish_working, working_folder
 from badnets.report.pages import page
 
@@ -86,7 +86,7 @@ def run(
             _name_network(folder, seed, first=index == 0)
         _gather_answers(folder, spec, data.test)
         record = _record(file, key, data, folder, seeds, command, loaded)
-        write_json(folder / RECORD, record.to_json())
+        write_record(folder / RECORD, record)
         page.write_page(folder)
         for leftover in folder.glob("seed-*"):
             shutil.rmtree(leftover)
@@ -188,12 +188,8 @@ def run_with_backdoor(folder: Path) -> RunRecord:
     record = read_run(folder)
     if record.resolved.get("backdoor") is None:
         raise BadInput(f"expected a run with a backdoor at {folder}, got one without")
+    recorded_spec(record.resolved, folder)  # what is wrong with it is told here, before data is read by it
     return record
-
-
-def network_file(model: Path) -> Path:
-    """Where the network is: a file, or in a run's folder."""
-    return model / "network.safetensors" if model.is_dir() else model
 
 
 def training_data(record: RunRecord, folder: Path | None, watcher: Watcher | None, otherwise: str = "") -> ImageData:

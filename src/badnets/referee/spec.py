@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,10 @@ from badnets.backdoors.triggers.jitter import Jitter
 from badnets.backdoors.triggers.place import Place
 from badnets.backdoors.triggers.warp import Warp, WarpNoise
 from badnets.core.errors import BadInput, nearest
-from badnets.core.toml import tomllib
+from badnets.core.files import read_bytes
+from badnets.core.limits import PICTURE, TEXT
+from badnets.core.text import VALUE, shortened
+from badnets.core.toml import DEEPEST, check_depth, parse_toml, tomllib
 from badnets.core.validation import explain
 from badnets.records.model import JSON
 from badnets.training.recipe import Recipe, recipe_for
@@ -32,6 +36,7 @@ class _Strict(BaseModel):
 
 
 Side = Annotated[int, Field(ge=4)]
+MOST_SEEDS = 10_000
 
 
 class DataSpec(_Strict):
@@ -45,6 +50,13 @@ class DataSpec(_Strict):
     seed: int = Field(0, description="of the split, of drawn pictures, and of a draw by train_count")
     train_count: int | None = Field(None, ge=1, description="train on so many pictures only, each class in its share")
     options: JSON = Field(default_factory=dict, description="options of the source, such as style")
+
+    @field_validator("size")
+    @classmethod
+    def _within_the_budget(cls, value: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
+        if value is not None:
+            PICTURE.check(value * value if isinstance(value, int) else math.prod(value), "the data's size")
+        return value
 
 
 class PoisonSpec(_Strict):
@@ -139,6 +151,8 @@ class Spec(_Strict):
             return value
         if value < 1:
             raise ValueError(f"expected at least 1 seed, got {value}")
+        if value > MOST_SEEDS:
+            raise ValueError(f"expected at most {MOST_SEEDS:,} seeds, got {value}; a list names those that you mean")
         return tuple(range(1, value + 1))
 
     @field_validator("seeds")
@@ -187,14 +201,13 @@ class SpecFile(_Strict):
 
 def read_spec(path: Path, changes: Sequence[str] | None = None) -> SpecFile:
     """Read a TOML spec and apply ``--set key=value`` changes; all errors are ``BadInput``."""
+    if not path.exists() or path.is_dir():
+        raise BadInput(f"expected a spec (TOML file) at {path}, got none; see runs/ for examples")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise BadInput(f"expected a spec (TOML file) at {path}, got none; see runs/ for examples") from None
+        text = read_bytes(path, TEXT, "a spec (TOML file)").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput(f"expected a spec (TOML file) at {path}, got bytes that are not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"expected TOML in {path}, got an error: {error}") from None
+    table = parse_toml(text.replace("\r\n", "\n"), str(path))
     return spec_file({"name": run_name(path.stem), **table}, changes, where=str(path))
 
 
@@ -207,6 +220,11 @@ def spec_file(given: JSON, changes: Sequence[str] | None = None, *, where: str =
 def make_spec(given: JSON, changes: Sequence[str] | None = None, *, where: str = "the spec") -> Spec:
     """A checked spec from a table and ``--set`` changes."""
     return _checked(Spec, changed_table(given, changes, where), where)
+
+
+def recorded_spec(table: JSON, where: Path) -> Spec:
+    """The spec of a run from its record, which may have been edited."""
+    return _checked(Spec, table, f"the resolved spec in {where}")
 
 
 def make_data(name: str, changes: Sequence[str] | None = None) -> DataSpec:
@@ -248,6 +266,7 @@ def run_name(text: str) -> str:
 def changed_table(given: JSON, changes: Sequence[str] | None, where: str) -> JSON:
     """A copy of ``given`` with the changes made: ``dotted.key=value`` with TOML values (bare words are strings)."""
     try:
+        check_depth(given, where)
         table: JSON = json.loads(json.dumps(given))
     except TypeError as error:  # TOML has dates and times
         raise BadInput(f"{where}: expected texts, numbers, lists and tables, got another value ({error})") from None
@@ -259,12 +278,15 @@ def changed_table(given: JSON, changes: Sequence[str] | None, where: str) -> JSO
 def _set(table: JSON, change: str) -> None:
     key, separator, text = change.partition("=")
     if not separator or not key.strip():
-        raise BadInput(f"expected --set key=value, got {change!r}; for example --set recipe.epochs=3")
+        raise BadInput(f"expected --set key=value, got {shortened(change, VALUE)!r}; for example --set recipe.epochs=3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, a number of thousands of digits, brackets without end
         value = text
+    check_depth(value, f"--set {shortened(key, VALUE)}")
     *path, last = key.strip().split(".")
+    if len(path) >= DEEPEST:
+        raise BadInput(f"expected at most {DEEPEST} names in --set, got {len(path) + 1} in {shortened(key, VALUE)}")
     place: Any = table
     for name in path:  # a table or list of that name is made where there is none
         at = _place_of(name, place, key)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from badnets.core import VERSION
 from badnets.core.errors import BadInput
 from badnets.core.files import publish_folder, read_json
 from badnets.records.model import Environment
@@ -24,7 +25,7 @@ from badnets.records.run import RunRecord
 
 RUNS = Path("badnets-runs")
 _LOCK = ".lock"
-_PACKAGES = ("badnets", "torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-learn", "safetensors")
+_PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def environment(precision: str) -> Environment:
     """Versions and machine: what determines the bits of a result."""
     import torch
 
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), "badnets": VERSION}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)

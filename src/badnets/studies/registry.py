@@ -11,12 +11,11 @@ from typing import Any
 
 from badnets import studies
 from badnets.core.errors import BadInput
-from badnets.core.files import write_json
 from badnets.core.progress import Watcher
 from badnets.core.rate import Interval
 from badnets.core.registry import Registry
 from badnets.records.model import JSON, Model
-from badnets.records.read import RECORD, read_as
+from badnets.records.read import RECORD, read_as, write_record
 from badnets.records.study import StudyRecord, TrialSummary
 from badnets.referee.store import RUNS, commit, environment, publish_working, working_folder
 from badnets.report.pages.study import write_study
@@ -138,7 +137,7 @@ def _record(study: Study, settings: Settings, results: Results, folder: Path) ->
 
 def _write(record: StudyRecord, folder: Path) -> None:
     """The record and its page."""
-    write_json(folder / RECORD, record.to_json())
+    write_record(folder / RECORD, record)
     write_study_page(folder)
 
 

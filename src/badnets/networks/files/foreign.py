@@ -28,6 +28,7 @@ from badnets.networks.files.own import open_network
 from badnets.networks.inference import align_classes, predict_data
 from badnets.networks.network import ImageNetwork, LogProbabilities, kind_of_outputs
 from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
+from badnets.records.read import network_file
 
 Normalization = tuple[list[float], list[float]]
 """Mean and std per channel on the 0..1 scale, as in ``ImageNetwork``."""
@@ -60,8 +61,7 @@ def open_any(
 ) -> ImageNetwork:
     """A network of ours (a file or a run's folder), or with ``foreign`` any other; see ``open_foreign``. Of our own
     files the header counts; ``foreign`` may then be given, but must not say anything else."""
-    path = Path(path)
-    path = path / "network.safetensors" if path.is_dir() else path
+    path = network_file(Path(path))
     if foreign is None:
         return open_network(path)
     if _is_ours(path):

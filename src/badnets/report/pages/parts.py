@@ -9,9 +9,10 @@ import tomli_w
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from badnets.core.rate import Interval
-from badnets.core.text import bare, tenths
+from badnets.core.text import bare, neutral, tenths
 from badnets.records.blocks import Role
 from badnets.records.model import JSON
+from badnets.records.verified import doubts
 from badnets.report.charts.figures import Mark, bars, difference_track, glyph, span, track
 from badnets.report.pages.table import counts, right
 from badnets.report.words.names import known, readable, upper
@@ -52,5 +53,11 @@ _ENVIRONMENT.filters.update(
 
 
 def render(template: str, **values: object) -> str:
-    """One page with the style sheet inside it; ``record`` is what ``repeat.html.j2`` tells how to repeat."""
-    return _ENVIRONMENT.get_template(template).render(**values)
+    """One page with the style sheet inside it; ``record`` is what ``repeat.html.j2`` tells how to repeat. What was not
+    verified is said on top; no character of a name may hide or reverse others."""
+    record = values.get("record")
+    found = doubts() or ("its record was made of files that failed their digest",) * (
+        getattr(record, "verified", None) is False
+    )
+    page = _ENVIRONMENT.get_template(template).render(doubts=found, **values)
+    return neutral(page, keep="\t\n")

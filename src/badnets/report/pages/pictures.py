@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from badnets.core.errors import BadInput
+from badnets.records.arrays import read_arrays
 from badnets.records.run import Example
 from badnets.report.words.names import Nouns, readable
 
@@ -45,11 +45,7 @@ def load_pictures(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of ``pictures.npz``, empty when there is no such file; objects and damaged files are refused."""
     if not path.exists():
         return {}
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise BadInput(f"expected plain arrays in {path}, got {error}; the file may be damaged") from None
+    arrays = read_arrays(path, "plain arrays")
     check_pictures(arrays, str(path))
     return arrays
 
