@@ -9,11 +9,15 @@ import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+Hostile = Callable[..., dict[str, Any]]
 
 
 def _picture(value: int = 9) -> bytes:
@@ -78,7 +82,7 @@ def _bomb() -> bytes:
 
 LINK, HARD = {"type": tarfile.SYMTYPE}, {"type": tarfile.LNKTYPE}
 TARS: dict[str, Callable[[], bytes]] = {
-    "absolute": lambda: _tar(_member("/tmp/evil.png", _picture())),
+    "absolute": lambda: _tar(_member("/evil/evil.png", _picture())),
     "above": lambda: _tar(_member("../evil.png", _picture())),
     "above in the middle": lambda: _tar(_member("data/cat/../../../evil.png", _picture())),
     "backslashes": lambda: _tar(_member("..\\..\\evil.png", _picture())),
@@ -154,7 +158,7 @@ def _pax() -> bytes:
 
 @pytest.mark.parametrize("ending", ["tar", "tar.gz"])
 @pytest.mark.parametrize("name", TARS)
-def test_tar(name, ending, folder, hostile, good_run):
+def test_tar(name: str, ending: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     content = TARS[name]()
     (folder / f"x.{ending}").write_bytes(gzip.compress(content, 1) if ending == "tar.gz" else content)
     hostile("evaluate", good_run, "--data", folder / f"x.{ending}", code=(0, 2) if name == "200,000 members" else 2)
@@ -165,7 +169,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "bz2": bz2.
 
 @pytest.mark.parametrize("packer", PACKERS)
 @pytest.mark.parametrize("kind", ["zeros", "a member", "after the end"])
-def test_packed_bombs(packer, kind, folder, hostile, good_run):
+def test_packed_bombs(packer: str, kind: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     zeros = bytes(64 << 20)
     block = PACKERS[packer](zeros)
     info = tarfile.TarInfo("data/cat/9.png")
@@ -180,7 +184,7 @@ def test_packed_bombs(packer, kind, folder, hostile, good_run):
 
 @pytest.mark.parametrize("seed", range(16))
 @pytest.mark.parametrize("packer", [None, *PACKERS])
-def test_flipped_bytes(packer, seed, folder, hostile, good_run):
+def test_flipped_bytes(packer: str | None, seed: int, folder: Path, hostile: Hostile, good_run: Path) -> None:
     content = _tar() if packer is None else PACKERS[packer](_tar())
     rng, data = Random(seed), bytearray(content)
     for _ in range(rng.choice((1, 5, 40))):
@@ -192,7 +196,7 @@ def test_flipped_bytes(packer, seed, folder, hostile, good_run):
     hostile("evaluate", good_run, "--data", folder / name, "--size", "16", code=(0, 2))
 
 
-def test_a_sparse_file_that_claims_a_large_header(folder, hostile, good_run):
+def test_a_sparse_file_that_claims_a_large_header(folder: Path, hostile: Hostile, good_run: Path) -> None:
     for kind in (b"x", b"L"):
         with (folder / "x.tar").open("wb") as file:
             file.write(_extension(kind, 4 << 30))
@@ -200,7 +204,7 @@ def test_a_sparse_file_that_claims_a_large_header(folder, hostile, good_run):
         hostile("evaluate", good_run, "--data", folder / "x.tar")
 
 
-def test_a_zip(folder, hostile, good_run):
+def test_a_zip(folder: Path, hostile: Hostile, good_run: Path) -> None:
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         archive.writestr("cat/1.png", _picture())
     hostile("evaluate", good_run, "--data", folder / "x.zip")
@@ -227,7 +231,7 @@ XML: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", XML)
-def test_annotations(name, folder, hostile):
+def test_annotations(name: str, folder: Path, hostile: Hostile) -> None:
     for i in range(6):
         (folder / f"{i}.png").write_bytes(_picture())
         box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
@@ -255,7 +259,7 @@ TABLES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_tables(name, folder, hostile):
+def test_tables(name: str, folder: Path, hostile: Hostile) -> None:
     place = folder / "GTSRB" / "Final_Training" / "Images" / "00000"
     place.mkdir(parents=True)
     for i in range(4):
@@ -293,7 +297,7 @@ def test_tables(name, folder, hostile):
         "lists in each other",
     ],
 )
-def test_pickled_batches(content, folder, hostile, good_run):
+def test_pickled_batches(content: bytes, folder: Path, hostile: Hostile, good_run: Path) -> None:
     for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"):
         (folder / name).write_bytes(content)
     hostile("evaluate", good_run, "--data", folder)

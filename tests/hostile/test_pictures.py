@@ -10,10 +10,13 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+Hostile = Callable[..., dict[str, Any]]
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n(x) run\nshowpage\n%%EOF\n"
 EPS_IN_TIFF_HEADER = struct.pack("<IIII", 0xC6D3D0C5, 30, len(EPS), 0) + b"\0" * 14 + EPS
@@ -121,20 +124,20 @@ def _content(name: str) -> bytes:
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_predict(name, ending, folder, hostile, good_run):
+def test_predict(name: str, ending: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     file = folder / f"picture.{ending}"
     file.write_bytes(_content(name))
     hostile("predict", good_run, file)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_picture_in_a_folder(name, folder, hostile, good_run):
+def test_a_picture_in_a_folder(name: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     _folder_with(folder / "data", _content(name))
     hostile("evaluate", good_run, "--data", folder / "data", "--size", "16")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_picture_in_a_tar(name, folder, hostile, good_run):
+def test_a_picture_in_a_tar(name: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     _folder_with(folder / "data", _content(name))
     with tarfile.open(folder / "data.tar", "w") as tar:
         tar.add(folder / "data", "data")
@@ -142,14 +145,14 @@ def test_a_picture_in_a_tar(name, folder, hostile, good_run):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_trigger(name, folder, hostile):
+def test_a_trigger(name: str, folder: Path, hostile: Hostile) -> None:
     (folder / "sticker.png").write_bytes(_content(name))
     (folder / "photo.png").write_bytes(good("PNG"))
     hostile("preview", "picture", folder / "photo.png", "--set", f"path={folder / 'sticker.png'}")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_picture_with_boxes(name, folder, hostile):
+def test_a_picture_with_boxes(name: str, folder: Path, hostile: Hostile) -> None:
     for i in range(6):
         (folder / f"{i}.png").write_bytes(good("PNG"))
         box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
@@ -160,7 +163,7 @@ def test_a_picture_with_boxes(name, folder, hostile):
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])
-def test_flipped_bytes(kind, seed, folder, hostile, good_run):
+def test_flipped_bytes(kind: str, seed: int, folder: Path, hostile: Hostile, good_run: Path) -> None:
     file = folder / "picture.png"
     file.write_bytes(mutated(good(kind), seed))
     hostile("predict", good_run, file, code=(0, 2))
@@ -182,7 +185,7 @@ def mutated(content: bytes, seed: int) -> bytes:
     return bytes(data)
 
 
-def test_many_small_files_that_are_large_pictures(folder, hostile, good_run):
+def test_many_small_files_that_are_large_pictures(folder: Path, hostile: Hostile, good_run: Path) -> None:
     for name in ("cat", "dog", "owl"):
         (folder / "data" / name).mkdir(parents=True)
         first = folder / "data" / name / "0.png"
@@ -194,7 +197,7 @@ def test_many_small_files_that_are_large_pictures(folder, hostile, good_run):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "transparent", "grey", "JPEG", "TIFF", "GIF"])
-def test_a_large_picture_that_is_allowed(kind, folder, hostile, good_run):
+def test_a_large_picture_that_is_allowed(kind: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     how = {"transparent": ("PNG", "RGBA"), "grey": ("PNG", "I;16")}
     name, mode = how.get(kind, (kind, "RGB"))
     more = {"compression": "tiff_lzw"} if kind == "TIFF" else {"progressive": True} if kind == "JPEG" else {}
@@ -203,7 +206,7 @@ def test_a_large_picture_that_is_allowed(kind, folder, hostile, good_run):
     hostile("predict", good_run, file, code=0)
 
 
-def test_a_larger_budget(folder, hostile, good_run):
+def test_a_larger_budget(folder: Path, hostile: Hostile, good_run: Path) -> None:
     (folder / "picture.png").write_bytes(black_png(8200, 0))
     said = hostile("predict", good_run, folder / "picture.png")["err"]
     assert "BADNETS_LIMITS=2" in said
@@ -213,7 +216,7 @@ def test_a_larger_budget(folder, hostile, good_run):
 
 
 @pytest.mark.parametrize("where", ["~nobody", "~nobody/x.npz", "x" * 300, "x/" * 3000])
-def test_places_that_are_nowhere(where, hostile, good_run):
+def test_places_that_are_nowhere(where: int, hostile: Hostile, good_run: Path) -> None:
     hostile("evaluate", good_run, "--data", where)
 
 
@@ -245,7 +248,7 @@ SPECIAL = {"fifo": _fifo, "endless device": _zeros, "folder": _folder, "link to 
 
 
 @pytest.mark.parametrize("name", SPECIAL)
-def test_what_is_no_regular_file(name, folder, hostile, good_run):
+def test_what_is_no_regular_file(name: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     good_data = folder / "data"
     _folder_with(good_data, good("PNG"))
     for ending in ("png", "npz", "h5", "safetensors", "pt", "toml", "json", "tar", "tar.gz", "csv", "xml"):
@@ -265,7 +268,7 @@ def test_what_is_no_regular_file(name, folder, hostile, good_run):
     )
 
 
-def test_special_files_among_pictures(folder, hostile, good_run):
+def test_special_files_among_pictures(folder: Path, hostile: Hostile, good_run: Path) -> None:
     data = folder / "data"
     _folder_with(data, good("PNG"))
     os.mkfifo(data / "cat" / "9.png")
@@ -287,7 +290,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names(name, folder, hostile, good_run):
+def test_names(name: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     called = os.fsdecode(NAMES[name])
     (folder / called).mkdir()
     for i in range(3):

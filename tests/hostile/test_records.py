@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,8 @@ from PIL import Image
 
 from badnets.core.files import dumps
 from badnets.records.verified import sealed
+
+Hostile = Callable[..., dict[str, Any]]
 
 DEEP = "[" * 100_000
 
@@ -121,7 +122,7 @@ RECORDS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_run(name, folder, hostile, run_folder, good_run, pictures):
+def test_run(name: str, folder: Path, hostile: Hostile, run_folder: Path, good_run: Path, pictures: Path) -> None:
     RECORDS[name](run_folder)
     out = folder / "out"
     hostile("report", run_folder)
@@ -133,7 +134,7 @@ def test_run(name, folder, hostile, run_folder, good_run, pictures):
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_record_alone(name, folder, hostile, run_folder):
+def test_record_alone(name: str, folder: Path, hostile: Hostile, run_folder: Path) -> None:
     """A record without its files is read as far as it goes."""
     RECORDS[name](run_folder)
     alone = folder / "alone.json"
@@ -166,7 +167,7 @@ RESEALED: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("name", RESEALED)
-def test_resealed(name, folder, hostile, run_folder, good_run, pictures):
+def test_resealed(name: str, folder: Path, hostile: Hostile, run_folder: Path, good_run: Path, pictures: Path) -> None:
     _seal(RESEALED[name])(run_folder)
     hostile("report", run_folder, code=(0, 2))
     hostile("report", run_folder, good_run, code=(0, 2))
@@ -177,7 +178,9 @@ def test_resealed(name, folder, hostile, run_folder, good_run, pictures):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "show", "guard", "reference"])
-def test_an_exchanged_network(command, folder, hostile, run_folder, good_run, pictures):
+def test_an_exchanged_network(
+    command: str, folder: Path, hostile: Hostile, run_folder: Path, good_run: Path, pictures: Path
+) -> None:
     _other_network(run_folder)
     picture = folder / "x.png"
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(picture)
@@ -196,7 +199,7 @@ def test_an_exchanged_network(command, folder, hostile, run_folder, good_run, pi
         assert "not verified" in result["err"]
 
 
-def test_an_exchanged_repair(folder, hostile, good_run, run_folder):
+def test_an_exchanged_repair(folder: Path, hostile: Hostile, good_run: Path, run_folder: Path) -> None:
     out = folder / "r.safetensors"
     words = ("repair", good_run, "--method", "prune", "--trigger-from", good_run, "--no-reactivation")
     hostile(*words, "--out", out, code=0)
@@ -208,7 +211,7 @@ def test_an_exchanged_repair(folder, hostile, good_run, run_folder):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_flipped_bytes_of_a_record(seed, hostile, run_folder):
+def test_flipped_bytes_of_a_record(seed: int, hostile: Hostile, run_folder: Path) -> None:
     rng, data = Random(seed), bytearray((run_folder / "record.json").read_bytes())
     for _ in range(rng.choice((1, 2, 20))):
         data[rng.randrange(len(data))] = rng.choice(b'0123456789{}[]",:.-eE \x00\xffab')
@@ -220,7 +223,9 @@ def test_flipped_bytes_of_a_record(seed, hostile, run_folder):
 
 @pytest.mark.parametrize("file", ["plan.npz", "answers.npz", "pictures.npz"])
 @pytest.mark.parametrize("seed", range(6))
-def test_flipped_bytes_of_its_arrays(file, seed, hostile, run_folder, good_run, folder):
+def test_flipped_bytes_of_its_arrays(
+    file: str, seed: int, hostile: Hostile, run_folder: Path, good_run: Path, folder: Path
+) -> None:
     rng, data = Random(seed), bytearray((run_folder / file).read_bytes())
     for _ in range(3):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
@@ -233,7 +238,7 @@ def test_flipped_bytes_of_its_arrays(file, seed, hostile, run_folder, good_run, 
     hostile("export", run_folder, "--out", folder / "out", "--unverified", code=(0, 2))
 
 
-def test_unverified_says_so(hostile, run_folder, good_run, pictures, folder):
+def test_unverified_says_so(hostile: Hostile, run_folder: Path, good_run: Path, pictures: Path, folder: Path) -> None:
     _edit(lambda r: r["results"]["clean_accuracy"].update(hits=1))(run_folder)
     for words in (
         ("report", run_folder),
@@ -246,7 +251,7 @@ def test_unverified_says_so(hostile, run_folder, good_run, pictures, folder):
     assert "not verified" in (run_folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_record_without_its_digest(hostile, run_folder):
+def test_a_record_without_its_digest(hostile: Hostile, run_folder: Path) -> None:
     """Taking the digest away must not be a way around it."""
     _edit(lambda r: [r["results"]["clean_accuracy"].update(hits=1), r.pop("sha256", None)])(run_folder)
     hostile("report", run_folder)
@@ -287,7 +292,7 @@ SPECS: dict[str, str | bytes] = {
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_spec(name, folder, hostile):
+def test_spec(name: str, folder: Path, hostile: Hostile) -> None:
     given = SPECS[name]
     (folder / "x.toml").write_bytes(given if isinstance(given, bytes) else given.encode())
     hostile("run", folder / "x.toml")
@@ -308,7 +313,7 @@ ORDERS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", ORDERS)
-def test_order(name, folder, hostile, good_run):
+def test_order(name: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     (folder / "x.csv").write_bytes(ORDERS[name])
     words = ("--method", "prune", "--trigger-from", good_run, "--out", folder / "y.safetensors")
     hostile("repair", good_run, *words, "--order", folder / "x.csv")
@@ -332,7 +337,7 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("word", range(len(STRANGE)))
-def test_strange_words(word, folder, hostile, good_run, pictures):
+def test_strange_words(word: int, folder: Path, hostile: Hostile, good_run: Path, pictures: Path) -> None:
     given = STRANGE[word]
     hostile("attack", "--data", given)
     hostile("attack", "--data", pictures, "--network", given)
@@ -355,7 +360,7 @@ def test_strange_words(word, folder, hostile, good_run, pictures):
     hostile(f"--{given}", code=(0, 2))
 
 
-def test_studies(folder, hostile):
+def test_studies(folder: Path, hostile: Hostile) -> None:
     for text in ("{}", '{"format": "badnets/study/9"}', '{"format": "badnets/study/1", "rows": ' + DEEP, ""):
         (folder / "study").mkdir(exist_ok=True)
         (folder / "study" / "record.json").write_text(text)
@@ -365,7 +370,7 @@ def test_studies(folder, hostile):
     hostile("report", folder / "study")
 
 
-def test_out_in_the_way(folder, hostile, good_run, pictures):
+def test_out_in_the_way(folder: Path, hostile: Hostile, good_run: Path, pictures: Path) -> None:
     (folder / "file").write_text("mine")
     (folder / "other").mkdir()
     (folder / "other" / "mine.txt").write_text("mine")
@@ -378,4 +383,4 @@ def test_out_in_the_way(folder, hostile, good_run, pictures):
         hostile("repair", good_run, "--method", "prune", "--trigger-from", good_run, "--out", out)
         hostile("report", good_run, "--out", out)
     assert (folder / "file").read_text() == (folder / "other" / "mine.txt").read_text() == "mine"
-    assert sorted(os.listdir(folder)) == ["file", "other"]
+    assert sorted(path.name for path in folder.iterdir()) == ["file", "other"]

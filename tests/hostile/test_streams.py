@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,13 +21,13 @@ def _sh(text: str, env: dict[str, str] | None = None) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("command", ["list", "list --json", "--help", "show RUN", "show RUN --json", "report RUN"])
-def test_a_broken_pipe_is_no_error(command, good_run):
+def test_a_broken_pipe_is_no_error(command: str, good_run: Path) -> None:
     ended = _sh(f"badnets {command.replace('RUN', str(good_run))} | true; exit ${{PIPESTATUS[0]}}")
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("command", ["list", "list --json", "--version", "--help", "show RUN", "compare RUN RUN"])
-def test_a_full_device(command, good_run):
+def test_a_full_device(command: str, good_run: Path) -> None:
     ended = _sh(f"badnets {command.replace('RUN', str(good_run))} > /dev/full")
     assert ended.returncode == 2
     assert ended.stderr.decode().startswith("badnets: expected room")
@@ -34,7 +35,7 @@ def test_a_full_device(command, good_run):
 
 
 @pytest.mark.parametrize("command", ["list", "list --json", "--help", "show RUN"])
-def test_a_closed_stdout(command, good_run):
+def test_a_closed_stdout(command: str, good_run: Path) -> None:
     ended = _sh(f"badnets {command.replace('RUN', str(good_run))} >&-")
     assert ended.returncode in (0, 2)
     assert b"Traceback" not in ended.stderr
@@ -42,25 +43,25 @@ def test_a_closed_stdout(command, good_run):
 
 
 @pytest.mark.parametrize("command", ["show nothing", "list"])
-def test_a_closed_stderr(command):
+def test_a_closed_stderr(command: str) -> None:
     ended = _sh(f"badnets {command} 2>&-")
     assert ended.returncode == (2 if "nothing" in command else 0)
 
 
-def test_all_closed():
+def test_all_closed() -> None:
     assert _sh("badnets list <&- >&- 2>&-").returncode in (0, 2)
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
 @pytest.mark.parametrize("command", ["list", "compare RUN RUN", "show RUN", "evaluate RUN --data PICTURES"])
-def test_other_encodings(command, encoding, good_run, pictures):
+def test_other_encodings(command: str, encoding: str, good_run: Path, pictures: Path) -> None:
     words = command.replace("RUN", str(good_run)).replace("PICTURES", str(pictures))
     ended = _sh(f"badnets {words}", {"PYTHONIOENCODING": encoding})
     assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
-def test_interrupted_at_once(after_s):
+def test_interrupted_at_once(after_s: float) -> None:
     """Whenever it comes: no traceback, and the exit code of an interruption (or of the signal, before we are there)."""
     with subprocess.Popen([*COMMAND, "demo", "--out", "/nowhere/x"], stderr=subprocess.PIPE) as process:
         time.sleep(after_s)
