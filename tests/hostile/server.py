@@ -18,8 +18,8 @@ from typing import Any
 LIMIT_S = 25
 _MODULES = (
     "torch", "h5py", "PIL.Image", "safetensors.torch", "rich.console", "rich.progress", "rich.table", "numpy.lib.format",
-    "badnets.cli.main", "badnets.networks.files.foreign", "badnets.networks.layers", "badnets.referee.run",
-    "badnets.referee.evaluate", "badnets.referee.certify", "badnets.referee.compare", "badnets.backdoors.preview",
+    "badnets.cli.main", "badnets.networks.files.foreign", "badnets.networks.network", "badnets.referee.run",
+    "badnets.referee.evaluate", "badnets.referee.certify", "badnets.backdoors.preview",
     "badnets.data.load", "badnets.report.pages.page", "badnets.studies.registry", "tarfile", "gzip", "bz2", "lzma",
 )  # fmt: skip
 

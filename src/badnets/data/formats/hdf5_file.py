@@ -20,7 +20,7 @@ from badnets.core.limits import OBJECTS, check_unpacked
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KNOWN = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 """Filters that are part of HDF5 or h5py; any other would be looked for in plug-ins."""
-DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError)
+DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, SystemError)
 """What h5py raises on files that are not whole."""
 
 
@@ -50,16 +50,30 @@ def _walk(file: Any, path: Path) -> None:
 
     count = 0
 
-    def look(name: str, link: Any) -> None:
+    def look(name: str, link: Any) -> BadInput | None:
         nonlocal count
         count += 1
-        OBJECTS.check(count, path)
-        if not isinstance(link, h5py.HardLink):
-            to = getattr(link, "filename", None) or getattr(link, "path", "something else")
-            raise BadInput(f"expected plain data in {path}, got a link at {name!r} to {to!r}; do not trust this file")
+        try:
+            OBJECTS.check(count, path)
+        except BadInput as error:
+            return error
+        if isinstance(link, h5py.HardLink):
+            return None
+        to = getattr(link, "filename", None) or getattr(link, "path", "something else")
+        return BadInput(f"expected plain data in {path}, got a link at {name!r} to {to!r}; do not trust this file")
 
-    file.visititems_links(look)
-    file.visititems(lambda name, item: check_plain(item, name, path) if isinstance(item, h5py.Dataset) else None)
+    def look_into(name: str, item: Any) -> BadInput | None:
+        try:
+            if isinstance(item, h5py.Dataset):
+                check_plain(item, name, path)
+        except BadInput as error:
+            return error
+        return None
+
+    # Given back, not raised: through the C library's walk an error comes up as a SystemError at times.
+    problem = file.visititems_links(look) or file.visititems(look_into)
+    if problem is not None:
+        raise problem
 
 
 def check_plain(item: Any, name: str, path: Path) -> None:
