@@ -20,7 +20,8 @@ from badnets.core.limits import OBJECTS, check_unpacked
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KNOWN = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 """Filters that are part of HDF5 or h5py; any other would be looked for in plug-ins."""
-DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, SystemError)
+_DEEPEST = 100
+DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What h5py raises on files that are not whole."""
 
 
@@ -48,32 +49,43 @@ def _walk(file: Any, path: Path) -> None:
     """Every link and every dataset, each once."""
     import h5py
 
-    count = 0
+    for name, item in _everything(file, path):
+        if isinstance(item, h5py.Dataset):
+            check_plain(item, name, path)
 
-    def look(name: str, link: Any) -> BadInput | None:
+
+def _everything(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    """Each group, dataset and type once, with its name; links that are not plain are refused.
+
+    Not by h5py's own walk: that one looks every name up from the root, finds no end to groups in each other, and turns
+    errors of whoever looks into a ``SystemError`` at times.
+    """
+    import h5py
+
+    count, seen = 0, set()
+
+    def inside(group: Any, above: str, depth: int) -> Iterator[tuple[str, Any]]:
         nonlocal count
-        count += 1
-        try:
+        if depth > _DEEPEST:
+            raise BadInput(f"expected at most {_DEEPEST} groups in each other in {path}, got more; save it flatter")
+        for key in group:
+            count += 1
             OBJECTS.check(count, path)
-        except BadInput as error:
-            return error
-        if isinstance(link, h5py.HardLink):
-            return None
-        to = getattr(link, "filename", None) or getattr(link, "path", "something else")
-        return BadInput(f"expected plain data in {path}, got a link at {name!r} to {to!r}; do not trust this file")
+            name, link = f"{above}{key}", group.get(key, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                to = getattr(link, "filename", None) or getattr(link, "path", "something else")
+                got = f"a link at {name[:60]!r} to {to[:60]!r}"
+                raise BadInput(f"expected plain data in {path}, got {got}; do not trust this file")
+            item = group[key]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            yield name, item
+            if isinstance(item, h5py.Group):
+                yield from inside(item, f"{name}/", depth + 1)
 
-    def look_into(name: str, item: Any) -> BadInput | None:
-        try:
-            if isinstance(item, h5py.Dataset):
-                check_plain(item, name, path)
-        except BadInput as error:
-            return error
-        return None
-
-    # Given back, not raised: through the C library's walk an error comes up as a SystemError at times.
-    problem = file.visititems_links(look) or file.visititems(look_into)
-    if problem is not None:
-        raise problem
+    yield from inside(file, "", 1)
 
 
 def check_plain(item: Any, name: str, path: Path) -> None:
