@@ -21,6 +21,7 @@ _MODULES = (
     "badnets.cli.main", "badnets.networks.files.foreign", "badnets.networks.network", "badnets.referee.run",
     "badnets.referee.evaluate", "badnets.referee.certify", "badnets.backdoors.preview",
     "badnets.data.load", "badnets.report.pages.page", "badnets.studies.registry", "tarfile", "gzip", "bz2", "lzma",
+    "torch._dynamo",  # makes a folder for what it may compile when it is imported; nothing of ours
 )  # fmt: skip
 
 

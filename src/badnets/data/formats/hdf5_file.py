@@ -73,7 +73,7 @@ def _everything(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
             OBJECTS.check(count, path)
             name, link = f"{above}{key}", group.get(key, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                to = getattr(link, "filename", None) or getattr(link, "path", "something else")
+                to = str(getattr(link, "filename", None) or getattr(link, "path", "something else"))
                 got = f"a link at {name[:60]!r} to {to[:60]!r}"
                 raise BadInput(f"expected plain data in {path}, got {got}; do not trust this file")
             item = group[key]

@@ -32,6 +32,8 @@ _BYTES = {
 }
 """Of one number, by safetensors' names of dtypes: those that a network can have."""
 
+_LONG = 10_000  # letters of a mean or size
+
 Shape = tuple[int, ...]
 Mean = Annotated[float, Field(ge=-1e9, le=1e9)]
 Deviation = Annotated[float, Field(ge=1e-9, le=1e9)]
@@ -54,8 +56,8 @@ class NetworkHeader(BaseModel):
     arguments: dict[str, JsonValue]
     class_names: Annotated[tuple[Name, ...], Field(min_length=1)]
     input_size: tuple[Annotated[int, Field(ge=1, le=64)], Side, Side]
-    mean: Annotated[tuple[Mean, ...], Field(max_length=64)]
-    std: Annotated[tuple[Deviation, ...], Field(max_length=64)]
+    mean: tuple[Mean, ...]
+    std: tuple[Deviation, ...]
     provenance: dict[str, JsonValue] = {}
     channels_last: bool = False
     shared: dict[str, str] = {}
@@ -112,6 +114,9 @@ def _validated(path: Path, text: str) -> NetworkHeader:
     for field, limit in (("class_names", CLASSES), ("shared", TENSORS), ("narrowed", TENSORS)):
         if isinstance(given.get(field), list | dict):
             limit.check(len(given[field]), path)
+    long = next((field for field in ("mean", "std", "input_size") if len(str(given.get(field))) > _LONG), None)
+    if long is not None:
+        raise BadInput(f"{path}: wrong {long} in its {FORMAT} header: expected a few numbers, got many or long ones")
     try:
         return NetworkHeader.model_validate_json(text)
     except ValidationError as error:
@@ -192,11 +197,12 @@ def check_shapes(
     path: Path, given: Mapping[str, Shape], needed: Mapping[str, Shape], what: str, *, advice: str = ""
 ) -> None:
     """Refuse tensors that are not the ones that ``what`` has, by the name of the first."""
+    what = brief(what)
     for name, shape in needed.items():
         if given.get(name) != shape:
             other = brief(str(list(given.get(name, ()))))
             got = f"{other}; the weights are of another network{advice}" if name in given else "none"
-            raise BadInput(f"{path}: expected tensor {name!r} of {list(shape)} for {what}, got {got}")
+            raise BadInput(f"{path}: expected tensor {brief(name)!r} of {list(shape)} for {what}, got {got}")
     extra = next((name for name in given if name not in needed), None)
     if extra is not None:
         got = brief(str(list(given[extra])))

@@ -29,7 +29,7 @@ ADVICE = "save its state_dict() where you trust it"
 _UNDER = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
 _DEEPEST = 8  # such tables in each other
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first of the five pickles with which torch's older format begins
-_DAMAGE = (zipfile.BadZipFile, struct.error, ValueError, EOFError, OSError, NotImplementedError, AttributeError)
+_DAMAGE = (zipfile.BadZipFile, struct.error, ValueError, EOFError, OSError, NotImplementedError, LookupError)
 
 
 @contextmanager
@@ -117,7 +117,8 @@ def _catalog_size(file: BinaryIO) -> int:
 
 def _check_older(path: Path, file: BinaryIO) -> None:
     """Refuse what is no file of torch's older format: five pickles, then numbers."""
-    start = file.seek(0) or file.read(512)
+    file.seek(0)
+    start = file.read(512)
     first = next((value for _, value, _ in pickletools.genops(start) if isinstance(value, int) and value > 9), None)
     if first != _MAGIC or start[257:262] == b"ustar":
         raise BadInput(f"{path}: expected a file that torch.save wrote, got another pickle; {ADVICE}")
@@ -127,10 +128,27 @@ def _check_older(path: Path, file: BinaryIO) -> None:
 
 
 def _check_pickle(path: Path, stream: IO[bytes]) -> None:
-    """Refuse a pickle that would keep torch busy for long; ``stream`` is left behind it."""
-    for step, _ in enumerate(pickletools.genops(stream)):
-        if not step % 10_000:
+    """Refuse a pickle that would keep torch busy for long: of many steps, or with a tuple that has the same tuple in it
+    many times, and so on, which takes for ever to use as a name. ``stream`` is left behind the pickle."""
+    stack, marks, memo = list[int](), list[int](), dict[int, int]()  # in place of values, how many are in them
+    for step, (op, given, _) in enumerate(pickletools.genops(stream)):
+        if not step % 1000:
             STEPS.check(step, path)
+        if op.name == "MARK":
+            marks.append(len(stack))
+        elif op.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if given is None else given] = stack[-1]
+        elif op.name in ("GET", "BINGET", "LONG_BINGET", "DUP"):
+            stack.append(stack[-1] if given is None else memo[given])
+        else:
+            taken = op.stack_before
+            at = len(stack)
+            if pickletools.markobject in taken:
+                at, taken = marks.pop(), taken[: taken.index(pickletools.markobject)]
+            at -= len(taken)
+            inside = 1 + sum(stack[at:]) if "TUPLE" in op.name else 1
+            STEPS.check(inside, path)
+            stack[at:] = [inside] * len(op.stack_after)
 
 
 def find_state(path: Path, value: Any) -> dict[str, Tensor]:
