@@ -21,6 +21,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+Run = Callable[..., dict[str, Any]]
+
 
 class _Runs:
     def __reduce__(self) -> tuple[object, tuple[str, str]]:
@@ -71,7 +73,21 @@ def _lambda_module() -> object:
     return nn.Sequential(nn.Flatten(), nn.Linear(768, 3))
 
 
-TORCH: dict[str, Callable[[Path], None]] = {
+def _packed(path: Path) -> None:
+    _saved(path, {"weight": torch.zeros(64 << 20)})
+    with zipfile.ZipFile(path) as given:
+        members = {name: given.read(name) for name in given.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def _cut(path: Path) -> None:
+    _saved(path, _state())
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+TORCH: dict[str, Callable[[Path], object]] = {
     "runs code": lambda p: _saved(p, {"weight": _Runs()}),
     "runs code, old format": lambda p: _saved(p, {"weight": _Runs()}, _use_new_zipfile_serialization=False),
     "a bare pickle": lambda p: p.write_bytes(pickle.dumps(_Runs())),
@@ -104,9 +120,9 @@ TORCH: dict[str, Callable[[Path], None]] = {
     "a storage that is not there": lambda p: _raw(p, _storage(100)),
     "a storage of 2^40": lambda p: _raw(p, _storage(1 << 40)),
     "empty": lambda p: p.write_bytes(b""),
-    "cut off": lambda p: (_saved(p, _state()), p.write_bytes(p.read_bytes()[:2000]))[0],
+    "cut off": _cut,
     "zip alone": lambda p: zipfile.ZipFile(p, "w").close(),
-    "packed": lambda p: _packed(p),
+    "packed": _packed,
     "text": lambda p: p.write_text("weights, trust me"),
     "html": lambda p: p.write_text("<!DOCTYPE html><html>404</html>"),
     "an lfs pointer": lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
@@ -122,17 +138,8 @@ def _storage(count: int) -> bytes:
     return b"\x80\x02}X\x06\0\0\0weightctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\0" + size + b"tRs."
 
 
-def _packed(path: Path) -> None:
-    _saved(path, {"weight": torch.zeros(64 << 20)})
-    with zipfile.ZipFile(path) as given:
-        members = {name: given.read(name) for name in given.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-
-
 @pytest.fixture
-def picture(folder):
+def picture(folder: Path) -> Path:
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(folder / "picture.png")
     return folder / "picture.png"
 
@@ -141,7 +148,7 @@ FOREIGN = ("--arch", "resnet9:width=4", "--input-size", "16x16x3", "--input-rang
 
 
 @pytest.mark.parametrize("name", TORCH)
-def test_torch(name, folder, hostile, picture):
+def test_torch(name: str, folder: Path, hostile: Run, picture: Path) -> None:
     TORCH[name](folder / "x.pt")
     hostile("predict", folder / "x.pt", picture, *FOREIGN)
     hostile("show", folder / "x.pt")
@@ -149,7 +156,7 @@ def test_torch(name, folder, hostile, picture):
 
 @pytest.mark.parametrize("name", ["runs code", "strides of 0", "100,000 tensors", "a script"])
 @pytest.mark.parametrize("ending", ["pth", "pkl", "ckpt", "bin", "safetensors", "h5", "model", "tar"])
-def test_torch_in_disguise(name, ending, folder, hostile, picture):
+def test_torch_in_disguise(name: str, ending: str, folder: Path, hostile: Run, picture: Path) -> None:
     TORCH[name](folder / f"x.{ending}")
     hostile("predict", folder / f"x.{ending}", picture, *FOREIGN)
     hostile("predict", folder / f"x.{ending}", picture)
@@ -157,7 +164,7 @@ def test_torch_in_disguise(name, ending, folder, hostile, picture):
 
 @pytest.mark.parametrize("seed", range(24))
 @pytest.mark.parametrize("zipped", [True, False])
-def test_flipped_bytes_of_torch(seed, zipped, folder, hostile, picture):
+def test_flipped_bytes_of_torch(seed: int, zipped: bool, folder: Path, hostile: Run, picture: Path) -> None:
     buffer = io.BytesIO()
     torch.save(_state(), buffer, _use_new_zipfile_serialization=zipped)
     (folder / "x.pt").write_bytes(_mutated(buffer.getvalue(), seed))
@@ -165,7 +172,7 @@ def test_flipped_bytes_of_torch(seed, zipped, folder, hostile, picture):
 
 
 def _mutated(content: bytes, seed: int) -> bytes:
-    rng, data = Random(seed), bytearray(content)
+    rng, data = Random(seed), bytearray(content)  # noqa: S311
     for _ in range(rng.choice((1, 4, 30))):
         at = rng.choice((rng.randrange(min(700, len(data))), -1 - rng.randrange(min(500, len(data)))))
         data[at] = rng.choice((0, 255, 1, rng.randrange(256)))
@@ -276,7 +283,7 @@ def _first(outer: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_ours(name, folder, hostile, picture, good_run):
+def test_ours(name: str, folder: Path, hostile: Run, picture: Path, good_run: Path) -> None:
     file = folder / "x.safetensors"
     file.write_bytes(OURS[name](good_run / "network.safetensors"))
     code = (0, 2) if name.startswith(HARMLESS) else 2
@@ -287,12 +294,14 @@ def test_ours(name, folder, hostile, picture, good_run):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_flipped_bytes_of_ours(seed, folder, hostile, picture, good_run):
+def test_flipped_bytes_of_ours(seed: int, folder: Path, hostile: Run, picture: Path, good_run: Path) -> None:
     (folder / "x.safetensors").write_bytes(_mutated((good_run / "network.safetensors").read_bytes(), seed))
     hostile("predict", folder / "x.safetensors", picture, code=(0, 2))
 
 
-def test_weights_of_nan_are_refused_everywhere(folder, hostile, good_run, pictures, picture):
+def test_weights_of_nan_are_refused_everywhere(
+    folder: Path, hostile: Run, good_run: Path, pictures: Path, picture: Path
+) -> None:
     file = folder / "x.safetensors"
     file.write_bytes(_weights(float("nan"))(good_run / "network.safetensors"))
     for words in (
@@ -322,6 +331,18 @@ def _config(file: h5py.File, text: str) -> None:
     file.attrs.create("model_config", text, dtype=h5py.string_dtype())
 
 
+def _names(file: h5py.File) -> None:
+    for part in range(20):
+        file.attrs[f"layer_names{part}"] = np.array([b"a" * 10] * 5000)
+    file.create_group("a" * 10).attrs["weight_names"] = [b"w"]
+
+
+def _deep(file: h5py.File) -> None:
+    group = file.create_group("layers")
+    for _ in range(3000):
+        group = group.create_group("x")
+
+
 KERAS: dict[str, Callable[[h5py.File], object]] = {
     "external storage": lambda f: _layer(f, external=[("/proc/self/exe", 0, 9216)]),
     "never written": _layer,
@@ -339,32 +360,20 @@ KERAS: dict[str, Callable[[h5py.File], object]] = {
     "a config that is no json": lambda f: _config(f, "no"),
     "a lambda": lambda f: _config(f, '{"config": {"name": "x", "function": "marshal"}, "class_name": "Lambda"}'),
     "numbered names without end": lambda f: f.attrs.update({f"layer_names{i}": [b"a"] for i in range(500)}),
-    "100,000 names": lambda f: _names(f),
+    "100,000 names": _names,
     "nothing": lambda f: None,
-    "deep": lambda f: _deep(f),
+    "deep": _deep,
 }
 
 
-def _names(file: h5py.File) -> None:
-    for part in range(20):
-        file.attrs[f"layer_names{part}"] = np.array([b"a" * 10] * 5000)
-    file.create_group("a" * 10).attrs["weight_names"] = [b"w"]
-
-
-def _deep(file: h5py.File) -> None:
-    group = file.create_group("layers")
-    for _ in range(3000):
-        group = group.create_group("x")
-
-
 @pytest.mark.parametrize("name", KERAS)
-def test_keras(name, folder, hostile, picture):
+def test_keras(name: str, folder: Path, hostile: Run, picture: Path) -> None:
     _keras(folder / "x.h5", KERAS[name])
     hostile("predict", folder / "x.h5", picture, *FOREIGN)
     hostile("evaluate", folder / "x.h5", "--data", folder / "x.h5", *FOREIGN)
 
 
-def test_a_keras_bomb(folder, hostile, picture):
+def test_a_keras_bomb(folder: Path, hostile: Run, picture: Path) -> None:
     with h5py.File(folder / "x.h5", "w") as file:
         _layer(file, shape=(800_000, 768), chunks=(10_000, 768), compression="gzip", compression_opts=9)
         block = np.zeros((10_000, 768), "f4")
@@ -374,13 +383,13 @@ def test_a_keras_bomb(folder, hostile, picture):
 
 
 @pytest.mark.parametrize("content", [b"\x08\x07\x12\x07pytorch", b"TFL3", b"GGUF\x03\0\0\0", b"caffe"])
-def test_other_formats(content, folder, hostile, picture):
+def test_other_formats(content: bytes, folder: Path, hostile: Run, picture: Path) -> None:
     (folder / "x.onnx").write_bytes(content * 20)
     hostile("predict", folder / "x.onnx", picture, *FOREIGN)
     hostile("show", folder / "x.onnx")
 
 
-def test_initial_weights(folder, hostile, pictures):
+def test_initial_weights(folder: Path, hostile: Run, pictures: Path) -> None:
     (folder / "x.safetensors").write_text("no weights")
     argument = f"network=deepid:weights={folder / 'x.safetensors'}"
     hostile("attack", "--data", pictures, "--set", argument, "--out", folder / "run")
@@ -388,7 +397,7 @@ def test_initial_weights(folder, hostile, pictures):
     hostile("attack", "--data", pictures, "--set", argument, "--out", folder / "run")
 
 
-def test_ordered_dict_is_fine(folder, hostile, picture, good_run):
+def test_ordered_dict_is_fine(folder: Path, hostile: Run, picture: Path, good_run: Path) -> None:
     """Not hostile: the harness would notice if everything were refused."""
     from safetensors.torch import load_file
 

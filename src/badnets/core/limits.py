@@ -116,3 +116,12 @@ def shown(value: object, letters: int = 80) -> str:
 
 def _short(number: int) -> str:
     return f"{number:,}" if number < 10**15 else f"about 10^{len(str(number)) - 1}" if number < 10**300 else "far more"
+
+
+# Of networks.
+DESCRIPTION = Limit(16 << 20, "bytes in the description of a network")  # our largest have some 100 kB
+CATALOG = Limit(16 << 20, "bytes in an archive's list of members")
+STEPS = Limit(1_000_000, "steps of a pickle")  # about 30 a tensor, and torch takes microseconds for each
+MAP = Limit(1 << 26, "numbers in what a layer gives for one picture")
+REPEATED = Limit(8, "times its own size, unpacked,")
+"""Of tensors that may share their numbers: a layer that is used twice needs 2."""

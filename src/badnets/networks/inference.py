@@ -103,6 +103,10 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predi
             best = network(network.floats(images[start : start + batch])).float().softmax(1).max(1)
             labels[start : start + batch] = best.indices.cpu().numpy()
             confidence[start : start + batch] = best.values.cpu().numpy()
+    if np.isnan(confidence).any():
+        raise BadInput(
+            f"expected finite answers of {network.architecture}, got NaN; its weights are damaged or too large"
+        )
     return Predictions(labels, confidence)
 
 
@@ -187,7 +191,7 @@ def ask(network: ImageNetwork, photo: Pixels, box: Box | None = None) -> Answer:
     place: Any = None
     if network.task == "locate":
         with evaluating(network):
-            sides = network(network.floats(picture), True)[1][0].double().cpu().numpy()
+            sides = np.nan_to_num(network(network.floats(picture), True)[1][0].double().cpu().numpy())
         ends = np.clip(sides * _scale(part, network) + (*part[:2], *part[:2]), 0, (width, height, width, height))
         place = (*np.minimum(ends[:2], ends[2:]).tolist(), *np.maximum(ends[:2], ends[2:]).tolist())
     return Answer(int(given.labels[0]), float(given.confidence[0]), place)

@@ -9,10 +9,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import Pixels
+
+LARGE = 1 << 18
+"""Pixels of a picture, above which shapes are found without computing."""
 
 Task = Literal["classify", "locate", "detect"]
 """``classify``: a class for each picture; ``locate``: that, and a box of its object; ``detect``: all its objects."""
@@ -148,12 +152,13 @@ class LogProbabilities(nn.Module):
 
 @torch.no_grad()
 def kind_of_outputs(network: ImageNetwork) -> Literal["logits", "probabilities", "log-probabilities"]:
-    """What ``network.body`` gives, seen from four pictures of seeded noise. Probabilities: nowhere negative, and each
-    row sums to 1; log-probabilities: nowhere positive, and each row's exponentials sum to 1. The network is left as it
-    was."""
+    """What ``network.body`` gives, seen from four pictures of seeded noise (one, if large). Probabilities: nowhere
+    negative, and each row sums to 1; log-probabilities: nowhere positive, and each row's exponentials sum to 1. The
+    network is left as it was."""
     if network.classes == 1:
         return "logits"
-    noise = Seed(0).derive("probe outputs").rng.random((4, *network.input_size))
+    large = network.input_size[1] * network.input_size[2] > LARGE
+    noise = Seed(0).derive("probe outputs").rng.random((1 if large else 4, *network.input_size))
     like = next(network.parameters(), network.mean)
     with evaluating(network):
         rows = network(torch.from_numpy(noise).to(like.device, like.dtype)).float()
@@ -209,6 +214,22 @@ def _output_shapes(
     network: ImageNetwork, layers: list[nn.Module], input_size: tuple[int, int, int]
 ) -> dict[nn.Module, list[int]]:
     """The shape that each reached layer and the network give for one picture, in order of the pass."""
+    channels, height, width = input_size
+    more = (True,) if network.task == "locate" else ()  # or the box head would not be passed
+    followed = [*layers, network]
+    if height * width > LARGE and network.task != "detect":
+        try:
+            return passed(network, followed, black(network, 1, input_size), *more, meta=True)
+        except RuntimeError:  # it computes with tensors that are no weights
+            pass
+    return passed(network, followed, network.floats(np.zeros((1, height, width, channels), np.uint8)), *more)
+
+
+def passed(
+    network: nn.Module, layers: list[nn.Module], images: Tensor, *more: Any, meta: bool = False
+) -> dict[nn.Module, list[int]]:
+    """The shapes, without the batch, that those of ``layers`` give which ``images`` pass in ``network``, in order.
+    On the ``meta`` device nothing is computed, and no memory is taken."""
     shapes: dict[nn.Module, list[int]] = {}
 
     def note(layer: nn.Module, _: tuple[Any, ...], output: Any) -> None:
@@ -216,12 +237,15 @@ def _output_shapes(
         if isinstance(first, Tensor):
             shapes.setdefault(layer, list(first.shape[1:]))
 
-    handles = [layer.register_forward_hook(note) for layer in [*layers, network]]
-    channels, height, width = input_size
+    handles = [layer.register_forward_hook(note) for layer in layers]
+    values: dict[str, Tensor] = {}
+    if meta:
+        values = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        values = {name: torch.empty_like(value, device="meta") for name, value in values.items()}
+        images = torch.empty_like(images, device="meta")
     try:
         with evaluating(network), torch.inference_mode():
-            more = (True,) if network.task == "locate" else ()  # or the box head would not be passed
-            network(network.floats(np.zeros((1, height, width, channels), np.uint8)), *more)
+            functional_call(network, values, (images, *more))
     finally:
         for handle in handles:
             handle.remove()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from badnets.core.errors import BadInput, first_line, nearest
 from badnets.core.files import file_digest
+from badnets.core.limits import CLASSES, INPUT, MAP, PARAMETERS
 from badnets.core.seed import Seed, as_seed
 from badnets.networks.architecture import (
     ARCHITECTURES,
@@ -27,7 +30,10 @@ from badnets.networks.architecture import (
     InputSize,
 )
 from badnets.networks.architectures import torchvision_models
-from badnets.networks.network import ImageNetwork, LogProbabilities, black, evaluating, kind_of_outputs
+from badnets.networks.files.header import brief
+from badnets.networks.network import LARGE, ImageNetwork, LogProbabilities, black, evaluating, kind_of_outputs, passed
+
+_FEW = 1 << 24  # weights
 
 
 def find_architecture(name: str) -> Architecture:
@@ -47,7 +53,7 @@ def find_architecture(name: str) -> Architecture:
     hint = nearest(name, [*ARCHITECTURES, *foreign])
     if hint.startswith("known"):
         hint = f"{nearest('', ARCHITECTURES)}, or a classifier of torchvision"
-    raise BadInput(f"expected a network's name, got {name!r}; {hint}")
+    raise BadInput(f"expected a network's name, got {brief(name)!r}; {hint}")
 
 
 def _from_torchvision(model: str) -> Architecture:
@@ -108,13 +114,46 @@ def _refusing_misfits(name: str, input_size: InputSize) -> Iterator[None]:
 def skeleton(
     architecture: Architecture, classes: int, input_size: InputSize, arguments: Mapping[str, Any]
 ) -> nn.Module:
-    """The network without memory for its weights (on the meta device), to learn shapes before anything is allocated."""
+    """The network without memory for its weights (on the meta device), to learn shapes before anything is allocated.
+    Raises BadInput for one that is larger than the budget allows: in classes, pixels, parameters, or in what a layer
+    gives for one picture."""
+    name, (channels, height, width) = f"network {architecture.name}", input_size
+    CLASSES.check(classes, name)
+    INPUT.check(height * width, name)
     with own_stream(0), _refusing_misfits(architecture.name, input_size):
+        body = _without_memory(lambda: architecture.build(classes, input_size, **arguments))
+    PARAMETERS.check(sum(value.numel() for value in body.state_dict().values()), name)
+    if height * width > LARGE and getattr(body, "task", "classify") != "detect":
+        MAP.check(channels * height * width, name)
         try:
-            with torch.device("meta"):
-                return architecture.build(classes, input_size, **arguments)
-        except NotImplementedError:  # a few builders compute with tensors; their networks are of bounded size
-            return architecture.build(classes, input_size, **arguments)
+            shapes = passed(body, list(body.modules()), black(body, 1, input_size))
+        except RuntimeError:  # told where it is used
+            shapes = {}
+        MAP.check(max(map(math.prod, shapes.values()), default=0), name)
+    return body
+
+
+def _without_memory(build: Callable[[], nn.Module]) -> nn.Module:
+    try:
+        with torch.device("meta"):
+            return build()
+    except NotImplementedError:  # a few builders compute with tensors
+        pass
+    try:
+        with _WeightsOnMeta():
+            return build()
+    except RuntimeError:  # with weights too: other packages' only
+        return build()
+
+
+class _WeightsOnMeta(TorchFunctionMode):
+    """Inside, only tensors of the kinds that weights are made of have no memory."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = dict(kwargs or {})
+        if func in (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn) and named.get("device") is None:
+            named["device"] = "meta"
+        return func(*args, **named)
 
 
 def build_body(
@@ -137,6 +176,21 @@ def check_shape(name: str, body: nn.Module, classes: int, input_size: InputSize)
     columns = classes + bool(getattr(body, "abstains", False))
     if shape != (2, columns):
         raise BadInput(f"{name}: expected logits (n, {columns}), got {shape} from 2 pictures; check the last layer")
+
+
+def check_one_dtype(where: str, network: ImageNetwork) -> None:
+    """Refuse weights of several dtypes that do not work together, by a pass over a black picture; of one dtype they
+    do."""
+    dtypes = sorted({str(value.dtype) for value in network.body.state_dict().values() if value.is_floating_point()})
+    if len(dtypes) < 2:
+        return
+    try:
+        with evaluating(network), torch.no_grad():
+            network(black(network, 1, network.input_size))
+    except RuntimeError:
+        raise BadInput(
+            f"{where}: expected weights of one dtype, got {', '.join(dtypes)}; save them as float32"
+        ) from None
 
 
 def _check_settings(name: str, class_names: Sequence[str], input_size: InputSize) -> None:
@@ -167,9 +221,15 @@ def build_network(
     resolved = architecture.resolve(arguments)
     recorded = architecture.recorded(resolved)
     classes = len(class_names)
-    check_shape(architecture.name, skeleton(architecture, classes, input_size, recorded), classes, input_size)
+    bare = skeleton(architecture, classes, input_size, recorded)
+    # A pass on the meta device first imports torch's compiler, for seconds: with few weights a real one costs less.
+    small = sum(p.numel() for p in bare.parameters()) <= _FEW and input_size[1] * input_size[2] <= LARGE // 4
+    if not small:
+        check_shape(architecture.name, bare, classes, input_size)
     stream = as_seed(seed).derive("initial weights")
     body = build_body(architecture, classes, input_size, resolved, seed=stream.integer)
+    if small:
+        check_shape(architecture.name, body, classes, input_size)
     said: dict[str, Any] = {"architecture": architecture.name, "arguments": recorded}
     network = ImageNetwork(body, **said, class_names=class_names, input_size=input_size, mean=mean, std=std)
     if resolved.get("weights") is not None:

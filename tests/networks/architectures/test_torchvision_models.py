@@ -84,14 +84,14 @@ class Evil:
 def test_files_that_are_no_plain_weights_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "start.pth"
     torch.save({"x": Evil()}, path)
-    with pytest.raises(BadInput, match="expected a file of plain weights"):
+    with pytest.raises(BadInput, match="expected plain weights, got something else"):
         build(weights=str(path))
     assert capsys.readouterr().out == ""
     torch.save([1, 2], path)
     with pytest.raises(BadInput, match="expected a state dict"):
         build(weights=str(path))
     path.write_bytes(b"nothing")
-    with pytest.raises(BadInput, match="expected a file of plain weights"):
+    with pytest.raises(BadInput, match="expected plain weights, got something else"):
         build(weights=str(path))
     with pytest.raises(BadInput, match="got nothing; check the path"):
         build(weights=str(tmp_path / "absent.pth"))

@@ -141,7 +141,7 @@ def test_truncated_files(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in (9, 100, 3000, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(BadInput, match=r"a\.h5: expected .*(truncated|damaged)"):
+        with pytest.raises(BadInput, match=r"expected .*a\.h5.*(truncated|damaged)"):
             opened(path)
 
 
@@ -174,5 +174,5 @@ def test_sizes_without_numbers_behind_them_take_no_memory(tmp_path: Path) -> Non
         file.attrs["layer_names"] = [b"a"]
         file.create_group("a").attrs["weight_names"] = [b"a/kernel:0"]
         file.create_dataset("a/a/kernel:0", shape=(1 << 20, 1 << 30), dtype="f4", chunks=(1024, 1024))
-    with pytest.raises(BadInput, match="expected tensor 'a/a/kernel:0' in full, got one that was never written"):
+    with pytest.raises(BadInput, match="got 'a/a/kernel:0' only in part: some of it was never written"):
         opened(path)

@@ -69,9 +69,9 @@ def test_whole_networks_have_the_header_they_had(tmp_path: Path) -> None:
         ({"conv_9": 3}, "wrong narrowed: expected a convolution of the network, got 'conv_9'"),
         ({"fc_1": 3}, "wrong narrowed: expected a convolution of the network, got 'fc_1' .Linear."),
         ({"conv_3": 61}, "wrong narrowed: expected 1 to 60 channels left of 'conv_3', got 61"),
-        ({"conv_3": 0}, "a wrong narrowed.conv_3"),
+        ({"conv_3": 0}, "wrong narrowed in its"),
         ({"conv_3": 39}, "expected tensor 'conv_3.weight' of .39, 40, 3, 3."),
-        ([["conv_3", 40]], "a wrong narrowed"),
+        ([["conv_3", 40]], "wrong narrowed in its"),
     ],
 )
 def test_damaged_headers(narrowed: object, message: str, tmp_path: Path) -> None:

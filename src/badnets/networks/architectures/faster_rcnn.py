@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import InputSize, architecture, chain
 from badnets.networks.architectures.resnet9 import convolution
-from badnets.networks.architectures.torchvision_models import load_fitting, read_weights
+from badnets.networks.architectures.torchvision_models import load_fitting
+from badnets.networks.files.tensors import read_state
 from badnets.networks.operators import import_torchvision
 
 SMALLEST = 64
@@ -97,7 +98,7 @@ def build(
         module.register_forward_hook(_to_float)
     detector = Detector(inner)
     if weights is not None:
-        given = {f"inner.{name.removeprefix('inner.')}": value for name, value in read_weights(Path(weights)).items()}
+        given = {f"inner.{name.removeprefix('inner.')}": value for name, value in read_state(Path(weights)).items()}
         load_fitting(detector, Path(weights), given, what="this detector")
     return detector
 

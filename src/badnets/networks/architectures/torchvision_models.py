@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from badnets.core.errors import BadInput, first_line, nearest
+from badnets.core.errors import BadInput, nearest
 from badnets.networks.architecture import InputSize, chain
+from badnets.networks.files.header import brief
+from badnets.networks.files.tensors import check_numbers, read_state
 from badnets.networks.operators import import_torchvision
 
 Weights = Annotated[str | None, Field(description="file of weights to start from, .pth or .safetensors; none: random")]
@@ -69,24 +67,9 @@ def model_options(model: str, height: int, width: int) -> dict[str, Any]:
     return {}
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state dict from a ``.safetensors`` file, or from a pickled one without running anything in it."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BadInput(f"expected a file of weights at {path}, got nothing; check the path") from None
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise BadInput(f"{path}: expected a file of plain weights, got something else ({first_line(error)})") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadInput(f"{path}: expected a state dict (tensors by name), got {type(state).__name__}; save only that")
-    return dict(state)
-
-
 def _start_from(network: nn.Module, path: Path, classes: int) -> None:
     """Load ``path`` into ``network``; only heads may differ, and then in nothing but the number of classes."""
-    state = {name: value for name, value in read_weights(path).items() if not name.startswith(_AUXILIARY)}
+    state = {name: value for name, value in read_state(path).items() if not name.startswith(_AUXILIARY)}
     needs = network.state_dict()
     for name, value in needs.items():
         if name not in state:
@@ -95,12 +78,14 @@ def _start_from(network: nn.Module, path: Path, classes: int) -> None:
         if given == needed:
             continue
         if not (len(given) and needed[0] == classes and given[1:] == needed[1:]):
-            raise BadInput(f"{path}: expected {name!r} of {list(needed)}, got {list(given)}; another model's weights?")
+            got = brief(str(list(given)))
+            raise BadInput(f"{path}: expected {name!r} of {list(needed)}, got {got}; another model's weights?")
         state[name] = value
     extra = sorted(set(state) - set(needs))
     if extra:
-        raise BadInput(f"{path}: expected no tensor {extra[0]!r}, got one; are these weights of another model?")
+        raise BadInput(f"{path}: expected no tensor {brief(extra[0])!r}, got one; are these weights of another model?")
     network.load_state_dict(state)
+    check_numbers(path, network)
 
 
 def load_fitting(
@@ -116,4 +101,5 @@ def load_fitting(
         got = f"{shared} of {len(needed)} tensors that fit"
         raise BadInput(f"{path}: expected weights of {what}, got {got}; choose the backbone that they belong to")
     network.load_state_dict(state | fitting)
+    check_numbers(path, network)
     return {"tensors": len(fitting), "of": len(state)}

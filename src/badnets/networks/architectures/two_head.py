@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, nearest
 from badnets.networks.architecture import InputSize, architecture, chain
-from badnets.networks.architectures.torchvision_models import Repeat, load_fitting, model_options, names, read_weights
+from badnets.networks.architectures.torchvision_models import Repeat, load_fitting, model_options, names
+from badnets.networks.files.tensors import read_state
 from badnets.networks.network import Task, evaluating
 from badnets.networks.operators import import_torchvision
 
@@ -78,7 +79,7 @@ def build(
     trunk, features = _trunk(backbone, input_size)
     network = TwoHeads(trunk, features, classes, input_size[1:], box_head=box_head)
     if weights is not None:
-        given = {_own_name(name): value for name, value in read_weights(Path(weights)).items()}
+        given = {_own_name(name): value for name, value in read_state(Path(weights)).items()}
         what = f"backbone {backbone}"
         network.started = load_fitting(network, Path(weights), given, within="backbone.", what=what)
     if channels == 1:

@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from badnets.core.errors import BadInput
 from badnets.networks.files.formats import Entry, ForeignFile
-from badnets.networks.files.header import Shape, check_shapes
+from badnets.networks.files.header import Shape, brief, check_shapes
+from badnets.networks.files.tensors import check_finite, check_numbers
 from badnets.networks.network import black
 
 Kind = frozenset[tuple[str | None, Shape]]
@@ -100,7 +101,8 @@ def _by_tensor(path: Path, given: list[Entry], wanted: Mapping[str, Shape], what
         chosen[name] = fitting.pop(0)
     unused = next((entry for entries in left.values() for entry in entries), None)
     if unused is not None:
-        raise BadInput(f"{path}: expected no tensor {unused.name!r} of {list(unused.shape)} for {what}, got one")
+        tensor = f"{brief(unused.name)!r} of {brief(str(list(unused.shape)))}"
+        raise BadInput(f"{path}: expected no tensor {tensor} for {what}, got one")
     return Matched(entries=chosen, by_name=False, swappable=sum(n for n in Counter(keys.values()).values() if n > 1))
 
 
@@ -112,13 +114,11 @@ def load(path: Path, file: ForeignFile, matched: Matched, body: nn.Module, input
     places = flattened_inputs(body, input_size) if file.channels_last else {}
     for name, entry in matched.entries.items():
         tensor = entry.read()
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            kind = "NaN" if bool(tensor.isnan().any()) else "infinity"
-            raise BadInput(
-                f"{path}: expected finite numbers in tensor {entry.name!r}, got {kind}; the file is damaged or its "
-                "training failed"
-            )
+        if tensor.is_floating_point() != state[name].is_floating_point():
+            wanted = f"tensor {brief(entry.name)!r} as {state[name].dtype}"
+            raise BadInput(f"{path}: expected {wanted}, got {tensor.dtype}; save it as that")
         tensor = tensor.to(state[name].dtype)
+        check_finite(path, entry.name, tensor)
         if name in places:
             tensor = to_channels_first(tensor, places[name])
         layer, _, role = name.rpartition(".")
@@ -127,6 +127,7 @@ def load(path: Path, file: ForeignFile, matched: Matched, body: nn.Module, input
             tensor = tensor + (file.epsilons.get(entry.layer, file.epsilons[""]) - epsilon)
         state[name] = tensor
     body.load_state_dict(state)
+    check_numbers(path, body)
 
 
 class _Watching(TorchFunctionMode):

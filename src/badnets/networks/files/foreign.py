@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import file_digest
@@ -23,8 +22,9 @@ from badnets.data.images import ImageData
 from badnets.networks.architecture import LOGITS_OF, Architecture, InputSize
 from badnets.networks.files.fitting import Matched, load, match
 from badnets.networks.files.formats import SUFFIXES, Entry, ForeignFile, read_keras, read_safetensors, read_torch
-from badnets.networks.files.header import KEY, Shape, opened
+from badnets.networks.files.header import Shape, has_our_header, opened, read_safetensors_header
 from badnets.networks.files.own import open_network
+from badnets.networks.files.tensors import reading
 from badnets.networks.inference import align_classes, predict_data
 from badnets.networks.network import ImageNetwork, LogProbabilities, kind_of_outputs
 from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
@@ -36,6 +36,7 @@ Normalization = tuple[list[float], list[float]]
 _RANGES = {"0-1": (0.0, 1.0), "0-255": (0.0, 1 / 255), "-1-1": (0.5, 0.5)}
 _IMAGENET = "0.485,0.456,0.406/0.229,0.224,0.225"
 _FORMS = f"{', '.join(_RANGES)} or MEAN/STD such as {_IMAGENET}"
+_CANDIDATES = 16  # numbers of classes that are tried; each builds the architecture's skeleton
 _TRIED = 1000  # pictures; more do not change which range is best
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _PICKLED = (b"PK", b"\x80")
@@ -105,12 +106,13 @@ def open_foreign(
         )
     if input_range is not None:
         parse_range(input_range, size[0])  # before the file is read, for a slip of the pen should be told at once
-    file = _read(path)
-    expected = classes if class_names is None else len(class_names)
-    number, matched = _match(path, file, architecture, resolved, size, expected)
-    names = tuple(map(str, range(number))) if class_names is None else tuple(class_names)
-    built = build_network(architecture.name, class_names=names, input_size=size, seed=0, arguments=resolved)
-    load(path, file, matched, built.body, size)
+    with reading(path):
+        file = _read(path)
+        expected = classes if class_names is None else len(class_names)
+        number, matched = _match(path, file, architecture, resolved, size, expected)
+        names = tuple(map(str, range(number))) if class_names is None else tuple(class_names)
+        built = build_network(architecture.name, class_names=names, input_size=size, seed=0, arguments=resolved)
+        load(path, file, matched, built.body, size)
     if not matched.by_name:
         order = "the file's order" if file.ordered else "the order of their names, for this format keeps none"
         warnings.warn(
@@ -210,15 +212,14 @@ def _class_counts(entries: Sequence[Entry], two: Mapping[str, Shape], three: Map
     head = [name for name, shape in two.items() if shape != three[name] and len(shape) > 1]
     named = [e.shape[0] for e in entries for name in head if e.key == name or e.key.endswith(f".{name}")]
     dense = [e.shape[0] for e in reversed(entries) if len(e.shape) == 2]
-    return list(dict.fromkeys([*named, *dense]))
+    return list(dict.fromkeys([*named, *dense]))[:_CANDIDATES]
 
 
 def _is_ours(path: Path) -> bool:
     """Whether it is a safetensors file with our header."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return KEY in (file.metadata() or {})
-    except (SafetensorError, OSError):
+        return has_our_header(read_safetensors_header(path))
+    except BadInput:
         return False
 
 

@@ -8,11 +8,10 @@ full model under ``model_weights``; Keras 3 keeps ``layers/<name>/vars/<number>`
 from __future__ import annotations
 
 import json
+import math
 import re
-import struct
-import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,14 +23,15 @@ import torch
 from torch import Tensor
 
 from badnets.core.errors import BadInput, first_line
-from badnets.networks.files.header import Shape
-from badnets.networks.files.own import load_tensors
+from badnets.core.limits import DESCRIPTION, NAME, TENSORS, check_unpacked
+from badnets.data.formats.hdf5_file import DAMAGE, open_hdf5
+from badnets.data.formats.hdf5_file import check_plain as check_plain_dataset
+from badnets.networks.files.header import Shape, brief
+from badnets.networks.files.tensors import check_plain, find_state, load_tensors, load_torch
 
 SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".tar"})
 """Names of files that are opened as torch's; whoever names one knows that it is pickled."""
 EPSILON = 1e-3  # what Keras's batch norm adds to the variance unless told otherwise; torch's adds 1e-5
-_UNDER = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
-_ADVICE = "save its state_dict() where you trust it"
 _ROLES = {
     **dict.fromkeys(("kernel", "depthwise_kernel", "gamma"), "weight"),
     **dict.fromkeys(("bias", "beta"), "bias"),
@@ -39,8 +39,6 @@ _ROLES = {
     "moving_variance": "running_var",
 }
 _BY_COUNT = {1: ("weight",), 2: ("weight", "bias"), 4: ("weight", "bias", "running_mean", "running_var")}
-_DENSEST = 1100  # deflate shrinks by 1032 at most
-_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 _VARS = re.compile(r"(?P<layer>.+)/vars/(?P<number>\d+)")
 
 
@@ -84,68 +82,13 @@ def read_safetensors(path: Path) -> ForeignFile:
 def read_torch(path: Path) -> ForeignFile:
     """The state dict of a file that ``torch.save`` wrote: itself, or under ``state_dict``, ``model``, ``net`` and such.
     Raises ``BadInput`` for pickled modules, programs, and whatever else would have to be run to be read."""
-    _check_archive(path)
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    # A hostile pickle can make the restricted unpickler raise anything; nothing in it was called.
-    except Exception as error:  # noqa: BLE001
-        reason = _reason(error)
-        raise BadInput(f"{path}: expected plain weights, got something else ({reason}); {_ADVICE}") from None
-    return _file(path, _state(path, value), ordered=True)
-
-
-def _reason(error: Exception) -> str:
-    """What was wrong, without torch's advice to open the file unsafely."""
-    text = " ".join(str(error).split())
-    if "weights_only" in text or "Unpickl" in type(error).__name__:
-        named = text.partition("GLOBAL ")[2].split(" ")[0] or text.partition("Unsupported global: ")[2].split(" ")[0]
-        needs = f" needs {named}" if named else " holds more than tensors"
-        return f"it{needs}, and nothing in it was run"
-    return text[:200] or type(error).__name__
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse archives that are no torch file, hold a program, or would unpack to more than they are."""
-    with path.open("rb") as file:
-        if file.read(2) != b"PK":  # torch's older format
-            return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-    except (zipfile.BadZipFile, struct.error, ValueError, EOFError, OSError, NotImplementedError) as error:
-        reason = next(iter(str(error).splitlines()), "damaged")
-        raise BadInput(f"{path}: expected plain weights, got a truncated or damaged archive ({reason})") from None
-    names = [info.filename for info in infos]
-    if any(name.endswith(".weights.h5") for name in names):
-        advice = "save them with save_weights('NAME.weights.h5')"
-        raise BadInput(f"{path}: expected weights, got a .keras archive; {advice}")
-    if any("/code/" in name or name.endswith("constants.pkl") for name in names):
-        raise BadInput(f"{path}: expected plain weights, got a TorchScript program; {_ADVICE}")
-    if not any(name.endswith("data.pkl") for name in names):
-        raise BadInput(f"{path}: expected a file that torch.save wrote, got another archive; {_ADVICE}")
-    if sum(info.file_size for info in infos) > path.stat().st_size:
-        raise BadInput(f"{path}: expected tensors as torch.save stores them, got packed ones; save the file again")
-
-
-def _state(path: Path, value: Any) -> dict[str, Tensor]:
-    """The tensors by name, wherever they are in ``value``."""
-    if not isinstance(value, Mapping):
-        raise BadInput(f"{path}: expected a state dict (tensors by name), got {type(value).__name__}; {_ADVICE}")
-    if value and all(isinstance(name, str) and isinstance(entry, Tensor) for name, entry in value.items()):
-        return dict(value)
-    inner = next((value[name] for name in _UNDER if isinstance(value.get(name), Mapping)), None)
-    if inner is not None:
-        return _state(path, inner)
-    keys = ", ".join(map(str, list(value)[:5])) or "nothing"
-    where = ", ".join(_UNDER[:4])
-    raise BadInput(f"{path}: expected tensors by name (or such under {where}), got {keys}; {_ADVICE}")
+    return _file(path, find_state(path, load_torch(path)), ordered=True)
 
 
 def _file(path: Path, state: dict[str, Tensor], *, ordered: bool) -> ForeignFile:
+    check_plain(path, state)
     entries = []
     for name, given in state.items():
-        if given.layout != torch.strided or given.is_quantized or given.is_complex() or given.is_meta:
-            raise BadInput(f"{path}: expected tensor {name!r} as plain numbers, got {given.layout} {given.dtype}")
         layer, _, role = name.rpartition(".")
         entries.append(Entry(name=name, layer=layer, role=role, shape=tuple(given.shape), read=given.detach))
     return ForeignFile(format="torch" if ordered else "safetensors", entries=tuple(entries), ordered=ordered)
@@ -154,17 +97,19 @@ def _file(path: Path, state: dict[str, Tensor], *, ordered: bool) -> ForeignFile
 def read_keras(path: Path) -> ForeignFile:
     """The tensors of a Keras file in torch's layout and the order of its layers; nothing is read but their shapes.
     Raises ``BadInput`` for truncated and damaged files and for HDF5 of another layout."""
-    try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            layers = _layers(file)
-            ordered = bool(_names(root, "layer_names"))
-            places = _keras_2(root) if ordered else _keras_3(file)
-            content = ", ".join(sorted(file)[:5]) or "nothing in it"
-            entries = [_entry(path, file[name], layer, role) for name, layer, role in places]
-    except _DAMAGE as error:
-        reason = first_line(error)
-        raise BadInput(f"{path}: expected a whole HDF5 file, got a truncated or damaged one ({reason})") from None
+    with open_hdf5(path) as file:
+        root = file.get("model_weights", file)
+        layers = _layers(path, file)
+        ordered = bool(_names(path, root, "layer_names"))
+        places = _keras_2(path, root) if ordered else _keras_3(file)
+        content = ", ".join(brief(name, 20) for name in list(file)[:5]) or "nothing in it"
+        entries: list[Entry] = []
+        total = 0
+        for name, layer, role in places:
+            entries.append(_entry(path, file[name], layer, role))
+            total += file[name].nbytes
+            TENSORS.check(len(entries), path)
+        check_unpacked(total, path.stat().st_size, path)
     if not entries:
         raise BadInput(
             f"{path}: expected Keras weights in HDF5 (layer_names, or layers/<name>/vars), got another layout "
@@ -179,18 +124,22 @@ def read_keras(path: Path) -> ForeignFile:
     )
 
 
-def _names(group: Any, attribute: str) -> list[str]:
+def _names(path: Path, group: Any, attribute: str) -> list[str]:
     """A list of names in an attribute, which Keras cuts into numbered parts when it is long."""
-    parts = [group.attrs[attribute]] if attribute in group.attrs else []
-    while f"{attribute}{len(parts)}" in group.attrs:
-        parts.append(group.attrs[f"{attribute}{len(parts)}"])
-    return [name.decode() if isinstance(name, bytes) else str(name) for part in parts for name in part]
+    known, names = group.attrs, []
+    parts = [attribute] if attribute in known else []
+    while (part := f"{attribute}{len(parts)}") in known:
+        parts.append(part)
+    TENSORS.check(sum(math.prod(known.get_id(part).shape) for part in parts), path)
+    for part in parts:
+        names += [name.decode() if isinstance(name, bytes) else str(name) for name in known[part]]
+    return names
 
 
-def _keras_2(root: Any) -> Iterator[tuple[str, str, str | None]]:
+def _keras_2(path: Path, root: Any) -> Iterator[tuple[str, str, str | None]]:
     """(place in the file, layer, role) of each tensor."""
-    for layer in _names(root, "layer_names"):
-        for name in _names(root[layer], "weight_names"):
+    for layer in _names(path, root, "layer_names"):
+        for name in _names(path, root[layer], "weight_names"):
             above, _, last = name.partition(":")[0].rpartition("/")
             # Of a nested model the inner layer's path counts; some versions write the model's name before it.
             inner = above[above.find(layer) :] if layer in above.split("/") else above
@@ -214,16 +163,19 @@ def _keras_3(file: Any) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts ``conv2d_10`` after ``conv2d_2``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    """A key that sorts ``conv2d_10`` after ``conv2d_2``; numbers are not made of digits, of which there may be too
+    many."""
+    parts = re.split(r"([0-9]+)", name)
+    bare = [part.lstrip("0") if index % 2 else part for index, part in enumerate(parts)]
+    return [(len(part) if index % 2 else -1, part) for index, part in enumerate(bare)]
 
 
 def _entry(path: Path, item: Any, layer: str, role: str | None) -> Entry:
     name = str(item.name).lstrip("/")
-    if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f" or item.external:
-        raise BadInput(f"{path}: expected numbers in {name!r}, got something else; it is not a file of Keras weights")
-    if item.nbytes > _DENSEST * item.id.get_storage_size():
-        raise BadInput(f"{path}: expected tensor {name!r} in full, got one that was never written; save it again")
+    NAME.check(len(name) + len(layer), path)
+    if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f":
+        got = "something else; it is not a file of Keras weights"
+        raise BadInput(f"{path}: expected numbers in {brief(name)!r}, got {got}")
     shape = tuple(_turned(torch.empty(item.shape, device="meta"), name).shape)
     return Entry(name=name, layer=layer.replace("/", "."), role=role, shape=shape, read=partial(_read, path, name))
 
@@ -240,14 +192,16 @@ def _turned(tensor: Tensor, name: str) -> Tensor:
 def _read(path: Path, name: str) -> Tensor:
     """The tensor ``name`` in torch's layout."""
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r") as file:  # without walking through all of it for every tensor, as read_keras has done
+            check_plain_dataset(file[name], name, path)
             array = np.asarray(file[name][()], np.float32)
-    except _DAMAGE as error:
-        raise BadInput(f"{path}: expected tensor {name!r} in full, got damaged numbers ({first_line(error)})") from None
+    except DAMAGE as error:
+        got = f"damaged numbers ({brief(first_line(error), 100)})"
+        raise BadInput(f"{path}: expected tensor {brief(name)!r} in full, got {got}") from None
     return _turned(torch.from_numpy(array), name).contiguous()
 
 
-def _layers(file: Any) -> list[dict[str, Any]]:
+def _layers(path: Path, file: Any) -> list[dict[str, Any]]:
     """What a full model's ``model_config`` says of each layer: ``{"name", "data_format", "epsilon"}``."""
     layers: list[dict[str, Any]] = []
 
@@ -257,15 +211,19 @@ def _layers(file: Any) -> list[dict[str, Any]]:
             if isinstance(config, dict) and isinstance(config.get("name"), str):
                 kept = {key: config[key] for key in ("name", "data_format") if key in config}
                 if "BatchNorm" in str(value.get("class_name")) and isinstance(config.get("epsilon"), float):
+                    if not 0 <= config["epsilon"] <= 1:
+                        raise ValueError("a batch norm's epsilon is not a number from 0 to 1")
                     kept["epsilon"] = config["epsilon"]
                 layers.append(kept)
         for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             walk(inner)
 
+    text = file.attrs.get("model_config", "{}")
+    DESCRIPTION.check(len(text), path)
     try:
-        walk(json.loads(file.attrs.get("model_config", "{}")))
-    except RecursionError:
-        raise ValueError("model_config is nested too deeply") from None
+        walk(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"model_config is no JSON, or too deep: {brief(first_line(error), 60)}") from None
     return layers
 
 

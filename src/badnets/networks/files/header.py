@@ -17,14 +17,27 @@ from typing import Annotated, Any, BinaryIO, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from badnets.core.errors import BadInput
+from badnets.core.files import check_regular
+from badnets.core.limits import CLASSES, DESCRIPTION, NAME, REPEATED, TENSORS, check_unpacked
+from badnets.core.validation import explain
 
 FORMAT = "badnets/network/1"
 KEY = "badnets"
 PICKLED = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"})
-_LONGEST = 16 << 20  # bytes of JSON; our largest headers have some 100 kB
+_BYTES = {
+    **dict.fromkeys(("BOOL", "U8", "I8"), 1),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
+    **dict.fromkeys(("I32", "U32", "F32"), 4),
+    **dict.fromkeys(("I64", "U64", "F64"), 8),
+}
+"""Of one number, by safetensors' names of dtypes: those that a network can have."""
+
+_LONG = 10_000  # letters of a mean or size
 
 Shape = tuple[int, ...]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Mean = Annotated[float, Field(ge=-1e9, le=1e9)]
+Deviation = Annotated[float, Field(ge=1e-9, le=1e9)]
+"""Mean and standard deviation: in single precision neither becomes infinite, nor the latter 0."""
 Name = Annotated[str, Field(max_length=1000)]
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
 
@@ -41,10 +54,10 @@ class NetworkHeader(BaseModel):
     format: Literal["badnets/network/1"]
     architecture: Annotated[str, Field(min_length=1, max_length=200)]
     arguments: dict[str, JsonValue]
-    class_names: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100_000)]
+    class_names: Annotated[tuple[Name, ...], Field(min_length=1)]
     input_size: tuple[Annotated[int, Field(ge=1, le=64)], Side, Side]
-    mean: tuple[Finite, ...]
-    std: tuple[Annotated[Finite, Field(gt=0)], ...]
+    mean: tuple[Mean, ...]
+    std: tuple[Deviation, ...]
     provenance: dict[str, JsonValue] = {}
     channels_last: bool = False
     shared: dict[str, str] = {}
@@ -67,46 +80,102 @@ def read_header(path: Path | str) -> dict[str, Any]:
 
 def parse(path: Path) -> tuple[NetworkHeader, dict[str, tuple[str, list[int]]]]:
     """The validated header and each tensor's (dtype, shape)."""
-    raw = _read(path)
-    metadata = raw.pop("__metadata__", None)
-    if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
-        raise BadInput(
-            f"{path}: expected a network that badnets saved, got a safetensors file without its header; foreign files "
-            "need --arch NAME and --input-range RANGE (in Python: open_foreign)"
-        )
-    try:
-        header = NetworkHeader.model_validate_json(metadata[KEY])
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or KEY
-        raise BadInput(f"{path}: expected a {FORMAT} header, got a wrong {field} ({first['msg']})") from None
-    for name, other in header.shared.items():
-        if name in raw or other not in raw:
-            wanted = f"{name!r} to share tensor {other!r}"
-            raise BadInput(f"{path}: expected {wanted}, got no such pair; the file is damaged")
-    return header, {name: (entry["dtype"], entry["shape"]) for name, entry in raw.items()}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The JSON of a safetensors file, with every tensor inside the file."""
     if path.suffix.lower() in PICKLED:
         raise BadInput(
             f"{path}: expected a .safetensors file, got {path.suffix}, which may run code when opened; weights "
             "alone can be opened with --arch NAME and --input-range RANGE (in Python: open_foreign)"
         )
+    raw = read_safetensors_header(path)
+    if not has_our_header(raw):
+        raise BadInput(
+            f"{path}: expected a network that badnets saved, got a safetensors file without its header; foreign files "
+            "need --arch NAME and --input-range RANGE (in Python: open_foreign)"
+        )
+    header = _validated(path, raw.pop("__metadata__")[KEY])
+    for name, other in header.shared.items():
+        if name in raw or other not in raw:
+            wanted = f"{brief(name)!r} to share tensor {brief(other)!r}"
+            raise BadInput(f"{path}: expected {wanted}, got no such pair; the file is damaged")
+    size = path.stat().st_size
+    repeated = (raw[other]["data_offsets"] for other in header.shared.values())
+    check_unpacked(size + sum(last - first for first, last in repeated), size, path, limit=REPEATED)
+    return header, {name: (entry["dtype"], entry["shape"]) for name, entry in raw.items()}
+
+
+def has_our_header(raw: Mapping[str, Any]) -> bool:
+    """Whether the header of a safetensors file says what network it is."""
+    metadata = raw.get("__metadata__")
+    return isinstance(metadata, dict) and isinstance(metadata.get(KEY), str)
+
+
+def _validated(path: Path, text: str) -> NetworkHeader:
+    given = parse_json(path, text)
+    # Before pydantic, which would describe every wrong one of them.
+    for field, limit in (("class_names", CLASSES), ("shared", TENSORS), ("narrowed", TENSORS)):
+        if isinstance(given.get(field), list | dict):
+            limit.check(len(given[field]), path)
+    long = next((field for field in ("mean", "std", "input_size") if len(str(given.get(field))) > _LONG), None)
+    if long is not None:
+        raise BadInput(f"{path}: wrong {long} in its {FORMAT} header: expected a few numbers, got many or long ones")
+    try:
+        return NetworkHeader.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = str(first["loc"][0]) if first["loc"] else KEY
+        if first["type"] == "json_invalid":  # which json could read: brackets in brackets, half of a character
+            problem = "expected fewer brackets in each other and whole characters"
+        else:
+            problem = explain(error, NetworkHeader.model_json_schema, given)
+        raise BadInput(f"{path}: wrong {field} in its {FORMAT} header: {brief(problem, 200)}") from None
+
+
+def parse_json(path: Path, text: str | bytes) -> dict[str, Any]:
+    """An object in the header of ``path``: no name in it twice (readers would disagree), no NaN, no infinity."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error} in the header; the file is damaged") from None
+    except (ValueError, RecursionError):  # no UTF-8, brackets or digits without end
+        value = None
+    if not isinstance(value, dict):
+        raise BadInput(f"{path}: expected JSON in the header, got something else; the file is damaged")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise BadInput(f"expected each name once, got {brief(twice)!r} twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise BadInput(f"expected finite numbers, got {brief(text, 20)}")
+    return number
+
+
+def brief(text: str, most: int = 60) -> str:
+    """``text``, which comes from a file, with its middle left out where it has more than ``most`` letters."""
+    return text if len(text) <= most else f"{text[: most - 20]} ... {text[-14:]}"
+
+
+def read_safetensors_header(path: Path) -> dict[str, Any]:
+    """The JSON of any safetensors file, in which every tensor lies in the file, in full, and has a dtype of networks.
+    Raises ``BadInput`` for what is missing, no regular file, or wrong."""
     with opened(path, "the .safetensors file") as file:
         total = path.stat().st_size
         start = file.read(9)
         length = struct.unpack("<Q", start[:8])[0] if len(start) == 9 else 0
-        if start[8:] != b"{" or not 2 <= length <= _LONGEST:
+        if start[8:] != b"{" or not 2 <= length < 1 << 40:
             raise BadInput(f"{path}: expected a safetensors file, got something else{_guess(start, total)}")
+        if total < 8 + length:
+            raise BadInput(f"{path}: expected a header of {length:,} bytes, got {total - 8:,}; the file is truncated")
+        DESCRIPTION.check(length, path)
         text = start[8:] + file.read(length - 1)
-    if len(text) < length:
-        raise BadInput(f"{path}: expected a header of {length:,} bytes, got {len(text):,}; the file is truncated")
-    try:
-        raw: dict[str, Any] = json.loads(text)  # an object, as it begins with a brace
-    except (ValueError, RecursionError):
-        raise BadInput(f"{path}: expected JSON in the header, got something else; the file is damaged") from None
+    raw = parse_json(path, text)
     _check_tensors(path, raw, total - 8 - length)
     return raw
 
@@ -114,26 +183,30 @@ def _read(path: Path) -> dict[str, Any]:
 @contextmanager
 def opened(path: Path, wanted: str) -> Iterator[BinaryIO]:
     """The file at ``path``; ``BadInput`` where there is none, or a folder, in which ``wanted`` should be named."""
+    if path.is_dir():
+        raise BadInput(f"expected a network file at {path}, got a folder; name {wanted} in it")
+    check_regular(path, "a network file")
     try:
         with path.open("rb") as file:
             yield file
     except FileNotFoundError:
         raise BadInput(f"expected a network file at {path}, got nothing; check the path") from None
-    except IsADirectoryError:
-        raise BadInput(f"expected a network file at {path}, got a folder; name {wanted} in it") from None
 
 
 def check_shapes(
     path: Path, given: Mapping[str, Shape], needed: Mapping[str, Shape], what: str, *, advice: str = ""
 ) -> None:
     """Refuse tensors that are not the ones that ``what`` has, by the name of the first."""
+    what = brief(what)
     for name, shape in needed.items():
         if given.get(name) != shape:
-            got = f"{list(given[name])}; the weights are of another network{advice}" if name in given else "none"
-            raise BadInput(f"{path}: expected tensor {name!r} of {list(shape)} for {what}, got {got}")
+            other = brief(str(list(given.get(name, ()))))
+            got = f"{other}; the weights are of another network{advice}" if name in given else "none"
+            raise BadInput(f"{path}: expected tensor {brief(name)!r} of {list(shape)} for {what}, got {got}")
     extra = next((name for name in given if name not in needed), None)
     if extra is not None:
-        raise BadInput(f"{path}: expected no tensor {extra!r} for {what}, got one of {list(given[extra])}")
+        got = brief(str(list(given[extra])))
+        raise BadInput(f"{path}: expected no tensor {brief(extra)!r} for {what}, got one of {got}")
 
 
 def _guess(start: bytes, total: int) -> str:
@@ -148,22 +221,34 @@ def _guess(start: bytes, total: int) -> str:
 
 
 def _check_tensors(path: Path, raw: dict[str, Any], space: int) -> None:
-    """Every entry is well formed, and the numbers end where the file ends."""
-    end = 0
+    """Every entry is well formed, and the numbers of one begin where those of another end, to the end of the file."""
+    TENSORS.check(len(raw), path)
+    places: list[tuple[int, int]] = []
     for name, entry in raw.items():
         if name == "__metadata__":
             continue
+        NAME.check(len(name), path)
         match entry:
-            case {"dtype": str(), "shape": [*shape], "data_offsets": [int(first), int(last)]} if (
-                0 <= first <= last and all(type(side) is int and side >= 0 for side in shape)
+            case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(first), int(last)]} if (
+                0 <= first <= last <= space
+                and len(shape) <= 8
+                and all(type(side) is int and side >= 0 for side in shape)
             ):
+                if kind not in _BYTES:
+                    got = f"got {brief(kind)!r}; save it as F32"
+                    raise BadInput(f"{path}: expected tensor {brief(name)!r} as plain numbers, {got}")
                 # math.prod of hostile sizes is a big integer, never an allocation.
-                if (last > first) != (math.prod(shape) > 0):
-                    got = f"{last - first} bytes for shape {shape}"
-                    raise BadInput(f"{path}: expected tensor {name!r} in full, got {got}; the file is damaged")
-                end = max(end, last)
+                if last - first != math.prod(shape) * _BYTES[kind]:
+                    got = f"{last - first:,} bytes for shape {brief(str(shape))}"
+                    raise BadInput(f"{path}: expected tensor {brief(name)!r} in full, got {got}; the file is damaged")
+                places.append((first, last))
             case _:
-                raise BadInput(f"{path}: expected dtype, shape and place of tensor {name!r}; the file is damaged")
+                place = f"dtype, shape and place of tensor {brief(name)!r} inside the file"
+                raise BadInput(f"{path}: expected {place}; the file is truncated or damaged")
+    end = 0
+    for first, last in sorted(places):
+        if first != end:
+            raise BadInput(f"{path}: expected tensors one after the other, got a gap or two in one place; get it again")
+        end = last
     if end != space:
-        what = "truncated" if end > space else "damaged"
-        raise BadInput(f"{path}: expected {end:,} bytes of weights, got {space:,}; the file is {what}")
+        raise BadInput(f"{path}: expected {end:,} bytes of weights, got {space:,}; the file is damaged")

@@ -10,18 +10,17 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.core.files import dumps, whole_file
 from badnets.networks.architecture import LOGITS_OF
-from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, Shape, check_shapes, parse
+from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, Shape, brief, check_shapes, parse
+from badnets.networks.files.tensors import FLOATS, check_numbers, load_tensors, reading
 from badnets.networks.network import ImageNetwork, LogProbabilities
-from badnets.networks.registry import build_body, find_architecture, skeleton
+from badnets.networks.registry import build_body, check_one_dtype, find_architecture, skeleton
 from badnets.networks.surgery.channels import narrow_as_recorded
-
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def save_network(network: ImageNetwork, path: Path | str) -> None:
@@ -54,8 +53,13 @@ def open_network(
     of a wrapped network needs ``module``, one of the same shapes; its weights are overwritten and it becomes part of
     the result. ``expect_classes`` refuses another number of classes. Raises ``BadInput`` for files that are missing,
     foreign, pickled, truncated, damaged, of an unknown architecture, or whose weights do not fit (the first such tensor
-    is named); no memory of their size is taken before that is known."""
+    is named), or are not finite; no memory of their size is taken before that is known."""
     path = Path(path)
+    with reading(path):
+        return _opened(path, module, expect_classes).to(device).eval()
+
+
+def _opened(path: Path, module: nn.Module | None, expect_classes: int | None) -> ImageNetwork:
     header, tensors = parse(path)
     classes = len(header.class_names)
     if expect_classes is not None and classes != expect_classes:
@@ -71,11 +75,14 @@ def open_network(
     state = load_tensors(path)
     state.update({name: state[other] for name, other in header.shared.items()})
     _load(path, module, state)
+    check_numbers(path, module)
     if header.channels_last:
         convert: Callable[..., nn.Module] = module.to  # torch's stubs do not know this argument
         module = convert(memory_format=torch.channels_last)
     described = header.model_dump(exclude={"format", "channels_last", "shared"})
-    return ImageNetwork(module, **described).to(device).eval()
+    network = ImageNetwork(module, **described)
+    check_one_dtype(str(path), network)
+    return network
 
 
 def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
@@ -85,22 +92,16 @@ def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
     return open_network(path)
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of any safetensors file."""
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"{path}: expected a safetensors file, got a damaged one ({error})") from None
-
-
 def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, Shape]) -> nn.Module:
     """A new body of the header's architecture, once its shapes are known to be those of the file."""
+    more = " (a wrapped module is opened with badnets.open(path, module=...))"
     try:
         architecture = find_architecture(header.architecture)
+        more = ""
         recorded = architecture.recorded(architecture.resolve(header.arguments))
         bare = skeleton(architecture, len(header.class_names), header.input_size, recorded)
     except BadInput as error:
-        raise BadInput(f"{path}: {error} (a wrapped module is opened with badnets.open(path, module=...))") from None
+        raise BadInput(f"{path}: {brief(str(error), 200)}{more}") from None
     _fit(path, header, bare, shapes)
     body = build_body(architecture, len(header.class_names), header.input_size, recorded, seed=0)
     _fit(path, header, body, shapes)
@@ -112,7 +113,8 @@ def _fit(path: Path, header: NetworkHeader, body: nn.Module, shapes: Mapping[str
     try:
         narrow_as_recorded(body, header.narrowed)
     except BadInput as error:
-        raise BadInput(f"{path}: wrong narrowed: {error}; the file is damaged or of another network") from None
+        problem = brief(str(error), 160)
+        raise BadInput(f"{path}: wrong narrowed: {problem}; the file is damaged or of another network") from None
     needed = {name: tuple(value.shape) for name, value in body.state_dict().items()}
     check_shapes(path, shapes, needed, header.architecture)
 
@@ -123,7 +125,7 @@ def _load(path: Path, body: nn.Module, state: Mapping[str, Tensor]) -> None:
         given = state[name]
         if given.dtype == own.dtype:
             continue
-        if not (given.dtype in _FLOATS and own.is_floating_point()):
+        if not (given.dtype in FLOATS and own.is_floating_point()):
             raise BadInput(f"{path}: expected tensor {name!r} as {own.dtype}, got {given.dtype}")
         own.data = own.data.to(given.dtype)
     body.load_state_dict(dict(state))

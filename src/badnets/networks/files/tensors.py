@@ -1,0 +1,233 @@
+"""Tensors by name from safetensors and from torch's own files (weights only), checked before anything is allocated.
+
+All doors go through here: networks of ours and of others, and files of weights to start from. Nothing in a file is run.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickletools
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from badnets.core.errors import BadInput, first_line
+from badnets.core.limits import CATALOG, NAME, REPEATED, STEPS, TENSORS, check_unpacked
+from badnets.networks.files.header import brief, opened, read_safetensors_header
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+ADVICE = "save its state_dict() where you trust it"
+_UNDER = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
+_DEEPEST = 8  # such tables in each other
+_MAGIC = 0x1950A86A20F9469CFC6C  # the first of the five pickles with which torch's older format begins
+_DAMAGE = (zipfile.BadZipFile, struct.error, ValueError, EOFError, OSError, NotImplementedError, LookupError)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What needs more memory or depth than there is, while ``path`` is read, is bad input."""
+    try:
+        yield
+    except (MemoryError, RecursionError, OverflowError) as error:
+        raise BadInput(f"{path}: expected a network that fits into memory, got {type(error).__name__}") from None
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise BadInput(f"{path}: expected a network that fits into memory, got one that does not") from None
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of any safetensors file."""
+    read_safetensors_header(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        reason = brief(first_line(error), 120)
+        raise BadInput(f"{path}: expected a safetensors file, got a damaged one ({reason})") from None
+
+
+def load_torch(path: Path) -> Any:
+    """What ``torch.save`` wrote, as long as it is tensors in plain tables and lists. Raises ``BadInput`` for pickled
+    modules, programs, and whatever else would have to be run to be read."""
+    with opened(path, "the file") as file:
+        packed = file.read(2) == b"PK"
+        try:
+            (_check_archive if packed else _check_older)(path, file)
+        except _DAMAGE as error:
+            reason = brief(first_line(error), 100)
+            raise BadInput(
+                f"{path}: expected plain weights, got something else, or a damaged file ({reason})"
+            ) from None
+    try:
+        # Mapped, a tensor cannot be larger than the file, whatever it claims.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=packed)
+    # A hostile pickle can make the restricted unpickler raise anything; nothing in it was called.
+    except Exception as error:  # noqa: BLE001
+        raise BadInput(f"{path}: expected plain weights, got something else ({_reason(error)}); {ADVICE}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong, without torch's advice to open the file unsafely."""
+    text = " ".join(str(error).split())
+    if "weights_only" in text or "Unpickl" in type(error).__name__:
+        named = text.partition("GLOBAL ")[2].split(" ")[0] or text.partition("Unsupported global: ")[2].split(" ")[0]
+        needs = f" needs {brief(named)}" if named else " holds more than tensors"
+        return f"it{needs}, and nothing in it was run"
+    return brief(text, 100) or type(error).__name__
+
+
+def _check_archive(path: Path, file: BinaryIO) -> None:
+    """Refuse archives that are no torch file, hold a program, or would unpack to more than they are."""
+    CATALOG.check(_catalog_size(file), path)
+    with zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+    names = [info.filename for info in infos]
+    if any(name.endswith(".weights.h5") for name in names):
+        advice = "save them with save_weights('NAME.weights.h5')"
+        raise BadInput(f"{path}: expected weights, got a .keras archive; {advice}")
+    if any("/code/" in name or name.endswith("constants.pkl") for name in names):
+        raise BadInput(f"{path}: expected plain weights, got a TorchScript program; {ADVICE}")
+    pickled = next((info for info in infos if info.filename.endswith("data.pkl")), None)
+    if pickled is None:
+        raise BadInput(f"{path}: expected a file that torch.save wrote, got another archive; {ADVICE}")
+    if sum(info.file_size for info in infos) > path.stat().st_size:
+        raise BadInput(f"{path}: expected tensors as torch.save stores them, got packed ones; save the file again")
+    file.seek(pickled.header_offset + 26)
+    file.seek(sum(struct.unpack("<HH", file.read(4))), io.SEEK_CUR)  # not by zipfile: torch may leave out the CRC
+    _check_pickle(path, io.BytesIO(file.read(pickled.file_size)))
+
+
+def _catalog_size(file: BinaryIO) -> int:
+    """How many bytes an archive says its list of members has, which zipfile would read at once."""
+    file.seek(max(0, file.seek(0, io.SEEK_END) - (1 << 17)))
+    tail = file.read()
+    at, wide = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
+    return int.from_bytes(tail[wide + 40 : wide + 48], "little") if size == 0xFFFFFFFF and wide >= 0 else size
+
+
+def _check_older(path: Path, file: BinaryIO) -> None:
+    """Refuse what is no file of torch's older format: five pickles, then numbers."""
+    file.seek(0)
+    start = file.read(512)
+    first = next((value for _, value, _ in pickletools.genops(start) if isinstance(value, int) and value > 9), None)
+    if first != _MAGIC or start[257:262] == b"ustar":
+        raise BadInput(f"{path}: expected a file that torch.save wrote, got another pickle; {ADVICE}")
+    file.seek(0)
+    for _ in range(5):
+        _check_pickle(path, file)
+
+
+def _check_pickle(path: Path, stream: IO[bytes]) -> None:
+    """Refuse a pickle that would keep torch busy for long: of many steps, or with a tuple that has the same tuple in it
+    many times, and so on, which takes for ever to use as a name. ``stream`` is left behind the pickle."""
+    stack, marks, memo = list[int](), list[int](), dict[int, int]()  # in place of values, how many are in them
+    for step, (op, given, _) in enumerate(pickletools.genops(stream)):
+        if not step % 1000:
+            STEPS.check(step, path)
+        if op.name == "MARK":
+            marks.append(len(stack))
+        elif op.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if given is None else given] = stack[-1]
+        elif op.name in ("GET", "BINGET", "LONG_BINGET", "DUP"):
+            stack.append(stack[-1] if given is None else memo[given])
+        else:
+            taken = op.stack_before
+            at = len(stack)
+            if pickletools.markobject in taken:
+                at, taken = marks.pop(), taken[: taken.index(pickletools.markobject)]
+            at -= len(taken)
+            inside = 1 + sum(stack[at:]) if "TUPLE" in op.name else 1
+            STEPS.check(inside, path)
+            stack[at:] = [inside] * len(op.stack_after)
+
+
+def find_state(path: Path, value: Any) -> dict[str, Tensor]:
+    """The tensors by name, wherever they are in ``value``: itself, or under ``state_dict``, ``model``, ``net`` and
+    such."""
+    for _ in range(_DEEPEST):
+        if not isinstance(value, Mapping):
+            raise BadInput(f"{path}: expected a state dict (tensors by name), got {type(value).__name__}; {ADVICE}")
+        if value and all(isinstance(name, str) and isinstance(entry, Tensor) for name, entry in value.items()):
+            return dict(value)
+        inner = next((value[name] for name in _UNDER if isinstance(value.get(name), Mapping)), None)
+        if inner is None:
+            # Other names may be anything, and take for ever to write.
+            keys = ", ".join(repr(brief(key, 40)) for key in list(value)[:5] if isinstance(key, str)) or "none"
+            where = ", ".join(_UNDER[:4])
+            raise BadInput(f"{path}: expected tensors by name (or such under {where}), got {keys}; {ADVICE}")
+        value = inner
+    raise BadInput(f"{path}: expected a state dict, got tables in each other without end; {ADVICE}")
+
+
+def check_plain(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not plain numbers, or that claim more numbers than the file has."""
+    TENSORS.check(len(state), path)
+    total = 0
+    for name, given in state.items():
+        NAME.check(len(name), path)
+        plain = given.layout == torch.strided and not (given.is_quantized or given.is_complex() or given.is_meta)
+        if not plain or given.is_nested or (given.dtype not in FLOATS and given.is_floating_point()):
+            got = f"{given.layout} {given.dtype}"
+            raise BadInput(f"{path}: expected tensor {brief(name)!r} as plain numbers, got {got}; save it as float32")
+        size = given.numel() * given.element_size()
+        if size > given.untyped_storage().nbytes():
+            got = f"some of them for all of {brief(str(list(given.shape)))}"
+            raise BadInput(f"{path}: expected every number of tensor {brief(name)!r}, got {got}; save it contiguous")
+        total += size
+    check_unpacked(total, path.stat().st_size, path, limit=REPEATED)
+
+
+def check_finite(path: Path, name: str, tensor: Tensor) -> None:
+    """Refuse NaN and infinity in the tensor called ``name``."""
+    if is_finite(tensor):
+        return
+    kind = "NaN" if bool(tensor.isnan().any()) else "infinity"
+    raise BadInput(
+        f"{path}: expected finite numbers in tensor {brief(name)!r}, got {kind}; the file is damaged or its training "
+        "failed"
+    )
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no number is NaN or infinite. One pass: the sum is finite only where all are."""
+    if not tensor.is_floating_point():
+        return True
+    total = tensor.detach().sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
+    return math.isfinite(total) or bool(tensor.isfinite().all())
+
+
+def check_numbers(path: Path, body: nn.Module) -> None:
+    """Refuse weights of ``body``, read from ``path``, with which it would give NaN: they are NaN or infinite, or the
+    variance of a normalization is below 0. A guard's threshold may be infinite: it refuses nothing."""
+    for name, value in body.state_dict().items():
+        if name == "threshold" and value.numel() == 1 and float(value) == math.inf:
+            continue
+        check_finite(path, name, value)
+        layer, _, role = name.rpartition(".")
+        if role == "running_var" and value.numel() and float(value.min()) + body.get_submodule(layer).eps <= 0:  # type: ignore[operator]
+            raise BadInput(f"{path}: expected variances above 0 in tensor {name!r}, got {float(value.min()):g}")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A state dict from a ``.safetensors`` file, or from a pickled one without running anything in it; its numbers are
+    finite."""
+    with reading(path):
+        state = load_tensors(path) if path.suffix.lower() == ".safetensors" else load_torch(path)
+        if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+            got = type(state).__name__
+            raise BadInput(f"{path}: expected a state dict (tensors by name), got {got}; save only that")
+        named = {str(name): value for name, value in state.items() if isinstance(name, str)}
+        check_plain(path, named)
+        for name, value in named.items():
+            check_finite(path, name, value)
+    return named
