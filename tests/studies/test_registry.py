@@ -117,6 +117,7 @@ def test_trials_of_an_older_version_are_read_or_run_again(made_up: str, tmp_path
     run_trial(first, tmp_path)
     (file,) = (tmp_path / "trials").iterdir()
     old = {**read_json(file), "results": figures.to_json(), "poisoned": None}
+    assert old.pop("sha256")
     write_json(file, old)
     assert finished([first], tmp_path)["s1"].results == Trained(figures=figures), "the usual trial's are read"
     write_json(file, {**old, "results": {"own": {"value": 0.7}}})

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from badnets.core.cache import MAP_ABOVE, Cache
 from badnets.core.errors import BadInput, first_line
+from badnets.core.files import identity_of
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Labels, Pixels, Splits
 from badnets.data.registry import source
@@ -170,8 +171,7 @@ class NpzFile:
         return int(info.header_offset) + 30 + int(name_length) + int(extra_length)
 
     def _kept(self, key: str, write: Callable[[Path], None], *, rounded: bool) -> Array:
-        state = self.path.stat()
-        file = {"path": self.path.resolve(), "size": state.st_size, "mtime": state.st_mtime_ns}
+        file = {"path": self.path.resolve(), "file": identity_of(self.path.stat())}
         return _MAPPED.get({"format": 1, **file, "key": key, "rounded": rounded}, write)
 
     def _header(self, key: str, info: zipfile.ZipInfo) -> _Header:
