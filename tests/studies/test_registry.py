@@ -126,7 +126,7 @@ def test_trials_of_an_older_version_are_read_or_run_again(made_up: str, tmp_path
 
     results = run_trials([first, second], tmp_path, Watcher(say=said.append), jobs=1)
     assert results["s1"].results == Trained(figures=ClassifierFigures(clean_accuracy=Rate(1, 10)))
-    assert said == ["trials that an older version wrote in another form are run again: s1"]
+    assert said == ["trials that are damaged, or of an older version, are run again: s1"]
 
 
 def test_unknown_studies_are_refused_with_the_nearest() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from badnets.backdoors.plan import Poisoned
 from badnets.core.errors import BadInput
-from badnets.core.files import check_place, whole_folder, write_json
+from badnets.core.files import check_place, tidy, whole_folder, write_json
 from badnets.data.images import as_pil
 
 FORMAT = "badnets/export/1"
@@ -34,10 +34,12 @@ def export_pngs(
 
     Raises ``BadInput`` when ``folder`` exists and is not empty.
     """
+    folder = folder.absolute()
+    tidy(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"expected a new folder to export to, got {folder}, which is there already; choose another")
     check_place(folder)
-    with whole_folder(folder.absolute()) as partial:
+    with whole_folder(folder) as partial:
         manifest = _write(poisoned, partial, only_changed=only_changed, progress=progress)
         write_json(partial / MANIFEST, manifest)
     return manifest

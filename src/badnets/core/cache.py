@@ -22,7 +22,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from badnets.core.errors import BadInput
-from badnets.core.files import digest, discard, file_digest, temporary_folder
+from badnets.core.files import digest, discard, file_digest, temporary_folder, tidy
 
 MAP_ABOVE = 256 << 20
 """Arrays of more bytes than this are memory-mapped, smaller ones are read into memory. The pictures are the same."""
@@ -106,6 +106,7 @@ class Cache(Generic[T]):
         """
         folder, name = cache_dir() / self.kind, digest(dict(key))[:32]
         try:
+            tidy(folder / self.kind)
             if value := self._there(folder, name):
                 return value[0]
             with lock(f"{name}{self.suffix}"):

@@ -130,6 +130,7 @@ def publish_working(partial: Path, final: Path, *, replace: bool) -> None:
 
 def put_away(partial: Path, name: str) -> None:
     """Remove the working folder of what is finished, unless somebody works in it."""
+    tidy(partial)
     if partial.is_dir():
         with contextlib.suppress(BadInput, OSError), working_folder(partial, name, fresh=True):
             pass
