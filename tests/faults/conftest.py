@@ -1,7 +1,7 @@
 """Faults: a process that is killed, a full disk, places that may not be written, two at once, other threads.
 
-``Command`` runs badnets in a folder with a fault; after it what stood there must stand whole or not at all, and the same
-command without a fault must end with the same bits and leave nothing over.
+``Command`` runs badnets in a folder with a fault; after it what stood there must stand whole or not at all, and the
+same command without a fault must end with the same bits and leave nothing over.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _TIMES = ("seconds", "timings_s", "command", "commit", "spec", "model", "trigger
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 pictures of 3 classes, 16x16x3."""
+    """66 pictures of 3 classes, 16x16x3."""
     rng = np.random.default_rng(7)
-    labels = np.tile(np.arange(3), 16)
-    images = np.clip(rng.normal(64 + 64 * labels[:, None, None, None], 20, (48, 16, 16, 3)), 0, 255).astype(np.uint8)
+    labels = np.tile(np.arange(3), 22)
+    images = np.clip(rng.normal(64 + 64 * labels[:, None, None, None], 20, (66, 16, 16, 3)), 0, 255).astype(np.uint8)
     path = tmp_path_factory.mktemp("good") / "pictures.npz"
     np.savez_compressed(path, images=images, labels=labels, class_names=np.array(["cat", "dog", "owl"]))
     return path
@@ -147,7 +147,9 @@ def killed_everywhere(place: Place, tmp_path: Path) -> Callable[..., int]:
         files with those of one that was never disturbed."""
         state = tmp_path / "state"
         shutil.copytree(place.around, state)
-        steps = place(argv, **fault)["steps"]
+        undisturbed = place(argv, **fault)
+        assert undisturbed["code"] == 0, undisturbed["err"]
+        steps = undisturbed["steps"]
         wanted, files = result(), place.tree()
         problems = []
         for at in range(1, len(steps) + 1, every):

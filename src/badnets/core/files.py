@@ -182,7 +182,7 @@ def publish_folder(partial: Path, final: Path, *, replace: bool = True) -> None:
     Where the system cannot exchange two names, a killed process may leave none: ``tidy`` puts the old one back.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    settle(partial)
+    _settle_all(partial)
     if not final.exists() or not replace:
         try:
             partial.rename(final)
@@ -252,22 +252,26 @@ def check_place(folder: Path) -> None:
 
 
 def settle(path: Path) -> None:
-    """Have the disk keep a file, or a folder with all that is in it, before something is promised that rests on it."""
+    """Have the disk keep a file, or what a folder lists, before something is promised that rests on it."""
     if os.name != "posix":  # other systems have no folders that can be opened
         return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # some file systems know no such thing
+            raise
+    finally:
+        os.close(handle)
+
+
+def _settle_all(path: Path) -> None:
     inside = [*path.rglob("*")] if path.is_dir() else []
-    if len(inside) > MANY:
+    if len(inside) > MANY and hasattr(os, "sync"):
         os.sync()
         return
     for one in (*inside, path):
-        handle = os.open(one, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # some file systems know no such thing
-                raise
-        finally:
-            os.close(handle)
+        settle(one)
 
 
 def link(source: Path, target: Path) -> None:

@@ -152,7 +152,8 @@ def same_threads(folder: Path, watch: Watcher) -> Iterator[None]:
             checkpoint.unlink()
         write_text(note, str(threads))
     if threads != before:
-        watch.say(f"going on with {threads} threads, as this was begun, not {before}: so the bits are the same")
+        plural = "s" * (threads != 1)
+        watch.say(f"going on with {threads} thread{plural}, as this was begun, not {before}: so the bits are the same")
         torch.set_num_threads(threads)
     try:
         yield
