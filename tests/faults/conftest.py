@@ -128,6 +128,27 @@ def place(server: subprocess.Popen[str], pictures: Path, tmp_path: Path) -> Plac
     return made
 
 
+@pytest.fixture(scope="session")
+def _straight() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def wanted(place: Place, _straight: dict[str, Any]) -> Callable[..., Any]:
+    """``wanted(argv)``: what an undisturbed run into ``run`` comes to."""
+
+    def undisturbed(argv: list[str], **fault: Any) -> Any:
+        key = json.dumps([argv, fault])
+        if key not in _straight:
+            ended = place(argv, **fault)
+            assert ended["code"] == 0, ended["err"]
+            _straight[key] = place.contents("run")
+            place.put(None)
+        return _straight[key]
+
+    return undisturbed
+
+
 @pytest.fixture
 def killed_everywhere(place: Place, tmp_path: Path) -> Callable[..., int]:
     """``killed_everywhere(argv, before, whole, result)``: see below; gives how many places there were."""

@@ -1,9 +1,10 @@
 """Runs commands of badnets in forks of one process that has imported everything already, with a fault in each.
 
-One JSON object a line on stdin: {"argv", "cwd", "env", "kill_at", "file_limit", "threads", "no_exchange",
-"wait"}; one a line on stdout: {"code", "out", "err", "steps"}. ``kill_at`` n: the process ends as if by SIGKILL just
-before its n-th rename, removal, fsync or exchange; 0: never. ``steps`` are all that it came to. With ``wait`` false the
-answer comes at once, and the next {"collect": true} collects what was begun so.
+One JSON object a line on stdin: {"argv", "cwd", "env", "kill_at", "kill_after", "file_limit", "threads",
+"no_exchange", "wait"}; one a line on stdout: {"code", "out", "err", "steps"}. ``kill_at`` n: the process ends as if by SIGKILL just
+before its n-th rename, removal, fsync or exchange; 0: never; ``kill_after``: as soon as a file has got this name.
+``steps`` are all that it came to. With ``wait`` false the answer comes at once, and the next {"collect": true} collects
+what was begun so.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _pipe() -> tuple[int, int]:
 def _ended(child: int, pipes: list[int]) -> dict[str, Any]:
     texts = []
     for pipe in pipes:
-        with open(pipe, "rb") as stream:
+        with os.fdopen(pipe, "rb") as stream:
             texts.append(stream.read().decode(errors="replace"))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return {"code": code, "out": texts[0], "err": texts[1], "steps": texts[2].split()}
@@ -181,7 +182,10 @@ def _with_faults(job: dict[str, Any], log: int) -> None:
             os.write(log, f"{name} ".encode())
             if count == kill_at:
                 os._exit(KILLED)
-            return act(*given, **named)
+            done = act(*given, **named)
+            if job.get("kill_after") and name == "replace" and Path(given[1]).name == job["kill_after"]:
+                os._exit(KILLED)
+            return done
 
         return step
 

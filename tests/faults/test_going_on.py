@@ -21,6 +21,7 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+KILLED = 137
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "flipped": _flip,
     "cut off": _cut,
@@ -31,26 +32,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 def _killed_after(place: Any, argv: list[str], name: str, **fault: Any) -> Path:
     """Killed as soon as there is a file called ``name`` in the working folder, which is given back."""
-    at = 1
-    while True:
-        place(argv, kill_at=at, **fault)
-        (partial,) = place.here.glob(".run.*.partial") or [None]
-        if partial is not None and any(path.name == name for path in partial.glob("seed-*/*")):
-            return Path(partial)
-        at += 2
-
-
-@pytest.fixture
-def wanted(place: Any) -> Any:
-    """``wanted(argv)``: what an undisturbed run comes to, in another folder."""
-
-    def undisturbed(argv: list[str], **fault: Any) -> Any:
-        assert place([word if word != "run" else "straight" for word in argv], **fault)["code"] == 0
-        files = place.contents("straight")
-        shutil.rmtree(place.around / "cache")
-        return files
-
-    return undisturbed
+    assert place(argv, kill_after=name, **fault)["code"] == KILLED
+    (partial,) = place.here.glob(".run.*.partial")
+    assert [path.name for path in partial.glob("seed-*/*")].count(name) == 1
+    return Path(partial)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -15,7 +15,7 @@ import pytest
 from badnets.core.files import file_digest
 
 Everywhere = Callable[..., int]
-OFTEN = [pytest.param(9, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)]
+OFTEN = [pytest.param(11, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)]
 REPAIR = ["--data", "PICTURES", "--method", "fine-tune", "--set", "epochs=1", "--out", "r.safetensors"]
 GUARD = ["--data", "PICTURES", "--method", "strip", "--refuse", "0.3", "--out", "r.safetensors"]
 
@@ -43,7 +43,7 @@ def test_a_run(place: Any, killed_everywhere: Everywhere, every: int) -> None:
         result=lambda: place.contents("run"),
         every=every,
     )
-    assert steps > 80
+    assert steps > 60
 
 
 @pytest.mark.parametrize("every", OFTEN)
@@ -149,7 +149,7 @@ def test_a_study_of_two_trials(place: Any, killed_everywhere: Everywhere, every:
             or pytest.fail("half a study")
         ),
         result=lambda: place.contents("study"),
-        every=every,
+        every=every * 2 - 1,
     )
 
 

@@ -206,14 +206,15 @@ def publish_folder(partial: Path, final: Path, *, replace: bool = True) -> None:
                 was.rename(final)
             if held is not None:
                 os.close(held)
-        discard(was)
+        discard(was, beside=final)
     settle(final.parent)
 
 
-def discard(path: Path) -> None:
-    """Remove a file or a folder with all that is in it: under its name it is there whole or not at all."""
+def discard(path: Path, *, beside: Path | None = None) -> None:
+    """Remove a file or a folder with all that is in it: under its name it is there whole or not at all. What a killed
+    process leaves of it is removed with what it left ``beside`` another place (default: ``path``)."""
     if path.is_dir():
-        old = _beside(path, ".old")
+        old = _beside(beside or path, ".old")
         with contextlib.suppress(OSError):
             path.rename(old)
             path = old
