@@ -1,10 +1,10 @@
 """Runs commands of badnets in forks of one process that has imported everything already, with a fault in each.
 
 One JSON object a line on stdin: {"argv", "cwd", "env", "kill_at", "kill_after", "file_limit", "threads",
-"no_exchange", "wait"}; one a line on stdout: {"code", "out", "err", "steps"}. ``kill_at`` n: the process ends as if by SIGKILL just
-before its n-th rename, removal, fsync or exchange; 0: never; ``kill_after``: as soon as a file has got this name.
-``steps`` are all that it came to. With ``wait`` false the answer comes at once, and the next {"collect": true} collects
-what was begun so.
+"no_exchange", "wait"}; one a line on stdout: {"code", "out", "err", "steps"}. ``kill_at`` n: the process ends as if by
+SIGKILL just before its n-th rename, removal, fsync or exchange; 0: never; ``kill_after``: as soon as a file has got
+this name. ``steps`` are all that it came to. With ``wait`` false the answer comes at once, and the next
+{"collect": true} collects what was begun so.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _prepare() -> None:
 
     words = {"title": "Two", "published": "", "summary": "", "seeds": 1, "quick_seeds": 1}
     STUDIES._added["two-trials"] = Study(name="two-trials", trials=two, assemble=assemble, **words)
-    trials.ProcessPoolExecutor = _InTurn  # type: ignore[misc]  # here, where the fault is
+    trials.ProcessPoolExecutor = _InTurn  # type: ignore[assignment,misc]  # here, where the fault is
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BADNETS_CACHE"] = folder
         for argv in json.loads(os.environ["WARM_UP"]):

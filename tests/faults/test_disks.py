@@ -13,7 +13,7 @@ def _sentence(ended: dict[str, Any]) -> str:
     lines = [line for line in ended["err"].splitlines() if line.startswith("badnets: ") and "warning" not in line]
     assert len(lines) == 1, ended["err"]
     assert "Traceback" not in ended["err"]
-    return lines[0]
+    return str(lines[0])
 
 
 def _names(place: Any) -> set[str]:

@@ -20,19 +20,25 @@ REPAIR = ["--data", "PICTURES", "--method", "fine-tune", "--set", "epochs=1", "-
 GUARD = ["--data", "PICTURES", "--method", "strip", "--refuse", "0.3", "--out", "r.safetensors"]
 
 
-def _whole_run(folder: Path) -> None:
+def _whole_run(folder: Path) -> bool:
     """A run is there with all that its record names and nothing else, or not at all."""
     if folder.exists() and any(folder.iterdir()):
         record = json.loads((folder / "record.json").read_text())
         assert {path.name for path in folder.iterdir()} == {"record.json", "report.html", *record["files"]}
         assert all(file_digest(folder / name) == told for name, told in record["files"].items())
+    return folder.exists()
 
 
-def _whole_repair(here: Path) -> None:
+def _whole_repair(here: Path) -> bool:
     """A certificate that is there describes the network that is there."""
     if (here / "r.json").exists():
         files = json.loads((here / "r.json").read_text())["files"]
         assert files == {"r.safetensors": file_digest(here / "r.safetensors")}
+    return (here / "r.safetensors").exists()
+
+
+def _there(something: bool) -> None:
+    assert something, "neither the old one nor the new one"
 
 
 @pytest.mark.parametrize("every", OFTEN)
@@ -59,7 +65,7 @@ def test_an_old_run_is_replaced(
     killed_everywhere(
         place.attack("run", "--force"),
         again=place.attack("run", *(["--force"] if again == "with --force" else [])),
-        whole=lambda: no_exchange or (_whole_run(place.here / "run"), (place.here / "run/record.json").stat()),
+        whole=lambda: no_exchange or _there(_whole_run(place.here / "run")),
         result=lambda: place.contents("run"),
         every=every,
         no_exchange=no_exchange,
@@ -72,7 +78,7 @@ def test_a_run_of_another_spec_is_replaced(place: Any, killed_everywhere: Everyw
     other = place.attack("run", "--force", "--set", "backdoor.trigger.size=4")
     killed_everywhere(
         other,
-        whole=lambda: (_whole_run(place.here / "run"), (place.here / "run/record.json").stat()),
+        whole=lambda: _there(_whole_run(place.here / "run")),
         result=lambda: place.contents("run"),
         every=every,
     )
@@ -115,7 +121,7 @@ def test_a_repair_that_replaces_another(
     assert place(repairs(command))["code"] == 2
     killed_everywhere(
         repairs(command, "--force"),
-        whole=lambda: (_whole_repair(place.here), (place.here / "r.safetensors").stat()),
+        whole=lambda: _there(_whole_repair(place.here)),
         result=lambda: _what(place),
         every=every,
     )
