@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from badnets.core.errors import BadInput
+from badnets.core.files import temporary_folder
 from badnets.networks import registry
 from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign, parse_range
 from badnets.networks.files.own import open_network
@@ -136,8 +136,7 @@ def certify(
         truth = TriggeredPictures(pictures=align_classes(triggered, network))
     test = align_classes(data.test, network)
     defender, spare = defender_and_spare(align_classes(data.train, network), pictures, stream)
-    with TemporaryDirectory(prefix="badnets-") as folder:
-        place = Path(folder)
+    with temporary_folder() as place:
         bench = Bench(
             defender=defender, spare=spare, test=test, truth=truth, seed=stream, budget_s=budget_s, folder=place
         )

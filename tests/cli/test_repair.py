@@ -104,7 +104,7 @@ def test_ctrl_c_writes_what_there_is(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fine_tune, "sgd", stop)
-    for more in ("", " --json"):
+    for more in ("", " --json --force"):
         said = badnets(f"repair {ON_DIGITS}{more}", tiny_run)
         assert (said.code, said.out) == (130, "")
         assert said.message.startswith("badnets: interrupted after 0 steps; the network as it was then is in repaired")

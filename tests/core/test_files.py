@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from badnets.core import files
 from badnets.core.errors import BadInput
 from badnets.core.files import (
     digest,
@@ -126,7 +127,9 @@ def test_a_folder_takes_the_place_of_an_old_one(tmp_path: Path, old: str) -> Non
 def test_a_crash_in_the_middle_leaves_the_old_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, fails_at: int
 ) -> None:
+    """Where two names cannot be exchanged in one step."""
     final, partial = _folder(tmp_path / "final", "old"), _folder(tmp_path / ".partial", "new")
+    monkeypatch.setattr(files, "exchange", lambda *_: False)
     rename, calls = Path.rename, []
 
     def fail_once(self: Path, target: Path) -> Path:

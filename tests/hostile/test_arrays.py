@@ -246,9 +246,7 @@ def test_idx(name: str, packed: bool, folder: Path, hostile: Hostile, good_run: 
 
 
 @pytest.mark.parametrize("file", GOOD_IDX)
-def test_an_idx_file_of_no_pixels_or_of_one_large_picture(
-    file: str, folder: Path, hostile: Hostile, good_run: Path
-) -> None:
+def test_an_idx_file_of_no_pixels_or_of_one_large_picture(file: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
     place = folder / "data"
     place.mkdir()
     for dims in ((24, 0, 0), (1, 65535, 65535)):

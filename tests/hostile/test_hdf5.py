@@ -181,9 +181,7 @@ const void *H5PLget_plugin_info(void) { return 0; }
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler to make a plug-in")
 @pytest.mark.parametrize("command", ["data", "network"])
-def test_no_filter_plug_in_is_loaded(
-    command: str, folder: Path, hostile: Hostile, good_run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_filter_plug_in_is_loaded(command: str, folder: Path, hostile: Hostile, good_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     around = folder.parent
     source = folder / "plug.c"
     source.write_text(PLUGIN)

@@ -172,7 +172,7 @@ def test_flipped_bytes_of_torch(seed: int, zipped: bool, folder: Path, hostile: 
 
 
 def _mutated(content: bytes, seed: int) -> bytes:
-    rng, data = Random(seed), bytearray(content)  # noqa: S311
+    rng, data = Random(seed), bytearray(content)
     for _ in range(rng.choice((1, 4, 30))):
         at = rng.choice((rng.randrange(min(700, len(data))), -1 - rng.randrange(min(500, len(data)))))
         data[at] = rng.choice((0, 255, 1, rng.randrange(256)))
@@ -299,9 +299,7 @@ def test_flipped_bytes_of_ours(seed: int, folder: Path, hostile: Run, picture: P
     hostile("predict", folder / "x.safetensors", picture, code=(0, 2))
 
 
-def test_weights_of_nan_are_refused_everywhere(
-    folder: Path, hostile: Run, good_run: Path, pictures: Path, picture: Path
-) -> None:
+def test_weights_of_nan_are_refused_everywhere(folder: Path, hostile: Run, good_run: Path, pictures: Path, picture: Path) -> None:
     file = folder / "x.safetensors"
     file.write_bytes(_weights(float("nan"))(good_run / "network.safetensors"))
     for words in (

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 
 from badnets.backdoors.plan import Poisoned
 from badnets.core.errors import BadInput
-from badnets.core.files import publish_folder, write_json
+from badnets.core.files import check_place, tidy, whole_folder, write_json
 from badnets.data.images import as_pil
 from badnets.records.verified import doubts
 
@@ -37,18 +35,14 @@ def export_pngs(
 
     Raises ``BadInput`` when ``folder`` exists and is not empty.
     """
+    folder = folder.absolute()
+    tidy(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"expected a new folder to export to, got {folder}, which is there already; choose another")
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-    try:
-        partial.chmod(0o755)
+    check_place(folder)
+    with whole_folder(folder) as partial:
         manifest = _write(poisoned, partial, only_changed=only_changed, progress=progress)
         write_json(partial / MANIFEST, manifest)
-        publish_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return manifest
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
@@ -15,6 +17,9 @@ from badnets.cli.options import Case, Foreign, settings
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.text import listed
+
+if TYPE_CHECKING:
+    from badnets.referee.case import RepairCase
 
 _NUMBER = re.compile("[0-9]{1,9}")
 
@@ -43,6 +48,7 @@ def repair_command(
     ),
     reactivation: bool = Option(True, help="Also re-tune the repaired network on a few poisoned pictures."),
     page: Path | None = Option(None, help="The page [beside --out]."),
+    force: bool = Option(False, "--force", help="Replace --out, its certificate and its page."),
     *,
     foreign: Foreign,
 ) -> Iterator[Any]:
@@ -60,11 +66,13 @@ def repair_command(
     of_method, of_data = case.parted(given, set_)
     repair = make_repair(method, of_method)
     judged: dict[str, Any] = {"clean_network": clean_network, "allowance": allowance, "reactivation": reactivation}
+    place = page or out.with_suffix(".html")
     with in_options(repair_command):
         opened = case.opened(out, of_data, foreign=foreign.options, **judged)
-        certificate = certify(opened, repair, watcher=watcher)
-    write_record(out.with_suffix(".json"), certificate)
-    place = write_text(page or out.with_suffix(".html"), render_certificate(certificate))
+        with _written(opened, place, out.with_suffix(".json"), force=force) as (own, files):
+            certificate = certify(own, repair, watcher=watcher)
+            write_text(files[1], render_certificate(certificate))
+            write_record(files[2], certificate)
     yield certificate.to_json()
     yield certificate_table(certificate)
     yield certificate_verdict(certificate)
@@ -72,6 +80,23 @@ def repair_command(
     yield f"chosen   {certificate.chosen}"
     yield f"network  {certificate.network}"
     yield f"page     {place}"
+
+
+@contextmanager
+def _written(case: RepairCase, *describing: Path, force: bool) -> Iterator[tuple[RepairCase, list[Path]]]:
+    """``case`` with a network that gets its name together with what describes it, which is written to the paths given;
+    what there is of an interrupted one gets its name too."""
+    from badnets.referee.case import Interrupted
+    from badnets.referee.store import whole_set
+
+    stopped = None
+    with whole_set(case.out, *describing, force=force) as files:
+        try:
+            yield replace(case, written=files[0]), files
+        except Interrupted as error:
+            stopped = error
+    if stopped is not None:
+        raise stopped
 
 
 def read_order(path: Path) -> tuple[int, ...]:
@@ -133,6 +158,7 @@ def guard_command(
     set_: list[str] = settings(
         "A setting of the method, of its repair (settings.epochs=5), or of the data (data.size=32)."
     ),
+    force: bool = Option(False, "--force", help="Replace --out; a certificate of what it was is removed."),
     *,
     foreign: Foreign,
 ) -> Iterator[Any]:
@@ -146,7 +172,9 @@ def guard_command(
     of_method, of_data = case.parted({"repair": repair, "repaired": repaired and str(repaired)}, set_)
     abstainer = make_abstainer(method, of_method)
     with in_options(guard_command):
-        record = guard(case.opened(out, of_data, foreign=foreign.options), abstainer, refuse=refuse, watcher=watcher)
+        opened = case.opened(out, of_data, foreign=foreign.options)
+    with in_options(guard_command), _written(opened, force=force) as (own, _):
+        record = guard(own, abstainer, refuse=refuse, watcher=watcher)
     yield record.to_json()
     yield certificate_table(record)
     if record.after.refused_or_right is not None:

@@ -1,13 +1,19 @@
-"""Canonical JSON and folders that appear whole or not at all."""
+"""Canonical JSON; and files and folders that appear whole or not at all, whenever a process is killed."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import hashlib
 import json
 import math
 import os
+import re
+import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +28,14 @@ from badnets.core.text import escaped
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MANY = 200
+"""A folder of more files is kept by one word to all disks."""
 
 
 def _plain(value: Any) -> Any:
@@ -77,6 +91,12 @@ def expanded(path: str | Path) -> Path:
         raise BadInput(f"expected a path, got {path}, whose home folder is not known; write it out") from None
 
 
+def identity_of(state: os.stat_result) -> tuple[int, ...]:
+    """What changes when a file does: its size and its time, and because another file can be given those, its number on
+    the disk and when it was last touched."""
+    return state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 (hex) of a file's content."""
     with path.open("rb") as file:
@@ -119,31 +139,201 @@ def read_json(path: Path, *, format: str | None = None) -> Any:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name when the block ends well, and is removed otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
+    """A path that does not exist yet, for a file that takes the name ``path`` when the block ends well, and is removed
+    otherwise."""
+    check_regular(path, "a file to write")
+    with temporary_folder(path) as folder:
+        partial = folder / path.name
         yield partial
         partial.chmod(0o644)
+        settle(partial)
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        settle(path.parent)
 
 
-def publish_folder(partial: Path, final: Path) -> None:
-    """Give a finished folder (or file) its name; what had that name before is kept until the new one stands."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    if not final.exists():
-        partial.rename(final)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """A folder that takes the name ``final``, which must be free, when the block ends well; else it is removed."""
+    with temporary_folder(final) as folder:
+        partial = folder / final.name
+        partial.mkdir()
+        yield partial
+        publish_folder(partial, final, replace=False)
+
+
+@contextmanager
+def temporary_folder(place: Path | None = None) -> Iterator[Path]:
+    """A folder beside ``place`` (without one, where the system keeps such) that is gone when the block ends. It is held
+    while the block runs: what a killed process left is removed by the next that begins one for the same place."""
+    place = Path(tempfile.gettempdir(), "badnets") if place is None else place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    tidy(place)
+    while True:
+        folder = _beside(place, ".partial")
+        folder.mkdir(mode=0o700)
+        try:
+            held = _hold(folder)
+            break
+        except (BlockingIOError, FileNotFoundError):  # another process took it for a leftover, at once
+            continue
     try:
-        final.rename(old / "was")
-        partial.rename(final)
+        yield folder
     finally:
-        # Whatever went wrong, Ctrl-C between the two renames included: the old folder goes back to its place.
-        if not final.exists() and (old / "was").exists():
-            (old / "was").rename(final)
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def publish_folder(partial: Path, final: Path, *, replace: bool = True) -> None:
+    """Give a finished folder (or file) its name. What had that name before gives way in one step, so that a process
+    that is killed leaves the one or the other; without ``replace`` there must be nothing but an empty folder.
+
+    Where the system cannot exchange two names, a killed process may leave none: ``tidy`` puts the old one back.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    _settle_all(partial)
+    if not final.exists() or not replace:
+        try:
+            partial.rename(final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise BadInput(
+                f"expected {final} to be free still, got something that appeared meanwhile; move that away, and the "
+                "same command again ends at once"
+            ) from None
+    elif exchange(partial, final):
+        settle(final.parent)
+        discard(partial)
+    else:
+        was, held = _beside(final, ".was"), _hold(final)
+        try:
+            final.rename(was)
+            partial.rename(final)
+        finally:  # whatever went wrong, Ctrl-C between the two renames included
+            if was.exists() and not final.exists():
+                was.rename(final)
+            if held is not None:
+                os.close(held)
+        discard(was, beside=final)
+    settle(final.parent)
+
+
+def discard(path: Path, *, beside: Path | None = None) -> None:
+    """Remove a file or a folder with all that is in it: under its name it is there whole or not at all. What a killed
+    process leaves of it is removed with what it left ``beside`` another place (default: ``path``)."""
+    if path.is_dir():
+        old = _beside(beside or path, ".old")
+        with contextlib.suppress(OSError):
+            path.rename(old)
+            path = old
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def tidy(place: Path) -> None:
+    """Remove what killed processes left beside ``place`` under temporary names of ours and no process holds any more;
+    a folder that had been moved away for one that never came is put back."""
+    ours = re.compile(rf"\.{re.escape(place.name)}\.t-[0-9a-f]{{8}}\.(partial|old|was)")
+    try:
+        found = [path for path in place.parent.iterdir() if ours.fullmatch(path.name)]
+    except OSError:
+        return
+    for left in found:
+        with contextlib.suppress(OSError):
+            held = _hold(left)
+            if left.suffix == ".was" and not place.exists():
+                left.rename(place)
+            elif held is not None:  # where there are no locks nobody can tell whether it is in use
+                shutil.rmtree(left, ignore_errors=True)
+            if held is not None:
+                os.close(held)
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a folder that cannot be replaced by another: the current one, one around it, the root of a disk."""
+    folder = folder.resolve()
+    if Path.cwd().is_relative_to(folder) or os.path.ismount(folder):
+        raise BadInput(
+            f"expected --out to be a folder of its own, got {folder}, which is the current folder, one around it, or "
+            "the root of a disk; name a new folder"
+        )
+
+
+def settle(path: Path) -> None:
+    """Have the disk keep a file, or what a folder lists, before something is promised that rests on it."""
+    if os.name != "posix":  # other systems have no folders that can be opened
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # some file systems know no such thing
+            raise
+    finally:
+        os.close(handle)
+
+
+def _settle_all(path: Path) -> None:
+    inside = [*path.rglob("*")] if path.is_dir() else []
+    if len(inside) > MANY and hasattr(os, "sync"):
+        os.sync()
+        return
+    for one in (*inside, path):
+        settle(one)
+
+
+def link(source: Path, target: Path) -> None:
+    """``target`` (replaced if it is there) as another name of the file ``source``, or a copy where there are none."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Let two files or folders of one disk swap their names in one step; False where the system cannot."""
+    try:
+        system = ctypes.CDLL(None, use_errno=True)
+        names = os.fsencode(first), os.fsencode(second)
+        if sys.platform == "darwin":
+            failed = system.renamex_np(*names, 2)  # RENAME_SWAP
+        else:
+            here = -100  # AT_FDCWD
+            failed = system.renameat2(here, names[0], here, names[1], 2)  # RENAME_EXCHANGE
+    except (AttributeError, OSError, TypeError):  # an older system, or another one
+        return False
+    if not failed:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):
+        return False
+    raise OSError(code, os.strerror(code), str(second))
+
+
+def _beside(place: Path, ending: str) -> Path:
+    """A new name beside ``place``, one of those that ``tidy`` knows."""
+    return place.with_name(f".{place.name}.t-{secrets.token_hex(4)}{ending}")
+
+
+def _hold(path: Path) -> int | None:
+    """What holds the lock of a file or folder until it is closed, or the process ends; None where the system has none.
+    Raises ``BlockingIOError`` where another process holds it, ``FileNotFoundError`` where it is gone."""
+    if fcntl is None:
+        return None
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        gone = os.fstat(handle).st_ino != path.stat().st_ino
+    except (BlockingIOError, FileNotFoundError):
+        os.close(handle)
+        raise
+    except OSError:  # a disk of the network without locks
+        os.close(handle)
+        return None
+    if gone:  # and another has its name
+        os.close(handle)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return handle

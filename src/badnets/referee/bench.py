@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from badnets.core.files import temporary_folder
 from badnets.core.progress import OnProgress, Watcher
 from badnets.core.rate import PairedDifference, Rate
 from badnets.core.seed import Seed
@@ -112,8 +112,8 @@ class Bench:
 
     def _reopened(self, network: ImageNetwork, into: Path | None, name: str) -> ImageNetwork:
         if into is None and self.folder is None:
-            with TemporaryDirectory(prefix="badnets-") as folder:
-                return through_file(network, Path(folder) / f"{name}.safetensors")
+            with temporary_folder() as folder:
+                return through_file(network, folder / f"{name}.safetensors")
         return through_file(network, into or (self.folder or Path()) / f"{name}.safetensors")
 
 

@@ -50,6 +50,7 @@ class Interrupted(BadnetsError):
 class RepairCase:
     """What to repair, with what, and how to judge it: everything but the method.
 
+    The network is written to ``written`` (default: ``out``), from where somebody moves it to ``out``.
     ``model`` (a file or a run's folder) is repaired on ``pictures`` clean pictures of ``data`` (a name or path; None:
     the data of ``trigger_from``), drawn stratified from its training part, and measured on its test part. With
     ``test`` (a name or path) all of ``data`` is the defender's and all of ``test`` is for measuring. The truth is the
@@ -61,6 +62,7 @@ class RepairCase:
 
     model: Path
     out: Path
+    written: Path | None = None
     data: str | None = None
     test: str | None = None
     pictures: int | None = None
@@ -85,6 +87,11 @@ class RepairCase:
         if not 0 <= self.allowance <= 1:
             raise BadInput(f"expected 'allowance' as a share from 0 to 1, got {self.allowance:g}; 0.01 is one point")
         _check_place(self.out, network_file(self.model))
+
+    @property
+    def into(self) -> Path:
+        """Where the network is written to."""
+        return self.written or self.out
 
     def others(self, name: str, watch: Watcher) -> ImageData:
         """All pictures of another source, in the shape of ``data``'s."""
@@ -124,7 +131,7 @@ class Opened:
                 "command": case.command,
                 "environment": environment("fp32"),
                 "commit": commit(),
-                "files": {case.out.name: file_digest(case.out)},
+                "files": {case.out.name: file_digest(case.into)},
                 **more,
             }
         )

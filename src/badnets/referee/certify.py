@@ -27,7 +27,7 @@ def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None)
     """
     clock = Clock()
     opened = open_case(case, watcher or Watcher())
-    done, network = opened.bench.repaired(method, opened.network, into=case.out)
+    done, network = opened.bench.repaired(method, opened.network, into=case.into)
     if done.stopped == "interrupted":
         steps = f"{len(done.trace)} step{'s' * (len(done.trace) != 1)}"
         raise Interrupted(f"interrupted after {steps}; the network as it was then is in {case.out}, not measured")

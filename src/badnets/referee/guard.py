@@ -16,7 +16,7 @@ def guard(case: RepairCase, method: Abstainer, *, refuse: float = 0.01, watcher:
     """
     opened = open_case(case, watcher or Watcher())
     bench = opened.bench
-    done, network = bench.guarded(method, opened.network, refuse=refuse, into=case.out)
+    done, network = bench.guarded(method, opened.network, refuse=refuse, into=case.into)
     if done.stopped == "interrupted":
         raise Interrupted(f"interrupted; the network as it was then, guarded, is in {case.out}, not measured")
     try:

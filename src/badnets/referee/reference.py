@@ -25,7 +25,7 @@ from badnets.records.model import JSON, Epoch
 from badnets.referee.spec import Spec
 from badnets.referee.store import processor
 from badnets.training.hardware import check_devices
-from badnets.training.loop import BatchHook, Job, Trained, fit
+from badnets.training.loop import BatchHook, Job, Trained, check_checkpoint, fit
 from badnets.training.objectives import check_targets
 
 VERSION = 1
@@ -44,8 +44,9 @@ def clean_reference(
 ) -> tuple[ImageNetwork, tuple[Epoch, ...]]:
     """A network trained by the same recipe and seed on the clean data, reopened from its file, and its history. It is
     kept in the cache under recipe, data, seed, threads and versions; a damaged one is trained anew, and a cache that
-    cannot be written costs one warning. In ``folder`` an interrupted training keeps its state; ``note`` is added to
-    what is said of it. With ``adversary`` it is trained adversarially: the surrogate of a clean-label attack."""
+    cannot be written costs one warning. In ``folder`` an interrupted training keeps its state, and where there is no
+    cache the network is put there; ``note`` is added to what is said of it. With ``adversary`` it is trained
+    adversarially: the surrogate of a clean-label attack."""
 
     @functools.cache
     def trained() -> ImageNetwork:
@@ -72,7 +73,7 @@ def clean_reference(
         **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
         "machine": [processor(), torch.get_num_threads(), torch.__version__, spec.device, spec.devices],
     }
-    network = Cache("references", read=open_network, suffix=".safetensors").get(key, write)
+    network = Cache("references", read=open_network, suffix=".safetensors").get(key, write, home=folder)
     return network, tuple(Epoch.model_validate(epoch) for epoch in network.provenance["history"])
 
 
@@ -97,6 +98,8 @@ def train_network(
     if adversary is not None:
         hooks = (*hooks, AdversarialTraining(network=network, pgd=adversary))
     epochs = spec.recipe.epochs
+    if checkpoint is not None and not check_checkpoint(checkpoint):
+        watch.say(f"{what}: what was kept of it is damaged, so it starts again")
 
     def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
         watch.progress(what, epoch * steps + step, epochs * steps, accuracy)

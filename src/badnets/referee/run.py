@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from badnets.backdoors.backdoor import Backdoor, poison
 from badnets.backdoors.plan import Plan, Poisoned
 from badnets.backdoors.rules import RULES, LabelRule
+from badnets.core.cache import cache_dir
 from badnets.core.errors import BadInput
-from badnets.core.files import digest, file_digest, read_json, write_json
+from badnets.core.files import (
+    check_place,
+    digest,
+    discard,
+    file_digest,
+    link,
+    read_json,
+    settle,
+    write_json,
+    write_text,
+)
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
@@ -29,8 +40,20 @@ from badnets.referee.examples import choose_examples
 from badnets.referee.measure import disturbances, measure
 from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
 from badnets.referee.spec import DataSpec, Spec, SpecFile, recorded_spec
-from badnets.referee.store import RUNS, Clock, Place, commit, environment, publish_working, working_folder
+from badnets.referee.store import (
+    READY,
+    RUNS,
+    Clock,
+    Place,
+    commit,
+    environment,
+    publish_working,
+    put_away,
+    same_threads,
+    working_folder,
+)
 from badnets.report.pages import page
+from badnets.report.pages.pictures import load_pictures
 
 
 @dataclass(frozen=True)
@@ -62,11 +85,15 @@ def run(
     """Run ``file.spec`` into ``out`` (default: ``badnets-runs/<name>-<digest>``).
 
     A finished run of the same spec on the same data is found, not repeated, unless ``force``; an interrupted one goes
-    on after its last finished epoch. Raises ``BadInput`` for what is wrong with spec, data or folder.
+    on after its last finished epoch, with as many threads as it was begun with. Raises ``BadInput`` for what is wrong
+    with spec, data or folder.
     """
     watch = watcher or Watcher()
     spec = file.spec
     check_training(spec)
+    if out is not None:
+        check_place(out)
+    cache_dir()  # what is wrong with its name is told before the training
     began = time.perf_counter()
     data = load_data(spec.data, watch)
     loaded = time.perf_counter() - began
@@ -75,23 +102,33 @@ def run(
     )
     place = Place((out or RUNS / f"{spec.name or 'run'}-{key[:8]}").resolve(), key)
     place.check_free()
-    if not force:
-        record = place.finished()
-        if record is not None:
-            return Finished(place.final, record, True)
+    if not force and (record := place.finished()) is not None:
+        put_away(place.partial, place.final.name)  # what a killed process could not
+        return Finished(place.final, record, True)
     check_data(spec, data.train)
-    with working_folder(place.partial, place.final.name, fresh=force) as folder:
-        seeds = [run_seed(spec, seed, data, folder, watch) for seed in spec.seeds]
-        for index, seed in enumerate(spec.seeds):
-            _name_network(folder, seed, first=index == 0)
-        _gather_answers(folder, spec, data.test)
-        record = _record(file, key, data, folder, seeds, command, loaded)
-        write_record(folder / RECORD, record)
-        page.write_page(folder)
-        for leftover in folder.glob("seed-*"):
-            shutil.rmtree(leftover)
-        publish_working(place.partial, place.final)
+    with working_folder(place.partial, place.final.name, fresh=force) as folder, same_threads(folder, watch):
+        if not force and (record := place.finished()) is not None:  # by a process that ended just now
+            return Finished(place.final, record, True)
+        record = _ready(folder / READY, key)
+        if record is None:
+            seeds = [run_seed(spec, seed, data, folder, watch) for seed in spec.seeds]
+            _gather(folder, spec, data.test)
+            record = _record(file, key, data, folder / READY, seeds, command, loaded)
+            pictures = load_pictures(folder / READY / "pictures.npz")
+            write_text(folder / READY / "report.html", page.render_page(record, pictures))
+            write_record(folder / READY / RECORD, record)
+        publish_working(place.partial, place.final, replace=force)
     return Finished(place.final, record, False)
+
+
+def _ready(folder: Path, key: str) -> RunRecord | None:
+    """The record of the whole run ``key`` that a killed process could not give its name any more; None without one."""
+    try:
+        record = read_run(folder)
+    except (BadInput, OSError):
+        return None
+    there = {path.name for path in folder.iterdir()} == {RECORD, "report.html", *record.files}
+    return record if there and record.digest == key else None
 
 
 def run_seed(
@@ -99,9 +136,11 @@ def run_seed(
 ) -> SeedResult:
     """One seed, from its own folder below ``folder`` if it is finished there already; ``pictures`` for the page."""
     own = folder / f"seed-{number}"
-    done = own / "result.json"
-    if done.exists():
-        return SeedResult.model_validate(read_json(done))
+    if (own / "result.json").exists():
+        if (kept := _finished_seed(own)) is not None:
+            return kept
+        watch.say(f"seed {number} was finished, but files of it are missing or were changed; it is run again")
+        discard(own)
     own.mkdir(exist_ok=True)
     seed, note = Seed(number), f" (seed {number})" if len(spec.seeds) > 1 else ""
     clock = Clock()
@@ -141,7 +180,7 @@ def run_seed(
         if backdoors[0] is not None and number == spec.seeds[0]:
             shown = choose_examples(network, reference, test, backdoors[0], measured[0], stream)
         if shown is not None:
-            np.savez_compressed(folder / "pictures.npz", **shown.arrays)  # type: ignore[arg-type]
+            np.savez_compressed(own / "pictures.npz", **shown.arrays)  # type: ignore[arg-type]
             examples = shown.examples
     result = SeedResult(
         seed=number,
@@ -153,8 +192,35 @@ def run_seed(
         poisoned=None if poisoned is None else summary(poisoned),
         examples=examples,
     )
-    write_json(done, result.to_json())
+    _keep(result, own)
     return result
+
+
+def _keep(result: SeedResult, own: Path) -> None:
+    """The seed is finished as soon as its result is there, with the SHA-256 of its files and of itself."""
+    content = {"result": result.to_json(), "files": {path.name: file_digest(path) for path in _outcome(own)}}
+    for path in _outcome(own):
+        settle(path)
+    write_json(own / "result.json", {**content, "sha256": digest(content)})
+
+
+def _outcome(own: Path) -> list[Path]:
+    """The files that a finished seed leaves to its run."""
+    names = ("network.safetensors", "plan.npz", "answers.npz", "pictures.npz")
+    return [own / name for name in names if (own / name).is_file()]
+
+
+def _finished_seed(own: Path) -> SeedResult | None:
+    """What a finished seed's folder holds; None where anything in it is not what was written."""
+    try:
+        content = read_json(own / "result.json")
+        told = content.pop("sha256")
+        files = {path.name: file_digest(path) for path in _outcome(own)}
+        if told != digest(content) or files != content["files"]:
+            return None
+        return SeedResult.model_validate(content["result"])
+    except (BadInput, OSError, AttributeError, KeyError, TypeError, ValidationError):
+        return None
 
 
 def poison_data(spec: Spec, train: ImageData, seed: Seed, folder: Path, watch: Watcher) -> Poisoned | None:
@@ -240,14 +306,24 @@ def _goal(rule: LabelRule, names: tuple[str, ...]) -> str:
     return names[target] if source is None else f"{names[target]} for {names[source]}"
 
 
-def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
-    """All seeds' answers in one file, with the digest of the test pictures; ``compare`` pairs runs by them."""
+def _gather(folder: Path, spec: Spec, test: ImageData) -> None:
+    """All seeds' files in the folder that becomes the run: networks and plans under their final names (the first seed's
+    are ``network.safetensors`` and ``plan.npz``), and answers in one file, with the digest of the test pictures;
+    ``compare`` pairs runs by them."""
+    ready = folder / READY
+    discard(ready)
+    ready.mkdir()
     gathered: dict[str, np.ndarray] = {"digest": np.frombuffer(bytes.fromhex(test.digest), np.uint8)}
-    for seed in spec.seeds:
-        with np.load(folder / f"seed-{seed}" / "answers.npz") as file:
-            gathered |= {f"{name}-{seed}": file[name] for name in file.files}
+    for index, seed in enumerate(spec.seeds):
+        for source in _outcome(folder / f"seed-{seed}"):
+            if source.name == "answers.npz":
+                with np.load(source) as file:
+                    gathered |= {f"{name}-{seed}": file[name] for name in file.files}
+            else:
+                own = source.name if not index else f"{source.stem}-seed-{seed}{source.suffix}"
+                link(source, ready / own)
     # numpy's stub takes the names for options
-    np.savez_compressed(folder / "answers.npz", **gathered)  # type: ignore[arg-type]
+    np.savez_compressed(ready / "answers.npz", **gathered)  # type: ignore[arg-type]
 
 
 def _record(
@@ -301,11 +377,3 @@ def planted_in(record: RunRecord, class_names: tuple[str, ...]) -> Spec:
             if number is not None and record.class_names[number] in class_names:
                 table["rule"][role] = class_names.index(record.class_names[number])
     return Spec.model_validate(value)
-
-
-def _name_network(folder: Path, seed: int, *, first: bool) -> None:
-    """Networks and plans get their final names: the first seed's are ``network.safetensors`` and ``plan.npz``."""
-    for file, ending in (("network", "safetensors"), ("plan", "npz")):
-        source = folder / f"seed-{seed}" / f"{file}.{ending}"
-        if source.exists():
-            source.rename(folder / (f"{file}.{ending}" if first else f"{file}-seed-{seed}.{ending}"))

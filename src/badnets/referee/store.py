@@ -1,9 +1,10 @@
-"""Where runs lie, a folder that appears whole or not at all, is found again, and is never half overwritten; and what is
-kept beside results: versions, machine, commit, and how long it took."""
+"""Where runs lie, and files that belong together: they appear whole or not at all, are found again, and are never half
+overwritten; and what is kept beside results: versions, machine, commit, and how long it took."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import shutil
@@ -18,13 +19,28 @@ from filelock import FileLock, Timeout
 
 from badnets.core import VERSION
 from badnets.core.errors import BadInput
-from badnets.core.files import publish_folder, read_json
+from badnets.core.files import (
+    check_regular,
+    discard,
+    identity_of,
+    publish_folder,
+    read_json,
+    settle,
+    tidy,
+    whole_file,
+    write_json,
+    write_text,
+)
+from badnets.core.progress import Watcher
+from badnets.records.certificate import Certificate, GuardRecord
 from badnets.records.model import Environment
 from badnets.records.read import RECORD, read_run
 from badnets.records.run import RunRecord
 
 RUNS = Path("badnets-runs")
-_LOCK = ".lock"
+READY = "finished"
+"""In a working folder: what is to get the final name. It is whole as soon as its record is there."""
+_LOCK, _THREADS, _MOVES = ".lock", "threads", "moves.json"
 _PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
@@ -41,7 +57,9 @@ class Place:
         return self.final.parent / f".{self.final.name}.{self.digest[:12]}.partial"
 
     def check_free(self) -> None:
-        """Refuse a folder that holds anything but a run: it would be replaced, with ``--force`` too."""
+        """Refuse a folder that holds anything but a run: it would be replaced, with ``--force`` too; and put right what
+        a killed process left."""
+        tidy(self.final)
         if (self.final / RECORD).exists():
             read_json(self.final / RECORD, format=RunRecord.model_fields["format"].default)
         elif self.final.exists() and (not self.final.is_dir() or any(self.final.iterdir())):
@@ -62,32 +80,196 @@ class Place:
 
 @contextlib.contextmanager
 def working_folder(partial: Path, name: str, *, fresh: bool) -> Iterator[Path]:
-    """``partial``, made if need be (and emptied if ``fresh``), locked while the block runs: two processes at work on
-    one folder would mix their results. ``name`` is what the error calls it."""
-    partial.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(partial / _LOCK, timeout=0)
+    """``partial``, made if need be (and empty if ``fresh``), locked while the block runs: two processes at work on one
+    folder would mix their results. ``name`` is what the error calls it."""
+    made = [folder for folder in partial.parents if not folder.exists()]
+    tidy(partial)
+    lock = _locked(partial, name)
+    if fresh and any(path.name != _LOCK for path in partial.iterdir()):
+        discard(partial)
+        lock.release()
+        lock = _locked(partial, name)
+    own = identity_of(partial.stat())[2]
     try:
-        lock.acquire()
-    except Timeout:
-        raise BadInput(f"expected nobody else to run {name}, got another process at work on it; wait for it") from None
-    try:
-        for leftover in partial.iterdir() if fresh else ():
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            elif leftover.name != _LOCK:
-                leftover.unlink()
         yield partial
     finally:
         # What failed before anything was kept, as with a bad rate, leaves nothing behind.
-        if not any(path.is_file() and path.name != _LOCK for path in partial.rglob("*")):
-            shutil.rmtree(partial, ignore_errors=True)
+        if partial.exists() and identity_of(partial.stat())[2] == own and not _kept(partial):
+            discard(partial)
+        lock.release()
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+def _locked(partial: Path, name: str) -> FileLock:
+    while True:
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(partial / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise BadInput(
+                f"expected nobody else to run {name}, got another process at work on it; wait for it"
+            ) from None
+        except FileNotFoundError:  # put away by a process that ended just now
+            continue
+        if (partial / _LOCK).exists():
+            return lock
         lock.release()
 
 
-def publish_working(partial: Path, final: Path) -> None:
-    """Give a finished working folder its name."""
-    (partial / _LOCK).unlink(missing_ok=True)
-    publish_folder(partial, final)
+def _kept(partial: Path) -> bool:
+    return any(path.is_file() and path.name not in (_LOCK, _THREADS) for path in partial.rglob("*"))
+
+
+def publish_working(partial: Path, final: Path, *, replace: bool) -> None:
+    """Give what is ready in a locked working folder its name, and put the folder away."""
+    publish_folder(partial / READY, final, replace=replace)
+    discard(partial)
+
+
+def put_away(partial: Path, name: str) -> None:
+    """Remove the working folder of what is finished, unless somebody works in it."""
+    tidy(partial)
+    if partial.is_dir():
+        with contextlib.suppress(BadInput, OSError), working_folder(partial, name, fresh=True):
+            pass
+
+
+@contextlib.contextmanager
+def same_threads(folder: Path, watch: Watcher) -> Iterator[None]:
+    """Inside, torch works with as many threads as when the work that ``folder`` keeps was begun: another number gives
+    other bits."""
+    import torch
+
+    note, before = folder / _THREADS, torch.get_num_threads()
+    kept = note.read_bytes() if note.is_file() else b""
+    threads = int(kept) if kept.isdigit() and len(kept) < 6 else before
+    if kept != str(threads).encode():
+        if kept:  # nobody knows any more
+            watch.say(f"the number of threads in {note} is damaged; trainings that were not finished start again")
+        for checkpoint in folder.rglob("*.pt"):
+            checkpoint.unlink()
+        write_text(note, str(threads))
+    if threads != before:
+        plural = "s" * (threads != 1)
+        watch.say(f"going on with {threads} thread{plural}, as this was begun, not {before}: so the bits are the same")
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def whole_set(network: Path, *describing: Path, force: bool) -> Iterator[list[Path]]:
+    """Paths to write a network and the files that describe it to; they get their names when the block ends well.
+
+    They do so in this order, after old ones that describe an old network are removed: at any moment a description that
+    is there is that of the network that is there. What a killed process had finished gets its names at the next start.
+    Raises ``BadInput`` for what is there already unless ``force``, and with ``force`` too for a file in a certificate's
+    place that is none.
+    """
+    network = network.absolute()
+    places = [network, *(path.absolute() for path in describing)]
+    if len({path.resolve() for path in places}) < len(places):
+        names = ", ".join(path.name for path in places)
+        raise BadInput(f"expected different names for the network and what describes it, got {names}")
+    with working_folder(network.with_name(f".{network.name}.partial"), network.name, fresh=False) as shop:
+        _move(shop, beside=network)
+        for left in shop.iterdir():
+            if left.name != _LOCK:
+                discard(left)
+        for place in places:
+            _check_free(place, network, force=force)
+        others = [path for path in _descriptions(network) if path not in places]
+        was = {str(place): _identity(place) for place in (*places, *others)}
+        staged = [shop / f"{number}-{place.name}" for number, place in enumerate(places)]
+        try:
+            yield staged
+            for path in filter(Path.exists, staged):
+                settle(path)
+            moves = [(path.name, str(place)) for path, place in zip(staged, places, strict=True)]
+            write_json(shop / _MOVES, {"moves": moves, "was": was})
+            left_alone = _move(shop)
+        except BaseException:
+            if not (shop / _MOVES).exists():
+                discard(shop)
+            raise
+        discard(shop)
+    if left_alone:
+        raise BadInput(f"expected nobody else to write {left_alone[0]}, got another file meanwhile; run it once more")
+
+
+def _check_free(place: Path, network: Path, *, force: bool) -> None:
+    check_regular(place, "a file to write")
+    if not place.exists() or not place.stat().st_size:
+        return
+    if not force:
+        raise BadInput(
+            f"expected --out to be new, got {place}, which is there already; choose another one, or say --force to "
+            "replace it and what describes it"
+        )
+    if place == network.with_suffix(".json") and not _is_certificate(place):
+        raise BadInput(f"expected {place} to be a certificate or free, got another file; choose another --out")
+
+
+def _move(shop: Path, *, beside: Path | None = None) -> list[Path]:
+    """Give files that are written their names, where nothing else came in the meantime: those places are given back.
+    What a killed process left may only write ``beside`` its network: a stranger may have made it."""
+    if not (shop / _MOVES).exists():
+        return []
+    told = read_json(shop / _MOVES)
+    was = {Path(place): identity for place, identity in told["was"].items()}
+    moves = [(shop / Path(name).name, Path(place)) for name, place in told["moves"]]
+    network, taken = moves[0][1], []
+    allowed = [place for place in was if beside is None or place.parent == beside.parent]
+    for place in allowed:
+        if place != network and was[place] is not None and _identity(place) == was[place]:
+            place.unlink()
+            settle(place.parent)
+    for path, place in moves:
+        if path.exists() and place in allowed:
+            if _identity(place) in (None, was[place]):
+                _rename(path, place)
+            else:
+                taken.append(place)
+    (shop / _MOVES).unlink()
+    return taken
+
+
+def _rename(path: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.replace(place)
+        settle(place.parent)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with whole_file(place) as partial:  # the page on another disk
+            shutil.copyfile(path, partial)
+
+
+def _identity(path: Path) -> list[int] | None:
+    return list(identity_of(path.stat())) if path.exists() else None
+
+
+def _descriptions(network: Path) -> list[Path]:
+    """The certificate that lies beside a network, and its page."""
+    certificate, page = network.with_suffix(".json"), network.with_suffix(".html")
+    if not network.exists() or not _is_certificate(certificate):
+        return []
+    return [certificate, *([page] if page.exists() else [])]
+
+
+def _is_certificate(path: Path) -> bool:
+    try:
+        value = read_json(path)
+    except (BadInput, OSError):
+        return False
+    formats = [model.model_fields["format"].default for model in (Certificate, GuardRecord)]
+    return isinstance(value, dict) and value.get("format") in formats
 
 
 def environment(precision: str) -> Environment:

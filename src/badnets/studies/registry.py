@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from pathlib import Path
 from pkgutil import iter_modules
@@ -11,13 +10,14 @@ from typing import Any
 
 from badnets import studies
 from badnets.core.errors import BadInput
+from badnets.core.files import check_place, discard, link, tidy
 from badnets.core.progress import Watcher
 from badnets.core.rate import Interval
 from badnets.core.registry import Registry
 from badnets.records.model import JSON, Model
 from badnets.records.read import RECORD, read_as, write_record
 from badnets.records.study import StudyRecord, TrialSummary
-from badnets.referee.store import RUNS, commit, environment, publish_working, working_folder
+from badnets.referee.store import READY, RUNS, commit, environment, publish_working, put_away, working_folder
 from badnets.report.pages.study import write_study
 from badnets.studies.study import Results, Settings, Study, TrialResult
 from badnets.studies.trials import finished, run_trials
@@ -48,22 +48,39 @@ def reproduce(
     Trials that a stopped study has finished are not run again; a finished study is found, unless ``force``.
     """
     study, settings, final, partial = _chosen(name, quick=quick, seeds=seeds, data=data, out=out)
-    if (final / RECORD).exists() and not force:
-        record = read_as(final, StudyRecord)
-        if (record.study, record.quick, record.seeds) != (name, quick, settings.seeds):
-            raise BadInput(f"expected {final} to hold this study, got another one; choose another folder or force it")
+    check_place(final)
+    tidy(final)
+    if not force and (record := _finished(final, name, settings)) is not None:
+        put_away(partial, name)
         return final, record
+    if final.exists() and not (final / RECORD).exists() and (not final.is_dir() or any(final.iterdir())):
+        raise BadInput(f"expected --out to be a new folder or a study, got {final} with other files in it")
     with working_folder(partial, name, fresh=force):
+        if not force and (record := _finished(final, name, settings)) is not None:
+            return final, record
         began = time.perf_counter()
         results = run_trials(study.trials(settings), partial, watcher or Watcher())
         record = _record(study, settings, results, partial)
         seconds = round(time.perf_counter() - began, 1)
         record = record.model_copy(update={"timings_s": {"last_session": seconds, **record.timings_s}})
-        _write(record, partial)
-        for leftover in (partial / "work", partial / "trials", *partial.glob("*.safetensors")):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-        publish_working(partial, final)
+        ready = partial / READY
+        discard(ready)
+        ready.mkdir()
+        for picture in partial.glob("*.png"):  # what the study drew
+            link(picture, ready / picture.name)
+        _write(record, ready)
+        publish_working(partial, final, replace=force)
     return final, record
+
+
+def _finished(final: Path, name: str, settings: Settings) -> StudyRecord | None:
+    """The record of the same study in ``final``; None without one."""
+    if not (final / RECORD).exists():
+        return None
+    record = read_as(final, StudyRecord)
+    if (record.study, record.quick, record.seeds) != (name, settings.quick, settings.seeds):
+        raise BadInput(f"expected {final} to hold this study, got another one; choose another folder or force it")
+    return record
 
 
 def reproduce_so_far(
@@ -112,7 +129,7 @@ def _chosen(
     """The study, how it is to be run, its folder, and the folder of its trials until it is finished."""
     study = STUDIES.find(name)
     settings = Settings(quick=quick, seeds=seeds or (study.quick_seeds if quick else study.seeds), data=data)
-    final = (out or RUNS / f"{name}{'-quick' if quick else ''}{f'-{seeds}-seeds' if seeds else ''}").absolute()
+    final = (out or RUNS / f"{name}{'-quick' if quick else ''}{f'-{seeds}-seeds' if seeds else ''}").resolve()
     return study, settings, final, final.parent / f".{final.name}.partial"
 
 
@@ -136,9 +153,9 @@ def _record(study: Study, settings: Settings, results: Results, folder: Path) ->
 
 
 def _write(record: StudyRecord, folder: Path) -> None:
-    """The record and its page."""
+    """Its page, and then the record."""
+    write_study(record, folder / "report.html", **study_words(record.study))
     write_record(folder / RECORD, record)
-    write_study_page(folder)
 
 
 def summary(entry: TrialResult[Any]) -> TrialSummary:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.core.errors import BadInput, CannotTell
-from badnets.core.files import digest, read_json, write_json
+from badnets.core.files import digest, discard, file_digest, link, read_json, settle, write_json
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.networks.files.own import open_network
@@ -28,6 +27,7 @@ from badnets.records.model import Model
 from badnets.referee.reference import clean_reference
 from badnets.referee.run import load_data, run_seed
 from badnets.referee.spec import Spec, make_spec
+from badnets.referee.store import same_threads
 from badnets.studies.study import Done, Refused, Trained, Trial, TrialResult
 
 M = TypeVar("M", bound=Model)
@@ -45,7 +45,7 @@ def run_trials(
     done = finished(trials, folder)
     todo = [trial for trial in trials if trial.name not in done]
     if outdated := [trial.name for trial in todo if _path(folder, trial).exists()]:
-        watcher.say(f"trials that an older version wrote in another form are run again: {', '.join(outdated)}")
+        watcher.say(f"trials that are damaged, or of an older version, are run again: {', '.join(outdated)}")
     total = len(trials)
     watcher.progress("trials", len(done), total, None)
     if not todo:
@@ -76,14 +76,19 @@ def finished(trials: Sequence[Trial], folder: Path) -> dict[str, TrialResult[Any
 
 
 def read_trial(path: Path, kind: type[M]) -> TrialResult[M] | None:
-    """A finished trial from its file; None without one, and for one that an older version wrote in another form."""
+    """A finished trial from its file; None without one, for one that an older version wrote in another form, and where
+    it or the network that was kept of it is missing or another."""
     if not path.exists():
         return None
-    value = read_json(path)
     try:
+        value = read_json(path)
+        told, files = value.pop("sha256", None), value.pop("files", {})
+        here = {name: file_digest(path.parents[1] / name) for name in files if (path.parents[1] / name).is_file()}
+        if files != here or told not in (None, digest({**value, "files": files})):
+            return None
         results = kind.model_validate(value["results"])
         return TrialResult(spec=value["spec"], seed=value["seed"], results=results, timings_s=value["timings_s"])
-    except (KeyError, TypeError, ValidationError):
+    except (BadInput, AttributeError, KeyError, TypeError, ValidationError):
         return None
 
 
@@ -92,26 +97,32 @@ def run_trial(trial: Trial, folder: Path) -> TrialResult[Any]:
     work = folder / "work" / trial.name
     work.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    done = (trial.work or train_and_measure)(trial, work)
+    with same_threads(work, Watcher()):
+        done = (trial.work or train_and_measure)(trial, work)
     timings = {"total": round(time.perf_counter() - began, 1), **done.timings_s}
+    files: dict[str, str] = {}
     if trial.keep:
-        (work / "network.safetensors").replace(folder / f"{trial.name}.safetensors")
+        network = folder / f"{trial.name}.safetensors"
+        link(work / "network.safetensors", network)
+        settle(network)
+        files = {network.name: file_digest(network)}
     result = TrialResult(spec=trial.spec, seed=trial.seed, results=done.results, timings_s=timings)
-    write_json(_path(folder, trial), {**vars(result), "results": done.results.to_json()})
-    shutil.rmtree(work, ignore_errors=True)
+    value = {**vars(result), "results": done.results.to_json(), "files": files}
+    write_json(_path(folder, trial), {**value, "sha256": digest(value)})
+    discard(work)
     return result
 
 
 def once(path: Path, kind: type[M], act: Callable[[], M]) -> M:
     """What ``act`` gives, from ``path`` if it was done before the study was stopped."""
-    if not path.exists():
+    if not _readable(path):
         write_json(path, act().to_json())
     return kind.model_validate(read_json(path))
 
 
 def kept(path: Path, kind: type[M], act: Callable[[], M]) -> M | Refused:
     """The same of a method that may refuse."""
-    if not path.exists():
+    if not _readable(path):
         try:
             made: M | Refused = act()
         except (BadInput, CannotTell) as error:
@@ -119,6 +130,15 @@ def kept(path: Path, kind: type[M], act: Callable[[], M]) -> M | Refused:
         write_json(path, made.to_json())
     value = read_json(path)
     return (Refused if set(value) == {"refused"} else kind).model_validate(value)
+
+
+def _readable(path: Path) -> bool:
+    """Whether there is JSON; what a disk has lost is made again."""
+    try:
+        read_json(path)
+    except BadInput:
+        return False
+    return True
 
 
 def spec_of(trial: Trial) -> Spec:
@@ -152,7 +172,7 @@ class Planted:
 def train_and_measure(trial: Trial, folder: Path) -> Done[Trained]:
     """The usual trial, whose network is left in ``folder``."""
     planted = Planted(trial, folder)
-    planted.file.replace(folder / "network.safetensors")
+    link(planted.file, folder / "network.safetensors")
     return planted.done
 
 

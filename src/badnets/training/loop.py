@@ -7,9 +7,8 @@ interrupted and resumed gives the same bits as one that was not.
 
 from __future__ import annotations
 
+import hashlib
 import io
-import pickle
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
-from badnets.core.files import whole_file
+from badnets.core.files import temporary_folder, whole_file
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Pixels
 from badnets.networks.inference import check_input
@@ -43,6 +42,9 @@ BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pix
 OnStep = Callable[[int, int, int, float | None], None]
 """``on_step(epoch, step, steps, accuracy so far or None)``; epochs from 0, steps from 1."""
 ON_DEVICE_BYTES = 2 << 30
+
+
+_DIGEST = hashlib.sha256().digest_size
 
 
 class HoldsData(Protocol):
@@ -111,7 +113,7 @@ class _Parcel:
     """Carries a job to another process: Fabric would take a frozen dataclass apart and try to put tensors into it."""
 
     def __init__(self, job: Job, home: Path) -> None:
-        self.job, self.home = job, home
+        self.job, self.home, self.threads = job, home, max(1, torch.get_num_threads() // job.devices)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -120,8 +122,8 @@ class _Parcel:
 
 def _train_in_several(fabric: Any, network: ImageNetwork, job: Job) -> None:
     """The weights come home in a file: Fabric waits for its processes before it reads what they send."""
-    with tempfile.TemporaryDirectory(prefix="badnets-") as folder:
-        home = Path(folder) / "weights.pt"
+    with temporary_folder() as folder:
+        home = folder / "weights.pt"
         history, error = fabric.launch(_train_elsewhere, network, _Parcel(job, home))
         if error is not None:
             raise error
@@ -134,7 +136,7 @@ def _train_elsewhere(
 ) -> tuple[list[dict[str, float]], BadnetsError | None]:
     """In one of several processes; its threads are its share."""
     job = parcel.job
-    torch.set_num_threads(max(1, torch.get_num_threads() // job.devices))
+    torch.set_num_threads(parcel.threads)
     try:
         _Training(fabric, network, job).run()
     except BadnetsError as error:  # every process comes to the same one; raised here it would lose its type
@@ -173,25 +175,22 @@ class _Training:
                 self.save(epoch + 1)
 
     def save(self, epochs: int) -> None:
-        """What an interrupted training needs to go on after ``epochs``, in one file; nothing in it needs unpickling."""
+        """What an interrupted training needs to go on after ``epochs``, in one file, behind its digest; nothing in it
+        needs unpickling."""
         if self.job.checkpoint is None:
             return
         state = {name: part.state_dict() for name, part in self.state.items()}
         content = io.BytesIO()  # torch itself reports a full disk as an error of its own format
         torch.save({"epoch": epochs, "history": self.job.history, **state}, content)
         with whole_file(self.job.checkpoint) as unfinished:
-            unfinished.write_bytes(content.getbuffer())
+            unfinished.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
 
     def restore(self) -> int:
         """How many epochs are done; 0 without a checkpoint."""
         path = self.job.checkpoint
-        if path is None or not path.exists():
+        if path is None or not check_checkpoint(path) or not path.exists():
             return 0
-        try:
-            state = torch.load(path, weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError):
-            # Not torch's own words: they advise to unpickle it.
-            raise BadInput(f"expected a checkpoint in {path}, got a damaged file; delete it") from None
+        state = torch.load(io.BytesIO(path.read_bytes()[_DIGEST:]), weights_only=True)
         for name, part in self.state.items():
             part.load_state_dict(state[name])
         self.job.history[:] = state["history"]
@@ -243,6 +242,18 @@ class _Training:
         totals = fabric.all_reduce(torch.stack([losses, right / min(batch, len(order))]) / steps, reduce_op="mean")
         accuracy = {} if all_labels is None else {"accuracy": float(totals[1])}
         return {"loss": float(totals[0]), **accuracy}
+
+
+def check_checkpoint(path: Path) -> bool:
+    """Whether what is kept of a training is absent or as it was written; what is damaged is removed, so that the
+    training starts again."""
+    if not path.exists():
+        return True
+    content = path.read_bytes()
+    if hashlib.sha256(content[_DIGEST:]).digest() == content[:_DIGEST]:
+        return True
+    path.unlink()
+    return False
 
 
 def _check_finite(losses: Tensor, epoch: int, step: int, recipe: Recipe) -> None:

@@ -18,7 +18,7 @@ from tarfile import HeaderError
 from typing import Any
 
 from badnets.core.errors import BadInput
-from badnets.core.files import digest, read_bytes
+from badnets.core.files import digest, identity_of, read_bytes
 from badnets.core.limits import HEADER, MEMBER, STRAYS, check_name, check_unpacked, shown
 
 _SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)$", re.IGNORECASE)
@@ -66,9 +66,8 @@ class Contents:
         """What changes when the files do."""
         path = self.place.resolve()
         if self._files is None:
-            state = self.place.stat()
-            return {"path": path, "size": state.st_size, "mtime": state.st_mtime_ns}
-        files = digest([(path, state.st_size, state.st_mtime_ns) for path, state in self._files])
+            return {"path": path, "file": identity_of(self.place.stat())}
+        files = digest([(path, *identity_of(state)) for path, state in self._files])
         return {"path": path, "files": files, "folders": digest(sorted(self.folders))}
 
     def __iter__(self) -> Iterator[File]:

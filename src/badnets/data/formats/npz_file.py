@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 
 from badnets.core.cache import Cache
 from badnets.core.errors import BadInput, first_line
-from badnets.core.files import check_regular
+from badnets.core.files import check_regular, identity_of
 from badnets.core.limits import ARRAYS, Limit, check_unpacked, shown
 from badnets.data.formats.convert import Array, channels_last, pixels_of
 from badnets.data.images import Pixels
@@ -115,8 +115,7 @@ class NpzFile:
         return int(info.header_offset) + 30 + int(name_length) + int(extra_length)
 
     def _kept(self, key: str, write: Callable[[Path], None], *, rounded: bool) -> Array:
-        state = self.path.stat()
-        file = {"path": self.path.resolve(), "size": state.st_size, "mtime": state.st_mtime_ns}
+        file = {"path": self.path.resolve(), "file": identity_of(self.path.stat())}
         return _MAPPED.get({"format": 1, **file, "key": key, "rounded": rounded}, write)
 
     def _header(self, archive: zipfile.ZipFile, key: str, info: zipfile.ZipInfo) -> Header:
