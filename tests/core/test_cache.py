@@ -74,6 +74,60 @@ def test_a_damaged_entry_is_made_anew_after_one_warning(place: Path) -> None:
     assert FOLDERS.get({}, _write) == "whole"
 
 
+@pytest.mark.parametrize("cached", [TEXTS, FOLDERS], ids=["file", "folder"])
+def test_what_can_be_read_but_is_not_what_was_written(place: Path, cached: Cache[str]) -> None:
+    def write(path: Path) -> None:
+        (path / "value" if path.is_dir() else path).write_text("whole 1")
+
+    cached.get({}, write)
+    (kept,) = (place / cached.kind).iterdir()
+    (kept / "value" if kept.is_dir() else kept).write_text("whole 2")
+    with pytest.warns(CacheWarning, match="made anew") as caught:
+        assert cached.get({}, write) == "whole 1"
+    assert len(caught) == 1
+    assert [path.name for path in (place / cached.kind).iterdir()] == [kept.name]
+
+
+@pytest.mark.parametrize("change", ["more", "less", "renamed"])
+def test_other_files_in_a_folder(place: Path, change: str) -> None:
+    def write(folder: Path) -> None:
+        (folder / "value").write_text("whole")
+        (folder / "second").write_text("second")
+
+    FOLDERS.get({}, write)
+    (kept,) = (place / "folders").iterdir()
+    if change == "more":
+        (kept / "third").touch()
+    elif change == "less":
+        (kept / "second").unlink()
+    else:
+        (kept / "second").rename(kept / "third")
+    with pytest.warns(CacheWarning, match="made anew"):
+        FOLDERS.get({}, write)
+    assert {path.name for path in kept.iterdir()} == {"value", "second"}
+
+
+def test_entries_of_versions_without_digests_are_replaced_in_silence(place: Path) -> None:
+    assert TEXTS.get({}, lambda path: path.write_text("whole")) == "whole"  # type: ignore[func-returns-value]
+    (kept,) = (place / "texts").iterdir()
+    kept.rename(kept.with_name(f"{kept.name.partition('-')[0]}.txt"))
+    assert TEXTS.get({}, lambda path: path.write_text("whole 2")) == "whole 2"
+    assert len(list((place / "texts").iterdir())) == 1
+
+
+def test_what_a_killed_process_left_is_removed(place: Path) -> None:
+    (place / "texts" / ".texts.t-0123abcd.partial" / "x").mkdir(parents=True)
+    for _ in range(2):
+        TEXTS.get({}, lambda path: path.write_text("whole"))
+        assert len(list((place / "texts").iterdir())) == 1
+
+
+def test_a_cache_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BADNETS_CACHE", "~nobody-at-all/cache")
+    with pytest.raises(BadInput, match="there is no such user"):
+        cache_dir()
+
+
 def test_a_failed_entry_leaves_nothing(place: Path) -> None:
     def write(path: Path) -> None:
         path.write_text("half")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,81 @@ def test_a_crash_in_the_middle_leaves_the_old_folder(
     assert (final / "file").read_text() == "old"
     assert (partial / "file").read_text() == "new"
     assert sorted(p.name for p in tmp_path.iterdir()) == [".partial", "final"]
+
+
+def _left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_killed_processes_left_is_removed_and_what_is_in_use_is_not(tmp_path: Path) -> None:
+    for name in (".a.json.t-0123abcd.partial", ".a.json.t-0123abcd.old", ".b.json.t-0123abcd.partial"):
+        _folder(tmp_path / name, "half")
+    others = [".a.json.partial", ".a.json.t-mine.partial", ".a.json.t-0123abcd.txt"]
+    for name in others:
+        (tmp_path / name).write_text("somebody's")
+    with files.temporary_folder(tmp_path / "a.json") as live:
+        write_json(tmp_path / "a.json", 1)
+        assert _left(tmp_path) == sorted([*others, "a.json", ".b.json.t-0123abcd.partial", live.name])
+    write_json(tmp_path / "b.json", 1)
+    assert _left(tmp_path) == sorted([*others, "a.json", "b.json"])
+
+
+def test_a_folder_whose_successor_never_came_is_put_back(tmp_path: Path) -> None:
+    _folder(tmp_path / ".run.t-0123abcd.was", "old")
+    files.tidy(tmp_path / "run")
+    assert (tmp_path / "run" / "file").read_text() == "old"
+    _folder(tmp_path / ".run.t-0123abcd.was", "older")
+    files.tidy(tmp_path / "run")
+    assert (tmp_path / "run" / "file").read_text() == "old"
+    assert _left(tmp_path) == ["run"]
+
+
+def test_what_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    partial, final = _folder(tmp_path / ".partial", "new"), _folder(tmp_path / "final", "theirs")
+    with pytest.raises(BadInput, match="to be free still"):
+        publish_folder(partial, final, replace=False)
+    assert (final / "file").read_text() == "theirs"
+    assert (partial / "file").read_text() == "new"
+    final.joinpath("file").unlink()
+    publish_folder(partial, final, replace=False)  # an empty one is free
+    assert (final / "file").read_text() == "new"
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "a device"])
+def test_only_files_are_replaced_by_files(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "place"
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path = Path(os.devnull)
+    with pytest.raises(BadInput, match=f"got {kind}; name a regular file"):
+        write_json(path, 1)
+
+
+@pytest.mark.parametrize("named", [".", "..", "/", "sub/.."])
+def test_the_folder_one_is_in_is_no_place_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="a folder of its own"):
+        files.check_place(Path(named))
+    files.check_place(Path("sub"))
+
+
+def test_a_link_is_the_same_file_or_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("content")
+    for _ in range(2):
+        files.link(source, target)
+        assert target.samefile(source)
+
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    files.link(source, target)
+    assert target.read_text() == "content"
+    assert not target.samefile(source)
