@@ -55,7 +55,7 @@ def _objects(path: Path) -> None:
 
 
 _PARTS = ("x_train", "x_test", "val_images", "y_train", "y_test", "val_labels", "region", "groups", "a", "b")
-NPZ: dict[str, Callable[[Path], None]] = {
+NPZ: dict[str, Callable[[Path], object]] = {
     "objects": _objects,
     "labels of 10^15": lambda p: _npz(p, labels=np.where(LABELS == 2, 10**15, LABELS)),
     "labels of 10^9": lambda p: _npz(p, labels=np.where(LABELS == 2, 10**9, LABELS)),
@@ -246,7 +246,9 @@ def test_idx(name: str, packed: bool, folder: Path, hostile: Hostile, good_run: 
 
 
 @pytest.mark.parametrize("file", GOOD_IDX)
-def test_an_idx_file_of_no_pixels_or_of_one_large_picture(file: str, folder: Path, hostile: Hostile, good_run: Path) -> None:
+def test_an_idx_file_of_no_pixels_or_of_one_large_picture(
+    file: str, folder: Path, hostile: Hostile, good_run: Path
+) -> None:
     place = folder / "data"
     place.mkdir()
     for dims in ((24, 0, 0), (1, 65535, 65535)):

@@ -92,7 +92,7 @@ def _hard_loop(file: h5py.File) -> None:
     group["again"] = file["/"]
 
 
-HDF5: dict[str, Callable[[Path], None]] = {
+HDF5: dict[str, Callable[[Path], object]] = {
     "external storage": lambda p: _with(p, "data", _external_storage),
     "virtual of another file": lambda p: (_hdf5(p.with_name("o.h5")), _with(p, "data", lambda f: _virtual(f, "o.h5"))),
     "virtual of nothing": lambda p: _with(p, "data", lambda f: _virtual(f, "gone.h5")),
@@ -181,7 +181,9 @@ const void *H5PLget_plugin_info(void) { return 0; }
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler to make a plug-in")
 @pytest.mark.parametrize("command", ["data", "network"])
-def test_no_filter_plug_in_is_loaded(command: str, folder: Path, hostile: Hostile, good_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_filter_plug_in_is_loaded(
+    command: str, folder: Path, hostile: Hostile, good_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     around = folder.parent
     source = folder / "plug.c"
     source.write_text(PLUGIN)

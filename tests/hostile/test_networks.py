@@ -299,7 +299,9 @@ def test_flipped_bytes_of_ours(seed: int, folder: Path, hostile: Run, picture: P
     hostile("predict", folder / "x.safetensors", picture, code=(0, 2))
 
 
-def test_weights_of_nan_are_refused_everywhere(folder: Path, hostile: Run, good_run: Path, pictures: Path, picture: Path) -> None:
+def test_weights_of_nan_are_refused_everywhere(
+    folder: Path, hostile: Run, good_run: Path, pictures: Path, picture: Path
+) -> None:
     file = folder / "x.safetensors"
     file.write_bytes(_weights(float("nan"))(good_run / "network.safetensors"))
     for words in (

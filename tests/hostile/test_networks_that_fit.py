@@ -227,7 +227,9 @@ def test_large_inputs_are_shown_and_used(side: int, folder: Path, hostile: Run, 
 
 
 @pytest.mark.parametrize("model", ["regnet_y_128gf", "vit_h_14", "vgg19", "convnext_large", "regnet_x_32gf", "swin_b"])
-def test_large_architectures_are_refused_by_their_shapes(model: str, folder: Path, hostile: Run, picture: Path, good_run: Path) -> None:
+def test_large_architectures_are_refused_by_their_shapes(
+    model: str, folder: Path, hostile: Run, picture: Path, good_run: Path
+) -> None:
     size = {"input_size": [3, 224, 224], "architecture": f"torchvision:{model}", "arguments": {}}
     _headed(
         good_run / "network.safetensors",
@@ -261,7 +263,9 @@ def test_mixed_dtypes(folder: Path, hostile: Run, picture: Path, good_run: Path)
 
 
 @pytest.mark.parametrize("threshold", ["nan", "-inf", "inf"])
-def test_thresholds_of_guards(threshold: str, folder: Path, hostile: Run, picture: Path, pictures: Path, good_run: Path) -> None:
+def test_thresholds_of_guards(
+    threshold: str, folder: Path, hostile: Run, picture: Path, pictures: Path, good_run: Path
+) -> None:
     guarded = folder / "guarded.safetensors"
     settings = ("--method", "refuse-class", "--set", "suspect=0", "--data", pictures, "--pictures", 30)
     hostile("guard", good_run / "network.safetensors", *settings, "--out", guarded, code=0)
@@ -309,7 +313,9 @@ class _Opens:
 
 @pytest.mark.parametrize("ending", ["safetensors", "pt", "h5"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "zero"])
-def test_what_is_no_regular_file(kind: str, ending: str, folder: Path, hostile: Run, picture: Path, good_run: Path, pictures: Path) -> None:
+def test_what_is_no_regular_file(
+    kind: str, ending: str, folder: Path, hostile: Run, picture: Path, good_run: Path, pictures: Path
+) -> None:
     path = folder / f"x.{ending}"
     if kind == "pipe":
         os.mkfifo(path)

@@ -178,7 +178,9 @@ def test_resealed(name: str, folder: Path, hostile: Hostile, run_folder: Path, g
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "show", "guard", "reference"])
-def test_an_exchanged_network(command: str, folder: Path, hostile: Hostile, run_folder: Path, good_run: Path, pictures: Path) -> None:
+def test_an_exchanged_network(
+    command: str, folder: Path, hostile: Hostile, run_folder: Path, good_run: Path, pictures: Path
+) -> None:
     _other_network(run_folder)
     picture = folder / "x.png"
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(picture)
@@ -221,7 +223,9 @@ def test_flipped_bytes_of_a_record(seed: int, hostile: Hostile, run_folder: Path
 
 @pytest.mark.parametrize("file", ["plan.npz", "answers.npz", "pictures.npz"])
 @pytest.mark.parametrize("seed", range(6))
-def test_flipped_bytes_of_its_arrays(file: str, seed: int, hostile: Hostile, run_folder: Path, good_run: Path, folder: Path) -> None:
+def test_flipped_bytes_of_its_arrays(
+    file: str, seed: int, hostile: Hostile, run_folder: Path, good_run: Path, folder: Path
+) -> None:
     rng, data = Random(seed), bytearray((run_folder / file).read_bytes())
     for _ in range(3):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
