@@ -66,7 +66,7 @@ def test_an_old_run_is_replaced(
     killed_everywhere(
         place.attack("run", "--force"),
         again=place.attack("run", *(["--force"] if again == "with --force" else [])),
-        whole=lambda: no_exchange or _whole_run(place.here / "run") is not None,
+        whole=lambda: no_exchange or _there(_whole_run(place.here / "run")),
         result=lambda: place.contents("run"),
         every=every,
         no_exchange=no_exchange,
