@@ -61,9 +61,14 @@ def test_other_encodings(command: str, encoding: str, good_run: Path, pictures: 
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
-def test_interrupted_at_once(after_s: float) -> None:
+def test_interrupted_at_once(after_s: float, tmp_path: Path) -> None:
     """Whenever it comes: no traceback, and the exit code of an interruption (or of the signal, before we are there)."""
-    with subprocess.Popen([*COMMAND, "demo", "--out", "/nowhere/x"], stderr=subprocess.PIPE) as process:
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are deaf to it, and so are theirs
+    try:
+        process = subprocess.Popen([*COMMAND, "demo", "--out", str(tmp_path / "run")], stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         time.sleep(after_s)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
