@@ -15,7 +15,7 @@ import pytest
 from badnets.core.files import file_digest
 
 Everywhere = Callable[..., int]
-OFTEN = [pytest.param(11, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)]
+OFTEN = [pytest.param(17, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)]
 REPAIR = ["--data", "PICTURES", "--method", "fine-tune", "--set", "epochs=1", "--out", "r.safetensors"]
 GUARD = ["--data", "PICTURES", "--method", "strip", "--refuse", "0.3", "--out", "r.safetensors"]
 

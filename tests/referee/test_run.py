@@ -215,7 +215,9 @@ def test_a_finished_seed_is_not_run_again(start: Start, table: Table, tmp_path: 
     assert done.record.results.asr.seeds == (41, 42)
 
 
-@pytest.mark.parametrize("step", ["page.render_page", "_gather", "_record", "write_json", "publish_working"])
+@pytest.mark.parametrize(
+    "step", ["page.write_page", "_gather_answers", "_name_network", "_record", "write_json", "publish_working"]
+)
 def test_an_interruption_at_the_end_goes_on(
     start: Start, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -25,7 +25,7 @@ from badnets.records.model import JSON, Epoch
 from badnets.referee.spec import Spec
 from badnets.referee.store import processor
 from badnets.training.hardware import check_devices
-from badnets.training.loop import BatchHook, Job, Trained, check_checkpoint, fit
+from badnets.training.loop import BatchHook, Job, Trained, drop_damaged, fit
 from badnets.training.objectives import check_targets
 
 VERSION = 1
@@ -98,7 +98,7 @@ def train_network(
     if adversary is not None:
         hooks = (*hooks, AdversarialTraining(network=network, pgd=adversary))
     epochs = spec.recipe.epochs
-    if checkpoint is not None and not check_checkpoint(checkpoint):
+    if checkpoint is not None and drop_damaged(checkpoint):
         watch.say(f"{what}: what was kept of it is damaged, so it starts again")
 
     def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:

@@ -24,7 +24,6 @@ from badnets.core.files import (
     read_json,
     settle,
     write_json,
-    write_text,
 )
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
@@ -53,7 +52,6 @@ from badnets.referee.store import (
     working_folder,
 )
 from badnets.report.pages import page
-from badnets.report.pages.pictures import load_pictures
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,14 @@ def run(
         record = _ready(folder / READY, key)
         if record is None:
             seeds = [run_seed(spec, seed, data, folder, watch) for seed in spec.seeds]
-            _gather(folder, spec, data.test)
+            discard(folder / READY)
+            (folder / READY).mkdir()
+            for index, seed in enumerate(spec.seeds):
+                _name_network(folder, seed, first=index == 0)
+            _gather_answers(folder, spec, data.test)
             record = _record(file, key, data, folder / READY, seeds, command, loaded)
-            pictures = load_pictures(folder / READY / "pictures.npz")
-            write_text(folder / READY / "report.html", page.render_page(record, pictures))
             write_record(folder / READY / RECORD, record)
+            page.write_page(folder / READY)
         publish_working(place.partial, place.final, replace=force)
     return Finished(place.final, record, False)
 
@@ -306,24 +307,14 @@ def _goal(rule: LabelRule, names: tuple[str, ...]) -> str:
     return names[target] if source is None else f"{names[target]} for {names[source]}"
 
 
-def _gather(folder: Path, spec: Spec, test: ImageData) -> None:
-    """All seeds' files in the folder that becomes the run: networks and plans under their final names (the first seed's
-    are ``network.safetensors`` and ``plan.npz``), and answers in one file, with the digest of the test pictures;
-    ``compare`` pairs runs by them."""
-    ready = folder / READY
-    discard(ready)
-    ready.mkdir()
+def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
+    """All seeds' answers in one file, with the digest of the test pictures; ``compare`` pairs runs by them."""
     gathered: dict[str, np.ndarray] = {"digest": np.frombuffer(bytes.fromhex(test.digest), np.uint8)}
-    for index, seed in enumerate(spec.seeds):
-        for source in _outcome(folder / f"seed-{seed}"):
-            if source.name == "answers.npz":
-                with np.load(source) as file:
-                    gathered |= {f"{name}-{seed}": file[name] for name in file.files}
-            else:
-                own = source.name if not index else f"{source.stem}-seed-{seed}{source.suffix}"
-                link(source, ready / own)
+    for seed in spec.seeds:
+        with np.load(folder / f"seed-{seed}" / "answers.npz") as file:
+            gathered |= {f"{name}-{seed}": file[name] for name in file.files}
     # numpy's stub takes the names for options
-    np.savez_compressed(ready / "answers.npz", **gathered)  # type: ignore[arg-type]
+    np.savez_compressed(folder / READY / "answers.npz", **gathered)  # type: ignore[arg-type]
 
 
 def _record(
@@ -377,3 +368,11 @@ def planted_in(record: RunRecord, class_names: tuple[str, ...]) -> Spec:
             if number is not None and record.class_names[number] in class_names:
                 table["rule"][role] = class_names.index(record.class_names[number])
     return Spec.model_validate(value)
+
+
+def _name_network(folder: Path, seed: int, *, first: bool) -> None:
+    """Networks and plans get their final names, and keep their own until the run has its: the first seed's are
+    ``network.safetensors`` and ``plan.npz``."""
+    for source in _outcome(folder / f"seed-{seed}"):
+        if source.name != "answers.npz":
+            link(source, folder / READY / (source.name if first else f"{source.stem}-seed-{seed}{source.suffix}"))

@@ -39,7 +39,7 @@ from badnets.records.run import RunRecord
 
 RUNS = Path("badnets-runs")
 READY = "finished"
-"""In a working folder: what is to get the final name. It is whole as soon as its record is there."""
+"""In a working folder: what is to get the final name."""
 _LOCK, _THREADS, _MOVES = ".lock", "threads", "moves.json"
 _PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-learn", "safetensors")
 

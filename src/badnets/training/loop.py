@@ -188,9 +188,12 @@ class _Training:
     def restore(self) -> int:
         """How many epochs are done; 0 without a checkpoint."""
         path = self.job.checkpoint
-        if path is None or not check_checkpoint(path) or not path.exists():
+        if path is None or not path.exists():
             return 0
-        state = torch.load(io.BytesIO(path.read_bytes()[_DIGEST:]), weights_only=True)
+        content = path.read_bytes()
+        if not _whole(content):
+            raise BadInput(f"expected a checkpoint in {path}, got a damaged file; delete it")
+        state = torch.load(io.BytesIO(content[_DIGEST:]), weights_only=True)
         for name, part in self.state.items():
             part.load_state_dict(state[name])
         self.job.history[:] = state["history"]
@@ -244,16 +247,16 @@ class _Training:
         return {"loss": float(totals[0]), **accuracy}
 
 
-def check_checkpoint(path: Path) -> bool:
-    """Whether what is kept of a training is absent or as it was written; what is damaged is removed, so that the
-    training starts again."""
-    if not path.exists():
-        return True
-    content = path.read_bytes()
-    if hashlib.sha256(content[_DIGEST:]).digest() == content[:_DIGEST]:
-        return True
-    path.unlink()
-    return False
+def drop_damaged(path: Path) -> bool:
+    """Whether what was kept of a training was damaged; then it is removed, so that the training starts again."""
+    damaged = path.exists() and not _whole(path.read_bytes())
+    if damaged:
+        path.unlink()
+    return damaged
+
+
+def _whole(content: bytes) -> bool:
+    return hashlib.sha256(content[_DIGEST:]).digest() == content[:_DIGEST]
 
 
 def _check_finite(losses: Tensor, epoch: int, step: int, recipe: Recipe) -> None:
