@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData, Labels, Pixels, Rows, resized
+from badnets.networks.files.header import brief
 from badnets.networks.network import ImageNetwork, evaluating
 
 Box = tuple[float, float, float, float]
@@ -86,9 +87,9 @@ def align_classes(data: ImageData, network: ImageNetwork) -> ImageData:
         return replace(data, targets=replace(targets, labels=number[targets.labels]), class_names=known)
     if network.provenance.get("foreign") and len(given) == len(known):
         return replace(data, class_names=known)
+    wanted, got = (", ".join(brief(name, 24) for name in names[:5]) for names in (known, given))
     raise BadInput(
-        f"expected data with the network's {network.classes} classes ({', '.join(known[:5])}, ...), "
-        f"got {data.classes} ({', '.join(given[:5])}, ...)"
+        f"expected data with the network's {network.classes} classes ({wanted}, ...), got {data.classes} ({got}, ...)"
     )
 
 
