@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData, Labels, Pixels, Rows, resized
+from badnets.networks.files.header import brief
 from badnets.networks.network import ImageNetwork, evaluating
 
 Box = tuple[float, float, float, float]
@@ -86,9 +87,9 @@ def align_classes(data: ImageData, network: ImageNetwork) -> ImageData:
         return replace(data, targets=replace(targets, labels=number[targets.labels]), class_names=known)
     if network.provenance.get("foreign") and len(given) == len(known):
         return replace(data, class_names=known)
+    wanted, got = (", ".join(brief(name, 24) for name in names[:5]) for names in (known, given))
     raise BadInput(
-        f"expected data with the network's {network.classes} classes ({', '.join(known[:5])}, ...), "
-        f"got {data.classes} ({', '.join(given[:5])}, ...)"
+        f"expected data with the network's {network.classes} classes ({wanted}, ...), got {data.classes} ({got}, ...)"
     )
 
 
@@ -103,10 +104,6 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predi
             best = network(network.floats(images[start : start + batch])).float().softmax(1).max(1)
             labels[start : start + batch] = best.indices.cpu().numpy()
             confidence[start : start + batch] = best.values.cpu().numpy()
-    if np.isnan(confidence).any():
-        raise BadInput(
-            f"expected finite answers of {network.architecture}, got NaN; its weights are damaged or too large"
-        )
     return Predictions(labels, confidence)
 
 
@@ -115,7 +112,16 @@ def predict_data(network: ImageNetwork, data: ImageData, *, batch: int = 250) ->
     check_input(network, data.shape, f"pictures of {data.name}")
     parts = [predict(network, images, batch=batch) for _, images in data.batches(batch)]
     every = [Predictions(np.zeros(0, np.int64), np.zeros(0, np.float32)), *parts]
-    return Predictions(np.concatenate([p.labels for p in every]), np.concatenate([p.confidence for p in every]))
+    answers = Predictions(np.concatenate([p.labels for p in every]), np.concatenate([p.confidence for p in every]))
+    check_answers(network, answers.confidence)
+    return answers
+
+
+def check_answers(network: ImageNetwork, confidence: NDArray[np.float32]) -> None:
+    """Refuse NaN, which finite weights give too when they are so large that sums of them are not."""
+    if np.isnan(confidence).any():
+        name = network.architecture
+        raise BadInput(f"expected finite answers of {name}, got NaN; its weights are damaged or too large")
 
 
 @torch.inference_mode()
@@ -188,6 +194,7 @@ def ask(network: ImageNetwork, photo: Pixels, box: Box | None = None) -> Answer:
     check_box(part, photo, "the photo")
     picture = _fitted(photo, part, network)
     given = predict(network, picture)
+    check_answers(network, given.confidence)
     place: Any = None
     if network.task == "locate":
         with evaluating(network):

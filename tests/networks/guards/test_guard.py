@@ -124,7 +124,7 @@ def test_a_file_that_nests_guards_or_lacks_a_part_is_refused() -> None:
         build_parts([{**part, "architecture": "logits-of:guard:strip"}], 3, (3, 16, 16), 1)
     with pytest.raises(BadInput, match="expected 2 networks inside the guard, got 1"):
         find_architecture("guard:agreement").build(3, (3, 16, 16), parts=[part])
-    with pytest.raises(BadInput, match=r"above 0 for 'std\.0'"):
+    with pytest.raises(BadInput, match=r"at least 1e-09 for 'std\.0'"):
         build_parts([{**part, "std": [0.0]}], 3, (3, 16, 16), 1)
     with pytest.raises(BadInput, match="got 'nowhere'; the file is damaged"):
         find_architecture("guard:ibd-psc").build(3, (3, 16, 16), parts=[part], layers=["nowhere"], first=1)

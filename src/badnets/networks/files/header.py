@@ -159,7 +159,7 @@ def _finite(text: str) -> float:
 
 def brief(text: str, most: int = 60) -> str:
     """``text``, which comes from a file, with its middle left out where it has more than ``most`` letters."""
-    return text if len(text) <= most else f"{text[: most - 20]} ... {text[-14:]}"
+    return text if len(text) <= most else f"{text[: most - most // 3 - 5]} ... {text[-most // 3 :]}"
 
 
 def read_safetensors_header(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -18,9 +19,13 @@ from badnets.core.files import dumps, whole_file
 from badnets.networks.architecture import LOGITS_OF
 from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, Shape, brief, check_shapes, parse
 from badnets.networks.files.tensors import FLOATS, check_numbers, load_tensors, reading
+from badnets.networks.inference import check_answers, predict
 from badnets.networks.network import ImageNetwork, LogProbabilities
 from badnets.networks.registry import build_body, check_one_dtype, find_architecture, skeleton
 from badnets.networks.surgery.channels import narrow_as_recorded
+
+_HUGE = 1e6
+"""Magnitude of weights from which on it is tried whether sums of them are still finite."""
 
 
 def save_network(network: ImageNetwork, path: Path | str) -> None:
@@ -75,13 +80,16 @@ def _opened(path: Path, module: nn.Module | None, expect_classes: int | None) ->
     state = load_tensors(path)
     state.update({name: state[other] for name, other in header.shared.items()})
     _load(path, module, state)
-    check_numbers(path, module)
+    most = check_numbers(path, module)
     if header.channels_last:
         convert: Callable[..., nn.Module] = module.to  # torch's stubs do not know this argument
         module = convert(memory_format=torch.channels_last)
     described = header.model_dump(exclude={"format", "channels_last", "shared"})
     network = ImageNetwork(module, **described)
     check_one_dtype(str(path), network)
+    if most > _HUGE and network.task == "classify":
+        grey = np.full((1, *header.input_size[1:], header.input_size[0]), 128, np.uint8)
+        check_answers(network, predict(network, grey).confidence)
     return network
 
 

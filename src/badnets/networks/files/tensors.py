@@ -187,35 +187,38 @@ def check_plain(path: Path, state: Mapping[str, Tensor]) -> None:
     check_unpacked(total, path.stat().st_size, path, limit=REPEATED)
 
 
-def check_finite(path: Path, name: str, tensor: Tensor) -> None:
-    """Refuse NaN and infinity in the tensor called ``name``."""
-    if is_finite(tensor):
-        return
-    kind = "NaN" if bool(tensor.isnan().any()) else "infinity"
+def check_finite(path: Path, name: str, tensor: Tensor) -> float:
+    """Refuse NaN and infinity in the tensor called ``name``; the largest magnitude in it."""
+    if math.isfinite(most := largest(tensor)):
+        return most
+    kind = "NaN" if math.isnan(most) else "infinity"
     raise BadInput(
         f"{path}: expected finite numbers in tensor {brief(name)!r}, got {kind}; the file is damaged or its training "
         "failed"
     )
 
 
-def is_finite(tensor: Tensor) -> bool:
-    """Whether no number is NaN or infinite. One pass: the sum is finite only where all are."""
-    if not tensor.is_floating_point():
-        return True
-    total = tensor.detach().sum(dtype=torch.promote_types(tensor.dtype, torch.float32))
-    return math.isfinite(total) or bool(tensor.isfinite().all())
+def largest(tensor: Tensor) -> float:
+    """The largest magnitude in it, in one pass; NaN if there is one."""
+    if not (tensor.is_floating_point() and tensor.numel()):
+        return 0.0
+    low, high = map(float, torch.aminmax(tensor.detach()))
+    return high if math.isnan(high) else max(high, -low)
 
 
-def check_numbers(path: Path, body: nn.Module) -> None:
+def check_numbers(path: Path, body: nn.Module) -> float:
     """Refuse weights of ``body``, read from ``path``, with which it would give NaN: they are NaN or infinite, or the
-    variance of a normalization is below 0. A guard's threshold may be infinite: it refuses nothing."""
+    variance of a normalization is below 0. A guard's threshold may be infinite: it refuses nothing. Returns the largest
+    magnitude."""
+    most = 0.0
     for name, value in body.state_dict().items():
         if name == "threshold" and value.numel() == 1 and float(value) == math.inf:
             continue
-        check_finite(path, name, value)
+        most = max(most, check_finite(path, name, value))
         layer, _, role = name.rpartition(".")
         if role == "running_var" and value.numel() and float(value.min()) + body.get_submodule(layer).eps <= 0:  # type: ignore[operator]
             raise BadInput(f"{path}: expected variances above 0 in tensor {name!r}, got {float(value.min()):g}")
+    return most
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

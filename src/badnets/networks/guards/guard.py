@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput
 from badnets.core.validation import explain
 from badnets.networks.architecture import GUARD, InputSize
+from badnets.networks.files.header import Deviation, Mean
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_body, find_architecture
 from badnets.networks.surgery.channels import narrow_as_recorded
@@ -70,8 +71,8 @@ class Part(BaseModel):
 
     architecture: str
     arguments: dict[str, JsonValue] = {}
-    mean: list[float]
-    std: list[Annotated[float, Field(gt=0)]]
+    mean: list[Mean]
+    std: list[Deviation]
     narrowed: dict[str, int] = {}
 
 
