@@ -66,9 +66,9 @@ def repair_command(
     of_method, of_data = case.parted(given, set_)
     repair = make_repair(method, of_method)
     judged: dict[str, Any] = {"clean_network": clean_network, "allowance": allowance, "reactivation": reactivation}
-    place = page or out.with_suffix(".html")
     with in_options(repair_command):
         opened = case.opened(out, of_data, foreign=foreign.options, **judged)
+        place = page or out.with_suffix(".html")
         with _written(opened, place, out.with_suffix(".json"), force=force) as (own, files):
             certificate = certify(own, repair, watcher=watcher)
             write_text(files[1], render_certificate(certificate))
