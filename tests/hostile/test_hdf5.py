@@ -92,9 +92,14 @@ def _hard_loop(file: h5py.File) -> None:
     group["again"] = file["/"]
 
 
+def _virtual_of_another(path: Path) -> None:
+    _hdf5(path.with_name("o.h5"))
+    _with(path, "data", lambda file: _virtual(file, "o.h5"))
+
+
 HDF5: dict[str, Callable[[Path], object]] = {
     "external storage": lambda p: _with(p, "data", _external_storage),
-    "virtual of another file": lambda p: (_hdf5(p.with_name("o.h5")), _with(p, "data", lambda f: _virtual(f, "o.h5"))),
+    "virtual of another file": _virtual_of_another,
     "virtual of nothing": lambda p: _with(p, "data", lambda f: _virtual(f, "gone.h5")),
     "virtual of itself": lambda p: _with(p, "data", lambda f: _virtual(f, ".")),
     "external link": lambda p: _with(p, "data", _external_link),
