@@ -15,7 +15,7 @@ import json, pathlib
 import badnets
 from badnets.data.sets.gtsrb import CLASS_NAMES
 from badnets.referee.spec import read_spec, shipped_spec
-from badnets.report.words.measures import MEASURES
+from badnets.report.words.names import MEASURES
 from badnets.studies.registry import STUDIES
 assert len(CLASS_NAMES) == 43 and MEASURES and len(STUDIES) == 9  # tables that lie beside the code
 names = sorted(p.stem for p in (pathlib.Path(badnets.__file__).parent / "runs").glob("*.toml"))

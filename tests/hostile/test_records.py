@@ -269,7 +269,7 @@ SPECS: dict[str, str | bytes] = {
     "no toml": "hello",
     "nothing": "",
     "a date": "data = 2020-01-01",
-    "an unknown key": "datas = 'signs'",
+    "an unknown key": "picture = 'signs'",
     "an unknown network": 'data = "signs"\nnetwork = "\\u001b[2J"',
     "a path that is not there": 'data = "/nowhere/at/all"',
     "a user that is not there": 'data = "~nobody-at-all/x"',
