@@ -382,13 +382,6 @@ def test_a_keras_bomb(folder: Path, hostile: Run, picture: Path) -> None:
     hostile("predict", folder / "x.h5", picture, *FOREIGN)
 
 
-@pytest.mark.parametrize("content", [b"\x08\x07\x12\x07pytorch", b"TFL3", b"GGUF\x03\0\0\0", b"caffe"])
-def test_other_formats(content: bytes, folder: Path, hostile: Run, picture: Path) -> None:
-    (folder / "x.onnx").write_bytes(content * 20)
-    hostile("predict", folder / "x.onnx", picture, *FOREIGN)
-    hostile("show", folder / "x.onnx")
-
-
 def test_initial_weights(folder: Path, hostile: Run, pictures: Path) -> None:
     (folder / "x.safetensors").write_text("no weights")
     argument = f"network=deepid:weights={folder / 'x.safetensors'}"

@@ -378,3 +378,10 @@ def test_names_in_keras(name: str, folder: Path, hostile: Run, picture: Path) ->
 def test_names_in_safetensors(name: str, folder: Path, hostile: Run, picture: Path) -> None:
     save_file({name: torch.zeros(3), name + "2": torch.zeros(3)}, folder / "x.safetensors")
     hostile("predict", folder / "x.safetensors", picture, *FOREIGN)
+
+
+@pytest.mark.parametrize("content", [b"\x08\x07\x12\x07pytorch", b"TFL3", b"GGUF\x03\0\0\0", b"caffe"])
+def test_other_formats(content: bytes, folder: Path, hostile: Run, picture: Path) -> None:
+    (folder / "x.onnx").write_bytes(content * 20)
+    hostile("predict", folder / "x.onnx", picture, *FOREIGN)
+    hostile("show", folder / "x.onnx")
