@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.core.files import dumps
-from badnets.core.text import escaped, neutral, shortened
+from badnets.core.text import brief, escaped, neutral
 
 HARMFUL = "\x00\x07\t\n\r\x1b\x7f\x80\x9b\u061c\u200e\u202e\u2028\u2029\u2066\ufeff\ud800\udcff\U000e0041"
 
@@ -34,8 +34,8 @@ def test_never_longer_than_asked_for(text: str, most: int) -> None:
 
 
 def test_the_begin_and_the_end_stay() -> None:
-    assert shortened("expected " + "x" * 1000 + "; check the path", 41).startswith("expected xxx")
-    assert shortened("expected " + "x" * 1000 + "; check the path", 41).endswith("check the path")
+    assert brief("expected " + "x" * 1000 + "; check the path", 41).startswith("expected xxx")
+    assert brief("expected " + "x" * 1000 + "; check the path", 41).endswith("check the path")
 
 
 @given(st.text(max_size=50))

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -128,3 +129,19 @@ def good_run(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
 def run_folder(good_run: Path, folder: Path) -> Path:
     """A copy of the good run that may be damaged."""
     return Path(shutil.copytree(good_run, folder / "run"))
+
+
+@pytest.fixture(scope="session")
+def mutated() -> Callable[[bytes, int], bytes]:
+    """``mutated(content, seed)``: some bytes changed near both ends, where headers and directories lie."""
+
+    def change(content: bytes, seed: int) -> bytes:
+        rng, data = Random(seed), bytearray(content)
+        for _ in range(rng.choice((1, 4, 30))):
+            at = rng.choice((rng.randrange(min(300, len(data))), -1 - rng.randrange(min(300, len(data)))))
+            data[at] = rng.choice((0, 255, 1, rng.randrange(256)))
+        if seed % 5 == 0:
+            del data[rng.randrange(len(data)) :]
+        return bytes(data)
+
+    return change

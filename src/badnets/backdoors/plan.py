@@ -18,7 +18,7 @@ from badnets.backdoors.trigger import TRIGGERS, Trigger
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import whole_file
 from badnets.core.seed import RowRng, Seed, as_seed
-from badnets.core.text import VALUE, shortened
+from badnets.core.text import VALUE, brief
 from badnets.data.images import ImageData, Pixels
 from badnets.data.overlay import appended, replaced
 from badnets.data.targets import Boxes, Labels, Rows, Targets
@@ -195,7 +195,7 @@ class Plan:
         try:
             return cls._of(arrays)
         except Exception as error:  # noqa: BLE001  # its header may hold anything
-            got = shortened(first_line(error), VALUE)
+            got = brief(first_line(error), VALUE)
             raise BadInput(f"expected a plan in {path}, got something else ({got}); it may be damaged") from None
 
     @classmethod

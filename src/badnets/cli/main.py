@@ -16,7 +16,7 @@ from badnets.cli import streams
 from badnets.cli.console import COMMANDS
 from badnets.core import VERSION
 from badnets.core.errors import BadnetsError, first_line, nearest
-from badnets.core.text import SENTENCE, VALUE, neutral, shortened
+from badnets.core.text import SENTENCE, VALUE, brief, neutral
 
 __all__ = ["COMMANDS", "app", "main"]
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
@@ -111,12 +111,12 @@ def _sentence(error: BaseException, words: list[str]) -> tuple[str, int]:
 def _beyond(error: BaseException, what: str) -> tuple[str, int] | None:
     """Inputs beyond what a machine or a system can hold, wherever that comes up: bad input, no fault of ours."""
     if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-        got = shortened(first_line(error), VALUE)
+        got = brief(first_line(error), VALUE)
         return f"expected what {what} reads to fit into memory, got more ({got}); use less, or a larger machine", 2
     if isinstance(error, RecursionError):
         return f"expected what {what} reads to be nested a few levels deep, got far more; it may be damaged", 2
     if isinstance(error, UnicodeEncodeError):
-        return f"expected names and texts of Unicode, got {shortened(repr(error.object), VALUE)}; rename it", 2
+        return f"expected names and texts of Unicode, got {brief(repr(error.object), VALUE)}; rename it", 2
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return f"expected paths without zero bytes for {what}, got one with; check the paths in it", 2
     if isinstance(error, ValueError) and "integer string conversion" in str(error):

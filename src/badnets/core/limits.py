@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from badnets.core.errors import BadInput
+from badnets.core.text import brief
 
 SETTING = "BADNETS_LIMITS"
 """The environment's word for how many times the usual budget is allowed."""
@@ -24,7 +25,7 @@ def _factor() -> float:
     except ValueError:
         factor = 0.0
     if not 0 < factor <= _MOST:
-        raise BadInput(f"expected {SETTING} as a number above 0 (1 is the usual budget), got {shown(given)!r}")
+        raise BadInput(f"expected {SETTING} as a number above 0 (1 is the usual budget), got {brief(given)!r}")
     return factor
 
 
@@ -45,7 +46,7 @@ class Limit:
         if claimed > self.now:
             times = -(-claimed // self.usual)
             way = f"if you trust it, set {SETTING}={times}" if times < 10_000 else "do not trust this file"
-            where, got = shown(where, 160), _short(claimed)
+            where, got = brief(where, 160), _short(claimed)
             raise BadInput(f"expected at most {self.now:,} {self.what} in {where}, got {got}; {way}")
 
 
@@ -91,8 +92,8 @@ def check_name(name: str, where: object) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        got = ascii(shown(name))
-        raise BadInput(f"expected names in UTF-8 in {shown(where, 160)}, got {got}; rename it") from None
+        got = ascii(brief(name))
+        raise BadInput(f"expected names in UTF-8 in {brief(where, 160)}, got {got}; rename it") from None
     return name
 
 
@@ -105,13 +106,6 @@ def within_memory(where: object) -> Iterator[None]:
         raise BadInput(f"expected what fits into memory in {where}, got more; do not trust this file") from None
     except RecursionError:
         raise BadInput(f"expected plain nesting in {where}, got it deeper than can be read; do not trust it") from None
-
-
-def shown(value: object, letters: int = 80) -> str:
-    """What comes from outside, for a sentence: cut in the middle where it is long."""
-    text = str(value)
-    half = (letters - 3) // 2
-    return text if len(text) <= letters else f"{text[:half]}...{text[-half:]}"
 
 
 def _short(number: int) -> str:

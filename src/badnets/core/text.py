@@ -19,12 +19,13 @@ def neutral(text: str, most: int | None = None, *, keep: str = "") -> str:
     """``text`` for a terminal or a page: each character that would move, hide or reverse others (control, C1, bidi and
     other invisible ones, lone surrogates), but for those to ``keep``, becomes a visible one, and what is longer than
     ``most`` letters is shortened in the middle."""
-    shown = text if most is None else shortened(text, most)
+    shown = text if most is None else brief(text, most)
     return _HARMFUL.sub(lambda found: found[0] if found[0] in keep else "\N{REPLACEMENT CHARACTER}", shown)
 
 
-def shortened(text: str, most: int) -> str:
-    """At most so many letters: the begin and the end of a longer text."""
+def brief(value: object, most: int = 80) -> str:
+    """What comes from outside, as text of at most so many letters: the begin and the end of a longer one."""
+    text = str(value)
     if len(text) <= most:
         return text
     ahead = most // 2

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from badnets.core.errors import BadInput, first_line
-from badnets.core.text import VALUE, shortened
+from badnets.core.text import VALUE, brief
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,7 +33,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
     except RecursionError:
         raise BadInput(f"expected at most {DEEPEST} tables and lists in each other in {where}, got far more") from None
     except ValueError as error:  # no TOML, or a number of thousands of digits
-        raise BadInput(f"expected TOML in {where}, got an error: {shortened(first_line(error), VALUE)}") from None
+        raise BadInput(f"expected TOML in {where}, got an error: {brief(first_line(error), VALUE)}") from None
     check_depth(table, where)
     return table
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from badnets.core.errors import nearest
-from badnets.core.text import VALUE, shortened
+from badnets.core.text import VALUE, brief
 
 Schema = dict[str, Any]
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
@@ -58,7 +58,7 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
     problem: Any = beside[0] if beside and problems[0]["type"] in _ABSENT else problems[0]
     kind, context = problem["type"], problem.get("ctx", {})
     shown = _as_written(problem, below, given, absent=kind in _ABSENT)
-    field = shortened(".".join(shown), VALUE)
+    field = brief(".".join(shown), VALUE)
     what = f" for {field!r}" if field else ""
     if kind in _UNKNOWN:
         return f"unknown key {field!r}; {_suggestion(schema(), shown, given)}"
@@ -83,7 +83,7 @@ def explain(error: ValidationError, schema: Callable[[], Schema], given: Mapping
 def shown_value(value: object) -> str:
     """``repr`` of what a stranger may have written: of any length, or a number of more digits than Python shows."""
     try:
-        return shortened(repr(value), VALUE)
+        return brief(repr(value), VALUE)
     except ValueError:
         return "a number of thousands of digits"
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from badnets.core.errors import BadInput, nearest
 from badnets.core.files import check_regular, expanded
-from badnets.core.limits import shown, within_memory
+from badnets.core.limits import within_memory
+from badnets.core.text import brief
 from badnets.data.formats.arrays import is_hdf5
 from badnets.data.formats.contents import is_tar, stem
 from badnets.data.formats.voc import is_voc
@@ -48,7 +49,7 @@ def load(
     Raises ``BadInput`` in one sentence that names the file; warns with ``DataWarning`` of what was left out and with
     ``CacheWarning`` when the cache cannot be written.
     """
-    with within_memory(shown(name_or_path if path is None else path, 160)):
+    with within_memory(brief(name_or_path if path is None else path, 160)):
         source, name, place = _resolve(name_or_path, None if path is None else expanded(path))
     request = Request(
         name=name,
@@ -61,7 +62,7 @@ def load(
         options=dict(options or {}),
         progress=progress,
     )
-    with within_memory(shown(name if place is None else place, 160)):
+    with within_memory(brief(name if place is None else place, 160)):
         return SOURCES[source].load(request)
 
 
@@ -79,7 +80,7 @@ def _resolve(name_or_path: str | Path, path: Path | None) -> tuple[str, str, Pat
     place = expanded(name_or_path)
     looks_like_path = isinstance(name_or_path, Path) or any(sign in text for sign in ("/", os.sep, "."))
     if not place.exists() and not (looks_like_path or text.startswith("~")):
-        raise BadInput(f"expected a data set or a path, got {shown(text)!r}; {nearest(text, SOURCES)}")
+        raise BadInput(f"expected a data set or a path, got {brief(text)!r}; {nearest(text, SOURCES)}")
     return detect(_existing(place)), stem(place), place
 
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
+from badnets.core.text import brief
 from badnets.data.images import ImageData, Labels, Pixels, Rows, resized
-from badnets.networks.files.header import brief
 from badnets.networks.network import ImageNetwork, evaluating
 
 Box = tuple[float, float, float, float]

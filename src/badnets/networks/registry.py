@@ -19,6 +19,7 @@ from badnets.core.errors import BadInput, first_line, nearest
 from badnets.core.files import file_digest
 from badnets.core.limits import CLASSES, INPUT, MAP, PARAMETERS
 from badnets.core.seed import Seed, as_seed
+from badnets.core.text import brief
 from badnets.networks.architecture import (
     ARCHITECTURES,
     GUARD,
@@ -30,7 +31,6 @@ from badnets.networks.architecture import (
     InputSize,
 )
 from badnets.networks.architectures import torchvision_models
-from badnets.networks.files.header import brief
 from badnets.networks.network import LARGE, ImageNetwork, LogProbabilities, black, evaluating, kind_of_outputs, passed
 
 _FEW = 1 << 24  # weights

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import check_regular
 from badnets.core.limits import MEMBER, check_unpacked
-from badnets.core.text import VALUE, shortened
+from badnets.core.text import VALUE, brief
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -40,7 +40,7 @@ def read_arrays(path: Path, what: str) -> dict[str, NDArray[Any]]:
         raise
     # numpy, zipfile and zlib each have their own ways of saying that a file is damaged.
     except Exception as error:  # noqa: BLE001
-        got = shortened(first_line(error), VALUE)
+        got = brief(first_line(error), VALUE)
         raise BadInput(f"expected {what} in {path}, got something else ({got}); it may be damaged") from None
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import read_json, write_json
-from badnets.core.text import VALUE, shortened
+from badnets.core.text import VALUE, brief
 from badnets.core.toml import check_depth
 from badnets.core.validation import explain
 from badnets.records.certificate import Certificate, GuardRecord
@@ -43,7 +43,7 @@ def read_record(path: Path) -> Record:
         raise BadInput(f"expected a run or a study (a folder with {RECORD}) at {path}, got none; check the path")
     value: Any = read_json(file)
     name = value.get("format") if isinstance(value, dict) else None
-    name = shortened(name, VALUE) if isinstance(name, str) else name
+    name = brief(name, VALUE) if isinstance(name, str) else name
     model = FORMATS.get(str(name))
     if model is None:
         raise BadInput(_unknown_format(file, name))
@@ -101,7 +101,7 @@ def parts_that_fit(where: object) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        got = shortened(f"{type(error).__name__}: {first_line(error)}", VALUE)
+        got = brief(f"{type(error).__name__}: {first_line(error)}", VALUE)
         raise BadInput(f"expected parts that fit together in the record of {where}, got others ({got})") from error
 
 

@@ -22,7 +22,7 @@ from badnets.backdoors.triggers.warp import Warp, WarpNoise
 from badnets.core.errors import BadInput, nearest
 from badnets.core.files import read_bytes
 from badnets.core.limits import PICTURE, TEXT
-from badnets.core.text import VALUE, shortened
+from badnets.core.text import VALUE, brief
 from badnets.core.toml import DEEPEST, check_depth, parse_toml, tomllib
 from badnets.core.validation import explain
 from badnets.records.model import JSON
@@ -278,15 +278,15 @@ def changed_table(given: JSON, changes: Sequence[str] | None, where: str) -> JSO
 def _set(table: JSON, change: str) -> None:
     key, separator, text = change.partition("=")
     if not separator or not key.strip():
-        raise BadInput(f"expected --set key=value, got {shortened(change, VALUE)!r}; for example --set recipe.epochs=3")
+        raise BadInput(f"expected --set key=value, got {brief(change, VALUE)!r}; for example --set recipe.epochs=3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # no TOML, a number of thousands of digits, brackets without end
         value = text
-    check_depth(value, f"--set {shortened(key, VALUE)}")
+    check_depth(value, f"--set {brief(key, VALUE)}")
     *path, last = key.strip().split(".")
     if len(path) >= DEEPEST:
-        raise BadInput(f"expected at most {DEEPEST} names in --set, got {len(path) + 1} in {shortened(key, VALUE)}")
+        raise BadInput(f"expected at most {DEEPEST} names in --set, got {len(path) + 1} in {brief(key, VALUE)}")
     place: Any = table
     for name in path:  # a table or list of that name is made where there is none
         at = _place_of(name, place, key)

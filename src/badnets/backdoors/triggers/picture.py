@@ -20,7 +20,7 @@ from badnets.backdoors.triggers.color import Bytes
 from badnets.backdoors.triggers.place import At, Floats, Place, Size
 from badnets.backdoors.triggers.stamp import Stamp
 from badnets.core.errors import BadInput
-from badnets.core.limits import shown
+from badnets.core.text import brief
 from badnets.data.formats.decode import DAMAGED, opened, picture_file
 
 LARGEST = 256
@@ -116,7 +116,7 @@ def picture_of(png: str | None) -> Image.Image:
                 raise BadInput(f"png: expected at most {LARGEST} pixels a side, got {got}; use path= for a large file")
             return file.convert("RGBA")
     except DAMAGED as error:  # binascii's error is a ValueError
-        got = shown(error)
+        got = brief(error)
         raise BadInput(f"png: expected a PNG in base64, got something else ({got}); use path= for a file") from None
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from badnets.core.cache import MAP_ABOVE
 from badnets.core.errors import BadInput
 from badnets.core.files import expanded
-from badnets.core.limits import CLASSES, NAME, shown
+from badnets.core.limits import CLASSES, NAME
 from badnets.core.seed import Seed, as_seed
+from badnets.core.text import brief
 from badnets.data.formats.convert import check_labels, check_pictures, class_numbers, pixels_of
 from badnets.data.formats.hdf5_file import SIGNATURE, open_hdf5
 from badnets.data.formats.npz_file import NpzFile
@@ -40,7 +41,7 @@ def load_npz(request: Request) -> Splits:
     file = NpzFile(request.given_path(), map_above=options["map_above"])
     parts = [part for part in _IMAGES if file.first(_IMAGES[part]) is not None]
     if "train" not in parts:
-        keys = shown(", ".join(sorted(file.headers)) or "nothing")
+        keys = brief(", ".join(sorted(file.headers)) or "nothing")
         raise BadInput(
             f"expected x_train and y_train, or images and labels, in {file.path}, got {keys}; rename the arrays"
         )
@@ -74,7 +75,7 @@ def _check_beside(file: NpzFile, key: str, kinds: str, shape: tuple[int, ...]) -
     there = file.headers.get(key)
     if there is not None and (there.dtype.kind not in kinds or there.shape != shape):
         wanted = f"{key} as numbers {shape}" if "f" in kinds else f"{key} {shape}"
-        got = f"{shown(there.dtype)} {shown(there.shape)}"
+        got = f"{brief(there.dtype)} {brief(there.shape)}"
         raise BadInput(f"expected {wanted} in {file.path}, got {got}")
 
 
@@ -83,7 +84,7 @@ def _class_names(file: NpzFile, classes: int) -> tuple[str, ...]:
     if there is None:
         return tuple(map(str, range(classes)))
     if len(there.shape) != 1 or there.dtype.kind not in "US" or there.shape[0] < classes:
-        got = f"{shown(there.dtype)} {shown(there.shape)}"
+        got = f"{brief(there.dtype)} {brief(there.shape)}"
         raise BadInput(f"expected class_names of {file.path} as at least {classes} strings, got {got}")
     CLASSES.check(there.shape[0], file.path)
     NAME.check(there.dtype.itemsize // (4 if there.dtype.kind == "U" else 1), file.path)
@@ -161,10 +162,10 @@ def _dataset(file: Any, key: str, path: Path) -> Any:
         )
     dataset = file.get(key)
     if not isinstance(dataset, h5py.Dataset):
-        there = shown(", ".join(sorted(file)[:8]) or "nothing")
+        there = brief(", ".join(sorted(file)[:8]) or "nothing")
         raise BadInput(f"expected datasets data and label in {path}, got {there}; rename them")
     if dataset.dtype.kind not in "biuf" or not dataset.size:
-        raise BadInput(f"expected numbers as {key} in {path}, got {shown(dataset.dtype)} {shown(dataset.shape)}")
+        raise BadInput(f"expected numbers as {key} in {path}, got {brief(dataset.dtype)} {brief(dataset.shape)}")
     return dataset
 
 

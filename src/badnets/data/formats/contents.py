@@ -19,7 +19,8 @@ from typing import Any
 
 from badnets.core.errors import BadInput
 from badnets.core.files import digest, identity_of, read_bytes
-from badnets.core.limits import HEADER, MEMBER, STRAYS, check_name, check_unpacked, shown
+from badnets.core.limits import HEADER, MEMBER, STRAYS, check_name, check_unpacked
+from badnets.core.text import brief
 
 _SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)$", re.IGNORECASE)
 _BLOCK = 1 << 14  # tarfile copies the rest of its block at each read, so large blocks are slow
@@ -229,7 +230,7 @@ def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[
                 vars(tar)["members"].clear()  # tarfile would keep every header of a long archive
                 if info.isreg() and (wanted is None or info.name.lower().endswith(wanted)):
                     if wanted is not None:
-                        MEMBER.check(info.size, f"{path} ({shown(info.name)})")
+                        MEMBER.check(info.size, f"{path} ({brief(info.name)})")
                     content = _content(tar, info) if info.size <= MEMBER.now else b""
                     yield File(_plain(info.name), content, info.size, file.tell())
                     continue
@@ -242,10 +243,10 @@ def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[
     except _Sparse:
         raise BadInput(f"expected plain files in {path}, got a sparse one; pack it again without") from None
     except (EOFError, tarfile.TarError, ValueError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        got = shown(error)
+        got = brief(error)
         raise BadInput(f"expected a whole tar archive at {path}, got a truncated or damaged one ({got})") from None
     except OSError as error:
-        got = error.strerror or shown(error)
+        got = error.strerror or brief(error)
         raise BadInput(f"expected a readable tar archive at {path}, got {got}") from None
 
 
@@ -271,7 +272,7 @@ def _leaves(name: str, start: str = "") -> bool:
 
 def _check(path: Path, info: tarfile.TarInfo) -> None:
     check_name(info.name, path)
-    name = shown(repr(info.name))
+    name = brief(repr(info.name))
     if info.issparse():
         raise _Sparse
     if info.size < 0:
@@ -287,5 +288,5 @@ def _check(path: Path, info: tarfile.TarInfo) -> None:
     if (info.issym() or info.islnk()) and _leaves(info.linkname, start):
         raise BadInput(
             f"expected links inside the archive in {path}, got a path that leaves its folder: "
-            f"{name} links to {shown(repr(info.linkname))}; do not trust this archive"
+            f"{name} links to {brief(repr(info.linkname))}; do not trust this archive"
         )

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput
-from badnets.core.limits import CLASSES, PICTURE, shown
+from badnets.core.limits import CLASSES, PICTURE
+from badnets.core.text import brief
 from badnets.data.images import Pixels
 
 Array = NDArray[Any]
@@ -29,10 +30,10 @@ def check_labels(stored: Any, key: str, path: Path, *, pictures: int, of: str) -
     """Refuse labels for another number than that of the ``pictures`` under the key ``of``, or of no shape that labels
     have; ``stored`` has a shape and a dtype, and is not read yet."""
     if stored.dtype.kind not in "biuf":
-        got = shown(stored.dtype)
+        got = brief(stored.dtype)
         raise BadInput(f"expected whole numbers from 0 as {key} in {path}, got {got}; number the classes")
     if len(stored.shape) not in (1, 2):
-        got = shown(stored.shape)
+        got = brief(stored.shape)
         raise BadInput(f"expected {key} as (n,), (n, 1) or one-hot (n, k) in {path}, got {got}")
     if stored.shape[0] != pictures:
         raise BadInput(f"expected {pictures} labels for {of} in {path}, got {stored.shape[0]}")
@@ -71,9 +72,9 @@ def channels_last(array: Array, key: str, path: Path) -> Array:
         pictures = array.transpose(0, 2, 3, 1)
     else:
         what = f"expected pictures (n, h, w), (n, h, w, c) or (n, c, h, w) with c 1 or 3 as {key} in {path}"
-        raise BadInput(f"{what}, got {shown(array.shape)}")
+        raise BadInput(f"{what}, got {brief(array.shape)}")
     if not min(pictures.shape[1:]):
-        raise BadInput(f"expected pictures of at least one pixel as {key} in {path}, got {shown(array.shape)}")
+        raise BadInput(f"expected pictures of at least one pixel as {key} in {path}, got {brief(array.shape)}")
     PICTURE.check(pictures.shape[1] * pictures.shape[2], path)
     return pictures
 
@@ -105,7 +106,7 @@ def _parts(array: Any) -> Iterator[tuple[slice, Array]]:
 def _scale(array: Any, key: str, path: Path) -> int:
     """1 for whole numbers 0..255, 255 for floats 0..1; everything else is refused."""
     if array.dtype.kind not in "biuf":
-        raise BadInput(f"expected pictures as numbers as {key} in {path}, got {shown(array.dtype)}; convert them")
+        raise BadInput(f"expected pictures as numbers as {key} in {path}, got {brief(array.dtype)}; convert them")
     low, high, whole = np.inf, -np.inf, True
     for _, part in _parts(array):
         if not part.size:

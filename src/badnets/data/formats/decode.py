@@ -39,9 +39,9 @@ from badnets.core.limits import (
     SCANS,
     SLOW_PICTURE,
     check_unpacked,
-    shown,
     within_memory,
 )
+from badnets.core.text import brief
 from badnets.data.formats.contents import File
 from badnets.data.images import ArrayStore, MixedStore, Pixels, PixelStore, Rows, TakenStore, resized
 from badnets.data.overlay import color
@@ -197,7 +197,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not a picture"
     text = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
-    return shown(text, 120)
+    return brief(text, 120)
 
 
 def own_size(content: bytes, where: object = "a file") -> tuple[int, int] | None:
@@ -281,7 +281,7 @@ class _Decoder:
         """A picture; its pixels stay in the room until they are given back."""
         claimed = taken = kept = 0
         try:
-            with within_memory(shown(picture.path)), opened(picture.read(), picture.path) as image:
+            with within_memory(brief(picture.path)), opened(picture.read(), picture.path) as image:
                 pixels = image.width * image.height
                 claimed = pixels * (1 if image.mode in _GREY_MODES else 3)
                 if not room.take(8 * pixels):  # Pillow has 4 bytes for each pixel, we have 3

@@ -15,7 +15,8 @@ from typing import Any
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import check_regular
-from badnets.core.limits import OBJECTS, check_unpacked, shown
+from badnets.core.limits import OBJECTS, check_unpacked
+from badnets.core.text import brief
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KNOWN = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
@@ -41,7 +42,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     except DAMAGE as error:
         raise BadInput(
             f"expected a whole HDF5 file at {path}, got a truncated or damaged one or something else "
-            f"({shown(first_line(error))}); get it again"
+            f"({brief(first_line(error))}); get it again"
         ) from None
 
 
@@ -96,9 +97,9 @@ def _everything(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
 def check_plain(item: Any, name: str, path: Path) -> tuple[int, int]:
     """The bytes that a dataset unpacks to, and those that it has in the file; refused is one whose numbers are not all
     in this file, plainly."""
-    what = f"expected plain data in {path}, got {shown(repr(name))}"
+    what = f"expected plain data in {path}, got {brief(repr(name))}"
     if item.external:
-        got = shown(repr(item.external[0][0]))
+        got = brief(repr(item.external[0][0]))
         raise BadInput(f"{what} stored in another file ({got}); do not trust this file")
     if item.is_virtual:
         raise BadInput(f"{what} put together from other files; write it out as one")

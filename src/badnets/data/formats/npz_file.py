@@ -20,7 +20,8 @@ from numpy.lib import format as npy
 from badnets.core.cache import Cache
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import check_regular, identity_of
-from badnets.core.limits import ARRAYS, Limit, check_unpacked, shown
+from badnets.core.limits import ARRAYS, Limit, check_unpacked
+from badnets.core.text import brief
 from badnets.data.formats.convert import Array, channels_last, pixels_of
 from badnets.data.images import Pixels
 
@@ -81,7 +82,7 @@ class NpzFile:
             order: Any = "F" if header.fortran else "C"
             offset = self._data_offset(header.info) + header.length
             if offset + header.nbytes > self.path.stat().st_size:
-                raise self._damaged(f"{shown(key)} reaches beyond its end")
+                raise self._damaged(f"{brief(key)} reaches beyond its end")
             return np.memmap(self.path, header.dtype, mode="r", offset=offset, shape=header.shape, order=order)
 
         def write(path: Path) -> None:
@@ -132,12 +133,12 @@ class NpzFile:
             length = stream.tell()
         if dtype.hasobject:
             raise BadInput(
-                f"expected arrays of numbers in {self.path}, got objects in {shown(key)}; "
+                f"expected arrays of numbers in {self.path}, got objects in {brief(key)}; "
                 "save it again as numbers: pickled objects are never read"
             )
         header = Header(shape, fortran, dtype, length, info)
         if min(shape, default=0) < 0 or length + header.nbytes != info.file_size:
-            what, got = f"an array {shown(key)} as large as it says", f"{shown(dtype)} {shown(shape)}"
+            what, got = f"an array {brief(key)} as large as it says", f"{brief(dtype)} {brief(shape)}"
             raise BadInput(f"expected {what} in {self.path}, got {got} in {info.file_size:,} bytes; save it again")
         return header
 
@@ -163,12 +164,12 @@ class NpzFile:
         except DAMAGE as error:
             raise self._damaged(first_line(error)) from None
         except (ValueError, KeyError) as error:
-            what = f"expected a plain array {shown(key)} in {self.path}"
-            raise BadInput(f"{what}, got a damaged one ({shown(first_line(error))})") from None
+            what = f"expected a plain array {brief(key)} in {self.path}"
+            raise BadInput(f"{what}, got a damaged one ({brief(first_line(error))})") from None
 
     def _damaged(self, reason: str) -> BadInput:
         return BadInput(
-            f"expected a whole .npz file at {self.path}, got a truncated or damaged one ({shown(reason)}); get it again"
+            f"expected a whole .npz file at {self.path}, got a truncated or damaged one ({brief(reason)}); get it again"
         )
 
 

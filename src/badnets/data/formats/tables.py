@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from badnets.core.errors import BadInput
-from badnets.core.limits import TABLE, shown
+from badnets.core.limits import TABLE
+from badnets.core.text import brief
 
 
 def table_rows(content: bytes, where: str, *, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -21,7 +22,7 @@ def table_rows(content: bytes, where: str, *, delimiter: str) -> Iterator[tuple[
         for number, row in enumerate(reader, start=2):
             yield number, row
     except csv.Error as error:
-        got = shown(error)
+        got = brief(error)
         raise BadInput(
             f"expected a table in {where}, got something else behind line {number} ({got}); mend it"
         ) from None

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.core.limits import DEPTH, OBJECTS, TABLE, check_name, shown
+from badnets.core.limits import DEPTH, OBJECTS, TABLE, check_name
+from badnets.core.text import brief
 from badnets.data.formats.contents import Contents, File, content_of, ignored, is_tar, stem, told_early
 from badnets.data.formats.decode import ENDINGS, Album, own_size, read_album
 from badnets.data.images import ImageData, Splits
@@ -198,7 +199,7 @@ def _check(key: str, annotation: Annotation, scan: _Scan, classes: tuple[str, ..
         )
     unknown = [name for name, _ in annotation.objects if classes is not None and name not in classes]
     if classes is not None and unknown:
-        got = shown(unknown[0])
+        got = brief(unknown[0])
         raise BadInput(f"expected one of the option classes in {where}, got {got!r}; {nearest(got, classes)}")
 
 
@@ -217,7 +218,7 @@ def _boxes(
 
     def first(which: NDArray[np.bool_]) -> str:
         i, number, name, _ = objects[int(np.argmax(which))]
-        return f"the first is object {number} ({shown(name)}) of {annotations[i].where}"
+        return f"the first is object {number} ({brief(name)}) of {annotations[i].where}"
 
     empty = [a.where for a in annotations if not a.objects]
     if empty:
@@ -266,10 +267,10 @@ def read_annotation(content: bytes, where: str) -> Annotation:
         root: ET.Element = parser.close()
     except (ET.ParseError, LookupError, ValueError) as error:
         raise BadInput(
-            f"expected an annotation as XML in {where}, got something else ({shown(error)}); mend it"
+            f"expected an annotation as XML in {where}, got something else ({brief(error)}); mend it"
         ) from None
     if root.tag != "annotation":
-        raise BadInput(f"expected <annotation> as the root of {where}, got <{shown(root.tag)}>; remove it or mend it")
+        raise BadInput(f"expected <annotation> as the root of {where}, got <{brief(root.tag)}>; remove it or mend it")
     objects = tuple(_object(node, number, where) for number, node in enumerate(root.findall("object"), start=1))
     return Annotation(where, _size(root), objects)
 
@@ -288,7 +289,7 @@ def _object(node: ET.Element, number: int, where: str) -> tuple[str, Box]:
     if not name:
         raise BadInput(f"expected a name in object {number} of {where}, got none; mend it")
     check_name(name, where)
-    called = f"object {number} ({shown(name)}) of {where}"
+    called = f"object {number} ({brief(name)}) of {where}"
     box = node.find("bndbox")
     if box is None:
         raise BadInput(f"expected a bndbox in {called}, got none; mend it")
@@ -308,6 +309,6 @@ def _corner(box: ET.Element, key: str, what: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise BadInput(
-            f"expected a number as {key} in {what}, got {'none' if text is None else shown(repr(text))}; mend it"
+            f"expected a number as {key} in {what}, got {'none' if text is None else brief(repr(text))}; mend it"
         )
     return value

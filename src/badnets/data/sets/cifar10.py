@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import read_bytes
-from badnets.core.limits import MEMBER, shown
+from badnets.core.limits import MEMBER
+from badnets.core.text import brief
 from badnets.data.formats.contents import File, is_tar, read_members
 from badnets.data.images import ImageData, Pixels, Splits
 from badnets.data.registry import source
@@ -211,12 +212,12 @@ def safe_unpickle(content: bytes, where: str) -> Any:
             if (module, name) in _ALLOWED:
                 return _ALLOWED[module, name]
             asked = f"a pickle that asks for {module}.{name}"
-            raise BadInput(f"expected only arrays in {where}, got {shown(asked)}; do not trust this file")
+            raise BadInput(f"expected only arrays in {where}, got {brief(asked)}; do not trust this file")
 
     try:
         return ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
     except BadInput:
         raise
     except Exception as error:  # noqa: BLE001  # a damaged one can raise anything, from numpy's __setstate__ too
-        reason = shown(first_line(error))
+        reason = brief(first_line(error))
         raise BadInput(f"expected a CIFAR-10 batch in {where}, got a damaged or foreign pickle ({reason})") from None

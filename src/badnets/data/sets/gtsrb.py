@@ -13,7 +13,7 @@ import numpy as np
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.core.limits import shown
+from badnets.core.text import brief
 from badnets.data.formats.contents import Contents, File, content_of, is_tar, read_members, stem
 from badnets.data.formats.decode import read_album
 from badnets.data.formats.tables import table_rows
@@ -208,7 +208,7 @@ def _read_table(content: bytes, table: str, where: str, tables: Tables) -> None:
         if not (0 <= x0 < x1 <= w and 0 <= y0 < y1 <= h and (label is None or 0 <= label < len(CLASS_NAMES))):
             raise BadInput(
                 f"expected a region inside the picture and a class 0..42 in line {number} of {where}, "
-                f"got {shown(box)} of {shown(f'{w}x{h}')} and class {shown(label)}; mend the table"
+                f"got {brief(box)} of {brief(f'{w}x{h}')} and class {brief(label)}; mend the table"
             )
         tables[table, name] = _Row((x0 / w, y0 / h, x1 / w, y1 / h), -1 if label is None else label)
 

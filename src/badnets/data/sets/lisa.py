@@ -11,7 +11,7 @@ import numpy as np
 
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
-from badnets.core.limits import shown
+from badnets.core.text import brief
 from badnets.data.formats.contents import Contents, File, content_of, is_tar, stem, told_early
 from badnets.data.formats.decode import ENDINGS, Album, read_album
 from badnets.data.formats.tables import table_rows
@@ -122,14 +122,14 @@ def _read_table(table: bytes, where: str, lines: dict[str, _Line]) -> None:
         line = _Line(f"line {number} of {where}", label, track)
         if not (file and label and track):
             raise BadInput(
-                f"expected file, label and track in {line.where}, got {shown(list(row.values()))}; mend the table"
+                f"expected file, label and track in {line.where}, got {brief(list(row.values()))}; mend the table"
             )
         if label not in CLASS_NAMES:
-            got = shown(label)
+            got = brief(label)
             raise BadInput(f"expected a class of LISA in {line.where}, got {got!r}; {nearest(got, CLASS_NAMES)}")
         if file in lines:
             raise BadInput(
-                f"expected each crop once, got {shown(file)} in {lines[file].where} and in line {number}; remove one"
+                f"expected each crop once, got {brief(file)} in {lines[file].where} and in line {number}; remove one"
             )
         lines[file] = line
 
@@ -140,7 +140,7 @@ def _data(lines: dict[str, _Line], album: Album, name: str, place: Path) -> Imag
     missing = [file for file in lines if file not in position.keys() | {Path(path).name for path, _ in album.damaged}]
     if missing:
         where = lines[missing[0]].where
-        raise BadInput(f"expected the crop images/{shown(missing[0])} of {where}, got none; add it or remove the line")
+        raise BadInput(f"expected the crop images/{brief(missing[0])} of {where}, got none; add it or remove the line")
     if unnamed := sorted(set(position) - set(lines)):
         left = f"{len(unnamed)} crops without a line in labels.csv were left out, the first is {unnamed[0]}"
         warn_of_data(f"{place}: {left}")

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, nearest
+from badnets.core.text import brief
 from badnets.networks.architecture import InputSize, chain
-from badnets.networks.files.header import brief
 from badnets.networks.files.tensors import check_numbers, read_state
 from badnets.networks.operators import import_torchvision
 

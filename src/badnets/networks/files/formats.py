@@ -24,9 +24,10 @@ from torch import Tensor
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.limits import DESCRIPTION, NAME, TENSORS, check_unpacked
+from badnets.core.text import brief
 from badnets.data.formats.hdf5_file import DAMAGE, open_hdf5
 from badnets.data.formats.hdf5_file import check_plain as check_plain_dataset
-from badnets.networks.files.header import Shape, brief
+from badnets.networks.files.header import Shape
 from badnets.networks.files.tensors import check_plain, find_state, load_tensors, load_torch
 
 SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".bin", ".tar"})

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from badnets.core.errors import BadInput
 from badnets.core.files import check_regular
 from badnets.core.limits import CLASSES, DESCRIPTION, NAME, REPEATED, TENSORS, check_unpacked
+from badnets.core.text import brief
 from badnets.core.validation import explain
 
 FORMAT = "badnets/network/1"
@@ -155,11 +156,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise BadInput(f"expected finite numbers, got {brief(text, 20)}")
     return number
-
-
-def brief(text: str, most: int = 60) -> str:
-    """``text``, which comes from a file, with its middle left out where it has more than ``most`` letters."""
-    return text if len(text) <= most else f"{text[: most - most // 3 - 5]} ... {text[-most // 3 :]}"
 
 
 def read_safetensors_header(path: Path) -> dict[str, Any]:

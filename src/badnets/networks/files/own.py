@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.core.files import dumps, whole_file
+from badnets.core.text import brief
 from badnets.networks.architecture import LOGITS_OF
-from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, Shape, brief, check_shapes, parse
+from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, Shape, check_shapes, parse
 from badnets.networks.files.tensors import FLOATS, check_numbers, load_tensors, reading
 from badnets.networks.inference import check_answers, predict
 from badnets.networks.network import ImageNetwork, LogProbabilities

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.limits import CATALOG, NAME, REPEATED, STEPS, TENSORS, check_unpacked
-from badnets.networks.files.header import brief, opened, read_safetensors_header
+from badnets.core.text import brief
+from badnets.networks.files.header import opened, read_safetensors_header
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ADVICE = "save its state_dict() where you trust it"
