@@ -64,6 +64,20 @@ def test_other_threads(place: Any, wanted: Any, threads: tuple[int, int]) -> Non
     assert place.contents("run") == files
 
 
+def test_another_machine(place: Any, wanted: Any) -> None:
+    """The bits are those of no machine, and the sentence and the record say so."""
+    argv = place.attack("run", epochs=2)
+    wanted(argv)
+    partial = _killed_after(place, argv, "checkpoint.pt")
+    (partial / "machines").write_text("Abacus with torch 0.1")
+    ended = place(argv)
+    assert ended["code"] == 0, ended["err"]
+    assert "this was begun on Abacus with torch 0.1: the bits will be those of neither" in ended["err"]
+    claim = json.loads((place.here / "run" / "record.json").read_text())["determinism"]
+    assert "bits of no single machine" in claim
+    assert "Abacus with torch 0.1; " in claim
+
+
 @pytest.mark.parametrize("note", ["", "many", "-1", "9" * 50])
 def test_a_damaged_note_of_the_threads(place: Any, wanted: Any, note: str) -> None:
     argv = place.attack("run", epochs=2)

@@ -31,7 +31,7 @@ from badnets.data.images import ImageData, Splits
 from badnets.data.load import load
 from badnets.data.splits import draw
 from badnets.networks.files.own import through_file
-from badnets.records.model import JSON, Epoch, Planted, Training
+from badnets.records.model import JSON, Environment, Epoch, Planted, Training
 from badnets.records.read import RECORD, read_run, write_record
 from badnets.records.results import pooled
 from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
@@ -44,11 +44,11 @@ from badnets.referee.store import (
     RUNS,
     Clock,
     Place,
+    as_begun,
     commit,
     environment,
     publish_working,
     put_away,
-    same_threads,
     working_folder,
 )
 from badnets.report.pages import page
@@ -104,7 +104,7 @@ def run(
         put_away(place.partial, place.final.name)  # what a killed process could not
         return Finished(place.final, record, True)
     check_data(spec, data.train)
-    with working_folder(place.partial, place.final.name, fresh=force) as folder, same_threads(folder, watch):
+    with working_folder(place.partial, place.final.name, fresh=force) as folder, as_begun(folder, watch) as machines:
         if not force and (record := place.finished()) is not None:  # by a process that ended just now
             return Finished(place.final, record, True)
         record = _ready(folder / READY, key)
@@ -115,7 +115,7 @@ def run(
             for index, seed in enumerate(spec.seeds):
                 _name_network(folder, seed, first=index == 0)
             _gather_answers(folder, spec, data.test)
-            record = _record(file, key, data, folder / READY, seeds, command, loaded)
+            record = _record(file, key, data, folder / READY, seeds, command, loaded, machines)
             write_record(folder / READY / RECORD, record)
             page.write_page(folder / READY)
         publish_working(place.partial, place.final, replace=force)
@@ -317,8 +317,21 @@ def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
     np.savez_compressed(folder / READY / "answers.npz", **gathered)  # type: ignore[arg-type]
 
 
+def _weights_bits(made_on: Environment, machines: Sequence[str]) -> str:
+    if len(machines) > 1:
+        return f"bits of no single machine, for it was stopped and went on on another ({'; '.join(machines)})"
+    return f"the same bits for the same seed, machine, versions and thread count ({made_on.threads} here)"
+
+
 def _record(
-    file: SpecFile, key: str, data: Splits, folder: Path, seeds: Sequence[SeedResult], command: str, loaded: float
+    file: SpecFile,
+    key: str,
+    data: Splits,
+    folder: Path,
+    seeds: Sequence[SeedResult],
+    command: str,
+    loaded: float,
+    machines: Sequence[str],
 ) -> RunRecord:
     numbers, first = file.spec.seeds, seeds[0]
     laps = {lap: round(sum(one.timings_s.get(lap, 0.0) for one in seeds), 3) for lap in first.timings_s}
@@ -336,8 +349,8 @@ def _record(
         seeds=numbers,
         environment=made_on,
         commit=commit(),
-        determinism="plan, triggers and digests: the same on every machine; weights and results: the same bits for the "
-        f"same seed, machine, versions and thread count ({made_on.threads} here)",
+        determinism="plan, triggers and digests: the same on every machine; weights and results: "
+        + _weights_bits(made_on, machines),
         timings_s={**timings, "total": round(sum(timings.values()), 3)},
         poisoned=first.poisoned,
         results=pooled(numbers, [one.figures for one in seeds]),

@@ -32,6 +32,7 @@ from badnets.core.files import (
     write_text,
 )
 from badnets.core.progress import Watcher
+from badnets.core.text import brief
 from badnets.records.certificate import Certificate, GuardRecord
 from badnets.records.model import Environment
 from badnets.records.read import RECORD, read_run
@@ -40,7 +41,7 @@ from badnets.records.run import RunRecord
 RUNS = Path("badnets-runs")
 READY = "finished"
 """In a working folder: what is to get the final name."""
-_LOCK, _THREADS, _MOVES = ".lock", "threads", "moves.json"
+_LOCK, _THREADS, _MACHINES, _MOVES = ".lock", "threads", "machines", "moves.json"
 _PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pillow", "scikit-learn", "safetensors")
 
 
@@ -138,9 +139,10 @@ def put_away(partial: Path, name: str) -> None:
 
 
 @contextlib.contextmanager
-def same_threads(folder: Path, watch: Watcher) -> Iterator[None]:
+def as_begun(folder: Path, watch: Watcher) -> Iterator[tuple[str, ...]]:
     """Inside, torch works with as many threads as when the work that ``folder`` keeps was begun: another number gives
-    other bits."""
+    other bits. So do another processor and another torch, which cannot be brought back: all that had a part in the work
+    are told, first to last."""
     import torch
 
     note, before = folder / _THREADS, torch.get_num_threads()
@@ -157,9 +159,23 @@ def same_threads(folder: Path, watch: Watcher) -> Iterator[None]:
         watch.say(f"going on with {threads} thread{plural}, as this was begun, not {before}: so the bits are the same")
         torch.set_num_threads(threads)
     try:
-        yield
+        yield _machines(folder / _MACHINES, watch)
     finally:
         torch.set_num_threads(before)
+
+
+def _machines(note: Path, watch: Watcher) -> tuple[str, ...]:
+    """Those in the note, and this one, which is added to it."""
+    import torch
+
+    here = f"{processor()} with torch {torch.__version__}"
+    kept = note.read_text(errors="replace").splitlines() if note.is_file() else []
+    if here in kept:
+        return tuple(kept)
+    if kept:
+        watch.say(f"going on on {here}; this was begun on {brief(kept[0], 120)}: the bits will be those of neither")
+    write_text(note, "\n".join([*kept, here]))
+    return (*kept, here)
 
 
 @contextlib.contextmanager

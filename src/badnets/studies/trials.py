@@ -27,7 +27,7 @@ from badnets.records.model import Model
 from badnets.referee.reference import clean_reference
 from badnets.referee.run import load_data, run_seed
 from badnets.referee.spec import Spec, make_spec
-from badnets.referee.store import same_threads
+from badnets.referee.store import as_begun
 from badnets.studies.study import Done, Refused, Trained, Trial, TrialResult
 
 M = TypeVar("M", bound=Model)
@@ -97,7 +97,7 @@ def run_trial(trial: Trial, folder: Path) -> TrialResult[Any]:
     work = folder / "work" / trial.name
     work.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    with same_threads(work, Watcher()):
+    with as_begun(work, Watcher()):
         done = (trial.work or train_and_measure)(trial, work)
     timings = {"total": round(time.perf_counter() - began, 1), **done.timings_s}
     files: dict[str, str] = {}

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from badnets.core.cache import CacheWarning
 from badnets.core.errors import BadInput
-from badnets.data.sets.download import Remote, UnreachableError, content_sha256, fetch, fetch_all
+from badnets.data.request import Request
+from badnets.data.sets.download import Remote, UnreachableError, content_sha256, fetch, fetch_all, locate
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -147,3 +149,39 @@ def test_without_network_the_error_says_what_to_put_where(tmp_path: Path) -> Non
 def test_only_web_addresses() -> None:
     with pytest.raises(BadInput, match="http"):
         Remote(file="x", urls=("file:///etc/passwd",), sha256=SHA256)
+
+
+def _data_in(place: Path) -> Path | None:
+    return place / "data.bin" if (place / "data.bin").is_file() else None
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut off"])
+def test_a_damaged_download_is_fetched_anew(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """It was right when it came; what became of it on the disk is noticed whenever it is looked for."""
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
+    monkeypatch.delenv("BADNETS_DATA", raising=False)
+
+    def found() -> bytes:
+        place = locate("set", Request(name="set"), _data_in, wanted="a file", folders=(), remotes=[remote(server)])
+        return place.read_bytes()
+
+    assert found() == found() == CONTENT
+    assert len(server.ranges) == 1
+    there = tmp_path / "data" / "set" / "data.bin"
+    there.write_bytes(b"x" + CONTENT[1:] if damage == "flipped" else CONTENT[:100])
+    with pytest.warns(CacheWarning, match="damaged in the cache, and fetched anew"):
+        assert found() == CONTENT
+    assert [path.name for path in there.parent.iterdir()] == ["data.bin"]
+
+
+def test_without_network_a_damaged_download_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
+    monkeypatch.delenv("BADNETS_DATA", raising=False)
+    there = tmp_path / "data" / "set" / "data.bin"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"other")
+    absent = Remote(file="data.bin", urls=("http://127.0.0.1:9/data.bin",), sha256=SHA256)
+    with pytest.warns(CacheWarning), pytest.raises(BadInput, match=r"put data\.bin there"):
+        locate("set", Request(name="set"), _data_in, wanted="a file", folders=(), remotes=[absent])

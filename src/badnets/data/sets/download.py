@@ -5,19 +5,21 @@ Files from the network are resumed, checked, and only then given their name.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import os
 import ssl
 import urllib.error
 import urllib.request
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from badnets.core.cache import cache_dir, instead, lock
+from badnets.core.cache import CacheWarning, cache_dir, instead, lock
 from badnets.core.errors import BadInput
 from badnets.core.files import expanded, stream_digest
 from badnets.data.formats.contents import is_tar
@@ -83,6 +85,7 @@ def locate(
         if not base.is_dir():
             raise BadInput(f"expected a folder in BADNETS_DATA, got {named}; correct or unset it")
         places = [*(base / folder for folder in folders), base, home]
+    _put_damaged_aside(remotes, home)
     for place in places:
         if place.exists() and (there := find(place)) is not None:
             return there
@@ -97,6 +100,17 @@ def locate(
     if (there := find(home)) is not None:
         return there
     raise BadInput(f"expected {set_name} ({wanted}) in {home}, got other files; delete that folder")
+
+
+def _put_damaged_aside(remotes: Sequence[Remote], home: Path) -> None:
+    """Take its name from a file in the cache that is not, or no longer, what would be downloaded; one warning says so.
+    Its bytes are kept as a partial download until a server gives the right ones."""
+    for remote in remotes:
+        path = home / remote.file
+        if path.is_file() and content_sha256(path, unpacked=remote.unpacked) != remote.sha256:
+            warnings.warn(f"damaged in the cache, and fetched anew: {path}", CacheWarning, stacklevel=4)
+            with contextlib.suppress(OSError):
+                path.replace(_partial(path))
 
 
 def archive_in(place: Path, prefixes: tuple[str, ...], is_it: Callable[[Path], bool]) -> Path | None:
@@ -125,7 +139,7 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, tim
     if target.exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{remote.file}.partial"
+    partial = _partial(target)
     reasons: list[str] = []
     wrong: str | None = None
     for url in remote.urls:
@@ -147,6 +161,10 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, tim
     if wrong is not None:
         raise BadInput(f"{wrong}; put the right file in {folder}, or give its path")
     raise UnreachableError("; ".join(dict.fromkeys(reasons)))
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f"{target.name}.partial")
 
 
 def fetch_all(
