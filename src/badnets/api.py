@@ -5,7 +5,7 @@ The public list is in ``badnets/__init__.py``; everything else on it is where it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ from torch import nn
 from badnets.core.errors import BadInput
 from badnets.core.files import temporary_folder
 from badnets.networks import registry
-from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign, parse_range
+from badnets.networks.files.foreign import IMAGEFOLDER, ForeignOptions, open_any
 from badnets.networks.files.own import open_network
+from badnets.networks.files.ranges import parse_range, written_range
 from badnets.networks.network import ImageNetwork
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from badnets.data.images import ImageData, Splits
     from badnets.defenses.repair import Repair
     from badnets.networks.architecture import InputSize
+    from badnets.networks.network import ChannelOrder
     from badnets.records.certificate import Certificate
     from badnets.referee.measure import Measured
 
@@ -54,34 +56,35 @@ def open(  # noqa: A001 (as in PIL: bn.open)
     path: Path | str,
     *,
     arch: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
     classes: int | None = None,
     class_names: Sequence[str] | None = None,
     input_size: InputSize | None = None,
-    range: str | None = None,  # noqa: A002
+    range: Range | None = None,  # noqa: A002
+    channel_order: ChannelOrder | None = None,
     clean: ImageData | None = None,
     module: nn.Module | None = None,
 ) -> ImageNetwork:
-    """The network in a file of any kind: ours, a run's folder, or (with ``arch``) safetensors, .pt or Keras HDF5 that
-    another program wrote; nothing in it is run.
+    """The network in a file of any kind: ours, a run's folder, or safetensors, .pt, Keras or ONNX that another program
+    wrote; nothing in it is run.
 
-    ``arch`` may have arguments (``"resnet9:width=32"``). What is left out of ``classes``, ``input_size`` (channels,
-    height, width) and ``range`` is found out where that is possible, the range on ``clean`` pictures. A file of ours
-    says all that itself; what is given must then agree; that of a wrapped module of your own needs a ``module`` of the
-    same shapes. Raises ``BadInput`` for whatever cannot be used.
+    ``arch`` may have arguments (``"resnet9:width=32"``), or they are ``arguments``. What is left out of it, of
+    ``classes``, ``class_names`` (``"imagefolder"``: those of ``clean`` in the order of texts), ``input_size``
+    (channels, height, width), ``range`` and ``channel_order`` is found out where that is possible, on ``clean``
+    pictures where it takes such. A file of ours says all that itself; what is given must then agree; that of a wrapped
+    module of your own needs a ``module`` of the same shapes. Raises ``BadInput`` for whatever cannot be used.
     """
     if module is not None:
         return open_network(path, module=module)
-    if arch is None:
-        given = {"classes": classes, "class_names": class_names, "input_size": input_size, "range": range}
-        said = [name for name, value in given.items() if value is not None]
-        if said:
-            raise BadInput(f"expected 'arch' beside {said[0]!r}, got none; a file of ours needs neither")
-        return open_any(path)
-    if class_names is not None:
-        return open_foreign(
-            path, arch=arch, class_names=class_names, input_size=input_size, input_range=range, clean=clean
-        )
-    options = ForeignOptions(arch=arch, classes=classes, input_size=input_size, input_range=range)
+    options = ForeignOptions(
+        arch=arch,
+        arguments=dict(arguments or {}),
+        classes=classes,
+        class_names=class_names if class_names is None or class_names == IMAGEFOLDER else tuple(class_names),
+        input_size=input_size,
+        input_range=range if range is None or isinstance(range, str) else written_range(range),
+        channel_order=channel_order,
+    )
     return open_any(path, options, clean=clean)
 
 

@@ -43,9 +43,24 @@ class Foreign:
     """What is said of a network file that another program wrote."""
 
     arch: Annotated[
-        str | None, Option(help="Architecture of a foreign file (.h5, .pt, .safetensors): deepid, or resnet9:width=32.")
+        str | None,
+        Option(
+            help="Architecture of a foreign file: deepid, resnet9:width=32, torchvision:resnet18, timm:NAME, or "
+            "FILE.py:Class, whose code is then run [found by names and shapes]."
+        ),
+    ] = None
+    arch_set: Annotated[
+        list[str] | None, Option(metavar="KEY=VALUE", help="An argument of the architecture, such as depth=16.")
     ] = None
     classes: Annotated[int | None, Option(min=1, help="A foreign file's number of classes [as its last layer].")] = None
+    class_names: Annotated[
+        str | None,
+        Option(
+            metavar="NAMES|FILE",
+            help="A foreign network's classes in its order: names with commas, a file (a name a line, or JSON), or "
+            "imagefolder (torchvision's: the data's in the order of texts) [found by trying].",
+        ),
+    ] = None
     input_size: Annotated[
         str | None, Option(metavar="HxWxC", help="A foreign network's pictures [as the architecture or the data].")
     ] = None
@@ -55,30 +70,44 @@ class Foreign:
             help="A foreign network's range of pixels: 0-1, 0-255, -1-1 or MEAN/STD [found by trying on clean data]."
         ),
     ] = None
+    channel_order: Annotated[
+        str | None,
+        Option(help="How a foreign network takes channels: rgb, bgr, or reshaped without turning axes [found]."),
+    ] = None
 
     @property
     def options(self) -> ForeignOptions | None:
         """For ``open_any``; None when nothing was said."""
-        if self.arch is None:
-            for name in ("classes", "input_size", "input_range"):
-                if getattr(self, name) is not None:
-                    option = f"--{name.replace('_', '-')}"
-                    raise BadInput(
-                        f"expected {option} with the architecture of a foreign file, got none; add --arch NAME"
-                    )
+        if all(value is None or value == [] for value in vars(self).values()):
             return None
+        from badnets.networks.files.class_names import read_class_names
         from badnets.networks.files.foreign import ForeignOptions
+        from badnets.networks.network import ORDERS
+        from badnets.networks.registry import parse_arguments
 
-        size = None
-        if self.input_size is not None:
-            sides = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})x([1-9]\d?)", self.input_size)
-            if sides is None:
-                raise BadInput(
-                    f"expected --input-size as HEIGHTxWIDTHxCHANNELS such as 32x32x3, got {self.input_size!r}"
-                )
-            height, width, channels = map(int, sides.groups())
-            size = channels, height, width
-        return ForeignOptions(arch=self.arch, classes=self.classes, input_size=size, input_range=self.input_range)
+        if self.arch_set and self.arch is None:
+            raise BadInput("expected --arch-set with the architecture that it is for, got none; add --arch NAME")
+        order = next((one for one in ORDERS if one == self.channel_order), None)
+        if self.channel_order is not None and order is None:
+            raise BadInput(f"expected --channel-order as {', '.join(ORDERS)}, got {self.channel_order!r}")
+        return ForeignOptions(
+            arch=self.arch,
+            arguments=parse_arguments(self.arch_set or ()),
+            classes=self.classes,
+            class_names=None if self.class_names is None else read_class_names(self.class_names),
+            input_size=None if self.input_size is None else _input_size(self.input_size),
+            input_range=self.input_range,
+            channel_order=order,
+        )
+
+
+def _input_size(text: str) -> tuple[int, int, int]:
+    """``HxWxC`` as (channels, height, width)."""
+    sides = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})x([1-9]\d?)", text)
+    if sides is None:
+        raise BadInput(f"expected --input-size as HEIGHTxWIDTHxCHANNELS such as 32x32x3, got {text!r}")
+    height, width, channels = map(int, sides.groups())
+    return channels, height, width
 
 
 @dataclass(frozen=True, kw_only=True)

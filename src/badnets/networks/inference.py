@@ -107,6 +107,17 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predi
     return Predictions(labels, confidence)
 
 
+@torch.inference_mode()
+def log_probabilities(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> NDArray[np.float32]:
+    """The logarithms of the softmax probabilities (n, classes) of uint8 pictures (n, h, w, c)."""
+    check_classifier(network)
+    check_input(network, images.shape)
+    with evaluating(network):
+        starts = range(0, len(images), batch)
+        rows = [network(network.floats(images[i : i + batch])).float().log_softmax(1).cpu().numpy() for i in starts]
+    return np.concatenate([np.zeros((0, network.classes), np.float32), *rows])
+
+
 def predict_data(network: ImageNetwork, data: ImageData, *, batch: int = 250) -> Predictions:
     """``predict`` over a whole set, read a batch at a time (it may be larger than memory)."""
     check_input(network, data.shape, f"pictures of {data.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -22,6 +22,12 @@ Task = Literal["classify", "locate", "detect"]
 """``classify``: a class for each picture; ``locate``: that, and a box of its object; ``detect``: all its objects."""
 
 
+ChannelOrder = Literal["rgb", "bgr", "reshaped"]
+"""How a network takes the channels of a picture: red first; blue first; or (h, w, c) in memory taken for (c, h, w)
+without turning the axes, as some authors' code does."""
+ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)
+
+
 class ImageNetwork(nn.Module):
     """A network for pictures; a classifier, if its ``task`` is not another one.
 
@@ -34,7 +40,8 @@ class ImageNetwork(nn.Module):
 
     ``input_size`` is (channels, height, width), ``mean`` and ``std`` are on the 0..1 scale. ``provenance`` is a
     JSON-like dict: how it was made, and ``"backdoor"`` when it carries one on purpose. ``narrowed`` says of which
-    convolutions channels were taken out, and how many are left.
+    convolutions channels were taken out, and how many are left. ``channel_order`` is how the body takes channels;
+    pictures are always given red first.
     """
 
     mean: Tensor
@@ -52,6 +59,7 @@ class ImageNetwork(nn.Module):
         std: Sequence[float] | None = None,
         provenance: dict[str, Any] | None = None,
         narrowed: dict[str, int] | None = None,
+        channel_order: ChannelOrder = "rgb",
     ) -> None:
         super().__init__()
         channels = input_size[0]
@@ -65,6 +73,7 @@ class ImageNetwork(nn.Module):
         self.input_size = input_size
         self.provenance = dict(provenance or {})
         self.narrowed = dict(narrowed or {})
+        self.channel_order = channel_order
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
@@ -77,7 +86,8 @@ class ImageNetwork(nn.Module):
         """What it was made with besides its body, as JSON values; without what was narrowed."""
         known = {name: getattr(self, name) for name in ("architecture", "arguments", "class_names", "input_size")}
         normal = {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()}
-        return {**known, **normal, "provenance": self.provenance}
+        order = {} if self.channel_order == "rgb" else {"channel_order": self.channel_order}
+        return {**known, **normal, **order, "provenance": self.provenance}
 
     def with_body(self, body: nn.Module, **changes: Any) -> ImageNetwork:
         """A network with another ``body`` that says the same of itself, but for ``changes``."""
@@ -110,6 +120,10 @@ class ImageNetwork(nn.Module):
 
     def normalized(self, images: Tensor) -> Tensor:
         """What ``body`` is given for ``images`` in 0..1."""
+        if self.channel_order == "bgr":
+            images = images.flip(1)
+        elif self.channel_order == "reshaped":
+            images = images.permute(0, 2, 3, 1).reshape(images.shape)
         return (images - self.mean.to(images.dtype)) / self.std.to(images.dtype)
 
 

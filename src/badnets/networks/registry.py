@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -70,20 +70,26 @@ def _with_logits(inner: Architecture) -> Architecture:
     return replace(inner, name=LOGITS_OF + inner.name, summary=f"{inner.summary}; then the logarithm", build=build)
 
 
+def parse_arguments(parts: Iterable[str]) -> dict[str, Any]:
+    """``key=value`` each; values are JSON (numbers, ``true``, ``null``) or else taken as text."""
+    arguments: dict[str, Any] = {}
+    for part in parts:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (key and equals) or key in arguments:
+            raise BadInput(f"expected arguments of a network as key=value, each key once, got {brief(part, 60)!r}")
+        try:
+            arguments[key] = json.loads(value)
+        except (ValueError, RecursionError):
+            arguments[key] = value
+    return arguments
+
+
 def parse_network(text: str) -> tuple[str, dict[str, Any]]:
     """``"resnet9:width=32"`` to ``("resnet9", {"width": 32})``; several arguments are separated by commas. Values are
     JSON (numbers, ``true``, ``null``) or else taken as text; a text with a comma needs a spec file."""
     prefix = TORCHVISION if text.startswith(TORCHVISION) else ""
     name, _, rest = text.removeprefix(prefix).partition(":")
-    arguments: dict[str, Any] = {}
-    for part in rest.split(",") if rest else ():
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (key and equals) or key in arguments:
-            raise BadInput(f"expected a network as name:key=value,key=value with each key once, got {text!r}")
-        try:
-            arguments[key] = json.loads(value)
-        except json.JSONDecodeError:
-            arguments[key] = value
+    arguments = parse_arguments(rest.split(",") if rest else ())
     if not name:
         raise BadInput(f"expected a network's name, got {text!r}; for example resnet9 or resnet9:width=32")
     return prefix + name, arguments

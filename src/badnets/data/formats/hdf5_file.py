@@ -7,6 +7,7 @@ name.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +28,8 @@ DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError
 
 
 @contextmanager
-def open_hdf5(path: Path) -> Iterator[Any]:
-    """The file, once everything in it was looked at.
+def open_hdf5(path: Path, content: bytes | None = None) -> Iterator[Any]:
+    """The file, once everything in it was looked at; or the one that an archive at ``path`` has as ``content``.
 
     Raises BadInput for what is no regular file, damaged, or holds what is not plain.
     """
@@ -36,8 +37,8 @@ def open_hdf5(path: Path) -> Iterator[Any]:
 
     check_regular(path, "an HDF5 file")
     try:
-        with h5py.File(path, "r") as file:
-            _walk(file, path)
+        with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
+            _walk(file, path, path.stat().st_size if content is None else len(content))
             yield file
     except DAMAGE as error:
         raise BadInput(
@@ -46,11 +47,11 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         ) from None
 
 
-def _walk(file: Any, path: Path) -> None:
+def _walk(file: Any, path: Path, size: int) -> None:
     """Every link and every dataset, each once."""
     import h5py
 
-    size, unpacked, stored = path.stat().st_size, 0, 0
+    unpacked, stored = 0, 0
     for name, item in _everything(file, path):
         if isinstance(item, h5py.Dataset):
             larger, smaller = check_plain(item, name, path)

@@ -38,10 +38,10 @@ class Matched:
     swappable: int = 0
 
 
-def match(path: Path, file: ForeignFile, needed: Mapping[str, Shape], what: str) -> Matched:
+def match(path: Path, file: ForeignFile, needed: Mapping[str, Shape], what: str, *, by_name: bool = False) -> Matched:
     """Names first, without prefixes such as ``module.``; else shapes, of layers or tensors, in the order of the file.
     ``needed`` are the shapes of a state dict, ``what`` says whose. Each tensor of the file is used once, and none is
-    left over: otherwise ``BadInput`` names the first that does not fit."""
+    left over: otherwise ``BadInput`` names the first that does not fit. With ``by_name`` only names count."""
     wanted = {name: shape for name, shape in needed.items() if not name.endswith(_COUNTER)}
     given = [entry for entry in file.entries if entry.role != _COUNTER]
     for names in _strippings([entry.key for entry in given]):
@@ -49,7 +49,16 @@ def match(path: Path, file: ForeignFile, needed: Mapping[str, Shape], what: str)
         if set(wanted) <= set(named):
             check_shapes(path, {name: e.shape for name, e in named.items()}, wanted, what, advice=_OPTIONS)
             return Matched(entries={name: named[name] for name in wanted}, by_name=True)
+    if by_name:
+        raise BadInput(f"{path}: expected the tensors of {what}, got others")
     return _by_layer(given, wanted) or _by_tensor(path, given, wanted, what)
+
+
+def has_names(file: ForeignFile, needed: Iterable[str]) -> bool:
+    """Whether the tensors of ``file`` have all these names, with or without prefixes."""
+    wanted = {name for name in needed if not name.endswith(_COUNTER)}
+    given = [entry.key for entry in file.entries if entry.role != _COUNTER]
+    return any(wanted <= set(names) for names in _strippings(given))
 
 
 def _strippings(names: list[str]) -> Iterator[list[str]]:

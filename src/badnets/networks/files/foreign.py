@@ -1,45 +1,35 @@
 """Open networks that others trained, in whatever file: the one entrance.
 
-A file is recognized by its first bytes. Formats: safetensors, torch's own (weights only), Keras weights or models in
-HDF5. Nothing in a file is run.
+What a file does not say is found out, or asked for: the architecture by the names and shapes of its tensors, the range
+of its pictures and the order of their channels by trying on clean ones. Nothing in a file is run.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from badnets.core.errors import BadInput, CannotTell
+from badnets.core.errors import BadInput
 from badnets.core.files import file_digest
-from badnets.core.rate import Rate
+from badnets.core.text import brief
 from badnets.data.images import ImageData
-from badnets.networks.architecture import LOGITS_OF, Architecture, InputSize
-from badnets.networks.files.fitting import Matched, load, match
-from badnets.networks.files.formats import SUFFIXES, Entry, ForeignFile, read_keras, read_safetensors, read_torch
-from badnets.networks.files.header import Shape, has_our_header, opened, read_safetensors_header
+from badnets.networks.architecture import LOGITS_OF, InputSize
+from badnets.networks.files.candidates import Candidate, guessed, named
+from badnets.networks.files.class_names import IMAGEFOLDER
+from badnets.networks.files.header import has_our_header, read_safetensors_header
+from badnets.networks.files.kinds import read_foreign
 from badnets.networks.files.own import open_network
+from badnets.networks.files.ranges import FORMS, Found, Way, all_ways, find_way, parse_range, ranges_in_use
 from badnets.networks.files.tensors import reading
-from badnets.networks.inference import align_classes, predict_data
-from badnets.networks.network import ImageNetwork, LogProbabilities, kind_of_outputs
-from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
+from badnets.networks.inference import align_classes
+from badnets.networks.network import ORDERS, ChannelOrder, ImageNetwork, LogProbabilities, kind_of_outputs
+from badnets.networks.registry import find_architecture, parse_network
 from badnets.records.read import network_file
-
-Normalization = tuple[list[float], list[float]]
-"""Mean and std per channel on the 0..1 scale, as in ``ImageNetwork``."""
-
-_RANGES = {"0-1": (0.0, 1.0), "0-255": (0.0, 1 / 255), "-1-1": (0.5, 0.5)}
-_IMAGENET = "0.485,0.456,0.406/0.229,0.224,0.225"
-_FORMS = f"{', '.join(_RANGES)} or MEAN/STD such as {_IMAGENET}"
-_CANDIDATES = 16  # numbers of classes that are tried; each builds the architecture's skeleton
-_TRIED = 1000  # pictures; more do not change which range is best
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_PICKLED = (b"PK", b"\x80")
 
 
 class ForeignWarning(UserWarning):
@@ -48,174 +38,31 @@ class ForeignWarning(UserWarning):
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignOptions:
-    """What a person says about a foreign file. ``arch`` may have arguments (``resnet9:width=32``); ``input_size`` is
-    (channels, height, width); what is None is found out, or asked for."""
+    """What a person says about a foreign file. ``arch`` may have arguments (``resnet9:width=32``), or they are
+    ``arguments``; ``class_names`` may be ``"imagefolder"``; ``input_size`` is (channels, height, width); what is None
+    is found out, or asked for."""
 
-    arch: str
+    arch: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     classes: int | None = None
+    class_names: Sequence[str] | None = None
     input_size: InputSize | None = None
     input_range: str | None = None
+    channel_order: ChannelOrder | None = None
 
 
 def open_any(
     path: Path | str, foreign: ForeignOptions | None = None, *, clean: ImageData | None = None
 ) -> ImageNetwork:
-    """A network of ours (a file or a run's folder), or with ``foreign`` any other; see ``open_foreign``. Of our own
-    files the header counts; ``foreign`` may then be given, but must not say anything else."""
+    """A network of ours (a file or a run's folder), or any other; see ``open_foreign``. Of our own files the header
+    counts; ``foreign`` may then be given, but must not say anything else."""
     path = network_file(Path(path))
-    if foreign is None:
-        return open_network(path)
-    if _is_ours(path):
-        return _agreeing(path, open_network(path), foreign)
-    return open_foreign(path, **asdict(foreign), clean=clean)
+    if is_ours(path):
+        return _agreeing(path, open_network(path), foreign or ForeignOptions())
+    return _opened(path, foreign or ForeignOptions(), clean)
 
 
-def open_foreign(
-    path: Path | str,
-    *,
-    arch: str,
-    classes: int | None = None,
-    class_names: Sequence[str] | None = None,
-    input_size: InputSize | None = None,
-    input_range: str | None = None,
-    clean: ImageData | None = None,
-) -> ImageNetwork:
-    """A network of architecture ``arch`` with the weights of a file that another program wrote, in evaluation mode.
-
-    Tensors are matched by name, else by shape and order, which ``ForeignWarning`` says. ``classes`` defaults to those
-    of the file's last dense layer, ``class_names`` to ``"0"``, ``"1"``, ...; ``input_size`` (channels, height, width)
-    to the one the architecture was made for, else that of ``clean``. ``input_range`` is ``0-1``, ``0-255``, ``-1-1`` or
-    ``mean/std``; without it, each is tried on ``clean`` and the one with the highest accuracy is taken. A network that
-    gives probabilities is followed by their logarithm. ``provenance`` says all that.
-    Raises ``BadInput``, in one sentence that names the file and the tensor, for whatever cannot be used.
-    """
-    path = Path(path)
-    name, arguments = parse_network(arch)
-    architecture = find_architecture(name)
-    resolved = architecture.resolve(arguments)
-    size = input_size or architecture.input_size
-    if size is None:
-        if clean is None:
-            raise BadInput(
-                f"{architecture.name}: expected the size of its pictures, got none; add --input-size 32x32x3"
-            )
-        size = clean.shape[2], clean.shape[0], clean.shape[1]
-    if input_range is None and not clean:
-        raise BadInput(
-            f"{path}: expected an input range (--input-range {_FORMS}) or clean data to try them on, got none"
-        )
-    if input_range is not None:
-        parse_range(input_range, size[0])  # before the file is read, for a slip of the pen should be told at once
-    with reading(path):
-        file = _read(path)
-        expected = classes if class_names is None else len(class_names)
-        number, matched = _match(path, file, architecture, resolved, size, expected)
-        names = tuple(map(str, range(number))) if class_names is None else tuple(class_names)
-        built = build_network(architecture.name, class_names=names, input_size=size, seed=0, arguments=resolved)
-        load(path, file, matched, built.body, size)
-    if not matched.by_name:
-        order = "the file's order" if file.ordered else "the order of their names, for this format keeps none"
-        warnings.warn(
-            f"{path.name}: its tensors have other names than those of {architecture.name} and were matched by shape "
-            f"and {order}; {matched.swappable} of {len(matched.entries)} have a shape that others have too: check the "
-            "accuracy",
-            ForeignWarning,
-            stacklevel=2,
-        )
-    provenance = {
-        "foreign": True,
-        "file": path.name,
-        "sha256": file_digest(path),
-        "file_format": file.format,
-        "matched": "names" if matched.by_name else "shapes and order",
-    }
-    return _finish(built, provenance, input_range, clean).eval()
-
-
-def _finish(
-    built: ImageNetwork, provenance: dict[str, Any], input_range: str | None, clean: ImageData | None
-) -> ImageNetwork:
-    """``built`` with its range, named or found on ``clean``, and with logits as outputs."""
-    channels = built.input_size[0]
-    outputs = kind_of_outputs(built)
-    changes: dict[str, Any] = {"provenance": {**built.provenance, **provenance, "outputs": outputs}}
-    body = built.body
-    if outputs == "probabilities":
-        body, changes["architecture"] = LogProbabilities(body), LOGITS_OF + built.architecture
-
-    def make(normal: Normalization) -> ImageNetwork:
-        return built.with_body(body, mean=normal[0], std=normal[1], **changes)
-
-    origin: dict[str, Any] = {"chosen": input_range, "found_on": None, "tried": {}}
-    if input_range is None and clean is not None:
-        input_range, accuracies = find_range(make, clean, channels)
-        tried = {text: rate.to_json() for text, rate in accuracies.items()}
-        origin = {"chosen": input_range, "found_on": clean.name, "tried": tried}
-        listed = "; ".join(f"{text}: {rate}" for text, rate in accuracies.items())
-        warnings.warn(
-            f"{provenance['file']}: the input range {input_range} was found by trying on {clean.name} ({listed})",
-            ForeignWarning,
-            stacklevel=3,
-        )
-    network = make(parse_range(input_range or "", channels))
-    network.provenance["input_range"] = origin
-    return network
-
-
-def _read(path: Path) -> ForeignFile:
-    """The tensors of a file, by what its first bytes say it is."""
-    with opened(path, "the file") as stream:
-        start = stream.read(9)
-    if start.startswith(_HDF5):
-        return read_keras(path)
-    if start[4:] == b"\0\0\0\0{":  # before pickles: a header's length may begin with the same byte
-        return read_safetensors(path)
-    if start.startswith(_PICKLED):
-        if path.suffix.lower() not in SUFFIXES:
-            raise BadInput(
-                f"{path}: expected weights in HDF5 or safetensors, got a pickled file in disguise, which may run code "
-                "when opened; nothing in it was run"
-            )
-        return read_torch(path)
-    got = "an empty one" if not start else "something else"
-    raise BadInput(f"{path}: expected a file of weights (safetensors, .pt or .pth, Keras HDF5), got {got}")
-
-
-def _match(
-    path: Path,
-    file: ForeignFile,
-    architecture: Architecture,
-    arguments: Mapping[str, Any],
-    size: InputSize,
-    classes: int | None,
-) -> tuple[int, Matched]:
-    """The number of classes, and which tensor is which: the first number that fits, of those that the file suggests."""
-    recorded = architecture.recorded(arguments)
-
-    def shapes(number: int) -> dict[str, Shape]:
-        bare = skeleton(architecture, number, size, recorded)
-        return {name: tuple(value.shape) for name, value in bare.state_dict().items()}
-
-    candidates = [classes] if classes is not None else _class_counts(file.entries, shapes(2), shapes(3))
-    refused: BadInput | None = None
-    for number in candidates:
-        try:
-            return number, match(path, file, shapes(number), f"{architecture.name} of {number} classes")
-        except BadInput as error:
-            refused = refused or error
-    raise refused or BadInput(f"{path}: expected a last dense layer, got none; say how many classes (--classes)")
-
-
-def _class_counts(entries: Sequence[Entry], two: Mapping[str, Shape], three: Mapping[str, Shape]) -> list[int]:
-    """How many classes the file may be for: as its tensor of the head's name says, else its dense layers from the last.
-    The head is what changes when the architecture is built for two and for three classes."""
-    head = [name for name, shape in two.items() if shape != three[name] and len(shape) > 1]
-    named = [e.shape[0] for e in entries for name in head if e.key == name or e.key.endswith(f".{name}")]
-    dense = [e.shape[0] for e in reversed(entries) if len(e.shape) == 2]
-    return list(dict.fromkeys([*named, *dense]))[:_CANDIDATES]
-
-
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """Whether it is a safetensors file with our header."""
     try:
         return has_our_header(read_safetensors_header(path))
@@ -223,16 +70,207 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
+def open_foreign(path: Path | str, *, clean: ImageData | None = None, **said: Any) -> ImageNetwork:
+    """A network with the weights of a file that another program wrote, in evaluation mode; ``said`` are the fields of
+    ``ForeignOptions``.
+
+    Without ``arch`` it is the network that the file describes (Keras), or one whose names and shapes the tensors have,
+    or layers in a row that fit. Tensors are matched by name, else by shape and order. ``classes`` defaults to those of
+    the file's last dense layer, ``input_size`` to the one the architecture was made for, else that of ``clean``.
+    ``input_range`` is ``0-1``, ``0-255``, ``-1-1`` or ``mean/std``; ranges, orders of channels and of classes that are
+    not named are tried on ``clean``, and the one with the highest accuracy is taken. A network that gives probabilities
+    is followed by their logarithm. ``provenance`` says all that, and ``ForeignWarning`` what was guessed.
+    Raises ``BadInput``, in one sentence that names the file and the tensor, for whatever cannot be used.
+    """
+    return _opened(Path(path), ForeignOptions(**said), clean)
+
+
+def _opened(path: Path, said: ForeignOptions, clean: ImageData | None) -> ImageNetwork:
+    size = said.input_size or (clean and (clean.shape[2], clean.shape[0], clean.shape[1])) or None
+    if said.input_range is not None:
+        parse_range(said.input_range, size[0] if size else 3 if "," in said.input_range else 1)
+    elif clean is None:
+        raise BadInput(
+            f"{path}: expected an input range (--input-range {FORMS}) or clean data to try them on, got none"
+        )
+    number = said.classes
+    if said.class_names is not None and said.class_names != IMAGEFOLDER:
+        _check_names(said.class_names, said.classes)
+        number = len(said.class_names)
+    with reading(path):
+        files = read_foreign(path)
+        if said.arch is None:
+            found = guessed(path, files, size, number, tries=clean is not None)
+        else:
+            name, arguments = parse_network(said.arch)
+            found = named(path, files, name, {**arguments, **said.arguments}, said.input_size, size, number)
+    candidates = [_with_logits(candidate) for candidate in found]
+    return _chosen(path, candidates, said, clean).eval()
+
+
+def _check_names(names: Sequence[str], classes: int | None) -> None:
+    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if twice is not None:
+        raise BadInput(f"expected every class once in the names of classes, got {brief(twice, 60)!r} twice")
+    if classes is not None and classes != len(names):
+        raise BadInput(f"expected {classes} names of classes (--classes), got {len(names)}")
+
+
+def _with_logits(candidate: Candidate) -> Candidate:
+    built = candidate.network
+    outputs = kind_of_outputs(built)
+    built.provenance["outputs"] = outputs
+    if outputs == "probabilities":
+        built = built.with_body(LogProbabilities(built.body), architecture=LOGITS_OF + built.architecture)
+    return Candidate(candidate.words, built, candidate.guessed, candidate.notes)
+
+
+def _chosen(path: Path, candidates: Sequence[Candidate], said: ForeignOptions, clean: ImageData | None) -> ImageNetwork:
+    """The best of the candidates, in the range, order of channels and names of classes that are named or found."""
+    first = candidates[0].network
+    channels, names = first.input_size[0], _orders_of_names(path, first, said, clean)
+    ranges = [said.input_range] if said.input_range is not None else []
+    orders = [said.channel_order] if said.channel_order is not None else list(ORDERS[:1])
+    if clean is not None:
+        ranges = ranges or ranges_in_use(clean, channels)
+        orders = orders if said.channel_order is not None or channels != 3 else list(ORDERS)
+    ways = [Way(way.number, way.range, orders[0], way.names) for way in all_ways(len(candidates), ranges, names)]
+    parse_range(ways[0].range, channels)
+
+    def make(way: Way) -> ImageNetwork:
+        mean, std = parse_range(way.range, channels)
+        network = candidates[way.number].network
+        changes: dict[str, Any] = {"class_names": way.names, "channel_order": way.order}
+        return network.with_body(network.body, mean=mean, std=std, **changes)
+
+    found = None
+    if clean is None or len(ways) * len(orders) == 1:
+        if len(candidates) > 1 and candidates[0].guessed:
+            listed = ", ".join(dict.fromkeys(candidate.words for candidate in candidates))
+            raise BadInput(
+                f"{path}: expected weights of one network, got such that fit {brief(listed, 150)}; add --arch"
+            )
+        way = ways[0]
+    else:
+        truth = {one: _labels(clean, first, one) for one in names}
+        found = find_way(make, ways, truth, clean, orders=orders)
+        way = found.way
+    network, candidate = make(way), candidates[way.number]
+    origin: dict[str, Any] = {"chosen": said.input_range, "found_on": None, "tried": {}}
+    if found is not None and clean is not None and said.input_range is None:
+        same = {w: rate for w, rate in found.tried.items() if (w.number, w.names) == (way.number, way.names)}
+        tried = {_words(w): rate.to_json() for w, rate in same.items()}
+        origin = {"chosen": way.range, "found_on": clean.name, "tried": tried}
+    network.provenance |= {
+        "foreign": True,
+        "file": path.name,
+        "sha256": file_digest(path),
+        "network": candidate.words,
+        "input_range": origin,
+        **({"channel_order": way.order} if way.order != "rgb" else {}),
+    }
+    _warn(path, candidate, len(candidates), said, found, clean)
+    return network
+
+
+def _words(way: Way) -> str:
+    return way.range if way.order == "rgb" else f"{way.range} {way.order}"
+
+
+def _warn(
+    path: Path,
+    candidate: Candidate,
+    candidates: int,
+    said: ForeignOptions,
+    found: Found | None,
+    clean: ImageData | None,
+) -> None:
+    """Say what was guessed."""
+    notes = list(candidate.notes)
+    if candidate.guessed:
+        among = f", the best of {candidates} that fit" if candidates > 1 else ""
+        notes.insert(0, f"read as {candidate.words}{among}")
+    if found is not None and clean is not None:
+        way = found.way
+        if said.input_range is None:
+            shown = [w for w in found.tried if (w.number, w.names, w.order) == (way.number, way.names, way.order)]
+            listed = "; ".join(f"{w.range}: {found.tried[w]}" for w in shown)
+            notes.append(f"the input range {way.range} was found by trying on {clean.name} ({brief(listed, 600)})")
+        if way.order != "rgb":
+            words = {"bgr": "blue first", "reshaped": "as (h, w, c) taken for (c, h, w) without turning the axes"}
+            notes.append(f"it takes channels {words[way.order]} ({found.rate} right on {clean.name}; --channel-order)")
+        if said.class_names is None and way.names != clean.class_names and set(way.names) == set(clean.class_names):
+            notes.append(f"its classes are in the order of texts ({found.rate} right; --class-names imagefolder)")
+        other = [w for w in found.close if w.range != way.range or w.order != way.order]
+        if other:
+            listed = ", ".join(dict.fromkeys(f"{_words(w)} ({found.tried[w]})" for w in other))
+            notes.append(f"as good, as far as {clean.name} can tell: {brief(listed, 200)}; name the right one")
+        if found.rate.ends[0] <= 1 / len(way.names):
+            notes.append(chance_words(len(way.names)))
+    for note in notes:
+        warnings.warn(f"{path.name}: {note}", ForeignWarning, stacklevel=4)
+
+
+def chance_words(classes: int) -> str:
+    """Why a network may answer no better than by chance."""
+    return (
+        f"it is right no more often than chance would be ({100 / classes:.3g} %): the classes may be in another order "
+        "(--class-names), the range of pixels another (--input-range), or the channels (--channel-order), or the "
+        "pictures are not what it was trained on"
+    )
+
+
+def _orders_of_names(
+    path: Path, network: ImageNetwork, said: ForeignOptions, clean: ImageData | None
+) -> list[tuple[str, ...]]:
+    """The names of the network's classes in its order; several, where pictures must tell."""
+    if said.class_names == IMAGEFOLDER:
+        if clean is None:
+            raise BadInput(f"{path}: expected --class-names imagefolder with data whose names they are, got none")
+        _same_number(path, network, clean)
+        return [tuple(sorted(clean.class_names))]
+    if said.class_names is not None:
+        return [tuple(said.class_names)]
+    own, numbers = network.class_names, tuple(map(str, range(network.classes)))
+    if clean is None or own != numbers or set(clean.class_names) <= set(numbers):
+        return [own]
+    _same_number(path, network, clean)
+    return list(dict.fromkeys((clean.class_names, tuple(sorted(clean.class_names)))))
+
+
+def _same_number(path: Path, network: ImageNetwork, clean: ImageData) -> None:
+    if network.classes != clean.classes:
+        listed = ", ".join(brief(name, 20) for name in clean.class_names[:5])
+        raise BadInput(
+            f"{path}: expected data of the network's {network.classes} classes, got {clean.classes} ({listed}, ...); "
+            "use the data that it is for"
+        )
+
+
+def _labels(clean: ImageData, network: ImageNetwork, names: tuple[str, ...]) -> Any:
+    """The labels of ``clean`` where classes are called ``names``."""
+    renamed = network.with_body(network.body, class_names=names)
+    return align_classes(clean, renamed).labels
+
+
 def _agreeing(path: Path, network: ImageNetwork, foreign: ForeignOptions) -> ImageNetwork:
     """``network`` of our own file, unless ``foreign`` says something else about it."""
-    name = find_architecture(parse_network(foreign.arch)[0]).name
+    name = None if foreign.arch is None else find_architecture(parse_network(foreign.arch)[0]).name
+    names = (
+        foreign.class_names
+        if isinstance(foreign.class_names, str) or foreign.class_names is None
+        else tuple(foreign.class_names)
+    )
     for what, has, said in (
         ("architecture", network.architecture.removeprefix(LOGITS_OF), name),
         ("classes", network.classes, foreign.classes),
         ("input size", network.input_size, foreign.input_size),
+        ("class names", network.class_names, names),
+        ("channel order", network.channel_order, foreign.channel_order),
     ):
         if said is not None and has != said:
-            raise BadInput(f"{path}: expected {what} {has}, as the file says itself, got {said}; leave the option away")
+            known = f"{what} {brief(has, 100)}, as the file says itself"
+            raise BadInput(f"{path}: expected {known}, got {brief(said, 60)}; leave the option away")
     if foreign.input_range is not None:
         numbers = torch.tensor(parse_range(foreign.input_range, network.input_size[0]))
         if not torch.allclose(numbers, torch.stack([network.mean.flatten(), network.std.flatten()])):
@@ -241,43 +279,3 @@ def _agreeing(path: Path, network: ImageNetwork, foreign: ForeignOptions) -> Ima
                 "option away (--input-range)"
             )
     return network
-
-
-def parse_range(text: str | tuple[Sequence[float], Sequence[float]], channels: int) -> Normalization:
-    """``0-1``, ``0-255``, ``-1-1``, or ``mean/std`` (numbers on the 0..1 scale, one or one for each channel), which may
-    also be two sequences of numbers."""
-    if not isinstance(text, str):
-        text = "/".join(",".join(map(repr, map(float, part))) for part in text)
-    if text in _RANGES:
-        mean, std = _RANGES[text]
-        return [mean] * channels, [std] * channels
-    try:
-        means, stds = ([float(number) for number in part.split(",")] for part in text.split("/"))
-    except ValueError:
-        raise BadInput(f"expected an input range {_FORMS}, got {text!r}") from None
-    if not (all(np.isfinite([*means, *stds])) and min(stds) > 0):
-        raise BadInput(f"expected finite means and positive deviations as an input range, got {text!r}")
-    if len(means) not in (1, channels) or len(stds) not in (1, channels):
-        raise BadInput(f"expected an input range MEAN/STD with 1 or {channels} numbers each, got {text!r}")
-    return means * (channels // len(means)), stds * (channels // len(stds))
-
-
-def find_range(
-    make: Callable[[Normalization], ImageNetwork], clean: ImageData, channels: int
-) -> tuple[str, dict[str, Rate]]:
-    """The range with which the network is right most often on (at most 1,000 of) ``clean``, and the accuracy of each.
-    Tried are 0-1, 0-255, -1-1 and, for color, ImageNet's mean and std; of equals the first is taken. Raises
-    ``CannotTell`` when none gives a single right answer."""
-    rows = np.unique(np.linspace(0, len(clean) - 1, min(len(clean), _TRIED)).astype(np.int64))
-    tried: dict[str, Rate] = {}
-    for text in (*_RANGES, *([_IMAGENET] if channels == 3 else [])):
-        network = make(parse_range(text, channels))
-        some = align_classes(clean.take(rows), network)
-        tried[text] = Rate.of(predict_data(network, some).labels == some.labels)
-    best = max(tried, key=lambda text: tried[text].hits)
-    if not tried[best].hits:
-        raise CannotTell(
-            f"expected right answers on {clean.name} with some input range, got none of {len(rows)} with each of "
-            f"{', '.join(tried)}; name the range (--input-range), or other data"
-        )
-    return best, tried

@@ -48,7 +48,7 @@ class NetworkHeader(BaseModel):
     channel on the 0..1 scale; ``provenance`` is how it was made, with ``"backdoor"`` when it carries one on purpose.
     ``shared`` names tensors that are another one of the same network; ``channels_last`` is how weights lay in memory,
     which decides the last bit of a result. ``narrowed`` gives how many channels are left of each convolution from which
-    some were taken out."""
+    some were taken out; ``channel_order`` is how the network takes the channels of a picture."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -63,6 +63,7 @@ class NetworkHeader(BaseModel):
     channels_last: bool = False
     shared: dict[str, str] = {}
     narrowed: dict[Name, Annotated[int, Field(ge=1, le=1 << 20)]] = {}
+    channel_order: Literal["rgb", "bgr", "reshaped"] = "rgb"
 
     @model_validator(mode="after")
     def _one_per_channel(self) -> NetworkHeader:

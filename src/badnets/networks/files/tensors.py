@@ -5,16 +5,19 @@ All doors go through here: networks of ours and of others, and files of weights 
 
 from __future__ import annotations
 
+import argparse
+import functools
 import io
 import math
 import pickletools
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -27,8 +30,11 @@ from badnets.networks.files.header import opened, read_safetensors_header
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ADVICE = "save its state_dict() where you trust it"
-_UNDER = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
-_DEEPEST = 8  # such tables in each other
+_UNDER = ("", "state_dict", "model_state_dict", "model_state", "model", "net", "network", "netC", "weights", "params")
+_NOT_WEIGHTS = ("optim", "scheduler", "scaler")
+_DEEPEST = 8  # tables in each other
+_LISTED = 16  # entries of a list or tuple that are looked into
+_LOOKED = 10_000  # tables that are looked into
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first of the five pickles with which torch's older format begins
 _DAMAGE = (zipfile.BadZipFile, struct.error, ValueError, EOFError, OSError, NotImplementedError, LookupError)
 
@@ -61,6 +67,8 @@ def load_torch(path: Path) -> Any:
     modules, programs, and whatever else would have to be run to be read."""
     with opened(path, "the file") as file:
         packed = file.read(2) == b"PK"
+        if packed:
+            CATALOG.check(_catalog_size(file), path)
         try:
             (_check_archive if packed else _check_older)(path, file)
         except _DAMAGE as error:
@@ -70,10 +78,21 @@ def load_torch(path: Path) -> Any:
             ) from None
     try:
         # Mapped, a tensor cannot be larger than the file, whatever it claims.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=packed)
+        with torch.serialization.safe_globals(harmless()):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=packed)
     # A hostile pickle can make the restricted unpickler raise anything; nothing in it was called.
     except Exception as error:  # noqa: BLE001
         raise BadInput(f"{path}: expected plain weights, got something else ({_reason(error)}); {ADVICE}") from None
+
+
+@functools.cache
+def harmless() -> list[Any]:
+    """What people save beside weights, and what making it cannot do anything but make it: numbers of numpy, the
+    settings of a command line, paths."""
+    dtypes = {type(np.dtype(name)) for name in "?bBhHiIlLqQefdU"}
+    scalar = np.float64(0).__reduce__()[0]
+    older = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
+    return [*older, np.dtype, *dtypes, argparse.Namespace, PurePosixPath, (PurePosixPath, "pathlib.PosixPath")]
 
 
 def _reason(error: Exception) -> str:
@@ -88,15 +107,14 @@ def _reason(error: Exception) -> str:
 
 def _check_archive(path: Path, file: BinaryIO) -> None:
     """Refuse archives that are no torch file, hold a program, or would unpack to more than they are."""
-    CATALOG.check(_catalog_size(file), path)
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
     names = [info.filename for info in infos]
-    if any(name.endswith(".weights.h5") for name in names):
-        advice = "save them with save_weights('NAME.weights.h5')"
-        raise BadInput(f"{path}: expected weights, got a .keras archive; {advice}")
     if any("/code/" in name or name.endswith("constants.pkl") for name in names):
-        raise BadInput(f"{path}: expected plain weights, got a TorchScript program; {ADVICE}")
+        raise BadInput(
+            f"{path}: expected plain weights, got a TorchScript program, which is never run; {ADVICE}, or ask its "
+            "author for that or for .onnx"
+        )
     pickled = next((info for info in infos if info.filename.endswith("data.pkl")), None)
     if pickled is None:
         raise BadInput(f"{path}: expected a file that torch.save wrote, got another archive; {ADVICE}")
@@ -105,6 +123,12 @@ def _check_archive(path: Path, file: BinaryIO) -> None:
     file.seek(pickled.header_offset + 26)
     file.seek(sum(struct.unpack("<HH", file.read(4))), io.SEEK_CUR)  # not by zipfile: torch may leave out the CRC
     _check_pickle(path, io.BytesIO(file.read(pickled.file_size)))
+
+
+def check_catalog(path: Path) -> None:
+    """Refuse an archive whose list of members is larger than the budget allows."""
+    with opened(path, "the file") as file:
+        CATALOG.check(_catalog_size(file), path)
 
 
 def _catalog_size(file: BinaryIO) -> int:
@@ -152,22 +176,48 @@ def _check_pickle(path: Path, stream: IO[bytes]) -> None:
             stack[at:] = [inside] * len(op.stack_after)
 
 
-def find_state(path: Path, value: Any) -> dict[str, Tensor]:
-    """The tensors by name, wherever they are in ``value``: itself, or under ``state_dict``, ``model``, ``net`` and
-    such."""
-    for _ in range(_DEEPEST):
-        if not isinstance(value, Mapping):
-            raise BadInput(f"{path}: expected a state dict (tensors by name), got {type(value).__name__}; {ADVICE}")
-        if value and all(isinstance(name, str) and isinstance(entry, Tensor) for name, entry in value.items()):
-            return dict(value)
-        inner = next((value[name] for name in _UNDER if isinstance(value.get(name), Mapping)), None)
-        if inner is None:
-            # Other names may be anything, and take for ever to write.
-            keys = ", ".join(repr(brief(key, 40)) for key in list(value)[:5] if isinstance(key, str)) or "none"
-            where = ", ".join(_UNDER[:4])
-            raise BadInput(f"{path}: expected tensors by name (or such under {where}), got {keys}; {ADVICE}")
-        value = inner
-    raise BadInput(f"{path}: expected a state dict, got tables in each other without end; {ADVICE}")
+def find_states(path: Path, value: Any) -> dict[str, dict[str, Tensor]]:
+    """Every table of tensors by name in ``value``, wherever it is, under the names on the way to it: ``""`` for
+    ``value`` itself, ``state_dict``, ``model.ema``, ... The likeliest first; what belongs to an optimizer is left out.
+    Raises ``BadInput`` where there is none."""
+    found: dict[str, dict[str, Tensor]] = {}
+    steps = 0
+
+    def look(one: Any, where: tuple[str, ...]) -> None:
+        nonlocal steps
+        steps += 1
+        if steps > _LOOKED or len(where) > _DEEPEST:
+            return
+        if isinstance(one, Mapping):
+            named = {name: entry for name, entry in one.items() if isinstance(name, str)}
+            tensors = {name: entry for name, entry in named.items() if isinstance(entry, Tensor)}
+            if tensors and not any(word in "".join(where).lower() for word in _NOT_WEIGHTS):
+                found[".".join(where)] = tensors
+            inner: Iterable[tuple[str, Any]] = ((name, entry) for name, entry in named.items() if name not in tensors)
+        elif isinstance(one, list | tuple):
+            inner = ((str(index), entry) for index, entry in enumerate(one[:_LISTED]))
+        else:
+            return
+        for name, entry in inner:
+            look(entry, (*where, brief(name, 60)))
+
+    look(value, ())
+    if not found:
+        # Other names may be anything, and take for ever to write.
+        keys = [key for key in value if isinstance(key, str)] if isinstance(value, Mapping) else []
+        got = ", ".join(repr(brief(key, 40)) for key in keys[:5]) or type(value).__name__
+        raise BadInput(f"{path}: expected tensors by name (a state dict, or one in it), got {got}; {ADVICE}")
+    largest = max(sum(tensor.numel() for tensor in state.values()) for state in found.values())
+    real = {name: s for name, s in found.items() if 20 * sum(tensor.numel() for tensor in s.values()) >= largest}
+    return dict(sorted(real.items(), key=lambda item: _likelihood(item[0])))
+
+
+def _likelihood(name: str) -> tuple[int, int]:
+    """A key that sorts what is likeliest the network's own weights first: of the names that they have in use, the
+    plain ones, then averages over the training."""
+    words = name.split(".")
+    known = next((index for index, word in enumerate(_UNDER) if word == words[-1]), len(_UNDER))
+    return (1 if "ema" in name.lower() or "teacher" in name.lower() else 0), known
 
 
 def check_plain(path: Path, state: Mapping[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ from badnets.core.errors import BadInput
 from badnets.core.validation import explain
 from badnets.networks.architecture import GUARD, InputSize
 from badnets.networks.files.header import Deviation, Mean
-from badnets.networks.network import ImageNetwork
+from badnets.networks.network import ChannelOrder, ImageNetwork
 from badnets.networks.registry import build_body, find_architecture
 from badnets.networks.surgery.channels import narrow_as_recorded
 
@@ -74,12 +74,14 @@ class Part(BaseModel):
     mean: list[Mean]
     std: list[Deviation]
     narrowed: dict[str, int] = {}
+    channel_order: ChannelOrder = "rgb"
 
 
 def part_of(network: ImageNetwork) -> dict[str, Any]:
     """What a guard's file says about ``network``, one of its parts."""
     described = {name: value for name, value in network.description.items() if name in Part.model_fields}
-    return Part(**described, narrowed=network.narrowed).model_dump(mode="json")
+    usual = {"channel_order"} if network.channel_order == "rgb" else set()
+    return Part(**described, narrowed=network.narrowed).model_dump(mode="json", exclude=usual)
 
 
 def build_parts(parts: Sequence[dict[str, Any]], classes: int, input_size: InputSize, count: int) -> list[ImageNetwork]:
@@ -109,4 +111,4 @@ def as_network(guard: Guard, of: ImageNetwork) -> ImageNetwork:
     """``guard`` as a network of the classes, size and provenance of ``of``; ``save_network`` can write it."""
     parts = [part_of(part) for part in guard.parts if isinstance(part, ImageNetwork)]
     made = {"architecture": GUARD + guard.name, "arguments": {"parts": parts, **guard.settings}}
-    return of.with_body(guard, **made, mean=None, std=None, narrowed=None).eval()
+    return of.with_body(guard, **made, mean=None, std=None, narrowed=None, channel_order="rgb").eval()

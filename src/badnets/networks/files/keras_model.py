@@ -1,0 +1,423 @@
+"""What a Keras model's own description says: the same layers in the same order, as the architecture ``graph`` has them.
+
+Keras 1 to 3: ``Sequential`` and functional models, one in another too. Nothing in a description is run: layers that are
+somebody's code (``Lambda``, classes of one's own) are refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+
+from badnets.core.errors import BadInput, first_line
+from badnets.core.limits import LAYERS
+from badnets.core.text import brief
+from badnets.networks.architecture import InputSize
+from badnets.networks.architectures.graph import (
+    INPUT,
+    Activation,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Function,
+    GlobalPool,
+    Join,
+    Layer,
+    Norm,
+    Pad,
+    Pool,
+    Scale,
+    Shape,
+    Sides,
+    is_taken,
+)
+
+Config = Mapping[str, Any]
+_DEEPEST = 20  # models in each other
+_SAME_ANSWER = frozenset({
+    "InputLayer", "GaussianNoise", "GaussianDropout", "AlphaDropout", "SpatialDropout2D", "ActivityRegularization",
+    "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness",
+    "RandomCrop",
+})  # fmt: skip
+"""Layers that change nothing when a network answers."""
+_FUNCTIONS: dict[str, Function | None] = {
+    "linear": None, "relu": "relu", "relu6": "relu6", "elu": "elu", "selu": "selu", "gelu": "gelu", "swish": "silu",
+    "silu": "silu", "sigmoid": "sigmoid", "tanh": "tanh", "softplus": "softplus", "softmax": "softmax",
+    "log_softmax": "log-softmax", "leaky_relu": "leaky-relu", "hard_swish": "hard-swish", "hard_silu": "hard-swish",
+}  # fmt: skip
+_SLOPES = {"elu": 1.0, "leaky_relu": 0.2}
+_LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax", "Activation": ""}
+_JOINS: dict[str, Any] = {
+    "Add": "add", "Multiply": "multiply", "Average": "mean", "Maximum": "largest", "Subtract": "less",
+    "Concatenate": "append",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the weights of one of Keras's layers belong: to ``layer``, and of a separable convolution the first ones to
+    ``depthwise``. A batch ``norm`` may lack its ``scale`` or its ``center``."""
+
+    layer: str = ""
+    depthwise: str = ""
+    norm: bool = False
+    scale: bool = True
+    center: bool = True
+
+
+@dataclass(frozen=True)
+class KerasModel:
+    """``layers`` of the network, and by the names that a file may call them what their weights are. ``input_size`` is
+    None where the description has none."""
+
+    layers: tuple[Layer, ...]
+    weights: Mapping[str, Weights]
+    input_size: InputSize | None
+    channels_last: bool
+
+
+@dataclass
+class _Reader:
+    layers: dict[str, Layer] = field(default_factory=dict)
+    shapes: dict[str, Shape] = field(default_factory=dict)  # empty while the size of the pictures is not known
+    weights: dict[str, Weights] = field(default_factory=dict)
+    input_size: InputSize | None = None
+    channels_last: bool = True
+
+    def named(self, name: str) -> str:
+        """A free name that begins like Keras's."""
+        plain = re.sub(r"\W", "_", name)[:150] or "layer"
+        plain = plain if re.match("[A-Za-z_]", plain) else f"layer_{plain}"
+        number = 0
+        while (name := f"{plain}_{number}" if number else plain) in self.layers or is_taken(name):
+            number += 1
+        return name
+
+    def put(self, layer: Layer) -> str:
+        LAYERS.check(len(self.layers) + 1, "a Keras model")
+        if self.input_size is not None:
+            self.shapes = self.shapes or {INPUT: self.input_size}
+            with torch.device("meta"):  # nothing is allocated, and no weight is drawn
+                _, self.shapes[layer.name] = layer.make(*[self.shapes[one] for one in layer.inputs])
+        self.layers[layer.name] = layer
+        return layer.name
+
+
+def read_model(description: Config) -> KerasModel:
+    """The network that ``model_config`` or ``config.json`` describes. Raises BadInput for what is not plain layers, or
+    has several inputs or outputs."""
+    reader = _Reader()
+    try:
+        last = _model(reader, description, INPUT, "", 0)
+    except (ValidationError, AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise BadInput(f"expected a whole description of a Keras model, got a damaged one ({_first(error)})") from None
+    if not reader.layers or last != list(reader.layers)[-1]:
+        raise BadInput("expected one output of the described model, from its last layer, got others")
+    return KerasModel(tuple(reader.layers.values()), reader.weights, reader.input_size, reader.channels_last)
+
+
+def _first(error: Exception) -> str:
+    """What is wrong, in a few words."""
+    if isinstance(error, ValidationError):
+        problem = error.errors(include_url=False)[0]
+        return brief(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", 80)
+    return brief(first_line(error), 80)
+
+
+def _model(reader: _Reader, model: Config, given: str, above: str, depth: int) -> str:
+    """Put the layers of a model, whose input is the answer of ``given``; the name of the layer with its answer."""
+    if depth > _DEEPEST:
+        raise BadInput(f"expected at most {_DEEPEST} models in each other, got more")
+    config = model.get("config", {})
+    kind, layers = str(model.get("class_name")), config if isinstance(config, list) else config.get("layers")
+    if kind not in ("Sequential", "Functional", "Model") or not isinstance(layers, list):
+        raise BadInput(f"expected a Sequential or functional Keras model, got {brief(kind, 40)}")
+    outputs: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    last = given
+    for layer in layers:
+        kind, own = str(layer.get("class_name")), layer.get("config", {})
+        name = str(layer.get("name") or (own.get("name") if isinstance(own, dict) else None) or kind)
+        word = _snake(kind)
+        if kind != "InputLayer" or model.get("class_name") != "Sequential":
+            counts[word] = counts.get(word, -1) + 1
+        alias = f"{word}_{counts[word]}" if counts.get(word) else word
+        sources = list(_sources(layer)) if "inbound_nodes" in layer else None
+        if kind == "InputLayer":
+            if sum(one.get("class_name") == "InputLayer" for one in layers) > 1:
+                raise BadInput("expected one input of the described model, got several")
+            _note_size(reader, own, depth)
+            outputs[name] = last = given
+            continue
+        if sources is not None and (not sources or any(one not in outputs for one in sources)):
+            raise BadInput(f"expected layers before it as inputs of {brief(name, 40)!r}, got others")
+        _note_size(reader, own, depth)
+        taken = [outputs[one] for one in sources] if sources is not None else [last]
+        paths = [f"{above}{called}" for called in dict.fromkeys((name, alias))]
+        last = outputs[name] = _layer(reader, kind, name, layer, taken, paths, depth)
+    wanted = config.get("output_layers") if isinstance(config, dict) else None
+    ends = _ends(wanted)
+    if len(ends) > 1:
+        raise BadInput(f"expected one output of the described model, got {len(ends)}")
+    if ends and ends[0] not in outputs:
+        raise BadInput(f"expected a layer as the model's output, got {brief(ends[0], 40)!r}")
+    return outputs[ends[0]] if ends else last
+
+
+def _ends(wanted: Any) -> list[str]:
+    if not isinstance(wanted, list) or not wanted:
+        return []
+    return [str(wanted[0])] if isinstance(wanted[0], str) else [str(one[0]) for one in wanted if one]
+
+
+def _sources(layer: Config) -> Iterator[str]:
+    """Names of the layers whose answers it takes."""
+    nodes = layer["inbound_nodes"]
+    if len(nodes) > 1:
+        raise BadInput(f"expected layers that are used once, got {brief(layer.get('name'), 40)!r} more often")
+
+    def walk(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            history = value.get("config", {}).get("keras_history") if isinstance(value.get("config"), dict) else None
+            if value.get("class_name") == "__keras_tensor__" and history:
+                yield str(history[0])
+            else:
+                for inner in value.values():
+                    yield from walk(inner)
+        elif isinstance(value, list):
+            if len(value) in (3, 4) and isinstance(value[0], str) and isinstance(value[1], int):
+                yield value[0]  # Keras 1 and 2: name, node, tensor, more
+            else:
+                for inner in value:
+                    yield from walk(inner)
+
+    yield from walk(nodes)
+
+
+def _note_size(reader: _Reader, config: Any, depth: int) -> None:
+    shape = None
+    if isinstance(config, dict):
+        shape = config.get("batch_shape") or config.get("batch_input_shape")
+    if depth or reader.input_size is not None or not isinstance(shape, list) or len(shape) != 4:
+        return
+    sides = shape[1:]
+    if all(isinstance(side, int) and 0 < side < 1 << 14 for side in sides):
+        last = config.get("data_format") != "channels_first" and sides[2] <= 64
+        height, width, channels = sides if last else (sides[1], sides[2], sides[0])
+        reader.input_size = (channels, height, width)
+
+
+def _snake(kind: str) -> str:
+    """As Keras 3 calls layers in files: ``BatchNormalization`` is ``batch_normalization``."""
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)).lower()
+
+
+def _layer(
+    reader: _Reader, kind: str, name: str, layer: Config, given: list[str], paths: Sequence[str], depth: int
+) -> str:
+    """Put one layer of Keras's, as one or several; the name of that with its answer."""
+    config = layer.get("config", {})
+    if kind in ("Sequential", "Functional", "Model"):
+        return _model(reader, layer, given[0], f"{paths[-1]}/", depth + 1)
+    if not isinstance(config, dict):
+        raise BadInput(f"expected a table as the settings of layer {brief(name, 40)!r}, got something else")
+    if config.get("data_format") == "channels_first":
+        reader.channels_last = False
+    if kind in _SAME_ANSWER:
+        return given[0]
+    if kind in _JOINS:
+        axis = config.get("axis", -1)
+        if kind == "Concatenate" and axis not in (-1, 3 if reader.channels_last else 1):
+            raise BadInput(f"expected layer {brief(name, 40)!r} to join channels, got axis {brief(axis)}")
+        return reader.put(Join(name=reader.named(name), inputs=tuple(given), how=_JOINS[kind]))
+    last, weights = _put(reader, kind, reader.named(name), config, given[0])
+    for path in paths:
+        reader.weights[path] = weights
+    return last
+
+
+def _put(reader: _Reader, kind: str, name: str, config: Config, given: str) -> tuple[str, Weights]:
+    """Put a layer with one input; the layer with its answer, and where its weights belong."""
+    source: dict[str, Any] = {"name": name, "inputs": (given,)}
+    if kind in ("Conv2D", "Convolution2D", "DepthwiseConv2D", "SeparableConv2D"):
+        return _conv(reader, kind, name, config, given)
+    if kind == "Dense":
+        features = _whole(config, "units", "output_dim")
+        last = reader.put(Dense(**source, features=features, bias=_bias(config)))
+        return _activated(reader, name, config.get("activation"), last), Weights(name)
+    if kind == "BatchNormalization":
+        if config.get("axis", -1) not in (-1, 3, 1, [3], [1], [-1]):
+            raise BadInput(f"expected layer {name!r} to normalize channels, got axis {brief(config.get('axis'), 20)}")
+        settings = {"epsilon": config.get("epsilon", 1e-3), "momentum": 1 - config.get("momentum", 0.99)}
+        scale, center = (bool(config.get(key, True)) for key in ("scale", "center"))
+        return reader.put(Norm(**source, **settings)), Weights(name, norm=True, scale=scale, center=center)
+    return _bare(reader, kind, source, config), Weights()
+
+
+def _bare(reader: _Reader, kind: str, source: dict[str, Any], config: Config) -> str:
+    """Put a layer without weights."""
+    name, given = source["name"], source["inputs"][0]
+    if kind in _LAYERS:
+        function = config.get("activation") if kind == "Activation" else _LAYERS[kind]
+        return _activated(reader, name, function, given, config, own_name=True)
+    made: dict[str, Callable[[], Layer]] = {
+        "MaxPooling2D": lambda: _pool(reader, source, config, "max"),
+        "AveragePooling2D": lambda: _pool(reader, source, config, "mean"),
+        "GlobalAveragePooling2D": lambda: GlobalPool(**source, how="mean", keep=bool(config.get("keepdims", False))),
+        "GlobalMaxPooling2D": lambda: GlobalPool(**source, how="max", keep=bool(config.get("keepdims", False))),
+        "Flatten": lambda: Flatten(**source),
+        "Dropout": lambda: Dropout(**source, rate=min(config.get("rate", config.get("p", 0.5)), 0.99)),
+        "ZeroPadding2D": lambda: Pad(**source, sides=_four(config, "padding")),
+        "Cropping2D": lambda: Pad(**source, sides=_four(config, "cropping"), cut=True),
+        "Rescaling": lambda: Scale(
+            **source, by=_numbers(config.get("scale", 1)), plus=_numbers(config.get("offset", 0))
+        ),
+    }
+    if kind not in made:
+        raise BadInput(f"expected layers that badnets knows, got {brief(kind, 40)} ({name})")
+    return reader.put(made[kind]())
+
+
+def _conv(reader: _Reader, kind: str, name: str, config: Config, given: str) -> tuple[str, Weights]:
+    kernel, stride, dilation = (
+        _pair(config, *keys) for keys in (("kernel_size",), ("strides", "subsample"), ("dilation_rate",))
+    )
+    sides = _same(reader, config, given, kernel, stride, dilation)
+    if sides[0] != sides[1] or sides[2] != sides[3]:
+        given = reader.put(Pad(name=reader.named(f"{name}_pad"), inputs=(given,), sides=sides))
+        sides = (0, 0, 0, 0)
+    window: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": (sides[0], sides[2]), "dilation": dilation}
+    bias = _bias(config)
+    if kind in ("Conv2D", "Convolution2D"):
+        filters, groups = _whole(config, "filters", "nb_filter"), int(config.get("groups") or 1)
+        last = reader.put(Conv(name=name, inputs=(given,), filters=filters, groups=groups, bias=bias, **window))
+        return _activated(reader, name, config.get("activation"), last), Weights(name)
+    channels, whole = _channels(reader, given), kind == "DepthwiseConv2D"
+    filters = channels * int(config.get("depth_multiplier") or 1)
+    first = name if whole else reader.named(f"{name}_depthwise")
+    deep = Conv(name=first, inputs=(given,), filters=filters, groups=channels, bias=bias and whole, **window)
+    last, weights = reader.put(deep), Weights(name, depthwise=first)
+    if not whole:
+        filters = _whole(config, "filters")
+        last = reader.put(Conv(name=name, inputs=(last,), filters=filters, kernel=(1, 1), bias=bias))
+    return _activated(reader, name, config.get("activation"), last), weights
+
+
+def _channels(reader: _Reader, name: str) -> int:
+    """Of the maps that a layer gives."""
+    return _maps(reader, name)[0]
+
+
+def _maps(reader: _Reader, name: str) -> tuple[int, int, int]:
+    """Channels, height and width of what a layer gives."""
+    if not reader.shapes and reader.input_size is None:
+        raise BadInput("expected the size of the pictures in the model's description, got none")
+    shape = reader.shapes.get(name, reader.input_size or ())
+    if len(shape) != 3:
+        raise BadInput(f"expected maps before a window that slides over them, got {list(shape)}")
+    return shape[0], shape[1], shape[2]
+
+
+def _same(
+    reader: _Reader,
+    config: Config,
+    given: str,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+) -> Sides:
+    """Keras's "same": as many outputs as ``ceil(side / stride)``; an odd number of zeros has one more at the end."""
+    how = config.get("padding", config.get("border_mode", "valid"))
+    if how == "valid":
+        return 0, 0, 0, 0
+    if how != "same":
+        raise BadInput(f"expected padding 'valid' or 'same', got {brief(repr(how), 40)}")
+    windows = [far * (side - 1) + 1 for side, far in zip(kernel, dilation, strict=True)]
+    sides: list[int] = []
+    maps = (0, 0) if stride == (1, 1) else _maps(reader, given)[1:]
+    for window, step, side in zip(windows, stride, maps, strict=True):
+        missing = window - 1 if step == 1 else max((-(-side // step) - 1) * step + window - side, 0)
+        sides += [missing // 2, missing - missing // 2]
+    return sides[0], sides[1], sides[2], sides[3]
+
+
+def _pool(reader: _Reader, source: dict[str, Any], config: Config, how: Literal["max", "mean"]) -> Pool:
+    kernel = _pair(config, "pool_size")
+    stride = _pair(config, "strides") if config.get("strides") is not None else kernel
+    padding = _same(reader, config, source["inputs"][0], kernel, stride, (1, 1))
+    return Pool(**source, how=how, kernel=kernel, stride=stride, padding=padding)
+
+
+def _activated(
+    reader: _Reader, called: str, function: Any, given: str, config: Config | None = None, *, own_name: bool = False
+) -> str:
+    """Put the function of an answer, if it is one; ``config`` has the settings of a layer that is nothing else."""
+    if isinstance(function, dict):  # Keras 3, and functions that are layers
+        inner = function.get("config")
+        word, config = str(function.get("class_name")), inner if isinstance(inner, dict) else {}
+        function = _LAYERS.get(word) or (inner if isinstance(inner, str) else word)
+    if function is None:
+        return given
+    config = config or {}
+    function = str(function)
+    slope, most = _SLOPES.get(function, 0.01), config.get("max_value")
+    for key in ("alpha", "negative_slope"):
+        if isinstance(config.get(key), int | float) and not isinstance(config.get(key), bool):
+            slope = float(config[key])
+    if function == "relu" and most is not None:
+        function = "relu6" if most == 6 else f"relu up to {brief(most, 10)}"
+    if function == "relu" and config.get("negative_slope"):
+        function = "leaky_relu"
+    if function == "gelu" and config.get("approximate"):
+        function = "gelu-tanh"
+    if function not in (*_FUNCTIONS, "gelu-tanh") or config.get("threshold"):
+        raise BadInput(f"expected an activation that badnets knows, got {brief(function, 40)!r}")
+    known: Any = "gelu-tanh" if function == "gelu-tanh" else _FUNCTIONS[function]
+    if known is None:
+        return given
+    name = called if own_name else reader.named(f"{called}_{function}")
+    return reader.put(Activation(name=name, inputs=(given,), function=known, slope=slope))
+
+
+def _bias(config: Config) -> bool:
+    return bool(config.get("use_bias", config.get("bias", True)))
+
+
+def _whole(config: Config, *keys: str) -> int:
+    for key in keys:
+        if isinstance(config.get(key), int):
+            return int(config[key])
+    raise BadInput(f"expected a whole number as {keys[0]} of {brief(config.get('name'), 40)!r}, got another value")
+
+
+def _pair(config: Config, *keys: str) -> tuple[int, int]:
+    if "kernel_size" in keys and "nb_row" in config:  # Keras 1
+        return _whole(config, "nb_row"), _whole(config, "nb_col")
+    value = next((config[key] for key in keys if config.get(key) is not None), 1)
+    both = value if isinstance(value, list) else [value, value]
+    if len(both) != 2 or not all(isinstance(side, int) and 0 < side < 1 << 14 for side in both):
+        raise BadInput(f"expected two sizes as {keys[0]} of {brief(config.get('name'), 40)!r}, got {brief(value, 40)}")
+    return both[0], both[1]
+
+
+def _four(config: Config, key: str) -> Sides:
+    """Top, bottom, left, right."""
+    value = config.get(key, 1)
+    rows = value if isinstance(value, list) else [value, value]
+    pairs = [row if isinstance(row, list) else [row, row] for row in rows]
+    if len(pairs) != 2 or not all(len(p) == 2 and all(isinstance(n, int) and n >= 0 for n in p) for p in pairs):
+        raise BadInput(f"expected sizes as {key} of {brief(config.get('name'), 40)!r}, got {brief(value, 40)}")
+    return pairs[0][0], pairs[0][1], pairs[1][0], pairs[1][1]
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    given = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, int | float) for one in given):
+        raise BadInput(f"expected numbers to scale pictures by, got {brief(value, 40)}")
+    return tuple(map(float, given))

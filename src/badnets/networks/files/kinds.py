@@ -1,0 +1,107 @@
+"""What kind of file it is, by its first bytes: how it is read, or why it is not."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from badnets.core.errors import BadInput
+from badnets.data.formats.hdf5_file import SIGNATURE
+from badnets.networks.files.formats import ForeignFile, read_safetensors, read_torch
+from badnets.networks.files.header import opened
+from badnets.networks.files.keras_file import WEIGHTS, read_keras, read_keras_archive
+from badnets.networks.files.tensors import ADVICE, check_catalog
+
+_START = 512
+_SAYS_OTHERWISE = (".safetensors", ".h5", ".hdf5", ".keras", ".onnx", ".tflite")
+"""Endings of formats that hold no pickle: a pickled file of such a name is in disguise."""
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A format that is not opened: how its first bytes or its name tell it, what it is, and what to do."""
+
+    what: str
+    advice: str
+    start: Callable[[bytes], bool] = lambda start: False
+    suffixes: tuple[str, ...] = ()
+
+
+def _text(*beginnings: bytes) -> Callable[[bytes], bool]:
+    return lambda start: start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(beginnings)
+
+
+_AUTHOR = "ask its author for a state_dict (.pt, .safetensors), Keras weights, or ONNX"
+_REFUSED = (
+    _Refused(
+        "a pointer of Git LFS",
+        "the network itself was not fetched: run git lfs pull, or download the file",
+        _text(b"version https://git-lfs"),
+    ),
+    _Refused("a web page", "download the file itself (on GitHub: Raw)", _text(b"<!doctype", b"<html", b"<head")),
+    _Refused(
+        "a TensorFlow Lite model",
+        f"tf2onnx makes .onnx of it (python -m tf2onnx.convert --tflite), or {_AUTHOR}",
+        lambda start: start[4:8] == b"TFL3",
+        (".tflite",),
+    ),
+    _Refused(
+        "numbers of numpy", "pictures are named with --data", lambda start: start.startswith(b"\x93NUMPY"), (".npy",)
+    ),
+    _Refused("a packed file", "unpack it first", lambda start: start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ"))),
+    _Refused("a tar archive", "unpack it first", lambda start: start[257:262] == b"ustar"),
+    _Refused(
+        "a Caffe network", f"caffe2onnx makes .onnx of it and its .prototxt, or {_AUTHOR}", suffixes=(".caffemodel",)
+    ),
+    _Refused("a TensorFlow graph", f"tf2onnx makes .onnx of it, or {_AUTHOR}", suffixes=(".pb", ".meta")),
+    _Refused("a Core ML model", f"it was made from another file: {_AUTHOR}", suffixes=(".mlmodel", ".mlpackage")),
+    _Refused("a description without weights", "name the file of weights", _text(b"{", b"["), (".json",)),
+)
+
+
+def read_foreign(path: Path) -> list[ForeignFile]:
+    """What is in a file that another program wrote; several, if it holds several networks, the likeliest first. Raises
+    ``BadInput``, which names the format and says what to do, for what is not opened."""
+    with opened(path, "the file") as stream:
+        start = stream.read(_START)
+    if start.startswith(SIGNATURE):
+        return [read_keras(path)]
+    if start[4:9] == b"\0\0\0\0{":  # before pickles: a header's length may begin with the same byte
+        return [read_safetensors(path)]
+    for known in _REFUSED:
+        if known.start(start) or path.suffix.lower() in known.suffixes:
+            raise BadInput(f"{path}: expected a network, got {known.what}; {known.advice}")
+    if start.startswith((b"PK", b"\x80")):
+        if start.startswith(b"PK") and (special := _archive(path)) is not None:
+            return special
+        if path.suffix.lower() in _SAYS_OTHERWISE:
+            raise BadInput(
+                f"{path}: expected weights in HDF5 or safetensors, got a pickled file in disguise, which may run code "
+                "when opened; nothing in it was run"
+            )
+        return read_torch(path)
+    got = "an empty one" if not start else "something else"
+    wanted = "safetensors, .pt or .pth, Keras HDF5 or .keras, .onnx"
+    raise BadInput(f"{path}: expected a file of weights ({wanted}), got {got}; {ADVICE}")
+
+
+def _archive(path: Path) -> list[ForeignFile] | None:
+    """What a zip archive holds that torch.save did not write; None for one that it may have written."""
+    check_catalog(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError):
+        return None  # torch's own reader says what is wrong
+    if WEIGHTS in names and "config.json" in names:
+        return [read_keras_archive(path)]
+    tops = {name.rpartition("/")[2] for name in names}
+    if any(name.endswith(".npy") for name in names):
+        raise BadInput(f"{path}: expected a network, got arrays of numpy (.npz); pictures are named with --data")
+    if "saved_model.pb" in tops:
+        raise BadInput(f"{path}: expected a network, got a packed SavedModel of TensorFlow; tf2onnx makes .onnx of it")
+    if {"serialized_exported_program.json", "archive_format"} & tops and "data.pkl" not in tops:
+        raise BadInput(f"{path}: expected plain weights, got an exported program (.pt2); {ADVICE}, or export .onnx")
+    return None
