@@ -11,7 +11,7 @@ STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 
 
 class Inverted(nn.Module):
-    """1x1 to more channels, 3x3 for each channel alone, 1x1 back; added to what came in where the map keeps its size."""
+    """1x1 to more channels, 3x3 for each channel alone, 1x1 back; added to what came in at stride 1."""
 
     def __init__(self, channels: int, out: int, expansion: int, stride: int) -> None:
         super().__init__()

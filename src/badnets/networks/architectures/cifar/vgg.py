@@ -20,9 +20,7 @@ Dense = Annotated[Literal[1, 3], Field(description="dense layers; of three, two 
 
 
 def _builder(depth: int) -> Callable[..., nn.Module]:
-    def build(
-        classes: int, input_size: InputSize, *, batch_norm: BatchNorm = True, dense: Dense = 1
-    ) -> nn.Module:
+    def build(classes: int, input_size: InputSize, *, batch_norm: BatchNorm = True, dense: Dense = 1) -> nn.Module:
         """3x3 convolutions with ReLU, five times a few and a max pool 2; global average; dense ``classes``.
 
         At least 32x32 pixels, otherwise ``BadInput``. At 3 channels and 10 classes the defaults of VGG-16 have

@@ -14,7 +14,7 @@ from badnets.networks.architecture import ARCHITECTURES, Architecture, InputSize
 Dropout = Annotated[float, Field(ge=0, lt=1, description="share dropped between the two convolutions of a block")]
 Layout = Annotated[
     Literal["block", "layer"],
-    Field(description="names of tensors: block1.layer.0 and fc, or layer1.0 and linear, whose convolutions have a bias"),
+    Field(description="tensors named block1.layer.0 and fc; or layer1.0 and linear, with biases"),
 ]
 PUBLISHED = ((10, 1), (10, 2), (16, 1), (16, 2), (16, 4), (28, 2), (28, 10), (34, 10), (40, 1), (40, 2), (40, 4))
 MOST_BLOCKS, WIDEST = 200, 64
@@ -71,9 +71,7 @@ def wide_resnet(depth: int, width: int) -> Architecture:
         got = f"wrn-{depth}-{width}"
         raise BadInput(f"expected wrn-DEPTH-WIDTH of depth 10, 16, 22, 28, ... and width 1 to {WIDEST}, got {got!r}")
 
-    def build(
-        classes: int, input_size: InputSize, *, layout: Layout = "block", dropout: Dropout = 0.0
-    ) -> nn.Module:
+    def build(classes: int, input_size: InputSize, *, layout: Layout = "block", dropout: Dropout = 0.0) -> nn.Module:
         """Conv 16@3x3; three stages of blocks with 16, 32 and 64 times the width; batch norm, ReLU, global average;
         dense ``classes``.
 
