@@ -126,7 +126,9 @@ def _refusing_misfits(
             raise
         channels, height, width = input_size
         got = f"{height}x{width}x{channels} ({brief(first_line(error), 160)})"
-        raise BadInput(f"{name}: expected pictures it can take, got {got}; resize them (--size)") from None
+        sizes = isinstance(error, RuntimeError | ValueError | AssertionError)
+        advice = "resize them (--size)" if sizes and not isinstance(error, NotImplementedError) else "mend its forward"
+        raise BadInput(f"{name}: expected pictures it can take, got {got}; {advice}") from None
 
 
 def skeleton(
