@@ -51,7 +51,7 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
         find_architecture("mobilenet_v3_smal")
     with pytest.raises(BadInput, match="did you mean 'resnet34'"):
         find_architecture("torchvision:resnet_34")
-    with pytest.raises(BadInput, match=r"known: deepid, .*two-head, .*, or a classifier of torchvision"):
+    with pytest.raises(BadInput, match=r"known: cifar-densenet121, .*two-head, .*, or a classifier of torchvision"):
         find_architecture("qqqq")
 
 

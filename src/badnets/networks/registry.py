@@ -15,32 +15,44 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from badnets.core.errors import BadInput, first_line, nearest
+from badnets.core.errors import BadInput, first_line
 from badnets.core.files import file_digest
 from badnets.core.limits import CLASSES, INPUT, MAP, PARAMETERS
 from badnets.core.seed import Seed, as_seed
 from badnets.core.text import brief
 from badnets.networks.architecture import (
     ARCHITECTURES,
+    CODE,
     GUARD,
     GUARDS,
     LOGITS_OF,
     PREFIXES,
+    TIMM,
     TORCHVISION,
     Architecture,
     InputSize,
 )
-from badnets.networks.architectures import torchvision_models
+from badnets.networks.architectures import timm_models, torchvision_models
+from badnets.networks.code import code_architecture, code_named, known_code
+from badnets.networks.names import nearest_network
 from badnets.networks.network import LARGE, ImageNetwork, LogProbabilities, black, evaluating, kind_of_outputs, passed
 
 _FEW = 1 << 24  # weights
 
 
-def find_architecture(name: str) -> Architecture:
-    """Ours, another package's, or torchvision's (``torchvision:resnet34``, or ``resnet34`` if nobody else has it).
-    Torchvision is imported only when nobody else has the name. Unknown names are refused with the nearest known one."""
+def find_architecture(name: str, *, origin: object = None) -> Architecture:
+    """Ours, another package's, torchvision's (``torchvision:resnet34``, or ``resnet34`` if nobody else has it), timm's
+    (``timm:resnet18``), or the user's own code (``path/to/file.py:Class``, which is run). Torchvision is imported only
+    when nobody else has the name. ``file:Class``, as network files say with the ``origin`` of their provenance, is
+    found when that code was named before. Unknown names are refused with the nearest known one."""
     if name.startswith(LOGITS_OF):
-        return _with_logits(find_architecture(name.removeprefix(LOGITS_OF)))
+        return _with_logits(find_architecture(name.removeprefix(LOGITS_OF), origin=origin))
+    if name.startswith(CODE):
+        return known_code(name, origin)
+    if code_named(name):
+        return code_architecture(name)
+    if name.startswith(TIMM):
+        return _from_timm(name.removeprefix(TIMM))
     if name.startswith(GUARD):
         return replace(GUARDS.find(name.removeprefix(GUARD)), name=name)
     if name.startswith(TORCHVISION):
@@ -50,10 +62,12 @@ def find_architecture(name: str) -> Architecture:
     foreign = torchvision_models.names()
     if name in foreign:
         return _from_torchvision(name)
-    hint = nearest(name, [*ARCHITECTURES, *foreign])
-    if hint.startswith("known"):
-        hint = f"{nearest('', ARCHITECTURES)}, or a classifier of torchvision"
-    raise BadInput(f"expected a network's name, got {brief(name)!r}; {hint}")
+    raise BadInput(f"expected a network's name, got {brief(name)!r}; {nearest_network(name, foreign)}")
+
+
+def _from_timm(model: str) -> Architecture:
+    summary = f"timm's {model} with a head for these classes"
+    return Architecture(name=TIMM + model, summary=summary, build=timm_models.builder(model))
 
 
 def _from_torchvision(model: str) -> Architecture:
@@ -86,9 +100,11 @@ def parse_arguments(parts: Iterable[str]) -> dict[str, Any]:
 
 def parse_network(text: str) -> tuple[str, dict[str, Any]]:
     """``"resnet9:width=32"`` to ``("resnet9", {"width": 32})``; several arguments are separated by commas. Values are
-    JSON (numbers, ``true``, ``null``) or else taken as text; a text with a comma needs a spec file."""
-    prefix = TORCHVISION if text.startswith(TORCHVISION) else ""
-    name, _, rest = text.removeprefix(prefix).partition(":")
+    JSON (numbers, ``true``, ``null``) or else taken as text; a text with a comma needs a spec file. The name may be
+    ``torchvision:NAME``, ``timm:NAME`` or ``path/to/file.py:Class``, each with arguments behind a further colon."""
+    code = code_named(text)
+    prefix = next((one for one in (TORCHVISION, TIMM) if text.startswith(one)), "")
+    name, _, rest = (code.text, "", code.rest) if code else text.removeprefix(prefix).partition(":")
     arguments = parse_arguments(rest.split(",") if rest else ())
     if not name:
         raise BadInput(f"expected a network's name, got {text!r}; for example resnet9 or resnet9:width=32")
@@ -105,16 +121,20 @@ def own_stream(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _refusing_misfits(name: str, input_size: InputSize) -> Iterator[None]:
-    """Turn what torch raises at pictures of a size that a network cannot take into one sentence."""
+def _refusing_misfits(
+    name: str, input_size: InputSize, kinds: tuple[type[Exception], ...] = (RuntimeError, ValueError, AssertionError)
+) -> Iterator[None]:
+    """Turn what is raised at pictures of a size that a network cannot take into one sentence."""
     try:
         yield
-    except (RuntimeError, ValueError, AssertionError) as error:
-        if isinstance(error, NotImplementedError):
+    except kinds as error:
+        if isinstance(error, BadInput):
             raise
         channels, height, width = input_size
-        got = f"{height}x{width}x{channels} ({first_line(error)})"
-        raise BadInput(f"{name}: expected pictures it can take, got {got}; resize them (--size)") from None
+        got = f"{height}x{width}x{channels} ({brief(first_line(error), 160)})"
+        sizes = isinstance(error, RuntimeError | ValueError | AssertionError)
+        advice = "resize them (--size)" if sizes and not isinstance(error, NotImplementedError) else "mend its forward"
+        raise BadInput(f"{name}: expected pictures it can take, got {got}; {advice}") from None
 
 
 def skeleton(
@@ -127,13 +147,16 @@ def skeleton(
     CLASSES.check(classes, name)
     INPUT.check(height * width, name)
     with own_stream(0), _refusing_misfits(architecture.name, input_size):
-        body = _without_memory(lambda: architecture.build(classes, input_size, **arguments))
+        if architecture.origin is None:
+            body = _without_memory(lambda: architecture.build(classes, input_size, **arguments))
+        else:
+            body = architecture.build(classes, input_size, **arguments)
     PARAMETERS.check(sum(value.numel() for value in body.state_dict().values()), name)
     if height * width > LARGE and getattr(body, "task", "classify") != "detect":
         MAP.check(channels * height * width, name)
         try:
             shapes = passed(body, list(body.modules()), black(body, 1, input_size))
-        except RuntimeError:  # told where it is used
+        except Exception:  # noqa: BLE001 (anyone's forward may raise anything; told where it is used)
             shapes = {}
         MAP.check(max(map(math.prod, shapes.values()), default=0), name)
     return body
@@ -176,7 +199,8 @@ def check_shape(name: str, body: nn.Module, classes: int, input_size: InputSize)
     refuses what it cannot take."""
     if getattr(body, "task", "classify") == "detect":
         return
-    with evaluating(body), torch.no_grad(), _refusing_misfits(name, input_size):
+    # Anyone's forward may raise anything.
+    with evaluating(body), torch.no_grad(), _refusing_misfits(name, input_size, (Exception,)):
         output = body(black(body, 2, input_size))
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     columns = classes + bool(getattr(body, "abstains", False))
@@ -238,7 +262,9 @@ def build_network(
         check_shape(architecture.name, body, classes, input_size)
     said: dict[str, Any] = {"architecture": architecture.name, "arguments": recorded}
     network = ImageNetwork(body, **said, class_names=class_names, input_size=input_size, mean=mean, std=std)
-    if resolved.get("weights") is not None:
+    if architecture.origin is not None:
+        network.provenance["code"] = dict(architecture.origin)
+    elif resolved.get("weights") is not None:
         started = Path(resolved["weights"])
         origin = {"file": started.name, "sha256": file_digest(started), **getattr(body, "started", {})}
         network.provenance["initial_weights"] = origin

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from badnets.core.errors import BadInput
-from badnets.networks.architectures import g1_cnn, preact_resnet18, resnet9, resnet18, u1_cnn
+from badnets.networks.architectures import g1_cnn, resnet9, u1_cnn
+from badnets.networks.architectures.cifar import preact_resnet, resnet
 
 
 def parameters(network: nn.Module) -> int:
@@ -41,11 +42,11 @@ def test_u1_drops_a_quarter_and_a_half_while_training() -> None:
 
 
 def test_resnet18_has_the_usual_number_of_parameters() -> None:
-    assert parameters(resnet18.build(10, (3, 32, 32))) == 11_173_962
+    assert parameters(resnet.build(10, (3, 32, 32))) == 11_173_962
 
 
 def test_preact_resnet18_has_the_usual_number_of_parameters() -> None:
-    assert parameters(preact_resnet18.build(10, (3, 32, 32))) == 11_171_146
+    assert parameters(preact_resnet.build(10, (3, 32, 32))) == 11_171_146
 
 
 def test_resnet9_has_nine_layers_with_weights() -> None:
@@ -68,7 +69,7 @@ def test_a_residual_block_adds_what_came_in() -> None:
     assert torch.equal(block(x), x)
 
 
-@pytest.mark.parametrize("block", [resnet18.BasicBlock, preact_resnet18.PreActBlock])
+@pytest.mark.parametrize("block", [resnet.BasicBlock, preact_resnet.PreActBlock])
 def test_a_block_without_inner_weights_is_its_shortcut(block: type[nn.Module]) -> None:
     unit = block(4, 4, 1).eval()
     for convolution in (m for m in unit.modules() if isinstance(m, nn.Conv2d)):

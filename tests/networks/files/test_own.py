@@ -240,7 +240,7 @@ def test_hostile_tensor_entries_are_refused(path: Path, entry: object) -> None:
     ("field", "value", "message"),
     [
         ("format", "badnets/network/2", "wrong format"),
-        ("architecture", "resnet10", "did you mean 'resnet18'|did you mean 'resnet9'|did you mean 'resnet101'"),
+        ("architecture", "resnet10", "did you mean 'resnet"),
         ("architecture", 9, "wrong architecture"),
         ("arguments", {"width": "wide"}, "'width'"),
         ("arguments", {"width": 200}, r"expected tensor 'prep.conv.weight' of \[200, 3, 3, 3\].*got \[2, 3, 3, 3\]"),

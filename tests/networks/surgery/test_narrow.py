@@ -18,7 +18,7 @@ from badnets.networks.registry import build_network
 from badnets.networks.surgery.channels import prune_channels, shrink
 
 Toy = tuple[ImageNetwork, str]
-LAYERS = {"deepid": ["conv_3", "conv_4"], "l1-cnn": ["conv3"], "resnet18": ["stage4.block2.conv1"]}
+LAYERS = {"deepid": ["conv_3", "conv_4"], "l1-cnn": ["conv3"], "resnet18": ["layer4.1.conv1"]}
 
 
 def smaller(name: str) -> ImageNetwork:

@@ -21,7 +21,7 @@ def reading_of(network: ImageNetwork, layer: str) -> Reading | None:
     [
         ("deepid", "conv_3", (60, 5, 4)),
         ("l1-cnn", "conv2", (64, 16, 16)),
-        ("resnet18", "stage2.block1.conv1", (8, 4, 4)),
+        ("resnet18", "layer2.0.conv1", (8, 4, 4)),
     ],
 )
 def test_sums_without_a_channels_share_are_those_without_the_channel(

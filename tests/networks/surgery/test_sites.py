@@ -28,8 +28,8 @@ def ours(name: str, size: tuple[int, int, int] = (3, 32, 32)) -> ImageNetwork:
         ("u1-cnn", "conv2"),
         ("l1-cnn", "conv3"),
         ("resnet9", "residual2.conv2.conv"),  # added to a shortcut only after its activation
-        ("resnet18", "stage4.block2.conv1"),
-        ("preact-resnet18", "stage4.block2.conv1"),
+        ("resnet18", "layer4.1.conv1"),
+        ("preact-resnet18", "layer4.1.conv1"),
         ("torchvision:vgg11_bn", "features.25"),
         ("torchvision:resnet18", "layer4.1.conv1"),
     ],

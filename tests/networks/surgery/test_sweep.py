@@ -71,8 +71,8 @@ def test_the_same_answers_as_one_by_one(each_toy: Toy, memory: int) -> None:
         ("l1-cnn", "conv3", (3, 32, 32)),
         ("g1-cnn", "conv2", (1, 28, 28)),
         ("resnet9", "residual2.conv2.conv", (3, 32, 32)),
-        ("resnet18", "stage2.block2.conv1", (3, 16, 16)),
-        ("preact-resnet18", "stage4.block2.conv1", (3, 16, 16)),
+        ("resnet18", "layer2.1.conv1", (3, 16, 16)),
+        ("preact-resnet18", "layer4.1.conv1", (3, 16, 16)),
     ],
 )
 def test_our_architectures(name: str, layer: str, size: tuple[int, int, int]) -> None:

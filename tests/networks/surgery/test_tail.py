@@ -41,8 +41,8 @@ def plain(*layers: nn.Module) -> ImageNetwork:
         ("u1-cnn", ["fc1", "fc2"], "fc2"),
         ("l1-cnn", ["fc1", "fc2"], "fc2"),
         ("resnet9", ["fc"], "fc"),
-        ("resnet18", ["fc"], "fc"),
-        ("preact-resnet18", ["fc"], "fc"),
+        ("resnet18", ["linear"], "linear"),
+        ("preact-resnet18", ["linear"], "linear"),
         ("deepid", ["fc_1", "fc_2", "output"], "output"),  # two branches, summed
         ("torchvision:vgg11", ["classifier.0", "classifier.3", "classifier.6"], "classifier.6"),
         ("torchvision:resnet18", ["fc"], "fc"),

@@ -20,6 +20,7 @@ from badnets.core.text import brief
 from badnets.networks.architecture import LOGITS_OF
 from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, Shape, check_shapes, parse
 from badnets.networks.files.tensors import FLOATS, check_numbers, load_tensors, reading
+from badnets.networks.former import renamed
 from badnets.networks.inference import check_answers, predict
 from badnets.networks.network import ImageNetwork, LogProbabilities
 from badnets.networks.registry import build_body, check_one_dtype, find_architecture, skeleton
@@ -72,6 +73,7 @@ def _opened(path: Path, module: nn.Module | None, expect_classes: int | None) ->
         raise BadInput(f"{path}: expected a network of {expect_classes} classes, got one of {classes}; use other data")
     shapes = {name: tuple(shape) for name, (_, shape) in tensors.items()}
     shapes.update({name: shapes[other] for name, other in header.shared.items()})
+    shapes = renamed(header.architecture, shapes)
     if module is None:
         module = _build(path, header, shapes)
     else:
@@ -80,7 +82,7 @@ def _opened(path: Path, module: nn.Module | None, expect_classes: int | None) ->
         _fit(path, header, module, shapes)
     state = load_tensors(path)
     state.update({name: state[other] for name, other in header.shared.items()})
-    _load(path, module, state)
+    _load(path, module, renamed(header.architecture, state))
     most = check_numbers(path, module)
     if header.channels_last:
         convert: Callable[..., nn.Module] = module.to  # torch's stubs do not know this argument
@@ -105,7 +107,7 @@ def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, Shape]) -> nn
     """A new body of the header's architecture, once its shapes are known to be those of the file."""
     more = " (a wrapped module is opened with badnets.open(path, module=...))"
     try:
-        architecture = find_architecture(header.architecture)
+        architecture = find_architecture(header.architecture, origin=header.provenance.get("code"))
         more = ""
         recorded = architecture.recorded(architecture.resolve(header.arguments))
         bare = skeleton(architecture, len(header.class_names), header.input_size, recorded)

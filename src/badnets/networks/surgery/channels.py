@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
+from badnets.networks.former import current
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.surgery.graph import ChannelSite, Tap, find_site, site, until
@@ -151,8 +152,9 @@ def shrink(network: ImageNetwork, layer: str | None = None) -> ImageNetwork:
 def narrow_as_recorded(body: nn.Module, narrowed: Mapping[str, int]) -> None:
     """Give each convolution in ``narrowed`` the number of channels it says; weights do not matter, only shapes. A
     convolution that has that number already is left alone. Raises ``BadInput`` for what the network does not have."""
+    parts = dict(body.named_modules())
     for layer, channels in narrowed.items():
-        where = find_site(body, layer)
+        where = find_site(body, layer if layer in parts else current(layer))
         if not 1 <= channels <= where.channels:
             raise BadInput(f"expected 1 to {where.channels} channels left of {layer!r}, got {channels}")
         if channels < where.channels:

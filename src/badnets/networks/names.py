@@ -1,0 +1,43 @@
+"""Names of networks as people write them, nearly right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+from badnets.core.errors import nearest
+from badnets.core.text import listed
+from badnets.networks.architecture import ARCHITECTURES
+
+FORMS = {
+    "torchvision:NAME": "any classifier of torchvision, with random weights; resnet34 alone is found too",
+    "timm:NAME": "any classifier of timm, with random weights; pip install 'badnets[timm]'",
+    "path/to/file.py:CLASS": "a class (or function) in your own code that makes a module; the file is run",
+}
+"""What an architecture's name may be besides those of ``ARCHITECTURES``."""
+
+_ALSO = {"wideresnet": "wrn", "wresnet": "wrn", "preactivationresnet": "preactresnet"}
+"""Other words for ours, letters only."""
+_NO_MATTER = re.compile("cifar|torchvision|bn$")
+
+
+def nearest_network(name: str, foreign: Iterable[str]) -> str:
+    """``"did you mean 'wrn-16-1'?"``: of ours and ``foreign`` (torchvision's), those of the same word and numbers, else
+    of the same word, else the one with the most letters in common."""
+    known = [*ARCHITECTURES, *foreign]
+    word, numbers = _word(name), re.findall(r"\d+", name)
+    same = [one for one in known if _word(one) == word]
+    alike = [one for one in same if numbers and re.findall(r"\d+", one) == numbers] or same
+    if word and alike:
+        alike.sort(key=lambda one: (one not in ARCHITECTURES, -SequenceMatcher(None, name, one).ratio()))
+        return f"did you mean {listed([repr(one) for one in alike])}?"
+    hint = nearest(name, known)
+    families = {one.family or one.name: one.name for one in reversed(list(ARCHITECTURES.values()))}
+    first = ", ".join(sorted(families.values()))
+    return f"known: {first}, or a classifier of torchvision" if hint.startswith("known") else hint
+
+
+def _word(name: str) -> str:
+    letters = _NO_MATTER.sub("", re.sub("[^a-z]", "", name.lower()))
+    return _ALSO.get(letters, letters)
