@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from badnets.cli.console import command
-from badnets.cli.options import settings, sized
+from badnets.cli.options import SIZE, Foreign, settings, sized
 from badnets.core.errors import BadInput, nearest
 from badnets.core.progress import Watcher
 
 if TYPE_CHECKING:
     from badnets.core.registry import Registry
     from badnets.data.targets import Regions
+    from badnets.networks.network import ImageNetwork
 
+_NAMES, _TENSORS = 12, 40
+"""Classes and tensors that are shown."""
 FAMILIES = {
     "triggers": ("badnets.backdoors.trigger", "TRIGGERS"),
     "rules": ("badnets.backdoors.rules", "RULES"),
@@ -65,15 +68,23 @@ def list_command(
 
 
 @command
-def show_command(model: Path = Argument(help="A network file (.safetensors) or a run's folder.")) -> Iterator[Any]:
-    """Print a network's header and layer table."""
+def show_command(
+    model: Path = Argument(help="A network file, of badnets or of any other program, or a run's folder."),
+) -> Iterator[Any]:
+    """Print what a network file says: header and layers; of others' files what network it may be."""
+    from badnets.networks.files.foreign import is_ours, open_any
+    from badnets.records.read import network_file
+
+    path = network_file(model)
+    yield from _own_facts(open_any(path)) if is_ours(path) or path.is_dir() else _foreign_facts(path)
+
+
+def _own_facts(network: ImageNetwork) -> Iterator[Any]:
     from rich import box
     from rich.table import Column, Table
 
-    from badnets.networks.files.foreign import open_any
     from badnets.networks.network import layer_table
 
-    network = open_any(model)
     layers = layer_table(network)
     c, h, w = network.input_size
     yield {
@@ -87,7 +98,7 @@ def show_command(model: Path = Argument(help="A network file (.safetensors) or a
         "provenance": {k: v for k, v in network.provenance.items() if k != "history"},
         "layers": layers,
     }
-    yield f"{network.architecture}  {h}x{w}x{c} -> {network.classes} classes ({', '.join(network.class_names)})"
+    yield f"{network.architecture}  {h}x{w}x{c} -> {network.classes} classes ({folded(network.class_names)})"
     backdoor = network.provenance.get("backdoor")
     if isinstance(backdoor, dict):
         yield f"WARNING: {backdoor.get('warning')} ({backdoor.get('planted')})"
@@ -100,6 +111,86 @@ def show_command(model: Path = Argument(help="A network file (.safetensors) or a
         shape = "-" if row["output_shape"] is None else "x".join(map(str, row["output_shape"]))
         table.add_row(row["name"], kind, shape, f"{row['parameters']:,}")
     yield table
+
+
+def folded(names: Sequence[str]) -> str:
+    """The names of classes on a line: all of a few, the first and the last of many."""
+    return ", ".join(names) if len(names) <= _NAMES else f"{', '.join(names[: _NAMES - 2])}, ..., {names[-1]}"
+
+
+def _foreign_facts(path: Path) -> Iterator[Any]:
+    from rich import box
+    from rich.table import Column, Table
+
+    from badnets.core.text import brief
+    from badnets.networks.files.facts import foreign_facts
+
+    networks = foreign_facts(path)
+    yield {"format": "badnets/foreign-facts/1", "file": path.name, "networks": [facts.to_json() for facts in networks]}
+    for facts in networks:
+        part = f", part {brief(facts.part, 60)}" if facts.part else ""
+        yield f"{facts.format}{part}: {len(facts.entries):,} tensors, {facts.parameters:,} numbers"
+        if facts.layers:
+            yield f"layers, as it describes them: {', '.join(facts.layers)}"
+        if facts.problem:
+            yield f"its own description cannot be read: {facts.problem}"
+        if facts.fits:
+            yield f"fits {', '.join(facts.fits)}"
+        elif facts.near:
+            yield f"fits no network known here; nearest: {', '.join(facts.near)}"
+        table = Table("tensor", Column("shape", justify="right"), box=box.SIMPLE)
+        for entry in facts.entries[:_TENSORS]:
+            table.add_row(brief(entry.name, 80), "x".join(map(str, entry.shape)))
+        if len(facts.entries) > _TENSORS:
+            table.add_row(f"... and {len(facts.entries) - _TENSORS:,} more", "")
+        yield table
+
+
+@command
+def convert_command(
+    watcher: Watcher,
+    model: Path = Argument(help="A network file that another program wrote."),
+    out: Path = Option(..., help="The new file, NAME.safetensors."),
+    data: str | None = Option(None, help="Clean pictures, a named set or a path: what is not said is found on them."),
+    set_: list[str] = settings("A setting of the data: --set size=32."),
+    size: int | None = SIZE,
+    force: bool = Option(False, "--force", help="Replace a file that is there."),
+    *,
+    foreign: Foreign,
+) -> Iterator[Any]:
+    """Write a network of another program as a file of badnets, which says itself what it is."""
+    from badnets.networks.files.foreign import is_ours, open_any
+    from badnets.networks.files.own import save_network
+    from badnets.referee.run import load_data
+    from badnets.referee.spec import make_data
+
+    if out.exists() and not force:
+        raise BadInput(f"expected a new file as --out, got {out}, which is there; choose another, or add --force")
+    if model.is_file() and is_ours(model):
+        raise BadInput(f"expected a file of another program, got {model}, which badnets wrote; use it as it is")
+    clean = None if data is None else load_data(make_data(data, [*sized(size), *set_]), watcher)
+    network = open_any(model, foreign.options, clean=None if clean is None else clean.train or clean.test)
+    save_network(network, out)
+    c, h, w = network.input_size
+    known = network.provenance
+    yield {
+        "format": "badnets/converted/1",
+        "file": str(out),
+        "architecture": network.architecture,
+        "class_names": list(network.class_names),
+        "input_size": {"channels": c, "height": h, "width": w},
+        "mean": network.mean.flatten().tolist(),
+        "std": network.std.flatten().tolist(),
+        "channel_order": network.channel_order,
+        "provenance": known,
+    }
+    mean, std = (
+        ", ".join(f"{number:.4g}" for number in part.flatten().tolist()) for part in (network.mean, network.std)
+    )
+    yield f"network  {out}"
+    yield f"  {known.get('network', network.architecture)}"
+    yield f"  {h}x{w}x{c} -> {network.classes} classes ({folded(network.class_names)})"
+    yield f"  pictures less {mean}, over {std} (on the scale 0 to 1); channels {network.channel_order}"
 
 
 @command

@@ -17,6 +17,7 @@ from badnets.core.progress import Watcher
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from badnets.backdoors.backdoor import Backdoor
     from badnets.data.images import Pixels
     from badnets.networks.inference import Box
     from badnets.networks.network import ImageNetwork
@@ -38,26 +39,44 @@ def evaluate_command(
     model: Path = MODEL,
     data: str = Option(..., help="A named set or a path; its test part is used."),
     trigger_from: Path | None = Option(None, help="A run whose backdoor is tried."),
+    trigger: str | None = Option(None, help="Kind of trigger to try (badnets list triggers), with --target."),
+    target: str | None = Option(None, help="What pictures with --trigger should be taken for, by number or name."),
+    source: str | None = Option(None, help="Only pictures of this class carry the --trigger."),
+    triggered: str | None = Option(
+        None, help="Pictures that carry a trigger already, labelled with what the attacker wants; all are counted."
+    ),
     reference: Path | None = Option(None, help="A clean network file to compare with."),
-    set_: list[str] = settings("A setting of the data: --set size=32."),
+    set_: list[str] = settings("A setting of the data or the trigger: --set size=32, --set trigger.size=4."),
     size: int | None = SIZE,
+    part: str | None = Option(
+        None,
+        metavar="test|all",
+        help="Which pictures of --data count [test; all, of data without a test part, "
+        "with a network that others trained].",
+    ),
     seed: int | None = Option(None, help="Places triggers placed at random [the run's first seed]."),
     disturb: bool = Option(False, "--disturb", help="Also disturb the trigger as the physical world does."),
     *,
     foreign: Foreign,
 ) -> Iterator[Any]:
-    """Measure accuracy, and with a run's trigger how well its backdoor works."""
+    """Measure accuracy, and with a trigger how well a backdoor works."""
     from badnets.referee.evaluate import evaluate
     from badnets.report.pages.table import terminal_table
     from badnets.report.words.verdict import verdict
 
+    of_trigger = [change for change in set_ if change.startswith("trigger.")]
+    if part not in (None, "test", "all"):
+        raise BadInput(f"expected --part as test or all, got {part!r}")
     with in_options(evaluate_command):
         evaluation = evaluate(
             model,
             data,
             trigger_from=trigger_from,
+            trigger=_backdoor(trigger, of_trigger, target, source),
+            triggered=triggered,
             reference=reference,
-            settings=[*sized(size), *set_],
+            settings=[*sized(size), *(change for change in set_ if change not in of_trigger)],
+            part=part,  # type: ignore[arg-type]  # checked above
             seed=seed,
             disturb=disturb,
             foreign=foreign.options,
@@ -67,7 +86,28 @@ def evaluate_command(
     yield terminal_table(evaluation)
     if evaluation.results.disturbances:
         yield _disturbances(evaluation.results.disturbances)
+    if evaluation.triggered is not None:
+        yield f"triggered pictures ({evaluation.triggered.data}) answered as labelled: {evaluation.triggered.asr}"
+    if evaluation.part == "all":
+        yield "counted are all pictures of the data, for it came without a test part (--part test: a fifth of them)"
     yield verdict(evaluation)
+
+
+def _backdoor(kind: str | None, changes: Sequence[str], target: str | None, source: str | None) -> Backdoor | None:
+    """The trigger and rule of the options, if they are given."""
+    if kind is None:
+        if target is not None or source is not None or changes:
+            raise BadInput("expected --target, --source and --set trigger... with a --trigger, got none; add it")
+        return None
+    from badnets.backdoors.backdoor import Backdoor
+    from badnets.backdoors.rules import RULES
+    from badnets.referee.spec import make_trigger
+
+    if target is None:
+        raise BadInput("expected --target with --trigger, got none; name the class that the attacker wants")
+    rule = {"kind": "all-to-one" if source is None else "source-to-target", "target": target}
+    given = RULES.from_json({**rule, **({} if source is None else {"source": source})})
+    return Backdoor(make_trigger(kind, [change.removeprefix("trigger.") for change in changes]), given)
 
 
 def _disturbances(rows: Sequence[Disturbance]) -> Table:

@@ -340,11 +340,13 @@ class ImageData:
 @dataclass(frozen=True, eq=False)
 class Splits:
     """Three sets, never two: ``train`` (what the attacker or trainer has), ``select`` (what a method may tune on; the
-    defender's clean data comes from here; empty unless asked for), ``test`` (touched once, by the referee)."""
+    defender's clean data comes from here; empty unless asked for), ``test`` (touched once, by the referee). ``drawn``:
+    the source has no test set, and a share of its pictures was drawn for one."""
 
     train: ImageData
     test: ImageData
     select: ImageData
+    drawn: bool = False
 
     def __repr__(self) -> str:
         return f"Splits(train={self.train!r}, select={self.select!r}, test={self.test!r})"

@@ -80,6 +80,7 @@ def finish(
     Without a test set a seeded, stratified share of the training set becomes one. A select set that the source brings
     is used as it is; otherwise ``request.select`` is taken from the training set.
     """
+    drawn = test is None
     if test is None:
         whole = train
         train, test = split(train, request.test_share, as_seed(request.seed).derive("test"))
@@ -93,7 +94,8 @@ def finish(
     if len(set(shapes)) > 1:
         got = ", ".join(map(str, shapes))
         raise BadInput(f"{request.name}: expected pictures of one shape in all sets, got {got}; give a size")
-    return with_select(parts[0], parts[1], request.select, request.seed) if select is None else Splits(*parts)
+    splits = with_select(parts[0], parts[1], request.select, request.seed) if select is None else Splits(*parts)
+    return replace(splits, drawn=drawn)
 
 
 def _as_asked(request: Request, data: ImageData) -> ImageData:

@@ -113,10 +113,23 @@ class Planted(Model):
     backdoor: Backdoor | None
 
 
-class Evaluation(Record):
-    """``badnets evaluate --json``; ``foreign`` is what is known of a file of another program."""
+PartName = Literal["test", "all"]
+"""Which pictures of a source are counted."""
 
-    omitted: ClassVar[frozenset[str]] = frozenset({"foreign"})
+
+class Triggered(Model):
+    """Pictures that carry a trigger already, the source ``data``: how many are answered as they are labelled, which is
+    what the attacker wants."""
+
+    data: str
+    asr: Share
+
+
+class Evaluation(Record):
+    """``badnets evaluate --json``; ``foreign`` is what is known of a file of another program, ``part`` which pictures
+    of the data were counted."""
+
+    omitted: ClassVar[frozenset[str]] = frozenset({"foreign", "part", "triggered"})
     format: Literal["badnets/evaluation/1"] = "badnets/evaluation/1"
     network: str
     data: JSON
@@ -125,6 +138,8 @@ class Evaluation(Record):
     resolved: Planted
     seeds: tuple[int, ...]
     results: Figures
+    part: PartName = "test"
+    triggered: Triggered | None = None
     foreign: JSON | None = None
 
     @property

@@ -19,7 +19,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.abstain import Guarded
 from badnets.defenses.repair import Repaired
-from badnets.networks.files.foreign import ForeignOptions, open_any
+from badnets.networks.files.foreign import ForeignOptions, is_ours, open_any
 from badnets.networks.files.header import PICKLED
 from badnets.networks.inference import align_classes, check_classifier, check_input
 from badnets.networks.network import ImageNetwork
@@ -152,7 +152,7 @@ class Opened:
 def open_case(case: RepairCase, watch: Watcher) -> Opened:
     """Open and load all that ``case`` names."""
     # A file of ours needs no pictures to be opened, and what is wrong with it is told before any are read.
-    ours = open_any(case.model) if case.foreign is None else None
+    ours = open_any(case.model, case.foreign) if is_ours(network_file(case.model)) else None
     if ours is not None:
         check_classifier(ours)
     record = None if case.trigger_from is None else run_with_backdoor(case.trigger_from)

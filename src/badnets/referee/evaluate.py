@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
-from badnets.core.rate import Mean, PairedDifference, over_seeds
+from badnets.core.rate import Mean, PairedDifference, Rate, over_seeds
 from badnets.core.seed import Seed
 from badnets.records.arrays import read_arrays
 from badnets.records.read import network_file, parts_that_fit, read_run
-from badnets.records.results import Comparison, ComparisonRow, Evaluation, Planted
+from badnets.records.results import (
+    ClassifierFigures,
+    Comparison,
+    ComparisonRow,
+    Evaluation,
+    PartName,
+    Planted,
+    Triggered,
+)
 
 if TYPE_CHECKING:
+    from badnets.backdoors.backdoor import Backdoor
     from badnets.networks.files.foreign import ForeignOptions
 
 WHAT = {
@@ -36,58 +47,93 @@ def evaluate(
     data: str,
     *,
     trigger_from: Path | None = None,
+    trigger: Backdoor | None = None,
+    triggered: str | None = None,
     reference: Path | None = None,
     settings: Sequence[str] | None = None,
+    part: PartName | None = None,
     seed: int | None = None,
     disturb: bool = False,
     foreign: ForeignOptions | None = None,
     watcher: Watcher | None = None,
 ) -> Evaluation:
-    """``results`` as in a run's record (``asr`` None when no trigger is given) of a network on the test part of
-    ``data``. ``model`` is a file or a run's folder; so is ``reference``. ``seed`` places triggers that are placed at
-    random (default: the first seed of ``trigger_from``, so that its own results come out again). ``foreign`` says what
-    a file of another program is; its input range, if not named, is found on the training part of ``data`` (the test
-    part, where there is no other), and ``foreign`` in the result is what is known of the file. With ``disturb``,
-    ``results`` have ``disturbances``: attack success under every physical disturbance of the trigger, see there."""
+    """``results`` as in a run's record (``asr`` None when no trigger is given) of a network on ``data``.
+
+    ``model`` is a file or a run's folder; so is ``reference``. Tried is the backdoor of the run ``trigger_from``, or a
+    ``trigger`` and its rule; and pictures that carry one already (``triggered``, labelled with what the attacker
+    wants). Counted are the pictures of the test set; of a foreign network on data that came without one, all
+    (``part``). ``seed`` places triggers that are placed at random (default: the first seed of ``trigger_from``, so that
+    its own results come out again). ``foreign`` says what a file of another program is; what is not said is found on
+    the training part of ``data`` (on what is counted, where there is no other), and ``foreign`` in the result is what
+    is known of the file. With ``disturb``, ``results`` have ``disturbances``: attack success under every physical
+    disturbance of the trigger, see there."""
     # Comparing runs goes without torch, and is quick.
-    from badnets.networks.files.foreign import open_any
+    from badnets.backdoors.rules import RULES
+    from badnets.backdoors.trigger import TRIGGERS
+    from badnets.networks.files.foreign import chance_words, is_ours, open_any
     from badnets.networks.files.own import open_network
-    from badnets.networks.inference import align_classes, check_classifier
+    from badnets.networks.inference import align_classes, check_classifier, check_input, predict_data
     from badnets.referee.measure import disturbances, measure
     from badnets.referee.run import load_data, planted_in, resolved, run_with_backdoor
     from badnets.referee.spec import make_data
+    from badnets.referee.truth import whole
     from badnets.training.objectives import check_targets
 
-    if disturb and trigger_from is None:
-        raise BadInput("expected a run's trigger to disturb, got none; name the run with 'trigger_from'")
+    if trigger_from is not None and trigger is not None:
+        raise BadInput("expected a run's backdoor or a trigger, got both; leave --trigger-from or --trigger out")
+    if disturb and trigger_from is None and trigger is None:
+        raise BadInput("expected a trigger to disturb, got none; name a run with 'trigger_from', or a trigger")
     record = None if trigger_from is None else run_with_backdoor(trigger_from)
     number = seed if seed is not None else 1 if record is None else record.seeds[0]
+    own = open_any(model, foreign) if is_ours(network_file(model)) else None
     spec = make_data(data, settings)
     splits = load_data(spec, watcher)
-    network = open_any(model, foreign, clean=splits.train or splits.test)
-    check_targets(network.task, splits.test, network.architecture)
+    network = own or open_any(model, foreign, clean=splits.train or splits.test)
+    part = part or ("all" if splits.drawn and network.provenance.get("foreign") else "test")
+    shown = whole(splits) if part == "all" else splits.test
+    check_targets(network.task, shown, network.architecture)
     if disturb:
         check_classifier(network)
-    test = align_classes(splits.test, network)
+    test = align_classes(shown, network)
     other = None if reference is None else open_network(network_file(reference))
     planted = None if record is None else planted_in(record, test.class_names)
-    backdoor = planted.backdoor.backdoor if planted is not None and planted.backdoor is not None else None
+    backdoor = planted.backdoor.backdoor if planted is not None and planted.backdoor is not None else trigger
+    if backdoor is not None:
+        backdoor = replace(backdoor, rule=backdoor.rule.resolve(test.class_names))
     jitter, stream = None if planted is None else planted.jitter, Seed(number).derive("measure")
     figures = measure(network, test, backdoor, reference=other, jitter=jitter, seed=stream).figures
     if disturb and backdoor is not None:
         rows = disturbances(network, test, backdoor, reference=other, seed=stream)
         figures = figures.model_copy(update={"disturbances": rows})
+    if isinstance(figures, ClassifierFigures) and at_chance(figures.clean_accuracy, network.classes):
+        warn_of_data(f"{test.name}: {chance_words(network.classes)}")
     tried = None if planted is None else resolved(planted, test.class_names)["backdoor"]
+    if tried is None and backdoor is not None:
+        tried = {"trigger": TRIGGERS.to_json(backdoor.trigger), "rule": RULES.to_json(backdoor.rule)}
+    answered = None
+    if triggered is not None:
+        shape = [change for change in settings or () if change.partition("=")[0].strip() in ("size", "grey")]
+        pictures = align_classes(whole(load_data(make_data(triggered, shape), watcher)), network)
+        check_input(network, pictures.shape, f"pictures of {pictures.name}")
+        answered = Triggered(data=triggered, asr=Rate.of(predict_data(network, pictures).labels == pictures.labels))
     return Evaluation(
         network=str(network_file(model)),
         data=spec.model_dump(mode="json"),
         data_digest=test.digest,
         class_names=test.class_names,
+        part=part,
         resolved=Planted.model_validate({"backdoor": tried}),
         seeds=(number,),
         results=figures,
+        triggered=answered,
         foreign=network.provenance if network.provenance.get("foreign") else None,
     )
+
+
+def at_chance(accuracy: Rate | Mean[Rate] | None, classes: int) -> bool:
+    """Whether an accuracy may be that of guessing."""
+    rate = accuracy if isinstance(accuracy, Rate) else None
+    return classes > 1 and rate is not None and rate.total > 0 and rate.ends[0] <= 1 / classes
 
 
 def compare(first: Path, second: Path) -> Comparison:

@@ -4,6 +4,7 @@ whose names and shapes they have."""
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,13 +89,13 @@ def guessed(
     for file in files:
         if file.model is not None:
             return [_described(path, file, file.model)]
-    if found := list(_known(path, files, ARCHITECTURES, size, classes)):
+    if found := [fit.built(path) for fit in _known(path, files, ARCHITECTURES, size, classes)]:
         return found
     if size is not None and (found := _rows(path, files, size, classes, tries=tries)):
         return found
     if any(len(file.entries) >= _MANY for file in files):
         theirs = [f"torchvision:{name}" for name in torchvision_models.names()]
-        if found := list(_known(path, files, theirs, size, classes)):
+        if found := [fit.built(path) for fit in _known(path, files, theirs, size, classes)]:
             return found
     why = f"{brief(files[0].problem, 150)}; " if files[0].problem else ""
     raise BadInput(
@@ -107,7 +108,8 @@ def _parts(files: Sequence[ForeignFile]) -> Iterator[ForeignFile]:
     for file in files:
         yield file
         for number, entries in enumerate(segments(file.entries), start=1):
-            yield replace(file, entries=tuple(entries), part=file.part or f"network {number} of the file")
+            part = f"network {number} of the file"
+            yield replace(file, entries=tuple(entries), part=part, one_of_several=True)
 
 
 def _matched(
@@ -166,7 +168,7 @@ def _built(
     network.provenance |= {"file_format": file.format, "matched": "names" if matched.by_name else "shapes and order"}
     if file.part:
         network.provenance["part"] = file.part
-    notes = [f"it holds several networks; this is {brief(file.part, 60)}"] if file.part and not words else []
+    notes = [f"it holds several networks; this is {brief(file.part, 60)}"] if file.one_of_several else []
     if not matched.by_name and not words:
         order = "the file's order" if file.ordered else "the order of their names, for this format keeps none"
         notes.append(
@@ -206,7 +208,8 @@ def _rows(
     path: Path, files: Sequence[ForeignFile], size: InputSize, classes: int | None, *, tries: bool
 ) -> list[Candidate]:
     """Our own networks whose layers have these shapes, and layers in a row that fit."""
-    alike = [c for file in _parts(files) for c in _known(path, [file], ARCHITECTURES, size, classes, by_name=False)]
+    fits = [fit for file in _parts(files) for fit in _known(path, [file], ARCHITECTURES, size, classes, by_name=False)]
+    alike = [fit.built(path) for fit in fits]
     laid = [(file, layers) for file in _parts(files) for layers in chains(file.entries, size)]
     if laid and not tries:
         if len(alike) == 1:
@@ -219,6 +222,38 @@ def _rows(
     return alike + [_row(path, file, layers, size) for file, layers in laid]
 
 
+@functools.cache
+def _bare(name: str, size: InputSize) -> dict[str, Shape]:
+    """The shapes of an architecture with its default arguments and two classes."""
+    architecture = find_architecture(name)
+    bare = skeleton(architecture, 2, size, architecture.recorded(architecture.resolve({})))
+    return {key: tuple(value.shape) for key, value in bare.state_dict().items()}
+
+
+def _usual_size(files: Sequence[ForeignFile]) -> InputSize:
+    """The size of pictures that a file of unknown size is likely for."""
+    first = next((entry.shape for file in files for entry in file.entries if len(entry.shape) == 4), (0, 3, 0, 0))
+    return (1, 28, 28) if first[1] == 1 else (3, 224, 224) if first[-1] > 5 else (3, 32, 32)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A known architecture that the tensors of ``file`` fit."""
+
+    file: ForeignFile
+    architecture: str
+    arguments: Mapping[str, Any]
+    size: InputSize
+    number: int
+    matched: Matched
+
+    def built(self, path: Path) -> Candidate:
+        """It, with these weights."""
+        return _built(
+            path, self.file, self.architecture, self.arguments, self.size, self.number, self.matched, guess=True
+        )
+
+
 def _known(
     path: Path,
     files: Sequence[ForeignFile],
@@ -227,14 +262,14 @@ def _known(
     classes: int | None,
     *,
     by_name: bool = True,
-) -> Iterator[Candidate]:
+) -> Iterator[_Fit]:
     """Those of ``names`` whose tensors have the same names and shapes, or the same shapes layer by layer."""
     for name in names:
         architecture = find_architecture(name)
         try:
             resolved = architecture.resolve({})
-            taken = architecture.input_size or size or (3, 224, 224)
-            bare = skeleton(architecture, 2, taken, architecture.recorded(resolved)).state_dict()
+            taken = architecture.input_size or size or _usual_size(files)
+            bare = _bare(name, taken)
         except (BadInput, RuntimeError, NotImplementedError):
             continue
         for file in files:
@@ -243,22 +278,37 @@ def _known(
             with contextlib.suppress(BadInput):
                 number, matched = _matched(path, file, architecture, resolved, taken, classes, by_name=by_name)
                 if by_name or not (matched.swappable or matched.by_name):
-                    yield _built(path, file, architecture.name, resolved, taken, number, matched, guess=True)
+                    yield _Fit(file, architecture.name, resolved, taken, number, matched)
 
 
-def _nearest(file: ForeignFile, size: InputSize | None) -> str:
-    """The networks that most of the file's tensors fit, in words."""
+def fitting_names(files: Sequence[ForeignFile]) -> list[str]:
+    """Known architectures that have all the names of the tensors of one of ``files``, and their shapes but for the
+    last layer."""
+    if found := [fit.architecture for fit in _known(Path(), files, ARCHITECTURES, None, None)]:
+        return found
+    if any(len(file.entries) >= _MANY for file in files):
+        theirs = [f"torchvision:{name}" for name in torchvision_models.names()]
+        return [fit.architecture for fit in _known(Path(), files, theirs, None, None)]
+    return []
+
+
+def nearest_names(file: ForeignFile, size: InputSize | None) -> list[str]:
+    """The networks that most of the file's tensors fit, in words, the nearest first."""
     given = {entry.shape for entry in file.entries}
     shares = {}
     for name in ARCHITECTURES:
         try:
-            bare = skeleton(ARCHITECTURES[name], 10, ARCHITECTURES[name].input_size or size or (3, 32, 32), {})
-        except (BadInput, RuntimeError, NotImplementedError, TypeError):
+            bare = _bare(name, ARCHITECTURES[name].input_size or size or _usual_size([file]))
+        except (BadInput, RuntimeError, NotImplementedError):
             continue
-        shapes = {tuple(value.shape) for value in bare.state_dict().values() if value.ndim > 1}
+        shapes = {shape for shape in bare.values() if len(shape) > 1}
         shares[name] = len(shapes & given) / max(1, len(shapes | {shape for shape in given if len(shape) > 1}))
     best = sorted(shares, key=lambda name: -shares[name])[:3]
-    told = ", ".join(f"{name} ({100 * shares[name]:.0f} % of shapes)" for name in best if shares[name] > 0.2)
+    return [f"{name} ({100 * shares[name]:.0f} % of shapes)" for name in best if shares[name] > 0.2]
+
+
+def _nearest(file: ForeignFile, size: InputSize | None) -> str:
+    told = ", ".join(nearest_names(file, size))
     tensors = ", ".join(f"{brief(e.name, 40)} {list(e.shape)}" for e in file.entries[:2])
     return f"no known network has its tensors ({tensors}, ...)" + (f"; nearest: {told}" if told else "")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from badnets.networks.architecture import LOGITS_OF, InputSize
 from badnets.networks.files.candidates import Candidate, guessed, named
 from badnets.networks.files.class_names import IMAGEFOLDER
 from badnets.networks.files.header import has_our_header, read_safetensors_header
+from badnets.networks.files.hugging_face import is_hugging_face, open_hugging_face
 from badnets.networks.files.kinds import read_foreign
 from badnets.networks.files.own import open_network
 from badnets.networks.files.ranges import FORMS, Found, Way, all_ways, find_way, parse_range, ranges_in_use
@@ -56,10 +57,13 @@ def open_any(
 ) -> ImageNetwork:
     """A network of ours (a file or a run's folder), or any other; see ``open_foreign``. Of our own files the header
     counts; ``foreign`` may then be given, but must not say anything else."""
+    said = foreign or ForeignOptions()
+    if is_hugging_face(Path(path)):
+        return _from_hub(Path(path), said)
     path = network_file(Path(path))
     if is_ours(path):
-        return _agreeing(path, open_network(path), foreign or ForeignOptions())
-    return _opened(path, foreign or ForeignOptions(), clean)
+        return _agreeing(path, open_network(path), said)
+    return _opened(path, said, clean)
 
 
 def is_ours(path: Path) -> bool:
@@ -251,6 +255,15 @@ def _labels(clean: ImageData, network: ImageNetwork, names: tuple[str, ...]) -> 
     """The labels of ``clean`` where classes are called ``names``."""
     renamed = network.with_body(network.body, class_names=names)
     return align_classes(clean, renamed).labels
+
+
+def _from_hub(folder: Path, said: ForeignOptions) -> ImageNetwork:
+    """The network of a folder of the Hugging Face hub, which says all but, at times, better names."""
+    if said.class_names == IMAGEFOLDER:
+        raise BadInput(f"expected names of classes for {folder}, got imagefolder; its config.json has their order")
+    network = open_hugging_face(folder, class_names=said.class_names)
+    agreed = replace(said, class_names=None, arch=None)
+    return _agreeing(folder, network, agreed)
 
 
 def _agreeing(path: Path, network: ImageNetwork, foreign: ForeignOptions) -> ImageNetwork:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,7 +38,7 @@ class Entry:
 @dataclass(frozen=True, kw_only=True)
 class ForeignFile:
     """The tensors of a file, in the order of the network's layers as far as the format keeps it; of a file that holds
-    several networks, of the ``part`` so called. ``channels_last``: dense layers that follow a flattening count its
+    tables in tables, of the ``part`` so called, which may be ``one_of_several``. ``channels_last``: dense layers that follow a flattening count its
     features height, width, channel. ``epsilons``: what batch norms add to the variance, by layer, and under ``""`` for
     all others; None when the format's is the architecture's own. ``model``: the network that the file itself describes;
     ``problem``: why its description cannot be read."""
@@ -47,6 +47,7 @@ class ForeignFile:
     entries: tuple[Entry, ...]
     ordered: bool
     part: str = ""
+    one_of_several: bool = False
     channels_last: bool = False
     epsilons: dict[str, float] | None = None
     model: KerasModel | None = None
@@ -64,7 +65,8 @@ def read_torch(path: Path) -> list[ForeignFile]:
     ``model``, ``netC`` and such. Raises ``BadInput`` for pickled modules, programs, and whatever else would have to be
     run to be read."""
     found = find_states(path, load_torch(path))
-    return [_file(path, name, state, ordered=True) for name, state in found.items()]
+    files = [_file(path, name, state, ordered=True) for name, state in found.items()]
+    return [replace(file, one_of_several=len(files) > 1) for file in files]
 
 
 def _file(path: Path, part: str, state: dict[str, Tensor], *, ordered: bool) -> ForeignFile:

@@ -36,6 +36,8 @@ _LEFT = 6
 _SURER = 0.005
 """Mean logarithms of the right answers' shares that are this close tell nothing: leaky functions in place of plain ones
 make trained networks of digits surer by up to 0.0013, the right one in place of a wrong one by 0.009."""
+_SAME = 0.003
+"""Shares of right answers this close are taken for equal."""
 _NEAR = 0.02
 """Means and deviations this close to others are not tried beside them."""
 
@@ -183,7 +185,8 @@ def find_way(
         )
     first = trial.hits(left[0], mixed)
     close = [way for way in left if PairedDifference.of(first, trial.hits(way, mixed)).ends[0] <= 0]
-    way = trial.likeliest(close, mixed)
+    near = [way for way in close if trial.hits(way, mixed).sum() >= first.sum() - _SAME * len(mixed)]
+    way = trial.likeliest(near, mixed)
     rate = Rate.of(trial.hits(way, mixed))
     return Found(way, rate, {**tried, way: rate}, tuple(other for other in close if other != way))
 
