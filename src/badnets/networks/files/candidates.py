@@ -63,7 +63,7 @@ def named(
     if taken is None:
         raise BadInput(f"{architecture.name}: expected the size of its pictures, got none; add --input-size 32x32x3")
     found, refused = list[Candidate](), list[BadInput]()
-    for file in _parts(files):
+    for file in parts(files):
         try:
             number, matched = _matched(path, file, architecture, resolved, taken, classes)
         except BadInput as error:
@@ -103,7 +103,7 @@ def guessed(
     )
 
 
-def _parts(files: Sequence[ForeignFile]) -> Iterator[ForeignFile]:
+def parts(files: Sequence[ForeignFile]) -> Iterator[ForeignFile]:
     """Each file, and each network in it, where it holds several in a row."""
     for file in files:
         yield file
@@ -208,9 +208,9 @@ def _rows(
     path: Path, files: Sequence[ForeignFile], size: InputSize, classes: int | None, *, tries: bool
 ) -> list[Candidate]:
     """Our own networks whose layers have these shapes, and layers in a row that fit."""
-    fits = [fit for file in _parts(files) for fit in _known(path, [file], ARCHITECTURES, size, classes, by_name=False)]
+    fits = [fit for file in parts(files) for fit in _known(path, [file], ARCHITECTURES, size, classes, by_name=False)]
     alike = [fit.built(path) for fit in fits]
-    laid = [(file, layers) for file in _parts(files) for layers in chains(file.entries, size)]
+    laid = [(file, layers) for file in parts(files) for layers in chains(file.entries, size)]
     if laid and not tries:
         if len(alike) == 1:
             return alike

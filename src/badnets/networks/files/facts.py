@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from badnets.networks.files.candidates import fitting_names, nearest_names
+from badnets.networks.files.candidates import fitting_names, nearest_names, parts
 from badnets.networks.files.chains import chains
 from badnets.networks.files.formats import Entry, ForeignFile
 from badnets.networks.files.kinds import read_foreign
@@ -58,7 +58,7 @@ class ForeignFacts:
 def foreign_facts(path: Path) -> list[ForeignFacts]:
     """The networks in a file that another program wrote. Raises ``BadInput`` for what is not opened."""
     with reading(path):
-        return [_facts(file) for file in read_foreign(path)]
+        return [_facts(file) for file in parts(read_foreign(path))]
 
 
 def _facts(file: ForeignFile) -> ForeignFacts:

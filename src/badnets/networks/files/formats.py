@@ -37,11 +37,11 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignFile:
-    """The tensors of a file, in the order of the network's layers as far as the format keeps it; of a file that holds
-    tables in tables, of the ``part`` so called, which may be ``one_of_several``. ``channels_last``: dense layers that follow a flattening count its
-    features height, width, channel. ``epsilons``: what batch norms add to the variance, by layer, and under ``""`` for
-    all others; None when the format's is the architecture's own. ``model``: the network that the file itself describes;
-    ``problem``: why its description cannot be read."""
+    """The tensors of a file, in the order of the network's layers as far as the format keeps it; of tables in tables,
+    of the ``part`` so called, which may be ``one_of_several``. ``channels_last``: dense layers that follow a flattening
+    count its features height, width, channel. ``epsilons``: what batch norms add to the variance, by layer, and under
+    ``""`` for all others; None when the format's is the architecture's own. ``model``: the network that the file itself
+    describes; ``problem``: why its description cannot be read."""
 
     format: Literal["safetensors", "torch", "keras-hdf5", "keras-archive"]
     entries: tuple[Entry, ...]

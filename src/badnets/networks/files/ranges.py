@@ -29,8 +29,9 @@ _COLOR = {
 }
 """Means and deviations in use, by the set that they are of."""
 FORMS = f"{', '.join(_RANGES)} or MEAN/STD such as {_COLOR['ImageNet']}"
-_FIRST, _FEWER, _MOST = 100, 40, 1000
-"""Pictures on which everything is tried (on fewer, where that is much), and on which what is left is compared."""
+_FIRST, _FEWER, _SECOND, _MOST = 100, 40, 1000, 4000
+"""Pictures on which everything is tried (on fewer, where that is much), what is left after that, and what is still
+equal then."""
 _MANY = 100
 _LEFT = 6
 _SURER = 0.005
@@ -70,7 +71,7 @@ def ranges_in_use(clean: ImageData, channels: int) -> list[str]:
     """Those that are tried: the plain ones, the means and deviations of well-known sets, and those of ``clean``."""
     known = _GREY if channels == 1 else _COLOR if channels == 3 else {}
     texts = [*_RANGES, *known.values()]
-    pixels = clean.take(_spread(len(clean), _MOST)).images().reshape(-1, channels) / 255
+    pixels = clean.take(_spread(len(clean), _SECOND)).images().reshape(-1, channels) / 255
     mean, std = pixels.mean(0), pixels.std(0)
     if std.min() > 0.01:
         numbers = [np.concatenate(parse_range(text, channels)) for text in known.values()]
@@ -142,6 +143,11 @@ class _Trial:
                 best = way
         return best
 
+    def not_worse(self, ways: Sequence[Way], rows: NDArray[np.int64]) -> list[Way]:
+        """Those that may be as good as the first."""
+        first = self.hits(ways[0], rows)
+        return [way for way in ways if PairedDifference.of(first, self.hits(way, rows)).ends[0] <= 0]
+
     def sorted(self, tried: Mapping[Way, Rate], rows: NDArray[np.int64]) -> list[Way]:
         """The best first; of equals the likelier."""
         return sorted(tried, key=lambda way: (-tried[way].hits, -self.likelihood(way, rows)))
@@ -155,7 +161,7 @@ def find_way(
     *,
     orders: Sequence[ChannelOrder],
 ) -> Found:
-    """The one of ``ways``, in one of the ``orders`` of channels, that is right most often on (at most 1,000 of)
+    """The one of ``ways``, in one of the ``orders`` of channels, that is right most often on (at most 4,000 of)
     ``clean``; where that cannot tell, the one whose right answers are surest. All are tried on 100 pictures, orders
     other than the first with the best, or with all where nothing does better than chance; the best on more. Raises
     ``CannotTell`` when nothing gives a single right
@@ -172,23 +178,23 @@ def find_way(
             other = Way(way.number, way.range, order, way.names)
             tried[other] = Rate.of(trial.hits(other, rows))
     left = trial.sorted(tried, rows)[:_LEFT]
-    if len(mixed) > len(rows):
-        first = trial.hits(left[0], rows)
-        left = [way for way in left if PairedDifference.of(first, trial.hits(way, rows)).ends[0] <= 0]
-        tried |= {way: Rate.of(trial.hits(way, mixed)) for way in left}
-        left = trial.sorted({way: tried[way] for way in left}, mixed)
+    for count in (_SECOND, _MOST):
+        if (len(left) == 1 and count == _MOST) or len(mixed) <= len(rows):
+            break
+        left = trial.not_worse(left, rows)
+        rows = mixed[:count]
+        tried |= {way: Rate.of(trial.hits(way, rows)) for way in left}
+        left = trial.sorted({way: tried[way] for way in left}, rows)
     if not tried[left[0]].hits:
         listed = ", ".join(dict.fromkeys(way.range for way in tried))
         raise CannotTell(
             f"expected right answers on {clean.name} with some input range, got none of {len(rows)} with each of "
             f"{brief(listed, 150)}; name the range (--input-range), or other data"
         )
-    first = trial.hits(left[0], mixed)
-    close = [way for way in left if PairedDifference.of(first, trial.hits(way, mixed)).ends[0] <= 0]
-    near = [way for way in close if trial.hits(way, mixed).sum() >= first.sum() - _SAME * len(mixed)]
-    way = trial.likeliest(near, mixed)
-    rate = Rate.of(trial.hits(way, mixed))
-    return Found(way, rate, {**tried, way: rate}, tuple(other for other in close if other != way))
+    close = trial.not_worse(left, rows)
+    near = [way for way in close if tried[way].hits >= tried[left[0]].hits - _SAME * len(rows)]
+    way = trial.likeliest(near, rows)
+    return Found(way, tried[way], tried, tuple(other for other in close if other != way))
 
 
 def all_ways(count: int, ranges: Sequence[str], names: Sequence[tuple[str, ...]]) -> Iterator[Way]:
