@@ -15,6 +15,7 @@ from torch import nn
 
 import badnets as bn
 from badnets.core.errors import BadInput
+from badnets.networks.files.foreign import ForeignWarning
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "own_loop.py"
 NAMES = tuple("0123456789")
@@ -88,6 +89,18 @@ def test_what_is_no_network_is_told_what_to_do(data: Any, network: Any) -> None:
         bn.wrap(own(), class_names=NAMES, input_size=SIZE, range="0-2")
 
 
+class Says(nn.Module):
+    """Always the class called "3", by its number in these names."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.number, self.classes = names.index("3"), len(names)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.full((len(x),), self.number, dtype=torch.int64)
+        return nn.functional.one_hot(rows, self.classes).float() * 9 - 1
+
+
 def test_open_any_file(network: Any, data: Any, tmp_path: Path) -> None:
     ours = tmp_path / "run" / "network.safetensors"
     bn.save_network(network, ours)
@@ -106,10 +119,23 @@ def test_open_any_file(network: Any, data: Any, tmp_path: Path) -> None:
     ]
     for one in opened:
         np.testing.assert_array_equal(bn.predict(one, pictures).labels, expected)
-    with pytest.raises(BadInput, match="expected 'arch' beside 'classes', got none"):
-        bn.open(foreign, classes=10)
-    with pytest.raises(BadInput, match=r"foreign\.safetensors"):
+    with pytest.raises(BadInput, match=r"foreign\.safetensors: expected an input range"):
         bn.open(foreign)
+    with pytest.warns(ForeignWarning, match="read as g1-cnn"):
+        found = bn.open(foreign, clean=data.train)
+    assert found.class_names == NAMES
+    assert bn.measure(found, data.test).clean_accuracy is not None
+
+
+def test_classes_are_compared_by_name(data: Any) -> None:
+    """A network whose classes are in another order than the data's is not wrong in all of them."""
+    turned = bn.wrap(Says(data.test.class_names[::-1]), class_names=NAMES[::-1], input_size=SIZE)
+    straight = bn.wrap(Says(data.test.class_names), class_names=NAMES, input_size=SIZE)
+    rates = [bn.measure(network, data.test).clean_accuracy for network in (turned, straight)]
+    assert rates[0] == rates[1]
+    other = bn.wrap(Says(NAMES), class_names=[f"class {name}" for name in NAMES], input_size=SIZE)
+    with pytest.raises(BadInput, match=r"network's 10 classes \(class 0, class 1, .*got 10 \(0, 1"):
+        bn.measure(other, data.test)
 
 
 def test_a_wrapped_module_is_opened_with_another_like_it(tmp_path: Path) -> None:

@@ -93,10 +93,14 @@ def measure(network: ImageNetwork, test: ImageData, backdoor: Backdoor | None = 
 
     ``settings`` as those of ``referee.measure.measure``: ``reference`` (a clean network to compare with), ``jitter``,
     ``seed``. The figures are attributes: ``clean_accuracy``, ``asr``, ``robust_accuracy``, of a detector ``map50``.
+    Classes are compared by name, whatever their order; ``backdoor`` may name them too, and its numbers are the
+    network's. Raises ``BadInput`` where the data has classes that the network has not.
     """
+    from badnets.networks.inference import align_classes
     from badnets.referee.measure import measure as measured
 
-    return measured(_network(network), test, backdoor, **settings)
+    known = _network(network)
+    return measured(known, align_classes(test, known), backdoor, **settings)
 
 
 def certify(
