@@ -14,11 +14,14 @@ from torch import nn
 from badnets.core.errors import BadInput
 from badnets.core.files import temporary_folder
 from badnets.networks import registry
+from badnets.networks.device import working_on
 from badnets.networks.files.foreign import ForeignOptions, open_any, open_foreign, parse_range
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 
 if TYPE_CHECKING:
+    import torch
+
     from badnets.backdoors.backdoor import Backdoor
     from badnets.data.images import ImageData, Splits
     from badnets.defenses.repair import Repair
@@ -60,6 +63,7 @@ def open(  # noqa: A001 (as in PIL: bn.open)
     range: str | None = None,  # noqa: A002
     clean: ImageData | None = None,
     module: nn.Module | None = None,
+    device: str | torch.device = "auto",
 ) -> ImageNetwork:
     """The network in a file of any kind: ours, a run's folder, or (with ``arch``) safetensors, .pt or Keras HDF5 that
     another program wrote; nothing in it is run.
@@ -67,22 +71,25 @@ def open(  # noqa: A001 (as in PIL: bn.open)
     ``arch`` may have arguments (``"resnet9:width=32"``). What is left out of ``classes``, ``input_size`` (channels,
     height, width) and ``range`` is found out where that is possible, the range on ``clean`` pictures. A file of ours
     says all that itself; what is given must then agree; that of a wrapped module of your own needs a ``module`` of the
-    same shapes. Raises ``BadInput`` for whatever cannot be used.
+    same shapes. It is put on ``device``: "cpu", "cuda", "cuda:1", "mps", or "auto", the best that there is; there all
+    that is done with it is done. Raises ``BadInput`` for whatever cannot be used.
     """
     if module is not None:
-        return open_network(path, module=module)
+        return open_network(path, module=module, device=device)
     if arch is None:
         given = {"classes": classes, "class_names": class_names, "input_size": input_size, "range": range}
         said = [name for name, value in given.items() if value is not None]
         if said:
             raise BadInput(f"expected 'arch' beside {said[0]!r}, got none; a file of ours needs neither")
-        return open_any(path)
-    if class_names is not None:
-        return open_foreign(
-            path, arch=arch, class_names=class_names, input_size=input_size, input_range=range, clean=clean
-        )
-    options = ForeignOptions(arch=arch, classes=classes, input_size=input_size, input_range=range)
-    return open_any(path, options, clean=clean)
+        with working_on(device):
+            return open_any(path)
+    with working_on(device):
+        if class_names is not None:
+            return open_foreign(
+                path, arch=arch, class_names=class_names, input_size=input_size, input_range=range, clean=clean
+            )
+        options = ForeignOptions(arch=arch, classes=classes, input_size=input_size, input_range=range)
+        return open_any(path, options, clean=clean)
 
 
 def measure(network: ImageNetwork, test: ImageData, backdoor: Backdoor | None = None, **settings: Any) -> Measured:
