@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORM = r"^(auto|cpu|mps|cuda(:[0-9]{1,2})?)$"
-_CHOSEN: ContextVar[str] = ContextVar("device", default="auto")
+_CHOSEN: ContextVar[str | torch.device] = ContextVar("device", default="auto")
 _NO_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory|bad_alloc", re.IGNORECASE)
 
 
@@ -45,20 +45,20 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
     is not there or cannot be used."""
     import torch
 
-    if isinstance(name, torch.device):
-        return name
+    wanted = _CHOSEN.get() if name == "auto" else name
+    if isinstance(wanted, torch.device):
+        return wanted
     try:
-        word = _checked(name)
+        word = _checked(wanted)
     except ValueError as error:
         raise BadInput(f"device: {error}") from None
-    word = _CHOSEN.get() if word == "auto" else word
     if word == "auto":
         word = next((other for other in ("cuda", "mps") if _trouble(other) is None), "cpu")
     elif trouble := _trouble(word):
         there = ", ".join(["cpu", *(other for other in _accelerators() if _trouble(other) is None)])
-        wanted = "a CUDA card" if word.startswith("cuda") else "a GPU of Apple"
+        kind = "a CUDA card" if word.startswith("cuda") else "a GPU of Apple"
         raise BadInput(
-            f"expected {wanted} for device {word}, got none ({trouble}); this machine has {there}: choose one of "
+            f"expected {kind} for device {word}, got none ({trouble}); this machine has {there}: choose one of "
             "these, or leave the device out"
         )
     device = torch.device(word)
@@ -102,11 +102,10 @@ def _trouble(name: str) -> str | None:
 def working_on(device: str | torch.device) -> Iterator[None]:
     """Inside, ``auto`` means ``device``; ``auto`` itself changes nothing. What is not there is refused at once, with
     ``BadInput``."""
-    name = str(device)
-    token = _CHOSEN.set(_CHOSEN.get() if name == "auto" else name)
+    token = _CHOSEN.set(_CHOSEN.get() if device == "auto" else device)
     try:
-        if name not in ("auto", "cpu"):  # these are always there, and torch takes a second to import
-            find_device(name)
+        if device not in ("auto", "cpu"):  # these are always there, and torch takes a second to import
+            find_device(device)
         yield
     finally:
         _CHOSEN.reset(token)
@@ -114,7 +113,7 @@ def working_on(device: str | torch.device) -> Iterator[None]:
 
 def chosen() -> str:
     """The name that ``auto`` stands for here: for another process, which calls ``choose`` with it."""
-    return _CHOSEN.get()
+    return str(_CHOSEN.get())
 
 
 def choose(name: str) -> None:
