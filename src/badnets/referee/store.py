@@ -126,7 +126,7 @@ def _locked(partial: Path, name: str) -> FileLock:
 
 
 def _kept(partial: Path) -> bool:
-    return any(path.is_file() and path.name not in (_LOCK, _THREADS) for path in partial.rglob("*"))
+    return any(path.is_file() and path.name not in (_LOCK, _THREADS, _MACHINES) for path in partial.rglob("*"))
 
 
 def publish_working(partial: Path, final: Path, *, replace: bool) -> None:
