@@ -228,11 +228,11 @@ def test_attacks(card: torch.device) -> None:
         assert np.mean(changed[0] == changed[1]) > 0.95
     triggered = dataclasses.replace(digits().test, pixels=ImageData.of(Pattern().apply(images), labels).pixels)
     stronger = strengthen(network, trigger_units(network, digits().test, triggered).above(0.1), 2.0)
-    for layers in ("fc", "all", 2):
+    for given, layers in ((stronger, "fc"), (moved(card, "g1-cnn"), "fc"), (stronger, "all"), (stronger, 2)):
         recipe = Recipe(epochs=1, batch=50, precision="fp32")
         users = [
             retrain(one, digits().train, layers=layers, recipe=recipe, seed=1)  # type: ignore[arg-type]
-            for one in (copy.deepcopy(stronger).to(CPU), stronger)
+            for one in (copy.deepcopy(given).to(CPU), given)
         ]
         same(users[0], users[1], card, 2e-2)
     poisoned = BACKDOOR.poison(digits().train, rate=0.1, seed=1)
