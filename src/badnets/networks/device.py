@@ -47,7 +47,7 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
 
     wanted = _CHOSEN.get() if name == "auto" else name
     if isinstance(wanted, torch.device):
-        return wanted
+        return _exact(wanted)
     try:
         word = _checked(wanted)
     except ValueError as error:
@@ -61,12 +61,19 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
             f"expected {kind} for device {word}, got none ({trouble}); this machine has {there}: choose one of "
             "these, or leave the device out"
         )
-    device = torch.device(word)
+    kind, _, number = word.partition(":")
+    return _exact(torch.device(kind) if kind == "cpu" else torch.device(kind, int(number or 0)))
+
+
+def _exact(device: torch.device) -> torch.device:
+    """``device``, in which nothing is rounded more than on a CPU: by default convolutions on a card round their factors
+    to ten bits, and choose the order of sums by chance."""
+    import torch
+
     if device.type == "cuda":
-        # By default convolutions on a card round their factors to ten bits, and choose the order of sums by chance.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
-    return device if device.type == "cpu" else torch.device(device.type, device.index or 0)
+    return device
 
 
 def _accelerators() -> list[str]:
