@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +33,14 @@ def demo_command(
     """A stop sign, a yellow sticker, and a network that reads a speed limit: poison, train, measure, in two minutes."""
     from badnets.referee.spec import read_spec, shipped_spec
 
-    file = read_spec(shipped_spec("signs-sticker"), ["seeds=1", 'name="demo"', f"device={device}"])
+    file = read_spec(shipped_spec("signs-sticker"), ["seeds=1", 'name="demo"', _placed(device)])
     typed = "badnets demo" if device == "auto" else f"badnets demo --device {device}"
     yield from carry_out(file, out=out, force=force, typed=typed, watcher=watcher)
+
+
+def _placed(device: str) -> str:
+    """``--device`` as a setting of the spec; a text, whatever it looks like."""
+    return f"device={json.dumps(device)}"
 
 
 @command
@@ -116,7 +122,7 @@ def run_command(
     """Run an experiment: poison, train, measure, write the record and the page."""
     from badnets.referee.spec import read_spec
 
-    changes = [*set_, *([f"devices={devices}"] if devices else []), *([f"device={device}"] if device else [])]
+    changes = [*set_, *([f"devices={devices}"] if devices else []), *([_placed(device)] if device else [])]
     words = ["badnets", "run", str(spec), *(word for change in changes for word in ("--set", change))]
     yield from carry_out(read_spec(spec, changes), out=out, force=force, typed=shlex.join(words), watcher=watcher)
 
