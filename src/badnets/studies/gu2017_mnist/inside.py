@@ -121,7 +121,6 @@ class ParallelNetwork(nn.Module):
         weight = torch.from_numpy(np.where(corner > 0, 1.0, -1.0))[None, None]
         bias = torch.tensor([0.5 - float((corner > 0).sum())])
         self.detector.load_state_dict({"weight": weight, "bias": bias})
-        self.to(next(honest.parameters()).device)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits: the next class where the trigger is seen, else the honest answer."""
@@ -139,7 +138,7 @@ def acceptance_rows(
     clean = networks["clean network"]
     shape: JSON = {"class_names": clean.class_names, "input_size": clean.input_size}
     ordered = build_network("g1-cnn", **shape, seed=0)
-    body = ParallelNetwork(clean.body, test.shape[0])
+    body = ParallelNetwork(clean.body, test.shape[0]).to(clean.device)
     parallel = ImageNetwork(body, architecture="parallel", arguments={}, **shape).eval()
     success = measure(parallel, test, Backdoor(Pattern(), AllToAll())).asr or Rate(0, 0)
     rows = []
