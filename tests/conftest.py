@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
+from badnets.networks.device import working_on
 from badnets.records.results import DetectorFigures, pooled
 from badnets.records.run import RunRecord
 
@@ -41,6 +42,13 @@ def _own_cache(_session_cache: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BADNETS_CACHE", str(_session_cache))
         patch.delenv("BADNETS_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where there is a card, only the tests that are marked with ``cuda`` compute on it."""
+    with working_on("auto" if request.node.get_closest_marker("cuda") else "cpu"):
         yield
 
 

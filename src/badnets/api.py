@@ -14,12 +14,15 @@ from torch import nn
 from badnets.core.errors import BadInput
 from badnets.core.files import temporary_folder
 from badnets.networks import registry
+from badnets.networks.device import working_on
 from badnets.networks.files.foreign import IMAGEFOLDER, ForeignOptions, open_any
 from badnets.networks.files.own import open_network
 from badnets.networks.files.ranges import parse_range, written_range
 from badnets.networks.network import ImageNetwork
 
 if TYPE_CHECKING:
+    import torch
+
     from badnets.backdoors.backdoor import Backdoor
     from badnets.data.images import ImageData, Splits
     from badnets.defenses.repair import Repair
@@ -64,6 +67,7 @@ def open(  # noqa: A001 (as in PIL: bn.open)
     channel_order: ChannelOrder | None = None,
     clean: ImageData | None = None,
     module: nn.Module | None = None,
+    device: str | torch.device = "auto",
 ) -> ImageNetwork:
     """The network in a file of any kind: ours, a run's folder, or safetensors, .pt, Keras or ONNX that another program
     wrote; nothing in it is run.
@@ -72,10 +76,12 @@ def open(  # noqa: A001 (as in PIL: bn.open)
     ``classes``, ``class_names`` (``"imagefolder"``: those of ``clean`` in the order of texts), ``input_size``
     (channels, height, width), ``range`` and ``channel_order`` is found out where that is possible, on ``clean``
     pictures where it takes such. A file of ours says all that itself; what is given must then agree; that of a wrapped
-    module of your own needs a ``module`` of the same shapes. Raises ``BadInput`` for whatever cannot be used.
+    module of your own needs a ``module`` of the same shapes. It is put on ``device``: "cpu", "cuda", "cuda:1", "mps",
+    or "auto", the best that there is; there all that is done with it is done. Raises ``BadInput`` for whatever cannot
+    be used.
     """
     if module is not None:
-        return open_network(path, module=module)
+        return open_network(path, module=module, device=device)
     options = ForeignOptions(
         arch=arch,
         arguments=dict(arguments or {}),
@@ -85,7 +91,8 @@ def open(  # noqa: A001 (as in PIL: bn.open)
         input_range=range if range is None or isinstance(range, str) else written_range(range),
         channel_order=channel_order,
     )
-    return open_any(path, options, clean=clean)
+    with working_on(device):
+        return open_any(path, options, clean=clean)
 
 
 def measure(network: ImageNetwork, test: ImageData, backdoor: Backdoor | None = None, **settings: Any) -> Measured:

@@ -26,8 +26,9 @@ from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
 from badnets.networks.surgery.channels import rank_channels
 from badnets.networks.surgery.tail import choose_layers
-from badnets.training.loop import fit_tail, train
+from badnets.training.loop import train
 from badnets.training.recipe import Recipe
+from badnets.training.tail import fit_tail
 
 QUICK = Recipe(epochs=2, batch=32, learning_rate=3e-3, precision="fp32")
 

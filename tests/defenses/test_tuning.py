@@ -146,14 +146,14 @@ def test_no_batch_of_one_picture() -> None:
 
 def test_every_picture_comes_once_before_any_comes_again(digits: ImageData) -> None:
     few = digits.take(np.arange(10))
-    sums = [images.sum((1, 2, 3)) for images, _ in draw(few, 4, 5, Seed(1))]
+    sums = [images.sum((1, 2, 3)) for images, _ in draw(few, 4, 5, Seed(1), torch.device("cpu"))]
     assert [len(part) for part in sums] == [4] * 5
     assert len(set(torch.cat(sums)[:10].tolist())) == len(set(torch.cat(sums)[10:].tolist())) == 10
 
 
 def test_a_batch_is_no_larger_than_the_data_and_labels_stay_with_their_pictures(digits: ImageData) -> None:
     few = digits.take(np.arange(10))
-    images, labels = next(iter(draw(few, 64, 1, Seed(1))))
+    images, labels = next(iter(draw(few, 64, 1, Seed(1), torch.device("cpu"))))
     assert images.shape == (10, 1, 16, 16)
     own = {round(float(p.sum()), 1): int(label) for p, label in zip(few.images() / 255, few.labels, strict=True)}
     for picture, label in zip(images, labels, strict=True):

@@ -201,7 +201,7 @@ def test_what_does_not_fit_is_refused(few: ImageData, digits: Splits) -> None:
         _fit(few, devices=0)
     if not torch.cuda.is_available():
         with pytest.raises(BadInput, match="CUDA"):
-            _fit(few, accelerator="cuda")
+            train("g1-cnn", few, device="cuda")
 
 
 def test_nothing_is_printed(few: ImageData, capfd: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,7 @@ class PGD:
         import torch
         from torch.nn import functional
 
+        from badnets.networks.device import within_memory
         from badnets.networks.network import evaluating
 
         clean = network.floats(images)
@@ -63,7 +64,7 @@ class PGD:
             noise = torch.from_numpy(rng.uniform(-1, 1, clean.shape).astype(np.float32)).to(clean.device)
             change = self._inside(noise * self.epsilon, clean)
         step = self.step_size or 2.5 * self.epsilon / self.steps
-        with evaluating(network):
+        with evaluating(network), within_memory(clean.device, "how many pictures are changed together (batch)"):
             for _ in range(self.steps):
                 change.requires_grad_(True)
                 loss = functional.cross_entropy(network(clean + change).float(), target, reduction="sum")

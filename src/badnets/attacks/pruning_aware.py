@@ -111,14 +111,14 @@ def reinstate(
     """
     if not channels:
         return
-    index = torch.tensor(channels)
+    index = torch.tensor(channels, device=network.device)
     shift = _take_back(network, original, where.layer, index)
     nodes = [str(node.target) for node in where.traced.graph.nodes]
     active = nodes.index(str(where.activation.target))
     for tap in where.norms:
         norm: Any = network.body.get_submodule(tap.name)
         size = norm.num_features // where.channels if tap.flat else 1
-        rows = (index[:, None] * size + torch.arange(size)).flatten()
+        rows = (index[:, None] * size + torch.arange(size, device=index.device)).flatten()
         bias = _take_back(network, original, tap.name, rows)
         if nodes.index(tap.name) < active:
             shift = bias
@@ -146,7 +146,7 @@ def _peaks(network: ImageNetwork, layer: str, data: ImageData) -> torch.Tensor:
     where = site(network, layer)
     with evaluating(network):
         first = until(where.traced, where.activation)
-        best = torch.zeros(where.channels)
+        best = torch.zeros(where.channels, device=network.device)
         for _, pictures in data.batches(1000):
             maps = first(network.normalized(network.floats(pictures)))
             best = torch.maximum(best, maps.reshape(len(maps), where.channels, -1).amax((0, 2)))

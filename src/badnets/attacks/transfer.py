@@ -23,8 +23,9 @@ from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.channels import rank_channels, scale_channels
 from badnets.networks.surgery.graph import site
 from badnets.networks.surgery.tail import Layers, begin_anew, choose_layers, head_of, replace_head
-from badnets.training.loop import Job, OnStep, fit, fit_tail
+from badnets.training.loop import Job, OnStep, fit
 from badnets.training.recipe import Recipe
+from badnets.training.tail import fit_tail
 
 USER = Recipe(epochs=5, batch=128, learning_rate=1e-3)
 """How a user retrains: AdamW with its usual weight decay of 0.01, one cycle up to the usual 1e-3."""

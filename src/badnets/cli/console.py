@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from badnets.cli.options import DEVICE
 from badnets.core.errors import BadnetsError
 from badnets.core.progress import Watcher
 from badnets.core.text import CELL, LINE, SENTENCE, escaped, neutral
@@ -38,13 +39,16 @@ _UNVERIFIED = inspect.Parameter(
     ),
     annotation=bool,
 )
+_DEVICE = inspect.Parameter("device", inspect.Parameter.KEYWORD_ONLY, default=DEVICE, annotation=str)
+_COMPUTE = frozenset({"convert", "evaluate", "guard", "predict", "reproduce", "repair"})
+"""The commands that compute with networks, but for those that have the option themselves, for their spec."""
 _READERS = frozenset({"compare", "evaluate", "export", "guard", "predict", "repair", "report", "show"})
 """The commands that read finished runs and certificates."""
 
 
 def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
-    """Registers the function ``NAME_command`` as the command NAME, with ``--json`` (and where finished runs are read
-    ``--unverified``) behind its own options.
+    """Registers the function ``NAME_command`` as the command NAME, with ``--json`` (where it computes with networks
+    ``--device``, where finished runs are read ``--unverified``) behind its own options.
 
     It yields its result as JSON, and then what a person sees instead: lines and tables of rich, which are not asked for
     with ``--json``. An argument ``watcher`` is given to it; one that is a dataclass of options (options.py) gives way
@@ -62,10 +66,11 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
         else:
             options.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
     called = work.__name__.removesuffix("_command")
-    options += [_UNVERIFIED] * (called in _READERS)
+    options += [_DEVICE] * (called in _COMPUTE) + [_UNVERIFIED] * (called in _READERS)
 
     @functools.wraps(work)
     def typed(*, json: bool, unverified: bool = False, **given: Any) -> None:
+        from badnets.networks.device import working_on
         from badnets.records.verified import doubts
         from badnets.records.verified import unverified as doubting
 
@@ -73,6 +78,8 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
         for name, group in groups.items():
             given[name] = whole.parameters[name].annotation(**{field: given.pop(field) for field in group.parameters})
         with ExitStack() as stack:
+            # Where a spec says it, that counts; commands without the option only look at networks.
+            stack.enter_context(working_on("auto" if "device" in whole.parameters else given.pop("device", "cpu")))
             if "watcher" in whole.parameters:
                 given["watcher"] = stack.enter_context(_watching(quiet=json))
             if unverified:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option, echo
 
 from badnets.cli.console import command
-from badnets.cli.options import SIZE, command_line, settings
+from badnets.cli.options import DEVICE, SIZE, command_line, settings
 from badnets.core.errors import BadInput, nearest
 from badnets.core.progress import Watcher
 
@@ -27,12 +28,19 @@ def demo_command(
     watcher: Watcher,
     out: Path | None = Option(None, help="The run's folder [badnets-runs/demo-DIGEST]."),
     force: bool = Option(False, "--force", help="Run again even if it is finished."),
+    device: str = DEVICE,
 ) -> Iterator[Any]:
     """A stop sign, a yellow sticker, and a network that reads a speed limit: poison, train, measure, in two minutes."""
     from badnets.referee.spec import read_spec, shipped_spec
 
-    file = read_spec(shipped_spec("signs-sticker"), ["seeds=1", 'name="demo"'])
-    yield from carry_out(file, out=out, force=force, typed="badnets demo", watcher=watcher)
+    file = read_spec(shipped_spec("signs-sticker"), ["seeds=1", 'name="demo"', _placed(device)])
+    typed = "badnets demo" if device == "auto" else f"badnets demo --device {device}"
+    yield from carry_out(file, out=out, force=force, typed=typed, watcher=watcher)
+
+
+def _placed(device: str) -> str:
+    """``--device`` as a setting of the spec; a text, whatever it looks like."""
+    return f"device={json.dumps(device)}"
 
 
 @command
@@ -57,7 +65,7 @@ def attack_command(
     out: Path | None = Option(None, help="The run's folder [badnets-runs/NAME-DIGEST]."),
     force: bool = Option(False, "--force", help="Run again even if this run is finished."),
     devices: int = Option(1, min=1, help="Processes to train with."),
-    device: str = Option("cpu", help="cpu or cuda."),
+    device: str = DEVICE,
 ) -> Iterator[Any]:
     """Plant a backdoor, train, measure: an experiment from flags."""
     from badnets.referee.spec import run_name, spec_file
@@ -109,11 +117,12 @@ def run_command(
     out: Path | None = Option(None, help="The run's folder [badnets-runs/NAME-DIGEST]."),
     force: bool = Option(False, "--force", help="Run again even if this run is finished."),
     devices: int | None = Option(None, min=1, help="Processes to train with."),
+    device: str | None = Option(None, help="Where to compute: auto, cpu, cuda, cuda:1 or mps [as the spec says]."),
 ) -> Iterator[Any]:
     """Run an experiment: poison, train, measure, write the record and the page."""
     from badnets.referee.spec import read_spec
 
-    changes = [*set_, *([f"devices={devices}"] if devices else [])]
+    changes = [*set_, *([f"devices={devices}"] if devices else []), *([_placed(device)] if device else [])]
     words = ["badnets", "run", str(spec), *(word for change in changes for word in ("--set", change))]
     yield from carry_out(read_spec(spec, changes), out=out, force=force, typed=shlex.join(words), watcher=watcher)
 

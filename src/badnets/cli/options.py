@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from badnets.referee.case import RepairCase
 
 MODEL = Argument(help="A network file, or a run's folder.")
+DEVICE = Option("auto", help="Where to compute: auto (the best there is), cpu, cuda, cuda:1 (the second card) or mps.")
 SIZE = Option(None, min=4, help="Resize every picture to SIZE x SIZE.")
 
 

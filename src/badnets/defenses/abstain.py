@@ -24,9 +24,10 @@ from badnets.core.registry import Kinds
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.splits import split
-from badnets.defenses.repair import FEWEST, DefenderView, Method, OnRow
+from badnets.defenses.repair import FEWEST, LOWER, DefenderView, Method, OnRow
+from badnets.networks.device import within_memory
 from badnets.networks.guards.guard import Guard, as_network
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork
 
 Scores = NDArray[np.float32]
 
@@ -110,9 +111,11 @@ def abstain(view: DefenderView, method: Abstainer, *, refuse: float = 0.01, on_r
         making = calibrating = view.clean(method.kind, fewest=2 * FEWEST if method.needs_data else FEWEST)
         if method.needs_data:
             making, calibrating = halves(calibrating, view.seed.derive("calibrate"))
-    made = method.make(replace(view, data=making), on_row or (lambda *_: None))
-    guard = copy.deepcopy(made.guard).eval()
-    scores = np.zeros(0, np.float32) if calibrating is None else suspicion(guard, calibrating)
+    device = view.network.device
+    with within_memory(device, LOWER):
+        made = method.make(replace(view, data=making), on_row or (lambda *_: None))
+        guard = copy.deepcopy(made.guard).to(device).eval()
+        scores = np.zeros(0, np.float32) if calibrating is None else suspicion(guard, calibrating)
     if not np.isfinite(scores).all():
         raise CannotTell(f"{method.kind}: expected finite scores of clean pictures, got NaN or infinity")
     warning, calibrated = None, ""
@@ -162,7 +165,7 @@ def threshold_for(scores: Scores, refuse: float) -> tuple[float, str | None]:
 @torch.inference_mode()
 def suspicion(guard: Guard, data: ImageData, *, batch: int = 1000) -> Scores:
     """The guard's score of every picture of ``data``, (n,)."""
-    parts = [guard.scores(to_float(torch.from_numpy(images))).numpy() for _, images in data.batches(batch)]
+    parts = [guard.scores(guard.network.floats(images)).cpu().numpy() for _, images in data.batches(batch)]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 

@@ -58,7 +58,9 @@ class Masks:
 
     def __init__(self, network: ImageNetwork) -> None:
         self.network, self.layers = network, neuron_layers(network)
-        self.values = [torch.ones(len(layer.weight), requires_grad=True) for layer in self.layers.values()]
+        self.values = [
+            torch.ones(len(layer.weight), device=network.device, requires_grad=True) for layer in self.layers.values()
+        ]
 
     def __call__(self, images: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
         """Logits with each layer's weights and biases times its mask.

@@ -30,14 +30,15 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.splits import split
 from badnets.measures.classification import accuracy
+from badnets.networks.device import own_stream, within_memory
 from badnets.networks.inference import check_input, predict, predict_data
 from badnets.networks.network import ImageNetwork
-from badnets.networks.registry import own_stream
 
 Item = TypeVar("Item")
 Kind = TypeVar("Kind")
 FEWEST = 20
 """Clean pictures below which an accuracy says little: a method wants so many, and a choice on fewer is warned of."""
+LOWER = "the method's batch (batch), the size of the pictures (size) or their number (pictures)"
 OnRow = Callable[[str, int, int, float | None], None]
 """``on_row(what, done, total, accuracy or None)``: how far a repair is."""
 
@@ -270,7 +271,8 @@ def repair(
     work = Work(view, copy.deepcopy(view.network).eval(), method.kind, on_row or (lambda *_: None), clock)
     stopped, chosen = None, ""
     # As in the training loop: dropout knows no generator of its own.
-    with own_stream(view.seed.derive("repair", method.kind).integer):
+    stream, device = view.seed.derive("repair", method.kind).integer, view.network.device
+    with own_stream(stream, device), within_memory(device, LOWER):
         try:
             chosen = method.repair(work)
         except (KeyboardInterrupt, OutOfBudget) as stop:

@@ -30,19 +30,25 @@ CLIP = 1.0
 a single long one would make it forget everything."""
 
 
-def draw(data: ImageData, batch: int, steps: int, seed: Seed) -> Iterator[tuple[Tensor, Tensor]]:
-    """``steps`` times floats (n, c, h, w) in 0..1 and labels (n,); n is ``batch``, or all pictures if there are fewer.
+def placed(data: ImageData, device: torch.device) -> tuple[Tensor, Tensor]:
+    """All pictures, uint8 (n, h, w, c), and their labels (n,) on ``device``."""
+    return torch.from_numpy(data.images()).to(device), torch.from_numpy(np.array(data.labels)).to(device)
+
+
+def draw(data: ImageData, batch: int, steps: int, seed: Seed, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """``steps`` times floats (n, c, h, w) in 0..1 and labels (n,) on ``device``; n is ``batch``, or all pictures if
+    there are fewer.
 
     Each picture comes once before any comes again, in a new order each time.
     """
-    images, labels = torch.from_numpy(data.images()), torch.from_numpy(np.array(data.labels))
+    images, labels = placed(data, device)
     batch = min(batch, len(data))
     rows, turn = np.zeros(0, np.int64), 0
     for _ in range(steps):
         while len(rows) < batch:
             rows = np.concatenate([rows, seed.derive(turn).rng.permutation(len(data))])
             turn += 1
-        chosen, rows = torch.from_numpy(rows[:batch]), rows[batch:]
+        chosen, rows = torch.from_numpy(rows[:batch]).to(device), rows[batch:]
         yield to_float(images[chosen]), labels[chosen]
 
 
@@ -109,13 +115,13 @@ class Tuning:
         per epoch.
         """
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-        fit, choice = data[0], Choice(work, data[1], self.max_drop)
-        images, labels = torch.from_numpy(fit.images()), torch.from_numpy(np.array(fit.labels))
+        choice, device = Choice(work, data[1], self.max_drop), work.network.device
+        images, labels = placed(data[0], device)
         loss = loss or (lambda pictures, true: functional.cross_entropy(work.network(pictures), true))
         best_epoch = 0
         for epoch in range(epochs):
             best, stream, losses = choice.best, work.view.seed.derive(name, epoch), []
-            order = torch.from_numpy(stream.derive("order").rng.permutation(len(images)))
+            order = torch.from_numpy(stream.derive("order").rng.permutation(len(images))).to(device)
             generator = torch.Generator().manual_seed(stream.derive("augment").integer)
             work.network.train()
             for rows in work.steps(batches(order, self.batch)):

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from badnets.core.errors import BadInput
 from badnets.core.text import brief
 from badnets.data.images import ImageData, Labels, Pixels, Rows, resized
+from badnets.networks.device import within_memory
 from badnets.networks.network import ImageNetwork, evaluating
 
+_LOWER = "the size of the pictures (size) or how many are looked at together (batch)"
 Box = tuple[float, float, float, float]
 
 
@@ -99,7 +101,7 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predi
     check_classifier(network)
     check_input(network, images.shape)
     labels, confidence = np.zeros(len(images), np.int64), np.zeros(len(images), np.float32)
-    with evaluating(network):
+    with evaluating(network), within_memory(network.device, _LOWER):
         for start in range(0, len(images), batch):
             best = network(network.floats(images[start : start + batch])).float().softmax(1).max(1)
             labels[start : start + batch] = best.indices.cpu().numpy()
@@ -144,7 +146,7 @@ def detect(network: ImageNetwork, images: Pixels, *, batch: int = 16) -> Detecti
             "use predict, or another network"
         )
     check_input(network, images.shape)
-    with evaluating(network):
+    with evaluating(network), within_memory(network.device, _LOWER):
         batches = (network.floats(images[start : start + batch]) for start in range(0, len(images), batch))
         return joined([_of_one(objects) for floats in batches for objects in network(floats)])
 

@@ -74,8 +74,11 @@ class ImageNetwork(nn.Module):
         self.provenance = dict(provenance or {})
         self.narrowed = dict(narrowed or {})
         self.channel_order = channel_order
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+        first = next(body.parameters(), None)
+        for name, values in (("mean", mean), ("std", std)):
+            place = None if first is None else first.device
+            value = torch.tensor(values, dtype=torch.float32, device=place).view(1, -1, 1, 1)
+            self.register_buffer(name, value, persistent=False)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.input_size))
@@ -92,6 +95,11 @@ class ImageNetwork(nn.Module):
     def with_body(self, body: nn.Module, **changes: Any) -> ImageNetwork:
         """A network with another ``body`` that says the same of itself, but for ``changes``."""
         return ImageNetwork(body, **{**self.description, "narrowed": self.narrowed, **changes})
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are, and so where it computes."""
+        return next(self.parameters(), self.mean).device
 
     @property
     def classes(self) -> int:

@@ -34,6 +34,7 @@ from badnets.networks.architecture import (
 )
 from badnets.networks.architectures import timm_models, torchvision_models
 from badnets.networks.code import code_architecture, code_named, known_code
+from badnets.networks.device import find_device, own_stream
 from badnets.networks.names import nearest_network
 from badnets.networks.network import LARGE, ImageNetwork, LogProbabilities, black, evaluating, kind_of_outputs, passed
 
@@ -109,15 +110,6 @@ def parse_network(text: str) -> tuple[str, dict[str, Any]]:
     if not name:
         raise BadInput(f"expected a network's name, got {text!r}; for example resnet9 or resnet9:width=32")
     return prefix + name, arguments
-
-
-@contextmanager
-def own_stream(seed: int) -> Iterator[None]:
-    """Inside, torch's CPU generator starts at ``seed``; outside, it goes on as if nothing had happened."""
-    with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed: that one would also seed every accelerator, which nothing would undo.
-        torch.default_generator.manual_seed(seed)
-        yield
 
 
 @contextmanager
@@ -239,13 +231,15 @@ def build_network(
     arguments: Mapping[str, Any] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    device: str | torch.device = "auto",
 ) -> ImageNetwork:
-    """A new network of architecture ``name`` whose initial weights depend on ``seed`` alone.
+    """A new network of architecture ``name`` whose initial weights depend on ``seed`` alone, on any ``device``.
 
     ``input_size`` is (channels, height, width); ``mean`` and ``std`` per channel on the 0..1 scale (0 and 1 if not
     given); ``arguments`` are the architecture's. The global random state is neither used nor changed.
     Raises ``BadInput`` for an unknown name or argument, and for pictures that the architecture cannot take.
     """
+    place = find_device(device)
     architecture = find_architecture(name)
     _check_settings(architecture.name, class_names, input_size)
     resolved = architecture.resolve(arguments)
@@ -268,7 +262,7 @@ def build_network(
         started = Path(resolved["weights"])
         origin = {"file": started.name, "sha256": file_digest(started), **getattr(body, "started", {})}
         network.provenance["initial_weights"] = origin
-    return network
+    return network.to(place)
 
 
 def wrap(

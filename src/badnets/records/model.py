@@ -90,16 +90,17 @@ class Record(Model):
 
 
 class Environment(Model):
-    """Versions and machine: what determines the bits of a result. Studies, whose trials ran in processes of their own,
-    have no threads, precision and device."""
+    """Versions, machine and ``device`` (cpu, cuda or mps; ``card`` is its name): what determines the bits of a result.
+    Studies, whose trials ran in processes of their own, have no threads and precision."""
 
-    omitted: ClassVar[frozenset[str]] = frozenset({"threads", "precision", "device"})
+    omitted: ClassVar[frozenset[str]] = frozenset({"threads", "precision", "device", "card"})
     versions: dict[str, str]
     platform: str
     processor: str
     threads: int | None = None
     precision: str | None = None
     device: str | None = None
+    card: str | None = None
 
 
 class Backdoor(Model):

@@ -25,9 +25,9 @@ from badnets.data.splits import draw
 from badnets.defenses.abstain import Abstainer, Guarded, abstain
 from badnets.defenses.repair import DefenderView, Repair, Repaired, repair
 from badnets.defenses.tuning import descend, sgd
+from badnets.networks.device import own_stream
 from badnets.networks.files.own import through_file
 from badnets.networks.network import ImageNetwork, to_float
-from badnets.networks.registry import own_stream
 from badnets.records.certificate import Reactivation, Standing
 from badnets.referee.truth import Answers, Truth
 
@@ -196,12 +196,13 @@ def retune(
     where no gradient comes through, as in a network that only compares two others."""
     tuned = copy.deepcopy(network)
     tuned.requires_grad_(requires_grad=True)
-    images = torch.from_numpy(np.concatenate([poisons.images(), clean.images()]))
-    labels = torch.from_numpy(np.concatenate([poisons.labels, clean.labels]))
+    device = tuned.device
+    images = torch.from_numpy(np.concatenate([poisons.images(), clean.images()])).to(device)
+    labels = torch.from_numpy(np.concatenate([poisons.labels, clean.labels])).to(device)
     optimizer = sgd(tuned, LEARNING_RATE)
-    with own_stream(seed.derive("dropout").integer):  # dropout knows no generator of its own
+    with own_stream(seed.derive("dropout").integer, device):  # dropout knows no generator of its own
         for epoch in range(EPOCHS):
-            order = torch.from_numpy(seed.derive("order", epoch).rng.permutation(len(images)))
+            order = torch.from_numpy(seed.derive("order", epoch).rng.permutation(len(images))).to(device)
             tuned.train()
             for rows in torch.split(order, BATCH):
                 if len(rows) < 2:  # BatchNorm needs two

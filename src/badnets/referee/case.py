@@ -129,7 +129,7 @@ class Opened:
                 "after": after.standing,
                 "after_minus_before": after.minus(before),
                 "command": case.command,
-                "environment": environment("fp32"),
+                "environment": environment("fp32", self.network.device),
                 "commit": commit(),
                 "files": {case.out.name: file_digest(case.into)},
                 **more,

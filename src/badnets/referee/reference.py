@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.networks.architecture import Architecture
+from badnets.networks.device import card_of, find_device
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, check_shape, find_architecture, parse_network, skeleton
@@ -63,6 +65,7 @@ def clean_reference(
         except BadInput as error:  # no room: the cache's fault, and no reason to lose the training
             raise OSError(str(error)) from None
 
+    device = find_device(spec.device)
     key: JSON = {
         "version": VERSION,
         "network": spec.network,
@@ -71,9 +74,10 @@ def clean_reference(
         "seed": [seed.root, *seed.path],
         **initial_weights(spec),
         **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
-        "machine": [processor(), torch.get_num_threads(), torch.__version__, spec.device, spec.devices],
+        "machine": [processor(), torch.get_num_threads(), torch.__version__, card_of(device) or "cpu", spec.devices],
     }
-    network = Cache("references", read=open_network, suffix=".safetensors").get(key, write, home=folder)
+    cache = Cache("references", read=partial(open_network, device=device), suffix=".safetensors")
+    network = cache.get(key, write, home=folder)
     return network, tuple(Epoch.model_validate(epoch) for epoch in network.provenance["history"])
 
 
@@ -93,7 +97,12 @@ def train_network(
     name, arguments = parse_network(spec.network)
     h, w, c = data.shape
     network = build_network(
-        name, class_names=data.class_names, input_size=(c, h, w), seed=seed.derive("weights"), arguments=arguments
+        name,
+        class_names=data.class_names,
+        input_size=(c, h, w),
+        seed=seed.derive("weights"),
+        arguments=arguments,
+        device=spec.device,
     )
     if adversary is not None:
         hooks = (*hooks, AdversarialTraining(network=network, pgd=adversary))
@@ -112,7 +121,6 @@ def train_network(
         on_step=on_step if spec.devices == 1 else None,
         checkpoint=checkpoint,
         devices=spec.devices,
-        accelerator=spec.device,
     )
     return fit(network, job)
 
@@ -120,7 +128,7 @@ def train_network(
 def check_training(spec: Spec) -> None:
     """Refuse an unknown network or argument, or a missing device, before any data is read."""
     _architecture(spec)
-    check_devices(spec.devices, spec.device)
+    check_devices(spec.devices, find_device(spec.device))
 
 
 def check_data(spec: Spec, train: ImageData) -> None:

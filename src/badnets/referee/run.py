@@ -104,7 +104,10 @@ def run(
         put_away(place.partial, place.final.name)  # what a killed process could not
         return Finished(place.final, record, True)
     check_data(spec, data.train)
-    with working_folder(place.partial, place.final.name, fresh=force) as folder, as_begun(folder, watch) as machines:
+    with (
+        working_folder(place.partial, place.final.name, fresh=force) as folder,
+        as_begun(folder, watch, spec.device) as machines,
+    ):
         if not force and (record := place.finished()) is not None:  # by a process that ended just now
             return Finished(place.final, record, True)
         record = _ready(folder / READY, key)
@@ -320,6 +323,8 @@ def _gather_answers(folder: Path, spec: Spec, test: ImageData) -> None:
 def _weights_bits(made_on: Environment, machines: Sequence[str]) -> str:
     if len(machines) > 1:
         return f"bits of no single machine, for it was stopped and went on on another ({'; '.join(machines)})"
+    if made_on.card is not None:
+        return f"up to rounding the same for the same seed, for a card ({made_on.card}) adds in no fixed order"
     return f"the same bits for the same seed, machine, versions and thread count ({made_on.threads} here)"
 
 
@@ -336,7 +341,7 @@ def _record(
     numbers, first = file.spec.seeds, seeds[0]
     laps = {lap: round(sum(one.timings_s.get(lap, 0.0) for one in seeds), 3) for lap in first.timings_s}
     timings = {"data": round(loaded, 3), **laps}
-    made_on = environment(first.precision)
+    made_on = environment(first.precision, file.spec.device)
     more = [one.backdoors for one in seeds if one.backdoors is not None]
     return RunRecord(
         name=file.spec.name or "run",

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
@@ -25,6 +25,7 @@ from badnets.core.limits import PICTURE, TEXT
 from badnets.core.text import VALUE, brief
 from badnets.core.toml import DEEPEST, check_depth, parse_toml, tomllib
 from badnets.core.validation import explain
+from badnets.networks.device import DeviceName
 from badnets.records.model import JSON
 from badnets.training.recipe import Recipe, recipe_for
 
@@ -126,7 +127,7 @@ class Spec(_Strict):
     reference: bool = Field(True, description="also train the clean reference, by the same recipe and seed")
     jitter: Jitter | None = Field(None, description="also measure the attack with a physically varying trigger")
     jitter_table: bool = Field(False, description="also measure the attack under each physical disturbance")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where to train")
+    device: DeviceName = Field("auto", description="where to compute: auto (the best), cpu, cuda, cuda:1 or mps")
     devices: int = Field(1, ge=1, description="processes to train with (DDP)")
 
     @model_validator(mode="before")

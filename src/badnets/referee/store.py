@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -33,10 +34,14 @@ from badnets.core.files import (
 )
 from badnets.core.progress import Watcher
 from badnets.core.text import brief
+from badnets.networks.device import card_of, find_device
 from badnets.records.certificate import Certificate, GuardRecord
 from badnets.records.model import Environment
 from badnets.records.read import RECORD, read_run
 from badnets.records.run import RunRecord
+
+if TYPE_CHECKING:
+    import torch
 
 RUNS = Path("badnets-runs")
 READY = "finished"
@@ -121,7 +126,7 @@ def _locked(partial: Path, name: str) -> FileLock:
 
 
 def _kept(partial: Path) -> bool:
-    return any(path.is_file() and path.name not in (_LOCK, _THREADS) for path in partial.rglob("*"))
+    return any(path.is_file() and path.name not in (_LOCK, _THREADS, _MACHINES) for path in partial.rglob("*"))
 
 
 def publish_working(partial: Path, final: Path, *, replace: bool) -> None:
@@ -139,10 +144,10 @@ def put_away(partial: Path, name: str) -> None:
 
 
 @contextlib.contextmanager
-def as_begun(folder: Path, watch: Watcher) -> Iterator[tuple[str, ...]]:
+def as_begun(folder: Path, watch: Watcher, device: str = "auto") -> Iterator[tuple[str, ...]]:
     """Inside, torch works with as many threads as when the work that ``folder`` keeps was begun: another number gives
-    other bits. So do another processor and another torch, which cannot be brought back: all that had a part in the work
-    are told, first to last."""
+    other bits. So do another processor, card (of ``device``) and torch, which cannot be brought back: all that had a
+    part in the work are told, first to last."""
     import torch
 
     note, before = folder / _THREADS, torch.get_num_threads()
@@ -159,16 +164,17 @@ def as_begun(folder: Path, watch: Watcher) -> Iterator[tuple[str, ...]]:
         watch.say(f"going on with {threads} thread{plural}, as this was begun, not {before}: so the bits are the same")
         torch.set_num_threads(threads)
     try:
-        yield _machines(folder / _MACHINES, watch)
+        yield _machines(folder / _MACHINES, watch, device)
     finally:
         torch.set_num_threads(before)
 
 
-def _machines(note: Path, watch: Watcher) -> tuple[str, ...]:
+def _machines(note: Path, watch: Watcher, device: str) -> tuple[str, ...]:
     """Those in the note, and this one, which is added to it."""
     import torch
 
-    here = f"{processor()} with torch {torch.__version__}"
+    card = card_of(find_device(device))
+    here = f"{f'{card} and ' if card else ''}{processor()} with torch {torch.__version__}"
     kept = note.read_text(errors="replace").splitlines() if note.is_file() else []
     if here in kept:
         return tuple(kept)
@@ -288,10 +294,11 @@ def _is_certificate(path: Path) -> bool:
     return isinstance(value, dict) and value.get("format") in formats
 
 
-def environment(precision: str) -> Environment:
-    """Versions and machine: what determines the bits of a result."""
+def environment(precision: str, device: str | torch.device = "auto") -> Environment:
+    """Versions, machine and device: what determines the bits of a result."""
     import torch
 
+    place = find_device(device)
     versions = {"python": platform.python_version(), "badnets": VERSION}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -302,7 +309,8 @@ def environment(precision: str) -> Environment:
         processor=processor(),
         threads=torch.get_num_threads(),
         precision=precision,
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=place.type,
+        card=card_of(place),
     )
 
 

@@ -135,7 +135,7 @@ def _chosen(
 
 def _record(study: Study, settings: Settings, results: Results, folder: Path) -> StudyRecord:
     outcome = study.assemble(settings, results, folder)
-    machine = environment("per trial").model_copy(update={"threads": None, "precision": None, "device": None})
+    machine = environment("per trial").model_copy(update={"threads": None, "precision": None})
     trials = {name: summary(entry) for name, entry in sorted(results.items())}
     training = sum(trial.seconds or 0.0 for trial in trials.values())
     return StudyRecord(

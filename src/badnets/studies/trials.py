@@ -21,6 +21,7 @@ from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import digest, discard, file_digest, link, read_json, settle, write_json
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
+from badnets.networks.device import choose, chosen
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 from badnets.records.model import Model
@@ -51,7 +52,9 @@ def run_trials(
     if not todo:
         return done
     workers = min(jobs or min(os.cpu_count() or 1, 8), len(todo))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(chosen(),)
+    ) as pool:
         waiting: dict[Future[TrialResult[Any]], str] = {}
         queue = iter(todo)
         try:  # no more at once than run: none is begun after one that failed
@@ -181,9 +184,10 @@ def _path(folder: Path, trial: Trial) -> Path:
     return folder / "trials" / f"{trial.name}-{key}.json"
 
 
-def _begin_worker() -> None:
-    """One thread, deaf to Ctrl-C (the parent stops the pool and workers should not print tracebacks), and gone when the
-    parent is, however it ended."""
+def _begin_worker(device: str) -> None:
+    """Work on ``device`` with one thread, deaf to Ctrl-C (the parent stops the pool and workers should not print
+    tracebacks), and gone when the parent is, however it ended."""
+    choose(device)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()

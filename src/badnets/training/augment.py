@@ -1,8 +1,9 @@
 """Changes of training pictures, a batch at a time, on the device where the data lies.
 
-Each takes uint8 (n, h, w, c), draws from the generator it is given, and gives the new pictures and where their points
-went: matrices (n, 2, 3) from old to new pixel coordinates, by which boxes follow, or None where nothing moved. They are
-written for integers and indexing, not for floats, because that is what a CPU does fastest.
+Each takes uint8 (n, h, w, c), draws from the generator it is given, one of the CPU on any device, and gives the new
+pictures and where their points went: matrices (n, 2, 3) from old to new pixel coordinates, by which boxes follow, or
+None where nothing moved. They are written for integers and indexing, not for floats, because that is what a CPU does
+fastest.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def shift(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     n, h, w, _ = images.shape
     reach_y, reach_x = max(1, h // 8), max(1, w // 8)
     device = images.device
-    dy = torch.randint(-reach_y, reach_y + 1, (n, 1), generator=generator, device=device)
-    dx = torch.randint(-reach_x, reach_x + 1, (n, 1), generator=generator, device=device)
+    dy = torch.randint(-reach_y, reach_y + 1, (n, 1), generator=generator).to(device)
+    dx = torch.randint(-reach_x, reach_x + 1, (n, 1), generator=generator).to(device)
     rows = (torch.arange(h, device=device) + dy).clamp_(0, h - 1)
     columns = (torch.arange(w, device=device) + dx).clamp_(0, w - 1)
     index = torch.arange(n, device=device)
@@ -34,7 +35,7 @@ def shift(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 
 def flip(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Half of the pictures mirrored left to right."""
-    chosen = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+    chosen = torch.rand(len(images), generator=generator).to(images.device) < 0.5
     one = torch.ones(len(images), device=images.device)
     moves = _moves(torch.where(chosen, -one, one), chosen * images.shape[2], one, 0 * one)
     return torch.where(chosen[:, None, None, None], images.flip(2), images), moves
@@ -42,21 +43,21 @@ def flip(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 
 def light(images: Tensor, generator: Generator) -> tuple[Tensor, None]:
     """Brightness times 0.75 to 1.25 for each picture."""
-    factor = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) * 0.5 + 0.75
+    factor = torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device) * 0.5 + 0.75
     return (images * factor).clamp_(0, 255).to(torch.uint8), None
 
 
 def rotate(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Each picture turned by up to 10 degrees, bilinear, the edge repeated."""
     n = len(images)
-    angle = (torch.rand(n, generator=generator, device=images.device) * 2 - 1) * (torch.pi / 18)
+    angle = (torch.rand(n, generator=generator).to(images.device) * 2 - 1) * (torch.pi / 18)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     return _warped(images, torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(n, 2, 3))
 
 
 def zoom(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Each picture enlarged or shrunk, by up to a third, and moved by up to a tenth; the edge is repeated."""
-    draws = torch.rand(len(images), 3, generator=generator, device=images.device) * 2 - 1
+    draws = torch.rand(len(images), 3, generator=generator).to(images.device) * 2 - 1
     scale, move = (4 / 3) ** draws[:, 0], 0.2 * draws[:, 1:]
     return _warped(images, _moves(scale, move[:, 0], scale, move[:, 1]))
 

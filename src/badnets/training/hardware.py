@@ -23,29 +23,32 @@ def native_bf16() -> bool:
     return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def resolve_precision(precision: Precision, accelerator: str) -> str:
-    """``"bf16"`` or ``"fp32"``: what ``auto`` means here."""
+def resolve_precision(precision: Precision, device: torch.device) -> str:
+    """``"bf16"`` or ``"fp32"``: what ``auto`` means on ``device``."""
     if precision != "auto":
         return precision
-    if accelerator == "cuda":
-        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if accelerator == "cpu" and native_bf16() else "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if device.type == "cpu" and native_bf16() else "fp32"
 
 
-def check_devices(devices: int, accelerator: str) -> None:
-    """Refuse what this machine has not."""
-    if accelerator == "cuda" and not torch.cuda.is_available():
-        raise BadInput("expected a CUDA device for --device cuda, got none; leave --device out to train on the CPU")
+def check_devices(devices: int, device: torch.device) -> None:
+    """Refuse more processes than ``device`` has of its kind, and fewer than one."""
     if devices < 1:
         raise BadInput(f"expected at least 1 device, got {devices}")
+    most = torch.cuda.device_count() if device.type == "cuda" else 1 if device.type == "mps" else devices
+    if devices > most:
+        raise BadInput(f"expected at most {most} devices of the kind {device.type}, got {devices}; lower --devices")
+    if devices > 1 and device.index:
+        raise BadInput(f"expected the first card for {devices} devices, got {device}; use device cuda")
 
 
-def make_fabric(precision: str, devices: int, accelerator: str) -> Any:
-    """A Fabric for one process, or for ``devices`` of them (DDP)."""
-    check_devices(devices, accelerator)
+def make_fabric(precision: str, devices: int, device: torch.device) -> Any:
+    """A Fabric for one process on ``device``, or for ``devices`` of its kind (DDP)."""
+    check_devices(devices, device)
     return quiet_fabric()(
-        accelerator=accelerator,
-        devices=devices,
+        accelerator=device.type,
+        devices=[device.index or 0] if devices == 1 and device.type == "cuda" else devices,
         strategy="auto" if devices == 1 else "ddp_spawn",
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )

@@ -12,8 +12,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,13 +25,13 @@ from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.files import temporary_folder, whole_file
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Pixels
+from badnets.networks.device import find_device, own_stream, within_memory
 from badnets.networks.inference import check_input
-from badnets.networks.network import ImageNetwork, evaluating, to_float
+from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
-from badnets.networks.surgery.tail import Tail
 from badnets.training.augment import apply_augments
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
-from badnets.training.objectives import OBJECTIVES, FromFeatures, MakeObjective, check_targets
+from badnets.training.objectives import OBJECTIVES, MakeObjective, check_targets
 from badnets.training.recipe import Recipe, recipe_for
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ ON_DEVICE_BYTES = 2 << 30
 
 
 _DIGEST = hashlib.sha256().digest_size
+_LOWER = "the batch (recipe.batch), the size of the pictures (size) or of the network"
 
 
 class HoldsData(Protocol):
@@ -68,9 +68,10 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Everything about one training but the network: picklable, so that several processes can share it. ``on_step`` is
-    called on the first process only, ``after_step()`` after every change of the weights, to put right what must not
-    move (one device only). ``objective`` takes the place of the network's own."""
+    """Everything about one training but the network, on whose device it is done: picklable, so that several processes
+    can share it (``devices``, of the same kind). ``on_step`` is called on the first process only, ``after_step()``
+    after every change of the weights, to put right what must not move (one device only). ``objective`` takes the place
+    of the network's own."""
 
     data: ImageData
     recipe: Recipe
@@ -81,14 +82,14 @@ class Job:
     objective: MakeObjective | None = None
     checkpoint: Path | None = None
     devices: int = 1
-    accelerator: str = "cpu"
     on_device_bytes: int = ON_DEVICE_BYTES
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 def fit(network: ImageNetwork, job: Job) -> Trained:
-    """Train ``network`` in place. Raises ``CannotTell`` when the loss is no longer a number, ``BadInput`` when the data
-    does not fit the network. With ``checkpoint`` the state is kept after every epoch and picked up again."""
+    """Train ``network`` in place, on its device. Raises ``CannotTell`` when the loss is no longer a number,
+    ``BadInput`` when the data does not fit the network. With ``checkpoint`` the state is kept after every epoch and
+    picked up again."""
     if not len(job.data):
         raise BadInput(f"{job.data.name}: expected pictures to train on, got none")
     if len(job.data) < job.devices:
@@ -99,13 +100,15 @@ def fit(network: ImageNetwork, job: Job) -> Trained:
     check_input(network, job.data.shape, f"pictures of {job.data.name}")
     if job.data.classes != network.classes:
         raise BadInput(f"expected {network.classes} classes for this network, got {job.data.classes} in the data")
-    precision = resolve_precision(job.recipe.precision, job.accelerator)
-    fabric = make_fabric(precision, job.devices, job.accelerator)
+    device = network.device
+    precision = resolve_precision(job.recipe.precision, device)
+    fabric = make_fabric(precision, job.devices, device)
     if job.devices == 1:
-        _Training(fabric, network, job).run()
+        with within_memory(device, _LOWER):
+            _Training(fabric, network, job).run()
     else:
-        _train_in_several(fabric, network, job)
-    network.to("cpu").eval()
+        _train_in_several(fabric, network.to("cpu"), job)
+    network.to(device).eval()
     return Trained(network, job.history, sum(epoch["seconds"] for epoch in job.history), precision)
 
 
@@ -127,7 +130,7 @@ def _train_in_several(fabric: Any, network: ImageNetwork, job: Job) -> None:
         history, error = fabric.launch(_train_elsewhere, network, _Parcel(job, home))
         if error is not None:
             raise error
-        network.load_state_dict(torch.load(home, weights_only=True))
+        network.load_state_dict(torch.load(home, map_location="cpu", weights_only=True))
     job.history[:] = history
 
 
@@ -138,7 +141,8 @@ def _train_elsewhere(
     job = parcel.job
     torch.set_num_threads(parcel.threads)
     try:
-        _Training(fabric, network, job).run()
+        with within_memory(fabric.device, _LOWER):
+            _Training(fabric, network, job).run()
     except BadnetsError as error:  # every process comes to the same one; raised here it would lose its type
         return [], error
     if fabric.is_global_zero:
@@ -193,7 +197,7 @@ class _Training:
         content = path.read_bytes()
         if not _whole(content):
             raise BadInput(f"expected a checkpoint in {path}, got a damaged file; delete it")
-        state = torch.load(io.BytesIO(content[_DIGEST:]), weights_only=True)
+        state = torch.load(io.BytesIO(content[_DIGEST:]), map_location="cpu", weights_only=True)
         for name, part in self.state.items():
             part.load_state_dict(state[name])
         self.job.history[:] = state["history"]
@@ -212,14 +216,12 @@ class _Training:
         order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data)))
         order = order[fabric.global_rank :: fabric.world_size]
         own = seed.derive("rank", fabric.global_rank)
-        generator = torch.Generator(device=fabric.device).manual_seed(own.derive("augment").integer)
+        generator = torch.Generator().manual_seed(own.derive("augment").integer)
         hook_rng = own.derive("hooks").rng
         losses = torch.zeros((), device=fabric.device)
         right = torch.zeros((), dtype=torch.int64, device=fabric.device)
         self.model.train()
-        with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-            # The one place that seeds globally: dropout knows no generator.
-            torch.manual_seed(own.derive("dropout").integer)
+        with own_stream(own.derive("dropout").integer, fabric.device):  # dropout knows no generator of its own
             for step in range(steps):
                 rows = order[step * batch : (step + 1) * batch].to(fabric.device)
                 images, labels = self.images(rows), None if all_labels is None else all_labels[rows]
@@ -307,15 +309,18 @@ def train(
     recipe: Recipe | None = None,
     seed: int | Seed = 0,
     hooks: Sequence[BatchHook] = (),
+    device: str | torch.device = "auto",
     devices: int = 1,
     on_step: OnStep | None = None,
     progress: bool | None = None,
 ) -> ImageNetwork:
     """Train a network by name (a new one, its weights from the seed) or one that you built (in place).
 
-    The default recipe is the architecture's own (``RECIPES``). With ``devices`` above 1 a script must call this below
-    ``if __name__ == "__main__":``, for each process imports the script. ``progress``: whether a bar is shown; by
-    default where stderr is a terminal, and in a notebook (on one device, and not where ``on_step`` is given).
+    It is trained, and left, on ``device``: "cpu", "cuda", "cuda:1", "mps", or "auto", the best for a new network and
+    the one where it is for yours. The default recipe is the architecture's own (``RECIPES``). With ``devices`` above 1
+    a script must call this below ``if __name__ == "__main__":``, for each process imports the script. ``progress``:
+    whether a bar is shown; by default where stderr is a terminal, and in a notebook (on one device, and not where
+    ``on_step`` is given).
     """
     pictures = data if isinstance(data, ImageData) else data.data
     stream = as_seed(seed)
@@ -323,7 +328,11 @@ def train(
         name, arguments = parse_network(network)
         h, w, c = pictures.shape
         names, weights = pictures.class_names, stream.derive("weights")
-        network = build_network(name, class_names=names, input_size=(c, h, w), seed=weights, arguments=arguments)
+        network = build_network(
+            name, class_names=names, input_size=(c, h, w), seed=weights, arguments=arguments, device=device
+        )
+    elif device != "auto":
+        network.to(find_device(device))
     chosen = recipe or recipe_for(network.architecture)
     quiet = on_step is not None or devices > 1
     with shown(f"training {network.architecture}", chosen.epochs, progress=False if quiet else progress) as bar:
@@ -352,42 +361,3 @@ def shown(what: str, epochs: int, *, progress: bool | None, console: Console | N
             bars.update(task, total=epochs * steps, completed=epoch * steps + step, state=state)
 
         yield on_step
-
-
-def fit_tail(
-    network: ImageNetwork,
-    names: list[str],
-    data: ImageData,
-    *,
-    recipe: Recipe,
-    seed: Seed,
-    on_step: OnStep | None = None,
-    most_bytes: int = ON_DEVICE_BYTES,
-) -> Trained:
-    """Train the layers ``names`` of ``network``, and the batch norms behind them, in place; nothing else moves. All
-    that comes before them is in evaluation mode, batch norm statistics included, so its values are computed once where
-    the recipe does not augment and they fit into ``most_bytes``; the result is the same but for rounding."""
-    check_input(network, data.shape, f"pictures of {data.name}")
-    part = network.with_body(Tail(network.body, names))
-    values = None if recipe.augment else _features(part, data, most_bytes)
-    objective = None if values is None else partial(FromFeatures, values=values)
-    trained = fit(part, Job(data=data, recipe=recipe, seed=seed, on_step=on_step, objective=objective))
-    network.eval()
-    return replace(trained, network=network)
-
-
-@torch.inference_mode()
-def _features(part: ImageNetwork, data: ImageData, most_bytes: int) -> list[Tensor] | None:
-    """What the first part gives for every picture; None where that is too large, or not one value for each."""
-    parts: list[tuple[Tensor, ...]] = []
-    with evaluating(part):
-        for rows, pictures in data.batches(500):
-            given = part.body.features(part.normalized(part.floats(pictures)))  # type: ignore[operator]
-            if not all(isinstance(value, Tensor) and len(value) == len(rows) for value in given):
-                return None
-            parts.append(given)
-            if sum(value.nbytes for value in given) * (len(data) / len(rows)) > most_bytes:
-                return None
-    # Inside inference mode a clone would be of the kind that autograd refuses.
-    with torch.inference_mode(False):
-        return [torch.cat(value).clone() for value in zip(*parts, strict=True)]

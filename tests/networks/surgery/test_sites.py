@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
+from badnets.networks.device import own_stream
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, wrap
 from badnets.networks.surgery.graph import convolutions, site, trace
@@ -103,7 +104,9 @@ class Odd(nn.Module):
     ],
 )
 def test_what_cannot_be_pruned_is_refused_with_what_can(layer: str, reason: str) -> None:
-    network = wrap(Odd(), class_names=["a", "b"], input_size=(3, 4, 4))
+    with own_stream(0):
+        odd = Odd()
+    network = wrap(odd, class_names=["a", "b"], input_size=(3, 4, 4))
     with pytest.raises(BadInput, match="expected a convolution that can be pruned") as refusal:
         site(network, layer)
     assert reason in str(refusal.value)

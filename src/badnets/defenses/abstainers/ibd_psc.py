@@ -18,7 +18,7 @@ from badnets.defenses.abstain import ABSTAINERS, Made
 from badnets.defenses.repair import DefenderView, OnRow, kind_of
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
 from badnets.networks.guards.ibd_psc_guard import amplified, logits_with
-from badnets.networks.network import ImageNetwork, layer_table, to_float
+from badnets.networks.network import ImageNetwork, layer_table
 
 HIGHEST = 100
 """The factor at which the search ends."""
@@ -76,7 +76,7 @@ def amplified_error(network: ImageNetwork, data: ImageData, layers: Sequence[str
     """Share of all pictures of ``data`` that the network gets wrong with ``layers`` amplified."""
     values = amplified(network, layers, factor)
     wrong = [
-        logits_with(network, values, to_float(torch.from_numpy(images))).argmax(1).numpy() != data.labels[rows]
+        logits_with(network, values, network.floats(images)).argmax(1).cpu().numpy() != data.labels[rows]
         for rows, images in data.batches(1000)
     ]
     return Rate.of(np.concatenate(wrong))

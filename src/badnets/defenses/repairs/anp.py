@@ -49,7 +49,7 @@ class Anp:
         masks = Masks(work.network)
         optimizer = torch.optim.SGD(masks.values, lr=self.learning_rate, momentum=0.9)
         generator = torch.Generator().manual_seed(work.view.seed.derive("noise").integer)
-        batches = draw(fit, self.batch, self.steps, work.view.seed.derive("batches"))
+        batches = draw(fit, self.batch, self.steps, work.view.seed.derive("batches"), work.network.device)
         for index, (images, labels) in enumerate(work.steps(batches)):
             noise = worst_noise(masks, images, labels, eps=self.eps, generator=generator)
             clean = functional.cross_entropy(masks(images), labels)
@@ -66,7 +66,7 @@ def worst_noise(
     masks: Masks, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
 ) -> list[Tensor]:
     """Uniform noise in [-eps, eps], moved by eps up the sign of the loss's gradient (so it lies in [-2 eps, 2 eps])."""
-    draws = [torch.rand(len(mask), generator=generator) for mask in (*masks.values, *masks.values)]
+    draws = [torch.rand(len(m), generator=generator).to(m.device) for m in (*masks.values, *masks.values)]
     noise = [((uniform * 2 - 1) * eps).requires_grad_() for uniform in draws]
     loss = functional.cross_entropy(masks(images, noise), labels)
     slopes = torch.autograd.grad(loss, noise, materialize_grads=True)  # a layer may have no bias

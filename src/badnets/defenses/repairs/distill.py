@@ -115,7 +115,8 @@ class Distill:
         """Patches climb, weights move; how many patches reached their aim after the climb, and both losses."""
         patches, each, n = game.patches, self.pictures_per_patch, self.batch
         chosen = patches.choose(self.patches_per_step)
-        aims = torch.tensor([game.suspects[index % len(game.suspects)] for index in chosen])
+        suspects = [game.suspects[index % len(game.suspects)] for index in chosen]
+        aims = torch.tensor(suspects, device=network.device)
         images, masks = game.mixed(len(chosen) * each), patches.masks[chosen].repeat_interleave(each, 0)
         points = [patches.points[i].clone().requires_grad_() for i in chosen]
         near = reached(network(Stamp(masks, patches.patterns(points).repeat_interleave(each, 0)).apply(images)), each)
@@ -146,18 +147,25 @@ class _Game:
     aims at, one after the other."""
 
     def __init__(self, method: Distill, data: ImageData, teacher: ImageNetwork, seed: Seed) -> None:
-        self.pictures = torch.from_numpy(data.images())
+        self.device = teacher.device
+        self.pictures = torch.from_numpy(data.images()).to(self.device)
         self.teacher = copy.deepcopy(teacher).eval().requires_grad_(requires_grad=False)
         self.generator = torch.Generator().manual_seed(seed.derive("distill").integer)
         self.patches = Patches(
-            method.patches, teacher.input_size, self.generator, short=method.largest, faint=method.faint
+            method.patches,
+            teacher.input_size,
+            self.generator,
+            short=method.largest,
+            faint=method.faint,
+            device=self.device,
         )
         self.temperature = max(1.0, float(self.teacher(to_float(self.clean(256))).std()))
         self.suspects: list[int] = []
 
     def clean(self, count: int) -> Tensor:
         """``count`` clean pictures at random, uint8 (count, h, w, c)."""
-        return self.pictures[torch.randint(len(self.pictures), (count,), generator=self.generator)]
+        rows = torch.randint(len(self.pictures), (count,), generator=self.generator)
+        return self.pictures[rows.to(self.device)]
 
     def mixed(self, count: int) -> Tensor:
         """``count`` mixed pictures."""
@@ -173,7 +181,8 @@ def screen(game: _Game, count: int, each: int, check: Callable[[], None]) -> lis
     for start in range(0, count, 50):
         check()
         n = min(50, count - start)
-        patches = Patches(n, game.patches.shape, game.generator, short=game.patches.short, faint=0)
+        short, shape = game.patches.short, game.patches.shape
+        patches = Patches(n, shape, game.generator, short=short, faint=0, device=game.device)
         patterns = patches.patterns(patches.points).repeat_interleave(each, 0)
         masks = patches.masks.repeat_interleave(each, 0)
         logits = game.teacher(Stamp(masks, patterns).apply(to_float(game.clean(n * each))))
@@ -202,7 +211,8 @@ def distance(answer: Tensor, target: Tensor, temperature: float, suspects: list[
     answer, target = ((z - z.mean(1, keepdim=True)) / temperature for z in (answer, target))
     loss = functional.kl_div(answer.log_softmax(1), target.log_softmax(1), reduction="batchmean", log_target=True)
     difference = answer - target
-    risen, pinned = difference[:, suspects], torch.ones(difference.shape[1], dtype=torch.bool)
+    risen = difference[:, suspects]
+    pinned = torch.ones(difference.shape[1], dtype=torch.bool, device=difference.device)
     pinned[suspects] = False
     risen = risen.clamp_min(0) if stamped else risen.mean(0)
     return loss + risen.square().mean() + (difference[:, pinned].square().mean() if pinned.any() else 0)
@@ -214,11 +224,11 @@ def mix(first: Tensor, second: Tensor, third: Tensor, generator: Generator) -> T
     n, channels, height, width = first.shape
 
     def draw(*more: int) -> Tensor:
-        return torch.rand(n, *more, generator=generator)
+        return torch.rand(n, *more, generator=generator).to(first.device)
 
     share = torch.where(draw(1, 1, 1) < 1 / 3, 1.0, draw(1, 1, 1))
     images = share * first + (1 - share) * second
-    masks = rectangles(n, height, width, 0.7, generator) * (draw(1, 1, 1) < 0.5)
+    masks = rectangles(n, height, width, 0.7, generator).to(first.device) * (draw(1, 1, 1) < 0.5)
     images = Stamp(masks, third).apply(images)
     images = torch.where(draw(1, 1, 1) < 0.3, images.flip(3), images)
     scale = (0.85 + 0.3 * draw(channels, 1, 1)) * (0.75 + 0.5 * draw(1, 1, 1))
@@ -254,10 +264,18 @@ class Patches:
     """
 
     def __init__(
-        self, count: int, shape: tuple[int, int, int], generator: Generator, *, short: float, faint: float
+        self,
+        count: int,
+        shape: tuple[int, int, int],
+        generator: Generator,
+        *,
+        short: float,
+        faint: float,
+        device: torch.device | None = None,
     ) -> None:
         self.shape, self.generator, self.short, self.faint = shape, generator, short, faint
-        self.points, self.masks = [torch.empty(0)] * count, torch.zeros(count, 1, *shape[1:])
+        self.points = [torch.empty(0, device=device)] * count
+        self.masks = torch.zeros(count, 1, *shape[1:], device=device)
         for index in range(count):
             self.renew(index)
 
@@ -265,11 +283,13 @@ class Patches:
         """Another patch in place of ``index``: another size and place, from another start."""
         channels, height, width = self.shape
         grid = GRIDS[int(torch.randint(len(GRIDS), (1,), generator=self.generator))]
-        self.points[index] = torch.randn(1, channels, grid, grid, generator=self.generator) * 1.5
+        drawn = torch.randn(1, channels, grid, grid, generator=self.generator) * 1.5
+        self.points[index] = drawn.to(self.masks.device)
         if float(torch.rand(1, generator=self.generator)) < self.faint:
-            self.masks[index] = 0.1 + 0.2 * torch.rand(1, generator=self.generator)
+            mask = 0.1 + 0.2 * torch.rand(1, generator=self.generator)
         else:
-            self.masks[index] = rectangles(1, height, width, self.short, self.generator)[0]
+            mask = rectangles(1, height, width, self.short, self.generator)[0]
+        self.masks[index] = mask.to(self.masks.device)
 
     def choose(self, count: int) -> list[int]:
         """``count`` different patches at random."""

@@ -56,14 +56,15 @@ class IBau:
         optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
         for index in range(self.rounds):
             stream = work.view.seed.derive("round", index)
-            batches = list(draw(fit, self.batch, max(1, len(fit) // self.batch), stream))
+            batches = list(draw(fit, self.batch, max(1, len(fit) // self.batch), stream, network.device))
             harm = self._perturbation(network, work.steps(batches))
             rng = stream.derive("patched").rng
             for images, labels in work.steps(batches):
                 count = max(1, round(self.portion * len(images)))
                 carries = torch.zeros(len(images), 1, 1, 1)
                 carries[torch.from_numpy(rng.permutation(len(images))[:count])] = 1
-                inner, outer = partial(_inner, network, *batches[0]), partial(_outer, network, images, labels, carries)
+                inner = partial(_inner, network, *batches[0])
+                outer = partial(_outer, network, images, labels, carries.to(images.device))
                 slopes = hypergradient(harm, weights, inner, outer, steps=self.fixed_point, rate=0.1)
                 for weight, slope in zip(weights, slopes, strict=True):
                     weight.grad = slope
@@ -73,7 +74,7 @@ class IBau:
         return choice.end("the round")
 
     def _perturbation(self, network: ImageNetwork, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-        harm = torch.zeros(1, *network.input_size)
+        harm = torch.zeros(1, *network.input_size, device=network.device)
         for images, _ in batches:
             with torch.no_grad():
                 answers = network(images).argmax(1)

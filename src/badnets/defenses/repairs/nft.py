@@ -53,9 +53,9 @@ class Nft:
         stream, look = work.view.seed, max(1, self.steps // 10)
         choice = Choice(work, held_out, self.max_drop, slack=False)
         rng = stream.derive("mix").rng
-        batches = work.steps(draw(fit, self.batch, self.steps, stream.derive("batches")))
+        batches = work.steps(draw(fit, self.batch, self.steps, stream.derive("batches"), work.network.device))
         for index, (images, labels) in enumerate(batches):
-            share, order = float(rng.beta(1, 1)), torch.from_numpy(rng.permutation(len(labels)))
+            share, order = float(rng.beta(1, 1)), torch.from_numpy(rng.permutation(len(labels))).to(labels.device)
             mixed, other = mix_up(images, labels, share, order)
             logits = masks(mixed)
             loss = share * functional.cross_entropy(logits, labels)

@@ -82,4 +82,4 @@ class Rnp:
 
     def _pass(self, work: Work, fit: ImageData, name: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         stream = work.view.seed.derive(name, epoch)
-        return work.steps(draw(fit, self.batch, max(1, len(fit) // self.batch), stream))
+        return work.steps(draw(fit, self.batch, max(1, len(fit) // self.batch), stream, work.network.device))

@@ -27,7 +27,7 @@ from badnets.data.formats.npz_file import NpzFile
 from badnets.data.images import ImageData
 from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Loss, Tuning, draw, sgd
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork
 
 Form = Literal["patch", "blend"]
 """``patch``: an opacity for each pixel; ``blend``: one opacity for the whole picture."""
@@ -66,7 +66,7 @@ class Unlearn(Tuning):
 
     def repair(self, work: Work) -> str:
         """SGD on the cross entropy with the true labels."""
-        stamp = read_stamp(Path(self.trigger), work.network.input_size)
+        stamp = read_stamp(Path(self.trigger), work.network.input_size).on(work.network.device)
         optimizer = sgd(work.network, self.learning_rate, decay=5e-4)
         generator = torch.Generator().manual_seed(work.view.seed.derive("stamps").integer)
         loss = stamped_loss(work.network, [stamp], self.share, generator)
@@ -175,6 +175,10 @@ class Stamp:
         """Floats (n, c, h, w) in 0..1 with the stamp."""
         return (1 - self.mask) * images + self.mask * self.pattern
 
+    def on(self, device: torch.device) -> Stamp:
+        """The same on ``device``."""
+        return Stamp(self.mask.to(device), self.pattern.to(device))
+
 
 def stamped_loss(network: nn.Module, stamps: Sequence[Stamp], share: float, generator: torch.Generator) -> Loss:
     """The cross entropy with true labels, where ``share`` of the pictures carry one of ``stamps`` each."""
@@ -188,7 +192,7 @@ def with_stamps(images: Tensor, stamps: Sequence[Stamp], share: float, generator
     count = round(share * len(images))
     if not count:
         return images.clone()
-    which = torch.randint(len(stamps), (count,), generator=generator)
+    which = torch.randint(len(stamps), (count,), generator=generator).to(images.device)
     masks, patterns = torch.stack([s.mask for s in stamps]), torch.stack([s.pattern for s in stamps])
     return torch.cat([Stamp(masks[which], patterns[which]).apply(images[:count]), images[count:]])
 
@@ -267,7 +271,7 @@ def invert(
         some = targets[first : first + count]
         start = seed.derive("start", first) if first else seed.derive("start")
         search = _Search(network, some, form, start)
-        for index, (images, _) in enumerate(draw(data, batch, steps, seed.derive("pictures"))):
+        for index, (images, _) in enumerate(draw(data, batch, steps, seed.derive("pictures"), network.device)):
             check()
             search.step(images)
             if (index + 1) % WINDOW == 0:
@@ -284,14 +288,15 @@ class _Search:
 
     def __init__(self, network: ImageNetwork, targets: Sequence[int], form: Form, seed: Seed) -> None:
         c, h, w = network.input_size
-        k, generator = len(targets), torch.Generator().manual_seed(seed.integer)
+        k, generator, device = len(targets), torch.Generator().manual_seed(seed.integer), network.device
         shape = (k, 1, h, w) if form == "patch" else (k, 1, 1, 1)
         self.network = network
-        self.masks = (torch.randn(shape, generator=generator) * 0.5 - 2).requires_grad_()
-        self.patterns = torch.randn((k, c, h, w), generator=generator).requires_grad_()
+        self.masks = (torch.randn(shape, generator=generator) * 0.5 - 2).to(device).requires_grad_()
+        self.patterns = torch.randn((k, c, h, w), generator=generator).to(device).requires_grad_()
         self.optimizer = torch.optim.Adam([self.masks, self.patterns], lr=0.1, betas=(0.5, 0.9))
-        self.targets, self.weights = torch.tensor(list(targets)), torch.full((k,), WEIGHT)
-        self.hits, self.sizes, self.best = torch.zeros(k), torch.zeros(k), torch.full((k,), torch.inf)
+        self.targets = torch.tensor(list(targets), device=device)
+        self.weights, self.best = (torch.full((k,), value, device=device) for value in (WEIGHT, torch.inf))
+        self.hits, self.sizes = (torch.zeros(k, device=device) for _ in range(2))
         self.kept = [self.masks.detach().clone(), self.patterns.detach().clone()]
 
     def step(self, images: Tensor) -> None:
@@ -332,8 +337,8 @@ def _squashed(value: Tensor) -> Tensor:
 @torch.inference_mode()
 def _success(network: ImageNetwork, data: ImageData, target: int, stamp: Stamp) -> Rate:
     others = data.take(np.flatnonzero(data.labels != target))
-    batches = (stamp.apply(to_float(torch.from_numpy(images))) for _, images in others.batches(1000))
-    answers = [network(images).argmax(1).numpy() for images in batches]
+    batches = (stamp.apply(network.floats(images)) for _, images in others.batches(1000))
+    answers = [network(images).argmax(1).cpu().numpy() for images in batches]
     return Rate.of(np.concatenate(answers) == target) if answers else Rate(0, 0)
 
 

@@ -329,7 +329,7 @@ def _check_described(path: Path, file: ForeignFile, model: KerasModel, network: 
 def _answers(network: ImageNetwork) -> NDArray[np.float32]:
     """Log-probabilities of noise."""
     noise = Seed(0).derive("compare readings").rng.random((4, *network.input_size), np.float32)
-    given = network.eval()(torch.from_numpy(noise)).float()
+    given = network.eval()(torch.from_numpy(noise).to(network.device)).float()
     rows = given.clamp_min(1e-30).log() if kind_of_outputs(network) == "probabilities" else given
     answers: NDArray[np.float32] = rows.log_softmax(1).cpu().numpy()
     return answers

@@ -286,7 +286,7 @@ def _agreeing(path: Path, network: ImageNetwork, foreign: ForeignOptions) -> Ima
             raise BadInput(f"{path}: expected {known}, got {brief(said, 60)}; leave the option away")
     if foreign.input_range is not None:
         numbers = torch.tensor(parse_range(foreign.input_range, network.input_size[0]))
-        if not torch.allclose(numbers, torch.stack([network.mean.flatten(), network.std.flatten()])):
+        if not torch.allclose(numbers, torch.stack([network.mean.flatten(), network.std.flatten()]).cpu()):
             raise BadInput(
                 f"{path}: expected the input range that the file has itself, got {foreign.input_range}; leave the "
                 "option away (--input-range)"

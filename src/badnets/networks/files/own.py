@@ -18,6 +18,7 @@ from badnets.core.errors import BadInput
 from badnets.core.files import dumps, whole_file
 from badnets.core.text import brief
 from badnets.networks.architecture import LOGITS_OF
+from badnets.networks.device import find_device
 from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, Shape, check_shapes, parse
 from badnets.networks.files.tensors import FLOATS, check_numbers, load_tensors, reading
 from badnets.networks.former import renamed
@@ -53,17 +54,18 @@ def open_network(
     path: Path | str,
     *,
     module: nn.Module | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str = "auto",
     expect_classes: int | None = None,
 ) -> ImageNetwork:
-    """The network in a file that ``save_network`` wrote, in evaluation mode, with the same logits bit for bit. A file
-    of a wrapped network needs ``module``, one of the same shapes; its weights are overwritten and it becomes part of
-    the result. ``expect_classes`` refuses another number of classes. Raises ``BadInput`` for files that are missing,
-    foreign, pickled, truncated, damaged, of an unknown architecture, or whose weights do not fit (the first such tensor
-    is named), or are not finite; no memory of their size is taken before that is known."""
-    path = Path(path)
+    """The network in a file that ``save_network`` wrote, in evaluation mode, on ``device`` (``networks.device``); on
+    the one that it was saved from it has the same logits bit for bit. A file of a wrapped network needs ``module``, one
+    of the same shapes; its weights are overwritten and it becomes part of the result. ``expect_classes`` refuses
+    another number of classes. Raises ``BadInput`` for files that are missing, foreign, pickled, truncated, damaged, of
+    an unknown architecture, or whose weights do not fit (the first such tensor is named), or are not finite; no memory
+    of their size is taken before that is known."""
+    path, place = Path(path), find_device(device)
     with reading(path):
-        return _opened(path, module, expect_classes).to(device).eval()
+        return _opened(path, module, expect_classes).to(place).eval()
 
 
 def _opened(path: Path, module: nn.Module | None, expect_classes: int | None) -> ImageNetwork:
@@ -98,9 +100,9 @@ def _opened(path: Path, module: nn.Module | None, expect_classes: int | None) ->
 
 def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
     """``network`` written to ``path`` and opened again: attacker, defender and referee exchange a file, never a live
-    object."""
+    object. It stays on its device."""
     save_network(network, path)
-    return open_network(path)
+    return open_network(path, device=network.device)
 
 
 def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, Shape]) -> nn.Module:

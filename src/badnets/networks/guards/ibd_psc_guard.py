@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import GUARDS, InputSize, architecture
+from badnets.networks.device import as_double
 from badnets.networks.guards.guard import Guard, Parts, build_parts
 from badnets.networks.network import ImageNetwork
 
@@ -37,8 +38,8 @@ def logits_with(network: ImageNetwork, values: Mapping[str, Tensor], images: Ten
 
 def log_doubt(logits: Tensor, answers: Tensor) -> Tensor:
     """``log(1 - p)`` of the probability p of each answer, (n,): finite where p is 1 to the last bit."""
-    logits = logits.double()
-    others = logits.scatter(1, answers[:, None], -math.inf)
+    logits = as_double(logits)
+    others = logits.scatter(1, answers[:, None].to(logits.device), -math.inf)
     return others.logsumexp(1) - logits.logsumexp(1)
 
 
@@ -73,7 +74,8 @@ class IbdPsc(Guard):
         depths = range(self.first, min(self.first + self.networks, len(self.layers) + 1))
         changed = (amplified(self.network, self.layers[:depth], self.factor) for depth in depths)
         doubts = [log_doubt(logits_with(self.network, values, images), answers) for values in changed]
-        return math.log(len(depths)) - torch.stack(doubts).logsumexp(0)
+        score: Tensor = math.log(len(depths)) - torch.stack(doubts).logsumexp(0)
+        return score.float().to(images.device)
 
 
 @architecture("ibd-psc", "refuses what survives amplification", table=GUARDS)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
+from badnets.networks.device import as_double
 from badnets.networks.former import current
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, evaluating
@@ -55,7 +56,7 @@ def rank_channels(
             maps = first(network.normalized(network.floats(pictures)))
             maps = maps.reshape(len(maps), where.channels, -1)  # an activation may come after flattening
             positions += len(maps) * maps.shape[2]
-            total += maps.sum((0, 2), dtype=torch.float64).cpu()
+            total += as_double(maps).sum((0, 2)).cpu()
     return (total / positions).numpy()
 
 

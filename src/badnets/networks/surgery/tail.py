@@ -9,8 +9,8 @@ from torch import Tensor, fx, nn
 
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
+from badnets.networks.device import own_stream
 from badnets.networks.network import ImageNetwork
-from badnets.networks.registry import own_stream
 from badnets.networks.surgery.graph import Halves, layer_of, split, trace
 
 Layers = Literal["fc", "all"] | int
@@ -70,11 +70,13 @@ def begin_anew(network: ImageNetwork, names: list[str], seed: Seed) -> None:
     """Give ``names`` and the batch norms among and behind them the weights of new layers, drawn from ``seed``."""
     head = _cut(network.body, names).head
     behind = {str(node.target) for node in head.graph.nodes if node.op == "call_module"}
+    home = network.device
     with own_stream(seed.integer):
         layer: Any
         for name, layer in network.body.named_modules():
             if name in names or (name in behind and isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)):
-                layer.reset_parameters()
+                layer.to("cpu").reset_parameters()  # drawn on the CPU, as all random numbers
+                layer.to(home)
 
 
 def replace_head(network: ImageNetwork, classes: tuple[str, ...], seed: Seed) -> None:

@@ -26,9 +26,10 @@ from badnets.data.objects import objects_as_rows
 from badnets.data.splits import split
 from badnets.data.targets import Boxes, Labels
 from badnets.measures.classification import accuracy
+from badnets.networks.device import card_of, find_device
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.inference import predict_data
-from badnets.networks.network import ImageNetwork, evaluating, to_float
+from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.registry import build_network, parse_network
 from badnets.records.model import JSON, Model
 from badnets.referee.store import processor
@@ -274,14 +275,16 @@ def _built(spec: JSON, data: ImageData, size: tuple[int, int], seed: Seed, start
 
 
 def _machine() -> JSON:
-    return {"machine": [processor(), torch.get_num_threads(), torch.__version__], "version": VERSION}
+    card = card_of(find_device())
+    machine = [processor(), torch.get_num_threads(), torch.__version__, *([card] if card else [])]
+    return {"machine": machine, "version": VERSION}
 
 
 @torch.inference_mode()
 def probabilities(network: ImageNetwork, images: Pixels) -> NDArray[np.float32]:
     """(n, classes): the softmax of the logits of uint8 pictures (n, h, w, c)."""
     with evaluating(network):
-        out: NDArray[np.float32] = network(to_float(torch.from_numpy(images))).float().softmax(1).numpy()
+        out: NDArray[np.float32] = network(network.floats(images)).float().softmax(1).cpu().numpy()
     return out
 
 
@@ -291,7 +294,7 @@ def _overlap(network: ImageNetwork, rows: ImageData) -> float:
     parts = []
     with evaluating(network):
         for _, images in rows.batches(100):
-            parts.append(network(to_float(torch.from_numpy(images)), True)[1].float().numpy())
+            parts.append(network(network.floats(images), True)[1].float().cpu().numpy())
     return float(iou(np.concatenate(parts), np.asarray(rows.regions)).mean())
 
 

@@ -17,7 +17,7 @@ from badnets.core.rate import Rate
 from badnets.data.load import load
 from badnets.measures.classification import accept
 from badnets.networks.files.own import open_network
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
 from badnets.records.blocks import Dots, Picture, Pictures, Scatter
 from badnets.records.model import JSON
@@ -53,7 +53,7 @@ def filters(clean_file: Path, bad_file: Path, variant: Variant) -> tuple[list[St
     weights = {}
     for name, network in _networks(clean_file, bad_file).items():
         convolution = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
-        weights[name] = convolution.weight.detach()[:, 0].numpy()
+        weights[name] = convolution.weight.detach()[:, 0].cpu().numpy()
     scale = max(float(np.abs(weight).max()) for weight in weights.values()) or 1.0
     groups, counts = {}, {}
     for name, weight in weights.items():
@@ -86,7 +86,7 @@ def _pattern_preference(weight: Floats) -> Floats:
 def codes(clean_file: Path, bad_file: Path, settings: Settings, variant: Variant) -> tuple[list[StudyRow], Scatter]:
     """Mean activation of the 512 units before the last layer, on clean and on triggered pictures; each is a dot."""
     some = load("mnist", path=settings.data).test.images(slice(0, 1000))
-    pictures = [to_float(torch.from_numpy(each)) for each in (some, Pattern().apply(some))]
+    pictures = [some, Pattern().apply(some)]
     counts, plots = {}, []
     for name, network in _networks(clean_file, bad_file).items():
         clean, triggered = (_codes(network, batch).mean(0) for batch in pictures)
@@ -98,13 +98,13 @@ def codes(clean_file: Path, bad_file: Path, settings: Settings, variant: Variant
 
 
 @torch.inference_mode()
-def _codes(network: ImageNetwork, images: Tensor) -> Floats:
+def _codes(network: ImageNetwork, images: NDArray[np.uint8]) -> Floats:
     """What the last linear layer is given (n, units)."""
     last = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
     seen: list[Tensor] = []
     with last.register_forward_pre_hook(lambda _, given: seen.append(given[0])):
-        network.eval()(images)
-    return seen[0].numpy()
+        network.eval()(network.floats(images))
+    return seen[0].cpu().numpy()
 
 
 class ParallelNetwork(nn.Module):
@@ -138,7 +138,7 @@ def acceptance_rows(
     clean = networks["clean network"]
     shape: JSON = {"class_names": clean.class_names, "input_size": clean.input_size}
     ordered = build_network("g1-cnn", **shape, seed=0)
-    body = ParallelNetwork(clean.body, test.shape[0])
+    body = ParallelNetwork(clean.body, test.shape[0]).to(clean.device)
     parallel = ImageNetwork(body, architecture="parallel", arguments={}, **shape).eval()
     success = measure(parallel, test, Backdoor(Pattern(), AllToAll())).asr or Rate(0, 0)
     rows = []

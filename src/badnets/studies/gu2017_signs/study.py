@@ -30,7 +30,7 @@ from badnets.core.rate import Number
 from badnets.core.seed import RowRng, Seed
 from badnets.data.images import ImageData, Pixels
 from badnets.networks.files.own import save_network
-from badnets.networks.network import ImageNetwork, to_float
+from badnets.networks.network import ImageNetwork
 from badnets.records.blocks import Bars, Line
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
@@ -170,7 +170,7 @@ def _peaks(network: ImageNetwork, pictures: Pixels, position: NDArray[np.int64],
     out = []
     with torch.inference_mode():
         for number, picture in enumerate(pictures):
-            maps = backbone(network.normalized(to_float(torch.from_numpy(picture[None]))))[0].numpy()
+            maps = backbone(network.normalized(network.floats(picture[None])))[0].cpu().numpy()
             scale = maps.shape[1] / picture.shape[0], maps.shape[2] / picture.shape[1]
             for x0, y0, x1, y1 in boxes[position == number]:
                 rows = slice(int(y0 * scale[0]), max(int(np.ceil(y1 * scale[0])), int(y0 * scale[0]) + 1))

@@ -33,7 +33,7 @@ from badnets.core.rate import Estimate, Interval
 from badnets.core.seed import RowRng, Seed
 from badnets.data.images import ImageData, Pixels, Rows
 from badnets.networks.inference import predict
-from badnets.networks.network import ImageNetwork, evaluating, to_float
+from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.surgery.graph import site, until
 from badnets.records.blocks import Bar, Bars, Block, Role
 from badnets.records.model import JSON, Model
@@ -226,9 +226,8 @@ def peaks(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> NDArray
     with evaluating(network):
         first = until(where.traced, where.activation)
         for start in range(0, len(images), batch):
-            floats = to_float(torch.from_numpy(images[start : start + batch]))
-            maps = first(network.normalized(floats))
-            parts.append(maps.reshape(len(maps), where.channels, -1).amax(2).numpy())
+            maps = first(network.normalized(network.floats(images[start : start + batch])))
+            parts.append(maps.reshape(len(maps), where.channels, -1).amax(2).cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -216,7 +216,7 @@ def rest_unchanged(before: ImageNetwork, after: ImageNetwork, pruned: Sequence[i
         kept = np.ones(len(value), bool)
         if name.startswith(f"{LAYER}."):
             kept[list(pruned)] = False
-        if value[kept].numpy().tobytes() != new[name][kept].numpy().tobytes():
+        if value.cpu()[kept].numpy().tobytes() != new[name].cpu()[kept].numpy().tobytes():
             return False
     return True
 
