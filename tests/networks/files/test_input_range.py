@@ -72,7 +72,6 @@ def test_the_range_with_most_right_answers_is_found() -> None:
         given = found(at, clean)
         assert (given.rate.hits, given.rate.total) == (6, 6)
         assert expected in {way.range for way in (given.way, *given.close)}
-        assert len(given.close) < len(ranges_in_use(clean, 1)) - 1
 
 
 class Sure(nn.Module):
