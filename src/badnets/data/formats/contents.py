@@ -262,7 +262,7 @@ def _plain(name: str) -> str:
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
-def _leaves(name: str, start: str = "") -> bool:
+def leaves(name: str, start: str = "") -> bool:
     """Whether a path (relative to the folder ``start``) leads out of the archive."""
     slashed = name.replace("\\", "/")
     if re.match("/|[A-Za-z]:", slashed):
@@ -277,7 +277,7 @@ def _check(path: Path, info: tarfile.TarInfo) -> None:
         raise _Sparse
     if info.size < 0:
         raise EOFError(f"a size of {info.size}")
-    if ".." in info.name.replace("\\", "/").split("/") or _leaves(info.name):
+    if ".." in info.name.replace("\\", "/").split("/") or leaves(info.name):
         raise BadInput(
             f"expected paths inside the archive in {path}, got a path that leaves its folder: {name}; "
             "do not trust this archive"
@@ -285,7 +285,7 @@ def _check(path: Path, info: tarfile.TarInfo) -> None:
     if info.ischr() or info.isblk() or info.isfifo():
         raise BadInput(f"expected files and folders in {path}, got a device: {name}; do not trust this archive")
     start = posixpath.dirname(_plain(info.name)) if info.issym() else ""
-    if (info.issym() or info.islnk()) and _leaves(info.linkname, start):
+    if (info.issym() or info.islnk()) and leaves(info.linkname, start):
         raise BadInput(
             f"expected links inside the archive in {path}, got a path that leaves its folder: "
             f"{name} links to {brief(repr(info.linkname))}; do not trust this archive"

@@ -47,7 +47,9 @@ def parsed(name: str) -> Name:
     """``train``, ``Training_Set``, ``trainset``, ``testImages``, ``val2017`` and the like are splits and no more than
     that; ``seg_train`` is one with the rest ``seg``, which counts where ``seg_test`` lies beside it."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
-    splits, rest, numbers = set(), [], []
+    splits: set[str] = set()
+    rest: list[str] = []
+    numbers: list[str] = []
     for token in re.findall(r"\d+|[^\W\d_]+", spaced.casefold()):
         fused = _FUSED.fullmatch(token)
         word = (fused[1] or fused[2]) if fused else token
