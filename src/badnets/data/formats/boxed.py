@@ -97,7 +97,7 @@ def _ending(name: str) -> str:
     return next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
 
 
-def by_lists(scenes: Sequence[Scene], lists: Mapping[str, set[str]], place: Path) -> list[Scene]:
+def _by_lists(scenes: Sequence[Scene], lists: Mapping[str, set[str]], place: Path) -> list[Scene]:
     """The same with the splits of lists such as ``train.txt``, each with its stems: what a validation list has is not
     in the training set, though ``trainval.txt`` has it. A picture in a test list and another is refused."""
     of: dict[str, tuple[str, str]] = {}
@@ -130,14 +130,15 @@ def finished(
     request: Request,
     *,
     place: Path,
-    name: str,
     classes: Sequence[str] | None,
     order: Sequence[str] | None = None,
+    lists: Mapping[str, set[str]] | None = None,
 ) -> Splits:
     """The sets of all ``scenes`` whose pictures are whole, in the order of their stems.
 
     ``classes`` are all that may occur; without them those that occur, in the given ``order``, else sorted. Splits that
-    came with the data are used, with the option ``splits`` false a share of all becomes the test set: see ``divided``.
+    came with the data are used: those of the scenes, else those of ``lists`` (stems by what a list is called). With the
+    option ``splits`` false a share of all pictures becomes the test set. ``request`` has all its options.
     """
     for scene in scenes:
         _check(scene, found, classes)
@@ -145,13 +146,16 @@ def finished(
     there = set(found.album.paths)
     whole = [scene for scene in scenes if scene.picture in there]
     whole.sort(key=lambda scene: (stem_of(scene.picture), scene.picture))
-    if request.options.get("splits", True):
-        whole = _of_known_split(whole, place)
-    data = _data(whole, found, name=name, place=place, classes=classes, order=order)
-    splits = np.array([scene.split or "" for scene in whole])
+    if not request.options["splits"]:
+        whole = [scene._replace(split=None) for scene in whole]
+    elif lists and not any(scene.split for scene in whole):
+        whole = _by_lists(whole, lists, place)
+    whole = _of_known_split(whole, place)
+    data = _data(whole, found, name=request.name, place=place, classes=classes, order=order)
     # Size and channels were seen to when decoding.
-    asked = replace(request, name=name, size=None, grey=None)
-    if not request.options.get("splits", True) or not splits.any():
+    asked = replace(request, size=None, grey=None)
+    splits = np.array([scene.split or "" for scene in whole])
+    if not splits.any():
         return finish(asked, data)
     train, *others = (np.flatnonzero(splits == part).astype(np.int64) for part in ("train", "test", "select"))
     return finish(asked, data.take(train), *(data.take(rows) if len(rows) else None for rows in others))
@@ -165,8 +169,8 @@ def _of_known_split(scenes: list[Scene], place: Path) -> list[Scene]:
     if "train" not in names:
         first = next(scene.picture for scene in scenes if scene.split)
         raise BadInput(
-            f"expected training pictures in {brief(place, 160)} beside {brief(first)} for tests, got none; add them, or "
-            " set the option splits=false"
+            f"expected training pictures in {brief(place, 160)} beside {brief(first)} for tests, got none; add them, "
+            "or set the option splits=false"
         )
     left = [scene.picture for scene in scenes if scene.split is None]
     if left:

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from math import isfinite
 from pathlib import Path, PurePosixPath
@@ -86,7 +87,8 @@ def load_coco(request: Request) -> Splits:
         warn_of_data(f"{place}: {crowds} boxes of crowds were left out")
     by_number = sorted((number, name) for table in best for number, name in table.classes.items())
     order = list(dict.fromkeys(name for _, name in by_number))
-    return finished(scenes, found, request, place=place, name=request.name, classes=classes, order=order)
+    asked = replace(request, options=options)
+    return finished(scenes, found, asked, place=place, classes=classes, order=order)
 
 
 def is_coco(place: Path) -> bool:

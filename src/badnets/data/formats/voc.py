@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as ET
@@ -18,7 +19,6 @@ from badnets.data.formats.boxed import (
     Box,
     Scan,
     Scene,
-    by_lists,
     chosen_classes,
     finished,
     listed_stems,
@@ -77,8 +77,9 @@ def load_voc(request: Request) -> Splits:
     find = _find if request.path is None else lambda given: given if is_voc(given) else _find(given)
     place = locate("voc", request, find, wanted=wanted, folders=_FOLDERS, absent=_ABSENT)
     name = stem(place) if request.name == "voc" else request.name
-    scenes, found = _load(place, request)
-    return finished(scenes, found, request, place=place, name=name, classes=classes)
+    asked = replace(request, name=name, options=options)
+    scenes, found, lists = _load(place, asked)
+    return finished(scenes, found, asked, place=place, classes=classes, lists=lists)
 
 
 def is_voc(place: Path) -> bool:
@@ -107,8 +108,8 @@ def _find(place: Path) -> Path | None:
     return archive_in(place, _ARCHIVES, is_voc)
 
 
-def _load(place: Path, request: Request) -> tuple[list[Scene], Scan]:
-    """The pictures with an annotation, and all pictures."""
+def _load(place: Path, request: Request) -> tuple[list[Scene], Scan, dict[str, set[str]]]:
+    """The pictures with an annotation, all pictures, and the lists."""
     annotations: dict[str, Annotation] = {}
     lists: dict[str, set[str]] = {}
     source = Contents(place, (*ENDINGS, ".xml", ".txt"))
@@ -125,10 +126,7 @@ def _load(place: Path, request: Request) -> tuple[list[Scene], Scan]:
                 yield file
 
     found = scan(pictures(), place, source.total, request)
-    scenes = _paired(annotations, found.sizes, place)
-    if lists and not any(scene.split for scene in scenes):
-        scenes = by_lists(scenes, lists, place)
-    return scenes, found
+    return _paired(annotations, found.sizes, place), found, lists
 
 
 def _paired(annotations: Mapping[str, Annotation], pictures: Iterable[str], place: Path) -> list[Scene]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -18,7 +19,6 @@ from badnets.data.formats.boxed import (
     Box,
     Scan,
     Scene,
-    by_lists,
     chosen_classes,
     finished,
     listed_stems,
@@ -69,17 +69,16 @@ def load_yolo(request: Request) -> Splits:
     Options: ``classes`` (all names in the order of their numbers), ``splits`` (false: a share of all is the test set).
     """
     options = request.settings(classes="", splits=True)
-    asked = chosen_classes(options["classes"])
+    chosen = chosen_classes(options["classes"])
     place = request.given_path()
     if not (place.is_dir() or is_tar(place)):
         raise BadInput(f"expected a folder or a tar with YOLO's label files, got {place}; check the path")
     texts = _Texts({}, {}, {})
     source = Contents(place, (*ENDINGS, ".txt", ".names", *_DESCRIPTIONS))
     found = scan(_pictures(source, texts), place, source.total, request)
-    scenes, labelled = _scenes(texts, found, asked or _one(texts.names, place), place)
-    if texts.lists and not any(scene.split for scene in scenes):
-        scenes = by_lists(scenes, texts.lists, place)
-    return finished(scenes, found, request, place=place, name=request.name, classes=labelled)
+    scenes, labelled = _scenes(texts, found, chosen or _one(texts.names, place), place)
+    asked = replace(request, options=options)
+    return finished(scenes, found, asked, place=place, classes=labelled, lists=texts.lists)
 
 
 def is_yolo(place: Path) -> bool:
@@ -143,39 +142,44 @@ def _key(path: str) -> tuple[str, ...]:
     return (*(part for part in folders if part.casefold() not in _LABELS), stem_of(path))
 
 
+def _paired(labels: Iterable[str], paths: Iterable[str], place: Path) -> dict[str, str]:
+    """The label file of each picture that has one."""
+    pictures: dict[tuple[str, ...], str] = {}
+    for path in paths:
+        if (first := pictures.setdefault(_key(path), path)) != path:
+            raise twice("picture", f"{place}/{first}", path)
+    files: dict[str, str] = {}
+    for path in labels:
+        picture = pictures.get(_key(path))
+        if picture is not None and (first := files.setdefault(picture, path)) != path:
+            raise twice("label file", f"{place}/{first}", path)
+        if picture is None and "labels" in path.lower().split("/")[:-1]:
+            where = brief(f"{place}/{path}", 200)
+            raise BadInput(f"expected a picture for {where}, got none; add it or remove the file")
+    if not files:
+        raise BadInput(f"expected label files such as labels/train/1.txt in {place}, got none; check the path")
+    bare = sorted({*pictures.values()} - set(files))
+    if bare:
+        warn_of_data(f"{place}: {len(bare)} pictures have no label file, the first is {bare[0]}; they are background")
+    return files
+
+
 def _scenes(
     texts: _Texts, found: Scan, names: Sequence[str] | None, place: Path
 ) -> tuple[list[Scene], tuple[str, ...]]:
     """The pictures with their objects, and all classes."""
-    files: dict[tuple[str, ...], str] = {}
-    pictures: dict[tuple[str, ...], str] = {}
-    for path in found.sizes:
-        if (first := pictures.setdefault(_key(path), path)) != path:
-            raise twice("picture", f"{place}/{first}", path)
-    for path in texts.labels:
-        if _key(path) in pictures:
-            if (first := files.setdefault(_key(path), path)) != path:
-                raise twice("label file", f"{place}/{first}", path)
-        elif "labels" in path.lower().split("/")[:-1]:
-            raise BadInput(
-                f"expected a picture for {brief(f'{place}/{path}', 200)}, got none; add it or remove the file"
-            )
-    lines = {key: list(read_lines(texts.labels[path], f"{place}/{path}", names)) for key, path in files.items()}
+    files = _paired(texts.labels, found.sizes, place)
+    lines = {path: list(read_lines(texts.labels[own], f"{place}/{own}", names)) for path, own in files.items()}
     if names is None:
         most = max((label for own in lines.values() for label, _ in own), default=-1) + 1
         CLASSES.check(most, place)
         names = [str(number) for number in range(most)]
-    bare = sorted(set(pictures) - set(files))
-    if bare:
-        first = pictures[bare[0]]
-        warn_of_data(f"{place}: {len(bare)} pictures have no label file, the first is {first}; they are background")
     splits = splits_of(found.sizes)
     scenes = []
-    for key, path in pictures.items():
-        h, w = found.sizes[path] or (0, 0)
-        where = f"{place}/{files.get(key, path)}"
-        own = tuple((names[label], (x0 * w, y0 * h, x1 * w, y1 * h)) for label, (x0, y0, x1, y1) in lines.get(key, ()))
-        scenes.append(Scene(path, Annotation(where, None, own), splits[path]))
+    for path, size in found.sizes.items():
+        h, w = size or (0, 0)
+        own = tuple((names[label], (x0 * w, y0 * h, x1 * w, y1 * h)) for label, (x0, y0, x1, y1) in lines.get(path, ()))
+        scenes.append(Scene(path, Annotation(f"{place}/{files.get(path, path)}", None, own), splits[path]))
     return scenes, tuple(names)
 
 
