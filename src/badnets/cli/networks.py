@@ -57,7 +57,7 @@ def evaluate_command(
             data,
             trigger_from=trigger_from,
             reference=reference,
-            settings=[*sized(size), *set_],
+            settings=[*sized(size), *(change.removeprefix("data.") for change in set_)],
             seed=seed,
             disturb=disturb,
             foreign=foreign.options,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput
 from badnets.data.formats.folder import arrange
-from badnets.data.formats.layout import LAYOUTS, parsed
+from badnets.data.layout import LAYOUTS, parsed
 
 SPELLINGS = [
     ("train", "test"),
@@ -134,8 +134,8 @@ def test_classes_that_differ_by_case_alone_are_one() -> None:
 
 
 UNCLEAR = {
-    "bare splits": (["train/1.png", "test/2.png"], "class", "split/class"),
-    "bare splits and a class": (["train/1.png", "test/2.png", "quiz/3.png"], "class", "split/class"),
+    "bare splits": (["train/1.png", "test/2.png"], "class", "bare"),
+    "bare splits and a class": (["train/1.png", "test/2.png", "quiz/3.png"], "class", "bare"),
     "bare test beside classes": (["cat/1.png", "dog/2.png", "test/3.png"], "class", "split/class"),
     "valid beside invalid": (["valid/1.png", "invalid/2.png"], "class", "split/class"),
     "train beside others": (["bus/x/1.png", "train/x/1.png"], "class", "split/class"),
@@ -155,10 +155,15 @@ def test_what_cannot_be_told_apart_names_both_readings_and_the_option(case: str)
     with pytest.raises(BadInput) as caught:
         found(paths)
     said = str(caught.value)
-    readings = {"class": "classes", "split/class": "splits with class folders in them"}
-    assert readings.get(first, "classes with splits in them") in said
-    assert f"or {readings[second]}" in said
-    assert f"layout={first} or layout={second} (--set data.options.layout=...)" in said
+    readings = {
+        "class": "classes",
+        "split/class": "splits with class folders in them",
+        "class/split": "classes with splits in them",
+        "bare": "splits without class folders",
+    }
+    assert f"which may be {readings[first]} or {readings[second]}; " in said
+    options = f"layout={first} or layout={second} (--set data.options.layout=...)"
+    assert (options if second != "bare" else "layout=class (--set data.options.layout=class)") in said
     assert len(said) <= 400
 
 
@@ -186,7 +191,7 @@ def test_the_option_decides() -> None:
         (["cats_train/1.png", "cats_test/1.png", "dogs_train/1.png", "dogs_test/1.png"], "one train folder"),
         ([*split_first("train", "test", "train/"), "test/cat/1.png"], "class folders in a split in DATA, got train/te"),
         (["a/test/x/1.png", "a/val/x/1.png"], "a train folder beside the test folder in DATA, got a/test, a/val"),
-        (["train/1.png"], "splits with class folders in them|in a class folder"),
+        (["train/1.png"], "which may be classes or splits without class folders; say so with layout=class"),
     ],
 )
 def test_refused(paths: list[str], message: str) -> None:

@@ -16,8 +16,8 @@ from badnets.core.limits import TABLE
 from badnets.core.text import brief
 from badnets.data.formats.contents import File, content_of
 from badnets.data.formats.decode import ENDINGS, Album, own_size, read_album
-from badnets.data.formats.layout import parsed, split_of
 from badnets.data.images import ImageData, Splits
+from badnets.data.layout import parsed, split_of
 from badnets.data.request import Request, finish
 from badnets.data.targets import Boxes
 
@@ -110,7 +110,13 @@ def _by_lists(scenes: Sequence[Scene], lists: Mapping[str, set[str]], place: Pat
                     f"expected each picture in one list of {brief(place, 160)}, got {brief(one)} in {first}.txt and "
                     f"{name}.txt; mend the lists, or set the option splits=false"
                 )
-    return [scene._replace(split=of.get(stem_of(scene.picture), ("", None))[1]) for scene in scenes]
+    found = [scene._replace(split=of.get(stem_of(scene.picture), ("", None))[1]) for scene in scenes]
+    if of and not any(scene.split for scene in found):
+        raise BadInput(
+            f"expected pictures of {brief(place, 160)} in its lists, got others such as {brief(min(of))}; mend the "
+            "lists, or set the option splits=false"
+        )
+    return found
 
 
 def stem_of(path: str) -> str:

@@ -17,8 +17,8 @@ from badnets.core.files import dumps
 from badnets.core.text import brief, listed
 from badnets.data.formats.contents import Contents, is_tar
 from badnets.data.formats.decode import ENDINGS, Album, decode_into, widen
-from badnets.data.formats.layout import LAYOUTS, recognize
 from badnets.data.images import ImageData, Labels, Splits
+from badnets.data.layout import LAYOUTS, recognize
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.targets import Rows

@@ -29,8 +29,8 @@ from badnets.data.formats.boxed import (
 )
 from badnets.data.formats.contents import Contents, File, content_of, ignored, is_tar, stem, told_early
 from badnets.data.formats.decode import ENDINGS
-from badnets.data.formats.layout import split_of
 from badnets.data.images import Splits
+from badnets.data.layout import split_of
 from badnets.data.registry import source
 from badnets.data.request import Request
 from badnets.data.sets.download import archive_in, locate

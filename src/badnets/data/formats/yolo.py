@@ -29,8 +29,8 @@ from badnets.data.formats.boxed import (
 )
 from badnets.data.formats.contents import Contents, File, content_of, is_tar, told_early
 from badnets.data.formats.decode import ENDINGS
-from badnets.data.formats.layout import parsed, split_of
 from badnets.data.images import Splits
+from badnets.data.layout import parsed, split_of
 from badnets.data.registry import source
 from badnets.data.request import Request
 

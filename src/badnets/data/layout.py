@@ -31,6 +31,7 @@ _READINGS = {
     "class": "classes",
     "split/class": "splits with class folders in them",
     "class/split": "classes with splits in them",
+    "bare": "splits without class folders",
 }
 
 
@@ -205,13 +206,14 @@ def _unclear(folder: Folder, names: Iterable[str], expected: str, advice: str) -
     return _Unclear(listed([brief("/".join((*folder, name)), 40) for name in names]), expected, advice)
 
 
-def _either(folder: Folder, names: Iterable[str], *layouts: str) -> _Unclear:
-    """Two readings, and the option that decides."""
-    first, second = layouts
-    readings = f"which may be {_READINGS[first]} or {_READINGS[second]}"
-    error = _unclear(folder, names, "folders that are clearly splits or classes", "")
+def _either(folder: Folder, names: Iterable[str], first: str, second: str) -> _Unclear:
+    """Two readings, and the option that decides; ``bare`` is the reading that no option makes readable."""
+    found = listed([brief("/".join((*folder, name)), 40) for name in names])
+    got = f"{found}, which may be {_READINGS[first]} or {_READINGS[second]}"
     option = f"say which with the option layout={first} or layout={second} (--set data.options.layout=...)"
-    return _Unclear(f"{error.args[0]}, {readings}", error.args[1], option)
+    if second == "bare":
+        option = f"say so with layout={first} (--set data.options.layout={first}), or put them in class folders"
+    return _Unclear(got, "folders that are clearly splits or classes", option)
 
 
 def _as_told(tree: _Tree, layout: str) -> Layout:
@@ -256,7 +258,7 @@ def _found(tree: _Tree) -> Layout:
     if all(tree.leaf((*top, name)) for name in trained):
         if alone and others:
             return Layout("class", top)
-        raise _either(top, splits, "class", "split/class")
+        raise _either(top, [*splits, *others], "class", "bare")
     if (alone and others) or tree.class_first(top):
         raise _either(top, [*splits, *others], "class/split" if tree.class_first(top) else "class", "split/class")
     return _split_first(tree, top)
