@@ -125,9 +125,9 @@ def test_splits_in_each_class_folder() -> None:
 
 
 def test_classes_that_differ_by_case_alone_are_one() -> None:
-    paths = ["train/Cat/1.png", "train/caf\N{LATIN SMALL LETTER E WITH ACUTE}/1.png", "test/cat/1.png"]
-    got = found([*paths, "test/cafe\N{COMBINING ACUTE ACCENT}/1.png", "val/CAT/1.png"])
-    assert got["test"] == {"Cat": 1, "caf\N{LATIN SMALL LETTER E WITH ACUTE}": 1}
+    paths = ["train/Cat/1.png", "train/\N{LATIN SMALL LETTER U WITH DIAERESIS}/1.png", "test/cat/1.png"]
+    got = found([*paths, "test/u\N{COMBINING DIAERESIS}/1.png", "val/CAT/1.png"])
+    assert got["test"] == {"Cat": 1, "\N{LATIN SMALL LETTER U WITH DIAERESIS}": 1}
     assert got["select"] == {"Cat": 1}
     with pytest.warns(DataWarning, match="class CAT has no training pictures"):
         assert found(["train/Cat/1.png", "train/cat/1.png", "test/CAT/1.png"])["train"] == {"Cat": 1, "cat": 1}
@@ -189,7 +189,10 @@ def test_the_option_decides() -> None:
     [
         ([*split_first("train", "test", "one/"), *split_first("train", "test", "two/")], "splits in one folder"),
         (["cats_train/1.png", "cats_test/1.png", "dogs_train/1.png", "dogs_test/1.png"], "one train folder"),
-        ([*split_first("train", "test", "train/"), "test/cat/1.png"], "class folders in a split in DATA, got train/te"),
+        (
+            [*split_first("train", "test", "train/"), "test/cat/1.png"],
+            "class folders in a split in DATA, got train/test",
+        ),
         (["a/test/x/1.png", "a/val/x/1.png"], "a train folder beside the test folder in DATA, got a/test, a/val"),
         (["train/1.png"], "which may be classes or splits without class folders; say so with layout=class"),
     ],
