@@ -254,7 +254,8 @@ def _found(tree: _Tree) -> Layout:
             raise _Unclear("none", "training pictures", "expected train/<class>/picture")
         if others:
             raise _either(top, [*splits, *others], "class", "split/class")
-        raise _unclear(top, splits, "a train folder beside the test folder", "add it")
+        advice = "add it, or say that these are no splits with the option layout=class"
+        raise _unclear(top, splits, "a train folder beside the test folder", advice)
     if all(tree.leaf((*top, name)) for name in trained):
         if alone and others:
             return Layout("class", top)

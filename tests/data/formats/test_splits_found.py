@@ -191,9 +191,12 @@ def test_the_option_decides() -> None:
         (["cats_train/1.png", "cats_test/1.png", "dogs_train/1.png", "dogs_test/1.png"], "one train folder"),
         (
             [*split_first("train", "test", "train/"), "test/cat/1.png"],
-            "class folders in a split in DATA, got train/test",
+            "class folders in a split in DATA, got train",
         ),
-        (["a/test/x/1.png", "a/val/x/1.png"], "a train folder beside the test folder in DATA, got a/test, a/val"),
+        (
+            ["a/test/x/1.png", "a/val/x/1.png"],
+            "a train folder beside the test folder in DATA, got a/test, a/val",
+        ),
         (["train/1.png"], "which may be classes or splits without class folders; say so with layout=class"),
     ],
 )

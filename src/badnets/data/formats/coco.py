@@ -26,7 +26,7 @@ from badnets.data.registry import source
 from badnets.data.request import Request
 
 _KEYS = ("images", "annotations", "categories")
-_TELLING = re.compile(r"(?:^|/)(?:_annotations\.coco|instances_[^/]*|annotations/[^/]*)\.json$", re.IGNORECASE)
+_PICTURES = ("images", "jpegimages", "data")  # folders that may come before the table in an archive
 _BEST = re.compile(r"(?:^|/)(?:_annotations\.coco|instances_[^/]*)\.json$", re.IGNORECASE)
 _LOOKED_AT = 64
 
@@ -92,17 +92,16 @@ def load_coco(request: Request) -> Splits:
 
 
 def is_coco(place: Path) -> bool:
-    """Whether a folder or an archive has a table of COCO's under one of its usual names."""
+    """Whether a folder or an archive has a table of COCO's among its first JSON files."""
     if place.is_dir():
-        told = (file for file in Contents(place, (".json",)) if _TELLING.search(file.path))
-        return any(_looks_right(content_of(file)) for file in islice(told, _LOOKED_AT))
+        return any(_looks_right(content_of(file)) for file in islice(Contents(place, (".json",)), _LOOKED_AT))
 
     def judge(path: str, content: bytes) -> bool | None:
-        return True if _TELLING.search(path) and _looks_right(content) else None
+        return True if path.lower().endswith(".json") and _looks_right(content) else None
 
     def is_picture(path: str) -> bool:
         folder = PurePosixPath(path).parent.name
-        return folder.lower() == "images" or split_of([folder]) is not None
+        return folder.lower() in _PICTURES or split_of([folder]) is not None
 
     return is_tar(place) and told_early(place, judge, is_picture, _LOOKED_AT)
 

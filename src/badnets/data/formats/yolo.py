@@ -37,7 +37,8 @@ from badnets.data.request import Request
 _DESCRIPTIONS = (".yaml", ".yml")
 _NAMES = re.compile(r"(?:^|/)(?:classes\.txt|[^/]*\.names)$", re.IGNORECASE)
 _LABELS = ("labels", "images")
-_LINE = re.compile(rb"\s*\d{1,9}(?:[ \t]+[-+.\deE]{1,30}){4,}\s*(?:\n|$)")
+_SHARE = rb"-?(?:[01]?\.\d{1,30}|[01]\.?|\d(?:\.\d{0,30})?[eE]-\d{1,3})"
+_LINE = re.compile(rb"\s*\d{1,9}(?:[ \t]+" + _SHARE + rb"){4,}\s*(?:\n|$)")
 _LOOKED_AT = 64
 _OUTSIDE = 0.5
 """How far a number may lie outside of 0..1: boxes that reach out a little are clipped, pixels are refused."""
