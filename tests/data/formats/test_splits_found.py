@@ -96,7 +96,7 @@ def test_other_shapes(paths: list[str], expected: dict[str, int]) -> None:
 
 
 def test_what_is_left_out_is_said() -> None:
-    with pytest.warns(DataWarning, match=r"DATA: 1 pictures that are neither .* left out \(docs\)"):
+    with pytest.warns(DataWarning, match=r"DATA: 1 pictures that are neither .* left out, the first is docs/1\.png"):
         found([*split_first("train", "test", "img/"), "docs/1.png"])
     with pytest.warns(DataWarning, match=r"2 pictures of the test set lie in no class folder and were left out"):
         found(["train/a/1.png", "train/b/1.png", "test/1.png", "test/2.png"])
@@ -171,7 +171,7 @@ def test_the_option_decides() -> None:
     assert found(UNCLEAR["bare splits"][0], layout="class") == {"train": {"test": 1, "train": 1}}
     vehicles = UNCLEAR["train beside others"][0]
     assert found(vehicles, layout="class") == {"train": {"bus": 1, "train": 1}}
-    with pytest.warns(DataWarning, match=r"left out \(bus\)"):
+    with pytest.warns(DataWarning, match=r"left out, the first is bus/x/1\.png"):
         assert found(vehicles, layout="split/class") == {"train": {"x": 1}}
     twice = UNCLEAR["splits in splits"][0]
     assert found(twice, layout="split/class") == {"train": {"test": 1, "train": 1}, "test": {"test": 1, "train": 1}}

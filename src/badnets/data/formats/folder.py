@@ -121,7 +121,8 @@ def arrange(
         folder[:depth] for folder in set(files) for depth in range(1, len(folder) + 1)
     }
     found = recognize(files, dirs, where, layout)
-    places = [found.place(folder) for folder in files]
+    of = {folder: found.place(folder) for folder in {*files, *dirs}}
+    places = [of[folder] for folder in files]
     _warn_of_others([path for path, place in zip(paths, places, strict=True) if place is None], where)
     places = _labelled(paths, places, where)
     filled = {place for place in places if place is not None}
@@ -135,7 +136,7 @@ def arrange(
         split, name = place
         return split, name if name in number else same.get(_folded(name), name)
 
-    there = {known(place) for folder in dirs if (place := found.place(folder)) is not None and place[1]}
+    there = {known(place) for folder in dirs if (place := of[folder]) is not None and place[1]}
     _warn_of_empty(there, {known(place) for place in filled}, set(names), where)
     members: dict[str, list[tuple[int, str, int]]] = {"train": [], "test": [], "select": []}
     for i, place in enumerate(places):
@@ -155,10 +156,8 @@ def _folded(name: str) -> str:
 
 def _warn_of_others(left: Sequence[str], where: str) -> None:
     if left:
-        tops = sorted({path.split("/")[0] for path in left})
-        warn_of_data(
-            f"{where}: {len(left)} pictures that are neither train, test nor val were left out ({listed(tops)})"
-        )
+        count = f"{len(left)} pictures that are neither train, test nor val were left out"
+        warn_of_data(f"{where}: {count}, the first is {brief(min(left))}")
 
 
 def _labelled(
@@ -176,7 +175,7 @@ def _labelled(
     for split in sorted(told):
         own = [path for of, path in bare if of == split]
         warn_of_data(
-            f"{where}: {len(own)} pictures of {_SPOKEN[split]} lie in no class folder and were left out, {own[0]}"
+            f"{where}: {len(own)} pictures of {_SPOKEN[split]} lie in no class folder and were left out, the first is {brief(min(own))}"
         )
     return [None if place is not None and place[0] in told else place for place in places]
 
