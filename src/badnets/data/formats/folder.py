@@ -174,9 +174,8 @@ def _labelled(
         )
     for split in sorted(told):
         own = [path for of, path in bare if of == split]
-        warn_of_data(
-            f"{where}: {len(own)} pictures of {_SPOKEN[split]} lie in no class folder and were left out, the first is {brief(min(own))}"
-        )
+        count = f"{len(own)} pictures of {_SPOKEN[split]} lie in no class folder and were left out"
+        warn_of_data(f"{where}: {count}, the first is {brief(min(own))}")
     return [None if place is not None and place[0] in told else place for place in places]
 
 
