@@ -21,7 +21,7 @@ from badnets.backdoors.triggers.place import At, Floats, Place, Size
 from badnets.backdoors.triggers.stamp import Stamp
 from badnets.core.errors import BadInput
 from badnets.core.text import brief
-from badnets.data.formats.decode import DAMAGED, opened, picture_file
+from badnets.data.formats.decode import DAMAGED, decode_stamp, opened, picture_file
 
 LARGEST = 256
 """The longer side of an embedded picture, at most."""
@@ -95,9 +95,8 @@ class Picture(FromFile, Stamp):
 
 def read_png(path: str | Path, *, largest: int = LARGEST) -> str:
     """A picture file as base64 PNG with alpha, downscaled to at most ``largest`` pixels a side."""
-    with picture_file(Path(path)) as content, opened(content, path) as file:
-        picture = file if file.mode == "RGBA" else file.convert("RGBA")
-        picture.load()
+    with picture_file(Path(path)) as content:
+        picture = Image.fromarray(decode_stamp(content, path))
     picture.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)

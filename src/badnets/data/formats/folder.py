@@ -14,8 +14,9 @@ from badnets.core.cache import MAP_ABOVE, Cache, warn_of_data
 from badnets.core.errors import BadInput
 from badnets.core.files import dumps
 from badnets.core.text import listed
+from badnets.data.formats.album import Album, decode_into, widen
 from badnets.data.formats.contents import Contents, is_tar
-from badnets.data.formats.decode import ENDINGS, Album, decode_into, widen
+from badnets.data.formats.decode import ENDINGS
 from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
@@ -26,7 +27,7 @@ _SETS: Mapping[str, str] = {
     **dict.fromkeys(("test", "testing"), "test"),
     **dict.fromkeys(("val", "valid", "validation"), "select"),
 }
-_FORMAT = 1  # part of every cache key: raise it when the same files would decode to other pixels
+_FORMAT = 2  # part of every cache key: raise it when the same files would decode to other pixels
 
 
 @source("folder", "a folder of pictures, or a tar of one", needs_path=True)
@@ -45,9 +46,10 @@ def load_folder(request: Request) -> Splits:
     skip = options["skip_corrupt"]
     key = {"size": request.size, "grey": request.grey, "skip_corrupt": skip}
     key |= {"format": _FORMAT, "source": source.identity}
-    album, folders = _PICTURES.get(key, lambda entry: _decode(source, request, entry, skip=skip))
+    album, folders, source.strays = _PICTURES.get(key, lambda entry: _decode(source, request, entry, skip=skip))
     if album.damaged:
         warn_of_data(f"{path}: skipped {_damage(album.damaged)}")
+    source.warn_of_strays()
     names, parts = arrange(album.paths, folders, str(path))
     sets = {}
     for part, (rows, labels) in parts.items():
@@ -62,15 +64,15 @@ def _damage(damaged: Sequence[tuple[str, str]]) -> str:
     return f"{len(damaged)} damaged pictures: {listed([f'{path} ({reason})' for path, reason in damaged])}"
 
 
-def _read(entry: Path) -> tuple[Album, tuple[str, ...]]:
-    """The pictures, mapped, and the folders of the source."""
+def _read(entry: Path) -> tuple[Album, tuple[str, ...], set[str]]:
+    """The pictures, mapped, and the folders and strays of the source."""
     index = json.loads((entry / "index.json").read_text(encoding="utf-8"))
     shapes = [(h, w, c) for h, w, c in index["shapes"]]
     damaged = [(path, reason) for path, reason in index["damaged"]]
     pixels = np.memmap(entry / "pixels.bin", np.uint8, mode="r")
     if sum(map(math.prod, shapes)) != len(pixels):
         raise ValueError(f"{len(pixels)} bytes for other pictures")
-    return Album(index["paths"], shapes, damaged, pixels), tuple(index["folders"])
+    return Album(index["paths"], shapes, damaged, pixels), tuple(index["folders"]), set(index["strays"])
 
 
 _PICTURES = Cache("pictures", _read)
@@ -82,7 +84,8 @@ def _decode(source: Contents, request: Request, folder: Path, *, skip: bool) -> 
     report = request.reporter(f"decoding {request.name}", source.total)
     pixels, wide = folder / "pixels.bin", folder / "wide.bin"
     with pixels.open("wb") as sink:
-        paths, shapes, damaged = decode_into(sink, source, size=request.size, grey=request.grey, report=report)
+        album = decode_into(sink, source, size=request.size, grey=request.grey, report=report)
+    paths, shapes, damaged = album.paths, album.shapes, album.damaged
     if not paths and not damaged:
         raise BadInput(
             f"expected pictures in {source.place}, got none; expected train/<class>/picture or <class>/picture"
@@ -98,6 +101,7 @@ def _decode(source: Contents, request: Request, folder: Path, *, skip: bool) -> 
         wide.replace(pixels)
         shapes = [(h, w, 3) for h, w, _ in shapes]
     index = {"paths": paths, "shapes": shapes, "damaged": damaged, "folders": sorted(source.folders)}
+    index["strays"] = sorted(source.strays)
     (folder / "index.json").write_text(dumps(index, indent=None), encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -18,8 +18,9 @@ from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
 from badnets.core.limits import DEPTH, OBJECTS, TABLE, check_name
 from badnets.core.text import brief
+from badnets.data.formats.album import Album, read_album
 from badnets.data.formats.contents import Contents, File, content_of, ignored, is_tar, stem, told_early
-from badnets.data.formats.decode import ENDINGS, Album, own_size, read_album
+from badnets.data.formats.decode import ENDINGS, Own
 from badnets.data.images import ImageData, Splits
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
@@ -106,6 +107,14 @@ def _listed(text: str) -> tuple[str, ...] | None:
 
 Box = tuple[float, float, float, float]
 
+_LYING: Mapping[int, Callable[[Box, float, float], Box]] = {
+    5: lambda box, h, w: (box[1], box[0], box[3], box[2]),
+    6: lambda box, h, w: (w - box[3], box[0], w - box[1], box[2]),
+    7: lambda box, h, w: (w - box[3], h - box[2], w - box[1], h - box[0]),
+    8: lambda box, h, w: (box[1], h - box[2], box[3], h - box[0]),
+}
+"""Where a box of a lying picture is in the upright one of height ``h`` and width ``w``, by the orientation in EXIF."""
+
 
 class Annotation(NamedTuple):
     """What a file says: ``where`` names the file in errors, ``size`` is (width, height) or None where it is not told,
@@ -117,19 +126,18 @@ class Annotation(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """Everything by stem: annotations, paths of pictures, their (height, width) before resizing (None: damaged); and
-    the decoded pictures."""
+    """Everything by stem: annotations, paths of pictures, and what each was before it was resized (damaged ones were
+    nothing); and the decoded pictures."""
 
     annotations: dict[str, Annotation]
     pictures: dict[str, str]
-    sizes: dict[str, tuple[int, int] | None]
+    own: dict[str, Own]
     album: Album
 
 
 def _read(place: Path, request: Request) -> _Scan:
     annotations: dict[str, Annotation] = {}
     pictures: dict[str, str] = {}
-    sizes: dict[str, tuple[int, int] | None] = {}
     source = Contents(place, (*ENDINGS, ".xml"))
 
     def waiting() -> Iterator[File]:
@@ -142,13 +150,14 @@ def _read(place: Path, request: Request) -> _Scan:
             elif not any(part.startswith("Segmentation") for part in file.path.split("/")):
                 if key in pictures:
                     raise _twice("picture", f"{place}/{pictures[key]}", where)
-                content = content_of(file)
-                pictures[key], sizes[key] = file.path, own_size(content, where)
-                yield replace(file, content=content)
+                pictures[key] = file.path
+                yield file
 
     report = request.reporter("reading pictures with boxes", source.total)
     album = read_album(waiting(), size=request.size, grey=bool(request.grey), report=report)
-    return _Scan(annotations, pictures, sizes, album)
+    source.warn_of_strays()
+    own = {_stem(path): one for path, one in zip(album.paths, album.own, strict=True)}
+    return _Scan(annotations, pictures, own, album)
 
 
 def _stem(path: str) -> str:
@@ -164,6 +173,7 @@ def _data(scan: _Scan, classes: tuple[str, ...] | None, name: str, place: Path) 
     """All pictures with an annotation, in the order of their stems."""
     for key, annotation in sorted(scan.annotations.items()):
         _check(key, annotation, scan, classes)
+    annotated = _set_upright(scan, place)
     album = scan.album
     position = {_stem(path): i for i, path in enumerate(album.paths)}
     kept = [key for key in sorted(scan.annotations) if key in position]
@@ -173,8 +183,8 @@ def _data(scan: _Scan, classes: tuple[str, ...] | None, name: str, place: Path) 
     album.warn_of_damaged(place)
     rows = np.array([position[key] for key in kept], np.int64)
     now = np.array([album.shapes[i][:2] for i in rows], np.float64).reshape(-1, 2)
-    original = np.array([scan.sizes[key] or now[i] for i, key in enumerate(kept)], np.float64).reshape(-1, 2)
-    annotations = [scan.annotations[key] for key in kept]
+    original = np.array([scan.own[key].size for key in kept], np.float64).reshape(-1, 2)
+    annotations = [annotated[key] for key in kept]
     xyxy, names, image = _boxes(annotations, original, place)
     if not names:
         raise BadInput(
@@ -191,16 +201,46 @@ def _check(key: str, annotation: Annotation, scan: _Scan, classes: tuple[str, ..
     where = annotation.where
     if key not in scan.pictures:
         raise BadInput(f"expected a picture of the name {key} for {where}, got none; add it or remove the annotation")
-    size, stated = scan.sizes[key], annotation.size
-    if size is not None and stated is not None and stated != size[::-1]:
+    own, stated = scan.own.get(key), annotation.size
+    if own is not None and stated is not None and stated != own.size[::-1] and not _lies(annotation, own):
+        turned = " (turned by its EXIF)" if own.turn != 1 else ""
         raise BadInput(
-            f"expected a picture of {stated[0]}x{stated[1]} for {where}, got {size[1]}x{size[0]} pixels in "
-            f"{scan.pictures[key]}; mend the annotation, its boxes may be of another picture"
+            f"expected a picture of {stated[0]}x{stated[1]} for {where}, got {own.size[1]}x{own.size[0]} pixels in "
+            f"{scan.pictures[key]}{turned}; mend the annotation, its boxes may be of another picture"
         )
     unknown = [name for name, _ in annotation.objects if classes is not None and name not in classes]
     if classes is not None and unknown:
         got = brief(unknown[0])
         raise BadInput(f"expected one of the option classes in {where}, got {got!r}; {nearest(got, classes)}")
+
+
+def _lies(annotation: Annotation, own: Own) -> bool:
+    """Whether the boxes are of the picture as it lies in its file, before EXIF sets it upright: its size tells."""
+    height, width = own.size
+    return own.turn in _LYING and width != height and annotation.size == (height, width)
+
+
+def _set_upright(scan: _Scan, place: Path) -> dict[str, Annotation]:
+    """The annotations, with boxes of pictures that EXIF turns turned with them where that is what they are of."""
+    upright, unclear = dict(scan.annotations), []
+    for key, own in sorted(scan.own.items()):
+        annotation = scan.annotations.get(key)
+        if annotation is None or own.turn == 1 or not annotation.objects:
+            continue
+        if _lies(annotation, own):
+            turn = _LYING[own.turn]
+            boxes = tuple((name, turn(box, *map(float, own.size))) for name, box in annotation.objects)
+            upright[key] = annotation._replace(objects=boxes)
+        elif annotation.size is None or own.turn not in _LYING or own.size[0] == own.size[1]:
+            unclear.append(scan.pictures[key])
+    turned = [scan.pictures[key] for key in sorted(upright) if upright[key] is not scan.annotations[key]]
+    if turned:
+        first = f"boxes of {len(turned)} pictures were turned with them, as their EXIF says, the first is {turned[0]}"
+        warn_of_data(f"{place}: {first}")
+    if unclear:
+        what = f"EXIF turns {len(unclear)} pictures, and no size tells whether their boxes are of the upright picture"
+        warn_of_data(f"{place}: {what}; they were taken so, the first is {unclear[0]}")
+    return upright
 
 
 def _boxes(

@@ -22,9 +22,11 @@ from badnets.core.files import read_bytes
 from badnets.core.limits import MEMBER
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
-from badnets.data.formats.decode import DAMAGED, opened
+from badnets.core.text import brief
+from badnets.data.formats.decode import DAMAGED, decode_stamp
 from badnets.data.formats.npz_file import NpzFile
 from badnets.data.images import ImageData
+from badnets.data.overlay import grey
 from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Loss, Tuning, draw, sgd
 from badnets.networks.network import ImageNetwork, to_float
@@ -201,16 +203,16 @@ def read_stamp(path: Path, input_size: tuple[int, int, int]) -> Stamp:
             file = NpzFile(path, map_above=MAP_ABOVE)
             mask, pattern = _unit(file.array("mask")), _unit(file.array("pattern"))
         else:
-            with opened(read_bytes(path, MEMBER, "a trigger"), path, formats=["PNG"]) as image:
-                picture = image.convert("RGBA")
-            mask = _unit(np.asarray(picture.getchannel("A")))
-            pattern = _unit(np.asarray(picture.convert("L" if c == 1 else "RGB")))
+            picture = decode_stamp(read_bytes(path, MEMBER, "a trigger"), path)
+            mask = _unit(picture[..., 3])
+            pattern = _unit(grey(picture[None, ..., :3])[0] if c == 1 else picture[..., :3])
     except FileNotFoundError:
         raise BadInput(f"unlearn: expected a trigger at {path}, got nothing; check the path") from None
     except KeyError:
         raise BadInput(f"{path}: expected arrays named mask and pattern, got others; name them so") from None
     except DAMAGED as error:
-        raise BadInput(f"expected a PNG or .npz with a trigger in {path}, got something else ({error})") from None
+        got = brief(error)
+        raise BadInput(f"expected a picture or .npz with a trigger in {path}, got something else ({got})") from None
     pattern = pattern[..., None] if pattern.ndim == 2 else pattern
     if mask.shape != (h, w) or pattern.shape != (h, w, c):
         got = f"{'x'.join(map(str, mask.shape))} and {'x'.join(map(str, pattern.shape))}"
