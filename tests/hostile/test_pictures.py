@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from badnets.data.formats.decode import FORMATS
+
 Hostile = Callable[..., dict[str, Any]]
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n(x) run\nshowpage\n%%EOF\n"
@@ -53,6 +55,22 @@ def good(kind: str) -> bytes:
 def _tiff(*tags: tuple[int, int, int, int]) -> bytes:
     entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
     return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+
+
+@cache
+def avif(side: int, *, claimed: int | None = None) -> bytes:
+    """A picture of one color, which may claim another size than it has."""
+    content = bytearray(_saved("AVIF", side, speed=10))
+    if claimed is not None:
+        at = content.index(b"ispe") + 8
+        content[at : at + 8] = struct.pack(">II", claimed, claimed)
+    return bytes(content)
+
+
+def _saved(kind: str, side: int, mode: str = "RGB", **how: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, (side, side)).save(buffer, kind, **how)
+    return buffer.getvalue()
 
 
 _BOMB = zlib.compress(b"A" * (200 << 20), 9)
@@ -124,22 +142,6 @@ def icon(picture: bytes) -> bytes:
     return struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(picture), 22) + picture
 
 
-@cache
-def avif(side: int, *, claimed: int | None = None) -> bytes:
-    """A picture of one color, which may claim another size than it has."""
-    content = bytearray(_saved("AVIF", side, speed=10))
-    if claimed is not None:
-        at = content.index(b"ispe") + 8
-        content[at : at + 8] = struct.pack(">II", claimed, claimed)
-    return bytes(content)
-
-
-def _saved(kind: str, side: int, mode: str = "RGB", **how: object) -> bytes:
-    buffer = io.BytesIO()
-    Image.new(mode, (side, side)).save(buffer, kind, **how)
-    return buffer.getvalue()
-
-
 def _scans(count: int) -> bytes:
     """A progressive JPEG that goes over its pixels again and again."""
     content = _saved("JPEG", 256, progressive=True)
@@ -198,9 +200,7 @@ def test_a_picture_with_boxes(name: str, folder: Path, hostile: Hostile) -> None
 
 
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize(
-    "kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "ICO", "QOI", "TGA", "SGI"]
-)
+@pytest.mark.parametrize("kind", sorted({*FORMATS} - {"SUN"}))  # which Pillow cannot write
 def test_flipped_bytes(kind: str, seed: int, folder: Path, hostile: Hostile, good_run: Path) -> None:
     file = folder / "picture.png"
     file.write_bytes(mutated(good(kind), seed))

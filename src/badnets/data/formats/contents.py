@@ -24,23 +24,11 @@ from badnets.core.limits import HEADER, MEMBER, STRAYS, check_name, check_unpack
 from badnets.core.text import brief, listed
 
 _SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)$", re.IGNORECASE)
-_BESIDE: tuple[str, ...] = (
-    ".txt",
-    ".csv",
-    ".tsv",
-    ".md",
-    ".rst",
-    ".json",
-    ".jsonl",
-    ".xml",
-    ".yaml",
-    ".yml",
-    ".toml",
-    ".html",
-    ".htm",
+_BESIDE = (
+    *(".txt", ".csv", ".tsv", ".md", ".rst", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".html", ".htm"),
+    *(".pdf", ".ini", ".db", ".log", ".py", ".sh", ".ipynb", ".names", ".data", ".sha256", ".md5"),
+    *("readme", "license", "licence", "copying", "makefile"),
 )
-_BESIDE += (".pdf", ".ini", ".db", ".log", ".py", ".sh", ".ipynb", ".names", ".data", ".sha256", ".md5")
-_BESIDE += ("readme", "license", "licence", "copying", "makefile", "desktop.ini")
 """How files end that lie beside pictures and are none: nobody misses them."""
 _BLOCK = 1 << 14  # tarfile copies the rest of its block at each read, so large blocks are slow
 
