@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from badnets.core.errors import BadnetsError
-from badnets.core.progress import Watcher
+from badnets.core.progress import Lines, Watcher, ticking
 from badnets.core.text import CELL, LINE, SENTENCE, escaped, neutral
 
 if TYPE_CHECKING:
@@ -134,10 +134,16 @@ def _console(**settings: Any) -> Console:
 
 @contextmanager
 def _watching(*, quiet: bool) -> Iterator[Watcher]:
-    """A ``Watcher`` that prints to stderr: sentences, and bars with time and accuracy for what takes long."""
+    """A ``Watcher`` that prints to stderr: sentences, and bars with time and accuracy for what takes long; lines
+    instead where stderr is no terminal (a file, a pipe, nohup)."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = _console(stderr=True, quiet=quiet)
+    if not (quiet or console.is_terminal):
+        lines = Lines(lambda line: print(neutral(line, SENTENCE), file=sys.stderr, flush=True))
+        with ticking(lines):
+            yield Watcher(say=lines.say, progress=lines.progress, mark=lines.mark)
+        return
     first, last = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[accuracy]}"))
     columns = (first, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), last)
     bars = Progress(*columns, console=console, refresh_per_second=4)

@@ -72,6 +72,7 @@ def evaluate(
     other = None if reference is None else open_network(network_file(reference))
     planted = None if record is None else planted_in(record, test.class_names)
     backdoor = planted.backdoor.backdoor if planted is not None and planted.backdoor is not None else None
+    (watcher or Watcher()).mark(f"measuring on {len(test):,} test pictures")
     jitter, stream = None if planted is None else planted.jitter, Seed(number).derive("measure")
     figures = measure(network, test, backdoor, reference=other, jitter=jitter, seed=stream).figures
     if disturb and backdoor is not None:

@@ -167,6 +167,7 @@ def run_seed(
     clock.lap("reference")
     backdoors: Sequence[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
     stream, test = seed.derive("measure"), data.test
+    watch.mark(f"measuring on {len(test):,} test pictures{note}")
     measured = [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
     figures = measured[0].figures
     if spec.jitter_table and backdoors[0] is not None:

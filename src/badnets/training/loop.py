@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,16 +30,12 @@ from badnets.networks.network import ImageNetwork, evaluating, to_float
 from badnets.networks.registry import build_network, parse_network
 from badnets.networks.surgery.tail import Tail
 from badnets.training.augment import apply_augments
+from badnets.training.bar import OnStep, shown
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
 from badnets.training.objectives import OBJECTIVES, FromFeatures, MakeObjective, check_targets
 from badnets.training.recipe import Recipe, recipe_for
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pixels, NDArray[np.int64]]]
-OnStep = Callable[[int, int, int, float | None], None]
-"""``on_step(epoch, step, steps, accuracy so far or None)``; epochs from 0, steps from 1."""
 ON_DEVICE_BYTES = 2 << 30
 
 
@@ -330,28 +325,6 @@ def train(
         tell = on_step or bar
         job = Job(data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=tell)
         return fit(network, job).network
-
-
-@contextmanager
-def shown(what: str, epochs: int, *, progress: bool | None, console: Console | None = None) -> Iterator[OnStep | None]:
-    """Inside, what is to be called at the steps of a training called ``what``; None where nothing is shown.
-    ``progress`` None: a bar where stderr is a terminal, or in a notebook; True: always; False: never."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = console or Console(stderr=True, highlight=False, markup=False)
-    if not (console.is_terminal or console.is_jupyter if progress is None else progress):
-        yield None
-        return
-    words = (TextColumn("{task.description}", markup=False), TextColumn("{task.fields[state]}", markup=False))
-    with Progress(words[0], BarColumn(), TimeRemainingColumn(), words[1], console=console) as bars:
-        task = bars.add_task(what, total=None, state="")
-
-        def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
-            state = f"epoch {epoch + 1} of {epochs}" + ("" if accuracy is None else f", {100 * accuracy:.1f} % right")
-            bars.update(task, total=epochs * steps, completed=epoch * steps + step, state=state)
-
-        yield on_step
 
 
 def fit_tail(
