@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from badnets.core.progress import AGAIN, SILENCE, Lines, ticking
 
 
@@ -35,13 +37,14 @@ def test_half_a_minute_never_passes_without_a_line() -> None:
     assert seen[1] == "still measuring on 10,000 test pictures, 20 s since the start"
 
 
-def test_a_quick_work_is_one_line() -> None:
+@pytest.mark.parametrize(("seconds", "said"), [(1, []), (4, ["decoding pets: 1,000 of 1,000 (100%)"])])
+def test_a_quick_work_is_a_line_at_most(seconds: float, said: list[str]) -> None:
     told, seen, clock = lines()
     for done in range(1, 1001):
-        clock.now += 0.001
+        clock.now += seconds / 1000
         told.progress("decoding pets", done, 1000, None)
         told.tick()
-    assert seen == ["decoding pets: 1,000 of 1,000 (100%)"]
+    assert seen == said
 
 
 def test_a_long_work_is_a_line_now_and_then() -> None:

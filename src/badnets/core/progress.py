@@ -13,6 +13,8 @@ SILENCE = 20.0
 """Seconds after which a line is written though there is nothing new: nobody waits half a minute without a word."""
 AGAIN = 10.0
 """Seconds, at least, between two lines about how far one work is."""
+SHORT = 2.0
+"""Seconds of a work that is not worth a line."""
 _LOOK = 1.0
 
 
@@ -39,7 +41,7 @@ class Lines:
     def __post_init__(self) -> None:
         self._lock = Lock()
         self._began = self._last = self.clock()
-        self._doing = "working"
+        self._doing, self._work = "working", ("", self._began)
 
     def say(self, sentence: str) -> None:
         """A sentence, at once."""
@@ -53,12 +55,17 @@ class Lines:
             self._write(sentence)
 
     def progress(self, what: str, done: int, total: int, accuracy: float | None) -> None:
-        """How far a work is: a line where the last one is ``AGAIN`` seconds old, or where the work is done."""
+        """How far a work is: a line where the last one is ``AGAIN`` seconds old, or where a work of more than ``SHORT``
+        seconds is done."""
         of = f" of {total:,} ({done / total:.0%})" if total else ""
         right = "" if accuracy is None else f", {100 * accuracy:.1f} %"
         with self._lock:
-            ended, self._doing = 0 < total <= done, f"{what}: {done:,}{of}{right}"
-            if ended or self.clock() - self._last >= AGAIN:
+            now, ended = self.clock(), 0 < total <= done
+            self._doing, self._work = (
+                f"{what}: {done:,}{of}{right}",
+                (what, self._work[1] if what == self._work[0] else now),
+            )
+            if now - self._last >= AGAIN or (ended and now - self._work[1] > SHORT):
                 self._write(self._doing)
             if ended:
                 self._doing = f"working ({what} is done)"
