@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from badnets.backdoors.backdoor import Backdoor, poison
 from badnets.backdoors.plan import Plan, Poisoned
-from badnets.backdoors.rules import RULES, LabelRule
+from badnets.backdoors.rules import RULES, LabelRule, named
 from badnets.core.cache import cache_dir
 from badnets.core.errors import BadInput
 from badnets.core.files import (
@@ -375,12 +375,11 @@ def resolved(spec: Spec, class_names: tuple[str, ...]) -> JSON:
 def planted_in(record: RunRecord, class_names: tuple[str, ...]) -> Spec:
     """The spec of a run for other data with ``class_names``: its rules' classes are found there by name, and where
     there is no such name by number."""
-    value = resolved(Spec.model_validate(record.resolved), record.class_names)
+    value = Spec.model_validate(record.resolved).to_json()
     for table in filter(None, (value["backdoor"], *value["more_backdoors"])):
-        for role in {"source", "target"} & set(table["rule"]):
-            number = table["rule"][role]
-            if number is not None and record.class_names[number] in class_names:
-                table["rule"][role] = class_names.index(record.class_names[number])
+        rule = named(table["rule"], record.class_names)
+        known = {role: name for role, name in rule.items() if role not in ("source", "target") or name in class_names}
+        table["rule"] = {**named(table["rule"], class_names), **known}
     return Spec.model_validate(value)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.files import temporary_folder, whole_file
 from badnets.core.seed import Seed, as_seed
-from badnets.data.images import ImageData, Pixels
+from badnets.data.images import ImageData, Pixels, Splits
+from badnets.data.splits import HoldsData, one_set
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, evaluating, to_float
 from badnets.networks.registry import build_network, parse_network
@@ -32,6 +33,7 @@ from badnets.networks.surgery.tail import Tail
 from badnets.training.augment import apply_augments
 from badnets.training.bar import OnStep, shown
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
+from badnets.training.norms import lonely_norms
 from badnets.training.objectives import OBJECTIVES, FromFeatures, MakeObjective, check_targets
 from badnets.training.recipe import Recipe, recipe_for
 
@@ -40,14 +42,6 @@ ON_DEVICE_BYTES = 2 << 30
 
 
 _DIGEST = hashlib.sha256().digest_size
-
-
-class HoldsData(Protocol):
-    """Anything with ``data``, such as a poisoned set."""
-
-    @property
-    def data(self) -> ImageData:
-        """The pictures to train on."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +157,8 @@ class _Training:
         job = self.job
         for epoch in range(self.restore(), job.recipe.epochs):
             began = time.perf_counter()
-            figures = self.epoch(epoch)
+            with lonely_norms(self.state["network"]):
+                figures = self.epoch(epoch)
             seconds = time.perf_counter() - began
             job.history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
             if self.fabric.is_global_zero and epoch + 1 < job.recipe.epochs:
@@ -297,7 +292,7 @@ def _scheduler(optimizer: Any, recipe: Recipe, steps: int) -> Any:
 
 def train(
     network: str | ImageNetwork,
-    data: ImageData | HoldsData,
+    data: ImageData | HoldsData | Splits,
     *,
     recipe: Recipe | None = None,
     seed: int | Seed = 0,
@@ -306,13 +301,14 @@ def train(
     on_step: OnStep | None = None,
     progress: bool | None = None,
 ) -> ImageNetwork:
-    """Train a network by name (a new one, its weights from the seed) or one that you built (in place).
+    """Train a network by name (a new one, its weights from the seed) or one that you built (in place), on ``data``, or
+    on the training part of three sets.
 
     The default recipe is the architecture's own (``RECIPES``). With ``devices`` above 1 a script must call this below
     ``if __name__ == "__main__":``, for each process imports the script. ``progress``: whether a bar is shown; by
     default where stderr is a terminal, and in a notebook (on one device, and not where ``on_step`` is given).
     """
-    pictures = data if isinstance(data, ImageData) else data.data
+    pictures = one_set(data, "train")
     stream = as_seed(seed)
     if isinstance(network, str):
         name, arguments = parse_network(network)

@@ -164,7 +164,7 @@ def test_named_classes_are_the_suspects(view: DefenderView) -> None:
     assert not [row for row in done.trace if "screened" in row]
     (search,) = [row for row in done.trace if "stamps" in row]
     assert {one["class"] for one in search["stamps"]} == {names[3], names[5]}
-    with pytest.raises(BadInput, match="expected one of the network's 10 classes, got 'stop'"):
+    with pytest.raises(BadInput, match="expected unlearn: a suspect to be one of 10 classes, got 'stop'"):
         repair(view, Invert(classes=("stop",)))
 
 

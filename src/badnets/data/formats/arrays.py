@@ -3,19 +3,20 @@ memory, mapped in place, or streamed through the cache) and in HDF5."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from badnets.core.cache import MAP_ABOVE
+from badnets.core.cache import MAP_ABOVE, warn_of_data
 from badnets.core.errors import BadInput
 from badnets.core.files import expanded
 from badnets.core.limits import CLASSES, NAME
 from badnets.core.seed import Seed, as_seed
 from badnets.core.text import brief
-from badnets.data.formats.convert import check_labels, check_pictures, class_numbers, pixels_of
+from badnets.data.formats.convert import check_labels, check_pictures, class_numbers, pixels_of, warn_of_bits
 from badnets.data.formats.hdf5_file import SIGNATURE, open_hdf5
 from badnets.data.formats.npz_file import NpzFile
 from badnets.data.images import ImageData, Labels, Splits
@@ -46,7 +47,14 @@ def load_npz(request: Request) -> Splits:
             f"expected x_train and y_train, or images and labels, in {file.path}, got {keys}; rename the arrays"
         )
     sets = {part: _set(file, part, request.name) for part in parts}
-    names = _class_names(file, max(data.classes for data in sets.values()))
+    given = file.headers.get("class_names")
+    named = None if given is None or len(given.shape) != 1 else given.shape[0]
+    shifted = from_one(list(sets.values()), named, file.path)
+    classes = max(data.classes for data in sets.values())
+    names = _class_names(file, classes - (shifted is not None))
+    if shifted is not None:
+        names = shifted[0].class_names if given is None else names
+        sets = dict(zip(sets, shifted, strict=True))
     sets = {part: replace(data, class_names=names) for part, data in sets.items()}
     return finish(request, sets["train"], sets.get("test"), sets.get("select"))
 
@@ -63,11 +71,29 @@ def _set(file: NpzFile, part: str, name: str) -> ImageData:
     _check_beside(file, f"{_PREFIX[part]}region", "fiu", (n, 4))
     _check_beside(file, f"{_PREFIX[part]}groups", "iuUS", (n,))
     pixels = file.pixels(key)
+    warn_of_bits(pixels, key, file.path)
     labels = class_numbers(file.array(label), label, file.path)
     region, groups = file.optional(f"{_PREFIX[part]}region"), file.optional(f"{_PREFIX[part]}groups")
     groups = None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.int64)
     region = None if region is None else region.astype(np.float32)
     return ImageData.of(pixels, labels, region=region, groups=groups, name=name)
+
+
+def from_one(sets: Sequence[ImageData], named: int | None, path: Path) -> list[ImageData] | None:
+    """The sets with classes numbered from 0 whose labels count from 1, without a gap: else a class 0 without any
+    picture would be the first one, and what an attack aims at by default. None where they do not, or where one of the
+    ``named`` classes is that of number 0; one ``DataWarning`` says which is the case."""
+    there = np.unique(np.concatenate([data.labels for data in sets]))
+    most = int(there[-1])
+    if len(there) < 2 or not np.array_equal(there, np.arange(1, most + 1)):
+        return None
+    if named is not None and named > most:
+        warn_of_data(f"{path}: labels are 1 to {most}, so class 0 has no pictures; name another one as a target")
+        return None
+    called = f"1 to {most}" if named is None else f"as the {named} class_names"
+    warn_of_data(f"{path}: labels are 1 to {most}, not from 0; the classes are called {called}, and numbered from 0")
+    names = tuple(map(str, there.tolist()))
+    return [replace(data, targets=Labels(data.labels - 1, data.regions), class_names=names) for data in sets]
 
 
 def _check_beside(file: NpzFile, key: str, kinds: str, shape: tuple[int, ...]) -> None:
@@ -123,9 +149,13 @@ def load_hdf5(request: Request) -> Splits:
         sets.append(read_hdf5(other, name=request.name))
     count = max(part.classes for part in sets)
     CLASSES.check(options["classes"], "the option classes")
+    named = options["classes"] if options["classes"] >= count else None
+    if (shifted := from_one(sets, named, path)) is not None:
+        sets, count = shifted, count - 1
     if options["classes"] and options["classes"] < count:
         raise BadInput(f"expected labels 0..{options['classes'] - 1} in {path} (option classes), got {count - 1}")
-    names = tuple(map(str, range(options["classes"] or count)))
+    first = 0 if shifted is None else 1
+    names = tuple(map(str, range(first, first + (options["classes"] or count))))
     sets = [replace(part, class_names=names) for part in sets]
     often = np.unique(sets[0].labels, return_counts=True)[1]
     if 2 * np.count_nonzero(often == 1) <= len(often):
@@ -148,6 +178,7 @@ def read_hdf5(path: Path, *, name: str = "data") -> ImageData:
         check_labels(label, "label", path, pictures=check_pictures(data, "data", path), of="data")
         labels = class_numbers(np.asarray(label[()]), "label", path)
         pixels = pixels_of(data, "data", path)
+    warn_of_bits(pixels, "data", path)
     return ImageData.of(pixels, labels, name=name)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
 from badnets.core.limits import CLASSES, PICTURE
 from badnets.core.text import brief
@@ -85,7 +86,7 @@ def pixels_of(
     """uint8 (n, h, w, c), converted a part at a time into what ``new(shape)`` makes; ``array`` is NumPy's or h5py's.
 
     Pictures (n, h, w), (n, h, w, c) or (n, c, h, w), with c 1 or 3, are whole numbers 0..255 of any type, floats too,
-    or floats 0..1, which are scaled to 0..255 and rounded.
+    or floats 0..1 or booleans, which are scaled to 0..255 and rounded.
     """
     scale = 1 if array.dtype == np.uint8 else _scale(array, key, path)
     out = new((len(array), *channels_last(np.empty((0, *array.shape[1:]), np.uint8), key, path).shape[1:]))
@@ -93,6 +94,18 @@ def pixels_of(
         pictures = channels_last(part, key, path)
         out[rows] = pictures if scale == 1 else np.rint(pictures.astype(np.float64) * scale)
     return out
+
+
+def warn_of_bits(pixels: Pixels, key: str, path: Path) -> None:
+    """Say that pictures of 0 and 1 in bytes are all but black, for they were likely meant as 0..1."""
+    highest = 0
+    for _, part in _parts(pixels):  # of most data the first tells
+        highest = max(highest, int(part.max(initial=0)))
+        if highest > 1:
+            return
+    if highest == 1:
+        what = f"{path}: pixels of {key} are 0 and 1 only, as whole numbers, which are black of 0..255"
+        warn_of_data(f"{what}; if 1 is white, save them as floats 0..1, as booleans, or times 255")
 
 
 def _parts(array: Any) -> Iterator[tuple[slice, Array]]:
@@ -104,7 +117,7 @@ def _parts(array: Any) -> Iterator[tuple[slice, Array]]:
 
 
 def _scale(array: Any, key: str, path: Path) -> int:
-    """1 for whole numbers 0..255, 255 for floats 0..1; everything else is refused."""
+    """1 for whole numbers 0..255, 255 for floats 0..1 and booleans; everything else is refused."""
     if array.dtype.kind not in "biuf":
         raise BadInput(f"expected pictures as numbers as {key} in {path}, got {brief(array.dtype)}; convert them")
     low, high, whole = np.inf, -np.inf, True
@@ -115,7 +128,7 @@ def _scale(array: Any, key: str, path: Path) -> int:
         if not np.isfinite(part).all():
             raise BadInput(f"expected finite numbers as {key} in {path}, got NaN or infinity; mend the file")
         whole = whole and (part.dtype.kind != "f" or bool(np.all(part == np.rint(part))))
-    if array.dtype.kind == "f" and low >= 0 and high <= 1:
+    if array.dtype.kind == "b" or (array.dtype.kind == "f" and low >= 0 and high <= 1):
         return 255
     if low < 0 or high > 255 or not whole:
         got = f"{low:g} to {high:g}{'' if whole else ', not all whole'}"

@@ -20,7 +20,7 @@ from badnets.data.formats.decode import ENDINGS
 from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
-from badnets.data.targets import Rows
+from badnets.data.targets import Rows, normal_name
 
 _SETS: Mapping[str, str] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -114,10 +114,10 @@ def arrange(
     ``folders`` are all there are, empty ones too; ``/`` between parts. One wrapping top folder is skipped. Classes
     without a training picture are dropped from all sets, with a warning.
     """
-    files = [tuple(path.split("/")) for path in paths]
+    files = [tuple(normal_name(path).split("/")) for path in paths]  # names of one class may differ in form
     if not files:
         raise BadInput(f"expected pictures in {where}, got none; expected train/<class>/picture or <class>/picture")
-    dirs = {tuple(folder.split("/")) for folder in folders}
+    dirs = {tuple(normal_name(folder).split("/")) for folder in folders}
     dirs.update(parts[:depth] for parts in {parts[:-1] for parts in files} for depth in range(1, len(parts) + 1))
     tops = {parts[0] for parts in dirs} | {parts[0] for parts in files}
     if len(tops) == 1 and all(len(parts) > 2 for parts in files) and min(tops).lower() not in _SETS:

@@ -25,7 +25,7 @@ from badnets.data.images import ImageData, Splits
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
 from badnets.data.sets.download import archive_in, locate
-from badnets.data.targets import Boxes
+from badnets.data.targets import Boxes, normal_name
 
 SMALLEST = 2.0
 """A box with a side of fewer pixels than this is no object."""
@@ -97,7 +97,7 @@ def _find(place: Path) -> Path | None:
 
 def _listed(text: str) -> tuple[str, ...] | None:
     """The option ``classes``; None without it."""
-    names = tuple(part.strip() for part in text.split(","))
+    names = tuple(normal_name(part.strip()) for part in text.split(","))
     if names == ("",):
         return None
     if "" in names or len(set(names)) < len(names):
@@ -328,7 +328,7 @@ def _object(node: ET.Element, number: int, where: str) -> tuple[str, Box]:
     name = (node.findtext("name") or "").strip()
     if not name:
         raise BadInput(f"expected a name in object {number} of {where}, got none; mend it")
-    check_name(name, where)
+    name = normal_name(check_name(name, where))
     called = f"object {number} ({brief(name)}) of {where}"
     box = node.find("bndbox")
     if box is None:
