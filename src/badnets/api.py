@@ -94,9 +94,13 @@ def measure(
     ``settings`` as those of ``referee.measure.measure``: ``reference`` (a clean network to compare with), ``jitter``,
     ``seed``. The figures are attributes: ``clean_accuracy``, ``asr``, ``robust_accuracy``, of a detector ``map50``.
     """
+    from badnets.backdoors.backdoor import Backdoor
     from badnets.data.splits import one_set
     from badnets.referee.measure import measure as measured
 
+    if backdoor is not None and not isinstance(backdoor, Backdoor):
+        got = type(backdoor).__name__
+        raise BadInput(f"expected a backdoor, got {got}; make one: badnets.Backdoor(trigger, rule)")
     return measured(_network(network), one_set(test, "test"), backdoor, **settings)
 
 

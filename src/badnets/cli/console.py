@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import is_dataclass
@@ -73,6 +74,7 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
         for name, group in groups.items():
             given[name] = whole.parameters[name].annotation(**{field: given.pop(field) for field in group.parameters})
         with ExitStack() as stack:
+            told = stack.enter_context(_told())
             if "watcher" in whole.parameters:
                 given["watcher"] = stack.enter_context(_watching(quiet=json))
             if unverified:
@@ -81,11 +83,33 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
             result = next(steps)
             if doubts():
                 result = {**result, "verified": False}
+            if told:
+                result = {**result, "warnings": told}
         _print(result if json else None, steps)
 
     typed.__signature__ = inspect.Signature([*options, _JSON])  # type: ignore[attr-defined]  # what inspect looks for
     COMMANDS[called] = typed
     return typed
+
+
+@contextmanager
+def _told() -> Iterator[list[str]]:
+    """What is warned of inside: data that was left out, above all. It is shown on stderr as well."""
+    from badnets.core.cache import DataWarning
+
+    told: list[str] = []
+    show = warnings.showwarning
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, DataWarning):
+            told.append(neutral(str(message), SENTENCE))
+        show(message, category, *place, **more)
+
+    warnings.showwarning = shown
+    try:
+        yield told
+    finally:
+        warnings.showwarning = show
 
 
 def _keep_to_the_cache() -> None:

@@ -198,8 +198,11 @@ def _array(values: Any, name: str) -> NDArray[Any]:
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        got = first_line(error)
-        raise BadInput(f"{name}: expected an array, got a {type(values).__name__} that is none ({got})") from None
+        got = brief(first_line(error), 120)
+        raise BadInput(
+            f"{name}: expected an array, or a list of pictures of one size, got a {type(values).__name__} ({got}); "
+            "resize them, or load a folder (badnets.load)"
+        ) from None
     if isinstance(values, list | tuple) and array.ndim > 2 and array.dtype.kind in "iu":
         fits = array.size and array.min() >= 0 and array.max() <= 255
         return array.astype(np.uint8) if fits else array
