@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import tarfile
 import warnings
@@ -14,7 +15,7 @@ from PIL import Image, ImageCms
 
 from badnets.backdoors.triggers.picture import Picture, picture_of
 from badnets.core.cache import DataWarning
-from badnets.data.formats.decode import decode, read_picture
+from badnets.data.formats.decode import decode, decode_stamp, read_picture
 from badnets.data.load import load
 from badnets.defenses.repairs.unlearn import read_stamp
 
@@ -162,6 +163,11 @@ def _as_a_trigger(place: Path, content: bytes, size: tuple[int, int]) -> np.ndar
     return _on_white(np.asarray(picture_of(Picture(path=str(place / "x.png")).png)))
 
 
+def _inside_a_trigger(place: Path, content: bytes, size: tuple[int, int]) -> np.ndarray:
+    png = content if content.startswith(b"\x89PNG") else _encoded(Image.fromarray(decode_stamp(content)))
+    return _on_white(np.asarray(picture_of(Picture(png=base64.b64encode(png).decode()).png)))
+
+
 def _to_be_unlearned(place: Path, content: bytes, size: tuple[int, int]) -> np.ndarray:
     (place / "x.png").write_bytes(content)
     stamp = read_stamp(place / "x.png", (3, *size))
@@ -177,6 +183,7 @@ ENTRANCES = {
     "gtsrb": _from_gtsrb,
     "alone": _alone,
     "trigger": _as_a_trigger,
+    "inside a trigger": _inside_a_trigger,
     "stamp": _to_be_unlearned,
 }
 

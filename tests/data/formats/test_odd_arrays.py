@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,26 @@ def test_floats_as_labels(write: Any, tmp_path: Path) -> None:
     assert _labels(load(write(tmp_path, PIXELS, LABELS.astype(float)))) == sorted(LABELS.tolist())
     with pytest.raises(BadInput, match=r"expected whole numbers from 0 as labels? in .*, got 0.7 in row 0"):
         load(write(tmp_path, PIXELS, LABELS + 0.7))
+
+
+def _idx(folder: Path, labels: np.ndarray) -> Path:
+    for part, rows in (("train", slice(0, 20)), ("t10k", slice(20, 30))):
+        head = struct.pack(">IIII", 0x803, len(labels[rows]), 8, 8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(head + PIXELS[rows, ..., 0].tobytes())
+        head = struct.pack(">II", 0x801, len(labels[rows]))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(head + labels[rows].astype(np.uint8).tobytes())
+    return folder
+
+
+def test_letters_from_one(tmp_path: Path) -> None:
+    letters = np.concatenate([np.arange(1, 21), np.arange(1, 11)])
+    with pytest.warns(DataWarning, match="labels are 1 to 20, not from 0"):
+        data = load("idx", path=_idx(tmp_path, letters))
+    assert data.class_names == tuple(map(str, range(1, 21)))
+    assert data.train.labels.tolist() == list(range(20))
+
+
+def test_digits_without_a_zero_stay_digits(tmp_path: Path) -> None:
+    with pytest.warns(DataWarning, match="labels are 1 to 3, so class 0 has no pictures"):
+        data = load("idx", path=_idx(tmp_path, LABELS + 1))
+    assert data.class_names == tuple("0123456789")

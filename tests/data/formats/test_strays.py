@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from badnets.core.cache import DataWarning
+from badnets.core.errors import BadInput
 from badnets.data.formats.decode import ENDINGS
 from badnets.data.load import load
 
@@ -68,3 +69,10 @@ def test_a_picture_is_found_by_every_ending(tmp_path: Path) -> None:
     data = load(root)
     assert len(data.train) + len(data.test) == 2 * len(ENDINGS)
     assert {".jpe", ".jfif", ".avif", ".webp", ".tif", ".tiff", ".ico", ".tga", ".pcx", ".dib", ".qoi"} <= set(ENDINGS)
+
+
+def test_nothing_but_strays_says_so(tmp_path: Path) -> None:
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    (tmp_path / "pets" / "cat" / "1.heic").write_bytes(b"x")
+    with pytest.raises(BadInput, match=r"got none \(1 file was left out, not named as .*: cat/1.heic"):
+        load(tmp_path / "pets")

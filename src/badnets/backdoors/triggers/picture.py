@@ -21,7 +21,7 @@ from badnets.backdoors.triggers.place import At, Floats, Place, Size
 from badnets.backdoors.triggers.stamp import Stamp
 from badnets.core.errors import BadInput
 from badnets.core.text import brief
-from badnets.data.formats.decode import DAMAGED, decode_stamp, opened, picture_file
+from badnets.data.formats.decode import DAMAGED, decode_stamp, opened, picture_file, upright
 
 LARGEST = 256
 """The longer side of an embedded picture, at most."""
@@ -113,7 +113,7 @@ def picture_of(png: str | None) -> Image.Image:
             if max(file.size) > LARGEST:
                 got = f"{file.width}x{file.height}"
                 raise BadInput(f"png: expected at most {LARGEST} pixels a side, got {got}; use path= for a large file")
-            return file.convert("RGBA")
+            return Image.fromarray(upright(file, "RGBA").pixels)
     except DAMAGED as error:  # binascii's error is a ValueError
         got = brief(error)
         raise BadInput(f"png: expected a PNG in base64, got something else ({got}); use path= for a file") from None

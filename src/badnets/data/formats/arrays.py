@@ -3,20 +3,19 @@ memory, mapped in place, or streamed through the cache) and in HDF5."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from badnets.core.cache import MAP_ABOVE, warn_of_data
+from badnets.core.cache import MAP_ABOVE
 from badnets.core.errors import BadInput
 from badnets.core.files import expanded
 from badnets.core.limits import CLASSES, NAME
 from badnets.core.seed import Seed, as_seed
 from badnets.core.text import brief
-from badnets.data.formats.convert import check_labels, check_pictures, class_numbers, pixels_of, warn_of_bits
+from badnets.data.formats.convert import check_labels, check_pictures, class_numbers, from_one, pixels_of, warn_of_bits
 from badnets.data.formats.hdf5_file import SIGNATURE, open_hdf5
 from badnets.data.formats.npz_file import NpzFile
 from badnets.data.images import ImageData, Labels, Splits
@@ -77,23 +76,6 @@ def _set(file: NpzFile, part: str, name: str) -> ImageData:
     groups = None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.int64)
     region = None if region is None else region.astype(np.float32)
     return ImageData.of(pixels, labels, region=region, groups=groups, name=name)
-
-
-def from_one(sets: Sequence[ImageData], named: int | None, path: Path) -> list[ImageData] | None:
-    """The sets with classes numbered from 0 whose labels count from 1, without a gap: else a class 0 without any
-    picture would be the first one, and what an attack aims at by default. None where they do not, or where one of the
-    ``named`` classes is that of number 0; one ``DataWarning`` says which is the case."""
-    there = np.unique(np.concatenate([data.labels for data in sets]))
-    most = int(there[-1])
-    if len(there) < 2 or not np.array_equal(there, np.arange(1, most + 1)):
-        return None
-    if named is not None and named > most:
-        warn_of_data(f"{path}: labels are 1 to {most}, so class 0 has no pictures; name another one as a target")
-        return None
-    called = f"1 to {most}" if named is None else f"as the {named} class_names"
-    warn_of_data(f"{path}: labels are 1 to {most}, not from 0; the classes are called {called}, and numbered from 0")
-    names = tuple(map(str, there.tolist()))
-    return [replace(data, targets=Labels(data.labels - 1, data.regions), class_names=names) for data in sets]
 
 
 def _check_beside(file: NpzFile, key: str, kinds: str, shape: tuple[int, ...]) -> None:

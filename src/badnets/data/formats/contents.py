@@ -81,13 +81,17 @@ class Contents:
         beside = {"folders": digest(sorted(self.folders)), "strays": digest(sorted(self.strays))}
         return {"path": path, "files": files, **beside}
 
+    @property
+    def left_out(self) -> str:
+        """How many files were left out for their endings, and which the first are; empty without any."""
+        count, some = len(self.strays), listed([brief(path, 60) for path in sorted(self.strays)])
+        left = "1 file was" if count == 1 else f"{count} files were"
+        return f"{left} left out, not named as pictures that are read: {some}" if count else ""
+
     def warn_of_strays(self) -> None:
-        """Say how many files were left out for their endings, and which the first are."""
+        """Say which files were left out."""
         if self.strays:
-            count, some = len(self.strays), listed([brief(path) for path in sorted(self.strays)])
-            left = "1 file was" if count == 1 else f"{count} files were"
-            why = "not named as pictures that are read"
-            warn_of_data(f"{self.place}: {left} left out, {why}: {some}; convert them, or name them as what they are")
+            warn_of_data(f"{self.place}: {self.left_out}; convert them, or name them as what they are")
 
     def _stray(self, path: str) -> None:
         if not path.lower().endswith(_BESIDE):

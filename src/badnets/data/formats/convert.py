@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
 from badnets.core.limits import CLASSES, PICTURE
 from badnets.core.text import brief
-from badnets.data.images import Pixels
+from badnets.data.images import ImageData, Labels, Pixels
 
 Array = NDArray[Any]
 STEP_BYTES = 16 << 20
@@ -106,6 +107,23 @@ def warn_of_bits(pixels: Pixels, key: str, path: Path) -> None:
     if highest == 1:
         what = f"{path}: pixels of {key} are 0 and 1 only, as whole numbers, which are black of 0..255"
         warn_of_data(f"{what}; if 1 is white, save them as floats 0..1, as booleans, or times 255")
+
+
+def from_one(sets: Sequence[ImageData], named: int | None, path: Path) -> list[ImageData] | None:
+    """The sets with classes numbered from 0 whose labels count from 1, without a gap: else a class 0 without any
+    picture would be the first one, and what an attack aims at by default. None where they do not, or where one of the
+    ``named`` classes is that of number 0; one ``DataWarning`` says which is the case."""
+    there = np.unique(np.concatenate([data.labels for data in sets]))
+    most = int(there[-1])
+    if len(there) < 2 or not np.array_equal(there, np.arange(1, most + 1)):
+        return None
+    if named is not None and named > most:
+        warn_of_data(f"{path}: labels are 1 to {most}, so class 0 has no pictures; name another one as a target")
+        return None
+    called = f"1 to {most}" if named is None else f"as the {named} class_names"
+    warn_of_data(f"{path}: labels are 1 to {most}, not from 0; the classes are called {called}, and numbered from 0")
+    names = tuple(map(str, there.tolist()))
+    return [replace(data, targets=Labels(data.labels - 1, data.regions), class_names=names) for data in sets]
 
 
 def _parts(array: Any) -> Iterator[tuple[slice, Array]]:

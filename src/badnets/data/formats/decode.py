@@ -171,17 +171,17 @@ def decode(
 def decode_stamp(content: bytes, where: object = "a file") -> Pixels:
     """One picture as uint8 (h, w, 4), RGB and opacity: on white it is what ``decode`` gives (grey False)."""
     with opened(content, where) as image:
-        return _upright(image, "RGBA").pixels
+        return upright(image, "RGBA").pixels
 
 
 def decoded(image: Image.Image, size: tuple[int, int] | None, grey: bool | None) -> Decoded:
     """The pixels of an opened picture, which is closed: a large one should not be in memory twice."""
-    pixels, own = _upright(image, "L" if (image.mode in _GREY_MODES if grey is None else grey) else "RGB")
+    pixels, own = upright(image, "L" if (image.mode in _GREY_MODES if grey is None else grey) else "RGB")
     return Decoded(pixels if size is None or own.size == size else resized(pixels, size), own)
 
 
-def _upright(image: Image.Image, mode: str) -> Decoded:
-    """In mode L, RGB or RGBA; the picture is closed."""
+def upright(image: Image.Image, mode: str) -> Decoded:
+    """The pixels of an opened picture in mode L, RGB or RGBA; it is closed."""
     tags = image.getexif() if image.format == "TIFF" else None  # Pillow turns these itself, and then forgets it
     said = None if tags is None else tags.get(ExifTags.Base.Orientation)
     image.load()

@@ -87,8 +87,9 @@ def _decode(source: Contents, request: Request, folder: Path, *, skip: bool) -> 
         album = decode_into(sink, source, size=request.size, grey=request.grey, report=report)
     paths, shapes, damaged = album.paths, album.shapes, album.damaged
     if not paths and not damaged:
+        left = f" ({source.left_out})" if source.strays else ""
         raise BadInput(
-            f"expected pictures in {source.place}, got none; expected train/<class>/picture or <class>/picture"
+            f"expected pictures in {source.place}, got none{left}; expected train/<class>/picture or <class>/picture"
         )
     if damaged and (not skip or not paths):
         raise BadInput(
