@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +164,12 @@ def _watching(*, quiet: bool) -> Iterator[Watcher]:
 
     console = _console(stderr=True, quiet=quiet)
     if not (quiet or console.is_terminal):
-        lines = Lines(lambda line: print(neutral(line, SENTENCE), file=sys.stderr, flush=True))
+
+        def write(line: str) -> None:
+            with suppress(OSError, ValueError):  # nobody reads it any more: no reason to stop
+                print(neutral(line, SENTENCE), file=sys.stderr, flush=True)
+
+        lines = Lines(write)
         with ticking(lines):
             yield Watcher(say=lines.say, progress=lines.progress, mark=lines.mark)
         return

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from badnets.data.formats import album as album_module
 from badnets.data.formats import decode as decode_module
 from badnets.data.formats.album import decode_into, widen
 from badnets.data.formats.contents import File
-from badnets.data.formats.decode import decode, read_picture
+from badnets.data.formats.decode import DAMAGED, FORMATS, decode, read_picture
 from badnets.data.images import ImageData
 from badnets.defenses.repairs.unlearn import read_stamp
 
@@ -249,3 +250,13 @@ def test_a_format_that_starts_a_program_is_refused_under_any_name(
 ) -> None:
     with pytest.raises(BadInput, match=r"x\.png, got something else \((not a picture|cannot)"):
         read(_eps(tmp_path / "x.eps"))
+
+
+@pytest.mark.parametrize("kind", sorted({*FORMATS} - {"SUN"}))  # which Pillow cannot write
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+def test_damage_is_told_as_damage(kind: str) -> None:
+    good = encoded(Image.fromarray(noise(16, 16, 3)), kind)
+    for at in range(0, len(good), max(1, len(good) // 150)):
+        for damaged in (good[:at], good[:at] + bytes([good[at] ^ 255]) + good[at + 1 :], good[:at] + good[at + 9 :]):
+            with suppress(BadInput, *DAMAGED):
+                decode(damaged)

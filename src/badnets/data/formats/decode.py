@@ -69,8 +69,8 @@ _IN_PYTHON = ("ppm", "ppm_plain", "bmp_rle", "qoi", "SGI16")  # decoders that Pi
 _KEYS: Mapping[object, int] = {"L;2": 85, "L;4": 17}
 """What a level of few bits is multiplied by in decoding; Pillow leaves the transparent one of a PNG as it is."""
 
-# What Pillow's decoders raise on damaged files, beside OSError.
-_GENERAL = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError)
+# What Pillow's decoders raise on damaged files, beside OSError; that of AVIF a RuntimeError.
+_GENERAL = (OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, RuntimeError)
 DAMAGED = (*_GENERAL, struct.error, zlib.error, Image.DecompressionBombError)
 
 
