@@ -58,7 +58,7 @@ def _is_one(pictures: Images, labels: NDArray[Any], layout: Layout | None, *, br
     """Whether this is a single picture: two axes; or three, the channels where the ``layout`` has them, and not a label
     for each of so many grey ones."""
     if pictures.ndim != 3:
-        return pictures.ndim == 2
+        return pictures.ndim == 2 and layout is None
     if layout not in ("NHWC", "NCHW"):
         return not labels.ndim and not broadcast
     colored = pictures.shape[-1 if layout == "NHWC" else 0] in (1, 3)

@@ -158,7 +158,7 @@ def class_number(value: int | str, class_names: Sequence[str], what: str = "the 
         return list(class_names).index(text)
     if not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
         got, hint = brief(text), nearest(brief(text), class_names)
-        raise BadInput(f"expected {what} to be one of {len(class_names)} classes, got {got!r}; {hint}")
+        raise BadInput(f"expected {what} to be a class (one of {len(class_names)}), got {got!r}; {hint}")
     if not 0 <= int(text) < len(class_names):
         raise BadInput(f"expected {what} in 0..{len(class_names) - 1}, got {text}; the data has no such class")
     return int(text)

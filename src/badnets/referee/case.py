@@ -161,8 +161,8 @@ def data_for(network: ImageNetwork | None, spec: DataSpec, watch: Watcher) -> tu
     named = spec.name in SOURCES and not SOURCES.find(spec.name).needs_path
     if named:  # it has a size of its own; what lies at a path may have many, and is read once
         splits = load_data(spec, watch)
-        shape = splits.test.pixels.shape
-        if shape == (*sides, channels):
+        shape = splits.test.pixels.shape or (0, 0, channels)
+        if ("size" not in asked or shape[:2] == tuple(sides)) and ("grey" not in asked or shape[2] == channels):
             return spec, splits
         wanted = "x".join(map(str, (*sides, channels)))
         watch.say(f"pictures of {spec.name} are made {wanted}, as the network takes them")

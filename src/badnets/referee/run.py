@@ -377,9 +377,12 @@ def planted_in(record: RunRecord, class_names: tuple[str, ...]) -> Spec:
     there is no such name by number."""
     value = Spec.model_validate(record.resolved).to_json()
     for table in filter(None, (value["backdoor"], *value["more_backdoors"])):
-        rule = named(table["rule"], record.class_names)
-        known = {role: name for role, name in rule.items() if role not in ("source", "target") or name in class_names}
-        table["rule"] = {**named(table["rule"], class_names), **known}
+        rule, names = table["rule"], record.class_names
+        for role in {"source", "target"} & set(rule):
+            number = rule[role]
+            if isinstance(number, int) and names[number] in class_names:
+                rule[role] = class_names.index(names[number])
+        table["rule"] = named(rule, class_names)
     return Spec.model_validate(value)
 
 

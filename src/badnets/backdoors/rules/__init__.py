@@ -122,11 +122,14 @@ RULES: Kinds[LabelRule] = Kinds("label rule", homes=["badnets.backdoors.rules"],
 
 
 def named(rule: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
-    """The JSON of a resolved rule with names for the numbers of its classes, so that it can be resolved again: a number
-    that a person gives is the class of that name first."""
-    classes = {role: rule[role] for role in ("source", "target") if isinstance(rule.get(role), int)}
-    names = {role: class_names[number] for role, number in classes.items() if 0 <= number < len(class_names)}
-    return {**rule, **names}
+    """The JSON of a resolved rule, so that it can be resolved again: with a class's name in place of its number, where
+    that number is what another class is called."""
+    out = dict(rule)
+    for role in ("source", "target"):
+        number = out.get(role)
+        if isinstance(number, int) and 0 <= number < len(class_names) and class_number(number, class_names) != number:
+            out[role] = class_names[number]
+    return out
 
 
 def only_number(value: int | str) -> int:
