@@ -54,7 +54,7 @@ ENDINGS = tuple(chain(*_KNOWN.values()))
 
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 _GREY_MODES = ("1", "L", "LA", *_DEEP_MODES)
-_TURNS: Mapping[object, Callable[[Pixels], Pixels]] = {
+_TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -182,19 +182,24 @@ def decoded(image: Image.Image, size: tuple[int, int] | None, grey: bool | None)
 
 def upright(image: Image.Image, mode: str) -> Decoded:
     """The pixels of an opened picture in mode L, RGB or RGBA; it is closed."""
-    tags = image.getexif() if image.format == "TIFF" else None  # Pillow turns these itself, and then forgets it
-    said = None if tags is None else tags.get(ExifTags.Base.Orientation)
+    # Pillow turns a TIFF itself while it loads it, and then forgets what it was.
+    before = _orientation(image) if image.format == "TIFF" else None
     image.load()
-    turn = None
-    # Reading EXIF costs as much as decoding a small JPEG, so look whether there is any.
-    if tags is None and (image.format != "JPEG" or "exif" in image.info or "xmp" in image.info):
-        turn = said = image.getexif().get(ExifTags.Base.Orientation)
+    turn = _orientation(image)
     pixels = _flat_pixels(image, mode)
     image.close()
     if turn in _TURNS:
         pixels = np.ascontiguousarray(_TURNS[turn](pixels))
     height, width = pixels.shape[:2]
-    return Decoded(pixels, Own((height, width), said if said in _TURNS and isinstance(said, int) else 1))
+    return Decoded(pixels, Own((height, width), before or turn))
+
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF says, 1 to 8; 1 is upright, and what is not told."""
+    if image.format == "JPEG" and "exif" not in image.info and "xmp" not in image.info:
+        return 1  # reading EXIF costs as much as decoding a small JPEG
+    told = image.getexif().get(ExifTags.Base.Orientation)
+    return told if isinstance(told, int) and told in _TURNS else 1
 
 
 def read_picture(path: Path, *, size: tuple[int, int] | None = None, channels: int | None = None) -> Pixels:
