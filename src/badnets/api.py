@@ -85,15 +85,23 @@ def open(  # noqa: A001 (as in PIL: bn.open)
     return open_any(path, options, clean=clean)
 
 
-def measure(network: ImageNetwork, test: ImageData, backdoor: Backdoor | None = None, **settings: Any) -> Measured:
-    """How well ``network``, a classifier or a detector, does on ``test``, and how well ``backdoor`` works on it.
+def measure(
+    network: ImageNetwork, test: ImageData | Splits, backdoor: Backdoor | None = None, **settings: Any
+) -> Measured:
+    """How well ``network``, a classifier or a detector, does on ``test`` (of three sets, the test part), and how well
+    ``backdoor`` works on it.
 
     ``settings`` as those of ``referee.measure.measure``: ``reference`` (a clean network to compare with), ``jitter``,
     ``seed``. The figures are attributes: ``clean_accuracy``, ``asr``, ``robust_accuracy``, of a detector ``map50``.
     """
+    from badnets.backdoors.backdoor import Backdoor
+    from badnets.data.splits import one_set
     from badnets.referee.measure import measure as measured
 
-    return measured(_network(network), test, backdoor, **settings)
+    if backdoor is not None and not isinstance(backdoor, Backdoor):
+        got = type(backdoor).__name__
+        raise BadInput(f"expected a backdoor, got {got}; make one: badnets.Backdoor(trigger, rule)")
+    return measured(_network(network), one_set(test, "test"), backdoor, **settings)
 
 
 def certify(

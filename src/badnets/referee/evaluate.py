@@ -53,8 +53,9 @@ def evaluate(
     from badnets.networks.files.foreign import open_any
     from badnets.networks.files.own import open_network
     from badnets.networks.inference import align_classes, check_classifier
+    from badnets.referee.case import data_for
     from badnets.referee.measure import disturbances, measure
-    from badnets.referee.run import load_data, planted_in, resolved, run_with_backdoor
+    from badnets.referee.run import planted_in, resolved, run_with_backdoor
     from badnets.referee.spec import make_data
     from badnets.training.objectives import check_targets
 
@@ -63,8 +64,9 @@ def evaluate(
     record = None if trigger_from is None else run_with_backdoor(trigger_from)
     number = seed if seed is not None else 1 if record is None else record.seeds[0]
     spec = make_data(data, settings)
-    splits = load_data(spec, watcher)
-    network = open_any(model, foreign, clean=splits.train or splits.test)
+    ours = open_any(model) if foreign is None else None
+    spec, splits = data_for(ours, spec, watcher or Watcher())
+    network = ours or open_any(model, foreign, clean=splits.train or splits.test)
     check_targets(network.task, splits.test, network.architecture)
     if disturb:
         check_classifier(network)
@@ -72,6 +74,7 @@ def evaluate(
     other = None if reference is None else open_network(network_file(reference))
     planted = None if record is None else planted_in(record, test.class_names)
     backdoor = planted.backdoor.backdoor if planted is not None and planted.backdoor is not None else None
+    (watcher or Watcher()).mark(f"measuring on {len(test):,} test pictures")
     jitter, stream = None if planted is None else planted.jitter, Seed(number).derive("measure")
     figures = measure(network, test, backdoor, reference=other, jitter=jitter, seed=stream).figures
     if disturb and backdoor is not None:

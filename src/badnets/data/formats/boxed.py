@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -14,18 +14,26 @@ from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
 from badnets.core.limits import TABLE
 from badnets.core.text import brief
-from badnets.data.formats.contents import File, content_of
-from badnets.data.formats.decode import ENDINGS, Album, own_size, read_album
+from badnets.data.formats.album import Album, read_album
+from badnets.data.formats.contents import Contents, File
+from badnets.data.formats.decode import ENDINGS, Own
 from badnets.data.images import ImageData, Splits
 from badnets.data.layout import parsed, split_of
 from badnets.data.request import Request, finish
-from badnets.data.targets import Boxes
+from badnets.data.targets import Boxes, normal_name
 
 SMALLEST = 2.0
 """A box with a side of fewer pixels than this is no object."""
 
 Box = tuple[float, float, float, float]
-Size = tuple[int, int]
+
+_LYING: Mapping[int, Callable[[Box, float, float], Box]] = {
+    5: lambda box, h, w: (box[1], box[0], box[3], box[2]),
+    6: lambda box, h, w: (w - box[3], box[0], w - box[1], box[2]),
+    7: lambda box, h, w: (w - box[3], h - box[2], w - box[1], h - box[0]),
+    8: lambda box, h, w: (box[1], h - box[2], box[3], h - box[0]),
+}
+"""Where a box of a lying picture is in the upright one of height ``h`` and width ``w``, by the orientation in EXIF."""
 
 
 class Annotation(NamedTuple):
@@ -46,29 +54,28 @@ class Scene(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """Decoded pictures, and the (height, width) of each before resizing by its path (None: damaged)."""
+    """Decoded pictures, and what each was before it was resized, by its path (damaged ones were nothing)."""
 
     album: Album
-    sizes: dict[str, Size | None]
+    own: dict[str, Own]
+
+    @property
+    def pictures(self) -> list[str]:
+        """All paths, damaged pictures too."""
+        return [*self.album.paths, *(path for path, _ in self.album.damaged)]
 
 
-def scan(files: Iterable[File], place: Path, total: int, request: Request) -> Scan:
-    """All pictures of ``files`` decoded, as they come."""
-    sizes: dict[str, Size | None] = {}
-
-    def measured() -> Iterator[File]:
-        for file in files:
-            content = content_of(file)
-            sizes[file.path] = own_size(content, f"{place}/{file.path}")
-            yield replace(file, content=content)
-
-    report = request.reporter("reading pictures with boxes", total)
-    return Scan(read_album(measured(), size=request.size, grey=bool(request.grey), report=report), sizes)
+def scan(files: Iterable[File], source: Contents, request: Request) -> Scan:
+    """All pictures of ``files``, which come from ``source``, decoded."""
+    report = request.reporter("reading pictures with boxes", source.total)
+    album = read_album(files, size=request.size, grey=bool(request.grey), report=report)
+    source.warn_of_strays()
+    return Scan(album, dict(zip(album.paths, album.own, strict=True)))
 
 
 def chosen_classes(text: str) -> tuple[str, ...] | None:
     """The option ``classes``; None without it."""
-    names = tuple(part.strip() for part in text.split(","))
+    names = tuple(normal_name(part.strip()) for part in text.split(","))
     if names == ("",):
         return None
     if "" in names or len(set(names)) < len(names):
@@ -149,14 +156,13 @@ def finished(
     for scene in scenes:
         _check(scene, found, classes)
     found.album.warn_of_damaged(place)
-    there = set(found.album.paths)
-    whole = [scene for scene in scenes if scene.picture in there]
+    whole = [scene for scene in scenes if scene.picture in found.own]
     whole.sort(key=lambda scene: (stem_of(scene.picture), scene.picture))
     if not request.options["splits"]:
         whole = [scene._replace(split=None) for scene in whole]
     elif lists and not any(scene.split for scene in whole):
         whole = _by_lists(whole, lists, place)
-    whole = _of_known_split(whole, place)
+    whole = _upright(_of_known_split(whole, place), found, place)
     data = _data(whole, found, name=request.name, place=place, classes=classes, order=order)
     # Size and channels were seen to when decoding.
     asked = replace(request, size=None, grey=None)
@@ -197,8 +203,7 @@ def _data(
     position = {path: i for i, path in enumerate(album.paths)}
     rows = np.array([position[scene.picture] for scene in scenes], np.int64)
     now = np.array([album.shapes[i][:2] for i in rows], np.float64).reshape(-1, 2)
-    sizes = [found.sizes[scene.picture] or now[i] for i, scene in enumerate(scenes)]
-    original = np.array(sizes, np.float64).reshape(-1, 2)
+    original = np.array([found.own[scene.picture].size for scene in scenes], np.float64).reshape(-1, 2)
     xyxy, names, image = _boxes([scene.annotation for scene in scenes], original, place)
     if not names:
         raise BadInput(
@@ -214,16 +219,50 @@ def _data(
 
 def _check(scene: Scene, found: Scan, classes: Sequence[str] | None) -> None:
     where, stated = scene.annotation.where, scene.annotation.size
-    size = found.sizes[scene.picture]
-    if size is not None and stated is not None and stated != size[::-1]:
+    own = found.own.get(scene.picture)
+    if own is not None and stated is not None and stated != own.size[::-1] and not _lies(scene.annotation, own):
+        turned = " (turned by its EXIF)" if own.turn != 1 else ""
         raise BadInput(
-            f"expected a picture of {stated[0]}x{stated[1]} for {where}, got {size[1]}x{size[0]} pixels in "
-            f"{scene.picture}; mend the annotation, its boxes may be of another picture"
+            f"expected a picture of {stated[0]}x{stated[1]} for {where}, got {own.size[1]}x{own.size[0]} pixels in "
+            f"{scene.picture}{turned}; mend the annotation, its boxes may be of another picture"
         )
     unknown = [name for name, _ in scene.annotation.objects if classes is not None and name not in classes]
     if classes is not None and unknown:
         got = brief(unknown[0])
         raise BadInput(f"expected one of the option classes in {where}, got {got!r}; {nearest(got, classes)}")
+
+
+def _lies(annotation: Annotation, own: Own) -> bool:
+    """Whether the boxes are of the picture as it lies in its file, before EXIF sets it upright: its size tells."""
+    height, width = own.size
+    return _tells(own) and annotation.size == (height, width)
+
+
+def _tells(own: Own) -> bool:
+    """Whether a size tells a lying picture from an upright one."""
+    return own.turn in _LYING and own.size[0] != own.size[1]
+
+
+def _upright(scenes: Sequence[Scene], found: Scan, place: Path) -> list[Scene]:
+    """The scenes, with boxes of pictures that EXIF turns turned with them where that is what they are of."""
+    upright, turned, unclear = [], [], []
+    for scene in scenes:
+        own, annotation = found.own[scene.picture], scene.annotation
+        if own.turn != 1 and annotation.objects and _lies(annotation, own):
+            turn = _LYING[own.turn]
+            boxes = tuple((name, turn(box, *map(float, own.size))) for name, box in annotation.objects)
+            scene = scene._replace(annotation=annotation._replace(objects=boxes))  # noqa: PLW2901
+            turned.append(scene.picture)
+        elif own.turn != 1 and annotation.objects and (annotation.size is None or not _tells(own)):
+            unclear.append(scene.picture)
+        upright.append(scene)
+    if turned:
+        first = f"boxes of {len(turned)} pictures were turned with them, as their EXIF says, the first is {turned[0]}"
+        warn_of_data(f"{place}: {first}")
+    if unclear:
+        what = f"EXIF turns {len(unclear)} pictures, and no size tells whether their boxes are of the upright picture"
+        warn_of_data(f"{place}: {what}; they were taken so, the first is {unclear[0]}")
+    return upright
 
 
 def _boxes(

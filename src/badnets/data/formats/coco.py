@@ -24,6 +24,7 @@ from badnets.data.images import Splits
 from badnets.data.layout import parsed, split_of
 from badnets.data.registry import source
 from badnets.data.request import Request
+from badnets.data.targets import normal_name
 
 _KEYS = ("images", "annotations", "categories")
 _PICTURES = ("images", "jpegimages", "data")  # folders that may come before the table in an archive
@@ -76,13 +77,13 @@ def load_coco(request: Request) -> Splits:
             elif _looks_right(content := content_of(file)):
                 tables.append(read_table(content, f"{place}/{file.path}", file.path))
 
-    found = scan(pictures(), place, source.total, request)
+    found = scan(pictures(), source, request)
     best = [table for table in tables if _BEST.search(table.path)] or tables
     if not best:
         raise BadInput(
             f"expected a JSON file with images, annotations and categories in {place}, got none; check the path"
         )
-    scenes = _scenes(best, list(found.sizes), place)
+    scenes = _scenes(best, found.pictures, place)
     if crowds := sum(table.crowds for table in best):
         warn_of_data(f"{place}: {crowds} boxes of crowds were left out")
     by_number = sorted((number, name) for table in best for number, name in table.classes.items())
@@ -156,7 +157,7 @@ def _classes(value: Any, where: str) -> dict[int, str]:
         number, name = _id(row.get("id"), f"id of {what}"), row.get("name")
         if not isinstance(name, str) or not name.strip() or not isinstance(number, int):
             raise BadInput(f"expected a whole number and a name in {what}, got {brief(repr(row))}; mend the table")
-        if classes.setdefault(number, check_name(name.strip(), where)) != name.strip():
+        if classes.setdefault(number, check_name(normal_name(name.strip()), where)) != normal_name(name.strip()):
             raise BadInput(f"expected each id once in categories of {where}, got {number} twice; mend the table")
     return classes
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +14,17 @@ from badnets.core.cache import MAP_ABOVE, Cache, warn_of_data
 from badnets.core.errors import BadInput
 from badnets.core.files import dumps
 from badnets.core.text import brief, listed
+from badnets.data.formats.album import Album, decode_into, widen
 from badnets.data.formats.contents import Contents, is_tar
-from badnets.data.formats.decode import ENDINGS, Album, decode_into, widen
+from badnets.data.formats.decode import ENDINGS
 from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.layout import LAYOUTS, recognize
 from badnets.data.registry import source
 from badnets.data.request import Request, finish
-from badnets.data.targets import Rows
+from badnets.data.targets import Rows, normal_name
 
 _SPOKEN = {"test": "the test set", "select": "the validation set"}
-_FORMAT = 1  # part of every cache key: raise it when the same files would decode to other pixels
+_FORMAT = 2  # part of every cache key: raise it when the same files would decode to other pixels
 
 
 @source("folder", "a folder of pictures, or a tar of one", needs_path=True)
@@ -48,9 +48,10 @@ def load_folder(request: Request) -> Splits:
     skip = options["skip_corrupt"]
     key = {"size": request.size, "grey": request.grey, "skip_corrupt": skip}
     key |= {"format": _FORMAT, "source": source.identity}
-    album, folders = _PICTURES.get(key, lambda entry: _decode(source, request, entry, skip=skip))
+    album, folders, source.strays = _PICTURES.get(key, lambda entry: _decode(source, request, entry, skip=skip))
     if album.damaged:
         warn_of_data(f"{path}: skipped {_damage(album.damaged)}")
+    source.warn_of_strays()
     names, parts = arrange(album.paths, folders, str(path), options["layout"])
     sets = {}
     for part, (rows, labels) in parts.items():
@@ -65,15 +66,15 @@ def _damage(damaged: Sequence[tuple[str, str]]) -> str:
     return f"{len(damaged)} damaged pictures: {listed([f'{path} ({reason})' for path, reason in damaged])}"
 
 
-def _read(entry: Path) -> tuple[Album, tuple[str, ...]]:
-    """The pictures, mapped, and the folders of the source."""
+def _read(entry: Path) -> tuple[Album, tuple[str, ...], set[str]]:
+    """The pictures, mapped, and the folders and strays of the source."""
     index = json.loads((entry / "index.json").read_text(encoding="utf-8"))
     shapes = [(h, w, c) for h, w, c in index["shapes"]]
     damaged = [(path, reason) for path, reason in index["damaged"]]
     pixels = np.memmap(entry / "pixels.bin", np.uint8, mode="r")
     if sum(map(math.prod, shapes)) != len(pixels):
         raise ValueError(f"{len(pixels)} bytes for other pictures")
-    return Album(index["paths"], shapes, damaged, pixels), tuple(index["folders"])
+    return Album(index["paths"], shapes, damaged, pixels), tuple(index["folders"]), set(index["strays"])
 
 
 _PICTURES = Cache("pictures", _read)
@@ -85,10 +86,12 @@ def _decode(source: Contents, request: Request, folder: Path, *, skip: bool) -> 
     report = request.reporter(f"decoding {request.name}", source.total)
     pixels, wide = folder / "pixels.bin", folder / "wide.bin"
     with pixels.open("wb") as sink:
-        paths, shapes, damaged = decode_into(sink, source, size=request.size, grey=request.grey, report=report)
+        album = decode_into(sink, source, size=request.size, grey=request.grey, report=report)
+    paths, shapes, damaged = album.paths, album.shapes, album.damaged
     if not paths and not damaged:
+        left = f" ({source.left_out})" if source.strays else ""
         raise BadInput(
-            f"expected pictures in {source.place}, got none; expected train/<class>/picture or <class>/picture"
+            f"expected pictures in {source.place}, got none{left}; expected train/<class>/picture or <class>/picture"
         )
     if damaged and (not skip or not paths):
         raise BadInput(
@@ -101,6 +104,7 @@ def _decode(source: Contents, request: Request, folder: Path, *, skip: bool) -> 
         wide.replace(pixels)
         shapes = [(h, w, 3) for h, w, _ in shapes]
     index = {"paths": paths, "shapes": shapes, "damaged": damaged, "folders": sorted(source.folders)}
+    index["strays"] = sorted(source.strays)
     (folder / "index.json").write_text(dumps(index, indent=None), encoding="utf-8")
 
 
@@ -114,10 +118,10 @@ def arrange(
     without a training picture are dropped from all sets, with a warning. A class folder of another split that differs
     from one of the training set by case alone is the same class.
     """
-    files = [tuple(path.split("/")[:-1]) for path in paths]
+    files = [tuple(normal_name(path).split("/")[:-1]) for path in paths]  # names of one class may differ in form
     if not files:
         raise BadInput(f"expected pictures in {where}, got none; expected train/<class>/picture or <class>/picture")
-    dirs = {tuple(folder.split("/")) for folder in folders} | {
+    dirs = {tuple(normal_name(folder).split("/")) for folder in folders} | {
         folder[:depth] for folder in set(files) for depth in range(1, len(folder) + 1)
     }
     found = recognize(files, dirs, where, layout)
@@ -129,12 +133,12 @@ def arrange(
     names = natural({name for split, name in filled if split == "train"})
     if not names:
         raise BadInput(f"expected training pictures in {where}, got none; expected train/<class>/picture")
-    same = {_folded(name): name for name in names} if len({*map(_folded, names)}) == len(names) else {}
+    same = {name.casefold(): name for name in names} if len({*map(str.casefold, names)}) == len(names) else {}
     number = {name: i for i, name in enumerate(names)}
 
     def known(place: tuple[str, str]) -> tuple[str, str]:
         split, name = place
-        return split, name if name in number else same.get(_folded(name), name)
+        return split, name if name in number else same.get(name.casefold(), name)
 
     there = {known(place) for folder in dirs if (place := of[folder]) is not None and place[1]}
     _warn_of_empty(there, {known(place) for place in filled}, set(names), where)
@@ -148,10 +152,6 @@ def arrange(
             rows.sort()
             made[split] = np.array([i for *_, i in rows], np.int64), np.array([label for label, *_ in rows], np.int64)
     return tuple(names), made
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _warn_of_others(left: Sequence[str], where: str) -> None:

@@ -34,6 +34,7 @@ from badnets.data.layout import split_of
 from badnets.data.registry import source
 from badnets.data.request import Request
 from badnets.data.sets.download import archive_in, locate
+from badnets.data.targets import normal_name
 
 _FOLDERS = ("VOC", "voc", "VOCdevkit", "pascal-voc", "road-sign-detection")
 _ARCHIVES = ("voc", "pascal", "road-sign-detection")  # how the name of an archive in $BADNETS_DATA begins
@@ -125,8 +126,8 @@ def _load(place: Path, request: Request) -> tuple[list[Scene], Scan, dict[str, s
             elif not any(part.startswith("Segmentation") for part in file.path.split("/")):
                 yield file
 
-    found = scan(pictures(), place, source.total, request)
-    return _paired(annotations, found.sizes, place), found, lists
+    found = scan(pictures(), source, request)
+    return _paired(annotations, found.pictures, place), found, lists
 
 
 def _paired(annotations: Mapping[str, Annotation], pictures: Iterable[str], place: Path) -> list[Scene]:
@@ -213,7 +214,7 @@ def _object(node: ET.Element, number: int, where: str) -> tuple[str, Box]:
     name = (node.findtext("name") or "").strip()
     if not name:
         raise BadInput(f"expected a name in object {number} of {where}, got none; mend it")
-    check_name(name, where)
+    name = normal_name(check_name(name, where))
     called = f"object {number} ({brief(name)}) of {where}"
     box = node.find("bndbox")
     if box is None:

@@ -33,6 +33,7 @@ from badnets.data.images import Splits
 from badnets.data.layout import parsed, split_of
 from badnets.data.registry import source
 from badnets.data.request import Request
+from badnets.data.targets import normal_name
 
 _DESCRIPTIONS = (".yaml", ".yml")
 _NAMES = re.compile(r"(?:^|/)(?:classes\.txt|[^/]*\.names)$", re.IGNORECASE)
@@ -76,7 +77,7 @@ def load_yolo(request: Request) -> Splits:
         raise BadInput(f"expected a folder or a tar with YOLO's label files, got {place}; check the path")
     texts = _Texts({}, {}, {})
     source = Contents(place, (*ENDINGS, ".txt", ".names", *_DESCRIPTIONS))
-    found = scan(_pictures(source, texts), place, source.total, request)
+    found = scan(_pictures(source, texts), source, request)
     scenes, labelled = _scenes(texts, found, chosen or _one(texts.names, place), place)
     asked = replace(request, options=options)
     return finished(scenes, found, asked, place=place, classes=labelled, lists=texts.lists)
@@ -169,16 +170,16 @@ def _scenes(
     texts: _Texts, found: Scan, names: Sequence[str] | None, place: Path
 ) -> tuple[list[Scene], tuple[str, ...]]:
     """The pictures with their objects, and all classes."""
-    files = _paired(texts.labels, found.sizes, place)
+    files = _paired(texts.labels, found.pictures, place)
     lines = {path: list(read_lines(texts.labels[own], f"{place}/{own}", names)) for path, own in files.items()}
     if names is None:
         most = max((label for own in lines.values() for label, _ in own), default=-1) + 1
         CLASSES.check(most, place)
         names = [str(number) for number in range(most)]
-    splits = splits_of(found.sizes)
+    splits = splits_of(found.pictures)
     scenes = []
-    for path, size in found.sizes.items():
-        h, w = size or (0, 0)
+    for path in found.pictures:
+        h, w = found.own[path].size if path in found.own else (0, 0)
         own = tuple((names[label], (x0 * w, y0 * h, x1 * w, y1 * h)) for label, (x0, y0, x1, y1) in lines.get(path, ()))
         scenes.append(Scene(path, Annotation(f"{place}/{files.get(path, path)}", None, own), splits[path]))
     return scenes, tuple(names)
@@ -291,8 +292,7 @@ def _not_understood(where: str, got: str) -> BadInput:
 
 def _checked(names: Sequence[str], where: str) -> tuple[str, ...]:
     CLASSES.check(len(names), where)
-    for name in names:
-        check_name(name, where)
+    names = [check_name(normal_name(name), where) for name in names]
     if "" in names or len(set(names)) < len(names):
         raise BadInput(f"expected names of classes, each once, in {where}, got an empty one or one twice; mend it")
     return tuple(names)

@@ -14,8 +14,8 @@ import numpy as np
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
 from badnets.core.text import brief
+from badnets.data.formats.album import read_album
 from badnets.data.formats.contents import Contents, File, content_of, is_tar, stem, told_early
-from badnets.data.formats.decode import read_album
 from badnets.data.formats.tables import table_rows
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits, resized
 from badnets.data.objects import class_table, regroup
@@ -194,6 +194,7 @@ def _read(place: Path, request: Request, chosen: tuple[int, ...] | None, *, crop
     pictures = _pictures(source, chosen, tables)
     album = read_album(pictures, size=None if crop else size, grey=bool(request.grey), report=report)
     album.warn_of_damaged(place)
+    source.warn_of_strays()
     order = sorted(range(len(album)), key=album.paths.__getitem__)
     paths = [album.paths[i] for i in order]
     rows = [_row(path, tables) for path in paths]
