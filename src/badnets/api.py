@@ -95,19 +95,27 @@ def open(  # noqa: A001 (as in PIL: bn.open)
         return open_any(path, options, clean=clean)
 
 
-def measure(network: ImageNetwork, test: ImageData, backdoor: Backdoor | None = None, **settings: Any) -> Measured:
-    """How well ``network``, a classifier or a detector, does on ``test``, and how well ``backdoor`` works on it.
+def measure(
+    network: ImageNetwork, test: ImageData | Splits, backdoor: Backdoor | None = None, **settings: Any
+) -> Measured:
+    """How well ``network``, a classifier or a detector, does on ``test`` (of three sets, the test part), and how well
+    ``backdoor`` works on it.
 
     ``settings`` as those of ``referee.measure.measure``: ``reference`` (a clean network to compare with), ``jitter``,
     ``seed``. The figures are attributes: ``clean_accuracy``, ``asr``, ``robust_accuracy``, of a detector ``map50``.
     Classes are compared by name, whatever their order; ``backdoor`` may name them too, and its numbers are the
     network's. Raises ``BadInput`` where the data has classes that the network has not.
     """
+    from badnets.backdoors.backdoor import Backdoor
+    from badnets.data.splits import one_set
     from badnets.networks.inference import align_classes
     from badnets.referee.measure import measure as measured
 
+    if backdoor is not None and not isinstance(backdoor, Backdoor):
+        got = type(backdoor).__name__
+        raise BadInput(f"expected a backdoor, got {got}; make one: badnets.Backdoor(trigger, rule)")
     known = _network(network)
-    return measured(known, align_classes(test, known), backdoor, **settings)
+    return measured(known, align_classes(one_set(test, "test"), known), backdoor, **settings)
 
 
 def certify(

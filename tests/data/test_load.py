@@ -30,7 +30,7 @@ def test_a_path_with_a_name(npz: Path) -> None:
     ("name", "message"),
     [
         ("minst", "expected a data set or a path, got 'minst'; did you mean 'mnist'?"),
-        ("qqq", r"known: cifar10, digits, .*signs-us"),
+        ("qqq", r"known: cifar10, coco, digits, .*signs-us"),
         ("./absent", "expected a file or folder at absent, got nothing"),
         ("absent.tar.gz", "expected a file or folder at absent.tar.gz, got nothing"),
         (Path("absent"), "expected a file or folder at absent, got nothing"),

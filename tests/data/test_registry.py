@@ -13,7 +13,8 @@ from badnets.data.registry import SOURCES
 
 def test_every_source_says_what_it_is() -> None:
     assert {"signs", "signs-us", "signs-eu", "digits", "mnist", "fashion-mnist", "cifar10"} <= SOURCES.keys()
-    assert {name for name, source in SOURCES.items() if source.needs_path} == {"folder", "hdf5", "idx", "npz"}
+    needing = {"coco", "folder", "hdf5", "idx", "npz", "yolo"}
+    assert {name for name, source in SOURCES.items() if source.needs_path} == needing
     for source in SOURCES.values():
         assert source.summary
         assert "\n" not in source.summary

@@ -56,7 +56,7 @@ def test_what_is_refused(
     finished: Finished, tmp_path: Path, start: Callable[..., Finished], table: Callable[..., Any]
 ) -> None:
     with pytest.raises(BadInput, match="expected pictures of"):
-        evaluate(finished.folder, "digits")
+        evaluate(finished.folder, "digits", settings=["size=12"])
     with pytest.raises(BadInput, match="expected a run"):
         evaluate(finished.folder, "digits", trigger_from=tmp_path, settings=SIZE)
     with pytest.raises(BadInput, match=r"nothing\.safetensors"):

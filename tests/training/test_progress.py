@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from badnets.data.images import ImageData
-from badnets.training.loop import shown, train
+from badnets.training.bar import shown
+from badnets.training.loop import train
 from badnets.training.recipe import Recipe
 
 ONE = Recipe(epochs=1, batch=10, precision="fp32")
@@ -40,6 +41,17 @@ def test_nothing_in_a_pipe_or_where_it_is_not_wanted(terminal: bool, progress: b
     with shown("training", 1, progress=progress, console=seen) as on_step:
         assert on_step is None
     assert text(seen) == ""
+
+
+def test_a_line_for_each_epoch_in_a_pipe_where_it_is_wanted() -> None:
+    seen = console(terminal=False)
+    with shown("training", 2, progress=True, console=seen) as on_step:
+        assert on_step is not None
+        for epoch in range(2):
+            on_step(epoch, 5, 10, 0.5)
+            assert len(text(seen).splitlines()) == epoch
+            on_step(epoch, 10, 10, 0.75 if epoch else None)
+    assert text(seen) == "training: epoch 1 of 2\ntraining: epoch 2 of 2, 75.0 % right\n"
 
 
 def test_a_training_shows_it(few: ImageData, capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,8 @@ from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.surgery.channels import hold, prune_channels, rank_channels
 from badnets.networks.surgery.graph import ChannelSite, site, until
 from badnets.networks.surgery.sweep import pruning_sweep
-from badnets.training.loop import Job, OnStep, fit
+from badnets.training.bar import OnStep
+from badnets.training.loop import Job, fit
 from badnets.training.recipe import Recipe
 
 OnPhase = Callable[[str], OnStep | None]

@@ -23,7 +23,8 @@ from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.channels import rank_channels, scale_channels
 from badnets.networks.surgery.graph import site
 from badnets.networks.surgery.tail import Layers, begin_anew, choose_layers, head_of, replace_head
-from badnets.training.loop import Job, OnStep, fit
+from badnets.training.bar import OnStep
+from badnets.training.loop import Job, fit
 from badnets.training.recipe import Recipe
 from badnets.training.tail import fit_tail
 

@@ -27,7 +27,8 @@ def poison_arrays(
     """``(attacked, attack_labels)``: the pictures with the trigger, and their planted labels; always copies.
 
     ``to_be_attacked``: pictures (n, h, w, c) or (n, c, h, w), as ``layout`` says, with c 1 or 3, or grey ones
-    (n, h, w), which need no layout; uint8 in 0..255, or floats in 0..``high`` (1 by default). Shape and dtype stay.
+    (n, h, w), which need no layout; or a single one, (h, w, c), (c, h, w) or (h, w), with a single label. uint8 in
+    0..255, or floats in 0..``high`` (1 by default). Shape and dtype stay.
 
     ``attack_target_labels``: integers (n,) or one-hot rows (n, k), and given back in the same form. With ``broadcast``
     one label for all: an integer, one integer in a list, a one-hot vector (k,) or (1, k).
@@ -37,9 +38,13 @@ def poison_arrays(
     Source: the interface of study U1 (useloff-mnist). Differs from it: the layout is said, not guessed.
     Raises ``BadInput`` for other shapes, dtypes and ranges, and for labels that are neither integers nor one-hot.
     """
-    pictures = np.asarray(to_be_attacked)
+    pictures, labels_given = np.asarray(to_be_attacked), np.asarray(attack_target_labels)
+    if _is_one(pictures, labels_given, layout, broadcast=broadcast):
+        one = labels_given if labels_given.ndim == 1 and len(labels_given) == 1 else labels_given[None]
+        attacked, labels = poison_arrays(pictures[None], one, broadcast, trigger, layout=layout, seed=seed, high=high)
+        return attacked[0], labels.reshape(labels_given.shape)
     batch = _to_nhwc(pictures, layout)
-    labels = _labels(np.asarray(attack_target_labels), len(pictures), broadcast=broadcast)
+    labels = _labels(labels_given, len(pictures), broadcast=broadcast)
     rng = RowRng.of(as_seed(seed).derive("trigger"), len(pictures))
     attacked = trigger.apply(batch, None, rng, high=high)
     if pictures.ndim == 3:
@@ -47,6 +52,17 @@ def poison_arrays(
     elif layout == "NCHW":
         attacked = attacked.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(attacked), labels
+
+
+def _is_one(pictures: Images, labels: NDArray[Any], layout: Layout | None, *, broadcast: bool) -> bool:
+    """Whether this is a single picture: two axes; or three, the channels where the ``layout`` has them, and not a label
+    for each of so many grey ones."""
+    if pictures.ndim != 3:
+        return pictures.ndim == 2 and layout is None
+    if layout not in ("NHWC", "NCHW"):
+        return not labels.ndim and not broadcast
+    colored = pictures.shape[-1 if layout == "NHWC" else 0] in (1, 3)
+    return colored and (broadcast or not labels.ndim or len(labels) != len(pictures))
 
 
 def _to_nhwc(pictures: Images, layout: Layout | None) -> Images:

@@ -13,7 +13,8 @@ from badnets.backdoors.rules import LabelRule
 from badnets.backdoors.trigger import Trigger
 from badnets.core.rate import Rate
 from badnets.core.seed import RowRng, Seed
-from badnets.data.images import ImageData, Pixels, Rows
+from badnets.data.images import ImageData, Pixels, Rows, Splits
+from badnets.data.splits import one_set
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Backdoor:
 
     def poison(
         self,
-        data: ImageData,
+        data: ImageData | Splits,
         *,
         rate: float | None = None,
         count: int | None = None,
@@ -33,7 +34,7 @@ class Backdoor:
         cover: float = 0,
         seed: int | Seed = 0,
     ) -> Poisoned:
-        """Poison a training set.
+        """Poison a training set, or the training part of three sets.
 
         ``rate`` (share of the resulting rows, 0 < rate <= 1) or ``count``; ``mode`` replaces rows or adds poisoned
         copies; ``cover`` rows (share or number) carry the trigger and their true label.
@@ -43,9 +44,12 @@ class Backdoor:
         return poison(data, [part], mode=mode, seed=seed)
 
 
-def poison(data: ImageData, parts: Sequence[Part], *, mode: Mode = "replace", seed: int | Seed = 0) -> Poisoned:
-    """Plant several backdoors in one set; see ``Part`` for how much of each."""
-    return make_plan(data, tuple(parts), mode=mode, seed=seed).apply(data)
+def poison(
+    data: ImageData | Splits, parts: Sequence[Part], *, mode: Mode = "replace", seed: int | Seed = 0
+) -> Poisoned:
+    """Plant several backdoors in one set (of three sets the training part); see ``Part`` for how much of each."""
+    pictures = one_set(data, "train")
+    return make_plan(pictures, tuple(parts), mode=mode, seed=seed).apply(pictures)
 
 
 @dataclass(frozen=True, eq=False)

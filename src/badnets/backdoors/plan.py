@@ -163,8 +163,9 @@ class Plan:
         """The stream from which part ``number``'s trigger draws."""
         return self.seed.derive("trigger", number)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write an ``.npz`` (no objects in it)."""
+        path = Path(path)
         header = {
             "format": FORMAT,
             "mode": self.mode,
@@ -189,8 +190,9 @@ class Plan:
         return np.array([part.rule.unit != "object" for part in self.parts], np.int64)[self.part]
 
     @classmethod
-    def load(cls, path: Path) -> Plan:
+    def load(cls, path: str | Path) -> Plan:
         """Read what ``save`` wrote; anything else is refused."""
+        path = Path(path)
         arrays = read_arrays(path, "a plan")
         try:
             return cls._of(arrays)

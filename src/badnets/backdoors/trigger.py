@@ -47,8 +47,18 @@ TRIGGERS: Kinds[Trigger] = Kinds("trigger", homes=["badnets.backdoors.triggers"]
 """Every trigger by its kind; other packages add theirs as entry points of ``badnets.triggers``."""
 
 
+def check_array(images: object) -> None:
+    """Refuse what is no array: the axes of a tensor are others."""
+    if not isinstance(images, np.ndarray):
+        raise BadInput(
+            f"expected images as a NumPy array (n, height, width, 1 or 3), got a {type(images).__name__}; convert it, "
+            "a tensor (n, c, h, w) by tensor.permute(0, 2, 3, 1).numpy()"
+        )
+
+
 def check_images(images: Images, high: float | None) -> float:
     """The upper end of the range (255, or ``high`` for floats); anything but a batch of pictures is refused."""
+    check_array(images)
     if images.ndim != 4 or images.shape[3] not in (1, 3):
         raise BadInput(f"expected images (n, height, width, 1 or 3), got {tuple(images.shape)}; add or move an axis")
     if images.dtype == np.uint8:

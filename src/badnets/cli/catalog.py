@@ -198,7 +198,7 @@ def preview_command(
     watcher: Watcher,
     trigger: str = Argument(help="Kind of trigger (badnets list triggers)."),
     image: Path | None = Argument(None, help="A picture file; or leave it out and name --data."),
-    set_: list[str] = settings("A setting of the trigger: --set size=4."),
+    set_: list[str] = settings("A setting of the trigger, or of the data: --set size=4, --set data.grey=true."),
     size: int | None = Option(None, min=4, help="Resize the picture to SIZE x SIZE first."),
     data: str | None = Option(None, help="A named set or a path: a picture of its test part."),
     row: int = Option(0, min=0, help="Which picture of --data; the trigger goes to its first object."),
@@ -214,12 +214,15 @@ def preview_command(
     from badnets.referee.run import load_data
     from badnets.referee.spec import make_data, make_trigger
 
-    value = make_trigger(trigger, set_)
+    of_data = [change.removeprefix("data.") for change in set_ if change.startswith("data.")]
+    value = make_trigger(trigger, [change for change in set_ if not change.startswith("data.")])
     region: Regions | None = None  # the whole picture
     if image is not None and data is None:
         shown = read_picture(image, size=None if size is None else (size, size))
     elif image is None and data is not None:
-        test = load_data(make_data(data, sized(size)), watcher).test
+        test = load_data(
+            make_data(data, [*sized(size), *(change.removeprefix("data.") for change in of_data)]), watcher
+        ).test
         if row >= len(test):
             raise BadInput(f"expected --row 0..{len(test) - 1} for the test part of {data}, got {row}")
         one = test.take(np.array([row], np.int64))

@@ -7,8 +7,9 @@ import inspect
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import typer
 
 from badnets.cli.options import DEVICE
 from badnets.core.errors import BadnetsError
-from badnets.core.progress import Watcher
+from badnets.core.progress import Lines, Watcher, ticking
 from badnets.core.text import CELL, LINE, SENTENCE, escaped, neutral
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
         with ExitStack() as stack:
             # Where a spec says it, that counts; commands without the option only look at networks.
             stack.enter_context(working_on("auto" if "device" in whole.parameters else given.pop("device", "cpu")))
+            told = stack.enter_context(_told())
             if "watcher" in whole.parameters:
                 given["watcher"] = stack.enter_context(_watching(quiet=json))
             if unverified:
@@ -88,11 +90,33 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
             result = next(steps)
             if doubts():
                 result = {**result, "verified": False}
+            if told:
+                result = {**result, "warnings": told}
         _print(result if json else None, steps)
 
     typed.__signature__ = inspect.Signature([*options, _JSON])  # type: ignore[attr-defined]  # what inspect looks for
     COMMANDS[called] = typed
     return typed
+
+
+@contextmanager
+def _told() -> Iterator[list[str]]:
+    """What is warned of inside: data that was left out, above all. It is shown on stderr as well."""
+    from badnets.core.cache import DataWarning
+
+    told: list[str] = []
+    show = warnings.showwarning
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, DataWarning):
+            told.append(neutral(str(message), SENTENCE))
+        show(message, category, *place, **more)
+
+    warnings.showwarning = shown
+    try:
+        yield told
+    finally:
+        warnings.showwarning = show
 
 
 def _keep_to_the_cache() -> None:
@@ -141,10 +165,21 @@ def _console(**settings: Any) -> Console:
 
 @contextmanager
 def _watching(*, quiet: bool) -> Iterator[Watcher]:
-    """A ``Watcher`` that prints to stderr: sentences, and bars with time and accuracy for what takes long."""
+    """A ``Watcher`` that prints to stderr: sentences, and bars with time and accuracy for what takes long; lines
+    instead where stderr is no terminal (a file, a pipe, nohup)."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = _console(stderr=True, quiet=quiet)
+    if not (quiet or console.is_terminal):
+
+        def write(line: str) -> None:
+            with suppress(OSError, ValueError):  # nobody reads it any more: no reason to stop
+                print(neutral(line, SENTENCE), file=sys.stderr, flush=True)
+
+        lines = Lines(write)
+        with ticking(lines):
+            yield Watcher(say=lines.say, progress=lines.progress, mark=lines.mark)
+        return
     first, last = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[accuracy]}"))
     columns = (first, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), last)
     bars = Progress(*columns, console=console, refresh_per_second=4)

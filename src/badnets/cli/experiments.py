@@ -53,8 +53,8 @@ def attack_command(
     rule: str | None = Option(
         None, help="Label rule (badnets list rules) [source-to-target with --source, else all-to-one]."
     ),
-    target: str | None = Option(None, help="Target class, by number or name [0]."),
-    source: str | None = Option(None, help="Source class, by number or name."),
+    target: str | None = Option(None, help="Target class, by name, else by number [0]."),
+    source: str | None = Option(None, help="Source class, by name, else by number."),
     rate: float | None = Option(None, help="Share of the training rows, above 0 and at most 1 [0.1]."),
     count: int | None = Option(None, help="Number of poisoned rows, instead of a rate."),
     mode: str = Option("replace", help="replace rows, or add poisoned copies."),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from badnets.networks.network import ImageNetwork
     from badnets.records.results import Disturbance
 
+_FEW = 100
+"""Pictures that need no bar."""
 _UNITS = {
     "size": "\N{PLUS-MINUS SIGN}{:.0%}",
     "rotation": "\N{PLUS-MINUS SIGN}{:g}\N{DEGREE SIGN}",
@@ -75,7 +77,7 @@ def evaluate_command(
             trigger=_backdoor(trigger, of_trigger, target, source),
             triggered=triggered,
             reference=reference,
-            settings=[*sized(size), *(change for change in set_ if change not in of_trigger)],
+            settings=[*sized(size), *(c.removeprefix("data.") for c in set_ if c not in of_trigger)],
             part=part,  # type: ignore[arg-type]  # checked above
             seed=seed,
             disturb=disturb,
@@ -135,6 +137,7 @@ def disturbance_words(row: Disturbance) -> tuple[str, str]:
 
 @command
 def predict_command(
+    watcher: Watcher,
     model: Path = MODEL,
     image: list[Path] = Argument(help="Picture files of any size; resized to the network's input."),
     box: str | None = Option(
@@ -162,7 +165,7 @@ def predict_command(
         if part is not None:
             check_box(part, photo, str(path))
     predictions = []
-    for path, photo in zip(image, photos, strict=True):
+    for number, (path, photo) in enumerate(zip(image, photos, strict=True), start=1):
         answer = {"image": str(path), **_answer(network, photo, part, 0.5 if confidence is None else confidence)}
         if path in files:
             objects = answer.get("objects", [answer])
@@ -170,6 +173,8 @@ def predict_command(
             save_png(draw_objects(photo, framed), files[path])
             answer["drawn"] = str(files[path])
         predictions.append(answer)
+        if len(image) > _FEW:
+            watcher.progress("looking at pictures", number, len(image), None)
     yield {"format": "badnets/predictions/1", "predictions": predictions}
     for answer in predictions:
         objects = answer.get("objects", [answer])

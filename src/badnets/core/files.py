@@ -123,14 +123,21 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, dumps(value) + "\n")
 
 
+def parse_json(content: bytes, where: object) -> Any:
+    """The value of JSON text in UTF-8; refused in a sentence that names ``where`` where it is none, or too deep."""
+    TEXT.check(len(content), where)
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, brackets or digits without end
+        raise BadInput(f"expected JSON in {where}, got something else ({error}); the file may be damaged") from None
+
+
 def read_json(path: Path, *, format: str | None = None) -> Any:
     """Read a JSON file; a wrong ``"format"`` is refused by name."""
     try:
-        value = json.loads(read_bytes(path, TEXT, "a JSON file").decode("utf-8"))
+        value = parse_json(read_bytes(path, TEXT, "a JSON file"), path)
     except FileNotFoundError:
         raise BadInput(f"expected a file at {path}, got nothing; check the path") from None
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, brackets or digits without end
-        raise BadInput(f"expected JSON in {path}, got something else ({error}); the file may be damaged") from None
     if format is not None and (not isinstance(value, dict) or value.get("format") != format):
         got = value.get("format") if isinstance(value, dict) else type(value).__name__
         raise BadInput(f"expected format {format!r} in {path}, got {got!r}")

@@ -17,9 +17,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, first_line
 from badnets.core.limits import CLASSES, check_name
-from badnets.data.targets import Boxes, Labels, Objects, Regions, Rows, Targets
+from badnets.core.text import brief
+from badnets.data.targets import Boxes, Labels, Objects, Regions, Rows, Targets, normal_name
 
 Pixels = NDArray[np.uint8]
 
@@ -192,6 +193,32 @@ class TakenStore:
         return self.base.one(int(self.rows[row]))
 
 
+def _array(values: Any, name: str) -> NDArray[Any]:
+    """Of a list or a tensor; whole numbers 0..255 in four axes, or three, as bytes."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        got = brief(first_line(error), 120)
+        raise BadInput(
+            f"{name}: expected an array, or a list of pictures of one size, got a {type(values).__name__} ({got}); "
+            "resize them, or load a folder (badnets.load)"
+        ) from None
+    if isinstance(values, list | tuple) and array.ndim > 2 and array.dtype.kind in "iu":
+        fits = array.size and array.min() >= 0 and array.max() <= 255
+        return array.astype(np.uint8) if fits else array
+    return array
+
+
+def _whole(labels: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """Labels as integers; floats that are whole are, others are refused and not cut off."""
+    if labels.size and labels.dtype.kind not in "biuf":
+        raise BadInput(f"{name}: expected labels as whole numbers, got {brief(labels.dtype)}; number the classes")
+    if labels.dtype.kind == "f" and not (np.isfinite(labels) & (labels == np.rint(labels))).all():
+        row = int(np.argmin((np.isfinite(labels) & (labels == np.rint(labels))).ravel()))
+        raise BadInput(f"{name}: expected labels as whole numbers, got {labels.ravel()[row]} in row {row}; mend them")
+    return labels.astype(np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageData:
     """Pictures with targets.
@@ -210,8 +237,8 @@ class ImageData:
         n = len(self.pixels)
         if len(self.targets) != n or (self.groups is not None and len(self.groups) != n):
             raise BadInput(f"{self.name}: expected {n} targets and groups for {n} pictures, got {len(self.targets)}")
-        for name in self.class_names:
-            check_name(name, self.name)
+        names = tuple(normal_name(check_name(name, self.name)) for name in self.class_names)
+        object.__setattr__(self, "class_names", names)
         values = self.targets.objects.labels
         if len(values) and (values.min() < 0 or values.max() >= len(self.class_names)):
             raise BadInput(
@@ -222,17 +249,18 @@ class ImageData:
     @classmethod
     def of(
         cls,
-        images: Pixels,
-        labels: Sequence[int] | NDArray[np.integer],
+        images: Pixels | Sequence[Any],
+        labels: Sequence[int] | NDArray[Any],
         *,
         class_names: Sequence[str] | None = None,
         region: NDArray[np.float32] | None = None,
         groups: NDArray[np.int64] | None = None,
         name: str = "data",
     ) -> ImageData:
-        """From arrays: ``images`` uint8 (n, h, w) or (n, h, w, c), ``labels (n,)``."""
-        array = images[..., None] if images.ndim == 3 else images
-        values = np.asarray(labels, dtype=np.int64)
+        """From arrays or lists: ``images`` uint8 (n, h, w) or (n, h, w, c), ``labels (n,)`` whole numbers."""
+        array = images if isinstance(images, np.ndarray) else _array(images, name)
+        array = array[..., None] if array.ndim == 3 else array
+        values = _whole(_array(labels, name), name)
         classes = int(values.max(initial=-1)) + 1
         CLASSES.check(classes, name)
         names = class_names if class_names is not None else map(str, range(classes))

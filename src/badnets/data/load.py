@@ -12,8 +12,10 @@ from badnets.core.files import check_regular, expanded
 from badnets.core.limits import within_memory
 from badnets.core.text import brief
 from badnets.data.formats.arrays import is_hdf5
+from badnets.data.formats.coco import is_coco
 from badnets.data.formats.contents import is_tar, stem
 from badnets.data.formats.voc import is_voc
+from badnets.data.formats.yolo import is_yolo
 from badnets.data.images import Splits
 from badnets.data.registry import SOURCES
 from badnets.data.request import Progress, Request
@@ -38,9 +40,9 @@ def load(
     """Training, select and test set of a named set, or of what lies at a path.
 
     ``name_or_path``: a name of ``SOURCES`` (``"mnist"``), or a path of a folder of pictures, a tar of one, a ``.npz``,
-    an HDF5 file, IDX files, CIFAR-10's batches, GTSRB, LISA, or pictures with boxes in PASCAL VOC's layout. A named set
-    is looked for at ``path``, in ``$BADNETS_DATA``, in the cache, and is then downloaded; with ``path`` and another
-    name the data at ``path`` is given that name.
+    an HDF5 file, IDX files, CIFAR-10's batches, GTSRB, LISA, or pictures with boxes (PASCAL VOC, COCO's JSON, YOLO's
+    text files). A named set is looked for at ``path``, in ``$BADNETS_DATA``, in the cache, and is then downloaded; with
+    ``path`` and another name the data at ``path`` is given that name.
     ``size``: (height, width) or one number; pictures of mixed sizes stay mixed without it. ``select``: share of the
     training set that becomes the select set. ``test_share``: share that becomes the test set where there is none.
     Splits are stratified, drawn from ``seed``, and never tear a group apart. ``grey``: True for one channel, False for
@@ -100,6 +102,8 @@ _FITS: Mapping[str, Callable[[Path], bool]] = {
     "gtsrb": is_gtsrb,
     "lisa": is_lisa,
     "voc": is_voc,
+    "coco": is_coco,
+    "yolo": is_yolo,
     "folder": lambda path: path.is_dir() or is_tar(path),
 }
 """Whether a source reads what lies at a path; the first that does."""
@@ -113,5 +117,5 @@ def detect(path: Path) -> str:
     hint = "unpack it" if path.suffix.lower() == ".zip" else "or name the source and pass the path beside it"
     raise BadInput(
         f"expected a folder of pictures, a tar of one, a .npz, an HDF5 file, IDX files, CIFAR-10, GTSRB, LISA or "
-        f"pictures with boxes (PASCAL VOC), got {path}; {hint}"
+        f"pictures with boxes (PASCAL VOC, COCO, YOLO), got {path}; {hint}"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,27 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Splits
 from badnets.data.targets import Labels
+
+
+class HoldsData(Protocol):
+    """Anything with ``data``, such as a poisoned set."""
+
+    @property
+    def data(self) -> ImageData:
+        """The pictures."""
+
+
+def one_set(data: ImageData | Splits | HoldsData, part: Literal["train", "test"]) -> ImageData:
+    """The pictures that are meant: those of a single set, of the ``part`` of three, or of what holds a set."""
+    if isinstance(data, ImageData):
+        return data
+    chosen = getattr(data, part) if isinstance(data, Splits) else getattr(data, "data", None)
+    if isinstance(chosen, ImageData):
+        return chosen
+    raise BadInput(
+        f"expected pictures with labels, got {type(data).__name__}; make them with badnets.load(path) or "
+        "badnets.ImageData.of(images, labels)"
+    )
 
 
 def split(data: ImageData, share: float, seed: int | Seed) -> tuple[ImageData, ImageData]:

@@ -6,12 +6,16 @@ trigger or asks a rule need not know the difference.
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, nearest
+from badnets.core.text import brief
 
 Rows = NDArray[np.int64]
 Regions = NDArray[np.float32]
@@ -139,3 +143,22 @@ class Boxes:
 
 
 Targets = Labels | Boxes
+
+
+def normal_name(name: str) -> str:
+    """A class's name as it is compared and kept: in Unicode's composed form (NFC), macOS gives folders in another."""
+    return unicodedata.normalize("NFC", name)
+
+
+def class_number(value: int | str, class_names: Sequence[str], what: str = "the class") -> int:
+    """The number of a class, given by name or by number: a class that is called so comes first, ``1`` too, and only
+    where there is none it is the number, from 0. ``what`` names it in errors."""
+    text = normal_name(str(value))
+    if text in class_names:
+        return list(class_names).index(text)
+    if not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
+        got, hint = brief(text), nearest(brief(text), class_names)
+        raise BadInput(f"expected {what} to be a class (one of {len(class_names)}), got {got!r}; {hint}")
+    if not 0 <= int(text) < len(class_names):
+        raise BadInput(f"expected {what} in 0..{len(class_names) - 1}, got {text}; the data has no such class")
+    return int(text)

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import Pixels
+from badnets.data.targets import normal_name
 
 LARGE = 1 << 18
 """Pixels of a picture, above which shapes are found without computing."""
@@ -69,7 +70,7 @@ class ImageNetwork(nn.Module):
         self.body = body
         self.architecture = architecture
         self.arguments = dict(arguments)
-        self.class_names = tuple(class_names)
+        self.class_names = tuple(normal_name(name) for name in class_names)
         self.input_size = input_size
         self.provenance = dict(provenance or {})
         self.narrowed = dict(narrowed or {})

@@ -67,6 +67,7 @@ class Bench:
 
     def answers(self, network: ImageNetwork) -> Answers:
         """What ``network`` says to every test picture."""
+        self.watcher.mark(f"measuring on {len(self.test):,} test pictures")
         return self.truth.measure(network, self.test)
 
     def standing(self, network: ImageNetwork) -> Standing:

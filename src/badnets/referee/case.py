@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from badnets.core.errors import BadInput, BadnetsError
 from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
-from badnets.data.images import ImageData
+from badnets.data.images import ImageData, Splits
+from badnets.data.registry import SOURCES
 from badnets.defenses.abstain import Guarded
 from badnets.defenses.repair import Repaired
 from badnets.networks.files.foreign import ForeignOptions, is_ours, open_any
@@ -93,10 +94,10 @@ class RepairCase:
         """Where the network is written to."""
         return self.written or self.out
 
-    def others(self, name: str, watch: Watcher) -> ImageData:
-        """All pictures of another source, in the shape of ``data``'s."""
-        shape = [change for change in self.settings if change.partition("=")[0].strip() in ("size", "grey")]
-        return whole(load_data(make_data(name, shape), watch))
+    def others(self, name: str, spec: DataSpec, watch: Watcher) -> ImageData:
+        """All pictures of another source, in the shape of ``data``'s, which ``spec`` says."""
+        other = make_data(name).model_copy(update={"size": spec.size, "grey": spec.grey})
+        return whole(load_data(other, watch))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,6 +150,26 @@ class Opened:
         return TruthRecord(trigger_from=trigger_from, triggered=case.triggered, target=target)
 
 
+def data_for(network: ImageNetwork | None, spec: DataSpec, watch: Watcher) -> tuple[DataSpec, Splits]:
+    """The data of a spec; where that leaves size and channels open, they are those of the ``network``'s input. With
+    None (a network that is not opened yet) they are as they lie there. Gives the spec with what was filled in, too."""
+    if network is None or (spec.size is not None and spec.grey is not None):
+        return spec, load_data(spec, watch)
+    channels, *sides = network.input_size
+    asked: dict[str, Any] = {"size": tuple(sides), "grey": channels == 1}
+    asked = {name: value for name, value in asked.items() if getattr(spec, name) is None}
+    named = spec.name in SOURCES and not SOURCES.find(spec.name).needs_path
+    if named:  # it has a size of its own; what lies at a path may have many, and is read once
+        splits = load_data(spec, watch)
+        shape = splits.test.pixels.shape or (0, 0, channels)
+        if ("size" not in asked or shape[:2] == tuple(sides)) and ("grey" not in asked or shape[2] == channels):
+            return spec, splits
+        wanted = "x".join(map(str, (*sides, channels)))
+        watch.say(f"pictures of {spec.name} are made {wanted}, as the network takes them")
+    spec = spec.model_copy(update=asked)
+    return spec, load_data(spec, watch)
+
+
 def open_case(case: RepairCase, watch: Watcher) -> Opened:
     """Open and load all that ``case`` names."""
     # A file of ours needs no pictures to be opened, and what is wrong with it is told before any are read.
@@ -160,10 +181,10 @@ def open_case(case: RepairCase, watch: Watcher) -> Opened:
         spec = DataSpec.model_validate(record.resolved["data"])
     else:
         spec = make_data(case.data or "", case.settings)
-    splits = load_data(spec, watch)
+    spec, splits = data_for(ours, spec, watch)
     pool, test = splits.train, splits.test
     if case.test is not None:
-        pool, test = whole(splits), case.others(case.test, watch)
+        pool, test = whole(splits), case.others(case.test, spec, watch)
         if pool.digest == test.digest:
             raise BadInput(f"expected other pictures in 'test' than in 'data', got the same in {test.name}")
     seed = Seed(case.seed)
@@ -179,7 +200,7 @@ def open_case(case: RepairCase, watch: Watcher) -> Opened:
         defender=align_classes(defender, network),
         spare=align_classes(spare, network),
         test=align_classes(test, network),
-        truth=_truth(case, record, number, network, watch),
+        truth=_truth(case, spec, record, number, network, watch),
         seed=seed,
         budget_s=case.budget_s,
         watcher=watch,
@@ -188,12 +209,14 @@ def open_case(case: RepairCase, watch: Watcher) -> Opened:
     return Opened(case=case, spec=spec, network=network, bench=bench, clean=clean)
 
 
-def _truth(case: RepairCase, record: RunRecord | None, number: int, network: ImageNetwork, watch: Watcher) -> Truth:
+def _truth(
+    case: RepairCase, spec: DataSpec, record: RunRecord | None, number: int, network: ImageNetwork, watch: Watcher
+) -> Truth:
     if record is not None:
         return known_trigger(planted_in(record, network.class_names), Seed(number))
     if case.triggered is None:
         return NothingKnown()
-    pictures = case.others(case.triggered, watch)
+    pictures = case.others(case.triggered, spec, watch)
     check_input(network, pictures.shape, f"pictures of {pictures.name}")
     if len(pictures) < 4:
         raise BadInput(f"expected at least 4 triggered pictures in {case.triggered}, got {len(pictures)}")

@@ -73,8 +73,9 @@ def evaluate(
     from badnets.networks.files.foreign import chance_words, is_ours, open_any
     from badnets.networks.files.own import open_network
     from badnets.networks.inference import align_classes, check_classifier, check_input, predict_data
+    from badnets.referee.case import data_for
     from badnets.referee.measure import disturbances, measure
-    from badnets.referee.run import load_data, planted_in, resolved, run_with_backdoor
+    from badnets.referee.run import planted_in, resolved, run_with_backdoor
     from badnets.referee.spec import make_data
     from badnets.referee.truth import whole
     from badnets.training.objectives import check_targets
@@ -87,7 +88,7 @@ def evaluate(
     number = seed if seed is not None else 1 if record is None else record.seeds[0]
     own = open_any(model, foreign) if is_ours(network_file(model)) else None
     spec = make_data(data, settings)
-    splits = load_data(spec, watcher)
+    spec, splits = data_for(own, spec, watcher or Watcher())
     network = own or open_any(model, foreign, clean=splits.train or splits.test)
     part = part or ("all" if splits.drawn and network.provenance.get("foreign") else "test")
     shown = whole(splits) if part == "all" else splits.test
@@ -100,6 +101,7 @@ def evaluate(
     backdoor = planted.backdoor.backdoor if planted is not None and planted.backdoor is not None else trigger
     if backdoor is not None:
         backdoor = replace(backdoor, rule=backdoor.rule.resolve(test.class_names))
+    (watcher or Watcher()).mark(f"measuring on {len(test):,} pictures")
     jitter, stream = None if planted is None else planted.jitter, Seed(number).derive("measure")
     figures = measure(network, test, backdoor, reference=other, jitter=jitter, seed=stream).figures
     if disturb and backdoor is not None:

@@ -111,6 +111,9 @@ def train_network(
         watch.say(f"{what}: what was kept of it is damaged, so it starts again")
 
     def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
+        if step == steps:
+            right = "" if accuracy is None else f", {100 * accuracy:.1f} % right"
+            watch.mark(f"{what}: epoch {epoch + 1} of {epochs}{right}")
         watch.progress(what, epoch * steps + step, epochs * steps, accuracy)
 
     job = Job(

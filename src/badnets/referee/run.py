@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from badnets.backdoors.backdoor import Backdoor, poison
 from badnets.backdoors.plan import Plan, Poisoned
-from badnets.backdoors.rules import RULES, LabelRule
+from badnets.backdoors.rules import RULES, LabelRule, named
 from badnets.core.cache import cache_dir
 from badnets.core.errors import BadInput
 from badnets.core.files import (
@@ -170,6 +170,7 @@ def run_seed(
     clock.lap("reference")
     backdoors: Sequence[Backdoor | None] = [b.backdoor for b in spec.backdoors] or [None]
     stream, test = seed.derive("measure"), data.test
+    watch.mark(f"measuring on {len(test):,} test pictures{note}")
     measured = [measure(network, test, b, reference=reference, jitter=spec.jitter, seed=stream) for b in backdoors]
     figures = measured[0].figures
     if spec.jitter_table and backdoors[0] is not None:
@@ -379,12 +380,14 @@ def resolved(spec: Spec, class_names: tuple[str, ...]) -> JSON:
 def planted_in(record: RunRecord, class_names: tuple[str, ...]) -> Spec:
     """The spec of a run for other data with ``class_names``: its rules' classes are found there by name, and where
     there is no such name by number."""
-    value = resolved(Spec.model_validate(record.resolved), record.class_names)
+    value = Spec.model_validate(record.resolved).to_json()
     for table in filter(None, (value["backdoor"], *value["more_backdoors"])):
-        for role in {"source", "target"} & set(table["rule"]):
-            number = table["rule"][role]
-            if number is not None and record.class_names[number] in class_names:
-                table["rule"][role] = class_names.index(record.class_names[number])
+        rule, names = table["rule"], record.class_names
+        for role in {"source", "target"} & set(rule):
+            number = rule[role]
+            if isinstance(number, int) and names[number] in class_names:
+                rule[role] = class_names.index(names[number])
+        table["rule"] = named(rule, class_names)
     return Spec.model_validate(value)
 
 

@@ -98,7 +98,7 @@ class KnownTrigger:
         possible = int(np.count_nonzero(rule.candidates(pool.labels)))
         if not possible:
             return pool.take(np.zeros(0, np.int64))
-        part = Part(trigger=self.backdoor.trigger, rule=rule, count=min(count, possible))
+        part = Part(trigger=self.backdoor.trigger, rule=self.backdoor.rule, count=min(count, possible))
         poisoned = make_plan(pool, (part,), mode="replace", seed=seed).apply(pool)
         return poisoned.data.take(poisoned.position)
 

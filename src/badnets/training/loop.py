@@ -10,11 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,35 +23,25 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput, BadnetsError, CannotTell
 from badnets.core.files import temporary_folder, whole_file
 from badnets.core.seed import Seed, as_seed
-from badnets.data.images import ImageData, Pixels
+from badnets.data.images import ImageData, Pixels, Splits
+from badnets.data.splits import HoldsData, one_set
 from badnets.networks.device import find_device, own_stream, within_memory
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
 from badnets.training.augment import apply_augments
+from badnets.training.bar import OnStep, shown
 from badnets.training.hardware import make_fabric, quiet_fabric, resolve_precision
+from badnets.training.norms import lonely_norms
 from badnets.training.objectives import OBJECTIVES, MakeObjective, check_targets
 from badnets.training.recipe import Recipe, recipe_for
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 BatchHook = Callable[[Pixels, NDArray[np.int64], np.random.Generator], tuple[Pixels, NDArray[np.int64]]]
-OnStep = Callable[[int, int, int, float | None], None]
-"""``on_step(epoch, step, steps, accuracy so far or None)``; epochs from 0, steps from 1."""
 ON_DEVICE_BYTES = 2 << 30
 
 
 _DIGEST = hashlib.sha256().digest_size
 _LOWER = "the batch (recipe.batch), the size of the pictures (size) or of the network"
-
-
-class HoldsData(Protocol):
-    """Anything with ``data``, such as a poisoned set."""
-
-    @property
-    def data(self) -> ImageData:
-        """The pictures to train on."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +161,8 @@ class _Training:
         job = self.job
         for epoch in range(self.restore(), job.recipe.epochs):
             began = time.perf_counter()
-            figures = self.epoch(epoch)
+            with lonely_norms(self.state["network"]):
+                figures = self.epoch(epoch)
             seconds = time.perf_counter() - began
             job.history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
             if self.fabric.is_global_zero and epoch + 1 < job.recipe.epochs:
@@ -304,7 +294,7 @@ def _scheduler(optimizer: Any, recipe: Recipe, steps: int) -> Any:
 
 def train(
     network: str | ImageNetwork,
-    data: ImageData | HoldsData,
+    data: ImageData | HoldsData | Splits,
     *,
     recipe: Recipe | None = None,
     seed: int | Seed = 0,
@@ -314,7 +304,8 @@ def train(
     on_step: OnStep | None = None,
     progress: bool | None = None,
 ) -> ImageNetwork:
-    """Train a network by name (a new one, its weights from the seed) or one that you built (in place).
+    """Train a network by name (a new one, its weights from the seed) or one that you built (in place), on ``data``, or
+    on the training part of three sets.
 
     It is trained, and left, on ``device``: "cpu", "cuda", "cuda:1", "mps", or "auto", the best for a new network and
     the one where it is for yours. The default recipe is the architecture's own (``RECIPES``). With ``devices`` above 1
@@ -322,7 +313,7 @@ def train(
     whether a bar is shown; by default where stderr is a terminal, and in a notebook (on one device, and not where
     ``on_step`` is given).
     """
-    pictures = data if isinstance(data, ImageData) else data.data
+    pictures = one_set(data, "train")
     stream = as_seed(seed)
     if isinstance(network, str):
         name, arguments = parse_network(network)
@@ -339,25 +330,3 @@ def train(
         tell = on_step or bar
         job = Job(data=pictures, recipe=chosen, seed=stream.derive("train"), hooks=hooks, devices=devices, on_step=tell)
         return fit(network, job).network
-
-
-@contextmanager
-def shown(what: str, epochs: int, *, progress: bool | None, console: Console | None = None) -> Iterator[OnStep | None]:
-    """Inside, what is to be called at the steps of a training called ``what``; None where nothing is shown.
-    ``progress`` None: a bar where stderr is a terminal, or in a notebook; True: always; False: never."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = console or Console(stderr=True, highlight=False, markup=False)
-    if not (console.is_terminal or console.is_jupyter if progress is None else progress):
-        yield None
-        return
-    words = (TextColumn("{task.description}", markup=False), TextColumn("{task.fields[state]}", markup=False))
-    with Progress(words[0], BarColumn(), TimeRemainingColumn(), words[1], console=console) as bars:
-        task = bars.add_task(what, total=None, state="")
-
-        def on_step(epoch: int, step: int, steps: int, accuracy: float | None) -> None:
-            state = f"epoch {epoch + 1} of {epochs}" + ("" if accuracy is None else f", {100 * accuracy:.1f} % right")
-            bars.update(task, total=epochs * steps, completed=epoch * steps + step, state=state)
-
-        yield on_step

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,11 @@ from PIL import Image, ImageOps
 
 from badnets.backdoors.triggers.picture import read_png
 from badnets.core.errors import BadInput
+from badnets.data.formats import album as album_module
 from badnets.data.formats import decode as decode_module
+from badnets.data.formats.album import decode_into, widen
 from badnets.data.formats.contents import File
-from badnets.data.formats.decode import decode, decode_into, own_size, read_picture, widen
+from badnets.data.formats.decode import DAMAGED, FORMATS, decode, read_picture
 from badnets.data.images import ImageData
 from badnets.defenses.repairs.unlearn import read_stamp
 
@@ -32,14 +37,15 @@ def noise(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
-def test_the_size_is_known_from_the_header(orientation: int | None) -> None:
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_what_a_picture_was_before_it_was_resized(format: str, orientation: int | None) -> None:
     image, exif = Image.fromarray(noise(5, 9, 3)), Image.Exif()
     if orientation is not None:
         exif[0x0112] = orientation
-    content = encoded(image, "JPEG", exif=exif)
-    assert own_size(content) == decode(content).shape[:2] == ((9, 5) if orientation in (6, 8) else (5, 9))
-    assert own_size(encoded(image)) == (5, 9)
-    assert own_size(b"nothing") is None
+    item = File("x", encoded(image, format, exif=exif), 100)
+    album = decode_into(io.BytesIO(), [item], size=(4, 4), grey=None, report=lambda *_: None)
+    assert album.own == [((9, 5) if orientation in (6, 8) else (5, 9), orientation or 1)]
+    assert album.shapes == [(4, 4, 3)]
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "PPM", "TIFF"])
@@ -108,7 +114,8 @@ def test_many_in_order_with_the_damaged_ones_listed(tmp_path: Path) -> None:
     items[9] = File("9.png", tmp_path / "absent.png", 40)
     items[10] = File("10.png", b"GIF89a, they said", 40)
     sink, steps = io.BytesIO(), []
-    _, shapes, damaged = decode_into(sink, items, size=None, grey=None, report=lambda *step: steps.append(step))
+    album = decode_into(sink, items, size=None, grey=None, report=lambda *step: steps.append(step))
+    shapes, damaged = album.shapes, album.damaged
     assert [path for path, _ in damaged] == ["7.png", "9.png", "10.png"]
     assert dict(damaged)["10.png"] == "not a picture"
     kept = [p for i, p in enumerate(pictures) if i not in (7, 9, 10)]
@@ -145,14 +152,14 @@ def test_what_finds_no_room_is_decoded_all_the_same(monkeypatch: pytest.MonkeyPa
     pictures = [noise(9, 9, 3) for _ in range(150)]
     items = [File(f"{i}.png", encoded(Image.fromarray(p)), 100_000, i) for i, p in enumerate(pictures)]
     for room in (0, 700, 5000):
-        monkeypatch.setattr(decode_module, "_ROOM", room)
+        monkeypatch.setattr(album_module, "_ROOM", room)
         sink = io.BytesIO()
         decode_into(sink, items, size=None, grey=None, report=lambda *_: None)
         assert sink.getvalue() == np.stack(pictures).tobytes()
 
 
 def test_pictures_that_are_far_larger_than_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_module, "PICTURES_FREE", 1 << 20)
+    monkeypatch.setattr(album_module, "PICTURES_FREE", 1 << 20)
     black = encoded(Image.new("RGB", (600, 600)))
     items = [File(f"{i}.png", black, len(black), i) for i in range(9)]
     with pytest.raises(BadInput, match=r"at most 200 times its own size in decoded pictures in .\.png.*BADNETS_LIMITS"):
@@ -167,16 +174,60 @@ def test_pictures_that_are_far_larger_than_their_files(monkeypatch: pytest.Monke
     )
 
 
-def test_floats_are_no_pictures() -> None:
-    image = Image.fromarray(np.ones((2, 2), np.float32))
-    *_, damaged = decode_into(
-        io.BytesIO(),
-        [File("f.tif", encoded(image, "TIFF"), 1)],
-        size=None,
-        grey=None,
-        report=lambda *_: None,
-    )
-    assert damaged == [("f.tif", "pixels are floating-point numbers")]
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (np.array([[0, 0.5, 1]], np.float32), [0, 128, 255]),
+        (np.array([[0, 1, 255]], np.float32), [0, 1, 255]),
+        (np.array([[0, 256, 65535]], np.int32), [0, 1, 255]),
+        (np.array([[0, 7, 255]], np.int32), [0, 7, 255]),
+        (np.array([[0, -1, 255]], np.float32), "pixels are -1 to 255, expected floating-point numbers 0..1 or 0..255"),
+        (np.array([[0, 1, 70000]], np.int32), "pixels are 0 to 70000, expected whole numbers 0..65535"),
+        (np.array([[0, np.nan, 0.5]], np.float32), "pixels are not all finite numbers"),
+        (np.array([[np.nan, np.nan, np.nan]], np.float32), "pixels are"),
+    ],
+)
+def test_numbers_of_tiff(numbers: np.ndarray, expected: list[int] | str) -> None:
+    content = encoded(Image.fromarray(numbers), "TIFF")
+    if isinstance(expected, list):
+        assert decode(content)[0, :, 0].tolist() == expected
+        return
+    with pytest.raises(ValueError, match=expected):
+        decode(content)
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+@pytest.mark.parametrize(
+    ("depth", "color", "key", "row", "expected"),
+    [
+        (2, 0, (2,), bytes([0b00011011]), [0, 85, 255, 255]),
+        (4, 0, (3,), bytes([0x0F, 0x37]), [0, 255, 255, 119]),
+        (16, 2, (0x0102, 0x0304, 0x0506), bytes(range(1, 13)), [255, 255, 255, 7, 9, 11]),
+    ],
+)
+def test_the_transparent_color_of_a_png(
+    depth: int, color: int, key: tuple[int, ...], row: bytes, expected: list[int]
+) -> None:
+    width = 2 if depth == 16 else 4
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, depth, color, 0, 0, 0))
+    body = _chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)) + _chunk(b"IDAT", zlib.compress(b"\0" + row))
+    assert decode(b"\x89PNG\r\n\x1a\n" + head + body + _chunk(b"IEND", b"")).ravel().tolist() == expected
+
+
+def test_every_decoder_in_python_is_known_as_slow() -> None:
+    Image.init()
+    others = {"BLP1", "BLP2", "MSP", "dds_rgb", "fits_gzip", "xpm"}  # of formats that are not opened
+    assert set(Image.DECODERS) <= set(decode_module._IN_PYTHON) | others
+
+
+def test_of_an_icon_the_largest_and_deepest_picture_is_taken() -> None:
+    large, small = Image.fromarray(noise(32, 32, 4)), Image.fromarray(noise(16, 16, 4))
+    content = encoded(large, "ICO", append_images=[small], sizes=[(16, 16), (32, 32)])
+    assert decode(content).shape == (32, 32, 3)
+    assert np.array_equal(decode(content), decode(encoded(large)))
 
 
 def test_widen() -> None:
@@ -201,5 +252,11 @@ def test_a_format_that_starts_a_program_is_refused_under_any_name(
         read(_eps(tmp_path / "x.eps"))
 
 
-def test_a_format_that_starts_a_program_has_no_size(tmp_path: Path) -> None:
-    assert own_size(_eps(tmp_path / "x.eps").read_bytes()) is None
+@pytest.mark.parametrize("kind", sorted({*FORMATS} - {"SUN"}))  # which Pillow cannot write
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+def test_damage_is_told_as_damage(kind: str) -> None:
+    good = encoded(Image.fromarray(noise(16, 16, 3)), kind)
+    for at in range(0, len(good), max(1, len(good) // 150)):
+        for damaged in (good[:at], good[:at] + bytes([good[at] ^ 255]) + good[at + 1 :], good[:at] + good[at + 9 :]):
+            with suppress(BadInput, *DAMAGED):
+                decode(damaged)

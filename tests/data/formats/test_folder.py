@@ -150,7 +150,7 @@ def test_unwritable_cache(pets: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_all_grey_stay_grey_and_a_mixture_is_color(tmp_path: Path) -> None:
     for i in range(4):
-        save(tmp_path / "g" / "a" / f"{i}.png", seed=i, shape=(4, 5))
+        save(tmp_path / "g" / "ab"[i % 2] / f"{i}.png", seed=i, shape=(4, 5))
     assert load(tmp_path / "g").train.shape == (4, 5, 1)
     assert load(tmp_path / "g", grey=False).train.shape == (4, 5, 3)
     save(tmp_path / "g" / "a" / "9.png", seed=9)
@@ -162,7 +162,7 @@ def test_all_grey_stay_grey_and_a_mixture_is_color(tmp_path: Path) -> None:
 
 def test_mixed_sizes_stay_mixed_until_a_size(tmp_path: Path) -> None:
     for i in range(6):
-        save(tmp_path / "m" / "a" / f"{i}.png", seed=i, shape=(4 + i, 5, 3))
+        save(tmp_path / "m" / "ab"[i % 2] / f"{i}.png", seed=i, shape=(4 + i, 5, 3))
     data = load(tmp_path / "m")
     assert data.train.pixels.shape is None
     with pytest.raises(BadInput, match="mixed sizes"):
@@ -181,9 +181,16 @@ def test_other_files_and_hidden_ones_are_ignored(pets: Path) -> None:
 
 
 def test_endings_in_capitals(tmp_path: Path) -> None:
+    for i in range(6):
+        save(tmp_path / "c" / "ab"[i % 2] / f"{i}.JPG", seed=i)
+    assert len(load(tmp_path / "c").train) == 4
+
+
+def test_one_class_only_is_said(tmp_path: Path) -> None:
     for i in range(3):
-        save(tmp_path / "c" / "a" / f"{i}.JPG", seed=i)
-    assert len(load(tmp_path / "c").train) == 2
+        save(tmp_path / "c" / "a" / f"{i}.png", seed=i)
+    with pytest.warns(DataWarning, match=r"c: all pictures are of one class \(a\), so there is nothing to tell apart"):
+        assert len(load(tmp_path / "c").train) == 2
 
 
 @pytest.mark.parametrize("as_tar", [False, True])

@@ -71,7 +71,7 @@ def test_class_without_test_pictures_stays() -> None:
 
 
 def test_other_folders_are_left_out_with_a_warning() -> None:
-    with pytest.warns(DataWarning, match="extra is neither test nor val"):
+    with pytest.warns(DataWarning, match=r"neither train, test nor val were left out, the first is extra/a/1\.png"):
         assert set(sets(["train/a/1.png", "extra/a/1.png"])) == {"train"}
 
 

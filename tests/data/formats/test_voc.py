@@ -14,7 +14,7 @@ from PIL import Image
 
 from badnets.core.cache import DataWarning
 from badnets.core.errors import BadInput
-from badnets.data.images import ArrayStore, MixedStore, Splits
+from badnets.data.images import ArrayStore, MixedStore, Splits, TakenStore
 from badnets.data.load import detect, load
 
 Box = tuple[float, float, float, float]
@@ -327,11 +327,13 @@ def test_the_signs_of_d1(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_stores(voc: Path) -> None:
     """Pixels lie in memory once: the stores are views of one buffer."""
-    from badnets.data.formats.voc import _data, _read
-    from badnets.data.request import Request
-
-    mixed = _data(_read(voc, Request(name="x")), None, "x", "x").pixels
-    assert isinstance(mixed, MixedStore)
-    assert mixed.pictures[0].base is not None
-    assert np.shares_memory(mixed.pictures[0].base, mixed.pictures[1].base)
-    assert isinstance(_data(_read(voc, Request(name="x", size=(4, 4))), None, "x", "x").pixels, ArrayStore)
+    mixed = load(voc).train.pixels
+    assert isinstance(mixed, TakenStore)
+    assert isinstance(mixed.base, MixedStore)
+    first, second, *_ = mixed.base.pictures
+    assert first.base is not None
+    assert second.base is not None
+    assert np.shares_memory(first.base, second.base)
+    even = load(voc, size=4).train.pixels
+    assert isinstance(even, TakenStore)
+    assert isinstance(even.base, ArrayStore)

@@ -110,7 +110,7 @@ def test_wrong_files(tmp_path: Path) -> None:
         ("names.npz", "expected arrays named mask and pattern"),
         ("size.npz", "expected a mask of 2x2 and a pattern of 2x2x1, got 4x4 and 4x4x1"),
         ("range.npz", "expected mask and pattern in 0..1"),
-        ("text.png", "expected a PNG or .npz with a trigger"),
+        ("text.png", "expected a picture or .npz with a trigger"),
         ("text.npz", "expected a whole .npz file"),
         ("none.npz", "expected a trigger at .*got nothing"),
     ):
@@ -164,7 +164,7 @@ def test_named_classes_are_the_suspects(view: DefenderView) -> None:
     assert not [row for row in done.trace if "screened" in row]
     (search,) = [row for row in done.trace if "stamps" in row]
     assert {one["class"] for one in search["stamps"]} == {names[3], names[5]}
-    with pytest.raises(BadInput, match="expected one of the network's 10 classes, got 'stop'"):
+    with pytest.raises(BadInput, match="expected unlearn: a suspect to be a class \\(one of 10\\), got 'stop'"):
         repair(view, Invert(classes=("stop",)))
 
 

@@ -8,7 +8,7 @@ add more of them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -18,9 +18,10 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from typing_extensions import Self
 
-from badnets.core.errors import BadInput, nearest
+from badnets.core.errors import BadInput
 from badnets.core.registry import Kinds
 from badnets.core.seed import RowRng
+from badnets.data.targets import class_number
 
 Classes = NDArray[np.int64]
 Answers = NDArray[np.bool_]
@@ -87,7 +88,8 @@ class LabelRule(Spoken, ABC):
     unit: ClassVar[Unit] = "object"
 
     def resolve(self, class_names: Sequence[str]) -> Self:
-        """The same rule with numbers as ``source`` and ``target``, not names; a class that isn't there is refused."""
+        """The same rule with the classes' numbers as ``source`` and ``target``, by ``class_number``: what is called so
+        comes first, so this is done once. A class that isn't there is refused."""
         named = {what: getattr(self, what, None) for what in ("source", "target")}
         numbers = {what: class_number(name, class_names, what) for what, name in named.items() if name is not None}
         return replace(self, **numbers)  # type: ignore[type-var]  # every rule is a dataclass
@@ -119,16 +121,15 @@ RULES: Kinds[LabelRule] = Kinds("label rule", homes=["badnets.backdoors.rules"],
 """Every label rule by its kind; other packages add theirs as entry points of ``badnets.rules``."""
 
 
-def class_number(value: int | str, class_names: Sequence[str], what: str) -> int:
-    """The number of a class given by number or name."""
-    if isinstance(value, str) and value in class_names:
-        return list(class_names).index(value)
-    if isinstance(value, str) and not value.lstrip("-").isdigit():
-        raise BadInput(f"expected {what} to be a class of the data, got {value!r}; {nearest(value, class_names)}")
-    number = int(value)
-    if not 0 <= number < len(class_names):
-        raise BadInput(f"expected {what} in 0..{len(class_names) - 1}, got {number}; the data has no such class")
-    return number
+def named(rule: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, Any]:
+    """The JSON of a resolved rule, so that it can be resolved again: with a class's name in place of its number, where
+    that number is what another class is called."""
+    out = dict(rule)
+    for role in ("source", "target"):
+        number = out.get(role)
+        if isinstance(number, int) and 0 <= number < len(class_names) and class_number(number, class_names) != number:
+            out[role] = class_names[number]
+    return out
 
 
 def only_number(value: int | str) -> int:

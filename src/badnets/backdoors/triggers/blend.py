@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_images
+from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_array, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
 from badnets.backdoors.triggers.picture import FromFile, resized
 from badnets.backdoors.triggers.stamp import Opacity, faded, mix_alike
@@ -59,6 +59,7 @@ class Blend(FromFile):
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
         """(n, h, w): the opacity, times the key's alpha."""
+        check_array(images)
         _, alpha = self._key(images.shape)
         return np.repeat(alpha[None, ..., 0].astype(np.float32) / np.float32(255), len(images), axis=0)
 

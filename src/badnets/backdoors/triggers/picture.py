@@ -21,7 +21,7 @@ from badnets.backdoors.triggers.place import At, Floats, Place, Size
 from badnets.backdoors.triggers.stamp import Stamp
 from badnets.core.errors import BadInput
 from badnets.core.text import brief
-from badnets.data.formats.decode import DAMAGED, opened, picture_file
+from badnets.data.formats.decode import DAMAGED, decode_stamp, opened, picture_file, upright
 
 LARGEST = 256
 """The longer side of an embedded picture, at most."""
@@ -95,9 +95,8 @@ class Picture(FromFile, Stamp):
 
 def read_png(path: str | Path, *, largest: int = LARGEST) -> str:
     """A picture file as base64 PNG with alpha, downscaled to at most ``largest`` pixels a side."""
-    with picture_file(Path(path)) as content, opened(content, path) as file:
-        picture = file if file.mode == "RGBA" else file.convert("RGBA")
-        picture.load()
+    with picture_file(Path(path)) as content:
+        picture = Image.fromarray(decode_stamp(content, path))
     picture.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
@@ -114,7 +113,7 @@ def picture_of(png: str | None) -> Image.Image:
             if max(file.size) > LARGEST:
                 got = f"{file.width}x{file.height}"
                 raise BadInput(f"png: expected at most {LARGEST} pixels a side, got {got}; use path= for a large file")
-            return file.convert("RGBA")
+            return Image.fromarray(upright(file, "RGBA").pixels)
     except DAMAGED as error:  # binascii's error is a ValueError
         got = brief(error)
         raise BadInput(f"png: expected a PNG in base64, got something else ({got}); use path= for a file") from None

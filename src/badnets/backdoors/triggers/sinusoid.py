@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_images
+from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_array, check_images
 from badnets.backdoors.triggers.stamp import CHUNK
 from badnets.core.seed import RowRng
 
@@ -54,6 +54,7 @@ class Sinusoid:
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
         """(n, h, w): the size of the wave, as a share of the range."""
+        check_array(images)
         n, h, w = images.shape[:3]
         return np.tile((np.abs(self._wave(w)) / 255).astype(np.float32), (n, h, 1))
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from badnets.backdoors.trigger import Images, Regions, check_images
+from badnets.backdoors.trigger import Images, Regions, check_array, check_images
 from badnets.backdoors.triggers.color import Bytes, to_channels
 from badnets.backdoors.triggers.jitter import Jitter
 from badnets.backdoors.triggers.place import Corner, Floats, Ints, Place, frames_of, locate, need_rng, round_half_up
@@ -87,6 +87,7 @@ class Stamp(ABC):
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
         """(n, h, w) in 0..1: the stamp's alpha times its opacity where it lies, 0 elsewhere."""
+        check_array(images)
         n, h, w = images.shape[:3]
         out = np.zeros((n, h, w), np.float32)
         for piece in self._pieces(images.shape, regions, rng):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_images
+from badnets.backdoors.trigger import TRIGGERS, Images, Regions, check_array, check_images
 from badnets.core.errors import BadInput
 from badnets.core.seed import RowRng, Seed
 
@@ -163,6 +163,7 @@ class Warp:
 
     def mask(self, images: Images, regions: Regions | None = None, rng: RowRng | None = None) -> NDArray[np.float32]:
         """(n, h, w): 1 where a pixel is taken from elsewhere, 0 where it stays."""
+        check_array(images)
         n, h, w = images.shape[:3]
         stays = _matrix(self, h, w).diagonal() == _ONE
         return np.repeat((~stays).astype(np.float32).reshape(1, h, w), n, axis=0)

@@ -15,7 +15,7 @@ from badnets.core.files import expanded
 from badnets.core.limits import CLASSES, NAME
 from badnets.core.seed import Seed, as_seed
 from badnets.core.text import brief
-from badnets.data.formats.convert import check_labels, check_pictures, class_numbers, pixels_of
+from badnets.data.formats.convert import check_labels, check_pictures, class_numbers, from_one, pixels_of, warn_of_bits
 from badnets.data.formats.hdf5_file import SIGNATURE, open_hdf5
 from badnets.data.formats.npz_file import NpzFile
 from badnets.data.images import ImageData, Labels, Splits
@@ -46,7 +46,14 @@ def load_npz(request: Request) -> Splits:
             f"expected x_train and y_train, or images and labels, in {file.path}, got {keys}; rename the arrays"
         )
     sets = {part: _set(file, part, request.name) for part in parts}
-    names = _class_names(file, max(data.classes for data in sets.values()))
+    given = file.headers.get("class_names")
+    named = None if given is None or len(given.shape) != 1 else given.shape[0]
+    shifted = from_one(list(sets.values()), named, file.path)
+    classes = max(data.classes for data in sets.values())
+    names = _class_names(file, classes - (shifted is not None))
+    if shifted is not None:
+        names = shifted[0].class_names if given is None else names
+        sets = dict(zip(sets, shifted, strict=True))
     sets = {part: replace(data, class_names=names) for part, data in sets.items()}
     return finish(request, sets["train"], sets.get("test"), sets.get("select"))
 
@@ -63,6 +70,7 @@ def _set(file: NpzFile, part: str, name: str) -> ImageData:
     _check_beside(file, f"{_PREFIX[part]}region", "fiu", (n, 4))
     _check_beside(file, f"{_PREFIX[part]}groups", "iuUS", (n,))
     pixels = file.pixels(key)
+    warn_of_bits(pixels, key, file.path)
     labels = class_numbers(file.array(label), label, file.path)
     region, groups = file.optional(f"{_PREFIX[part]}region"), file.optional(f"{_PREFIX[part]}groups")
     groups = None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.int64)
@@ -123,9 +131,13 @@ def load_hdf5(request: Request) -> Splits:
         sets.append(read_hdf5(other, name=request.name))
     count = max(part.classes for part in sets)
     CLASSES.check(options["classes"], "the option classes")
+    named = options["classes"] if options["classes"] >= count else None
+    if (shifted := from_one(sets, named, path)) is not None:
+        sets, count = shifted, count - 1
     if options["classes"] and options["classes"] < count:
         raise BadInput(f"expected labels 0..{options['classes'] - 1} in {path} (option classes), got {count - 1}")
-    names = tuple(map(str, range(options["classes"] or count)))
+    first = 0 if shifted is None else 1
+    names = tuple(map(str, range(first, first + (options["classes"] or count))))
     sets = [replace(part, class_names=names) for part in sets]
     often = np.unique(sets[0].labels, return_counts=True)[1]
     if 2 * np.count_nonzero(often == 1) <= len(often):
@@ -148,6 +160,7 @@ def read_hdf5(path: Path, *, name: str = "data") -> ImageData:
         check_labels(label, "label", path, pictures=check_pictures(data, "data", path), of="data")
         labels = class_numbers(np.asarray(label[()]), "label", path)
         pixels = pixels_of(data, "data", path)
+    warn_of_bits(pixels, "data", path)
     return ImageData.of(pixels, labels, name=name)
 
 

@@ -17,12 +17,19 @@ from pathlib import Path
 from tarfile import HeaderError
 from typing import Any
 
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
 from badnets.core.files import digest, identity_of, read_bytes
 from badnets.core.limits import HEADER, MEMBER, STRAYS, check_name, check_unpacked
-from badnets.core.text import brief
+from badnets.core.text import brief, listed
 
 _SUFFIX = re.compile(r"\.(tar(\.(gz|bz2|xz))?|tgz|tbz2?|txz)$", re.IGNORECASE)
+_BESIDE = (
+    *(".txt", ".csv", ".tsv", ".md", ".rst", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".html", ".htm"),
+    *(".pdf", ".ini", ".db", ".log", ".py", ".sh", ".ipynb", ".names", ".data", ".sha256", ".md5"),
+    *("readme", "license", "licence", "copying", "makefile"),
+)
+"""How files end that lie beside pictures and are none: nobody misses them."""
 _BLOCK = 1 << 14  # tarfile copies the rest of its block at each read, so large blocks are slow
 
 
@@ -51,13 +58,15 @@ class Contents:
     """Files with these (lower-case) ``endings``: of an archive in its order, of a folder sorted by path.
 
     Hidden files and folders and the shadows of macOS are left out; links are followed, loops are not. ``total`` is what
-    positions count to: the bytes of an archive, the files of a folder. ``folders`` are all there are, empty ones too;
-    of an archive they are known when it has been read.
+    positions count to: the bytes of an archive, the files of a folder. ``folders`` are all there are, empty ones too,
+    ``strays`` the files with other endings, less texts, tables and the like; of an archive they are known when it has
+    been read.
     """
 
     def __init__(self, place: Path, endings: tuple[str, ...]) -> None:
         self.place = place
         self.folders: set[str] = set()
+        self.strays: set[str] = set()
         self._endings = endings
         self._files: list[tuple[str, os.stat_result]] | None = None if is_tar(place) else sorted(self._walk())
         self.total = place.stat().st_size if self._files is None else len(self._files)
@@ -69,14 +78,31 @@ class Contents:
         if self._files is None:
             return {"path": path, "file": identity_of(self.place.stat())}
         files = digest([(path, *identity_of(state)) for path, state in self._files])
-        return {"path": path, "files": files, "folders": digest(sorted(self.folders))}
+        beside = {"folders": digest(sorted(self.folders)), "strays": digest(sorted(self.strays))}
+        return {"path": path, "files": files, **beside}
+
+    @property
+    def left_out(self) -> str:
+        """How many files were left out for their endings, and which the first are; empty without any."""
+        count, some = len(self.strays), listed([brief(path, 60) for path in sorted(self.strays)])
+        left = "1 file was" if count == 1 else f"{count} files were"
+        return f"{left} left out, not named as pictures that are read: {some}" if count else ""
+
+    def warn_of_strays(self) -> None:
+        """Say which files were left out."""
+        if self.strays:
+            warn_of_data(f"{self.place}: {self.left_out}; convert them, or name them as what they are")
+
+    def _stray(self, path: str) -> None:
+        if not path.lower().endswith(_BESIDE):
+            self.strays.add(path.encode("utf-8", "replace").decode())
 
     def __iter__(self) -> Iterator[File]:
         if self._files is not None:
             for position, (path, state) in enumerate(self._files, start=1):
                 yield File(path, self.place / path, state.st_size, position)
             return
-        for member in read_members(self.place, self._endings):
+        for member in read_members(self.place, self._endings, stray=self._stray):
             if ignored(member.path):
                 continue
             if member.content is not None:
@@ -96,8 +122,14 @@ class Contents:
             self.folders |= {(below / check_name(name, self.place)).as_posix() for name in folders}
             for name in files:
                 file = Path(base, name)
-                if name.lower().endswith(self._endings) and not ignored(name) and file.is_file():
-                    yield (below / check_name(name, self.place)).as_posix(), file.stat()
+                if ignored(name) or not file.is_file():
+                    continue
+                path = (below / name).as_posix()
+                if name.lower().endswith(self._endings):
+                    check_name(name, self.place)
+                    yield path, file.stat()
+                else:
+                    self._stray(path)
 
 
 def _unreadable(error: OSError) -> None:
@@ -209,9 +241,11 @@ def _unpacked(path: Path) -> Iterator[tuple[Any, Any]]:
             yield file, _Counted(stream, file, path)
 
 
-def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[File]:
-    """The folders and files of an archive, in its order; with ``wanted`` only files with these (lower-case) endings.
-    Without, too, files that are larger than any that is read have no content.
+def read_members(
+    path: Path, wanted: tuple[str, ...] | None = None, *, stray: Callable[[str], None] = lambda path: None
+) -> Iterator[File]:
+    """The folders and files of an archive, in its order; with ``wanted`` only files with these (lower-case) endings,
+    and ``stray`` is told of the others. Without, too, files that are larger than any that is read have no content.
 
     A member with an absolute path, ``..``, a link that leaves, a device, or one that claims more than the budget is
     refused as soon as it is met; whoever reads must use nothing before the iterator is exhausted. A truncated or
@@ -238,6 +272,8 @@ def read_members(path: Path, wanted: tuple[str, ...] | None = None) -> Iterator[
                 STRAYS.check(strays + len(tar.pax_headers), path)
                 if info.isdir():
                     yield File(_plain(info.name), None, 0, file.tell())
+                elif info.isreg() and not ignored(_plain(info.name)):
+                    stray(_plain(info.name))
             while stream.read(_BLOCK):  # to the end, where the checksum is
                 pass
     except _Sparse:
@@ -262,7 +298,7 @@ def _plain(name: str) -> str:
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
-def _leaves(name: str, start: str = "") -> bool:
+def leaves(name: str, start: str = "") -> bool:
     """Whether a path (relative to the folder ``start``) leads out of the archive."""
     slashed = name.replace("\\", "/")
     if re.match("/|[A-Za-z]:", slashed):
@@ -277,7 +313,7 @@ def _check(path: Path, info: tarfile.TarInfo) -> None:
         raise _Sparse
     if info.size < 0:
         raise EOFError(f"a size of {info.size}")
-    if ".." in info.name.replace("\\", "/").split("/") or _leaves(info.name):
+    if ".." in info.name.replace("\\", "/").split("/") or leaves(info.name):
         raise BadInput(
             f"expected paths inside the archive in {path}, got a path that leaves its folder: {name}; "
             "do not trust this archive"
@@ -285,7 +321,7 @@ def _check(path: Path, info: tarfile.TarInfo) -> None:
     if info.ischr() or info.isblk() or info.isfifo():
         raise BadInput(f"expected files and folders in {path}, got a device: {name}; do not trust this archive")
     start = posixpath.dirname(_plain(info.name)) if info.issym() else ""
-    if (info.issym() or info.islnk()) and _leaves(info.linkname, start):
+    if (info.issym() or info.islnk()) and leaves(info.linkname, start):
         raise BadInput(
             f"expected links inside the archive in {path}, got a path that leaves its folder: "
             f"{name} links to {brief(repr(info.linkname))}; do not trust this archive"

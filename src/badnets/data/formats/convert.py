@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput
 from badnets.core.limits import CLASSES, PICTURE
 from badnets.core.text import brief
-from badnets.data.images import Pixels
+from badnets.data.images import ImageData, Labels, Pixels
 
 Array = NDArray[Any]
 STEP_BYTES = 16 << 20
@@ -85,7 +87,7 @@ def pixels_of(
     """uint8 (n, h, w, c), converted a part at a time into what ``new(shape)`` makes; ``array`` is NumPy's or h5py's.
 
     Pictures (n, h, w), (n, h, w, c) or (n, c, h, w), with c 1 or 3, are whole numbers 0..255 of any type, floats too,
-    or floats 0..1, which are scaled to 0..255 and rounded.
+    or floats 0..1 or booleans, which are scaled to 0..255 and rounded.
     """
     scale = 1 if array.dtype == np.uint8 else _scale(array, key, path)
     out = new((len(array), *channels_last(np.empty((0, *array.shape[1:]), np.uint8), key, path).shape[1:]))
@@ -93,6 +95,35 @@ def pixels_of(
         pictures = channels_last(part, key, path)
         out[rows] = pictures if scale == 1 else np.rint(pictures.astype(np.float64) * scale)
     return out
+
+
+def warn_of_bits(pixels: Pixels, key: str, path: Path) -> None:
+    """Say that pictures of 0 and 1 in bytes are all but black, for they were likely meant as 0..1."""
+    highest = 0
+    for _, part in _parts(pixels):  # of most data the first tells
+        highest = max(highest, int(part.max(initial=0)))
+        if highest > 1:
+            return
+    if highest == 1:
+        what = f"{path}: pixels of {key} are 0 and 1 only, as whole numbers, which are black of 0..255"
+        warn_of_data(f"{what}; if 1 is white, save them as floats 0..1, as booleans, or times 255")
+
+
+def from_one(sets: Sequence[ImageData], named: int | None, path: Path) -> list[ImageData] | None:
+    """The sets with classes numbered from 0 whose labels count from 1, without a gap: else a class 0 without any
+    picture would be the first one, and what an attack aims at by default. None where they do not, or where one of the
+    ``named`` classes is that of number 0; one ``DataWarning`` says which is the case."""
+    there = np.unique(np.concatenate([data.labels for data in sets]))
+    most = int(there[-1])
+    if len(there) < 2 or not np.array_equal(there, np.arange(1, most + 1)):
+        return None
+    if named is not None and named > most:
+        warn_of_data(f"{path}: labels are 1 to {most}, so class 0 has no pictures; name another one as a target")
+        return None
+    called = f"1 to {most}" if named is None else f"as the {named} class_names"
+    warn_of_data(f"{path}: labels are 1 to {most}, not from 0; the classes are called {called}, and numbered from 0")
+    names = tuple(map(str, there.tolist()))
+    return [replace(data, targets=Labels(data.labels - 1, data.regions), class_names=names) for data in sets]
 
 
 def _parts(array: Any) -> Iterator[tuple[slice, Array]]:
@@ -104,7 +135,7 @@ def _parts(array: Any) -> Iterator[tuple[slice, Array]]:
 
 
 def _scale(array: Any, key: str, path: Path) -> int:
-    """1 for whole numbers 0..255, 255 for floats 0..1; everything else is refused."""
+    """1 for whole numbers 0..255, 255 for floats 0..1 and booleans; everything else is refused."""
     if array.dtype.kind not in "biuf":
         raise BadInput(f"expected pictures as numbers as {key} in {path}, got {brief(array.dtype)}; convert them")
     low, high, whole = np.inf, -np.inf, True
@@ -115,7 +146,7 @@ def _scale(array: Any, key: str, path: Path) -> int:
         if not np.isfinite(part).all():
             raise BadInput(f"expected finite numbers as {key} in {path}, got NaN or infinity; mend the file")
         whole = whole and (part.dtype.kind != "f" or bool(np.all(part == np.rint(part))))
-    if array.dtype.kind == "f" and low >= 0 and high <= 1:
+    if array.dtype.kind == "b" or (array.dtype.kind == "f" and low >= 0 and high <= 1):
         return 255
     if low < 0 or high > 255 or not whole:
         got = f"{low:g} to {high:g}{'' if whole else ', not all whole'}"

@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-import numpy as np
-from numpy.typing import NDArray
-
 from badnets.core.cache import warn_of_data
-from badnets.core.errors import BadInput, nearest
+from badnets.core.errors import BadInput
 from badnets.core.limits import DEPTH, OBJECTS, TABLE, check_name
 from badnets.core.text import brief
+from badnets.data.formats.boxed import (
+    Annotation,
+    Box,
+    Scan,
+    Scene,
+    chosen_classes,
+    finished,
+    listed_stems,
+    scan,
+    splits_of,
+    stem_of,
+    twice,
+)
 from badnets.data.formats.contents import Contents, File, content_of, ignored, is_tar, stem, told_early
-from badnets.data.formats.decode import ENDINGS, Album, own_size, read_album
-from badnets.data.images import ImageData, Splits
+from badnets.data.formats.decode import ENDINGS
+from badnets.data.images import Splits
+from badnets.data.layout import split_of
 from badnets.data.registry import source
-from badnets.data.request import Request, finish
+from badnets.data.request import Request
 from badnets.data.sets.download import archive_in, locate
-from badnets.data.targets import Boxes
-
-SMALLEST = 2.0
-"""A box with a side of fewer pixels than this is no object."""
+from badnets.data.targets import normal_name
 
 _FOLDERS = ("VOC", "voc", "VOCdevkit", "pascal-voc", "road-sign-detection")
 _ARCHIVES = ("voc", "pascal", "road-sign-detection")  # how the name of an archive in $BADNETS_DATA begins
 _PICTURES = ("images", "jpegimages")  # folders that may come before the annotations in an archive
 _LOOKED_AT = 64
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_LIST = re.compile(r"(?:^|/)ImageSets/(?:Main/)?(?:train|trainval|val|test)\.txt$", re.IGNORECASE)
 _START = re.compile(rb"<annotation[\s>/]")
 _ABSENT = (
     "expected pictures with boxes (a folder with Annotations and JPEGImages, or a tar of it), got nothing; put a "
@@ -41,7 +49,7 @@ _ABSENT = (
 )
 
 
-@source("voc", "pictures with boxes in PASCAL VOC's layout (option classes)")
+@source("voc", "pictures with boxes in PASCAL VOC's layout (options classes, splits)")
 def load_voc(request: Request) -> Splits:
     """Pictures with ``Boxes``: every ``.xml`` is the annotation of the picture that has its stem, wherever it lies.
 
@@ -56,17 +64,23 @@ def load_voc(request: Request) -> Splits:
     ``DataWarning``. Refused are an annotation that cannot be read, one without its picture or of another size than its
     picture, a class that is not in the list, two files of one stem, and data without any box.
 
-    A share of the pictures becomes the test set, so that all boxes of a picture are on one side. Option: ``classes``
-    (a text of names with commas between: the classes, in this order; without it the names that occur, sorted).
+    Splits that came with the data are used: folders ``train``, ``valid``, ``test`` (in all usual spellings; equal stems
+    in two of them are different pictures), else the lists ``ImageSets/Main/train.txt``, ``val.txt``, ``trainval.txt``,
+    ``test.txt``. What is for validation becomes the select set and is not trained on. Without a test set a share of the
+    training pictures becomes one, so that all boxes of a picture are on one side.
+
+    Options: ``classes`` (a text of names with commas between: the classes, in this order; without it the names that
+    occur, sorted), ``splits`` (false: all pictures are one set, of which a share becomes the test set).
     """
-    classes = _listed(request.settings(classes="")["classes"])
+    options = request.settings(classes="", splits=True)
+    classes = chosen_classes(options["classes"])
     wanted = "an .xml for each picture, with its stem; a folder or a tar of it"
     find = _find if request.path is None else lambda given: given if is_voc(given) else _find(given)
     place = locate("voc", request, find, wanted=wanted, folders=_FOLDERS, absent=_ABSENT)
     name = stem(place) if request.name == "voc" else request.name
-    data = _data(_read(place, request), classes, name, place)
-    # Size and channels were seen to when decoding.
-    return finish(replace(request, name=name, size=None, grey=None), data)
+    asked = replace(request, name=name, options=options)
+    scenes, found, lists = _load(place, asked)
+    return finished(scenes, found, asked, place=place, classes=classes, lists=lists)
 
 
 def is_voc(place: Path) -> bool:
@@ -78,7 +92,8 @@ def is_voc(place: Path) -> bool:
         return True if path.lower().endswith(".xml") and _START.search(content[:4096]) else None
 
     def is_picture(path: str) -> bool:
-        return PurePosixPath(path).parent.name.lower() in _PICTURES
+        folder = PurePosixPath(path).parent.name
+        return folder.lower() in _PICTURES or split_of([folder]) is not None
 
     return is_tar(place) and told_early(place, judge, is_picture, _LOOKED_AT)
 
@@ -94,144 +109,55 @@ def _find(place: Path) -> Path | None:
     return archive_in(place, _ARCHIVES, is_voc)
 
 
-def _listed(text: str) -> tuple[str, ...] | None:
-    """The option ``classes``; None without it."""
-    names = tuple(part.strip() for part in text.split(","))
-    if names == ("",):
-        return None
-    if "" in names or len(set(names)) < len(names):
-        raise BadInput(f"expected names of classes, each once, with commas between, got {text!r}; correct the option")
-    return names
-
-
-Box = tuple[float, float, float, float]
-
-
-class Annotation(NamedTuple):
-    """What a file says: ``where`` names the file in errors, ``size`` is (width, height) or None where it is not told,
-    ``objects`` are (class, (xmin, ymin, xmax, ymax)) with xmin <= xmax and ymin <= ymax, finite."""
-
-    where: str
-    size: tuple[int, int] | None
-    objects: tuple[tuple[str, Box], ...]
-
-
-class _Scan(NamedTuple):
-    """Everything by stem: annotations, paths of pictures, their (height, width) before resizing (None: damaged); and
-    the decoded pictures."""
-
-    annotations: dict[str, Annotation]
-    pictures: dict[str, str]
-    sizes: dict[str, tuple[int, int] | None]
-    album: Album
-
-
-def _read(place: Path, request: Request) -> _Scan:
+def _load(place: Path, request: Request) -> tuple[list[Scene], Scan, dict[str, set[str]]]:
+    """The pictures with an annotation, all pictures, and the lists."""
     annotations: dict[str, Annotation] = {}
-    pictures: dict[str, str] = {}
-    sizes: dict[str, tuple[int, int] | None] = {}
-    source = Contents(place, (*ENDINGS, ".xml"))
+    lists: dict[str, set[str]] = {}
+    source = Contents(place, (*ENDINGS, ".xml", ".txt"))
 
-    def waiting() -> Iterator[File]:
+    def pictures() -> Iterator[File]:
         for file in source:
-            key, where = _stem(file.path), f"{place}/{file.path}"
-            if file.path.lower().endswith(".xml"):
-                if key in annotations:
-                    raise _twice("annotation", annotations[key].where, where)
-                annotations[key] = read_annotation(content_of(file), where)
+            where, lower = f"{place}/{file.path}", file.path.lower()
+            if lower.endswith(".xml"):
+                annotations[file.path] = read_annotation(content_of(file), where)
+            elif lower.endswith(".txt"):
+                if _LIST.search(file.path):
+                    lists.setdefault(stem_of(file.path).casefold(), set()).update(listed_stems(content_of(file), where))
             elif not any(part.startswith("Segmentation") for part in file.path.split("/")):
-                if key in pictures:
-                    raise _twice("picture", f"{place}/{pictures[key]}", where)
-                content = content_of(file)
-                pictures[key], sizes[key] = file.path, own_size(content, where)
-                yield replace(file, content=content)
+                yield file
 
-    report = request.reporter("reading pictures with boxes", source.total)
-    album = read_album(waiting(), size=request.size, grey=bool(request.grey), report=report)
-    return _Scan(annotations, pictures, sizes, album)
+    found = scan(pictures(), source, request)
+    return _paired(annotations, found.pictures, place), found, lists
 
 
-def _stem(path: str) -> str:
-    """What an annotation and its picture have in common: the name without folder and ending."""
-    return PurePosixPath(path).stem
-
-
-def _twice(what: str, first: str, second: str) -> BadInput:
-    return BadInput(f"expected one {what} of each name, got {first} and {second}; rename one of them")
-
-
-def _data(scan: _Scan, classes: tuple[str, ...] | None, name: str, place: Path) -> ImageData:
-    """All pictures with an annotation, in the order of their stems."""
-    for key, annotation in sorted(scan.annotations.items()):
-        _check(key, annotation, scan, classes)
-    album = scan.album
-    position = {_stem(path): i for i, path in enumerate(album.paths)}
-    kept = [key for key in sorted(scan.annotations) if key in position]
-    alone = sorted(path for key, path in scan.pictures.items() if key not in scan.annotations)
+def _paired(annotations: Mapping[str, Annotation], pictures: Iterable[str], place: Path) -> list[Scene]:
+    """Each annotation with the picture of its stem: of its split, where both lie in one."""
+    splits = splits_of([*annotations, *pictures])
+    by_key: dict[tuple[str | None, str], str] = {}
+    for path in pictures:
+        first = by_key.setdefault((splits[path], stem_of(path)), path)
+        if first != path:
+            raise twice("picture", f"{place}/{first}", f"{place}/{path}")
+    scenes: dict[str, Scene] = {}
+    for path, annotation in annotations.items():
+        split, key = splits[path], stem_of(path)
+        others = (None,) if split else ("train", "test", "select")
+        found = [by_key[of, key] for of in (split, *others) if (of, key) in by_key]
+        if not found:
+            raise BadInput(
+                f"expected a picture of the name {key} for {annotation.where}, got none; "
+                "add it or remove the annotation"
+            )
+        if split is None and len(found) > 1:
+            raise twice("picture", f"{place}/{found[0]}", f"{place}/{found[1]}")
+        picture = found[0]
+        if picture in scenes:
+            raise twice("annotation", scenes[picture].annotation.where, annotation.where)
+        scenes[picture] = Scene(picture, annotation, split or splits[picture])
+    alone = sorted(set(pictures) - set(scenes))
     if alone:
         warn_of_data(f"{place}: {len(alone)} pictures without an annotation were left out, the first is {alone[0]}")
-    album.warn_of_damaged(place)
-    rows = np.array([position[key] for key in kept], np.int64)
-    now = np.array([album.shapes[i][:2] for i in rows], np.float64).reshape(-1, 2)
-    original = np.array([scan.sizes[key] or now[i] for i, key in enumerate(kept)], np.float64).reshape(-1, 2)
-    annotations = [scan.annotations[key] for key in kept]
-    xyxy, names, image = _boxes(annotations, original, place)
-    if not names:
-        raise BadInput(
-            f"expected boxes in {place}, got none in {len(kept)} pictures with an annotation; check the path"
-        )
-    known = classes if classes is not None else tuple(sorted(set(names)))
-    number = {known_name: i for i, known_name in enumerate(known)}
-    labels = np.array([number[one] for one in names], np.int64)
-    boxes = Boxes.of(xyxy, labels, image, len(kept)).scaled((now / original).astype(np.float32))
-    return ImageData(album.store(rows), boxes, known, name=name)
-
-
-def _check(key: str, annotation: Annotation, scan: _Scan, classes: tuple[str, ...] | None) -> None:
-    where = annotation.where
-    if key not in scan.pictures:
-        raise BadInput(f"expected a picture of the name {key} for {where}, got none; add it or remove the annotation")
-    size, stated = scan.sizes[key], annotation.size
-    if size is not None and stated is not None and stated != size[::-1]:
-        raise BadInput(
-            f"expected a picture of {stated[0]}x{stated[1]} for {where}, got {size[1]}x{size[0]} pixels in "
-            f"{scan.pictures[key]}; mend the annotation, its boxes may be of another picture"
-        )
-    unknown = [name for name, _ in annotation.objects if classes is not None and name not in classes]
-    if classes is not None and unknown:
-        got = brief(unknown[0])
-        raise BadInput(f"expected one of the option classes in {where}, got {got!r}; {nearest(got, classes)}")
-
-
-def _boxes(
-    annotations: list[Annotation], original: NDArray[np.float64], place: Path
-) -> tuple[NDArray[np.float64], list[str], NDArray[np.int64]]:
-    """(boxes (m, 4), class names, pictures (m,)) inside pictures of (height, width) ``original (n, 2)``."""
-    objects = [
-        (i, number, *entry) for i, a in enumerate(annotations) for number, entry in enumerate(a.objects, start=1)
-    ]
-    image = np.array([i for i, *_ in objects], np.int64)
-    given = np.array([box for *_, box in objects], np.float64).reshape(-1, 4)
-    inside = np.clip(given, 0, original[image][:, [1, 0, 1, 0]]) if objects else given
-    large = np.asarray((inside[:, 2:] - inside[:, :2] >= SMALLEST).all(axis=1))
-    clipped = np.asarray(large & (inside != given).any(axis=1))
-
-    def first(which: NDArray[np.bool_]) -> str:
-        i, number, name, _ = objects[int(np.argmax(which))]
-        return f"the first is object {number} ({brief(name)}) of {annotations[i].where}"
-
-    empty = [a.where for a in annotations if not a.objects]
-    if empty:
-        bare = f"{len(empty)} annotations have no object, the first is {empty[0]}"
-        warn_of_data(f"{place}: {bare}; the pictures are background")
-    if clipped.any():
-        outside = f"{np.count_nonzero(clipped)} boxes reached out of the picture"
-        warn_of_data(f"{place}: {outside} and were clipped, {first(clipped)}")
-    if not large.all():
-        small = f"{np.count_nonzero(~large)} boxes of less than {SMALLEST:g}x{SMALLEST:g} pixels"
-        warn_of_data(f"{place}: {small} were dropped, {first(~large)}")
-    names = [name for (_, _, name, _), good in zip(objects, large, strict=True) if good]
-    return inside[large], names, image[large]
+    return list(scenes.values())
 
 
 def read_annotation(content: bytes, where: str) -> Annotation:
@@ -288,7 +214,7 @@ def _object(node: ET.Element, number: int, where: str) -> tuple[str, Box]:
     name = (node.findtext("name") or "").strip()
     if not name:
         raise BadInput(f"expected a name in object {number} of {where}, got none; mend it")
-    check_name(name, where)
+    name = normal_name(check_name(name, where))
     called = f"object {number} ({brief(name)}) of {where}"
     box = node.find("bndbox")
     if box is None:

@@ -1,4 +1,4 @@
-"""German traffic signs (GTSRB) in the official layout, as a folder or as a tar archive of it."""
+"""German traffic signs (GTSRB) in the official layout or Kaggle's, as a folder or as a tar archive of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
 from badnets.core.text import brief
-from badnets.data.formats.contents import Contents, File, content_of, is_tar, read_members, stem
-from badnets.data.formats.decode import read_album
+from badnets.data.formats.album import read_album
+from badnets.data.formats.contents import Contents, File, content_of, is_tar, stem, told_early
 from badnets.data.formats.tables import table_rows
 from badnets.data.images import ArrayStore, ImageData, Labels, Pixels, Splits, resized
 from badnets.data.objects import class_table, regroup
@@ -36,11 +36,16 @@ _ABSENT = (
     "GTSRB_Final_Training_Images.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_Test_GT.zip of the benchmark "
     "(benchmark.ini.rub.de)"
 )
+_FOLDERS = ("GTSRB", "gtsrb", "gtsrb-german-traffic-sign")
 _TRACKS = 100_000  # groups are class * _TRACKS + track
 _TRAINING = re.compile(r"(?:^|/)(\d{5})/(\d{5})_\d{5}\.ppm$", re.IGNORECASE)
-_TEST = re.compile(r"(?:^|/)Final_Test/Images/\d{5}\.ppm$", re.IGNORECASE)
-_TABLE = re.compile(r"(?:^|/)GT-(\d{5}|final_test)\.csv$", re.IGNORECASE)
+_KAGGLES = re.compile(r"(?:^|/)Train/0*(\d{1,5})/0*\1_(\d{5})_\d{5}\.png$", re.IGNORECASE)
+_TEST = re.compile(r"(?:^|/)(?:Final_Test/Images/\d{5}\.ppm|Test/\d{5}\.png)$", re.IGNORECASE)
+_TABLE = re.compile(r"(?:^|/)(?:GT-(\d{5}|final_test)|Train|Test)\.csv$", re.IGNORECASE)
+_SIGNS = re.compile(r"(?:^|/)Meta/[^/]+$", re.IGNORECASE)  # Kaggle's drawings of the signs
+_COLUMNS = ("Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2")
 _STEP = 4096
+_LOOKED_AT = 8
 
 
 class _Row(NamedTuple):
@@ -64,17 +69,26 @@ class _Signs(NamedTuple):
 
 
 def is_gtsrb(place: Path) -> bool:
-    """Whether a folder, or an archive by its first entries, has the official layout."""
+    """Whether a folder, or an archive by its first files, has the official layout or Kaggle's."""
     if place.is_dir():
         return _folder(place) is not None
-    paths = [member.path for member in islice(read_members(place), 8)] if is_tar(place) else []
-    return any(_TABLE.search(path) or {"Final_Training", "Final_Test"} & set(path.split("/")) for path in paths)
+
+    def judge(path: str, content: bytes) -> bool | None:
+        official = {"Final_Training", "Final_Test"} & set(path.split("/"))
+        table = _TABLE.search(path) is not None and b"Roi.X1" in content[:200]
+        return True if official or table or _KAGGLES.search(path) else None
+
+    def is_expected(path: str) -> bool:
+        return any(pattern.search(path) for pattern in (_TEST, _SIGNS))
+
+    return is_tar(place) and told_early(place, judge, is_expected, _LOOKED_AT)
 
 
 @source("gtsrb", "German traffic signs, 43 classes (options classes, superclasses, equalize, crop)")
 def load_gtsrb(request: Request) -> Splits:
     """Signs of 43 classes: ``GTSRB/Final_Training/Images/000CC/TTTTT_FFFFF.ppm`` with ``GT-000CC.csv``, and
-    ``GTSRB/Final_Test/Images/NNNNN.ppm`` with ``GT-final_test.csv``.
+    ``GTSRB/Final_Test/Images/NNNNN.ppm`` with ``GT-final_test.csv``; or in Kaggle's layout
+    ``Train/C/000CC_TTTTT_FFFFF.png`` with ``Train.csv``, and ``Test/NNNNN.png`` with ``Test.csv``.
 
     Pictures are resized to ``request.size``, 32x32 if none is asked for. Frames of one track are one group. The region
     of the sign comes from the tables and is scaled with the picture. Where the test pictures or their classes are
@@ -90,8 +104,8 @@ def load_gtsrb(request: Request) -> Splits:
     """
     options = request.settings(equalize=False, crop=False, classes="", superclasses=False)
     chosen = _chosen(options["classes"])
-    wanted = "Final_Training/Images/000CC/*.ppm with GT-000CC.csv, a folder or a tar of it"
-    place = locate("gtsrb", request, _find, wanted=wanted, folders=("GTSRB", "gtsrb"), absent=_ABSENT)
+    wanted = "Final_Training/Images/000CC/*.ppm with GT-000CC.csv or Train/C/*.png, a folder or a tar of it"
+    place = locate("gtsrb", request, _find, wanted=wanted, folders=_FOLDERS, absent=_ABSENT)
     name = stem(place) if request.name == "gtsrb" and is_tar(place) else request.name
     signs = _read(place, request, chosen, crop=options["crop"])
     if options["equalize"]:
@@ -147,7 +161,22 @@ def _folder(place: Path) -> Path | None:
         for images in (root / "Final_Training" / "Images", root / "Training", root):
             if any(images.glob("[0-9][0-9][0-9][0-9][0-9]/GT-*.csv")):
                 return root
+        pictures = chain.from_iterable((root / name).glob("*/*.png") for name in ("Train", "train"))
+        if any(_KAGGLES.search(path.as_posix()) for path in islice(pictures, _LOOKED_AT)):
+            return root
     return None
+
+
+def _frame(path: str) -> tuple[int, int] | None:
+    """(class, track) of a training picture; None for other pictures."""
+    found = _TRAINING.search(path) or _KAGGLES.search(path)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _key(path: str) -> tuple[str, str]:
+    """What tables and pictures have in common: the class folder or ``final_test``, and the name."""
+    frame = _frame(path)
+    return "final_test" if frame is None else f"{frame[0]:05d}", path.rsplit("/", maxsplit=1)[-1]
 
 
 def _find(place: Path) -> Path | None:
@@ -160,11 +189,12 @@ def _find(place: Path) -> Path | None:
 def _read(place: Path, request: Request, chosen: tuple[int, ...] | None, *, crop: bool) -> _Signs:
     size = request.size or SIZE
     tables: Tables = {}
-    source = Contents(place, (".ppm", ".csv"))
+    source = Contents(place, (".ppm", ".png", ".csv"))
     report = request.reporter(f"reading {request.name}", source.total)
     pictures = _pictures(source, chosen, tables)
     album = read_album(pictures, size=None if crop else size, grey=bool(request.grey), report=report)
     album.warn_of_damaged(place)
+    source.warn_of_strays()
     order = sorted(range(len(album)), key=album.paths.__getitem__)
     paths = [album.paths[i] for i in order]
     rows = [_row(path, tables) for path in paths]
@@ -181,28 +211,34 @@ def _pictures(source: Contents, chosen: tuple[int, ...] | None, tables: Tables) 
     place = source.place
     beside = place.parent / "GT-final_test.csv"  # where the benchmark's own archive unpacks it
     there = place.is_dir() and beside.is_file()
+    seen: set[str] = set()  # Kaggle's archive has all pictures twice, in Train and train
     for file in chain(source, [File(beside.name, beside, 0, source.total)] if there else []):
         table = _TABLE.search(file.path)
         if table:
-            _read_table(content_of(file), table[1].lower(), f"{place}/{file.path}", tables)
+            _read_table(content_of(file), table[1], f"{place}/{file.path}", tables)
             continue
-        training = _TRAINING.search(file.path)
-        if training and int(training[1]) >= len(CLASS_NAMES):
+        frame = _frame(file.path)
+        if frame and frame[0] >= len(CLASS_NAMES):
             raise BadInput(f"expected class folders 00000 to 00042 in {place}, got {file.path}; is it GTSRB?")
-        if (training and (chosen is None or int(training[1]) in chosen)) or _TEST.search(file.path):
+        wanted = _TEST.search(file.path) if frame is None else chosen is None or frame[0] in chosen
+        if wanted and file.path.casefold() not in seen:
+            seen.add(file.path.casefold())
             yield file
 
 
-def _read_table(content: bytes, table: str, where: str, tables: Tables) -> None:
-    for number, line in table_rows(content, where, delimiter=";"):
+def _read_table(content: bytes, table: str | None, where: str, tables: Tables) -> None:
+    """``table`` is the class folder that an official one belongs to, or ``final_test``; in Kaggle's (None) each line
+    tells it."""
+    delimiter = "," if table is None else ";"
+    columns = delimiter.join((*_COLUMNS, "ClassId", "Path") if table is None else ("Filename", *_COLUMNS, "ClassId"))
+    for number, line in table_rows(content, where, delimiter=delimiter):
         try:
-            w, h, *box = (int(line[key]) for key in ("Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2"))
+            w, h, *box = (int(line[column]) for column in _COLUMNS)
             label = int(line["ClassId"]) if line.get("ClassId") else None
-            name = line["Filename"]
-        except (KeyError, TypeError, ValueError):
+            key = _key(line["Path"]) if table is None else (table.lower(), line["Filename"])
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise BadInput(
-                f"expected Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId in line {number} of {where}, "
-                "got something else; mend the table"
+                f"expected {columns} in line {number} of {where}, got something else; mend the table"
             ) from None
         x0, y0, x1, y1 = box
         if not (0 <= x0 < x1 <= w and 0 <= y0 < y1 <= h and (label is None or 0 <= label < len(CLASS_NAMES))):
@@ -210,21 +246,20 @@ def _read_table(content: bytes, table: str, where: str, tables: Tables) -> None:
                 f"expected a region inside the picture and a class 0..42 in line {number} of {where}, "
                 f"got {brief(box)} of {brief(f'{w}x{h}')} and class {brief(label)}; mend the table"
             )
-        tables[table, name] = _Row((x0 / w, y0 / h, x1 / w, y1 / h), -1 if label is None else label)
+        tables[key] = _Row((x0 / w, y0 / h, x1 / w, y1 / h), -1 if label is None else label)
 
 
 def _row(path: str, tables: Tables) -> _Row:
     """What the tables say of a picture; without a line the sign fills it."""
-    folder, name = path.split("/")[-2:]
-    return tables.get((folder if folder.isdigit() else "final_test", name), _Row((0.0, 0.0, 1.0, 1.0), -1))
+    return tables.get(_key(path), _Row((0.0, 0.0, 1.0, 1.0), -1))
 
 
 def _sets(
     signs: _Signs, chosen: Sequence[int] | None, name: str, place: Path, *, crop: bool
 ) -> tuple[ImageData, ImageData | None]:
     """Training and test set (None without pictures of known class), with the classes that have training pictures."""
-    training = [_TRAINING.search(path) for path in signs.paths]
-    groups = np.array([int(m[1]) * _TRACKS + int(m[2]) if m else -1 for m in training], np.int64)
+    frames = [_frame(path) for path in signs.paths]
+    groups = np.array([frame[0] * _TRACKS + frame[1] if frame else -1 for frame in frames], np.int64)
     labels = np.where(groups >= 0, groups // _TRACKS, np.array([row.label for row in signs.rows], np.int64))
     trained = set(labels[groups >= 0].tolist())
     wanted = sorted({*signs.classes, *labels.tolist()} - {-1}) if chosen is None else chosen
@@ -235,7 +270,8 @@ def _sets(
         dropped = ", ".join(f"{i} ({CLASS_NAMES[i]})" for i in wanted if i not in trained)
         warn_of_data(f"{place}: no training pictures of class {dropped}; dropped from all sets")
     if unknown := np.count_nonzero(labels < 0):
-        warn_of_data(f"{place}: {unknown} test pictures were left out, GT-final_test.csv does not tell their class")
+        untold = "GT-final_test.csv" if any(map(_TRAINING.search, signs.paths)) else "Test.csv"
+        warn_of_data(f"{place}: {unknown} test pictures were left out, {untold} does not tell their class")
     number = np.full(len(CLASS_NAMES) + 1, -1)  # the last one: of unknown class
     number[classes] = np.arange(len(classes))
     h, w = signs.pixels.shape[1:3]

@@ -12,8 +12,9 @@ import numpy as np
 from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
 from badnets.core.text import brief
+from badnets.data.formats.album import Album, read_album
 from badnets.data.formats.contents import Contents, File, content_of, is_tar, stem, told_early
-from badnets.data.formats.decode import ENDINGS, Album, read_album
+from badnets.data.formats.decode import ENDINGS
 from badnets.data.formats.tables import table_rows
 from badnets.data.images import ImageData, Labels, Splits
 from badnets.data.objects import class_table, regroup
@@ -113,7 +114,9 @@ def _read(place: Path, request: Request) -> tuple[dict[str, _Line], Album]:
                 yield file
 
     report = request.reporter("reading LISA", source.total)
-    return lines, read_album(crops(), size=request.size or SIZE, grey=bool(request.grey), report=report)
+    album = read_album(crops(), size=request.size or SIZE, grey=bool(request.grey), report=report)
+    source.warn_of_strays()
+    return lines, album
 
 
 def _read_table(table: bytes, where: str, lines: dict[str, _Line]) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from badnets.core import cache
 from badnets.core.errors import BadInput
 from badnets.core.limits import PICTURE, check_unpacked
+from badnets.data.formats.convert import from_one
 from badnets.data.images import ImageData, Splits
 from badnets.data.objects import set_table
 from badnets.data.registry import source
@@ -123,6 +124,8 @@ def read_set(files: IdxFiles, class_names: tuple[str, ...] | None, request: Requ
     highest = int(max(train[1].max(), test[1].max()))
     names = class_names or tuple(map(str, range(max(10, highest + 1))))
     sets = [ImageData.of(images, labels, class_names=names, name=request.name) for images, labels in (train, test)]
+    if class_names is None:
+        sets = from_one(sets, 10 if highest < 10 else None, files.train_labels) or sets
     return finish(request, sets[0], sets[1])
 
 

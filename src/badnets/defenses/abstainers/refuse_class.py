@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from badnets.core.errors import BadInput
+from badnets.data.targets import class_number
 from badnets.defenses.abstain import ABSTAINERS, Made
 from badnets.defenses.repair import DefenderView, OnRow, kind_of
 from badnets.networks.guards.refuse_class import RefuseClass as RefuseClassGuard
@@ -29,12 +29,5 @@ class RefuseClass:
 
     def make(self, view: DefenderView, on_row: OnRow) -> Made:
         """Look the class up."""
-        names, number = view.network.class_names, self.suspect
-        if str(number) in names:
-            number = names.index(str(number))
-        if not isinstance(number, int) or not 0 <= number < len(names):
-            raise BadInput(
-                f"{self.kind}: expected suspect to be a class ({', '.join(names[:5])}, ...) or a number below "
-                f"{len(names)}, got {self.suspect!r}; name one of them"
-            )
+        number = class_number(self.suspect, view.network.class_names, f"{self.kind}: the suspect")
         return Made(guard=RefuseClassGuard(view.network, number), chosen="")

@@ -17,14 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from badnets.core.cache import MAP_ABOVE
-from badnets.core.errors import BadInput, nearest
+from badnets.core.errors import BadInput
 from badnets.core.files import read_bytes
 from badnets.core.limits import MEMBER
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
-from badnets.data.formats.decode import DAMAGED, opened
+from badnets.core.text import brief
+from badnets.data.formats.decode import DAMAGED, decode_stamp
 from badnets.data.formats.npz_file import NpzFile
 from badnets.data.images import ImageData
+from badnets.data.overlay import grey
+from badnets.data.targets import class_number
 from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Loss, Tuning, draw, sgd
 from badnets.networks.network import ImageNetwork
@@ -128,7 +131,8 @@ class Invert(Tuning):
     def _suspects(self, work: Work, fit: ImageData) -> tuple[list[int], dict[Form, float]]:
         """The suspect classes, and the size below which a stamp of each form is small."""
         if self.classes is not None:
-            named = sorted({_class_number(name, work.network.class_names) for name in self.classes})
+            known = work.network.class_names
+            named = sorted({class_number(name, known, "unlearn: a suspect") for name in self.classes})
             return named, dict.fromkeys(FORMS, math.inf)
         suspects: set[int] = set()
         limits: dict[Form, float] = {}
@@ -205,16 +209,16 @@ def read_stamp(path: Path, input_size: tuple[int, int, int]) -> Stamp:
             file = NpzFile(path, map_above=MAP_ABOVE)
             mask, pattern = _unit(file.array("mask")), _unit(file.array("pattern"))
         else:
-            with opened(read_bytes(path, MEMBER, "a trigger"), path, formats=["PNG"]) as image:
-                picture = image.convert("RGBA")
-            mask = _unit(np.asarray(picture.getchannel("A")))
-            pattern = _unit(np.asarray(picture.convert("L" if c == 1 else "RGB")))
+            picture = decode_stamp(read_bytes(path, MEMBER, "a trigger"), path)
+            mask = _unit(picture[..., 3])
+            pattern = _unit(grey(picture[None, ..., :3])[0] if c == 1 else picture[..., :3])
     except FileNotFoundError:
         raise BadInput(f"unlearn: expected a trigger at {path}, got nothing; check the path") from None
     except KeyError:
         raise BadInput(f"{path}: expected arrays named mask and pattern, got others; name them so") from None
     except DAMAGED as error:
-        raise BadInput(f"expected a PNG or .npz with a trigger in {path}, got something else ({error})") from None
+        got = brief(error)
+        raise BadInput(f"expected a picture or .npz with a trigger in {path}, got something else ({got})") from None
     pattern = pattern[..., None] if pattern.ndim == 2 else pattern
     if mask.shape != (h, w) or pattern.shape != (h, w, c):
         got = f"{'x'.join(map(str, mask.shape))} and {'x'.join(map(str, pattern.shape))}"
@@ -351,13 +355,3 @@ def anomaly(sizes: Sequence[float]) -> list[float]:
     median = np.median(values)
     deviation = 1.4826 * np.median(np.abs(values - median))
     return [float((median - value) / deviation) if deviation else 0.0 for value in values]
-
-
-def _class_number(name: int | str, known: tuple[str, ...]) -> int:
-    if name in known:
-        return known.index(str(name))
-    number = int(name) if str(name).isdecimal() else -1
-    if not 0 <= number < len(known):
-        hint = nearest(str(name), known)
-        raise BadInput(f"invert: expected one of the network's {len(known)} classes, got {name!r}; {hint}")
-    return number

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from badnets.backdoors.rules import RULES, Spoken, Vanish
+from badnets.backdoors.rules import RULES, Spoken, Vanish, named
 from badnets.backdoors.trigger import TRIGGERS
 from badnets.core.errors import BadInput
 from badnets.core.rate import Interval
@@ -122,7 +122,7 @@ def trigger_words(*triggers: JSON) -> str:
 
 def _rule(value: JSON, class_names: Sequence[str]) -> Spoken:
     try:
-        rule = RULES.from_json(value).resolve(class_names)
+        rule = RULES.from_json(named(value, class_names)).resolve(class_names)
     except (BadInput, ValidationError):  # of a plug-in that is not here
         return Spoken()
     return rule if isinstance(rule, Spoken) else Spoken()
