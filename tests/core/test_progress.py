@@ -60,6 +60,19 @@ def test_a_long_work_is_a_line_now_and_then() -> None:
     assert seen[-1] == "still working (training g1-cnn is done), 120 s since the start"
 
 
+def test_a_sparing_one_breaks_a_silence_only() -> None:
+    seen: list[str] = []
+    clock = Clock()
+    told = Lines(seen.append, clock, sparing=True)
+    told.say("poisoned 144 of 1,438 pictures")
+    for done in range(1, 51):
+        clock.now += 1
+        told.mark(f"epoch {done}")
+        told.progress("training", done, 100, None)
+        told.tick()
+    assert seen == [f"still training: {n} of 100 ({n}%), {n} s since the start" for n in (20, 40)]
+
+
 def test_what_has_no_known_end() -> None:
     told, seen, clock = lines()
     clock.now += AGAIN

@@ -166,17 +166,17 @@ def _console(**settings: Any) -> Console:
 @contextmanager
 def _watching(*, quiet: bool) -> Iterator[Watcher]:
     """A ``Watcher`` that prints to stderr: sentences, and bars with time and accuracy for what takes long; lines
-    instead where stderr is no terminal (a file, a pipe, nohup)."""
+    instead where stderr is no terminal (a file, a pipe, nohup). A ``quiet`` one breaks a long silence only."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = _console(stderr=True, quiet=quiet)
-    if not (quiet or console.is_terminal):
+    if not console.is_terminal:
 
         def write(line: str) -> None:
             with suppress(OSError, ValueError):  # nobody reads it any more: no reason to stop
                 print(neutral(line, SENTENCE), file=sys.stderr, flush=True)
 
-        lines = Lines(write)
+        lines = Lines(write, sparing=quiet)
         with ticking(lines):
             yield Watcher(say=lines.say, progress=lines.progress, mark=lines.mark)
         return

@@ -33,10 +33,12 @@ class Watcher:
 
 @dataclass
 class Lines:
-    """Lines for a file or a pipe, where a bar would be garbage: each goes to ``write``; ``clock`` gives seconds."""
+    """Lines for a file or a pipe, where a bar would be garbage: each goes to ``write``; ``clock`` gives seconds. With
+    ``sparing`` only those that break a long silence."""
 
     write: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
+    sparing: bool = False
 
     def __post_init__(self) -> None:
         self._lock = Lock()
@@ -75,11 +77,13 @@ class Lines:
         with self._lock:
             now = self.clock()
             if now - self._last >= SILENCE:
-                self._write(f"still {self._doing}, {now - self._began:,.0f} s since the start")
+                self._last = now
+                self.write(f"still {self._doing}, {now - self._began:,.0f} s since the start")
 
     def _write(self, line: str) -> None:
-        self._last = self.clock()
-        self.write(line)
+        if not self.sparing:
+            self._last = self.clock()
+            self.write(line)
 
 
 @contextmanager
