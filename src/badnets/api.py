@@ -15,7 +15,8 @@ from badnets.core.errors import BadInput
 from badnets.core.files import temporary_folder
 from badnets.networks import registry
 from badnets.networks.device import working_on
-from badnets.networks.files.foreign import IMAGEFOLDER, ForeignOptions, open_any
+from badnets.networks.files.class_names import IMAGEFOLDER
+from badnets.networks.files.foreign import ForeignOptions, open_any
 from badnets.networks.files.own import open_network
 from badnets.networks.files.ranges import parse_range, written_range
 from badnets.networks.network import ImageNetwork

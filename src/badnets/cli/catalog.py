@@ -72,11 +72,9 @@ def show_command(
     model: Path = Argument(help="A network file, of badnets or of any other program, or a run's folder."),
 ) -> Iterator[Any]:
     """Print what a network file says: header and layers; of others' files what network it may be."""
-    from badnets.networks.files.foreign import is_ours, open_any
-    from badnets.records.read import network_file
+    from badnets.networks.files.foreign import open_any, says_itself
 
-    path = network_file(model)
-    yield from _own_facts(open_any(path)) if is_ours(path) or path.is_dir() else _foreign_facts(path)
+    yield from _own_facts(open_any(model)) if says_itself(model) else _foreign_facts(model)
 
 
 def _own_facts(network: ImageNetwork) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -374,7 +374,7 @@ class Splits:
     train: ImageData
     test: ImageData
     select: ImageData
-    drawn: bool = False
+    drawn: bool = field(default=False, kw_only=True)
 
     def __repr__(self) -> str:
         return f"Splits(train={self.train!r}, select={self.select!r}, test={self.test!r})"

@@ -20,7 +20,7 @@ from badnets.data.images import ImageData, Splits
 from badnets.data.registry import SOURCES
 from badnets.defenses.abstain import Guarded
 from badnets.defenses.repair import Repaired
-from badnets.networks.files.foreign import ForeignOptions, is_ours, open_any
+from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
 from badnets.networks.files.header import PICKLED
 from badnets.networks.inference import align_classes, check_classifier, check_input
 from badnets.networks.network import ImageNetwork
@@ -173,7 +173,7 @@ def data_for(network: ImageNetwork | None, spec: DataSpec, watch: Watcher) -> tu
 def open_case(case: RepairCase, watch: Watcher) -> Opened:
     """Open and load all that ``case`` names."""
     # A file of ours needs no pictures to be opened, and what is wrong with it is told before any are read.
-    ours = open_any(case.model, case.foreign) if is_ours(network_file(case.model)) else None
+    ours = open_any(case.model, case.foreign) if says_itself(case.model) else None
     if ours is not None:
         check_classifier(ours)
     record = None if case.trigger_from is None else run_with_backdoor(case.trigger_from)

@@ -70,7 +70,7 @@ def evaluate(
     # Comparing runs goes without torch, and is quick.
     from badnets.backdoors.rules import RULES
     from badnets.backdoors.trigger import TRIGGERS
-    from badnets.networks.files.foreign import chance_words, is_ours, open_any
+    from badnets.networks.files.foreign import chance_words, open_any, says_itself
     from badnets.networks.files.own import open_network
     from badnets.networks.inference import align_classes, check_classifier, check_input, predict_data
     from badnets.referee.case import data_for
@@ -86,7 +86,7 @@ def evaluate(
         raise BadInput("expected a trigger to disturb, got none; name a run with 'trigger_from', or a trigger")
     record = None if trigger_from is None else run_with_backdoor(trigger_from)
     number = seed if seed is not None else 1 if record is None else record.seeds[0]
-    own = open_any(model, foreign) if is_ours(network_file(model)) else None
+    own = open_any(model, foreign) if says_itself(model) else None
     spec = make_data(data, settings)
     spec, splits = data_for(own, spec, watcher or Watcher())
     network = own or open_any(model, foreign, clean=splits.train or splits.test)
@@ -115,7 +115,9 @@ def evaluate(
     answered = None
     if triggered is not None:
         shape = [change for change in settings or () if change.partition("=")[0].strip() in ("size", "grey")]
-        pictures = align_classes(whole(load_data(make_data(triggered, shape), watcher)), network)
+        pictures = align_classes(
+            whole(data_for(network, make_data(triggered, shape), watcher or Watcher())[1]), network
+        )
         check_input(network, pictures.shape, f"pictures of {pictures.name}")
         answered = Triggered(data=triggered, asr=Rate.of(predict_data(network, pictures).labels == pictures.labels))
     return Evaluation(

@@ -13,7 +13,8 @@ from badnets.data.images import ImageData
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, evaluating
 from badnets.networks.surgery.tail import Tail
-from badnets.training.loop import ON_DEVICE_BYTES, Job, OnStep, Trained, fit
+from badnets.training.bar import OnStep
+from badnets.training.loop import ON_DEVICE_BYTES, Job, Trained, fit
 from badnets.training.objectives import FromFeatures
 from badnets.training.recipe import Recipe
 

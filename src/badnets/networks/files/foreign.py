@@ -74,6 +74,11 @@ def is_ours(path: Path) -> bool:
         return False
 
 
+def says_itself(path: Path) -> bool:
+    """Whether a file, a run's folder or one of the Hugging Face hub says itself what network it is, size and range."""
+    return is_hugging_face(path) or is_ours(network_file(path))
+
+
 def open_foreign(path: Path | str, *, clean: ImageData | None = None, **said: Any) -> ImageNetwork:
     """A network with the weights of a file that another program wrote, in evaluation mode; ``said`` are the fields of
     ``ForeignOptions``.
