@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from badnets.core.errors import nearest
 from badnets.core.text import listed
 from badnets.networks.architecture import ARCHITECTURES
 
-FORMS = {
-    "torchvision:NAME": "any classifier of torchvision, with random weights; resnet34 alone is found too",
-    "timm:NAME": "any classifier of timm, with random weights; pip install 'badnets[timm]'",
-    "path/to/file.py:CLASS": "a class (or function) in your own code that makes a module; the file is run",
-}
+
+@dataclass(frozen=True)
+class Form:
+    """A kind of names, ``torchvision:NAME``, and what they are."""
+
+    name: str
+    summary: str
+
+
+FORMS = (
+    Form("torchvision:NAME", "any classifier of torchvision, untrained; where it is clear, NAME alone will do"),
+    Form("timm:NAME", "any classifier of timm, untrained (pip install 'badnets[timm]')"),
+    Form("path/to/file.py:CLASS", "your own class, or function, that makes an nn.Module; the file is run"),
+)
 """What an architecture's name may be besides those of ``ARCHITECTURES``."""
 
 _ALSO = {"wideresnet": "wrn", "wresnet": "wrn", "preactivationresnet": "preactresnet"}

@@ -24,7 +24,7 @@ def _timm() -> Any:
     except ImportError as error:
         got = "none" if error.name == "timm" else f"one that cannot be imported ({first_line(error)})"
         raise BadInput(
-            f"expected the package timm for {TIMM} networks, got {got}; pip install 'badnets[timm]'"
+            f"expected the package timm for {TIMM} networks, got {got}; run pip install 'badnets[timm]'"
         ) from None
 
 
