@@ -73,8 +73,9 @@ def _entries(kind: str) -> list[Entry[Any]]:
 
     entries: list[Entry[Any]] = [*family(kind).entries()]
     if kind == "networks":
-        from badnets.networks.names import FORMS
+        from badnets.networks.names import FORMS, by_numbers
 
+        entries.sort(key=lambda entry: by_numbers(entry.name))
         entries += [Entry(name=form.name, value=form) for form in FORMS]
     return entries
 

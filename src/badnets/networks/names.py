@@ -32,6 +32,11 @@ _ALSO = {"wideresnet": "wrn", "wresnet": "wrn", "preactivationresnet": "preactre
 _NO_MATTER = re.compile("cifar|torchvision|bn$")
 
 
+def by_numbers(name: str) -> list[str | int]:
+    """A key to sort by that puts ``resnet9`` before ``resnet18``."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
 def nearest_network(name: str, foreign: Iterable[str]) -> str:
     """``"did you mean 'wrn-16-1'?"``: of ours and ``foreign`` (torchvision's), those of the same word and numbers, else
     of the same word, else the one with the most letters in common."""
@@ -43,7 +48,7 @@ def nearest_network(name: str, foreign: Iterable[str]) -> str:
         alike.sort(key=lambda one: (one not in ARCHITECTURES, -SequenceMatcher(None, name, one).ratio()))
         return f"did you mean {listed([repr(one) for one in alike])}?"
     hint = nearest(name, known)
-    families = {one.family or one.name: one.name for one in reversed(list(ARCHITECTURES.values()))}
+    families = {ARCHITECTURES[one].family or one: one for one in sorted(ARCHITECTURES, key=by_numbers, reverse=True)}
     first = ", ".join(sorted(families.values()))
     return f"known: {first}, or a classifier of torchvision" if hint.startswith("known") else hint
 

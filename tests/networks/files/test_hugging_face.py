@@ -131,6 +131,7 @@ def test_the_tensors_of_a_vit_are_all_of_torchvisions(tmp_path: Path) -> None:
         "intermediate.dense": (3072, 768),
         "output.dense": (768, 3072),
     }
+    given: dict[str, tuple[int, ...]]
     given = {"vit.embeddings.cls_token": (1, 1, 768), "vit.embeddings.position_embeddings": (1, 5, 768)}
     given |= {"vit.embeddings.patch_embeddings.projection.weight": (768, 3, 16, 16)}
     given |= {"vit.embeddings.patch_embeddings.projection.bias": (768,), "classifier.weight": (2, 768)}
@@ -230,12 +231,12 @@ def test_code_of_its_own_is_left_out_and_said(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="config.json, got nothing"):
+    with pytest.raises(BadInput, match=r"config.json, got nothing"):
         read_hugging_face(tmp_path)
     with pytest.raises(BadInput, match=r"expected preprocessor_config.json in .*range and size .* are not known"):
         read_hugging_face(folder(tmp_path, RESNET, None))
     (tmp_path / "model.safetensors").rename(tmp_path / "model.safetensors.index.json")
-    with pytest.raises(BadInput, match="expected weights in .*, got several parts"):
+    with pytest.raises(BadInput, match=r"expected weights in .*, got several parts"):
         read_hugging_face(tmp_path)
     with pytest.raises(BadInput, match="expected pictures of 32x32, as the network says, got 64x64"):
         read_hugging_face(folder(tmp_path, VIT, PREPROCESSOR | {"size": 64}))
@@ -243,5 +244,5 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_a_tensor_too_many_is_refused_by_name(tmp_path: Path) -> None:
     save_file({"lm_head.weight": torch.zeros(2)}, folder(tmp_path, RESNET) / "model.safetensors")
-    with pytest.raises(BadInput, match="expected the tensors of its configuration, got 'lm_head.weight' too"):
+    with pytest.raises(BadInput, match=r"expected the tensors of its configuration, got 'lm_head.weight' too"):
         open_hugging_face(tmp_path)
