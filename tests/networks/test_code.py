@@ -182,3 +182,15 @@ def test_other_code_of_the_name_is_warned_of(net: Path, tmp_path: Path) -> None:
     build(f"{net}:make")
     with pytest.warns(CodeWarning, match="made with another version of this code"):
         open_network(tmp_path / "network.safetensors")
+
+
+@pytest.mark.parametrize("prefix", ["", "logits-of:"])
+def test_no_file_makes_code_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('was-run', 'w').close()\n")
+    network = build_network("lenet", class_names=["a", "b"], input_size=(3, 16, 16), seed=1)
+    network.architecture = f"{prefix}evil.py:Net"
+    save_network(network, tmp_path / "network.safetensors")
+    with pytest.raises(BadInput, match=r"got 'evil.py:Net'; code is run only where you name it"):
+        open_network(tmp_path / "network.safetensors")
+    assert not (tmp_path / "was-run").exists()

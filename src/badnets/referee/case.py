@@ -214,10 +214,8 @@ def _clean_network(
         return None
     spec = Spec.model_validate(record.resolved)
     if code_named(spec.network):
-        got = f"{brief(spec.network)}, which a record does not run"
-        raise BadInput(
-            f"expected a clean network beside a run of one's own code, got {got}; name one (--clean-network)"
-        )
+        got = f"{brief(spec.network)}, which no record makes run"
+        raise BadInput(f"expected a clean network beside a run of your code, got {got}; name one (--clean-network)")
 
     def reference() -> ImageNetwork:
         train = training_data(record, case.trigger_from, watch, "; bring it, or a clean network ('clean_network')")

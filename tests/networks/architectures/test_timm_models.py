@@ -49,6 +49,7 @@ def test_a_model_is_built_for_these_pictures_and_its_file_gives_it_back(
         ("timm:resnet-18", "expected a classifier of timm, got 'resnet-18'; did you mean 'resnet18'"),
         ("timm:resnet18:pretrained=true", "got 'pretrained'; leave it away"),
         ("timm:resnet18:checkpoint_path=/etc/passwd", "got 'checkpoint_path'; leave it away"),
+        ("timm:vit_tiny_patch16_224:depth=1000000000", "expected depth of at most 4,096, got 1000000000"),
         ("timm:resnet18:nonsense=1", "got 32x32x3 and {'nonsense': 1}"),
     ],
 )

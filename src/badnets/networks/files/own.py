@@ -23,7 +23,7 @@ from badnets.networks.files.tensors import FLOATS, check_numbers, load_tensors, 
 from badnets.networks.former import renamed
 from badnets.networks.inference import check_answers, predict
 from badnets.networks.network import ImageNetwork, LogProbabilities
-from badnets.networks.registry import build_body, check_one_dtype, find_architecture, skeleton
+from badnets.networks.registry import build_body, check_one_dtype, recorded_architecture, skeleton
 from badnets.networks.surgery.channels import narrow_as_recorded
 
 _HUGE = 1e6
@@ -107,7 +107,7 @@ def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, Shape]) -> nn
     """A new body of the header's architecture, once its shapes are known to be those of the file."""
     more = " (a wrapped module is opened with badnets.open(path, module=...))"
     try:
-        architecture = find_architecture(header.architecture, origin=header.provenance.get("code"))
+        architecture = recorded_architecture(header.architecture, header.provenance.get("code"))
         more = ""
         recorded = architecture.recorded(architecture.resolve(header.arguments))
         bare = skeleton(architecture, len(header.class_names), header.input_size, recorded)
