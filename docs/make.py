@@ -83,9 +83,24 @@ def methods(family: str) -> Callable[[], str]:
         from badnets.cli.catalog import family as table
 
         own: JSON = dict(table(family).own)
-        return "\n\n".join(_value_section(kind, TypeAdapter(value).json_schema()) for kind, value in own.items())
+        sections = (_value_section(kind, TypeAdapter(value).json_schema()) for kind, value in own.items())
+        return "\n\n".join([*([] if family == "triggers" else [_needs(own)]), *sections])
 
     return made
+
+
+def _needs(methods: JSON) -> str:
+    """What each method needs of a network."""
+    from badnets.networks.capabilities import Capability, needs
+
+    said = {kind: needs(method) for kind, method in methods.items()}
+    rows = []
+    for one in Capability:
+        kinds = [f"[{kind}](#{kind})" for kind, needed in said.items() if needed is one]
+        rows += [_row(f"*{one.word}*", ", ".join(kinds))] if kinds else []
+    rest = [f"[{kind}](#{kind})" for kind, needed in said.items() if not isinstance(needed, Capability)]
+    rows += [_row("as the repair inside", ", ".join(rest))] if rest else []
+    return "\n".join(["| needs | methods |", "|---|---|", *rows])
 
 
 def rules() -> str:
@@ -102,17 +117,23 @@ def rules() -> str:
 def networks() -> str:
     """Our own architectures with their arguments and recipes."""
     from badnets.networks.architecture import ARCHITECTURES
+    from badnets.networks.names import by_numbers
     from badnets.training.recipe import recipe_for
 
     rows = []
-    for name, architecture in ARCHITECTURES.own.items():
+    families: dict[str, list[str]] = {}
+    for name in sorted(ARCHITECTURES.own, key=by_numbers):
+        families.setdefault(ARCHITECTURES[name].family or name, []).append(name)
+    for name, *others in sorted(families.values()):
+        architecture = ARCHITECTURES[name]
         fields = architecture.schema.model_json_schema()["properties"]
         words = (f"`{key}={field['default']}` {field.get('description', '')}" for key, field in fields.items())
         recipe = recipe_for(name)
         trained = f"{recipe.epochs} epochs, batch {recipe.batch}, {recipe.optimizer} {recipe.learning_rate:g}"
         if recipe.augment:
             trained += f", {', '.join(recipe.augment)}"
-        rows.append(_row(f"`{name}`", architecture.summary, "; ".join(words), trained))
+        names = ", ".join(f"`{one}`" for one in (name, *others))
+        rows.append(_row(names, architecture.summary, "; ".join(words), trained))
     return "\n".join(["| network | | arguments | default recipe |", "|---|---|---|---|", *rows])
 
 

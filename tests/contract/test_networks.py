@@ -16,10 +16,23 @@ from badnets.networks.network import ImageNetwork, layer_table
 from badnets.networks.registry import build_network
 
 DETECTORS = ["faster-rcnn"]
-FAMILIES = {one.family or name: name for name, one in reversed(list(ARCHITECTURES.items())) if name not in DETECTORS}
-"""The first of several sizes of one shape stands for all."""
+LARGER = {
+    f"cifar-{name}" for name in ("densenet161", "densenet169", "densenet201", "resnet34", "resnet50", "resnet101")
+}
+LARGER |= {
+    "cifar-vgg13",
+    "cifar-vgg16",
+    "cifar-vgg19",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+    "preact-resnet34",
+}
+LARGER |= {name for name in ARCHITECTURES if name.startswith("wrn-")} - {"wrn-10-1"}
+"""Of several sizes of one shape the smallest stands for all."""
 CLASSIFIERS = [
-    *sorted(FAMILIES.values()),
+    *(name for name in ARCHITECTURES if name not in LARGER.union(DETECTORS)),
     "torchvision:shufflenet_v2_x0_5",
     "squeezenet1_1",
 ]

@@ -15,7 +15,7 @@ from badnets.core.errors import BadInput, nearest
 from badnets.core.progress import Watcher
 
 if TYPE_CHECKING:
-    from badnets.core.registry import Registry
+    from badnets.core.registry import Entry, Registry
     from badnets.data.targets import Regions
     from badnets.networks.network import ImageNetwork
 
@@ -52,8 +52,9 @@ def list_command(
         raise BadInput(f"expected something to list, got {what!r}; {nearest(what, FAMILIES)}")
     items, lines = [], []
     for kind in [what] if what else FAMILIES:
-        entries = family(kind).entries()
-        width = max((len(entry.name) for entry in entries), default=0)
+        entries = _entries(kind)
+        shown = _folded(entries)
+        width = max((len(entry.name) for entry in entries if entry.name in shown), default=0)
         if not what:
             lines.append(f"{kind}:")
         for entry in entries:
@@ -62,9 +63,38 @@ def list_command(
             known = {key: value for key, value in more.items() if value}
             items.append({"name": entry.name, "summary": entry.summary, **known})
             origin = f" [{package}]" if package else ""
-            lines.append(f"{'' if what else '  '}{entry.name:<{width}}  {entry.summary}{origin}")
+            if entry.name in shown:
+                more_names = f"; also {', '.join(shown[entry.name])}" if shown[entry.name] else ""
+                lines.append(f"{'' if what else '  '}{entry.name:<{width}}  {entry.summary}{more_names}{origin}")
     yield {"format": "badnets/list/1", "items": items}
     yield from lines
+
+
+def _entries(kind: str) -> list[Entry[Any]]:
+    """What there is of a family; of networks the forms that names may have, too."""
+    from badnets.core.registry import Entry
+
+    entries: list[Entry[Any]] = [*family(kind).entries()]
+    if kind == "networks":
+        from badnets.networks.names import FORMS, by_numbers
+
+        entries.sort(key=lambda entry: by_numbers(entry.name))
+        entries += [Entry(name=form.name, value=form) for form in FORMS]
+    return entries
+
+
+def _folded(entries: list[Entry[Any]]) -> dict[str, list[str]]:
+    """The names that get a line, each with the other sizes of its shape, which get none."""
+    lines: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    for entry in entries:
+        shape = getattr(entry.value, "family", "")
+        if shape and shape in first:
+            lines[first[shape]].append(entry.name)
+        else:
+            first[shape] = entry.name
+            lines[entry.name] = []
+    return lines
 
 
 @command

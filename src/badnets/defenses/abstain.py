@@ -25,6 +25,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.splits import split
 from badnets.defenses.repair import FEWEST, LOWER, DefenderView, Method, OnRow
+from badnets.networks.capabilities import require
 from badnets.networks.device import within_memory
 from badnets.networks.guards.guard import Guard, as_network
 from badnets.networks.network import ImageNetwork
@@ -106,6 +107,7 @@ def abstain(view: DefenderView, method: Abstainer, *, refuse: float = 0.01, on_r
         raise BadInput(
             f"{method.kind}: expected a network that always answers, got one that abstains; guard the original"
         )
+    require(view.network, method, method.kind, ABSTAINERS)
     making = calibrating = None
     if view.data is not None or method.calibrated or method.needs_data:
         making = calibrating = view.clean(method.kind, fewest=2 * FEWEST if method.needs_data else FEWEST)

@@ -30,6 +30,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.splits import split
 from badnets.measures.classification import accuracy
+from badnets.networks.capabilities import require
 from badnets.networks.device import own_stream, within_memory
 from badnets.networks.inference import check_input, predict, predict_data
 from badnets.networks.network import ImageNetwork
@@ -106,7 +107,11 @@ class Method(Protocol):
 
     @property
     def needs_data(self) -> bool:
-        """Whether it can do nothing without clean data."""
+        """Whether it can do nothing without clean data.
+
+        An attribute ``needs`` (``networks.capabilities.Capability``) says what it needs of the network; without one,
+        gradients.
+        """
 
 
 @runtime_checkable
@@ -262,10 +267,11 @@ def repair(
 ) -> Repaired:
     """Carry out ``method`` on a copy of the view's network; same view, same bits. ``clock`` gives seconds.
 
-    Raises ``BadInput`` when the data does not do for the method, ``CannotTell`` when no network came out. On Ctrl-C
-    and at the end of the budget the network that was kept last is given back (the untouched copy if none was), and
-    ``stopped`` says so.
+    Raises ``BadInput`` when the network or the data does not do for the method, ``CannotTell`` when no network came
+    out. On Ctrl-C and at the end of the budget the network that was kept last is given back (the untouched copy if
+    none was), and ``stopped`` says so.
     """
+    require(view.network, method, method.kind, REPAIRS)
     if method.needs_data:
         view.clean(method.kind)
     work = Work(view, copy.deepcopy(view.network).eval(), method.kind, on_row or (lambda *_: None), clock)

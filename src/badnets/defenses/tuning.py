@@ -19,6 +19,7 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.repair import Work, within
+from badnets.networks.capabilities import Capability
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.training.augment import apply_augments
 from badnets.training.recipe import AugmentName
@@ -87,6 +88,7 @@ class Choice:
 class Tuning:
     """What the methods have in common that tune all weights on clean pictures and choose an epoch on a hold-out."""
 
+    needs: ClassVar[Capability] = Capability.GRADIENTS
     needs_data: ClassVar[bool] = True
     clip: ClassVar[float] = CLIP
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64

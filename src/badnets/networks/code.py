@@ -92,9 +92,10 @@ def known_code(name: str, origin: object = None) -> Architecture:
     recorded = origin if isinstance(origin, Mapping) else {}
     file = brief(recorded.get("file", "FILE.py"), 60)
     if made is None:
+        kind = brief(name.removeprefix(CODE), 60)
         raise BadInput(
-            f"expected the code that built it, {brief(name.removeprefix(CODE), 60)} in {file}, got none, for network "
-            f"files carry no code; name it again (--arch path/to/{file}:{brief(name.removeprefix(CODE), 60)})"
+            f"expected the code that built it, {kind} in {file}, got none, for network files carry no code; name it "
+            f"again (--arch path/to/{file}:{kind}, in Python module=)"
         )
     now = made.origin or {}
     if recorded and recorded.get("sha256") != now.get("sha256"):

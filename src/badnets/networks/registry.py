@@ -41,21 +41,27 @@ from badnets.networks.network import LARGE, ImageNetwork, LogProbabilities, blac
 _FEW = 1 << 24  # weights
 
 
-def find_architecture(name: str, *, origin: object = None) -> Architecture:
-    """Ours, another package's, torchvision's (``torchvision:resnet34``, or ``resnet34`` if nobody else has it), timm's
-    (``timm:resnet18``), or the user's own code (``path/to/file.py:Class``, which is run). Torchvision is imported only
-    when nobody else has the name. ``file:Class``, as network files say with the ``origin`` of their provenance, is
-    found when that code was named before. Unknown names are refused with the nearest known one."""
+def find_architecture(name: str) -> Architecture:
+    """What a person has named: ours, another package's, torchvision's (``torchvision:resnet34``, or ``resnet34`` if
+    nobody else has it), timm's (``timm:resnet18``), or the user's own code (``path/to/file.py:Class``, which is run).
+    Torchvision is imported only when nobody else has the name. Unknown names are refused with the nearest known one.
+    Names that stand in files are for ``recorded_architecture``."""
+    return code_architecture(name) if code_named(name) else recorded_architecture(name)
+
+
+def recorded_architecture(name: str, origin: object = None) -> Architecture:
+    """What a file names, which never makes code run: ``file:Class``, with the ``origin`` of its provenance, is found
+    where the user has named that code before."""
     if name.startswith(LOGITS_OF):
-        return _with_logits(find_architecture(name.removeprefix(LOGITS_OF), origin=origin))
+        return _with_logits(recorded_architecture(name.removeprefix(LOGITS_OF), origin))
     if name.startswith(CODE):
         return known_code(name, origin)
     if code_named(name):
-        return code_architecture(name)
-    if name.startswith(TIMM):
-        return _from_timm(name.removeprefix(TIMM))
+        raise BadInput(f"expected an architecture, got {brief(name)!r}; code is run only where you name it (--arch)")
     if name.startswith(GUARD):
         return replace(GUARDS.find(name.removeprefix(GUARD)), name=name)
+    if name.startswith(TIMM):
+        return _from_timm(name.removeprefix(TIMM))
     if name.startswith(TORCHVISION):
         return _from_torchvision(name.removeprefix(TORCHVISION))
     if ARCHITECTURES.declares(name):

@@ -16,10 +16,12 @@ from badnets.core.errors import BadInput, BadnetsError
 from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
+from badnets.core.text import brief
 from badnets.data.images import ImageData, Splits
 from badnets.data.registry import SOURCES
 from badnets.defenses.abstain import Guarded
 from badnets.defenses.repair import Repaired
+from badnets.networks.code import code_named
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
 from badnets.networks.files.header import PICKLED
 from badnets.networks.inference import align_classes, check_classifier, check_input
@@ -233,10 +235,14 @@ def _clean_network(
         return lambda: other
     if record is None:
         return None
+    spec = Spec.model_validate(record.resolved)
+    if code_named(spec.network):
+        got = f"{brief(spec.network)}, which no record makes run"
+        raise BadInput(f"expected a clean network beside a run of your code, got {got}; name one (--clean-network)")
 
     def reference() -> ImageNetwork:
         train = training_data(record, case.trigger_from, watch, "; bring it, or a clean network ('clean_network')")
-        return clean_reference(Spec.model_validate(record.resolved), train, Seed(number), watch=watch)[0]
+        return clean_reference(spec, train, Seed(number), watch=watch)[0]
 
     return reference
 

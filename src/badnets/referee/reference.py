@@ -14,11 +14,12 @@ from pydantic import TypeAdapter
 from badnets.attacks.pgd import PGD, AdversarialTraining
 from badnets.core.cache import Cache
 from badnets.core.errors import BadInput
-from badnets.core.files import file_digest
+from badnets.core.files import expanded, file_digest
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.networks.architecture import Architecture
+from badnets.networks.code import code_named
 from badnets.networks.device import card_of, find_device
 from badnets.networks.files.own import open_network, save_network
 from badnets.networks.network import ImageNetwork
@@ -72,7 +73,7 @@ def clean_reference(
         "recipe": spec.to_json()["recipe"],
         "data": train.digest,
         "seed": [seed.root, *seed.path],
-        **initial_weights(spec),
+        **network_files(spec),
         **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
         "machine": [processor(), torch.get_num_threads(), torch.__version__, card_of(device) or "cpu", spec.devices],
     }
@@ -150,8 +151,12 @@ def _architecture(spec: Spec) -> tuple[Architecture, Mapping[str, Any]]:
     return architecture, architecture.resolve(arguments)
 
 
-def initial_weights(spec: Spec) -> dict[str, str]:
-    """``{"initial_weights": SHA-256}`` of the file that a spec's network starts from, ``{}`` without one: what lies
-    behind a path may change, and is then another experiment."""
-    path = Path(str(parse_network(spec.network)[1].get("weights", "")))
-    return {"initial_weights": file_digest(path)} if path.is_file() else {}
+def network_files(spec: Spec) -> dict[str, str]:
+    """SHA-256 of the files that a spec's network is made of: ``initial_weights`` that it starts from, the ``code`` of
+    a user's own; ``{}`` without. What lies behind a path may change, and is then another experiment."""
+    name, arguments = parse_network(spec.network)
+    code = code_named(name)
+    files = {"initial_weights": Path(str(arguments.get("weights", "")))}
+    if code is not None:
+        files["code"] = expanded(code.file)
+    return {what: file_digest(path) for what, path in files.items() if path.is_file()}

@@ -37,7 +37,7 @@ from badnets.records.results import pooled
 from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
 from badnets.referee.examples import choose_examples
 from badnets.referee.measure import disturbances, measure
-from badnets.referee.reference import check_data, check_training, clean_reference, initial_weights, train_network
+from badnets.referee.reference import check_data, check_training, clean_reference, network_files, train_network
 from badnets.referee.spec import DataSpec, Spec, SpecFile, recorded_spec
 from badnets.referee.store import (
     READY,
@@ -95,9 +95,7 @@ def run(
     began = time.perf_counter()
     data = load_data(spec.data, watch)
     loaded = time.perf_counter() - began
-    key = digest(
-        {"spec": spec.to_json(), "train": data.train.digest, "test": data.test.digest, **initial_weights(spec)}
-    )
+    key = digest({"spec": spec.to_json(), "train": data.train.digest, "test": data.test.digest, **network_files(spec)})
     place = Place((out or RUNS / f"{spec.name or 'run'}-{key[:8]}").resolve(), key)
     place.check_free()
     if not force and (record := place.finished()) is not None:

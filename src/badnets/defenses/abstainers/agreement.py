@@ -11,6 +11,7 @@ from pydantic import Field
 from badnets.core.errors import BadInput
 from badnets.defenses.abstain import ABSTAINERS, Made
 from badnets.defenses.repair import REPAIRS, DefenderView, OnRow, Repair, kind_of, repair
+from badnets.networks.capabilities import Capability, needs
 from badnets.networks.files.own import open_network
 from badnets.networks.guards.agreement import Agreement as AgreementGuard
 from badnets.networks.network import ImageNetwork
@@ -51,6 +52,11 @@ class Agreement:
     def needs_data(self) -> bool:
         """As its repair."""
         return self.repaired is None and self._method().needs_data
+
+    @property
+    def needs(self) -> Capability:
+        """As its repair."""
+        return Capability.ANSWERS if self.repaired is not None else needs(self._method())
 
     def make(self, view: DefenderView, on_row: OnRow) -> Made:
         """Repair a copy, or open the second network."""

@@ -16,6 +16,7 @@ from badnets.core.rate import Rate
 from badnets.data.images import ImageData
 from badnets.defenses.abstain import ABSTAINERS, Made
 from badnets.defenses.repair import DefenderView, OnRow, kind_of
+from badnets.networks.capabilities import Capability
 from badnets.networks.guards.ibd_psc_guard import IbdPsc as IbdPscGuard
 from badnets.networks.guards.ibd_psc_guard import amplified, logits_with
 from badnets.networks.network import ImageNetwork, layer_table
@@ -40,6 +41,7 @@ class IbdPsc:
 
     calibrated: ClassVar[bool] = True
     needs_data: ClassVar[bool] = True
+    needs: ClassVar[Capability] = Capability.ANSWERS
     kind: Literal["ibd-psc"] = "ibd-psc"
     factor: Annotated[float, Field(gt=1, le=100, description="of scale and shift, at first")] = 1.5
     error: Annotated[float, Field(gt=0, lt=1, description="clean error that the first network exceeds")] = 0.6

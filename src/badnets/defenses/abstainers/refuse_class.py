@@ -9,6 +9,7 @@ from pydantic import Field
 from badnets.data.targets import class_number
 from badnets.defenses.abstain import ABSTAINERS, Made
 from badnets.defenses.repair import DefenderView, OnRow, kind_of
+from badnets.networks.capabilities import Capability
 from badnets.networks.guards.refuse_class import RefuseClass as RefuseClassGuard
 
 
@@ -24,6 +25,7 @@ class RefuseClass:
 
     calibrated: ClassVar[bool] = False
     needs_data: ClassVar[bool] = False
+    needs: ClassVar[Capability] = Capability.ANSWERS
     kind: Literal["refuse-class"] = "refuse-class"
     suspect: Annotated[int | str, Field(description="the class: its name, or its number")]
 

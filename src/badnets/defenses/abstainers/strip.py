@@ -12,6 +12,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Pixels
 from badnets.defenses.abstain import ABSTAINERS, Made
 from badnets.defenses.repair import DefenderView, OnRow, kind_of
+from badnets.networks.capabilities import Capability
 from badnets.networks.guards.strip_guard import Strip as StripGuard
 
 
@@ -28,6 +29,7 @@ class Strip:
 
     calibrated: ClassVar[bool] = True
     needs_data: ClassVar[bool] = True
+    needs: ClassVar[Capability] = Capability.ANSWERS
     kind: Literal["strip"] = "strip"
     overlays: Annotated[int, Field(ge=1, le=10_000, description="clean pictures that are laid over")] = 32
     own: Annotated[float, Field(ge=0, le=1, description="weight of the picture in a blend")] = 1.0

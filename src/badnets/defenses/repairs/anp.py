@@ -13,6 +13,7 @@ from torch.nn import functional
 from badnets.defenses.masks import Masks, clamp, prune_by_masks
 from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import descend, draw
+from badnets.networks.capabilities import Capability
 
 
 @kind_of(REPAIRS)
@@ -34,6 +35,7 @@ class Anp:
     """
 
     needs_data: ClassVar[bool] = True
+    needs: ClassVar[Capability] = Capability.SURGERY
     kind: Literal["anp"] = "anp"
     steps: Annotated[int, Field(ge=1, description="changes of the masks")] = 400
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 128

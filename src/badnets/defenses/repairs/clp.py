@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,6 +13,7 @@ from torch.nn import functional
 from badnets.core.errors import BadInput
 from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.networks.architectures.g1_cnn import ReluAvgPool2d
+from badnets.networks.capabilities import Capability
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.graph import layer_of, trace
 
@@ -45,6 +46,7 @@ class Clp:
     that networks without BatchNorm can be pruned too; the variance includes the BatchNorm's epsilon.
     """
 
+    needs: ClassVar[Capability] = Capability.SURGERY
     kind: Literal["clp"] = "clp"
     u: Annotated[float | None, Field(description="standard deviations above the mean; None: by clean accuracy")] = 3.0
     allowance: Annotated[float, Field(ge=0, le=1, description="clean accuracy that u None may cost, a share")] = 0.01

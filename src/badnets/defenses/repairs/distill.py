@@ -19,6 +19,7 @@ from badnets.data.images import ImageData
 from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.defenses.repairs.unlearn import Stamp
 from badnets.defenses.tuning import descend
+from badnets.networks.capabilities import Capability
 from badnets.networks.network import ImageNetwork, to_float
 
 LOOK = 20
@@ -62,6 +63,7 @@ class Distill:
     """
 
     needs_data: ClassVar[bool] = True
+    needs: ClassVar[Capability] = Capability.GRADIENTS
     kind: Literal["distill"] = "distill"
     screening: Annotated[int, Field(ge=1, description="random patches to find the suspect class with")] = 2000
     suspects: Annotated[int, Field(ge=1, description="classes that the patches aim at")] = 1

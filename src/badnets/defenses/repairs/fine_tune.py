@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.defenses.repairs.prune import At, Layer, ranking, sweep
 from badnets.defenses.tuning import Tuning, sgd
+from badnets.networks.capabilities import Capability
 from badnets.networks.surgery.channels import hold, rank_channels
 from badnets.networks.surgery.graph import site
 
@@ -47,6 +48,7 @@ class FinePrune(Tuning):
     channel are silenced with it.
     """
 
+    needs: ClassVar[Capability] = Capability.SURGERY
     kind: Literal["fine-prune"] = "fine-prune"
     layer: Layer = None
     at: At = "activation"

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Choice, draw
+from badnets.networks.capabilities import Capability
 from badnets.networks.network import ImageNetwork
 
 Loss = Callable[[Tensor], Tensor]
@@ -37,6 +38,7 @@ class IBau:
     """
 
     needs_data: ClassVar[bool] = True
+    needs: ClassVar[Capability] = Capability.GRADIENTS
     kind: Literal["i-bau"] = "i-bau"
     rounds: Annotated[int, Field(ge=1, description="perturbations that are found and unlearned")] = 5
     fixed_point: Annotated[int, Field(ge=0, description="steps of the iteration towards the hypergradient")] = 5

@@ -14,6 +14,7 @@ from torch.nn import functional
 from badnets.defenses.masks import Masks, apply_masks, clamp
 from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import Choice, descend, draw
+from badnets.networks.capabilities import Capability
 
 
 @kind_of(REPAIRS)
@@ -32,6 +33,7 @@ class Nft:
     """
 
     needs_data: ClassVar[bool] = True
+    needs: ClassVar[Capability] = Capability.SURGERY
     kind: Literal["nft"] = "nft"
     steps: Annotated[int, Field(ge=1, description="changes of the masks")] = 1000
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 128

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from badnets.core.text import percent
 from badnets.data.images import ImageData
 from badnets.defenses.repair import REPAIRS, Work, kind_of, within
 from badnets.measures.classification import accuracy
+from badnets.networks.capabilities import Capability
 from badnets.networks.surgery.channels import Point, check_channels, rank_channels, shrink, silence
 from badnets.networks.surgery.graph import site
 from badnets.networks.surgery.sweep import pruning_sweep
@@ -42,6 +43,7 @@ class Prune:
     authors rank after the pooling (``at`` "pool").
     """
 
+    needs: ClassVar[Capability] = Capability.SURGERY
     kind: Literal["prune"] = "prune"
     layer: Layer = None
     at: At = "activation"

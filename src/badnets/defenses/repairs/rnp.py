@@ -16,6 +16,7 @@ from badnets.data.images import ImageData
 from badnets.defenses.masks import Masks, clamp, prune_by_masks
 from badnets.defenses.repair import REPAIRS, Work, kind_of
 from badnets.defenses.tuning import descend, draw, sgd
+from badnets.networks.capabilities import Capability
 from badnets.networks.network import ImageNetwork
 
 
@@ -37,6 +38,7 @@ class Rnp:
     """
 
     needs_data: ClassVar[bool] = True
+    needs: ClassVar[Capability] = Capability.SURGERY
     kind: Literal["rnp"] = "rnp"
     forget: Annotated[float, Field(gt=0, lt=1, description="clean accuracy at which forgetting ends, a share")] = 0.2
     forget_epochs: Annotated[int, Field(ge=1, description="most passes to forget in")] = 20

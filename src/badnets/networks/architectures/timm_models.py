@@ -13,6 +13,7 @@ from badnets.core.text import brief
 from badnets.networks.architecture import TIMM, InputSize
 from badnets.networks.operators import import_torchvision
 
+_MOST = 4096
 _REFUSED = ("pretrained", "checkpoint", "cache", "feature", "num_classes", "in_chans", "script", "export", "no_jit")
 """How arguments begin that are ours to give, would fetch or open something, or make no classifier."""
 
@@ -24,8 +25,17 @@ def _timm() -> Any:
     except ImportError as error:
         got = "none" if error.name == "timm" else f"one that cannot be imported ({first_line(error)})"
         raise BadInput(
-            f"expected the package timm for {TIMM} networks, got {got}; pip install 'badnets[timm]'"
+            f"expected the package timm for {TIMM} networks, got {got}; run pip install 'badnets[timm]'"
         ) from None
+
+
+def _check_size(model: str, argument: str, value: Any) -> None:
+    """Refuse what would make a network of endless layers, before it is built."""
+    if isinstance(value, dict | list | tuple):
+        for part in [len(value), *(value.values() if isinstance(value, dict) else value)]:
+            _check_size(model, argument, part)
+    elif isinstance(value, int) and abs(value) > _MOST:
+        raise BadInput(f"{TIMM}{model}: expected {brief(argument, 40)} of at most {_MOST:,}, got {brief(value, 40)}")
 
 
 def builder(model: str) -> Callable[..., nn.Module]:
@@ -41,7 +51,8 @@ def builder(model: str) -> Callable[..., nn.Module]:
         """The model with a head for ``classes`` and as many input channels as ``input_size`` (channels, height, width)
         says; one that is made for a size of pictures is made for this one. ``arguments`` go to timm
         (``drop_rate=0.1``, ``patch_size=4``)."""
-        for argument in arguments:
+        for argument, value in arguments.items():
+            _check_size(name, argument, value)
             if argument.startswith(_REFUSED):
                 got = f"got {brief(argument)!r}"
                 raise BadInput(f"{TIMM}{name}: expected arguments of the model's shape, {got}; leave it away")

@@ -140,6 +140,7 @@ def open_hugging_face(folder: Path | str, *, class_names: Sequence[str] | None =
         "sha256": file_digest(found.weights),
         "file_format": "hugging-face",
         "interpolation": found.interpolation,
+        **({"notes": list(found.notes)} if found.notes else {}),
     }
     return network.eval()
 

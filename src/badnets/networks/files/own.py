@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from badnets.core.errors import BadInput
 from badnets.core.files import dumps, whole_file
 from badnets.core.text import brief
-from badnets.networks.architecture import LOGITS_OF
+from badnets.networks.architecture import CODE, LOGITS_OF
 from badnets.networks.device import find_device
 from badnets.networks.files.header import FORMAT, KEY, PICKLED, NetworkHeader, Shape, check_shapes, parse
 from badnets.networks.files.tensors import FLOATS, check_numbers, load_tensors, reading
 from badnets.networks.former import renamed
 from badnets.networks.inference import check_answers, predict
 from badnets.networks.network import ImageNetwork, LogProbabilities
-from badnets.networks.registry import build_body, check_one_dtype, find_architecture, skeleton
+from badnets.networks.registry import build_body, check_one_dtype, recorded_architecture, skeleton
 from badnets.networks.surgery.channels import narrow_as_recorded
 
 _HUGE = 1e6
@@ -107,14 +107,15 @@ def through_file(network: ImageNetwork, path: Path) -> ImageNetwork:
 
 def _build(path: Path, header: NetworkHeader, shapes: Mapping[str, Shape]) -> nn.Module:
     """A new body of the header's architecture, once its shapes are known to be those of the file."""
-    more = " (a wrapped module is opened with badnets.open(path, module=...))"
+    code = header.architecture.removeprefix(LOGITS_OF).startswith(CODE)
+    more = "" if code else " (a wrapped module is opened with badnets.open(path, module=...))"
     try:
-        architecture = find_architecture(header.architecture, origin=header.provenance.get("code"))
+        architecture = recorded_architecture(header.architecture, header.provenance.get("code"))
         more = ""
         recorded = architecture.recorded(architecture.resolve(header.arguments))
         bare = skeleton(architecture, len(header.class_names), header.input_size, recorded)
     except BadInput as error:
-        raise BadInput(f"{path}: {brief(str(error), 200)}{more}") from None
+        raise BadInput(f"{path}: {brief(str(error), 240)}{more}") from None
     _fit(path, header, bare, shapes)
     body = build_body(architecture, len(header.class_names), header.input_size, recorded, seed=0)
     _fit(path, header, body, shapes)

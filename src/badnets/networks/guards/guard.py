@@ -15,7 +15,7 @@ from badnets.core.validation import explain
 from badnets.networks.architecture import GUARD, InputSize
 from badnets.networks.files.header import Deviation, Mean
 from badnets.networks.network import ChannelOrder, ImageNetwork
-from badnets.networks.registry import build_body, find_architecture
+from badnets.networks.registry import build_body, recorded_architecture
 from badnets.networks.surgery.channels import narrow_as_recorded
 
 Parts = Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=2, description="the networks inside")]
@@ -99,7 +99,7 @@ def _build(described: dict[str, Any], classes: int, input_size: InputSize) -> Im
         raise BadInput(f"expected a network inside the guard, got another description of one: {problem}") from None
     if GUARD in part.architecture:
         raise BadInput(f"expected a plain network inside the guard, got {part.architecture}; guards are not nested")
-    architecture = find_architecture(part.architecture)
+    architecture = recorded_architecture(part.architecture)
     arguments = architecture.recorded(architecture.resolve(part.arguments))
     body = build_body(architecture, classes, input_size, arguments, seed=0)
     narrow_as_recorded(body, part.narrowed)

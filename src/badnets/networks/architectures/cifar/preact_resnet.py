@@ -105,7 +105,5 @@ def _squeezed(classes: int, input_size: InputSize, *, width: Width = 64) -> nn.M
 build = _builder(PreActBlock, (2, 2, 2, 2))
 _SAID = "with the CIFAR stem, of kuangliu/pytorch-cifar and BackdoorBench"
 architecture("preact-resnet18", f"pre-activation ResNet-18 {_SAID}")(build)
-architecture("preact-resnet34", f"pre-activation ResNet-34 {_SAID}", family="preact-resnet")(
-    _builder(PreActBlock, (3, 4, 6, 3))
-)
+architecture("preact-resnet34", f"pre-activation ResNet-34 {_SAID}")(_builder(PreActBlock, (3, 4, 6, 3)))
 architecture("cifar-senet18", f"squeeze-and-excitation ResNet-18 {_SAID}")(_squeezed)

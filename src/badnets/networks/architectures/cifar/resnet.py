@@ -106,8 +106,11 @@ def _builder(block: type[BasicBlock | Bottleneck], counts: tuple[int, ...]) -> C
 
 build = _builder(BasicBlock, (2, 2, 2, 2))
 _SAID = "with the CIFAR stem, of kuangliu/pytorch-cifar"
-_FAMILY = "cifar-resnet"
 architecture("resnet18", f"ResNet-18 {_SAID}")(build)
-architecture("cifar-resnet34", f"ResNet-34 {_SAID}", family=_FAMILY)(_builder(BasicBlock, (3, 4, 6, 3)))
-architecture("cifar-resnet50", f"ResNet-50 {_SAID}", family=_FAMILY)(_builder(Bottleneck, (3, 4, 6, 3)))
-architecture("cifar-resnet101", f"ResNet-101 {_SAID}", family=_FAMILY)(_builder(Bottleneck, (3, 4, 23, 3)))
+_DEEPER = {
+    "cifar-resnet34": _builder(BasicBlock, (3, 4, 6, 3)),
+    "cifar-resnet50": _builder(Bottleneck, (3, 4, 6, 3)),
+    "cifar-resnet101": _builder(Bottleneck, (3, 4, 23, 3)),
+}
+for _name, _build in _DEEPER.items():
+    architecture(_name, f"deeper ResNets {_SAID}", family="cifar-resnet")(_build)
