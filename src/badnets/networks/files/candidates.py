@@ -21,12 +21,13 @@ from badnets.networks.architecture import ARCHITECTURES, Architecture, InputSize
 from badnets.networks.architectures import torchvision_models
 from badnets.networks.architectures.graph import Layer
 from badnets.networks.files.chains import chains, segments
-from badnets.networks.files.fitting import Matched, has_names, load, match
+from badnets.networks.files.fitting import Matched, has_names, load, match, strippings
 from badnets.networks.files.formats import Entry, ForeignFile
 from badnets.networks.files.header import Shape
 from badnets.networks.files.keras_model import KerasModel
+from badnets.networks.lookalikes import all_spellings, lookalike
 from badnets.networks.network import ImageNetwork, kind_of_outputs
-from badnets.networks.registry import build_network, find_architecture, skeleton
+from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
 
 _COUNTS = 16  # numbers of classes that are tried; each builds the architecture's skeleton
 _MANY = 16  # tensors, fewer of which no network of torchvision has
@@ -71,7 +72,7 @@ def named(
             continue
         found.append(_built(path, file, architecture.name, resolved, taken, number, matched))
     if not found:
-        raise refused[0]
+        raise _with_hint(refused[0], architecture.name, files[0], taken)
     for file in files:
         if file.model is not None:
             _check_described(path, file, file.model, found[0].network)
@@ -79,6 +80,15 @@ def named(
             note = f"what it says of its own layers cannot be read, so it is not compared ({brief(file.problem, 120)})"
             found[0] = replace(found[0], notes=(*found[0].notes, note))
     return found
+
+
+def _with_hint(refused: BadInput, name: str, file: ForeignFile, size: InputSize) -> BadInput:
+    """``refused``, and which architecture of a like name the tensors are of, if they are."""
+    for names in strippings([entry.key for entry in file.entries]):
+        shapes = {key: entry.shape for key, entry in zip(names, file.entries, strict=True)}
+        if (other := lookalike(name, shapes, size)) is not None:
+            return BadInput(f"{brief(str(refused), 240)}; did you mean --arch {other}?")
+    return refused
 
 
 def guessed(
@@ -89,7 +99,7 @@ def guessed(
     for file in files:
         if file.model is not None:
             return [_described(path, file, file.model)]
-    if found := [fit.built(path) for fit in _known(path, files, ARCHITECTURES, size, classes)]:
+    if found := [fit.built(path) for fit in _known(path, files, all_spellings(), size, classes)]:
         return found
     if size is not None and (found := _rows(path, files, size, classes, tries=tries)):
         return found
@@ -208,7 +218,7 @@ def _rows(
     path: Path, files: Sequence[ForeignFile], size: InputSize, classes: int | None, *, tries: bool
 ) -> list[Candidate]:
     """Our own networks whose layers have these shapes, and layers in a row that fit."""
-    fits = [fit for file in parts(files) for fit in _known(path, [file], ARCHITECTURES, size, classes, by_name=False)]
+    fits = [fit for file in parts(files) for fit in _known(path, [file], all_spellings(), size, classes, by_name=False)]
     alike = [fit.built(path) for fit in fits]
     laid = [(file, layers) for file in parts(files) for layers in chains(file.entries, size)]
     if laid and not tries:
@@ -223,10 +233,11 @@ def _rows(
 
 
 @functools.cache
-def _bare(name: str, size: InputSize) -> dict[str, Shape]:
-    """The shapes of an architecture with its default arguments and two classes."""
+def _bare(text: str, size: InputSize) -> dict[str, Shape]:
+    """The shapes of an architecture for two classes."""
+    name, arguments = parse_network(text)
     architecture = find_architecture(name)
-    bare = skeleton(architecture, 2, size, architecture.recorded(architecture.resolve({})))
+    bare = skeleton(architecture, 2, size, architecture.recorded(architecture.resolve(arguments)))
     return {key: tuple(value.shape) for key, value in bare.state_dict().items()}
 
 
@@ -264,12 +275,13 @@ def _known(
     by_name: bool = True,
 ) -> Iterator[_Fit]:
     """Those of ``names`` whose tensors have the same names and shapes, or the same shapes layer by layer."""
-    for name in names:
+    for text in names:
+        name, arguments = parse_network(text)
         architecture = find_architecture(name)
         try:
-            resolved = architecture.resolve({})
+            resolved = architecture.resolve(arguments)
             taken = architecture.input_size or size or _usual_size(files)
-            bare = _bare(name, taken)
+            bare = _bare(text, taken)
         except (BadInput, RuntimeError, NotImplementedError):
             continue
         for file in files:
@@ -284,7 +296,7 @@ def _known(
 def fitting_names(files: Sequence[ForeignFile]) -> list[str]:
     """Known architectures that have all the names of the tensors of one of ``files``, and their shapes but for the
     last layer."""
-    if found := [fit.architecture for fit in _known(Path(), files, ARCHITECTURES, None, None)]:
+    if found := [fit.architecture for fit in _known(Path(), files, all_spellings(), None, None)]:
         return found
     if any(len(file.entries) >= _MANY for file in files):
         theirs = [f"torchvision:{name}" for name in torchvision_models.names()]

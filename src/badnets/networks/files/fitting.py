@@ -44,7 +44,7 @@ def match(path: Path, file: ForeignFile, needed: Mapping[str, Shape], what: str,
     left over: otherwise ``BadInput`` names the first that does not fit. With ``by_name`` only names count."""
     wanted = {name: shape for name, shape in needed.items() if not name.endswith(_COUNTER)}
     given = [entry for entry in file.entries if entry.role != _COUNTER]
-    for names in _strippings([entry.key for entry in given]):
+    for names in strippings([entry.key for entry in given]):
         named = {name: e for name, e in zip(names, given, strict=True) if not name.startswith(_AUXILIARY)}
         if set(wanted) <= set(named):
             check_shapes(path, {name: e.shape for name, e in named.items()}, wanted, what, advice=_OPTIONS)
@@ -58,10 +58,10 @@ def has_names(file: ForeignFile, needed: Iterable[str]) -> bool:
     """Whether the tensors of ``file`` have all these names, with or without prefixes."""
     wanted = {name for name in needed if not name.endswith(_COUNTER)}
     given = [entry.key for entry in file.entries if entry.role != _COUNTER]
-    return any(wanted <= set(names) for names in _strippings(given))
+    return any(wanted <= set(names) for names in strippings(given))
 
 
-def _strippings(names: list[str]) -> Iterator[list[str]]:
+def strippings(names: list[str]) -> Iterator[list[str]]:
     """``names`` as they are, then without a prefix that all of them have, and so on."""
     yield names
     while prefix := next((p for p in _PREFIXES if names and all(name.startswith(p) for name in names)), None):
