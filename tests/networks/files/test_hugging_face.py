@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from badnets.core.errors import BadInput
-from badnets.networks.files import hugging_face
-from badnets.networks.files.hugging_face import open_hugging_face, read_hugging_face
-from badnets.networks.files.hugging_face_names import MODELS, renamed
+from badnets.networks.files.formats import hugging_face
+from badnets.networks.files.formats.hugging_face import open_hugging_face, read_hugging_face
+from badnets.networks.files.formats.hugging_face_names import MODELS, renamed
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network, find_architecture
 

@@ -17,7 +17,7 @@ from torch import nn
 from badnets.core.errors import BadInput
 from badnets.networks.architecture import ARCHITECTURES
 from badnets.networks.files.foreign import ForeignWarning, open_foreign
-from badnets.networks.files.keras_file import read_keras
+from badnets.networks.files.formats.keras_file import read_keras
 from badnets.networks.network import ImageNetwork
 
 SMALL = (3, 31, 31)

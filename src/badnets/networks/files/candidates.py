@@ -22,9 +22,9 @@ from badnets.networks.architectures import torchvision_models
 from badnets.networks.architectures.graph import Layer
 from badnets.networks.files.chains import chains, segments
 from badnets.networks.files.fitting import Matched, has_names, load, match, strippings
-from badnets.networks.files.formats import Entry, ForeignFile
+from badnets.networks.files.formats.entries import Entry, ForeignFile
+from badnets.networks.files.formats.keras_model import KerasModel
 from badnets.networks.files.header import Shape
-from badnets.networks.files.keras_model import KerasModel
 from badnets.networks.lookalikes import all_spellings, lookalike
 from badnets.networks.network import ImageNetwork, kind_of_outputs
 from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton

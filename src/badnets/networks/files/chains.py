@@ -24,7 +24,7 @@ from badnets.networks.architectures.graph import (
     Norm,
     Pool,
 )
-from badnets.networks.files.formats import Entry
+from badnets.networks.files.formats.entries import Entry
 
 MOST = 120
 """Networks that are proposed for one file."""

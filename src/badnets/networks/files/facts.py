@@ -8,8 +8,8 @@ from pathlib import Path
 
 from badnets.networks.files.candidates import fitting_names, nearest_names, parts
 from badnets.networks.files.chains import chains
-from badnets.networks.files.formats import Entry, ForeignFile
-from badnets.networks.files.kinds import read_foreign
+from badnets.networks.files.formats.entries import Entry, ForeignFile
+from badnets.networks.files.formats.kinds import read_foreign
 from badnets.networks.files.tensors import reading
 from badnets.records.model import JSON
 

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from badnets.core.errors import BadInput
 from badnets.core.text import brief
-from badnets.networks.files.formats import Entry, ForeignFile
+from badnets.networks.files.formats.entries import Entry, ForeignFile
 from badnets.networks.files.header import Shape, check_shapes
 from badnets.networks.files.tensors import check_finite, check_numbers
 from badnets.networks.network import black

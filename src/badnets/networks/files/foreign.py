@@ -21,9 +21,9 @@ from badnets.data.images import ImageData
 from badnets.networks.architecture import LOGITS_OF, InputSize
 from badnets.networks.files.candidates import Candidate, guessed, named
 from badnets.networks.files.class_names import IMAGEFOLDER
+from badnets.networks.files.formats.hugging_face import is_hugging_face, open_hugging_face
+from badnets.networks.files.formats.kinds import read_foreign
 from badnets.networks.files.header import has_our_header, read_safetensors_header
-from badnets.networks.files.hugging_face import is_hugging_face, open_hugging_face
-from badnets.networks.files.kinds import read_foreign
 from badnets.networks.files.own import open_network
 from badnets.networks.files.ranges import FORMS, Found, Way, all_ways, find_way, parse_range, ranges_in_use
 from badnets.networks.files.tensors import reading
@@ -62,6 +62,8 @@ def open_any(
         return _from_hub(Path(path), said)
     path = network_file(Path(path))
     if is_ours(path):
+        if said.arch is not None:  # code that is named with it must be known before a file of its network is opened
+            find_architecture(parse_network(said.arch)[0])
         return _agreeing(path, open_network(path), said)
     return _opened(path, said, clean)
 

@@ -20,8 +20,8 @@ from badnets.core.limits import CLASSES, check_name
 from badnets.core.text import brief
 from badnets.core.validation import explain
 from badnets.networks.architecture import TIMM, InputSize
+from badnets.networks.files.formats.hugging_face_names import MODELS, Rule, renamed
 from badnets.networks.files.header import Deviation, Mean, Side, check_shapes
-from badnets.networks.files.hugging_face_names import MODELS, Rule, renamed
 from badnets.networks.files.tensors import check_numbers, read_state, reading
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network

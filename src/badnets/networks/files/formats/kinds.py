@@ -9,9 +9,9 @@ from pathlib import Path
 
 from badnets.core.errors import BadInput
 from badnets.data.formats.hdf5_file import SIGNATURE
-from badnets.networks.files.formats import ForeignFile, read_safetensors, read_torch
+from badnets.networks.files.formats.entries import ForeignFile, read_safetensors, read_torch
+from badnets.networks.files.formats.keras_file import WEIGHTS, read_keras, read_keras_archive
 from badnets.networks.files.header import opened
-from badnets.networks.files.keras_file import WEIGHTS, read_keras, read_keras_archive
 from badnets.networks.files.tensors import ADVICE, check_catalog
 
 _START = 512

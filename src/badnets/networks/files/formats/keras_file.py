@@ -30,8 +30,8 @@ from badnets.core.limits import DESCRIPTION, MEMBER, NAME, TENSORS, check_unpack
 from badnets.core.text import brief
 from badnets.data.formats.hdf5_file import DAMAGE, open_hdf5
 from badnets.data.formats.hdf5_file import check_plain as check_plain_dataset
-from badnets.networks.files.formats import Entry, ForeignFile, natural
-from badnets.networks.files.keras_model import KerasModel, Weights, read_model
+from badnets.networks.files.formats.entries import Entry, ForeignFile, natural
+from badnets.networks.files.formats.keras_model import KerasModel, Weights, read_model
 
 EPSILON = 1e-3  # what Keras's batch norm adds to the variance unless told otherwise; torch's adds 1e-5
 _ROLES = {

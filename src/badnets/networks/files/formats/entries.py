@@ -14,7 +14,7 @@ from badnets.networks.files.header import Shape
 from badnets.networks.files.tensors import check_plain, find_states, load_tensors, load_torch
 
 if TYPE_CHECKING:
-    from badnets.networks.files.keras_model import KerasModel
+    from badnets.networks.files.formats.keras_model import KerasModel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,8 +37,8 @@ from badnets.networks.architectures.graph import (
     Sides,
     is_taken,
 )
+from badnets.networks.files.formats.keras_settings import Config, bias, four, numbers, pair, whole
 
-Config = Mapping[str, Any]
 _DEEPEST = 20  # models in each other
 _SAME_ANSWER = frozenset({
     "InputLayer", "GaussianNoise", "GaussianDropout", "AlphaDropout", "SpatialDropout2D", "ActivityRegularization",
@@ -248,8 +248,8 @@ def _put(reader: _Reader, kind: str, name: str, config: Config, given: str) -> t
     if kind in ("Conv2D", "Convolution2D", "DepthwiseConv2D", "SeparableConv2D"):
         return _conv(reader, kind, name, config, given)
     if kind == "Dense":
-        features = _whole(config, "units", "output_dim")
-        last = reader.put(Dense(**source, features=features, bias=_bias(config)))
+        features = whole(config, "units", "output_dim")
+        last = reader.put(Dense(**source, features=features, bias=bias(config)))
         return _activated(reader, name, config.get("activation"), last), Weights(name)
     if kind == "BatchNormalization":
         if config.get("axis", -1) not in (-1, 3, 1, [3], [1], [-1]):
@@ -273,11 +273,9 @@ def _bare(reader: _Reader, kind: str, source: dict[str, Any], config: Config) ->
         "GlobalMaxPooling2D": lambda: GlobalPool(**source, how="max", keep=bool(config.get("keepdims", False))),
         "Flatten": lambda: Flatten(**source),
         "Dropout": lambda: Dropout(**source, rate=min(config.get("rate", config.get("p", 0.5)), 0.99)),
-        "ZeroPadding2D": lambda: Pad(**source, sides=_four(config, "padding")),
-        "Cropping2D": lambda: Pad(**source, sides=_four(config, "cropping"), cut=True),
-        "Rescaling": lambda: Scale(
-            **source, by=_numbers(config.get("scale", 1)), plus=_numbers(config.get("offset", 0))
-        ),
+        "ZeroPadding2D": lambda: Pad(**source, sides=four(config, "padding")),
+        "Cropping2D": lambda: Pad(**source, sides=four(config, "cropping"), cut=True),
+        "Rescaling": lambda: Scale(**source, by=numbers(config.get("scale", 1)), plus=numbers(config.get("offset", 0))),
     }
     if kind not in made:
         raise BadInput(f"expected layers that badnets knows, got {brief(kind, 40)} ({name})")
@@ -286,26 +284,26 @@ def _bare(reader: _Reader, kind: str, source: dict[str, Any], config: Config) ->
 
 def _conv(reader: _Reader, kind: str, name: str, config: Config, given: str) -> tuple[str, Weights]:
     kernel, stride, dilation = (
-        _pair(config, *keys) for keys in (("kernel_size",), ("strides", "subsample"), ("dilation_rate",))
+        pair(config, *keys) for keys in (("kernel_size",), ("strides", "subsample"), ("dilation_rate",))
     )
     sides = _same(reader, config, given, kernel, stride, dilation)
     if sides[0] != sides[1] or sides[2] != sides[3]:
         given = reader.put(Pad(name=reader.named(f"{name}_pad"), inputs=(given,), sides=sides))
         sides = (0, 0, 0, 0)
     window: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": (sides[0], sides[2]), "dilation": dilation}
-    bias = _bias(config)
+    with_bias = bias(config)
     if kind in ("Conv2D", "Convolution2D"):
-        filters, groups = _whole(config, "filters", "nb_filter"), int(config.get("groups") or 1)
-        last = reader.put(Conv(name=name, inputs=(given,), filters=filters, groups=groups, bias=bias, **window))
+        filters, groups = whole(config, "filters", "nb_filter"), int(config.get("groups") or 1)
+        last = reader.put(Conv(name=name, inputs=(given,), filters=filters, groups=groups, bias=with_bias, **window))
         return _activated(reader, name, config.get("activation"), last), Weights(name)
-    channels, whole = _channels(reader, given), kind == "DepthwiseConv2D"
+    channels, alone = _channels(reader, given), kind == "DepthwiseConv2D"
     filters = channels * int(config.get("depth_multiplier") or 1)
-    first = name if whole else reader.named(f"{name}_depthwise")
-    deep = Conv(name=first, inputs=(given,), filters=filters, groups=channels, bias=bias and whole, **window)
+    first = name if alone else reader.named(f"{name}_depthwise")
+    deep = Conv(name=first, inputs=(given,), filters=filters, groups=channels, bias=with_bias and alone, **window)
     last, weights = reader.put(deep), Weights(name, depthwise=first)
-    if not whole:
-        filters = _whole(config, "filters")
-        last = reader.put(Conv(name=name, inputs=(last,), filters=filters, kernel=(1, 1), bias=bias))
+    if not alone:
+        filters = whole(config, "filters")
+        last = reader.put(Conv(name=name, inputs=(last,), filters=filters, kernel=(1, 1), bias=with_bias))
     return _activated(reader, name, config.get("activation"), last), weights
 
 
@@ -348,8 +346,8 @@ def _same(
 
 
 def _pool(reader: _Reader, source: dict[str, Any], config: Config, how: Literal["max", "mean"]) -> Pool:
-    kernel = _pair(config, "pool_size")
-    stride = _pair(config, "strides") if config.get("strides") is not None else kernel
+    kernel = pair(config, "pool_size")
+    stride = pair(config, "strides") if config.get("strides") is not None else kernel
     padding = _same(reader, config, source["inputs"][0], kernel, stride, (1, 1))
     return Pool(**source, how=how, kernel=kernel, stride=stride, padding=padding)
 
@@ -383,41 +381,3 @@ def _activated(
         return given
     name = called if own_name else reader.named(f"{called}_{function}")
     return reader.put(Activation(name=name, inputs=(given,), function=known, slope=slope))
-
-
-def _bias(config: Config) -> bool:
-    return bool(config.get("use_bias", config.get("bias", True)))
-
-
-def _whole(config: Config, *keys: str) -> int:
-    for key in keys:
-        if isinstance(config.get(key), int):
-            return int(config[key])
-    raise BadInput(f"expected a whole number as {keys[0]} of {brief(config.get('name'), 40)!r}, got another value")
-
-
-def _pair(config: Config, *keys: str) -> tuple[int, int]:
-    if "kernel_size" in keys and "nb_row" in config:  # Keras 1
-        return _whole(config, "nb_row"), _whole(config, "nb_col")
-    value = next((config[key] for key in keys if config.get(key) is not None), 1)
-    both = value if isinstance(value, list) else [value, value]
-    if len(both) != 2 or not all(isinstance(side, int) and 0 < side < 1 << 14 for side in both):
-        raise BadInput(f"expected two sizes as {keys[0]} of {brief(config.get('name'), 40)!r}, got {brief(value, 40)}")
-    return both[0], both[1]
-
-
-def _four(config: Config, key: str) -> Sides:
-    """Top, bottom, left, right."""
-    value = config.get(key, 1)
-    rows = value if isinstance(value, list) else [value, value]
-    pairs = [row if isinstance(row, list) else [row, row] for row in rows]
-    if len(pairs) != 2 or not all(len(p) == 2 and all(isinstance(n, int) and n >= 0 for n in p) for p in pairs):
-        raise BadInput(f"expected sizes as {key} of {brief(config.get('name'), 40)!r}, got {brief(value, 40)}")
-    return pairs[0][0], pairs[0][1], pairs[1][0], pairs[1][1]
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    given = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, int | float) for one in given):
-        raise BadInput(f"expected numbers to scale pictures by, got {brief(value, 40)}")
-    return tuple(map(float, given))
