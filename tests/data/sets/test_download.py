@@ -79,7 +79,7 @@ def test_downloads_checks_and_reports(server: Server, tmp_path: Path) -> None:
     assert path == tmp_path / "data.bin"
     assert path.read_bytes() == CONTENT
     assert steps[-1] == ("downloading data.bin", len(CONTENT), len(CONTENT))
-    assert [p.name for p in tmp_path.iterdir()] == ["data.bin"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".data.bin.sha256", "data.bin"]
     assert fetch(remote(server), tmp_path, timeout=5) == path
     assert len(server.ranges) == 1
 
@@ -173,7 +173,7 @@ def test_a_damaged_download_is_fetched_anew(
     there.write_bytes(b"x" + CONTENT[1:] if damage == "flipped" else CONTENT[:100])
     with pytest.warns(CacheWarning, match="damaged in the cache, and fetched anew"):
         assert found() == CONTENT
-    assert [path.name for path in there.parent.iterdir()] == ["data.bin"]
+    assert sorted(path.name for path in there.parent.iterdir()) == [".data.bin.sha256", "data.bin"]
 
 
 def test_without_network_a_damaged_download_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +182,17 @@ def test_without_network_a_damaged_download_is_not_used(tmp_path: Path, monkeypa
     there = tmp_path / "data" / "set" / "data.bin"
     there.parent.mkdir(parents=True)
     there.write_bytes(b"other")
+    (there.parent / ".data.bin.sha256").write_text(SHA256)
     absent = Remote(file="data.bin", urls=("http://127.0.0.1:9/data.bin",), sha256=SHA256)
     with pytest.warns(CacheWarning), pytest.raises(BadInput, match=r"put data\.bin there"):
         locate("set", Request(name="set"), _data_in, wanted="a file", folders=(), remotes=[absent])
+
+
+def test_what_the_user_put_into_the_cache_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path))
+    monkeypatch.delenv("BADNETS_DATA", raising=False)
+    there = tmp_path / "data" / "set" / "data.bin"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"other")
+    absent = Remote(file="data.bin", urls=("http://127.0.0.1:9/data.bin",), sha256=SHA256)
+    assert locate("set", Request(name="set"), _data_in, wanted="a file", folders=(), remotes=[absent]) == there

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from badnets.core.cache import CacheWarning, cache_dir, instead, lock
 from badnets.core.errors import BadInput
-from badnets.core.files import expanded, stream_digest
+from badnets.core.files import expanded, stream_digest, write_text
 from badnets.data.formats.contents import is_tar
 from badnets.data.request import Progress, Request
 
@@ -103,11 +103,13 @@ def locate(
 
 
 def _put_damaged_aside(remotes: Sequence[Remote], home: Path) -> None:
-    """Take its name from a file in the cache that is not, or no longer, what would be downloaded; one warning says so.
-    Its bytes are kept as a partial download until a server gives the right ones."""
+    """Take its name from a file that was downloaded into the cache and is no longer what it was; one warning says so.
+    Its bytes are kept as a partial download until a server gives the right ones. Files that the user put there are left
+    alone."""
     for remote in remotes:
         path = home / remote.file
-        if path.is_file() and content_sha256(path, unpacked=remote.unpacked) != remote.sha256:
+        fetched = path.is_file() and _note(path).is_file()
+        if fetched and content_sha256(path, unpacked=remote.unpacked) != remote.sha256:
             warnings.warn(f"damaged in the cache, and fetched anew: {path}", CacheWarning, stacklevel=4)
             with contextlib.suppress(OSError):
                 path.replace(_partial(path))
@@ -152,6 +154,7 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, tim
                 break
             got = content_sha256(partial, unpacked=remote.unpacked)
             if got == remote.sha256:
+                write_text(_note(target), f"{got}\n")
                 partial.replace(target)
                 return target
             partial.unlink()
@@ -161,6 +164,11 @@ def fetch(remote: Remote, folder: Path, *, progress: Progress | None = None, tim
     if wrong is not None:
         raise BadInput(f"{wrong}; put the right file in {folder}, or give its path")
     raise UnreachableError("; ".join(dict.fromkeys(reasons)))
+
+
+def _note(target: Path) -> Path:
+    """Beside a downloaded file: that it was downloaded, and its SHA-256."""
+    return target.with_name(f".{target.name}.sha256")
 
 
 def _partial(target: Path) -> Path:
