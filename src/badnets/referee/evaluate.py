@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,7 @@ def evaluate(
     from badnets.backdoors.rules import RULES
     from badnets.backdoors.trigger import TRIGGERS
     from badnets.networks.files.foreign import chance_words, open_any, says_itself
+    from badnets.networks.files.formats.hugging_face import is_hugging_face
     from badnets.networks.files.own import open_network
     from badnets.networks.inference import align_classes, check_classifier, check_input, predict_data
     from badnets.referee.case import data_for
@@ -115,13 +117,14 @@ def evaluate(
     answered = None
     if triggered is not None:
         shape = [change for change in settings or () if change.partition("=")[0].strip() in ("size", "grey")]
-        pictures = align_classes(
-            whole(data_for(network, make_data(triggered, shape), watcher or Watcher())[1]), network
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*all pictures are of one class")  # the attacker's
+            _, theirs = data_for(network, make_data(triggered, shape), watcher or Watcher())
+        pictures = align_classes(whole(theirs), network)
         check_input(network, pictures.shape, f"pictures of {pictures.name}")
         answered = Triggered(data=triggered, asr=Rate.of(predict_data(network, pictures).labels == pictures.labels))
     return Evaluation(
-        network=str(network_file(model)),
+        network=str(model if is_hugging_face(model) else network_file(model)),
         data=spec.model_dump(mode="json"),
         data_digest=test.digest,
         class_names=test.class_names,

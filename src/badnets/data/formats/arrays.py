@@ -142,13 +142,13 @@ def load_hdf5(request: Request) -> Splits:
     often = np.unique(sets[0].labels, return_counts=True)[1]
     if 2 * np.count_nonzero(often == 1) <= len(often):
         return finish(request, *sets)
-    seed = as_seed(request.seed)
-    if len(sets) == 1:
+    seed, drawn = as_seed(request.seed), len(sets) == 1
+    if drawn:
         sets = [*_split_classes(sets[0], request.test_share, seed.derive("test"))]
     if request.select:
         train, select = _split_classes(sets[0], request.select, seed.derive("select"))
         sets = [train, sets[1], select]
-    return finish(request, *sets)
+    return replace(finish(request, *sets), drawn=drawn)
 
 
 def read_hdf5(path: Path, *, name: str = "data") -> ImageData:
