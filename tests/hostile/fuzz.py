@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,38 @@ def _torch(*, zipped: bool) -> bytes:
     return buffer.getvalue()
 
 
+_LAYERS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("InputLayer", {"batch_shape": [None, 8, 8, 1], "name": "input"}),
+    ("Conv2D", {"name": "conv2d", "filters": 2, "kernel_size": [3, 3]}),
+    ("Flatten", {"name": "flatten"}),
+    ("Dense", {"name": "dense", "units": 3, "activation": "softmax"}),
+)
+_LISTED = {"name": "s", "layers": [{"class_name": kind, "config": config} for kind, config in _LAYERS]}
+KERAS = {"class_name": "Sequential", "config": _LISTED}
+
+
+def _keras_archive() -> bytes:
+    import h5py
+
+    weights, buffer = io.BytesIO(), io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        for name, shapes in (("conv2d", ((3, 3, 1, 2), (2,))), ("dense", ((72, 3), (3,)))):
+            for number, shape in enumerate(shapes):
+                file[f"layers/{name}/vars/{number}"] = np.full(shape, 0.1, "f4")
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("config.json", json.dumps(KERAS))
+        archive.writestr("model.weights.h5", weights.getvalue())
+    return buffer.getvalue()
+
+
+def _rows() -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save({"a.weight": torch.zeros(4, 64), "b.weight": torch.zeros(3, 4), "b.bias": torch.zeros(3)}, buffer)
+    return buffer.getvalue()
+
+
 def _network() -> bytes:
     from badnets.networks.files.own import save_network
     from badnets.networks.registry import build_network
@@ -135,6 +168,13 @@ XML = (
     b"<annotation><size><width>16</width><height>16</height></size><object><name>a</name>%s</object></annotation>"
     % _BOX
 )
+COCO = json.dumps(
+    {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 16, "height": 16} for i in range(4)],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": i, "image_id": i, "category_id": 1, "bbox": [1, 1, 8, 8]} for i in range(4)],
+    }
+).encode()
 CSV = (
     b"Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n00000.ppm;16;16;1;1;9;9;0\n00001.ppm;16;16;1;1;9;9;0\n"
 )
@@ -156,6 +196,38 @@ def _open(path: Path) -> object:
     from badnets.networks.files.own import open_network
 
     return open_network(path)
+
+
+def _found(path: Path) -> object:
+    from badnets.networks.files.facts import foreign_facts
+    from badnets.networks.files.foreign import open_foreign
+
+    foreign_facts(path)
+    return open_foreign(path, input_range="0-1", input_size=(1, 8, 8))
+
+
+def _names(path: Path) -> object:
+    from badnets.networks.files.class_names import read_class_names
+
+    return read_class_names(str(path))
+
+
+def _coco(path: Path) -> object:
+    for i in range(4):
+        (path.parent / f"{i}.png").write_bytes(_picture("PNG"))
+    path.replace(path.parent / "_annotations.coco.json")
+    return _as_data(path.parent)
+
+
+def _yolo(path: Path) -> object:
+    for part in ("images", "labels"):
+        (path.parent / part / "train").mkdir(parents=True)
+    for i in range(4):
+        (path.parent / "images" / "train" / f"{i}.png").write_bytes(_picture("PNG"))
+        (path.parent / "labels" / "train" / f"{i}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    (path.parent / "labels" / "train" / "0.txt").write_bytes(path.read_bytes())
+    path.replace(path.parent / "data.yaml")
+    return _as_data(path.parent)
 
 
 def _record(path: Path) -> object:
@@ -245,6 +317,11 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "torch old": ("x.pt", _torch(zipped=False), _foreign),
     "network": ("x.safetensors", _network(), _open),
     "network as foreign": ("x.safetensors", _network(), _foreign),
+    "keras archive": ("x.keras", _keras_archive(), _found),
+    "torch without hint": ("x.pt", _rows(), _found),
+    "class names": ("x.json", b'{"0": "cat", "1": "dog", "2": "owl"}', _names),
+    "coco": ("x.json", COCO, _coco),
+    "yolo": ("x.yaml", b"nc: 2\nnames: [cat, dog]\ntrain: images/train\n", _yolo),
     "spec": ("x.toml", SPEC, _spec),
     "order": ("x.csv", b"channel,why\n3,a\n1,b\n", _order),
     **{f"record {p.stem}": ("x.json", p.read_bytes(), _record) for p in sorted(RECORD.rglob("*.json"))},

@@ -31,6 +31,7 @@ from badnets.records.results import (
 if TYPE_CHECKING:
     from badnets.backdoors.backdoor import Backdoor
     from badnets.networks.files.foreign import ForeignOptions
+    from badnets.networks.network import ImageNetwork
 
 WHAT = {
     "clean_accuracy": "clean accuracy",
@@ -74,7 +75,7 @@ def evaluate(
     from badnets.networks.files.foreign import chance_words, open_any, says_itself
     from badnets.networks.files.formats.hugging_face import is_hugging_face
     from badnets.networks.files.own import open_network
-    from badnets.networks.inference import align_classes, check_classifier, check_input, predict_data
+    from badnets.networks.inference import align_classes, check_classifier
     from badnets.referee.case import data_for
     from badnets.referee.measure import disturbances, measure
     from badnets.referee.run import planted_in, resolved, run_with_backdoor
@@ -114,15 +115,7 @@ def evaluate(
     tried = None if planted is None else resolved(planted, test.class_names)["backdoor"]
     if tried is None and backdoor is not None:
         tried = {"trigger": TRIGGERS.to_json(backdoor.trigger), "rule": RULES.to_json(backdoor.rule)}
-    answered = None
-    if triggered is not None:
-        shape = [change for change in settings or () if change.partition("=")[0].strip() in ("size", "grey")]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*all pictures are of one class")  # the attacker's
-            _, theirs = data_for(network, make_data(triggered, shape), watcher or Watcher())
-        pictures = align_classes(whole(theirs), network)
-        check_input(network, pictures.shape, f"pictures of {pictures.name}")
-        answered = Triggered(data=triggered, asr=Rate.of(predict_data(network, pictures).labels == pictures.labels))
+    answered = None if triggered is None else _answered(network, triggered, settings or (), watcher or Watcher())
     return Evaluation(
         network=str(model if is_hugging_face(model) else network_file(model)),
         data=spec.model_dump(mode="json"),
@@ -135,6 +128,22 @@ def evaluate(
         triggered=answered,
         foreign=network.provenance if network.provenance.get("foreign") else None,
     )
+
+
+def _answered(network: ImageNetwork, triggered: str, settings: Sequence[str], watch: Watcher) -> Triggered:
+    """How many of the pictures that carry a trigger already are answered as they are labelled."""
+    from badnets.networks.inference import align_classes, check_input, predict_data
+    from badnets.referee.case import data_for
+    from badnets.referee.spec import make_data
+    from badnets.referee.truth import whole
+
+    shape = [change for change in settings if change.partition("=")[0].strip() in ("size", "grey")]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*all pictures are of one class")  # the attacker's
+        _, theirs = data_for(network, make_data(triggered, shape), watch)
+    pictures = align_classes(whole(theirs), network)
+    check_input(network, pictures.shape, f"pictures of {pictures.name}")
+    return Triggered(data=triggered, asr=Rate.of(predict_data(network, pictures).labels == pictures.labels))
 
 
 def at_chance(accuracy: Rate | Mean[Rate] | None, classes: int) -> bool:

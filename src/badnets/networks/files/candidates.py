@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from badnets.networks.network import ImageNetwork, kind_of_outputs
 from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
 
 _COUNTS = 16  # numbers of classes that are tried; each builds the architecture's skeleton
+_HEAD = 2  # tensors that change with the number of classes
 _MANY = 16  # tensors, fewer of which no network of torchvision has
 _GRAPH = "graph"
 _ALIKE = 1e-3  # how far answers of two readings of one file may be apart
@@ -232,6 +234,13 @@ def _rows(
     return alike + [_row(path, file, layers, size) for file, layers in laid]
 
 
+def _like(file: ForeignFile, bare: Mapping[str, Shape]) -> bool:
+    """Whether the tensors have these shapes, whatever their names, but for a head of other classes."""
+    given = Counter(entry.shape for entry in file.entries if entry.role != "num_batches_tracked")
+    wanted = Counter(shape for name, shape in bare.items() if not name.endswith("num_batches_tracked"))
+    return given.total() == wanted.total() and (given - wanted).total() <= _HEAD
+
+
 @functools.cache
 def _bare(text: str, size: InputSize) -> dict[str, Shape]:
     """The shapes of an architecture for two classes."""
@@ -285,7 +294,7 @@ def _known(
         except (BadInput, RuntimeError, NotImplementedError):
             continue
         for file in files:
-            if by_name and not has_names(file, bare):
+            if not (has_names(file, bare) if by_name else _like(file, bare)):
                 continue
             with contextlib.suppress(BadInput):
                 number, matched = _matched(path, file, architecture, resolved, taken, classes, by_name=by_name)
