@@ -108,7 +108,7 @@ def test_other_names_are_matched_by_shape_and_order(tmp_path: Path, kind: str) -
         ({"arch": "resnet9:width=3"}, r"tensor 'prep.conv.weight' of \[3, 3, 3, 3\].*got \[2, 3, 3, 3\]"),
         ({"arch": "g1-cnn"}, r"expected a tensor of \[16, 3, 5, 5\] for 'conv1.weight' of g1-cnn"),
         ({"classes": 7}, r"'fc.weight' of \[7, 16\] for resnet9 of 7 classes, got \[5, 16\]"),
-        ({"class_names": ["a", "b"]}, r"'fc.weight' of \[2, 16\]"),
+        ({"class_names": ["a", "b"]}, r"a name for each of its 5 classes, got 2 \(a, b\)"),
         ({"input_range": "0-2"}, "expected an input range"),
         ({"input_range": None}, "expected an input range .* or clean data to try them on"),
         ({"input_size": None}, "add --input-size"),

@@ -104,17 +104,15 @@ def _opened(path: Path, said: ForeignOptions, clean: ImageData | None) -> ImageN
         raise BadInput(
             f"{path}: expected an input range (--input-range {FORMS}) or clean data to try them on, got none"
         )
-    number = said.classes
     if said.class_names is not None and said.class_names != IMAGEFOLDER:
         _check_names(said.class_names, said.classes)
-        number = len(said.class_names)
     with reading(path):
         files = read_foreign(path)
         if said.arch is None:
-            found = guessed(path, files, size, number, tries=clean is not None)
+            found = guessed(path, files, size, said.classes, tries=clean is not None)
         else:
             name, arguments = parse_network(said.arch)
-            found = named(path, files, name, {**arguments, **said.arguments}, said.input_size, size, number)
+            found = named(path, files, name, {**arguments, **said.arguments}, said.input_size, size, said.classes)
     candidates = [_with_logits(candidate) for candidate in found]
     return _chosen(path, candidates, said, clean).eval()
 
@@ -241,6 +239,9 @@ def _orders_of_names(
         _same_number(path, network, clean)
         return [tuple(sorted(clean.class_names))]
     if said.class_names is not None:
+        if len(said.class_names) != network.classes:
+            listed, got = ", ".join(brief(name, 20) for name in said.class_names[:8]), len(said.class_names)
+            raise BadInput(f"{path}: expected a name for each of its {network.classes} classes, got {got} ({listed})")
         return [tuple(said.class_names)]
     own, numbers = network.class_names, tuple(map(str, range(network.classes)))
     if clean is None or own != numbers or set(clean.class_names) <= set(numbers):
