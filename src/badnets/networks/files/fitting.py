@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from badnets.networks.network import black
 Kind = frozenset[tuple[str | None, Shape]]
 Map = tuple[int, int, int]
 T = TypeVar("T")
-_PREFIXES = ("module.", "model.", "body.", "_orig_mod.", "net.", "network.")
+_HEAD = re.compile(r"(?P<head>fc|classifier|head|linear)\.\d\.")
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # torchvision's heads that only help training
 _COUNTER = "num_batches_tracked"  # counts training steps; older files lack it, and nothing depends on it
 _OPTIONS = " (--arch), size (--input-size) or number of classes (--classes)"
@@ -62,11 +63,22 @@ def has_names(file: ForeignFile, needed: Iterable[str]) -> bool:
 
 
 def strippings(names: list[str]) -> Iterator[list[str]]:
-    """``names`` as they are, then without a prefix that all of them have, and so on."""
+    """``names`` as they are; then without what wrappers put into them: ``module`` of torch's DataParallel wherever it
+    is, a prefix that all of them have, and so on; last with a head that has a dropout in front (``fc.1.weight``) under
+    the name of the head."""
     yield names
-    while prefix := next((p for p in _PREFIXES if names and all(name.startswith(p) for name in names)), None):
+    if any(".module." in name for name in names):
+        names = [name.replace(".module.", ".") for name in names]
+        yield names
+    while names and "." in names[0]:
+        prefix = names[0].partition(".")[0] + "."
+        if not all(name.startswith(prefix) and "." in name.removeprefix(prefix) for name in names):
+            break
         names = [name.removeprefix(prefix) for name in names]
         yield names
+    heads = {match[0] for name in names if (match := _HEAD.match(name))}
+    if len(heads) == 1:
+        yield [_HEAD.sub(r"\g<head>.", name) for name in names]
 
 
 def _by_layer(given: list[Entry], wanted: Mapping[str, Shape]) -> Matched | None:
