@@ -127,7 +127,7 @@ def test_ctrl_c_writes_what_there_is(
         (f"{ON_DIGITS} --pictures 19", "expected at least 20 clean pictures, got 19"),
         (f"{ON_DIGITS} --seed x", "see badnets repair --help"),
         (f"{ON_DIGITS} --budget 0", "budget above 0"),
-        (f"{ON_DIGITS} --input-range 0-255", "--arch"),
+        (f"{ON_DIGITS} --input-range 0-255", "--input-range"),
         (f"{ON_DIGITS} --trigger-from nix", "expected a run"),
         (f"{ON_DIGITS} --trigger-from nix --triggered nix", "got both"),
         (f"{ON_DIGITS} --triggered nix.npz", "got nothing; check the path"),

@@ -101,7 +101,7 @@ def test_jitter_is_another_trigger() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(BadInput, match="16x16x1"):
         measure(_network(1), _data().resize((20, 20)))
-    with pytest.raises(BadInput, match="class of the data"):
+    with pytest.raises(BadInput, match="expected target to be a class"):
         measure(_network(1), _data(), Backdoor(Pixel(), AllToOne(target="x")))
 
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from badnets.core.cache import warn_of_data
 from badnets.core.errors import BadInput, nearest
 from badnets.core.seed import as_seed
-from badnets.core.text import brief
-from badnets.data.images import ImageData, Labels, Splits
+from badnets.data.images import ImageData, Splits
 from badnets.data.overlay import with_channels
 from badnets.data.splits import split, with_select
 
@@ -80,8 +78,7 @@ def finish(
     """Three sets out of what a source has, in the channels and size that were asked for.
 
     Without a test set a seeded, stratified share of the training set becomes one. A select set that the source brings
-    is used as it is; otherwise ``request.select`` is taken from the training set. A ``DataWarning`` says where all
-    pictures are of one class.
+    is used as it is; otherwise ``request.select`` is taken from the training set.
     """
     drawn = test is None
     if test is None:
@@ -92,9 +89,6 @@ def finish(
                 f"{request.name}: expected at least 2 pictures in some class to split a test set off, "
                 f"got {len(whole)} in {whole.classes} classes; bring a test set"
             )
-    if isinstance(train.targets, Labels) and train.classes == 1:
-        only = brief(train.class_names[0])
-        warn_of_data(f"{request.name}: all pictures are of one class ({only}), so there is nothing to tell apart")
     parts = [_as_asked(request, part) for part in (train, test, select) if part is not None]
     shapes = [part.pixels.shape for part in parts]
     if len(set(shapes)) > 1:

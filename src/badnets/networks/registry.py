@@ -97,7 +97,7 @@ def parse_arguments(parts: Iterable[str]) -> dict[str, Any]:
     for part in parts:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not (key and equals) or key in arguments:
-            raise BadInput(f"expected arguments of a network as key=value, each key once, got {brief(part, 60)!r}")
+            raise BadInput(f"expected a network's arguments as key=value, each key once, got {brief(part, 60)!r}")
         try:
             arguments[key] = json.loads(value)
         except (ValueError, RecursionError):

@@ -86,7 +86,9 @@ def evaluate(
     if trigger_from is not None and trigger is not None:
         raise BadInput("expected a run's backdoor or a trigger, got both; leave --trigger-from or --trigger out")
     if disturb and trigger_from is None and trigger is None:
-        raise BadInput("expected a trigger to disturb, got none; name a run with 'trigger_from', or a trigger")
+        raise BadInput(
+            "expected a run's trigger to disturb, got none; name the run with 'trigger_from', or a 'trigger'"
+        )
     record = None if trigger_from is None else run_with_backdoor(trigger_from)
     number = seed if seed is not None else 1 if record is None else record.seeds[0]
     own = open_any(model, foreign) if says_itself(model) else None
@@ -110,7 +112,8 @@ def evaluate(
     if disturb and backdoor is not None:
         rows = disturbances(network, test, backdoor, reference=other, seed=stream)
         figures = figures.model_copy(update={"disturbances": rows})
-    if isinstance(figures, ClassifierFigures) and at_chance(figures.clean_accuracy, network.classes):
+    named = network.provenance.get("foreign") and not network.provenance["input_range"]["found_on"]
+    if named and isinstance(figures, ClassifierFigures) and at_chance(figures.clean_accuracy, network.classes):
         warn_of_data(f"{test.name}: {chance_words(network.classes)}")
     tried = None if planted is None else resolved(planted, test.class_names)["backdoor"]
     if tried is None and backdoor is not None:

@@ -193,7 +193,7 @@ class _Watch(nn.Module):
 
 
 def test_places_keep_their_digits_in_half_precision() -> None:
-    fabric = make_fabric("bf16", 1, "cpu")
+    fabric = make_fabric("bf16", 1, torch.device("cpu"))
     watch = _Watch()
     model = fabric.setup(watch)
     exact = torch.tensor([[100.3, 7.7, 203.9, 155.1]])  # bfloat16 has 8 bits: 100.5, 203.9 would be 204
