@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from badnets.core.errors import BadnetsError
+from badnets.networks.operators import import_torchvision
 
 TELLING = (
     b"\0",
@@ -42,8 +43,7 @@ TELLING = (
     b"\x80\x04",
     b"1e400",
 )
-SECONDS = 20
-MEMORY = 3 << 30
+SECONDS, MEMORY = 20, 3 << 30
 
 
 def mutations(size: int) -> st.SearchStrategy[list[tuple[int, int, bytes]]]:
@@ -376,13 +376,13 @@ def fuzz(name: str, until: float, out: Path, number: int) -> tuple[int, int]:
 def main() -> None:
     """Reader after reader, round after round, until the time is over; then a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--out", type=Path, default=Path("fuzz-findings"))
-    parser.add_argument("--only", default="")
+    for name, kind, usual in (("minutes", float, 60), ("out", Path, Path("fuzz-findings")), ("only", str, "")):
+        parser.add_argument(f"--{name}", type=kind, default=usual)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGALRM, _too_long)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    import_torchvision()  # takes seconds, which are nobody's fault
     until = time.monotonic() + 60 * asked.minutes
     names = [name for name in READERS if asked.only in name]
     tried, findings, number = dict.fromkeys(names, 0), dict.fromkeys(names, 0), 0

@@ -53,15 +53,16 @@ def load_folder(request: Request) -> Splits:
         warn_of_data(f"{path}: skipped {_damage(album.damaged)}")
     source.warn_of_strays()
     names, parts = arrange(album.paths, folders, str(path), options["layout"])
-    if len(names) == 1:
-        warn_of_data(f"{path}: all pictures are of one class ({brief(names[0])}), so there is nothing to tell apart")
     sets = {}
     for part, (rows, labels) in parts.items():
         store = album.store(rows, map_above=options["map_above"])
         sets[part] = ImageData(store, Labels(labels), names, name=request.name)
     # Size and channels were seen to when decoding.
     asked = replace(request, size=None, grey=None)
-    return finish(asked, sets["train"], sets.get("test"), sets.get("select"))
+    splits = finish(asked, sets["train"], sets.get("test"), sets.get("select"))
+    if len(names) == 1:
+        warn_of_data(f"{path}: all pictures are of one class ({brief(names[0])}), so there is nothing to tell apart")
+    return splits
 
 
 def _damage(damaged: Sequence[tuple[str, str]]) -> str:
