@@ -166,7 +166,10 @@ def _output_name(file: OnnxFile) -> str:
 
 
 def _classes(path: Path, output: Dims | None, said: int | None) -> int:
-    if output is None or len(output) != 2 or not isinstance(output[1], int) or isinstance(output[0], int):
+    if output and isinstance(output[0], int):
+        got = f"one that gives {brief(list(output), 60)} for any number"
+        raise BadInput(f"{path}: expected a network for any number of pictures, got {got}; export it with a dynamic batch")
+    if output is None or len(output) != 2 or not isinstance(output[1], int):
         got = "unknown ones" if output is None else brief(list(output), 60)
         raise BadInput(f"{path}: expected answers (pictures, classes), got {got}; export the classifier alone")
     CLASSES.check(output[1], path)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from operator import getitem
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, fx, nn
@@ -24,16 +24,30 @@ _TRAINED = 4
 """Floats of more numbers than these are trained, and others are settings (a mean per channel, a factor)."""
 
 
+class _Mapping(NamedTuple):
+    inputs: Sequence[str]
+
+
+_OURS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "GlobalAveragePool": lambda said: nn.AdaptiveAvgPool2d(1),
+    "GlobalMaxPool": lambda said: nn.AdaptiveMaxPool2d(1),
+    "Gelu": lambda said: nn.GELU(said.get("approximate", "none")),
+    "Mish": lambda said: nn.Mish(),
+    "ThresholdedRelu": lambda said: nn.Threshold(said.get("alpha", 1.0), 0.0),
+}
+"""Operators that onnx2torch lacks, or that the search for channels should know."""
+
+
 class OnnxNetwork(nn.Module):
     """The graph of an ONNX network, given pictures (n, c, h, w) in the ``layout`` that it takes."""
 
     def __init__(self, graph: fx.GraphModule, layout: Layout) -> None:
         super().__init__()
-        self.graph, self.layout = graph, layout
+        self.layers, self.layout = graph, layout
 
     def forward(self, images: Tensor) -> Tensor:
         """Floats (n, c, h, w) to logits (n, classes), or to probabilities."""
-        answers: Tensor = self.graph(laid(images, self.layout))
+        answers: Tensor = self.layers(laid(images, self.layout))
         return answers
 
 
@@ -98,16 +112,42 @@ def assembled(proto: Any, layout: Layout, weight: Callable[[Any], Tensor], where
 def _converted(find: Callable[..., Any], node: Any, source: Any, version: int, where: object) -> tuple[nn.Module, Any]:
     kind = node.operation_type
     try:
-        module, mapping = find(operation_type=kind, version=version)(node, source)
+        if kind in _OURS:
+            return _OURS[kind](node.attributes), _Mapping(node.input_values[:1])
+        node = _with_axes(node, source)
+        module, mapping = _newest(find, kind, version)(node, source)
     except Exception as error:  # noqa: BLE001 (converters, which raise of every kind for what they do not know)
         why = "" if "Converter is not implemented" in str(error) else f" ({brief(first_line(error), 120)})"
         raise BadInput(
             f"{where}: expected operators that torch has too, got {brief(kind, 60)}{why}; export it without that, or "
             "ask for a state_dict"
         ) from None
-    if kind == "GlobalAveragePool":
-        module = nn.AdaptiveAvgPool2d(1)
     return module, mapping
+
+
+def _newest(find: Callable[..., Any], kind: str, version: int) -> Any:
+    """The converter of the operator at this version, or at the newest one before it: later ones differ in data types,
+    or in whether axes are an input."""
+    refused = NotImplementedError("Converter is not implemented")
+    for number in range(version, 0, -1):
+        try:
+            return find(operation_type=kind, version=number)
+        except NotImplementedError:
+            continue
+    raise refused
+
+
+def _with_axes(node: Any, source: Any) -> Any:
+    """Axes of a reduction that are a constant input, as the attribute that they once were."""
+    kind = node.operation_type
+    if not kind.startswith("Reduce") or kind == "ReduceSum" or len(node.input_values) < 2 or not node.input_values[1]:
+        return node
+    axes = source.initializers[node.input_values[1]].to_torch().tolist()
+    older = type(node.proto)()
+    older.CopyFrom(node.proto)
+    del older.input[1:]
+    older.attribute.append(onnx_package("onnx.helper").make_attribute("axes", axes))
+    return type(node)(older, node.unique_name)
 
 
 def _hold(root: nn.Module, name: str, value: Tensor) -> None:

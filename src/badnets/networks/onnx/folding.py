@@ -37,6 +37,7 @@ def _span(first: Array, last: Array, step: Array) -> int:
     return math.ceil((float(last) - float(first)) / float(step))
 
 
+_POOLS = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
 _SIZES: dict[str, Callable[..., int]] = {
     **dict.fromkeys(_SAME, lambda *given: max(array.size for array in given)),
     **dict.fromkeys(_BROADCAST, lambda *given: math.prod(np.broadcast_shapes(*(array.shape for array in given)))),
@@ -161,17 +162,9 @@ def _shaped(node: Any, arrays: Arrays, shapes: Mapping[str, Dims], batch: int | 
     if node.op_type == "Shape" and data and all(isinstance(side, int) for side in _asked(node, data)):
         arrays[node.output[0]] = np.array(_asked(node, data), np.int64)
         return []
-    if node.op_type == "Reshape" and data and data[0] == BATCH:
-        target = _target(node, arrays, data, output, batch)
-        if target is None:
-            return [node]
-        rest = target[1:]
-        if len(rest) == 1 and all(isinstance(side, int) for side in data[1:]) and rest[0] in (-1, numbers(data[1:])):
-            return [_node("Flatten", node.input[:1], node.output, axis=1)]
-        name = f"{node.output[0]}/shape"
-        arrays[name] = np.array(target, np.int64)
-        return [_node("Reshape", [node.input[0], name], node.output)]
-    if node.op_type == "ReduceMean" and data and len(data) == 4:
+    if node.op_type == "Reshape" and data:
+        return _reshaped(node, arrays, data, output, batch)
+    if node.op_type in _POOLS and data and len(data) == 4:
         return _pooled(node, arrays)
     if node.op_type == "Squeeze" and data and len(data) == 4 and data[2:] == (1, 1) and output and len(output) == 2:
         return [_node("Flatten", node.input[:1], node.output, axis=1)]
@@ -183,39 +176,50 @@ def _asked(node: Any, dims: Dims) -> Dims:
     return dims[said.get("start", 0) : said.get("end", len(dims))]
 
 
+def _reshaped(node: Any, arrays: Arrays, data: Dims, output: Dims | None, batch: int | None) -> list[Any]:
+    target = _target(node, arrays, data, output, batch)
+    if target is None:
+        return [node]
+    if data[0] == BATCH and target[0] == 0 and len(target) == 2 and len(data) > 1:
+        return [_node("Flatten", node.input[:1], node.output, axis=1)]
+    name = f"{node.output[0]}/shape"
+    arrays[name] = np.array(target, np.int64)
+    return [_node("Reshape", [node.input[0], name], node.output)]
+
+
 def _target(node: Any, arrays: Arrays, data: Dims, output: Dims | None, batch: int | None) -> list[int] | None:
-    """The sides to which pictures are reshaped, of which the first is 0: as many as there are. None where that cannot
-    be told."""
-    shape = arrays.get(node.input[1])
-    if shape is not None:
+    """The sides to which what grows with the pictures is reshaped, as numbers: 0 for as many as before, -1 for as many
+    as there are. None where that cannot be told."""
+    if None in data or not any(isinstance(side, str) for side in data):
+        return None
+    whole, shape = numbers(data), arrays.get(node.input[1])
+    first = 0 if data[0] == BATCH else -1
+    if shape is not None and batch is not None:
         sides = [int(side) for side in shape.ravel()]
-        zeros = any(attribute.name == "allowzero" and attribute.i for attribute in node.attribute)
-        if not sides or (zeros and 0 in sides) or len(data) < 2:
-            return None
-        whole = numbers(data[1:]) if all(isinstance(side, int) for side in data[1:]) else None
-        fixed = [side if side or index >= len(data) else data[index] for index, side in enumerate(sides)][1:]
-        plain = [side for side in fixed if isinstance(side, int)]
-        fits = whole is not None and (-1 in plain or math.prod(plain) == whole)
-        first = sides[0] in (0, batch) or (sides[0] == -1 and -1 not in plain)
-        return [0, *plain] if first and fits and len(plain) == len(fixed) else None
-    if output and (output[0] == BATCH or not isinstance(output[0], int)):
-        plain = [side for side in output[1:] if isinstance(side, int)]
-        if len(plain) == len(output) - 1 and numbers(data[1:]) == math.prod(plain):
-            return [0, *plain]
+        if sides and -1 not in sides[1:] and 0 not in sides and sides[0] in (-1, *range(batch, whole * batch + 1, batch)):
+            rest = math.prod(sides[1:])
+            if whole % rest == 0 and (sides[0] == -1 or sides[0] * rest == whole * batch):
+                return [first if rest == whole else -1, *sides[1:]]
+        if sides and sides[0] == batch and -1 in sides[1:]:
+            return [first, *sides[1:]] if 0 not in sides else None
+    open_sides = [index for index, side in enumerate(output or ()) if not isinstance(side, int)]
+    if output and None not in output and len(open_sides) == 1 and numbers(output) == whole:
+        kept = output[0] == BATCH and open_sides == [0]
+        return [(first if kept else -1) if index in open_sides else side for index, side in enumerate(output)]  # type: ignore[misc]
     return None
 
 
 def _pooled(node: Any, arrays: Arrays) -> list[Any]:
-    """A mean over height and width as the pooling that it is."""
+    """A mean, or the largest, over height and width as the pooling that it is."""
     axes = next((list(a.ints) for a in node.attribute if a.name == "axes"), None)
     if axes is None and len(node.input) > 1 and node.input[1] in arrays:
         axes = arrays[node.input[1]].ravel().tolist()
     if axes is None or sorted(axis % 4 for axis in axes) != [2, 3]:
         return [node]
     if next((a.i for a in node.attribute if a.name == "keepdims"), 1):
-        return [_node("GlobalAveragePool", node.input[:1], node.output)]
+        return [_node(_POOLS[node.op_type], node.input[:1], node.output)]
     between = f"{node.output[0]}/pooled"
-    pool = _node("GlobalAveragePool", node.input[:1], [between])
+    pool = _node(_POOLS[node.op_type], node.input[:1], [between])
     return [pool, _node("Flatten", [between], node.output, axis=1)]
 
 

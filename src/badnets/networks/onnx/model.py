@@ -19,9 +19,12 @@ from badnets.networks.onnx.wire import DamagedError, check_wire
 
 Dim = int | str | None
 Dims = tuple[Dim, ...]
-"""Sides of a value: a number, the name of one that is left open (``BATCH``), or unknown."""
+"""Sides of a value: a number, the name of one that is left open (``BATCH``, or ``4N`` of four for each picture), or
+unknown."""
 Arrays = dict[str, NDArray[Any]]
 BATCH = "N"
+_PRIME = 1_000_003
+"""Pictures that sizes are worked out for: what it divides grows with them."""
 SMALL = 64
 """Numbers: floats of more are weights, which a packed graph leaves out."""
 _DOMAINS = ("", "ai.onnx")
@@ -45,12 +48,12 @@ class OnnxModel:
     output: str
     opset: int
 
-    def proto(self) -> Any:
-        """As a ModelProto; the numbers of weights are left out."""
+    def proto(self, pictures: Dim = BATCH) -> Any:
+        """As a ModelProto for so many ``pictures``; the numbers of weights are left out."""
         onnx = onnx_package()
         used = {name for node in self.nodes for name in node.input}
         kept = {name: array for name, array in self.arrays.items() if name in used}
-        given = onnx.helper.make_tensor_value_info(self.input, 1, self.dims)
+        given = onnx.helper.make_tensor_value_info(self.input, 1, (pictures, *self.dims[1:]))
         answer = onnx.helper.make_tensor_value_info(self.output, 1, None)
         initializers = [_tensor(onnx, name, array) for name, array in kept.items()]
         graph = onnx.helper.make_graph(self.nodes, "network", [given], [answer], initializers)
@@ -214,18 +217,28 @@ def shapes_of(model: OnnxModel, where: object) -> dict[str, Dims]:
     """The sides of every value, as far as they follow from those of the input."""
     onnx = onnx_package()
     try:
-        inferred = onnx.shape_inference.infer_shapes(model.proto(), data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(model.proto(_PRIME), data_prop=True)
     except Exception as error:  # noqa: BLE001 (a checker in C++, which raises of every kind)
         reason = brief(first_line(error), 160)
         raise BadInput(f"{where}: expected operators that fit together, got others ({reason})") from None
     graph = inferred.graph
-    found = {v.name: dims_of(v) for v in (*graph.value_info, *graph.output) if v.type.tensor_type.HasField("shape")}
+    found = {v.name: _per_picture(dims_of(v)) for v in (*graph.value_info, *graph.output) if v.type.tensor_type.HasField("shape")}
     return {**found, **{name: array.shape for name, array in model.arrays.items()}, model.input: model.dims}
+
+
+def _per_picture(dims: Dims) -> Dims:
+    def side(dim: Dim) -> Dim:
+        if not isinstance(dim, int):
+            return None
+        times, rest = divmod(dim, _PRIME)
+        return dim if rest or not dim else BATCH if times == 1 else f"{times}{BATCH}"
+
+    return tuple(map(side, dims))
 
 
 def numbers(dims: Sequence[Dim]) -> int:
     """How many there are for one picture."""
-    return math.prod(dim if isinstance(dim, int) else 1 for dim in dims)
+    return math.prod(dim if isinstance(dim, int) else int((dim or "")[:-1] or 1) for dim in dims)
 
 
 def check_maps(nodes: Sequence[Any], shapes: Mapping[str, Dims], where: object) -> None:
@@ -235,7 +248,7 @@ def check_maps(nodes: Sequence[Any], shapes: Mapping[str, Dims], where: object) 
     for node in nodes:
         for name in filter(None, node.output):
             dims = shapes.get(name)
-            if dims is None or any(dim is None or (isinstance(dim, str) and dim != BATCH) for dim in dims):
+            if dims is None or None in dims:
                 if node.op_type not in _KEEPING:
                     got = f"an operator {_named(node.op_type)} whose size depends on numbers"
                     raise BadInput(f"{where}: expected sizes that follow from that of the pictures, got {got}")
