@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from badnets.core.errors import BadInput
 from badnets.core.limits import DESCRIPTION, WEIGHTS
+from badnets.core.text import brief
 from badnets.networks.architecture import InputSize, architecture
 
 if TYPE_CHECKING:
@@ -66,7 +67,16 @@ def build(
     if graph is None:
         raise BadInput(f"{_WHERE}: expected the graph of an ONNX file, got none; name the file NAME.onnx itself")
     from badnets.networks.onnx.assembly import assembled, laid_size, zeros
-    from badnets.networks.onnx.model import BATCH, OnnxModel, array_of, check_maps, has_numbers, opset_of, shapes_of
+    from badnets.networks.onnx.model import (
+        BATCH,
+        Dims,
+        OnnxModel,
+        array_of,
+        check_maps,
+        has_numbers,
+        opset_of,
+        shapes_of,
+    )
 
     proto = unpacked(graph)
     nothing = torch.empty(0).device.type == "meta"
@@ -80,10 +90,12 @@ def build(
         arrays = {
             one.name: array_of(one) if has_numbers(one) else zeros(one).numpy() for one in proto.graph.initializer
         }
-        dims = (BATCH, *laid_size(input_size, layout))
+        dims: Dims = (BATCH, *laid_size(input_size, layout))
         output = proto.graph.output[0].name
         model = OnnxModel(list(proto.graph.node), arrays, "input", dims, output, opset_of(proto, _WHERE))
-        check_maps(model.nodes, shapes_of(model, _WHERE), _WHERE)
+        shapes = shapes_of(model, _WHERE)
+        check_maps(model.nodes, shapes, _WHERE)
+        if shapes.get(output) != (BATCH, classes):
+            got = brief(shapes.get(output), 60)
+            raise BadInput(f"{_WHERE}: expected {classes} answers for each picture, got {got}; the file is damaged")
         return assembled(model.proto(), layout, weight, _WHERE)
-
-

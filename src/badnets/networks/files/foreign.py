@@ -118,7 +118,9 @@ def _opened(path: Path, said: ForeignOptions, clean: ImageData | None) -> ImageN
 def _from_onnx(path: Path, said: ForeignOptions, clean: ImageData | None) -> Candidate:
     """The network of an ONNX file, which has its own graph."""
     if said.arch is not None:
-        raise BadInput(f"{path}: expected no architecture, for the file has its own, got {brief(said.arch)}; drop --arch")
+        raise BadInput(
+            f"{path}: expected no architecture, for the file has its own, got {brief(said.arch)}; drop --arch"
+        )
     named = said.class_names is not None and said.class_names != IMAGEFOLDER
     number = len(said.class_names or ()) if named else said.classes
     shown = None if clean is None else (clean.shape[2], clean.shape[0], clean.shape[1])

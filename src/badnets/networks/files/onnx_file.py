@@ -18,6 +18,7 @@ from badnets.core.text import brief
 from badnets.networks.architecture import InputSize
 from badnets.networks.architectures.onnx_graph import NAME, packed
 from badnets.networks.files.candidates import Candidate
+from badnets.networks.files.formats import Entry
 from badnets.networks.files.header import opened
 from badnets.networks.network import ImageNetwork
 from badnets.networks.onnx.assembly import Layout, assembled, laid_size
@@ -38,7 +39,7 @@ from badnets.networks.onnx.model import (
 )
 from badnets.networks.onnx.runtime import check_answers
 
-_CHANNELS = (1, 3, 4)
+_CHANNELS = (1, 3)
 _FLOAT = 1
 _USUAL_ROWS: dict[int, InputSize] = {784: (1, 28, 28), 3072: (3, 32, 32)}
 _LISTED = 12
@@ -59,6 +60,20 @@ class OnnxFile:
         """Those that are no constants."""
         known = {tensor.name for tensor in self.model.graph.initializer}
         return [value for value in self.model.graph.input if value.name not in known]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Weights and constants, by their names."""
+        return tuple(
+            Entry(
+                name=tensor.name,
+                layer=tensor.name.rpartition(".")[0],
+                role=tensor.name.rpartition(".")[2],
+                shape=tuple(tensor.dims),
+                read=lambda tensor=tensor: torch.from_numpy(array_of(tensor).copy()),  # type: ignore[misc]
+            )
+            for tensor in self.model.graph.initializer
+        )
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -104,9 +119,7 @@ def onnx_candidate(path: Path, said: InputSize | None, shown: InputSize | None, 
     check_maps(model.nodes, shapes, path)
     number = _classes(path, shapes.get(model.output), classes)
     arrays = model.arrays
-    network = assembled(
-        model.proto(), layout, lambda tensor: torch.from_numpy(arrays[tensor.name].copy()), path
-    ).eval()
+    network = assembled(model.proto(), layout, lambda tensor: torch.from_numpy(arrays[tensor.name].copy()), path).eval()
     apart = check_answers(path, file.model, _output_name(file), network, size, batch or 1)
     made = ImageNetwork(
         network,
@@ -130,7 +143,7 @@ def _input(file: OnnxFile) -> Any:
     kind = given[0].type.tensor_type.elem_type
     if kind != _FLOAT:
         raise BadInput(
-            f"{file.path}: expected pictures as 32-bit floats, got {_sides(given[0])} of ONNX's type {kind}; export it so"
+            f"{file.path}: expected pictures as 32-bit floats, got {_sides(given[0])} of type {kind}; export it so"
         )
     return given[0]
 
@@ -168,7 +181,9 @@ def _output_name(file: OnnxFile) -> str:
 def _classes(path: Path, output: Dims | None, said: int | None) -> int:
     if output and isinstance(output[0], int):
         got = f"one that gives {brief(list(output), 60)} for any number"
-        raise BadInput(f"{path}: expected a network for any number of pictures, got {got}; export it with a dynamic batch")
+        raise BadInput(
+            f"{path}: expected a network for any number of pictures, got {got}; export it with a dynamic batch"
+        )
     if output is None or len(output) != 2 or not isinstance(output[1], int):
         got = "unknown ones" if output is None else brief(list(output), 60)
         raise BadInput(f"{path}: expected answers (pictures, classes), got {got}; export the classifier alone")
@@ -190,9 +205,11 @@ def _taken(
     elif len(rest) in (1, 2):
         layout = "grey" if len(rest) == 2 else "row"
     else:
-        raise BadInput(f"{path}: expected pictures (n, channels, height, width), got {list(dims)}; export it with those")
+        raise BadInput(
+            f"{path}: expected pictures (n, channels, height, width), got {list(dims)}; export it with those"
+        )
     if layout == "row":
-        features = rest[0] or (known and math.prod(known)) or 0
+        features = int(rest[0] or (math.prod(known) if known else 0))
         fits = [size for size in (said, shown, _USUAL_ROWS.get(features)) if size and math.prod(size) == features]
         if not fits or (said and fits[0] != said):
             raise _unfit(path, dims, said or shown)

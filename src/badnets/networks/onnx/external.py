@@ -15,7 +15,7 @@ from badnets.core.errors import BadInput
 from badnets.core.files import check_regular
 from badnets.core.limits import ONNX, PARAMETERS
 from badnets.core.text import brief
-from badnets.networks.onnx.model import itemsize, is_external
+from badnets.networks.onnx.model import is_external, itemsize
 
 _LONGEST = 255  # bytes in a file's name
 

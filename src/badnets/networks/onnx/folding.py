@@ -7,6 +7,7 @@ import keyword
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,17 @@ def _span(first: Array, last: Array, step: Array) -> int:
     return math.ceil((float(last) - float(first)) / float(step))
 
 
+def _product(sides: Array) -> int:
+    return math.prod(max(0, int(side)) for side in sides.ravel())
+
+
 _POOLS = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
 _SIZES: dict[str, Callable[..., int]] = {
     **dict.fromkeys(_SAME, lambda *given: max(array.size for array in given)),
     **dict.fromkeys(_BROADCAST, lambda *given: math.prod(np.broadcast_shapes(*(array.shape for array in given)))),
     "Concat": lambda *given: sum(array.size for array in given),
     "Gather": lambda data, rows: rows.size * data.size,
-    "ConstantOfShape": lambda shape: _product(shape),
+    "ConstantOfShape": _product,
     "Expand": lambda data, shape: max(1, data.size) * _product(shape),
     "Tile": lambda data, times: data.size * _product(times),
     "Range": _span,
@@ -51,23 +56,19 @@ _SIZES: dict[str, Callable[..., int]] = {
 """Operators that are worked out, each with the most numbers that it may give for what it takes."""
 
 
-def _product(sides: Array) -> int:
-    return math.prod(max(0, int(side)) for side in sides.ravel())
-
-
 def freed(model: OnnxModel, where: object, *, batch: int | None) -> OnnxModel:
     """``model`` with its constants worked out, for pictures whose number is not fixed to the ``batch`` of the file.
     What the sides of its input decide is a constant too."""
     nodes = _without_passing(model)
-    folded = _folded(model.arrays, nodes, model.opset, where)
-    folded = OnnxModel(folded[0], folded[1], model.input, model.dims, model.output, model.opset)
+    kept, arrays = _folded(model.arrays, nodes, model.opset, where)
+    folded = replace(model, nodes=kept, arrays=arrays)
     for _ in range(2):  # what is known of a shape after the first pass may decide another
         shapes = shapes_of(folded, where)
         arrays = dict(folded.arrays)
         changed = [_shaped(node, arrays, shapes, batch) for node in folded.nodes]
         kept = without_dead([one for node in changed for one in node], [model.output])
-        again, arrays = _folded(arrays, kept, model.opset, where)
-        folded = OnnxModel(again, arrays, model.input, model.dims, model.output, model.opset)
+        kept, arrays = _folded(arrays, kept, model.opset, where)
+        folded = replace(model, nodes=kept, arrays=arrays)
     return folded
 
 
@@ -196,7 +197,12 @@ def _target(node: Any, arrays: Arrays, data: Dims, output: Dims | None, batch: i
     first = 0 if data[0] == BATCH else -1
     if shape is not None and batch is not None:
         sides = [int(side) for side in shape.ravel()]
-        if sides and -1 not in sides[1:] and 0 not in sides and sides[0] in (-1, *range(batch, whole * batch + 1, batch)):
+        if (
+            sides
+            and -1 not in sides[1:]
+            and 0 not in sides
+            and sides[0] in (-1, *range(batch, whole * batch + 1, batch))
+        ):
             rest = math.prod(sides[1:])
             if whole % rest == 0 and (sides[0] == -1 or sides[0] * rest == whole * batch):
                 return [first if rest == whole else -1, *sides[1:]]
@@ -205,7 +211,7 @@ def _target(node: Any, arrays: Arrays, data: Dims, output: Dims | None, batch: i
     open_sides = [index for index, side in enumerate(output or ()) if not isinstance(side, int)]
     if output and None not in output and len(open_sides) == 1 and numbers(output) == whole:
         kept = output[0] == BATCH and open_sides == [0]
-        return [(first if kept else -1) if index in open_sides else side for index, side in enumerate(output)]  # type: ignore[misc]
+        return [side if isinstance(side, int) else (first if kept else -1) for side in output]
     return None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from badnets.core.errors import BadInput, first_line
-from badnets.core.limits import LAYERS, MAP, NAME, PARAMETERS, TENSORS
+from badnets.core.limits import LAYERS, MAP, NAME, PARAMETERS, SIDES, TENSORS
 from badnets.core.text import brief
 from badnets.networks.onnx.packages import onnx_package
 from badnets.networks.onnx.wire import DamagedError, check_wire
@@ -23,7 +23,7 @@ Dims = tuple[Dim, ...]
 unknown."""
 Arrays = dict[str, NDArray[Any]]
 BATCH = "N"
-_PRIME = 1_000_003
+_PRIME = 10_007
 """Pictures that sizes are worked out for: what it divides grows with them."""
 SMALL = 64
 """Numbers: floats of more are weights, which a packed graph leaves out."""
@@ -116,7 +116,9 @@ def check_plain(model: Any, where: object, *, weights: bool = True) -> None:
             if attribute.type == 4:
                 _check_tensor(attribute.t, where)
                 if is_external(attribute.t):
-                    raise BadInput(f"{where}: expected the numbers of {what} in the file, got them outside; export anew")
+                    raise BadInput(
+                        f"{where}: expected the numbers of {what} in the file, got them outside; export anew"
+                    )
     _check_order(graph, where)
 
 
@@ -216,14 +218,34 @@ def dims_of(value: Any) -> Dims:
 def shapes_of(model: OnnxModel, where: object) -> dict[str, Dims]:
     """The sides of every value, as far as they follow from those of the input."""
     onnx = onnx_package()
+    _check_propagated(model, where)
     try:
         inferred = onnx.shape_inference.infer_shapes(model.proto(_PRIME), data_prop=True)
     except Exception as error:  # noqa: BLE001 (a checker in C++, which raises of every kind)
         reason = brief(first_line(error), 160)
         raise BadInput(f"{where}: expected operators that fit together, got others ({reason})") from None
     graph = inferred.graph
-    found = {v.name: _per_picture(dims_of(v)) for v in (*graph.value_info, *graph.output) if v.type.tensor_type.HasField("shape")}
+    found = {
+        v.name: _per_picture(dims_of(v))
+        for v in (*graph.value_info, *graph.output)
+        if v.type.tensor_type.HasField("shape")
+    }
     return {**found, **{name: array.shape for name, array in model.arrays.items()}, model.input: model.dims}
+
+
+def _check_propagated(model: OnnxModel, where: object) -> None:
+    """Refuse long lists of sides, which are worked out while shapes are: by the most that each operator can give."""
+    most = {name: array.size for name, array in model.arrays.items() if array.dtype.kind == "i"}
+    for node in model.nodes:
+        if node.op_type == "Range":
+            got = "an operator 'Range' whose size depends on numbers"
+            raise BadInput(f"{where}: expected sizes that follow from that of the pictures, got {got}")
+        given = [most.get(name, 0) for name in node.input]
+        if node.op_type == "Gather":
+            given = given[1:]
+        longest = sum(given) if node.op_type == "Concat" else max(given, default=0)
+        SIDES.check(longest, where)
+        most.update(dict.fromkeys(node.output, _MOST_AXES if node.op_type == "Shape" else longest))
 
 
 def _per_picture(dims: Dims) -> Dims:

@@ -20,4 +20,6 @@ def onnx_package(name: str = "onnx") -> Any:
     except ImportError as error:
         top = name.partition(".")[0]
         got = "none" if error.name == top else f"one that cannot be imported ({first_line(error)})"
-        raise BadInput(f"expected the package {top} for ONNX networks, got {got}; pip install 'badnets[onnx]'") from None
+        raise BadInput(
+            f"expected the package {top} for ONNX networks, got {got}; pip install 'badnets[onnx]'"
+        ) from None

@@ -15,7 +15,7 @@ from badnets.core.seed import Seed
 from badnets.core.text import brief
 from badnets.networks.architecture import InputSize
 from badnets.networks.network import LARGE, evaluating
-from badnets.networks.onnx.assembly import Layout, OnnxNetwork, laid
+from badnets.networks.onnx.assembly import OnnxNetwork, laid
 from badnets.networks.onnx.packages import onnx_package
 
 _CLOSE = 1e-4
@@ -38,7 +38,9 @@ def runtime_answers(path: Path, model: Any, pictures: Sequence[NDArray[np.float3
     except Exception as error:  # noqa: BLE001 (a library in C++, which raises of every kind)
         reason = brief(first_line(error), 160)
         raise BadInput(f"{path}: expected a network that onnxruntime can run, got one it refuses ({reason})") from None
-    return np.concatenate([np.asarray(answer).reshape(len(batch), -1) for answer, batch in zip(answers, pictures)])
+    return np.concatenate(
+        [np.asarray(answer).reshape(len(batch), -1) for answer, batch in zip(answers, pictures, strict=True)]
+    )
 
 
 def check_answers(path: Path, model: Any, output: str, network: OnnxNetwork, size: InputSize, batch: int) -> float:
@@ -47,14 +49,16 @@ def check_answers(path: Path, model: Any, output: str, network: OnnxNetwork, siz
     count = batch if batch > 1 or size[1] * size[2] > LARGE else 3
     noise = Seed(0).derive("compare with onnxruntime").rng.random((count, *size), np.float32)
     pictures = torch.from_numpy(noise)
-    parts = [laid(part, network.layout).contiguous().numpy() for part in pictures.split(batch)]
+    parts = [laid(part, network.layout).contiguous().numpy() for part in torch.split(pictures, batch)]
     theirs = runtime_answers(path, model, parts, output)
     try:
         with evaluating(network), torch.no_grad():
             ours = torch.cat([network(pictures), network(pictures[:1])]).flatten(1).numpy()
     except Exception as error:  # noqa: BLE001 (operators of a stranger's choice may raise anything)
         reason = brief(first_line(error), 160)
-        raise BadInput(f"{path}: expected a network for any number of pictures, got one that fails ({reason})") from None
+        raise BadInput(
+            f"{path}: expected a network for any number of pictures, got one that fails ({reason})"
+        ) from None
     wanted = np.concatenate([theirs, theirs[:1]])
     if ours.shape != wanted.shape or not np.isfinite(wanted).all():
         got = f"{list(ours.shape)} for {list(wanted.shape)}" if ours.shape != wanted.shape else "infinite ones"

@@ -22,33 +22,30 @@ def check_wire(data: Any, descriptor: Any, where: object) -> None:
     most = FIELDS.now
     while left:
         at, end, kind = left.pop()
-        known = kind.fields_by_number
         while at < end:
             fields += 1
             if fields > most:
                 FIELDS.check(fields, where)
             tag, at = _varint(data, at, end)
-            wire, field = tag & 7, known.get(tag >> 3)
-            if not tag >> 3:
-                raise DamagedError
-            if wire == _VARINT:
-                _, at = _varint(data, at, end)
+            field, start, at = kind.fields_by_number.get(tag >> 3), *_content(data, tag, at, end)
+            if tag & 7 != _LENGTH or field is None:
                 continue
-            if wire == _LENGTH:
-                length, at = _varint(data, at, end)
-            elif wire in _FIXED:
-                length = _FIXED[wire]
-            else:
-                raise DamagedError
-            if length > end - at:
-                raise DamagedError
-            if wire == _LENGTH and field is not None:
-                if field.message_type is not None:
-                    left.append((at, at + length, field.message_type))
-                elif field.type not in (field.TYPE_BYTES, field.TYPE_STRING, field.TYPE_FLOAT, field.TYPE_DOUBLE):
-                    packed += length  # a byte may be a number of eight
-                    DESCRIPTION.check(packed, where)
-            at += length
+            if field.message_type is not None:
+                left.append((start, at, field.message_type))
+            elif field.type not in (field.TYPE_BYTES, field.TYPE_STRING, field.TYPE_FLOAT, field.TYPE_DOUBLE):
+                packed += at - start  # a byte may be a number of eight
+                DESCRIPTION.check(packed, where)
+
+
+def _content(data: Any, tag: int, at: int, end: int) -> tuple[int, int]:
+    """Where the content of the field that follows ``tag`` begins and ends."""
+    wire = tag & 7
+    if wire == _VARINT:
+        return at, _varint(data, at, end)[1]
+    length, at = _varint(data, at, end) if wire == _LENGTH else (_FIXED.get(wire, end), at)
+    if not tag >> 3 or length > end - at:
+        raise DamagedError
+    return at, at + length
 
 
 def _varint(data: Any, at: int, end: int) -> tuple[int, int]:
@@ -62,5 +59,3 @@ def _varint(data: Any, at: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise DamagedError
-
-
