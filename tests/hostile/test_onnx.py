@@ -82,7 +82,7 @@ SUB = helper.make_graph([node("Relu", "x", "q")], "sub", [], [helper.make_tensor
 MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "no size": (lambda: good(sides=["n", 3, "h", "w"]), "--input-size"),
     "no sides": (lambda: good(sides=[]), "expected pictures"),
-    "an operator that is not known": (lambda: good(before=[node("Det", "x")]), "Det"),
+    "an operator that is not known": (lambda: good(before=[node("Swish", "x")], opset=24), "got Swish"),
     "an operator of a stranger": (lambda: good(before=[node("Run", "x", domain="evil")]), "'Run' of 'evil'"),
     "a long name": (lambda: good(before=[node("Z" * 5000, "x", domain="evil" * 5000)]), "operators of ONNX itself"),
     "control characters": (lambda: good(before=[node("\x1b[2J", "x", domain="\u202e")]), "operators of ONNX itself"),

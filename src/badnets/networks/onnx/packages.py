@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from importlib import import_module
 from typing import Any
@@ -13,6 +14,8 @@ from badnets.networks.operators import import_torchvision
 def onnx_package(name: str = "onnx") -> Any:
     """The module ``name`` of the extra. Raises ``BadInput`` where it is not installed, or cannot be imported."""
     import_torchvision()  # before onnx2torch does it: its operators may need help
+    # Or onnxruntime writes an identifier into the user's home folder when it is imported, and reports to its maker.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

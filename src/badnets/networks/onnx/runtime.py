@@ -27,6 +27,7 @@ def runtime_answers(path: Path, model: Any, pictures: Sequence[NDArray[np.float3
     """What onnxruntime answers to batches of pictures, laid as the network takes them: on the CPU, in one thread, as
     the file says and not otherwise. ``model`` is a checked ModelProto whose numbers are all in it."""
     ort = onnx_package("onnxruntime")
+    ort.disable_telemetry_events()  # where it was imported before by others
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
