@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from safetensors.torch import save_file
 
 Run = Callable[..., dict[str, Any]]
 SAID = ("--input-range", "0-1")
@@ -238,3 +243,51 @@ def test_damaged_bytes(
 ) -> None:
     (folder / "network.onnx").write_bytes(mutated(good().SerializeToString(), seed))
     hostile("predict", "network.onnx", picture, *SAID, code=(0, 2))
+
+
+def packed(model: onnx.ModelProto) -> str:
+    return base64.b64encode(zlib.compress(model.SerializeToString())).decode()
+
+
+def hollow(*sides: int, kind: str = "MatMul", **more: Any) -> str:
+    """A graph that says that a file has weights of these sides."""
+    model = good(**more)
+    model.graph.input[0].name = "input"
+    for one in model.graph.node:
+        one.input[:] = ["input" if name == "x" else name for name in one.input]
+    model.graph.node[-1].op_type = kind
+    del model.graph.initializer[:], model.opset_import[1:]
+    model.graph.initializer.append(TensorProto(name="w", dims=sides, data_type=1))
+    return packed(model)
+
+
+GRAPHS: dict[str, tuple[Callable[[], Any], str]] = {
+    "none": (lambda: None, "expected the graph of an ONNX file"),
+    "no text": (lambda: [1, 2], "graph"),
+    "no base64": (lambda: "\u202e!!", "expected a packed ONNX graph"),
+    "a bomb": (lambda: base64.b64encode(zlib.compress(bytes(1 << 28), 9)).decode(), "expected at most"),
+    "another graph": (lambda: hollow(192, 5), "expected 4 answers"),
+    "huge weights": (lambda: hollow(1 << 20, 1 << 20), "expected at most"),
+    "weights that are not in the file": (lambda: hollow(192, 500_000), "expected 4 answers"),
+    "a large dense layer": (lambda: hollow(90_000_000, 1, kind="Gemm"), "expected"),
+    "an operator of a stranger": (lambda: hollow(192, 4, before=[node("Run", "x", domain="evil")]), "'evil'"),
+    "pictures that double": (lambda: hollow(192, 4, before=[*doubled(40, "x", axis=1), node("Relu", "x_39")]), "most"),
+    "weights elsewhere": (lambda: packed(external("/etc/passwd")), "expected"),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_in_a_header(name: str, hostile: Run, folder: Path, picture: Path) -> None:
+    make, said = GRAPHS[name]
+    header = {
+        "format": "badnets/network/1",
+        "architecture": "onnx",
+        "arguments": {"graph": make(), "layout": "channels-first"},
+        "class_names": list("abcd"),
+        "input_size": [3, 8, 8],
+        "mean": [0.0] * 3,
+        "std": [1.0] * 3,
+    }
+    save_file({"layers.w0": torch.zeros(192, 4)}, folder / "network.safetensors", {"badnets": json.dumps(header)})
+    result = hostile("predict", "network.safetensors", picture)
+    assert said in result["err"], result["err"]

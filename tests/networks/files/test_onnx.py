@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from badnets.core.errors import BadInput
+from badnets.core.files import file_digest
 from badnets.data.load import load
 from badnets.networks.files.facts import foreign_facts
 from badnets.networks.files.foreign import ForeignWarning, open_any, open_foreign
@@ -248,7 +249,7 @@ def test_weights_in_a_file_beside_it(tmp_path: Path) -> None:
     apart, whole = open_foreign(tmp_path / "split.onnx", **said), open_foreign(tmp_path / "rows.onnx", **said)
     pictures = torch.rand(2, 3, 4, 4)
     assert torch.equal(apart(pictures), whole(pictures))
-    assert apart.provenance["beside"] == ["weights"]
+    assert apart.provenance["beside"] == {"weights": file_digest(tmp_path / "weights")}
 
 
 def test_what_show_says(pairs: Callable[[str], tuple[ImageNetwork, Path]]) -> None:

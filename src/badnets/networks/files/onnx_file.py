@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from badnets.core.errors import BadInput
+from badnets.core.files import file_digest
 from badnets.core.limits import CLASSES, INPUT, ONNX
 from badnets.core.text import brief
 from badnets.networks.architecture import InputSize
@@ -130,7 +131,7 @@ def onnx_candidate(path: Path, said: InputSize | None, shown: InputSize | None, 
     )
     made.provenance |= {"file_format": NAME, "opset": file.opset, "apart_from_onnxruntime": float(f"{apart:.2g}")}
     if file.beside:
-        made.provenance["beside"] = list(file.beside)
+        made.provenance["beside"] = {name: file_digest(path.parent / name) for name in file.beside}
     return Candidate(f"the network that it holds ({brief(file.facts[0], 160)})", made)
 
 
