@@ -7,6 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def constant(*nodes: onnx.NodeProto, **constants: Any) -> onnx.ModelProto:
 
 def doubled(times: int, given: str, kind: str = "Concat", **more: Any) -> list[onnx.NodeProto]:
     names = [given, *(f"{given}_{number}" for number in range(times))]
-    return [node(kind, f"{a} {a}", b, **more) for a, b in zip(names, names[1:], strict=False)]
+    return [node(kind, f"{a} {a}", b, **more) for a, b in pairwise(names)]
 
 
 BIG = np.array([100_000, 100_000], np.int64)

@@ -42,11 +42,13 @@ NETWORKS: dict[str, tuple[str, dict[str, Any], tuple[int, int, int]]] = {
 def exported(body: nn.Module, size: tuple[int, int, int], path: Path, *, new: bool = False) -> Path:
     """``body`` as torch exports it: for one picture, or, in the ``new`` way, for any number."""
     dynamic: dict[str, Any] = {"dynamic_shapes": ({0: torch.export.Dim("batch")},)} if new else {}
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            body, (torch.rand(2 if new else 1, *size),), path, dynamo=new, external_data=False, **dynamic
-        )
+        torch.onnx.export(body, (torch.rand(2 if new else 1, *size),), path, dynamo=new, external_data=False, **dynamic)
     return path
 
 
