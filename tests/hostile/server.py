@@ -29,7 +29,11 @@ def main() -> None:
         import_module(module)
     from PIL import Image
 
+    from badnets.networks.onnx.packages import onnx_package
+
     Image.init()
+    for module in ("onnx.reference", "onnx2torch.node_converters", "onnx.shape_inference"):
+        onnx_package(module)
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_run(json.loads(line))) + "\n")
         sys.stdout.flush()

@@ -158,6 +158,7 @@ def _foreign_facts(path: Path) -> Iterator[Any]:
     for facts in networks:
         part = f", part {brief(facts.part, 60)}" if facts.part else ""
         yield f"{facts.format}{part}: {len(facts.entries):,} tensors, {facts.parameters:,} numbers"
+        yield from facts.says
         if facts.layers:
             yield f"layers, as it describes them: {', '.join(facts.layers)}"
         if facts.problem:

@@ -117,6 +117,11 @@ def _short(number: int) -> str:
 DESCRIPTION = Limit(16 << 20, "bytes in the description of a network")  # our largest have some 100 kB
 CATALOG = Limit(16 << 20, "bytes in an archive's list of members")
 STEPS = Limit(1_000_000, "steps of a pickle")  # about 30 a tensor, and torch takes microseconds for each
+FIELDS = Limit(500_000, "fields in an ONNX network")  # our largest have some 50,000
+ONNX = Limit(1 << 30, "bytes in an ONNX network")
+SIDES = Limit(1 << 18, "whole numbers from which sizes are worked out")
+FOLDED = Limit(1 << 22, "numbers in what constants are worked out to")
+WEIGHTS = Limit(100_000_000, "weights in an ONNX network")  # of which a graph says that they are in a file
 MAP = Limit(1 << 26, "numbers in what a layer gives for one picture")
 REPEATED = Limit(8, "times its own size, unpacked,")
 """Of tensors that may share their numbers: a layer that is used twice needs 2."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from badnets.networks.files.candidates import fitting_names, nearest_names, parts
 from badnets.networks.files.chains import chains
 from badnets.networks.files.formats.entries import Entry, ForeignFile
-from badnets.networks.files.formats.kinds import read_foreign
+from badnets.networks.files.formats.kinds import is_onnx, read_foreign
+from badnets.networks.files.formats.onnx_file import read_onnx
 from badnets.networks.files.tensors import reading
 from badnets.records.model import JSON
 
@@ -19,8 +20,9 @@ _SIZES = ((28, 28), (32, 32), (64, 64), (224, 224))
 
 @dataclass(frozen=True)
 class ForeignFacts:
-    """Of one network in a file. ``layers``: those that the file describes, in words; ``problem``: why a description
-    cannot be read; ``fits``: architectures that its tensors are of; ``near``: others, with the share of shapes."""
+    """Of one network in a file. ``says``: what an ONNX file says of itself, in words; ``layers``: those
+    that the file describes, in words; ``problem``: why a description cannot be read; ``fits``: architectures that its
+    tensors are of; ``near``: others, with the share of shapes."""
 
     format: str
     part: str
@@ -29,6 +31,7 @@ class ForeignFacts:
     problem: str
     fits: tuple[str, ...]
     near: tuple[str, ...]
+    says: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -52,13 +55,30 @@ class ForeignFacts:
             "problem": self.problem,
             "fits": list(self.fits),
             "nearest": list(self.near),
+            "says": list(self.says),
         }
 
 
 def foreign_facts(path: Path) -> list[ForeignFacts]:
     """The networks in a file that another program wrote. Raises ``BadInput`` for what is not opened."""
     with reading(path):
+        if is_onnx(path):
+            return [_onnx_facts(path)]
         return [_facts(file) for file in parts(read_foreign(path))]
+
+
+def _onnx_facts(path: Path) -> ForeignFacts:
+    file = read_onnx(path)
+    return ForeignFacts(
+        format="onnx",
+        part="",
+        entries=file.entries,
+        layers=(),
+        problem="",
+        fits=("the network that it holds itself",),
+        near=(),
+        says=file.facts,
+    )
 
 
 def _facts(file: ForeignFile) -> ForeignFacts:

@@ -22,7 +22,8 @@ from badnets.networks.architecture import LOGITS_OF, InputSize
 from badnets.networks.files.candidates import Candidate, guessed, named
 from badnets.networks.files.class_names import IMAGEFOLDER
 from badnets.networks.files.formats.hugging_face import is_hugging_face, open_hugging_face
-from badnets.networks.files.formats.kinds import read_foreign
+from badnets.networks.files.formats.kinds import is_onnx, read_foreign
+from badnets.networks.files.formats.onnx_file import onnx_candidate
 from badnets.networks.files.header import has_our_header, read_safetensors_header
 from badnets.networks.files.own import open_network
 from badnets.networks.files.ranges import FORMS, Found, Way, all_ways, find_way, parse_range, ranges_in_use
@@ -107,14 +108,28 @@ def _opened(path: Path, said: ForeignOptions, clean: ImageData | None) -> ImageN
     if said.class_names is not None and said.class_names != IMAGEFOLDER:
         _check_names(said.class_names, said.classes)
     with reading(path):
-        files = read_foreign(path)
-        if said.arch is None:
+        files = [] if is_onnx(path) else read_foreign(path)
+        if not files:
+            found = [_from_onnx(path, said, clean)]
+        elif said.arch is None:
             found = guessed(path, files, size, said.classes, tries=clean is not None)
         else:
             name, arguments = parse_network(said.arch)
             found = named(path, files, name, {**arguments, **said.arguments}, said.input_size, size, said.classes)
     candidates = [_with_logits(candidate) for candidate in found]
     return _chosen(path, candidates, said, clean).eval()
+
+
+def _from_onnx(path: Path, said: ForeignOptions, clean: ImageData | None) -> Candidate:
+    """The network of an ONNX file, which has its own graph."""
+    if said.arch is not None:
+        raise BadInput(
+            f"{path}: expected no architecture, for the file has its own, got {brief(said.arch)}; drop --arch"
+        )
+    named = said.class_names is not None and said.class_names != IMAGEFOLDER
+    number = len(said.class_names or ()) if named else said.classes
+    shown = None if clean is None else (clean.shape[2], clean.shape[0], clean.shape[1])
+    return onnx_candidate(path, said.input_size, shown, number)
 
 
 def _check_names(names: Sequence[str], classes: int | None) -> None:

@@ -15,6 +15,8 @@ from badnets.networks.files.header import opened
 from badnets.networks.files.tensors import ADVICE, check_catalog
 
 _START = 512
+_SECOND = (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x3a", b"\x42")
+"""What follows the version in an ONNX network: who made it, or its operators."""
 _SAYS_OTHERWISE = (".safetensors", ".h5", ".hdf5", ".keras", ".onnx", ".tflite")
 """Endings of formats that hold no pickle: a pickled file of such a name is in disguise."""
 
@@ -59,6 +61,16 @@ _REFUSED = (
     _Refused("a Core ML model", f"it was made from another file: {_AUTHOR}", suffixes=(".mlmodel", ".mlpackage")),
     _Refused("a description without weights", "name the file of weights", _text(b"{", b"["), (".json",)),
 )
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether it is an ONNX network: by its name, unless its first bytes are those of something else, or by those."""
+    with opened(path, "the file") as stream:
+        start = stream.read(_START)
+    if start[:1] == b"\x08" and b"\0" < start[1:2] < b" " and start[2:3] in _SECOND:
+        return True
+    known = any(one.start(start) for one in _REFUSED) or start.startswith((SIGNATURE, b"PK", b"\x80"))
+    return path.suffix.lower() == ".onnx" and not known
 
 
 def read_foreign(path: Path) -> list[ForeignFile]:
