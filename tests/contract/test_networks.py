@@ -31,8 +31,10 @@ LARGER |= {
 }
 LARGER |= {name for name in ARCHITECTURES if name.startswith("wrn-")} - {"wrn-10-1"}
 """Of several sizes of one shape the smallest stands for all."""
+NEED_A_FILE = {"onnx"}
+"""They have no network of their own: tests/networks/files/test_onnx.py."""
 CLASSIFIERS = [
-    *(name for name in ARCHITECTURES if name not in LARGER.union(DETECTORS)),
+    *(name for name in ARCHITECTURES if name not in LARGER.union(DETECTORS, NEED_A_FILE)),
     "torchvision:shufflenet_v2_x0_5",
     "squeezenet1_1",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -290,3 +291,10 @@ def test_a_published_network_is_as_right_as_in_onnxruntime(shared_data: Path) ->
     wanted = runtime_answers(path, onnx.load(path), parts, "output").argmax(1)
     assert (predict(network, images).labels == wanted).all()
     assert (wanted == data.labels).sum() == 9737
+
+
+def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "network.onnx").write_bytes(b"\x08\x08\x3a\x00")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(BadInput, match=r"got none; pip install 'badnets\[onnx\]'"):
+        open_foreign(tmp_path / "network.onnx", input_range="0-1")

@@ -29,11 +29,12 @@ _COLOR = {
 }
 """Means and deviations in use, by the set that they are of."""
 FORMS = f"{', '.join(_RANGES)} or MEAN/STD such as {_COLOR['ImageNet']}"
-_FIRST, _FEWER, _SECOND, _MOST = 100, 40, 1000, 4000
-"""Pictures on which everything is tried (on fewer, where that is much), what is left after that, and what is still
-equal then."""
+_FIRST, _FEWER = 100, 40
+"""Pictures on which everything is tried; on fewer, where that is much."""
 _MANY = 100
-_LEFT = 6
+_SECOND, _MOST = 1000, 4000
+_ROUNDS = ((300, 24), (_SECOND, 8), (_MOST, 4))
+"""Pictures on which what is left is compared, and how many ways that are at most."""
 _SURER = 0.005
 """Mean logarithms of the right answers' shares that are this close tell nothing: leaky functions in place of plain ones
 make trained networks of digits surer by up to 0.0013, the right one in place of a wrong one by 0.009."""
@@ -164,8 +165,7 @@ def find_way(
     """The one of ``ways``, in one of the ``orders`` of channels, that is right most often on (at most 4,000 of)
     ``clean``; where that cannot tell, the one whose right answers are surest. All are tried on 100 pictures, orders
     other than the first with the best, or with all where nothing does better than chance; the best on more. Raises
-    ``CannotTell`` when nothing gives a single right
-    answer."""
+    ``CannotTell`` when nothing gives a single right answer."""
     trial = _Trial(make, clean, truth)
     mixed = np.random.default_rng(0).permutation(_spread(len(clean), _MOST))
     rows = mixed[: _FIRST if len(ways) <= _MANY else _FEWER]
@@ -177,11 +177,11 @@ def find_way(
         for way in again:
             other = Way(way.number, way.range, order, way.names)
             tried[other] = Rate.of(trial.hits(other, rows))
-    left = trial.sorted(tried, rows)[:_LEFT]
-    for count in (_SECOND, _MOST):
-        if (len(left) == 1 and count == _MOST) or len(mixed) <= len(rows):
+    left = trial.sorted(tried, rows)
+    for count, most in _ROUNDS:
+        if (len(left) == 1 and len(rows) >= _SECOND) or len(mixed) <= len(rows):
             break
-        left = trial.not_worse(left, rows)
+        left = trial.not_worse(left, rows)[:most]
         rows = mixed[:count]
         tried |= {way: Rate.of(trial.hits(way, rows)) for way in left}
         left = trial.sorted({way: tried[way] for way in left}, rows)
