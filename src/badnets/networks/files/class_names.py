@@ -61,7 +61,7 @@ def _of_json(content: str, path: Path) -> list[str]:
         try:
             value = [turned[key] for key in sorted(turned, key=int)]
             numbers = sorted(int(key) for key in turned)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise BadInput(f"expected names of classes by their numbers in {path}, got others") from None
         if numbers != list(range(len(numbers))):
             missing = next(n for n, number in enumerate([*numbers, -1]) if n != number)
