@@ -98,7 +98,7 @@ def guessed(
     have, or layers in a row, of which pictures must tell which (``tries``). Raises ``BadInput`` for none."""
     for file in files:
         if file.model is not None:
-            return [_described(path, file, file.model)]
+            return [_described(path, file, file.model, size)]
     if found := [fit.built(path) for fit in _known(path, files, all_spellings(), size, classes)]:
         return found
     if size is not None and (found := _rows(path, files, size, classes, tries=tries)):
@@ -188,16 +188,19 @@ def _built(
     return Candidate(words or architecture, network, guess, tuple(notes))
 
 
-def _described(path: Path, file: ForeignFile, model: KerasModel) -> Candidate:
-    """The network that the file itself describes."""
-    if model.input_size is None:
-        raise BadInput(f"{path}: expected the size of its pictures in its description, got none; add --arch NAME")
+def _described(path: Path, file: ForeignFile, model: KerasModel, size: InputSize | None) -> Candidate:
+    """The network that the file itself describes, for pictures of ``size`` where it does not say their size."""
+    taken = model.input_size or size
+    if taken is None:
+        raise BadInput(f"{path}: expected the size of its pictures in its description, got none; add --input-size")
+    number = model.outputs or next((count for layer in reversed(model.layers) if (count := layer.out)), None)
+    if number is None:
+        raise BadInput(f"{path}: expected a described network that gives numbers for classes, got one without layers")
     arguments = find_architecture(_GRAPH).resolve({"layers": [layer.model_dump(mode="json") for layer in model.layers]})
-    number = next(count for layer in reversed(model.layers) if (count := layer.out))
     architecture = find_architecture(_GRAPH)
-    _, matched = _matched(path, file, architecture, arguments, model.input_size, number, by_name=True)
+    _, matched = _matched(path, file, architecture, arguments, taken, number, by_name=True)
     words = f"the network that it describes ({in_words(model.layers)})"
-    return _built(path, file, _GRAPH, arguments, model.input_size, number, matched, words=words)
+    return _built(path, file, _GRAPH, arguments, taken, number, matched, words=words)
 
 
 def _row(path: Path, file: ForeignFile, layers: Sequence[Layer], size: InputSize) -> Candidate:
@@ -327,7 +330,7 @@ def _nearest(file: ForeignFile, size: InputSize | None) -> str:
 
 def _check_described(path: Path, file: ForeignFile, model: KerasModel, network: ImageNetwork) -> None:
     """Refuse a named architecture whose answers are not those of the network that the file describes."""
-    own = _described(path, file, model).network
+    own = _described(path, file, model, network.input_size).network
     same = own.input_size == network.input_size and own.classes == network.classes
     if not same or not np.allclose(_answers(own), _answers(network), atol=_ALIKE, rtol=_ALIKE):
         words = in_words(model.layers)
