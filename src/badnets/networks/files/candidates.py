@@ -30,6 +30,7 @@ from badnets.networks.network import ImageNetwork, kind_of_outputs
 from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
 
 _COUNTS = 16  # numbers of classes that are tried; each builds the architecture's skeleton
+_PARTS = 8  # networks in a row in one file
 _MANY = 16  # tensors, fewer of which no network of torchvision has
 _GRAPH = "graph"
 _ALIKE = 1e-3  # how far answers of two readings of one file may be apart
@@ -117,7 +118,7 @@ def parts(files: Sequence[ForeignFile]) -> Iterator[ForeignFile]:
     """Each file, and each network in it, where it holds several in a row."""
     for file in files:
         yield file
-        for number, entries in enumerate(segments(file.entries), start=1):
+        for number, entries in enumerate(segments(file.entries)[:_PARTS], start=1):
             part = f"network {number} of the file"
             yield replace(file, entries=tuple(entries), part=part, one_of_several=True)
 
