@@ -81,7 +81,7 @@ CONFIGS: dict[str, Callable[[], object]] = {
     "a lambda": lambda: _row(_layer("Lambda", "l", function=["marshal", None]), FLAT, DENSE),
     "a class of one's own": lambda: _row({"class_name": "os>system", "module": "os", "config": {}}, FLAT, DENSE),
     "10,001 layers": lambda: _row(*[_layer("Dense", f"d{k}", units=3) for k in range(10_001)]),
-    "9,000 layers of one name": lambda: _row(*[_layer("ReLU", "a") for _ in range(9000)], FLAT, DENSE),
+    "3,000 layers of one name": lambda: _row(*[_layer("ReLU", "a") for _ in range(3000)], FLAT, DENSE),
     "20,000 that change nothing": lambda: _row(*[_layer("GaussianNoise", "a") for _ in range(20_000)], FLAT, DENSE),
     "15 models in each other": lambda: _in_each_other(15),
     "300 models in each other": lambda: _in_each_other(300),
@@ -120,8 +120,8 @@ CONFIGS: dict[str, Callable[[], object]] = {
     "no inputs": lambda: _graph({**DENSE, "inbound_nodes": []}),
     "inputs that are a number": lambda: _graph({**DENSE, "inbound_nodes": 7}),
     "inputs that are deep": lambda: _graph({**DENSE, "inbound_nodes": [json.loads("[" * 400 + "]" * 400)]}),
-    "10,000 inputs": lambda: _graph(
-        {**FLAT, "inbound_nodes": _nodes("i")}, _layer("Add", "d", _nodes(*["f"] * 10_000))
+    "4,000 inputs": lambda: _graph(
+        {**FLAT, "inbound_nodes": _nodes("i")}, _layer("Add", "d", _nodes(*["f"] * 4000))
     ),
     "a row of sums that double": lambda: _graph(
         {**FLAT, "inbound_nodes": _nodes("i")},
@@ -140,7 +140,7 @@ CONFIGS: dict[str, Callable[[], object]] = {
     "a slope of a text": lambda: _row(_layer("LeakyReLU", "s", alpha="\x1b[2J"), FLAT, DENSE),
     "a function that is a table": lambda: _row(FLAT, _layer("Dense", "d", units=3, activation={"config": {}})),
 }  # fmt: skip
-FINE = ("15 models", "names of attributes", "a slope", "20,000 that")
+FINE = ("15 models", "names of attributes", "3,000 layers", "20,000 that", "a name that")
 
 
 def _archive(path: Path, config: object, weights: bytes | None = None) -> Path:

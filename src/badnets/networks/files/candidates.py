@@ -100,6 +100,8 @@ def guessed(
     for file in files:
         if file.model is not None:
             return [_described(path, file, file.model, size)]
+        if file.problem:  # what it says of itself is not known here: layers in a row would be others
+            raise BadInput(f"{path}: {brief(file.problem, 250)}; name the architecture (--arch NAME, or file.py:Class)")
     if found := [fit.built(path) for fit in _known(path, files, all_spellings(), size, classes)]:
         return found
     if size is not None and (found := _rows(path, files, size, classes, tries=tries)):
@@ -108,9 +110,8 @@ def guessed(
         theirs = [f"torchvision:{name}" for name in torchvision_models.names()]
         if found := [fit.built(path) for fit in _known(path, files, theirs, size, classes)]:
             return found
-    why = f"{brief(files[0].problem, 150)}; " if files[0].problem else ""
     raise BadInput(
-        f"{path}: expected an architecture (--arch NAME, or file.py:Class), got none; {why}{_nearest(files[0], size)}"
+        f"{path}: expected an architecture (--arch NAME, or file.py:Class), got none; {_nearest(files[0], size)}"
     )
 
 

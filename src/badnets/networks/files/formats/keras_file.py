@@ -289,7 +289,9 @@ def _settings(config: Any) -> Iterator[dict[str, Any]]:
             kept = {key: own[key] for key in ("name", "data_format") if key in own}
             if "BatchNorm" in str(config.get("class_name")) and isinstance(own.get("epsilon"), float):
                 if not 0 <= own["epsilon"] <= 1:
-                    raise ValueError("a batch norm's epsilon is not a number from 0 to 1")
+                    raise BadInput(
+                        f"expected a batch norm's epsilon from 0 to 1, got {own['epsilon']:g}; it is damaged"
+                    )
                 kept["epsilon"] = own["epsilon"]
             yield kept
     for inner in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ def four(config: Config, key: str) -> Sides:
 def numbers(value: Any) -> tuple[float, ...]:
     """One number or several."""
     given = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, int | float) for one in given):
+    if not all(_is_number(one) and math.isfinite(one) for one in given):
         raise BadInput(f"expected numbers to scale pictures by, got {brief(value, 40)}")
     return tuple(map(float, given))
 
@@ -84,7 +85,9 @@ def activation(function: Any, config: Config | None) -> Used | None:
     config = config or {}
     word = str(function)
     slope, most = _SLOPES.get(word, 0.01), config.get("max_value")
-    below = next((config[key] for key in ("negative_slope", "alpha") if _is_number(config.get(key))), None)
+    below = next((config[key] for key in ("negative_slope", "alpha") if config.get(key) is not None), None)
+    if below is not None and not _is_number(below):
+        raise BadInput(f"expected a number as the slope of {brief(word, 40)!r}, got {brief(repr(below), 40)}")
     slope = slope if below is None else float(below)
     if word == "relu" and most is not None:
         word = "relu6" if most == 6 and not below else f"relu up to {brief(most, 10)}"
