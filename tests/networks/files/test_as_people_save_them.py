@@ -126,7 +126,8 @@ def trained(body: nn.Sequential, data: ImageData) -> nn.Sequential:
     optimizer = torch.optim.Adam(body.parameters(), 0.02)
     for _ in range(40):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(body(given), labels).backward()
+        loss = nn.functional.cross_entropy(body(given), labels)
+        torch.autograd.backward(loss)
         optimizer.step()
     return body.eval()
 

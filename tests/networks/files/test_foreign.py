@@ -92,7 +92,8 @@ def test_our_own_files_say_themselves_what_they_are(tmp_path: Path) -> None:
 
 def test_without_an_architecture_it_is_found(tmp_path: Path) -> None:
     path, clean = state_file(tmp_path / "a.pt"), clean_set()
-    network = open_any(path, ForeignOptions(input_size=(1, 16, 16), input_range="0-1"))
+    with pytest.warns(ForeignWarning, match=r"a\.pt: read as g1-cnn"):
+        network = open_any(path, ForeignOptions(input_size=(1, 16, 16), input_range="0-1"))
     named = open_foreign(path, arch="g1-cnn", input_size=(1, 16, 16), input_range="0-1")
     assert network.architecture == "g1-cnn"
     assert np.array_equal(predict(network, clean.images()).confidence, predict(named, clean.images()).confidence)

@@ -116,7 +116,8 @@ class Reshaping(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
-        return Red()(x.reshape(n, h, w, c).permute(0, 3, 1, 2))
+        more: Tensor = Red()(x.reshape(n, h, w, c).permute(0, 3, 1, 2))
+        return more
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -146,7 +146,7 @@ def _computed(kind: str, values: list[Array], w: dict[str, NDArray[np.float32]],
         return function((flat if kind[0] == "D" else flat @ w["pointwise_kernel"][0, 0]) + bias)
     if kind == "BatchNormalization":
         by = w.get("gamma", 1) / np.sqrt(w["moving_variance"] + config.get("epsilon", 1e-3))
-        return (x - w["moving_mean"]) * by + w.get("beta", 0)
+        return np.asarray((x - w["moving_mean"]) * by + w.get("beta", 0))
     if kind == "AveragePooling2D":
         return np.asarray(np.nanmean(_windows(x, config, config["pool_size"], np.nan), (3, 4)))
     if kind == "MaxPooling2D":
@@ -172,8 +172,9 @@ def description(model: Model, version: int, name: str = "model_1") -> dict[str, 
     """What ``model_config`` or ``config.json`` says."""
     size = [None, *model.given.shape[1:]]
     shape = "batch_input_shape" if version == 2 else "batch_shape"
-    first = {"class_name": "InputLayer", "config": {"name": "input_1", shape: size}, "name": "input_1"}
-    first |= {"inbound_nodes": []} if model.functional else {}
+    first: dict[str, Any] = {"class_name": "InputLayer", "config": {"name": "input_1", shape: size}, "name": "input_1"}
+    if model.functional:
+        first["inbound_nodes"] = []
     layers = [] if version == 2 and not model.functional else [first]
     for layer in model.layers:
         one = {"class_name": layer.kind, "config": layer.config}
