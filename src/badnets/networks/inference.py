@@ -87,7 +87,8 @@ def align_classes(data: ImageData, network: ImageNetwork) -> ImageData:
         if isinstance(targets, Labels):
             return replace(data, targets=replace(targets, values=number[targets.values]), class_names=known)
         return replace(data, targets=replace(targets, labels=number[targets.labels]), class_names=known)
-    if network.provenance.get("foreign") and len(given) == len(known):
+    nameless = known == tuple(map(str, range(len(known))))
+    if nameless and network.provenance.get("foreign") and len(given) == len(known):
         return replace(data, class_names=known)
     wanted, got = (", ".join(brief(name, 24) for name in names[:5]) for names in (known, given))
     raise BadInput(

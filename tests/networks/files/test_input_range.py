@@ -116,8 +116,8 @@ class Reshaping(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
-        said: Tensor = Red()(x.reshape(n, h, w, c).permute(0, 3, 1, 2))
-        return said
+        more: Tensor = Red()(x.reshape(n, h, w, c).permute(0, 3, 1, 2))
+        return more
 
 
 @pytest.mark.parametrize("order", ORDERS)

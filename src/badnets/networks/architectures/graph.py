@@ -24,9 +24,12 @@ Sides = tuple[Side, Side, Side, Side]
 """Top, bottom, left, right."""
 
 
+_EMPTY = nn.Module()
+
+
 def is_taken(name: str) -> bool:
     """Whether no layer can have this name."""
-    return name in (INPUT, "_given", "_last") or hasattr(nn.Module(), name)
+    return name in (INPUT, "_given", "_last") or hasattr(_EMPTY, name)
 
 
 class Layer(BaseModel):
@@ -278,7 +281,8 @@ class Join(Layer):
                 raise BadInput(f"layer {self.name!r}: expected maps of one size, got {[list(s) for s in shapes[:4]]}")
             return _Joined(self.how), (sum(shape[0] for shape in shapes), *shapes[0][1:])
         small = [shape for shape in shapes if shape != max(shapes)]
-        if any(shape[0] != max(shapes)[0] or any(side != 1 for side in shape[1:]) for shape in small):
+        alike = len({len(shape) for shape in shapes}) == 1
+        if not alike or any(shape[0] != max(shapes)[0] or any(side != 1 for side in shape[1:]) for shape in small):
             raise BadInput(f"layer {self.name!r}: expected equal shapes, got {[list(s) for s in shapes[:4]]}")
         return _Joined(self.how), max(shapes)
 

@@ -32,6 +32,7 @@ from badnets.networks.registry import build_network, find_architecture, parse_ne
 
 _COUNTS = 16  # numbers of classes that are tried; each builds the architecture's skeleton
 _HEAD = 2  # tensors that change with the number of classes
+_PARTS = 8  # networks in a row in one file
 _MANY = 16  # tensors, fewer of which no network of torchvision has
 _GRAPH = "graph"
 _ALIKE = 1e-3  # how far answers of two readings of one file may be apart
@@ -100,7 +101,9 @@ def guessed(
     have, or layers in a row, of which pictures must tell which (``tries``). Raises ``BadInput`` for none."""
     for file in files:
         if file.model is not None:
-            return [_described(path, file, file.model)]
+            return [_described(path, file, file.model, size)]
+        if file.problem:  # what it says of itself is not known here: layers in a row would be others
+            raise BadInput(f"{path}: {brief(file.problem, 250)}; name the architecture (--arch NAME, or file.py:Class)")
     if found := [fit.built(path) for fit in _known(path, files, all_spellings(), size, classes)]:
         return found
     if size is not None and (found := _rows(path, files, size, classes, tries=tries)):
@@ -109,9 +112,8 @@ def guessed(
         theirs = [f"torchvision:{name}" for name in torchvision_models.names()]
         if found := [fit.built(path) for fit in _known(path, files, theirs, size, classes)]:
             return found
-    why = f"{brief(files[0].problem, 150)}; " if files[0].problem else ""
     raise BadInput(
-        f"{path}: expected an architecture (--arch NAME, or file.py:Class), got none; {why}{_nearest(files[0], size)}"
+        f"{path}: expected an architecture (--arch NAME, or file.py:Class), got none; {_nearest(files[0], size)}"
     )
 
 
@@ -119,7 +121,7 @@ def parts(files: Sequence[ForeignFile]) -> Iterator[ForeignFile]:
     """Each file, and each network in it, where it holds several in a row."""
     for file in files:
         yield file
-        for number, entries in enumerate(segments(file.entries), start=1):
+        for number, entries in enumerate(segments(file.entries)[:_PARTS], start=1):
             part = f"network {number} of the file"
             yield replace(file, entries=tuple(entries), part=part, one_of_several=True)
 
@@ -190,16 +192,19 @@ def _built(
     return Candidate(words or architecture, network, guess, tuple(notes))
 
 
-def _described(path: Path, file: ForeignFile, model: KerasModel) -> Candidate:
-    """The network that the file itself describes."""
-    if model.input_size is None:
-        raise BadInput(f"{path}: expected the size of its pictures in its description, got none; add --arch NAME")
+def _described(path: Path, file: ForeignFile, model: KerasModel, size: InputSize | None) -> Candidate:
+    """The network that the file itself describes, for pictures of ``size`` where it does not say their size."""
+    taken = model.input_size or size
+    if taken is None:
+        raise BadInput(f"{path}: expected the size of its pictures in its description, got none; add --input-size")
+    number = model.outputs or next((count for layer in reversed(model.layers) if (count := layer.out)), None)
+    if number is None:
+        raise BadInput(f"{path}: expected a described network that gives numbers for classes, got one without layers")
     arguments = find_architecture(_GRAPH).resolve({"layers": [layer.model_dump(mode="json") for layer in model.layers]})
-    number = next(count for layer in reversed(model.layers) if (count := layer.out))
     architecture = find_architecture(_GRAPH)
-    _, matched = _matched(path, file, architecture, arguments, model.input_size, number, by_name=True)
+    _, matched = _matched(path, file, architecture, arguments, taken, number, by_name=True)
     words = f"the network that it describes ({in_words(model.layers)})"
-    return _built(path, file, _GRAPH, arguments, model.input_size, number, matched, words=words)
+    return _built(path, file, _GRAPH, arguments, taken, number, matched, words=words)
 
 
 def _row(path: Path, file: ForeignFile, layers: Sequence[Layer], size: InputSize) -> Candidate:
@@ -336,7 +341,7 @@ def _nearest(file: ForeignFile, size: InputSize | None) -> str:
 
 def _check_described(path: Path, file: ForeignFile, model: KerasModel, network: ImageNetwork) -> None:
     """Refuse a named architecture whose answers are not those of the network that the file describes."""
-    own = _described(path, file, model).network
+    own = _described(path, file, model, network.input_size).network
     same = own.input_size == network.input_size and own.classes == network.classes
     if not same or not np.allclose(_answers(own), _answers(network), atol=_ALIKE, rtol=_ALIKE):
         words = in_words(model.layers)

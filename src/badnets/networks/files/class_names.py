@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def read_class_names(text: str) -> tuple[str, ...] | str:
     if text == IMAGEFOLDER:
         return text
     path = Path(text)
-    if "," not in text and (path.suffix or path.exists()):
+    if "," not in text and (path.suffix or _is_there(path)):
         content = _content(path)
         names = _of_json(content, path) if content.lstrip().startswith(("[", "{")) else content.splitlines()
         where: object = path
@@ -42,6 +43,13 @@ def read_class_names(text: str) -> tuple[str, ...] | str:
     return tuple(kept)
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
+
+
 def _content(path: Path) -> str:
     try:
         return read_bytes(path, TABLE, "a file with names of classes").decode()
@@ -57,12 +65,14 @@ def _of_json(content: str, path: Path) -> list[str]:
     except (ValueError, RecursionError):
         raise BadInput(f"expected JSON, or a name a line, in {path}, got damaged JSON") from None
     if isinstance(value, dict):
-        turned = {k: v for k, v in value.items() if isinstance(v, str)} or {v: k for k, v in value.items()}
+        texts = all(isinstance(name, str) for name in value.values())
         try:
-            value = [turned[key] for key in sorted(turned, key=int)]
-            numbers = sorted(int(key) for key in turned)
+            pairs = sorted((int(key), name) if texts else (index(name), key) for key, name in value.items())
         except (ValueError, TypeError, OverflowError):
             raise BadInput(f"expected names of classes by their numbers in {path}, got others") from None
+        numbers, value = [number for number, _ in pairs], [name for _, name in pairs]
+        if len(set(numbers)) < len(numbers):
+            raise BadInput(f"expected each class's number once in {path}, got one twice")
         if numbers != list(range(len(numbers))):
             missing = next(n for n, number in enumerate([*numbers, -1]) if n != number)
             raise BadInput(f"expected a name for every class in {path}, got none for number {missing}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ from badnets.networks.network import black
 
 Kind = frozenset[tuple[str | None, Shape]]
 Map = tuple[int, int, int]
+Row = tuple[Map, ...]
+"""The maps that are flattened, one after the other, in a row of features."""
 T = TypeVar("T")
 _HEAD = re.compile(r"(?P<head>fc|classifier|head|linear)\.\d\.")
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # torchvision's heads that only help training
@@ -153,13 +156,14 @@ def load(path: Path, file: ForeignFile, matched: Matched, body: nn.Module, input
 
 
 class _Watching(TorchFunctionMode):
-    """Follows maps (n, c, h, w) that become rows (n, c*h*w), up to the weights that rows meet first: in ``places``."""
+    """Follows maps (n, c, h, w) that become rows (n, c*h*w), which may be joined, up to the weights that rows meet
+    first: in ``places``."""
 
     def __init__(self, names: Mapping[int, str]) -> None:
         super().__init__()
         self._names = names
-        self._rows: dict[int, tuple[Tensor, Map]] = {}  # the tensors are kept, for their ids are their names here
-        self.places: dict[str, Map] = {}
+        self._rows: dict[int, tuple[Tensor, Row]] = {}  # the tensors are kept, for their ids are their names here
+        self.places: dict[str, Row] = {}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -167,11 +171,13 @@ class _Watching(TorchFunctionMode):
         named = kwargs or {}
         result = func(*args, **named)
         first = args[0] if args else named.get("input")
+        if func is torch.cat and isinstance(first, list | tuple):
+            self._join(first, result)
         if not isinstance(first, Tensor) or not isinstance(result, Tensor) or result.ndim != 2:
             return result
         n, width = result.shape
         if first.ndim == 4 and first.shape[0] == n and first[0].numel() == width:
-            self._rows[id(result)] = (result, (first.shape[1], first.shape[2], first.shape[3]))
+            self._rows[id(result)] = (result, ((first.shape[1], first.shape[2], first.shape[3]),))
         elif id(first) in self._rows:
             place = self._rows[id(first)][1]
             for given in (*args[1:], *named.values()):
@@ -182,9 +188,16 @@ class _Watching(TorchFunctionMode):
                 self._rows[id(result)] = (result, place)
         return result
 
+    def _join(self, parts: Sequence[Tensor], whole: Tensor) -> None:
+        """Rows of flattened maps, and other features, one after the other."""
+        if whole.ndim == 2 and sum(part.shape[1] for part in parts) == whole.shape[1]:
+            rows = [self._rows[id(p)][1] if id(p) in self._rows else ((p.shape[1], 1, 1),) for p in parts]
+            if any(id(part) in self._rows for part in parts):
+                self._rows[id(whole)] = (whole, tuple(place for row in rows for place in row))
 
-def flattened_inputs(body: nn.Module, input_size: Map) -> dict[str, Map]:
-    """The (channels, height, width) behind each weight of ``body`` that a flattened map meets, by name. These are dense
+
+def flattened_inputs(body: nn.Module, input_size: Map) -> dict[str, Row]:
+    """The (channels, height, width) behind each weight of ``body`` that flattened maps meet, by name. These are dense
     layers' weights (out, c*h*w), and batch norms' tensors (c*h*w,) that come before them. ``body`` is put into
     evaluation mode; one pass over a black picture."""
     names = {id(value): name for name, value in body.state_dict(keep_vars=True).items()}
@@ -194,7 +207,11 @@ def flattened_inputs(body: nn.Module, input_size: Map) -> dict[str, Map]:
     return dict(watching.places)
 
 
-def to_channels_first(weight: Tensor, place: Map) -> Tensor:
-    """``weight`` whose last axis counts (height, width, channel), with that axis in torch's order."""
-    c, h, w = place
-    return weight.reshape(*weight.shape[:-1], h, w, c).movedim(-1, -3).flatten(-3)
+def to_channels_first(weight: Tensor, row: Row) -> Tensor:
+    """``weight`` whose last axis counts, map by map, (height, width, channel), with that axis in torch's order."""
+    parts = torch.split(weight, [math.prod(place) for place in row], dim=-1)
+    turned = [
+        part.reshape(*weight.shape[:-1], h, w, c).movedim(-1, -3).flatten(-3)
+        for part, (c, h, w) in zip(parts, row, strict=True)
+    ]
+    return torch.cat(turned, -1)

@@ -169,8 +169,9 @@ def _chosen(path: Path, candidates: Sequence[Candidate], said: ForeignOptions, c
 
     found = None
     if clean is None or len(ways) * len(orders) == 1:
-        if len(candidates) > 1 and candidates[0].guessed:
-            listed = ", ".join(dict.fromkeys(candidate.words for candidate in candidates))
+        words = list(dict.fromkeys(candidate.words for candidate in candidates))
+        if len(words) > 1 and candidates[0].guessed:
+            listed = ", ".join(words)
             raise BadInput(
                 f"{path}: expected weights of one network, got such that fit {brief(listed, 150)}; add --arch"
             )

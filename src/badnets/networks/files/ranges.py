@@ -193,7 +193,8 @@ def find_way(
         )
     close = trial.not_worse(left, rows)
     near = [way for way in close if tried[way].hits >= tried[left[0]].hits - _SAME * len(rows)]
-    way = trial.likeliest(near, rows)
+    usual = [way for way in near if way.order == orders[0]]  # of equals, for most networks take no other
+    way = trial.likeliest(usual or near, rows)
     return Found(way, tried[way], tried, tuple(other for other in close if other != way))
 
 

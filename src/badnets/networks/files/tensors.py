@@ -34,6 +34,7 @@ _UNDER = ("", "state_dict", "model_state_dict", "model_state", "model", "net", "
 _NOT_WEIGHTS = ("optim", "scheduler", "scaler")
 _DEEPEST = 8  # tables in each other
 _LISTED = 16  # entries of a list or tuple that are looked into
+_NETWORKS = 8  # in one file
 _LOOKED = 10_000  # tables that are looked into
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first of the five pickles with which torch's older format begins
 _DAMAGE = (zipfile.BadZipFile, struct.error, ValueError, EOFError, OSError, NotImplementedError, LookupError)
@@ -182,6 +183,7 @@ def find_states(path: Path, value: Any) -> dict[str, dict[str, Tensor]]:
     Raises ``BadInput`` where there is none."""
     found: dict[str, dict[str, Tensor]] = {}
     steps = 0
+    seen = set[int]()
 
     def look(one: Any, where: tuple[str, ...]) -> None:
         nonlocal steps
@@ -191,8 +193,9 @@ def find_states(path: Path, value: Any) -> dict[str, dict[str, Tensor]]:
         if isinstance(one, Mapping):
             named = {name: entry for name, entry in one.items() if isinstance(name, str)}
             tensors = {name: entry for name, entry in named.items() if isinstance(entry, Tensor)}
-            if tensors and not any(word in "".join(where).lower() for word in _NOT_WEIGHTS):
+            if tensors and id(one) not in seen and not any(word in "".join(where).lower() for word in _NOT_WEIGHTS):
                 found[".".join(where)] = tensors
+                seen.add(id(one))  # the same under another name is no other network
             inner: Iterable[tuple[str, Any]] = ((name, entry) for name, entry in named.items() if name not in tensors)
         elif isinstance(one, list | tuple):
             inner = ((str(index), entry) for index, entry in enumerate(one[:_LISTED]))
@@ -209,7 +212,7 @@ def find_states(path: Path, value: Any) -> dict[str, dict[str, Tensor]]:
         raise BadInput(f"{path}: expected tensors by name (a state dict, or one in it), got {got}; {ADVICE}")
     largest = max(sum(tensor.numel() for tensor in state.values()) for state in found.values())
     real = {name: s for name, s in found.items() if 20 * sum(tensor.numel() for tensor in s.values()) >= largest}
-    return dict(sorted(real.items(), key=lambda item: _likelihood(item[0])))
+    return dict(sorted(real.items(), key=lambda item: _likelihood(item[0]))[:_NETWORKS])
 
 
 def _likelihood(name: str) -> tuple[int, int]:

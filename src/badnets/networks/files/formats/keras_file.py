@@ -13,7 +13,7 @@ import math
 import re
 import zipfile
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,11 +50,13 @@ WEIGHTS = "model.weights.h5"
 @dataclass(frozen=True)
 class _Place:
     """Where a tensor is in the file, which layer it is of, and its role there, None where the file does not say;
-    ``number`` of ``count`` is its place among those of its layer."""
+    ``number`` of ``count`` is its place among those of its layer. ``path`` is how the file's description calls the
+    layer: the names of Keras 2 with that of the outermost model or layer first, the kinds and numbers of Keras 3."""
 
     name: str
     layer: str
     role: str | None
+    path: str
     depthwise: bool = False
     number: int = 0
     count: int = 0
@@ -139,29 +141,58 @@ def _in_model(config: dict[str, Any], places: list[_Place]) -> tuple[KerasModel 
         return None, "", places
     try:
         model = read_model(config)
-        return model, "", [_renamed(place, _weights(model, place)) for place in places]
+        known = _Weights(model)
+        named = [_renamed(place, known.of(place)) for place in places]
     except BadInput as error:
         return None, str(error), places
+    twice = next((at for at, count in Counter((p.layer, p.role) for p in named).items() if count > 1), None)
+    if twice is not None:
+        problem = f"expected weights of each described layer once, got those of {brief(twice[0], 60)!r} twice"
+        return None, problem, places
+    return model, "", named
 
 
-def _weights(model: KerasModel, place: _Place) -> Weights:
-    """What the weights at ``place`` are."""
-    parts = place.layer.split("/")
-    known = [model.weights.get("/".join(parts[first:])) for first in range(len(parts))]
-    known += [found for name, found in model.weights.items() if name.endswith(f"/{place.layer}")]
-    found = next((one for one in known if one is not None and one.layer), None)
-    if found is None:
-        raise BadInput(f"expected weights of the described layers, got {brief(place.layer, 60)!r}")
-    return found
+class _Weights:
+    """What the weights at a place in the file are."""
+
+    def __init__(self, model: KerasModel) -> None:
+        self.model = model
+        self.inside: dict[tuple[str, str], list[list[str]]] = defaultdict(list)  # by outermost model and own name
+        for path in model.named:
+            parts = path.split("/")
+            self.inside[parts[0], parts[-1]].append(parts)
+
+    def of(self, place: _Place) -> Weights:
+        """Raises BadInput where the description has no such layer, or several."""
+        if place.count:
+            found = self.model.numbered.get(place.path)
+        else:
+            top, *below = place.path.split("/")
+            found = self.model.named.get(top) or self._nested(top, below)
+        if found is None or not found.layer:
+            raise BadInput(f"expected weights of the described layers, got {brief(place.path, 60)!r}")
+        return found
+
+    def _nested(self, top: str, below: list[str]) -> Weights | None:
+        """Of a layer in a model: versions write all, some or none of the names of the models around it."""
+        alike = self.inside[top, below[-1]] if below else []
+        for count in range(len(below), 0, -1):
+            ending = [parts for parts in alike if parts[-count:] == below[-count:]]
+            if len(ending) == 1:
+                return self.model.named["/".join(ending[0])]
+            if ending:
+                return None
+        return None
 
 
 def _renamed(place: _Place, weights: Weights) -> _Place:
     """``place`` under the name that its layer has in the read model."""
-    deep = bool(weights.depthwise) and (place.depthwise or (place.count > 0 and place.number == 0))
-    role = place.role
+    role, alone = place.role, weights.depthwise == weights.layer
+    first = place.number == 0 if place.count else place.depthwise or (alone and role == "weight")
+    deep = bool(weights.depthwise) and first
     if place.count:  # Keras 3: by number
         roles: tuple[str, ...] = ("weight", "bias")
-        if weights.depthwise and weights.depthwise != weights.layer:
+        if weights.depthwise and not alone:
             roles = ("weight", *roles)
         elif weights.norm:
             roles = tuple(
@@ -188,9 +219,11 @@ def _keras_2(path: Path, root: Any) -> Iterator[_Place]:
         for name in _names(path, root[layer], "weight_names"):
             above, _, last = name.partition(":")[0].rpartition("/")
             # Of a nested model the inner layer's path counts; some versions write the model's name before it.
-            inner = above[above.find(layer) :] if layer in above.split("/") else above
+            parts = above.split("/") if above else [layer]
+            inner = "/".join(parts[parts.index(layer) :]) if layer in parts else above
+            deep = last == "depthwise_kernel" or (last == "kernel" and parts[-1].startswith("depthwise_conv2d"))
             place = f"{root[layer].name}/{name}"
-            yield _Place(place, inner or layer, _ROLES.get(last), depthwise=last == "depthwise_kernel")
+            yield _Place(place, inner or layer, _ROLES.get(last), f"{layer}/{above or layer}", depthwise=deep)
 
 
 def _keras_3(file: Any) -> Iterator[_Place]:
@@ -205,13 +238,14 @@ def _keras_3(file: Any) -> Iterator[_Place]:
     file.visititems(note)
     for group in sorted(numbers, key=natural):
         inside = "/".join(part for part in group.split("/") if part not in _WITHOUT_NAME)
-        layer = str(file[group].attrs.get("name", inside))
+        own = file[f"{group}/vars"].attrs.get("name")  # Keras from 3.9 on or so
+        layer = f"{inside.rpartition('/')[0]}/{own}".lstrip("/") if isinstance(own, str) else inside
         roles = _BY_COUNT.get(len(numbers[group]), (None,) * len(numbers[group]))
         if len(numbers[group]) == 2 and all(len(file[f"{group}/vars/{n}"].shape) == 1 for n in numbers[group]):
             roles = _NORM[2:]  # a batch norm without scale and shift
         for index, (number, role) in enumerate(zip(sorted(numbers[group]), roles, strict=True)):
             deep = "depthwise" in group and role == "weight"
-            yield _Place(f"{group}/vars/{number}", layer, role, deep, index, len(numbers[group]))
+            yield _Place(f"{group}/vars/{number}", layer, role, inside, deep, index, len(numbers[group]))
 
 
 def _entry(path: Path, content: bytes | None, item: Any, place: _Place) -> Entry:
@@ -255,7 +289,9 @@ def _settings(config: Any) -> Iterator[dict[str, Any]]:
             kept = {key: own[key] for key in ("name", "data_format") if key in own}
             if "BatchNorm" in str(config.get("class_name")) and isinstance(own.get("epsilon"), float):
                 if not 0 <= own["epsilon"] <= 1:
-                    raise ValueError("a batch norm's epsilon is not a number from 0 to 1")
+                    raise BadInput(
+                        f"expected a batch norm's epsilon from 0 to 1, got {own['epsilon']:g}; it is damaged"
+                    )
                 kept["epsilon"] = own["epsilon"]
             yield kept
     for inner in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():

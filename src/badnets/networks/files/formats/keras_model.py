@@ -7,7 +7,7 @@ somebody's code (``Lambda``, classes of one's own) are refused by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,7 +25,6 @@ from badnets.networks.architectures.graph import (
     Dense,
     Dropout,
     Flatten,
-    Function,
     GlobalPool,
     Join,
     Layer,
@@ -37,7 +36,16 @@ from badnets.networks.architectures.graph import (
     Sides,
     is_taken,
 )
-from badnets.networks.files.formats.keras_settings import Config, bias, four, numbers, pair, whole
+from badnets.networks.files.formats.keras_settings import (
+    ACTIVATIONS,
+    Config,
+    activation,
+    bias,
+    four,
+    numbers,
+    pair,
+    whole,
+)
 
 _DEEPEST = 20  # models in each other
 _SAME_ANSWER = frozenset({
@@ -46,13 +54,6 @@ _SAME_ANSWER = frozenset({
     "RandomCrop",
 })  # fmt: skip
 """Layers that change nothing when a network answers."""
-_FUNCTIONS: dict[str, Function | None] = {
-    "linear": None, "relu": "relu", "relu6": "relu6", "elu": "elu", "selu": "selu", "gelu": "gelu", "swish": "silu",
-    "silu": "silu", "sigmoid": "sigmoid", "tanh": "tanh", "softplus": "softplus", "softmax": "softmax",
-    "log_softmax": "log-softmax", "leaky_relu": "leaky-relu", "hard_swish": "hard-swish", "hard_silu": "hard-swish",
-}  # fmt: skip
-_SLOPES = {"elu": 1.0, "leaky_relu": 0.2}
-_LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax", "Activation": ""}
 _JOINS: dict[str, Any] = {
     "Add": "add", "Multiply": "multiply", "Average": "mean", "Maximum": "largest", "Subtract": "less",
     "Concatenate": "append",
@@ -73,20 +74,33 @@ class Weights:
 
 @dataclass(frozen=True)
 class KerasModel:
-    """``layers`` of the network, and by the names that a file may call them what their weights are. ``input_size`` is
-    None where the description has none."""
+    """``layers`` of the network, and what the weights of Keras's layers are: by their names (``named``), and by kind
+    and number as Keras 3 files them (``numbered``); of models in models ``above/below``. ``input_size`` is None where
+    the description has none; then ``outputs``, how many numbers it gives, is not known either."""
 
     layers: tuple[Layer, ...]
-    weights: Mapping[str, Weights]
+    named: Mapping[str, Weights]
+    numbered: Mapping[str, Weights]
     input_size: InputSize | None
+    outputs: int | None
     channels_last: bool
+
+
+@dataclass(frozen=True)
+class _Above:
+    """The models around a layer, with a slash behind each: by name, and by kind and number."""
+
+    named: str = ""
+    numbered: str = ""
 
 
 @dataclass
 class _Reader:
     layers: dict[str, Layer] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)  # empty while the size of the pictures is not known
-    weights: dict[str, Weights] = field(default_factory=dict)
+    by_name: dict[str, Weights] = field(default_factory=dict)
+    by_number: dict[str, Weights] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)  # of each name, the last number behind it
     input_size: InputSize | None = None
     channels_last: bool = True
 
@@ -94,9 +108,10 @@ class _Reader:
         """A free name that begins like Keras's."""
         plain = re.sub(r"\W", "_", name)[:150] or "layer"
         plain = plain if re.match("[A-Za-z_]", plain) else f"layer_{plain}"
-        number = 0
+        number = self.used.get(plain, 0)
         while (name := f"{plain}_{number}" if number else plain) in self.layers or is_taken(name):
             number += 1
+        self.used[plain] = number
         return name
 
     def put(self, layer: Layer) -> str:
@@ -114,12 +129,23 @@ def read_model(description: Config) -> KerasModel:
     has several inputs or outputs."""
     reader = _Reader()
     try:
-        last = _model(reader, description, INPUT, "", 0)
+        last = _model(reader, description, INPUT, _Above(), 0)
     except (ValidationError, AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"expected a whole description of a Keras model, got a damaged one ({_first(error)})") from None
     if not reader.layers or last != list(reader.layers)[-1]:
         raise BadInput("expected one output of the described model, from its last layer, got others")
-    return KerasModel(tuple(reader.layers.values()), reader.weights, reader.input_size, reader.channels_last)
+    shape = reader.shapes.get(last, ())
+    if len(shape) > 1:
+        raise BadInput(f"expected a number for each class as the model's answer, got maps {list(shape)}")
+    outputs = shape[0] if shape else None
+    return KerasModel(
+        layers=tuple(reader.layers.values()),
+        named=reader.by_name,
+        numbered=reader.by_number,
+        input_size=reader.input_size,
+        outputs=outputs,
+        channels_last=reader.channels_last,
+    )
 
 
 def _first(error: Exception) -> str:
@@ -130,7 +156,7 @@ def _first(error: Exception) -> str:
     return brief(first_line(error), 80)
 
 
-def _model(reader: _Reader, model: Config, given: str, above: str, depth: int) -> str:
+def _model(reader: _Reader, model: Config, given: str, above: _Above, depth: int) -> str:
     """Put the layers of a model, whose input is the answer of ``given``; the name of the layer with its answer."""
     if depth > _DEEPEST:
         raise BadInput(f"expected at most {_DEEPEST} models in each other, got more")
@@ -141,6 +167,7 @@ def _model(reader: _Reader, model: Config, given: str, above: str, depth: int) -
     outputs: dict[str, str] = {}
     counts: dict[str, int] = {}
     last = given
+    _note_size(reader, config, depth)
     for layer in layers:
         kind, own = str(layer.get("class_name")), layer.get("config", {})
         name = str(layer.get("name") or (own.get("name") if isinstance(own, dict) else None) or kind)
@@ -159,8 +186,8 @@ def _model(reader: _Reader, model: Config, given: str, above: str, depth: int) -
             raise BadInput(f"expected layers before it as inputs of {brief(name, 40)!r}, got others")
         _note_size(reader, own, depth)
         taken = [outputs[one] for one in sources] if sources is not None else [last]
-        paths = [f"{above}{called}" for called in dict.fromkeys((name, alias))]
-        last = outputs[name] = _layer(reader, kind, name, layer, taken, paths, depth)
+        place = _Above(f"{above.named}{name}", f"{above.numbered}{alias}")
+        last = outputs[name] = _layer(reader, kind, name, layer, taken, place, depth)
     wanted = config.get("output_layers") if isinstance(config, dict) else None
     ends = _ends(wanted)
     if len(ends) > 1:
@@ -203,7 +230,8 @@ def _sources(layer: Config) -> Iterator[str]:
 def _note_size(reader: _Reader, config: Any, depth: int) -> None:
     shape = None
     if isinstance(config, dict):
-        shape = config.get("batch_shape") or config.get("batch_input_shape")
+        keys = ("batch_shape", "batch_input_shape", "build_input_shape")
+        shape = next((config[key] for key in keys if config.get(key)), None)
     if depth or reader.input_size is not None or not isinstance(shape, list) or len(shape) != 4:
         return
     sides = shape[1:]
@@ -218,13 +246,11 @@ def _snake(kind: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)).lower()
 
 
-def _layer(
-    reader: _Reader, kind: str, name: str, layer: Config, given: list[str], paths: Sequence[str], depth: int
-) -> str:
+def _layer(reader: _Reader, kind: str, name: str, layer: Config, given: list[str], place: _Above, depth: int) -> str:
     """Put one layer of Keras's, as one or several; the name of that with its answer."""
     config = layer.get("config", {})
     if kind in ("Sequential", "Functional", "Model"):
-        return _model(reader, layer, given[0], f"{paths[-1]}/", depth + 1)
+        return _model(reader, layer, given[0], _Above(f"{place.named}/", f"{place.numbered}/"), depth + 1)
     if not isinstance(config, dict):
         raise BadInput(f"expected a table as the settings of layer {brief(name, 40)!r}, got something else")
     if config.get("data_format") == "channels_first":
@@ -233,13 +259,21 @@ def _layer(
         return given[0]
     if kind in _JOINS:
         axis = config.get("axis", -1)
-        if kind == "Concatenate" and axis not in (-1, 3 if reader.channels_last else 1):
+        if kind == "Concatenate" and axis not in _channel_axes(reader, given[0]):
             raise BadInput(f"expected layer {brief(name, 40)!r} to join channels, got axis {brief(axis)}")
         return reader.put(Join(name=reader.named(name), inputs=tuple(given), how=_JOINS[kind]))
     last, weights = _put(reader, kind, reader.named(name), config, given[0])
-    for path in paths:
-        reader.weights[path] = weights
+    reader.by_name[place.named] = reader.by_number[place.numbered] = weights
     return last
+
+
+def _channel_axes(reader: _Reader, given: str) -> tuple[int, ...]:
+    """The numbers that the axis of channels, or of features, may have in the answer of a layer."""
+    if reader.input_size is None:
+        return -1, 1, 3
+    if len(reader.shapes.get(given, reader.input_size)) == 1:
+        return -1, 1
+    return (-1, 3) if reader.channels_last else (1,)
 
 
 def _put(reader: _Reader, kind: str, name: str, config: Config, given: str) -> tuple[str, Weights]:
@@ -252,8 +286,9 @@ def _put(reader: _Reader, kind: str, name: str, config: Config, given: str) -> t
         last = reader.put(Dense(**source, features=features, bias=bias(config)))
         return _activated(reader, name, config.get("activation"), last), Weights(name)
     if kind == "BatchNormalization":
-        if config.get("axis", -1) not in (-1, 3, 1, [3], [1], [-1]):
-            raise BadInput(f"expected layer {name!r} to normalize channels, got axis {brief(config.get('axis'), 20)}")
+        axis = config.get("axis", -1)
+        if (axis[0] if isinstance(axis, list) and len(axis) == 1 else axis) not in _channel_axes(reader, given):
+            raise BadInput(f"expected layer {name!r} to normalize channels, got axis {brief(axis, 20)}")
         settings = {"epsilon": config.get("epsilon", 1e-3), "momentum": 1 - config.get("momentum", 0.99)}
         scale, center = (bool(config.get(key, True)) for key in ("scale", "center"))
         return reader.put(Norm(**source, **settings)), Weights(name, norm=True, scale=scale, center=center)
@@ -263,8 +298,8 @@ def _put(reader: _Reader, kind: str, name: str, config: Config, given: str) -> t
 def _bare(reader: _Reader, kind: str, source: dict[str, Any], config: Config) -> str:
     """Put a layer without weights."""
     name, given = source["name"], source["inputs"][0]
-    if kind in _LAYERS:
-        function = config.get("activation") if kind == "Activation" else _LAYERS[kind]
+    if kind in ACTIVATIONS:
+        function = config.get("activation") if kind == "Activation" else ACTIVATIONS[kind]
         return _activated(reader, name, function, given, config, own_name=True)
     made: dict[str, Callable[[], Layer]] = {
         "MaxPooling2D": lambda: _pool(reader, source, config, "max"),
@@ -356,28 +391,8 @@ def _activated(
     reader: _Reader, called: str, function: Any, given: str, config: Config | None = None, *, own_name: bool = False
 ) -> str:
     """Put the function of an answer, if it is one; ``config`` has the settings of a layer that is nothing else."""
-    if isinstance(function, dict):  # Keras 3, and functions that are layers
-        inner = function.get("config")
-        word, config = str(function.get("class_name")), inner if isinstance(inner, dict) else {}
-        function = _LAYERS.get(word) or (inner if isinstance(inner, str) else word)
-    if function is None:
+    used = activation(function, config)
+    if used is None:
         return given
-    config = config or {}
-    function = str(function)
-    slope, most = _SLOPES.get(function, 0.01), config.get("max_value")
-    for key in ("alpha", "negative_slope"):
-        if isinstance(config.get(key), int | float) and not isinstance(config.get(key), bool):
-            slope = float(config[key])
-    if function == "relu" and most is not None:
-        function = "relu6" if most == 6 else f"relu up to {brief(most, 10)}"
-    if function == "relu" and config.get("negative_slope"):
-        function = "leaky_relu"
-    if function == "gelu" and config.get("approximate"):
-        function = "gelu-tanh"
-    if function not in (*_FUNCTIONS, "gelu-tanh") or config.get("threshold"):
-        raise BadInput(f"expected an activation that badnets knows, got {brief(function, 40)!r}")
-    known: Any = "gelu-tanh" if function == "gelu-tanh" else _FUNCTIONS[function]
-    if known is None:
-        return given
-    name = called if own_name else reader.named(f"{called}_{function}")
-    return reader.put(Activation(name=name, inputs=(given,), function=known, slope=slope))
+    name = called if own_name else reader.named(f"{called}_{used.word}")
+    return reader.put(Activation(name=name, inputs=(given,), function=used.function, slope=used.slope))

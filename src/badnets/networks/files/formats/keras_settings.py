@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from badnets.core.errors import BadInput
 from badnets.core.text import brief
-from badnets.networks.architectures.graph import Sides
+from badnets.networks.architectures.graph import Function, Sides
 
 Config = Mapping[str, Any]
+_FUNCTIONS: dict[str, Function | None] = {
+    "linear": None, "relu": "relu", "relu6": "relu6", "elu": "elu", "selu": "selu", "gelu": "gelu", "swish": "silu",
+    "silu": "silu", "sigmoid": "sigmoid", "tanh": "tanh", "softplus": "softplus", "softmax": "softmax",
+    "log_softmax": "log-softmax", "leaky_relu": "leaky-relu", "hard_swish": "hard-swish", "hard_silu": "hard-swish",
+}  # fmt: skip
+_SLOPES = {"elu": 1.0, "leaky_relu": 0.2}
+ACTIVATIONS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "Softmax": "softmax", "Activation": ""}
+"""Layers that are a function, and nothing else."""
 
 
 def bias(config: Config) -> bool:
@@ -49,6 +59,47 @@ def four(config: Config, key: str) -> Sides:
 def numbers(value: Any) -> tuple[float, ...]:
     """One number or several."""
     given = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, int | float) for one in given):
+    if not all(_is_number(one) and math.isfinite(one) for one in given):
         raise BadInput(f"expected numbers to scale pictures by, got {brief(value, 40)}")
     return tuple(map(float, given))
+
+
+@dataclass(frozen=True)
+class Used:
+    """A function: ``word`` is Keras's for it."""
+
+    function: Function
+    word: str
+    slope: float
+
+
+def activation(function: Any, config: Config | None) -> Used | None:
+    """The function that Keras calls ``function``, a word or a table; None for one that changes nothing. ``config`` has
+    the settings of a layer that is nothing else."""
+    if isinstance(function, dict):  # Keras 3, and functions that are layers
+        inner = function.get("config")
+        word, config = str(function.get("class_name")), inner if isinstance(inner, dict) else {}
+        function = ACTIVATIONS.get(word) or (inner if isinstance(inner, str) else word)
+    if function is None:
+        return None
+    config = config or {}
+    word = str(function)
+    slope, most = _SLOPES.get(word, 0.01), config.get("max_value")
+    below = next((config[key] for key in ("negative_slope", "alpha") if config.get(key) is not None), None)
+    if below is not None and not _is_number(below):
+        raise BadInput(f"expected a number as the slope of {brief(word, 40)!r}, got {brief(repr(below), 40)}")
+    slope = slope if below is None else float(below)
+    if word == "relu" and most is not None:
+        word = "relu6" if most == 6 and not below else f"relu up to {brief(most, 10)}"
+    if word == "relu" and below:
+        word = "leaky_relu"
+    if word == "gelu" and config.get("approximate"):
+        return Used("gelu-tanh", word, slope)
+    if word not in _FUNCTIONS or config.get("threshold"):
+        raise BadInput(f"expected an activation that badnets knows, got {brief(word, 40)!r}")
+    known = _FUNCTIONS[word]
+    return None if known is None else Used(known, word, slope)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
