@@ -238,8 +238,7 @@ def _orders_of_names(
     path: Path, network: ImageNetwork, said: ForeignOptions, clean: ImageData | None
 ) -> list[tuple[str, ...]]:
     """The names of the network's classes in its order; several, where pictures must tell."""
-    if said.class_names == IMAGEFOLDER:
-        assert clean is not None, "checked before"
+    if said.class_names == IMAGEFOLDER and clean is not None:
         _same_number(path, network, clean)
         return [tuple(sorted(clean.class_names))]
     if said.class_names is not None:
