@@ -177,7 +177,7 @@ def description(model: Model, version: int, name: str = "model_1") -> dict[str, 
         first["inbound_nodes"] = []
     layers = [] if version == 2 and not model.functional else [first]
     for layer in model.layers:
-        one = {"class_name": layer.kind, "config": layer.config}
+        one: dict[str, Any] = {"class_name": layer.kind, "config": layer.config}
         if layer.model is not None:
             one = description(layer.model, version, layer.name)
         if model.functional:
