@@ -105,6 +105,12 @@ def _opened(path: Path, said: ForeignOptions, clean: ImageData | None) -> ImageN
         raise BadInput(
             f"{path}: expected an input range (--input-range {FORMS}) or clean data to try them on, got none"
         )
+<<<<<<< HEAD
+=======
+    if said.class_names == IMAGEFOLDER and clean is None:
+        raise BadInput(f"{path}: expected --class-names imagefolder with data whose names they are, got none")
+    number = said.classes
+>>>>>>> nettests
     if said.class_names is not None and said.class_names != IMAGEFOLDER:
         _check_names(said.class_names, said.classes)
     with reading(path):
@@ -249,9 +255,7 @@ def _orders_of_names(
     path: Path, network: ImageNetwork, said: ForeignOptions, clean: ImageData | None
 ) -> list[tuple[str, ...]]:
     """The names of the network's classes in its order; several, where pictures must tell."""
-    if said.class_names == IMAGEFOLDER:
-        if clean is None:
-            raise BadInput(f"{path}: expected --class-names imagefolder with data whose names they are, got none")
+    if said.class_names == IMAGEFOLDER and clean is not None:
         _same_number(path, network, clean)
         return [tuple(sorted(clean.class_names))]
     if said.class_names is not None:
