@@ -105,12 +105,8 @@ def _opened(path: Path, said: ForeignOptions, clean: ImageData | None) -> ImageN
         raise BadInput(
             f"{path}: expected an input range (--input-range {FORMS}) or clean data to try them on, got none"
         )
-<<<<<<< HEAD
-=======
     if said.class_names == IMAGEFOLDER and clean is None:
         raise BadInput(f"{path}: expected --class-names imagefolder with data whose names they are, got none")
-    number = said.classes
->>>>>>> nettests
     if said.class_names is not None and said.class_names != IMAGEFOLDER:
         _check_names(said.class_names, said.classes)
     with reading(path):
