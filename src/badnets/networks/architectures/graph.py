@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from badnets.core.errors import BadInput
 from badnets.core.text import brief
 from badnets.networks.architecture import InputSize, architecture
+from badnets.networks.architectures.graph_modules import Joined, Padded, Scaled
 
 INPUT = "input"
 Shape = tuple[int, ...]
@@ -178,25 +177,7 @@ class Pool(Layer):
         plain: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "mean": nn.AvgPool2d}
         build: Callable[..., nn.Module] = plain[self.how]
         module = build(self.kernel, self.stride)
-        return (_Padded(module, self.how, self.padding) if any(self.padding) else module), (channels, *out)
-
-
-class _Padded(nn.Module):
-    """A pooling of padded maps, whose padding does not count."""
-
-    def __init__(self, pool: nn.Module, how: str, padding: Sides) -> None:
-        super().__init__()
-        top, bottom, left, right = padding
-        self.pool, self.how, self.sides = pool, how, (left, right, top, bottom)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, c, h, w) to the pooled maps."""
-        if self.how == "max":
-            largest: Tensor = self.pool(functional.pad(x, self.sides, value=-float("inf")))
-            return largest
-        counted: Tensor = self.pool(functional.pad(torch.ones_like(x), self.sides))
-        mean: Tensor = self.pool(functional.pad(x, self.sides))
-        return mean / counted
+        return (Padded(module, self.how, self.padding) if any(self.padding) else module), (channels, *out)
 
 
 class GlobalPool(Layer):
@@ -279,34 +260,12 @@ class Join(Layer):
         if self.how == "append":
             if len({shape[1:] for shape in shapes}) != 1:
                 raise BadInput(f"layer {self.name!r}: expected maps of one size, got {[list(s) for s in shapes[:4]]}")
-            return _Joined(self.how), (sum(shape[0] for shape in shapes), *shapes[0][1:])
+            return Joined(self.how), (sum(shape[0] for shape in shapes), *shapes[0][1:])
         small = [shape for shape in shapes if shape != max(shapes)]
         alike = len({len(shape) for shape in shapes}) == 1
         if not alike or any(shape[0] != max(shapes)[0] or any(side != 1 for side in shape[1:]) for shape in small):
             raise BadInput(f"layer {self.name!r}: expected equal shapes, got {[list(s) for s in shapes[:4]]}")
-        return _Joined(self.how), max(shapes)
-
-
-class _Joined(nn.Module):
-    def __init__(self, how: str) -> None:
-        super().__init__()
-        self.how = how
-
-    def forward(self, *parts: Tensor) -> Tensor:
-        """All parts in one."""
-        if self.how == "append":
-            return torch.cat(parts, 1)
-        whole = parts[0]
-        for part in parts[1:]:
-            if self.how == "multiply":
-                whole = whole * part
-            elif self.how == "largest":
-                whole = torch.maximum(whole, part)
-            elif self.how == "less":
-                whole = whole - part
-            else:
-                whole = whole + part
-        return whole / len(parts) if self.how == "mean" else whole
+        return Joined(self.how), max(shapes)
 
 
 class Pad(Layer):
@@ -352,22 +311,7 @@ class Scale(Layer):
         for numbers in (self.by, self.plus):
             if len(numbers) not in (1, shapes[0][0]):
                 raise BadInput(f"layer {self.name!r}: expected 1 or {shapes[0][0]} numbers, got {len(numbers)}")
-        return _Scaled(self.by, self.plus, len(shapes[0])), shapes[0]
-
-
-class _Scaled(nn.Module):
-    by: Tensor
-    plus: Tensor
-
-    def __init__(self, by: Sequence[float], plus: Sequence[float], axes: int) -> None:
-        super().__init__()
-        for name, numbers in (("by", by), ("plus", plus)):
-            value = torch.tensor(numbers, dtype=torch.float32).view(-1, *[1] * (axes - 1))
-            self.register_buffer(name, value, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
-        return x * self.by + self.plus
+        return Scaled(self.by, self.plus, len(shapes[0])), shapes[0]
 
 
 AnyLayer = Annotated[
