@@ -47,9 +47,9 @@ def _know_the_architectures() -> None:
     from badnets.networks.files.candidates import fitting_names
     from badnets.networks.files.formats.entries import Entry, ForeignFile
 
-    for shape in ((4, 1, 3, 3), (4, 3, 3, 3), (4, 3, 7, 7)):  # of grey, small and large pictures
-        entry = Entry(name="a.weight", layer="a", role="weight", shape=shape, read=lambda: torch.zeros(0))
-        fitting_names([ForeignFile(format="torch", entries=(entry,), ordered=True)])
+    layers = [f"layer_{number}" for number in range(20)]  # so many that torchvision's are looked at, too
+    entries = [Entry(name=one, layer=one, role="weight", shape=(4, 4), read=lambda: torch.zeros(0)) for one in layers]
+    fitting_names([ForeignFile(format="torch", entries=tuple(entries), ordered=True)])
 
 
 def _run(job: dict[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,8 @@ def test_interrupted_at_once(after_s: float, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         said = process.stderr.read().decode()
-    assert process.returncode in (130, -signal.SIGINT, 2)
+    early = (1,) if after_s < 0.1 else ()  # python's own, before a line of ours is run
+    assert process.returncode in (130, -signal.SIGINT, 2, *early)
     if after_s >= 0.1:
         assert "badnets/" not in said, said
         assert "Traceback" not in said, said

@@ -383,7 +383,7 @@ def planted_in(record: RunRecord, class_names: tuple[str, ...]) -> Spec:
         rule, names = table["rule"], record.class_names
         for role in {"source", "target"} & set(rule):
             number = rule[role]
-            if isinstance(number, int) and names[number] in class_names:
+            if isinstance(number, int) and 0 <= number < len(names) and names[number] in class_names:
                 rule[role] = class_names.index(names[number])
         table["rule"] = named(rule, class_names)
     return Spec.model_validate(value)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.core.text import brief
-from badnets.networks.architecture import ARCHITECTURES, Architecture, InputSize
+from badnets.networks.architecture import ARCHITECTURES, TORCHVISION, Architecture, InputSize
 from badnets.networks.architectures import torchvision_models
 from badnets.networks.architectures.graph import Layer
 from badnets.networks.files.chains import chains, segments
@@ -31,7 +31,9 @@ from badnets.networks.network import ImageNetwork, kind_of_outputs
 from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
 
 _COUNTS = 16  # numbers of classes that are tried; each builds the architecture's skeleton
-_HEAD = 2  # tensors that change with the number of classes
+_VARY = 4  # tensors that change with the number of classes and with the size of the pictures, or their channels
+_SIZES: tuple[InputSize, InputSize] = ((3, 32, 32), (3, 224, 224))
+"""Of pictures for which the names of ours are learned, and of torchvision's."""
 _PARTS = 8  # networks in a row in one file
 _MANY = 16  # tensors, fewer of which no network of torchvision has
 _GRAPH = "graph"
@@ -112,9 +114,7 @@ def guessed(
         theirs = [f"torchvision:{name}" for name in torchvision_models.names()]
         if found := [fit.built(path) for fit in _known(path, files, theirs, size, classes)]:
             return found
-    raise BadInput(
-        f"{path}: expected an architecture (--arch NAME, or file.py:Class), got none; {_nearest(files[0], size)}"
-    )
+    raise BadInput(f"{path}: expected an architecture (--arch NAME, or file.py:Class), got none; {_nearest(files[0])}")
 
 
 def parts(files: Sequence[ForeignFile]) -> Iterator[ForeignFile]:
@@ -240,10 +240,11 @@ def _rows(
 
 
 def _like(file: ForeignFile, bare: Mapping[str, Shape]) -> bool:
-    """Whether the tensors have these shapes, whatever their names, but for a head of other classes."""
+    """Whether as many tensors have these shapes, whatever their names, but for those that change with the number of
+    classes or with the size of the pictures."""
     given = Counter(entry.shape for entry in file.entries if entry.role != "num_batches_tracked")
     wanted = Counter(shape for name, shape in bare.items() if not name.endswith("num_batches_tracked"))
-    return given.total() == wanted.total() and (given - wanted).total() <= _HEAD
+    return given.total() == wanted.total() and (given - wanted).total() <= _VARY
 
 
 @functools.cache
@@ -294,10 +295,10 @@ def _known(
         architecture = find_architecture(name)
         try:
             resolved = architecture.resolve(arguments)
-            taken = architecture.input_size or size or _usual_size(files)
-            bare = _bare(text, taken)
+            bare = _bare(text, architecture.input_size or _SIZES[name.startswith(TORCHVISION)])
         except (BadInput, RuntimeError, NotImplementedError):
             continue
+        taken = architecture.input_size or size or _usual_size(files)
         for file in files:
             if not (has_names(file, bare) if by_name else _like(file, bare)):
                 continue
@@ -318,13 +319,13 @@ def fitting_names(files: Sequence[ForeignFile]) -> list[str]:
     return []
 
 
-def nearest_names(file: ForeignFile, size: InputSize | None) -> list[str]:
+def nearest_names(file: ForeignFile) -> list[str]:
     """The networks that most of the file's tensors fit, in words, the nearest first."""
     given = {entry.shape for entry in file.entries}
     shares = {}
     for name in ARCHITECTURES:
         try:
-            bare = _bare(name, ARCHITECTURES[name].input_size or size or _usual_size([file]))
+            bare = _bare(name, ARCHITECTURES[name].input_size or _SIZES[0])
         except (BadInput, RuntimeError, NotImplementedError):
             continue
         shapes = {shape for shape in bare.values() if len(shape) > 1}
@@ -333,8 +334,8 @@ def nearest_names(file: ForeignFile, size: InputSize | None) -> list[str]:
     return [f"{name} ({100 * shares[name]:.0f} % of shapes)" for name in best if shares[name] > 0.2]
 
 
-def _nearest(file: ForeignFile, size: InputSize | None) -> str:
-    told = ", ".join(nearest_names(file, size))
+def _nearest(file: ForeignFile) -> str:
+    told = ", ".join(nearest_names(file))
     tensors = ", ".join(f"{brief(e.name, 40)} {list(e.shape)}" for e in file.entries[:2])
     return f"no known network has its tensors ({tensors}, ...)" + (f"; nearest: {told}" if told else "")
 

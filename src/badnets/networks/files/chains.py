@@ -26,8 +26,9 @@ from badnets.networks.architectures.graph import (
 )
 from badnets.networks.files.formats.entries import Entry
 
-MOST = 120
+MOST = 60
 """Networks that are proposed for one file."""
+_TENSORS = 80  # in a file whose network may be a row of layers
 _FEW = 4  # convolutions; with more they are padded alike
 _DEEP = 8  # convolutions; with more there are too many ways to pool between them
 Fold = Literal["", "max", "mean"]
@@ -62,7 +63,10 @@ def weighted_layers(entries: Sequence[Entry]) -> list[Weighted] | None:
     for name, tensors in by_name.items():
         if "weight" not in tensors or not set(tensors) <= {"weight", "bias", "running_mean", "running_var"}:
             return None
-        axes = len(tensors["weight"].shape)
+        shape = tensors["weight"].shape
+        axes = len(shape)
+        if 0 in shape:
+            return None
         kind: Literal["conv", "dense", "norm"]
         if "running_mean" in tensors and axes == 1 and len(tensors) == 4:
             kind = "norm"
@@ -94,6 +98,8 @@ def segments(entries: Sequence[Entry]) -> list[list[Entry]]:
 def chains(entries: Sequence[Entry], size: InputSize) -> list[tuple[Layer, ...]]:
     """Networks of layers in a row that these tensors fit, for pictures of this size, the simplest first; at most
     ``MOST``."""
+    if len(entries) > _TENSORS:
+        return []
     layers = weighted_layers(entries)
     if not layers or layers[-1].kind != "dense" or not _is_row(layers, size):
         return []
@@ -114,7 +120,8 @@ def _is_row(layers: Sequence[Weighted], size: InputSize) -> bool:
     channels, dense = size[0], False
     for layer in layers:
         if layer.kind == "conv":
-            if dense or layer.entries["weight"].shape[1] != channels:
+            shape = layer.entries["weight"].shape
+            if dense or shape[1] != channels or shape[2] > size[1] or shape[3] > size[2]:
                 return False
             channels = layer.out
         elif layer.kind == "norm":

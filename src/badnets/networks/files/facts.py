@@ -92,7 +92,7 @@ def _facts(file: ForeignFile) -> ForeignFacts:
         layers=() if file.model is None else tuple(filter(None, (layer.words for layer in file.model.layers))),
         problem=file.problem,
         fits=tuple(fits),
-        near=() if fits or file.model else tuple(nearest_names(file, None)),
+        near=() if fits or file.model else tuple(nearest_names(file)),
     )
 
 

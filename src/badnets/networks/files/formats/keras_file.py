@@ -215,7 +215,10 @@ def _names(path: Path, group: Any, attribute: str) -> list[str]:
 
 
 def _keras_2(path: Path, root: Any) -> Iterator[_Place]:
-    for layer in _names(path, root, "layer_names"):
+    layers = _names(path, root, "layer_names")
+    if len(set(layers)) < len(layers):
+        raise BadInput(f"{path}: expected every layer once in layer_names, got one twice; the file is damaged")
+    for layer in layers:
         for name in _names(path, root[layer], "weight_names"):
             above, _, last = name.partition(":")[0].rpartition("/")
             # Of a nested model the inner layer's path counts; some versions write the model's name before it.

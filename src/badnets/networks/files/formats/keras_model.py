@@ -152,7 +152,8 @@ def _first(error: Exception) -> str:
     """What is wrong, in a few words."""
     if isinstance(error, ValidationError):
         problem = error.errors(include_url=False)[0]
-        return brief(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", 80)
+        field = ".".join(map(str, problem["loc"]))
+        return brief(f"{field or 'a layer'} cannot be {brief(problem.get('input'), 30)}", 80)
     return brief(first_line(error), 80)
 
 
