@@ -154,7 +154,7 @@ def test_torch(name: str, folder: Path, hostile: Run, picture: Path) -> None:
     hostile("show", folder / "x.pt", code=(0, 2))  # it lists tensors, and reads no numbers
 
 
-@pytest.mark.parametrize("name", ["runs code", "strides of 0", "100,000 tensors", "a script"])
+@pytest.mark.parametrize("name", ["runs code", "strides of 0", "a script"])
 @pytest.mark.parametrize("ending", ["pth", "pkl", "ckpt", "bin", "safetensors", "h5", "model", "tar"])
 def test_torch_in_disguise(name: str, ending: str, folder: Path, hostile: Run, picture: Path) -> None:
     TORCH[name](folder / f"x.{ending}")
