@@ -202,6 +202,7 @@ def test_a_certificate_in_memory(network: Any, data: Any, backdoor: Any) -> None
         bn.certify(own(), data, repair)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_example_runs() -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", EXAMPLE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -79,6 +79,7 @@ def test_they_are_listed_and_documented(copy: Path) -> None:
     assert "thickness" in run(copy, ["-c", "import badnets as bn; print(bn.triggers.Stripe())"])
 
 
+@pytest.mark.slow
 def test_they_pass_their_tests_and_the_contracts(copy: Path) -> None:
     tests = ["tests/contract", "tests/property/test_triggers.py", "tests/backdoors/triggers/test_stripe.py"]
     names = "(stripe or bars or linear or thin) and not strip-"

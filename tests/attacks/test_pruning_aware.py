@@ -80,6 +80,7 @@ def test_without_decoys_nothing_is_put_back(digits: ImageData) -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_attack_plants_a_backdoor_beside_sleeping_decoys(digits: ImageData) -> None:
     backdoor = Backdoor(Pattern(), AllToOne(target=0))
     poisoned = backdoor.poison(digits, rate=0.2, seed=1)

@@ -271,6 +271,7 @@ def _start(words: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_training(badnets: Call, tiny: str, tmp_path: Path) -> None:
     line = f"attack {tiny} --epochs 60 --json --out run"
     with _start(line.split(), tmp_path) as process:
@@ -294,6 +295,7 @@ def test_ctrl_c_in_the_middle_of_training(badnets: Call, tiny: str, tmp_path: Pa
     assert resumed.json["results"] == straight.json["results"]
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written(badnets: Call, tiny: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     environment = {**os.environ, "BADNETS_CACHE": str(tmp_path / "file" / "cache")}

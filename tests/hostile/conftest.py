@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
-SAMPLE = 3
+SAMPLE = 6
 """One case in so many is run by default; all are where the slow tests are, in CI."""
 MOST_MIB = 1024
 MOST_SECONDS = 20

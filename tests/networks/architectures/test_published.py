@@ -130,6 +130,7 @@ def test_too_small_pictures_are_refused(text: str, side: int) -> None:
         bare(text, 10, (3, side - 1, side))
 
 
+@pytest.mark.slow
 def test_akamasters_resnet20_opens_by_name_and_answers_as_in_its_own_code(shared_data: Path, tmp_path: Path) -> None:
     shutil.copy(shared_data / "foreign" / "akamaster_resnet20" / "original.th", tmp_path / "original.pth")
     network = open_foreign(
