@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from badnets.core.errors import BadInput, first_line
@@ -162,7 +162,7 @@ def skeleton(
 
 def _without_memory(build: Callable[[], nn.Module]) -> nn.Module:
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _NothingDrawn():
             return build()
     except NotImplementedError:  # a few builders compute with tensors
         pass
@@ -171,6 +171,17 @@ def _without_memory(build: Callable[[], nn.Module]) -> nn.Module:
             return build()
     except RuntimeError:  # with weights too: other packages' only
         return build()
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Inside, weights without memory are not drawn: torch would work that out step by step, for seconds."""
+
+    _DRAWS = frozenset({Tensor.normal_, Tensor.uniform_, Tensor.erfinv_, Tensor.clamp_, Tensor.fill_, Tensor.zero_})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self._DRAWS and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 class _WeightsOnMeta(TorchFunctionMode):

@@ -248,11 +248,14 @@ def _like(file: ForeignFile, bare: Mapping[str, Shape]) -> bool:
 
 
 @functools.cache
-def _bare(text: str, size: InputSize) -> dict[str, Shape]:
-    """The shapes of an architecture for two classes."""
+def _bare(text: str, size: InputSize) -> dict[str, Shape] | None:
+    """The shapes of an architecture for two classes; None where it takes no such pictures."""
     name, arguments = parse_network(text)
     architecture = find_architecture(name)
-    bare = skeleton(architecture, 2, size, architecture.recorded(architecture.resolve(arguments)))
+    try:
+        bare = skeleton(architecture, 2, size, architecture.recorded(architecture.resolve(arguments)))
+    except (BadInput, RuntimeError, NotImplementedError):
+        return None
     return {key: tuple(value.shape) for key, value in bare.state_dict().items()}
 
 
@@ -293,11 +296,10 @@ def _known(
     for text in names:
         name, arguments = parse_network(text)
         architecture = find_architecture(name)
-        try:
-            resolved = architecture.resolve(arguments)
-            bare = _bare(text, architecture.input_size or _SIZES[name.startswith(TORCHVISION)])
-        except (BadInput, RuntimeError, NotImplementedError):
+        bare = _bare(text, architecture.input_size or _SIZES[name.startswith(TORCHVISION)])
+        if bare is None:
             continue
+        resolved = architecture.resolve(arguments)
         taken = architecture.input_size or size or _usual_size(files)
         for file in files:
             if not (has_names(file, bare) if by_name else _like(file, bare)):
@@ -324,9 +326,8 @@ def nearest_names(file: ForeignFile) -> list[str]:
     given = {entry.shape for entry in file.entries}
     shares = {}
     for name in ARCHITECTURES:
-        try:
-            bare = _bare(name, ARCHITECTURES[name].input_size or _SIZES[0])
-        except (BadInput, RuntimeError, NotImplementedError):
+        bare = _bare(name, ARCHITECTURES[name].input_size or _SIZES[0])
+        if bare is None:
             continue
         shapes = {shape for shape in bare.values() if len(shape) > 1}
         shares[name] = len(shapes & given) / max(1, len(shapes | {shape for shape in given if len(shape) > 1}))
