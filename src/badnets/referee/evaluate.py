@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,20 +103,20 @@ def evaluate(
     other = None if reference is None else open_network(network_file(reference))
     planted = None if record is None else planted_in(record, test.class_names)
     backdoor = planted.backdoor.backdoor if planted is not None and planted.backdoor is not None else trigger
-    if backdoor is not None:
-        backdoor = replace(backdoor, rule=backdoor.rule.resolve(test.class_names))
     (watcher or Watcher()).mark(f"measuring on {len(test):,} pictures")
     jitter, stream = None if planted is None else planted.jitter, Seed(number).derive("measure")
     figures = measure(network, test, backdoor, reference=other, jitter=jitter, seed=stream).figures
     if disturb and backdoor is not None:
         rows = disturbances(network, test, backdoor, reference=other, seed=stream)
         figures = figures.model_copy(update={"disturbances": rows})
-    named = network.provenance.get("foreign") and not network.provenance["input_range"]["found_on"]
+    told = network.provenance.get("input_range") or {}  # what was found by trying was judged there
+    named = network.provenance.get("foreign") and not told.get("found_on")
     if named and isinstance(figures, ClassifierFigures) and at_chance(figures.clean_accuracy, network.classes):
         warn_of_data(f"{test.name}: {chance_words(network.classes)}")
     tried = None if planted is None else resolved(planted, test.class_names)["backdoor"]
     if tried is None and backdoor is not None:
-        tried = {"trigger": TRIGGERS.to_json(backdoor.trigger), "rule": RULES.to_json(backdoor.rule)}
+        rule = RULES.to_json(backdoor.rule.resolve(test.class_names))  # once: a number may be another class's name
+        tried = {"trigger": TRIGGERS.to_json(backdoor.trigger), "rule": rule}
     answered = None if triggered is None else _answered(network, triggered, settings or (), watcher or Watcher())
     return Evaluation(
         network=str(model if is_hugging_face(model) else network_file(model)),

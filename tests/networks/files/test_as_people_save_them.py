@@ -18,7 +18,6 @@ from badnets.core.errors import BadInput
 from badnets.data.images import ImageData
 from badnets.networks.architecture import ARCHITECTURES
 from badnets.networks.files.chains import MOST, chains
-from badnets.networks.files.class_names import read_class_names
 from badnets.networks.files.foreign import ForeignOptions, ForeignWarning, open_any, open_foreign
 from badnets.networks.files.formats.entries import read_torch
 from badnets.networks.inference import align_classes
@@ -227,34 +226,3 @@ def test_a_header_with_names_is_aligned_to_the_datas(tmp_path: Path) -> None:
     aligned = align_classes(data, network)
     given = torch.from_numpy(aligned.images()).permute(0, 3, 1, 2) / 255
     assert (network(given).argmax(1).numpy() == aligned.labels).all()
-
-
-@pytest.mark.parametrize(
-    ("content", "names"),
-    [
-        ("cat\ndog\n", ("cat", "dog")),
-        ('["cat", "dog"]', ("cat", "dog")),
-        ('{"1": "dog", "0": "cat"}', ("cat", "dog")),
-        ('{"dog": 1, "cat": 0}', ("cat", "dog")),
-    ],
-)
-def test_files_with_names(tmp_path: Path, content: str, names: tuple[str, ...]) -> None:
-    (tmp_path / "names.txt").write_text(content)
-    assert read_class_names(str(tmp_path / "names.txt")) == names
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("cat\ndog\ncat", "'cat' twice"),
-        ("cat\n\ndog", "an empty one"),
-        ('{"0": "cat", "2": "owl"}', "got none for number 1"),
-        ('{"cat": 0, "dog": 0}', "number once"),
-        ('{"cat": [0]}', "by their numbers"),
-        ('{"0": "cat", "1": 5}', "by their numbers"),
-    ],
-)
-def test_files_with_names_that_are_refused(tmp_path: Path, content: str, words: str) -> None:
-    (tmp_path / "names.txt").write_text(content)
-    with pytest.raises(BadInput, match=words):
-        read_class_names(str(tmp_path / "names.txt"))

@@ -37,7 +37,7 @@ def found(at: float, clean: ImageData, *candidates: nn.Module, names: list[tuple
         said = {"architecture": "x", "arguments": {}, "class_names": way.names, "input_size": size}
         return ImageNetwork(bodies[way.number], **said, mean=mean, std=std, channel_order=way.order)
 
-    ways = list(all_ways(len(bodies), ranges_in_use(clean, channels), names))
+    ways = list(all_ways(len(bodies), ranges_in_use(clean, channels), ORDERS[0], names))
     truth = {one: np.array([one.index(clean.class_names[label]) for label in clean.labels]) for one in names}
     return find_way(make, ways, truth, clean, orders=ORDERS if channels == 3 else ORDERS[:1])
 

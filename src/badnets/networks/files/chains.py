@@ -39,7 +39,6 @@ class Weighted:
     """A layer with weights: a convolution, a dense layer or a batch norm, and its tensors by role."""
 
     kind: Literal["conv", "dense", "norm"]
-    name: str
     entries: dict[str, Entry]
 
     @property
@@ -60,7 +59,7 @@ def weighted_layers(entries: Sequence[Entry]) -> list[Weighted] | None:
         if entry.role != "num_batches_tracked":
             by_name.setdefault(entry.layer, {})[str(entry.role)] = entry
     layers = []
-    for name, tensors in by_name.items():
+    for tensors in by_name.values():
         if "weight" not in tensors or not set(tensors) <= {"weight", "bias", "running_mean", "running_var"}:
             return None
         shape = tensors["weight"].shape
@@ -74,7 +73,7 @@ def weighted_layers(entries: Sequence[Entry]) -> list[Weighted] | None:
             kind = "dense" if axes == 2 else "conv"
         else:
             return None
-        layers.append(Weighted(kind, name, tensors))
+        layers.append(Weighted(kind, tensors))
     return layers
 
 
@@ -213,8 +212,7 @@ def _laid_out(
             yield Norm(name=f"norm{number}")
         else:
             if not flat:
-                how: Literal["max", "mean"] = "mean"
-                yield GlobalPool(name="pool", how=how) if shape.whole else Flatten(name="flatten")
+                yield GlobalPool(name="pool", how="mean") if shape.whole else Flatten(name="flatten")
                 flat = True
             yield Dense(name=f"fc{number}", features=layer.out, bias=layer.bias)
         if last or norm_follows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,7 @@ class ForeignFacts:
     @property
     def parameters(self) -> int:
         """How many numbers there are."""
-        total = 0
-        for entry in self.entries:
-            count = 1
-            for side in entry.shape:
-                count *= side
-            total += count
-        return total
+        return sum(math.prod(entry.shape) for entry in self.entries)
 
     def to_json(self) -> JSON:
         """As plain JSON."""

@@ -118,8 +118,15 @@ def _opened(path: Path, said: ForeignOptions, clean: ImageData | None) -> ImageN
         else:
             name, arguments = parse_network(said.arch)
             found = named(path, files, name, {**arguments, **said.arguments}, said.input_size, size, said.classes)
-    candidates = [_with_logits(candidate) for candidate in found]
+    candidates = [_with_logits(candidate) for candidate in _comparable(found, clean)]
     return _chosen(path, candidates, said, clean).eval()
+
+
+def _comparable(candidates: Sequence[Candidate], clean: ImageData | None) -> list[Candidate]:
+    """Those that take the same pictures and know as many classes: as ``clean`` if there are such, else as the first."""
+    first = next((one for one in candidates if clean and one.network.classes == clean.classes), candidates[0]).network
+    kind = first.input_size, first.classes
+    return [one for one in candidates if (one.network.input_size, one.network.classes) == kind]
 
 
 def _from_onnx(path: Path, said: ForeignOptions, clean: ImageData | None) -> Candidate:
@@ -160,7 +167,7 @@ def _chosen(path: Path, candidates: Sequence[Candidate], said: ForeignOptions, c
     if clean is not None:
         ranges = ranges or ranges_in_use(clean, channels)
         orders = orders if said.channel_order is not None or channels != 3 else list(ORDERS)
-    ways = [Way(way.number, way.range, orders[0], way.names) for way in all_ways(len(candidates), ranges, names)]
+    ways = list(all_ways(len(candidates), ranges, orders[0], names))
     parse_range(ways[0].range, channels)
 
     def make(way: Way) -> ImageNetwork:
@@ -196,7 +203,7 @@ def _chosen(path: Path, candidates: Sequence[Candidate], said: ForeignOptions, c
         "input_range": origin,
         **({"channel_order": way.order} if way.order != "rgb" else {}),
     }
-    _warn(path, candidate, len(candidates), said, found, clean)
+    _warn(path, candidate, len(candidates), said, found, clean, usual=names[0])
     return network
 
 
@@ -211,8 +218,10 @@ def _warn(
     said: ForeignOptions,
     found: Found | None,
     clean: ImageData | None,
+    *,
+    usual: tuple[str, ...],
 ) -> None:
-    """Say what was guessed."""
+    """Say what was guessed; ``usual`` are the names of classes in the order that is expected."""
     notes = list(candidate.notes)
     if candidate.guessed:
         among = f", the best of {candidates} that fit" if candidates > 1 else ""
@@ -226,7 +235,7 @@ def _warn(
         if way.order != "rgb":
             words = {"bgr": "blue first", "reshaped": "as (h, w, c) taken for (c, h, w) without turning the axes"}
             notes.append(f"it takes channels {words[way.order]} ({found.rate} right on {clean.name}; --channel-order)")
-        if said.class_names is None and way.names != clean.class_names and set(way.names) == set(clean.class_names):
+        if way.names != usual:
             notes.append(f"its classes are in the order of texts ({found.rate} right; --class-names imagefolder)")
         other = [w for w in found.close if w.range != way.range or w.order != way.order]
         if other:
@@ -259,11 +268,13 @@ def _orders_of_names(
             listed, got = ", ".join(brief(name, 20) for name in said.class_names[:8]), len(said.class_names)
             raise BadInput(f"{path}: expected a name for each of its {network.classes} classes, got {got} ({listed})")
         return [tuple(said.class_names)]
-    own, numbers = network.class_names, tuple(map(str, range(network.classes)))
-    if clean is None or own != numbers or set(clean.class_names) <= set(numbers):
-        return [own]
-    _same_number(path, network, clean)
-    return list(dict.fromkeys((clean.class_names, tuple(sorted(clean.class_names)))))
+    names = network.class_names  # numbers, in place of names that the file does not have
+    if clean is None:
+        return [names]
+    if not set(clean.class_names) <= set(names):
+        _same_number(path, network, clean)
+        names = clean.class_names
+    return list(dict.fromkeys((names, tuple(sorted(names)))))
 
 
 def _same_number(path: Path, network: ImageNetwork, clean: ImageData) -> None:
@@ -293,11 +304,7 @@ def _from_hub(folder: Path, said: ForeignOptions) -> ImageNetwork:
 def _agreeing(path: Path, network: ImageNetwork, foreign: ForeignOptions) -> ImageNetwork:
     """``network`` of our own file, unless ``foreign`` says something else about it."""
     name = None if foreign.arch is None else find_architecture(parse_network(foreign.arch)[0]).name
-    names = (
-        foreign.class_names
-        if isinstance(foreign.class_names, str) or foreign.class_names is None
-        else tuple(foreign.class_names)
-    )
+    names = foreign.class_names if foreign.class_names in (None, IMAGEFOLDER) else tuple(foreign.class_names or ())
     for what, has, said in (
         ("architecture", network.architecture.removeprefix(LOGITS_OF), name),
         ("classes", network.classes, foreign.classes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from badnets.core.rate import PairedDifference, Rate
 from badnets.core.text import brief
 from badnets.data.images import ImageData
 from badnets.networks.inference import log_probabilities
-from badnets.networks.network import ORDERS, ChannelOrder, ImageNetwork
+from badnets.networks.network import ChannelOrder, ImageNetwork
 
 Normalization = tuple[list[float], list[float]]
 """Mean and std per channel on the 0..1 scale, as in ``ImageNetwork``."""
@@ -198,12 +199,10 @@ def find_way(
     return Found(way, tried[way], tried, tuple(other for other in close if other != way))
 
 
-def all_ways(count: int, ranges: Sequence[str], names: Sequence[tuple[str, ...]]) -> Iterator[Way]:
+def all_ways(count: int, ranges: Sequence[str], order: ChannelOrder, names: Sequence[tuple[str, ...]]) -> Iterator[Way]:
     """Every candidate in every range, its classes in every order of names."""
-    for number in range(count):
-        for text in ranges:
-            for one in names:
-                yield Way(number, text, ORDERS[0], one)
+    for number, text, one in itertools.product(range(count), ranges, names):
+        yield Way(number, text, order, one)
 
 
 def _spread(count: int, most: int) -> NDArray[np.int64]:
