@@ -9,10 +9,9 @@ from badnets.core.errors import BadInput
 from badnets.networks.architecture import ARCHITECTURES, TORCHVISION, Architecture, InputSize
 from badnets.networks.architectures import torchvision_models
 from badnets.networks.names import word
-from badnets.networks.registry import find_architecture, parse_network, skeleton
+from badnets.networks.registry import COUNTER, find_architecture, parse_network, weight_shapes
 
 Shape = tuple[int, ...]
-_COUNTER = "num_batches_tracked"
 
 
 def spellings(architecture: Architecture) -> list[str]:
@@ -30,10 +29,10 @@ def fits(text: str, shapes: Mapping[str, Shape], input_size: InputSize) -> bool:
     """Whether tensors of these names and shapes are those of architecture ``text`` for any number of classes."""
     name, arguments = parse_network(text)
     architecture = find_architecture(name)
-    given = {key: shape for key, shape in shapes.items() if not key.endswith(_COUNTER)}
+    given = {key: shape for key, shape in shapes.items() if not key.endswith(COUNTER)}
     try:
-        recorded = architecture.recorded(architecture.resolve(arguments))
-        two, three = (_shapes(architecture, classes, input_size, recorded) for classes in (2, 3))
+        resolved = architecture.resolve(arguments)
+        two, three = (weight_shapes(architecture, classes, input_size, resolved) for classes in (2, 3))
     except BadInput:  # it takes no such pictures
         return False
     if set(two) != set(given):
@@ -60,10 +59,3 @@ def _candidates(text: str) -> Iterator[str]:
     for model in torchvision_models.names():
         if (word(model), re.findall(r"\d+", model)) == alike and TORCHVISION + model != text:
             yield TORCHVISION + model
-
-
-def _shapes(
-    architecture: Architecture, classes: int, input_size: InputSize, arguments: Mapping[str, object]
-) -> dict[str, Shape]:
-    state = skeleton(architecture, classes, input_size, arguments).state_dict()
-    return {name: tuple(value.shape) for name, value in state.items() if not name.endswith(_COUNTER)}

@@ -38,6 +38,8 @@ from badnets.networks.device import find_device, own_stream
 from badnets.networks.names import nearest_network
 from badnets.networks.network import LARGE, ImageNetwork, LogProbabilities, black, evaluating, kind_of_outputs, passed
 
+COUNTER = "num_batches_tracked"
+"""Counts the training steps of a batch norm; nothing depends on it."""
 _FEW = 1 << 24  # weights
 
 
@@ -158,6 +160,15 @@ def skeleton(
             shapes = {}
         MAP.check(max(map(math.prod, shapes.values()), default=0), name)
     return body
+
+
+def weight_shapes(
+    architecture: Architecture, classes: int, input_size: InputSize, arguments: Mapping[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's tensors by name, but for counters of training steps, which older files lack. Errors as
+    those of ``skeleton``."""
+    state = skeleton(architecture, classes, input_size, architecture.recorded(arguments)).state_dict()
+    return {name: tuple(value.shape) for name, value in state.items() if not name.endswith(COUNTER)}
 
 
 def _without_memory(build: Callable[[], nn.Module]) -> nn.Module:

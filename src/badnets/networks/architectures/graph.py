@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
@@ -31,7 +32,7 @@ def is_taken(name: str) -> bool:
     return name in (INPUT, "_given", "_last") or hasattr(_EMPTY, name)
 
 
-class Layer(BaseModel):
+class Layer(BaseModel, ABC):
     """One layer: its ``name``, which its weights have in front, and whose answers it takes (none: those of the layer
     before it). Shapes are those of one picture: (c, h, w) or (features,)."""
 
@@ -65,8 +66,8 @@ class Layer(BaseModel):
             raise BadInput(f"layer {self.name!r}: expected {self.takes} input, got {len(shapes)}")
         return self._make(*shapes)
 
-    def _make(self, *shapes: Shape) -> tuple[nn.Module, Shape]:
-        raise NotImplementedError
+    @abstractmethod
+    def _make(self, *shapes: Shape) -> tuple[nn.Module, Shape]: ...
 
 
 def _map(name: str, shape: Shape) -> tuple[int, int, int]:

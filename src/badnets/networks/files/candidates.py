@@ -4,10 +4,10 @@ whose names and shapes they have."""
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from badnets.networks.files.formats.keras_model import KerasModel
 from badnets.networks.files.header import Shape
 from badnets.networks.lookalikes import all_spellings, lookalike
 from badnets.networks.network import ImageNetwork, kind_of_outputs
-from badnets.networks.registry import build_network, find_architecture, parse_network, skeleton
+from badnets.networks.registry import COUNTER, build_network, find_architecture, parse_network, weight_shapes
 
 _COUNTS = 16  # numbers of classes that are tried; each builds the architecture's skeleton
 _VARY = 4  # tensors that change with the number of classes and with the size of the pictures, or their channels
@@ -137,12 +137,7 @@ def _matched(
     by_name: bool = False,
 ) -> tuple[int, Matched]:
     """The number of classes, and which tensor is which: the first number that fits, of those that the file suggests."""
-    recorded = architecture.recorded(arguments)
-
-    def shapes(number: int) -> dict[str, Shape]:
-        bare = skeleton(architecture, number, size, recorded)
-        return {name: tuple(value.shape) for name, value in bare.state_dict().items()}
-
+    shapes = partial(weight_shapes, architecture, input_size=size, arguments=arguments)
     counts = [classes] if classes is not None else _class_counts(file.entries, shapes(2), shapes(3))
     refused: BadInput | None = None
     for number in counts:
@@ -200,25 +195,27 @@ def _described(path: Path, file: ForeignFile, model: KerasModel, size: InputSize
     number = model.outputs or next((count for layer in reversed(model.layers) if (count := layer.out)), None)
     if number is None:
         raise BadInput(f"{path}: expected a described network that gives numbers for classes, got one without layers")
-    arguments = find_architecture(_GRAPH).resolve({"layers": [layer.model_dump(mode="json") for layer in model.layers]})
-    architecture = find_architecture(_GRAPH)
-    _, matched = _matched(path, file, architecture, arguments, taken, number, by_name=True)
+    arguments = _as_graph(model.layers)
+    _, matched = _matched(path, file, ARCHITECTURES[_GRAPH], arguments, taken, number, by_name=True)
     words = f"the network that it describes ({in_words(model.layers)})"
     return _built(path, file, _GRAPH, arguments, taken, number, matched, words=words)
 
 
 def _row(path: Path, file: ForeignFile, layers: Sequence[Layer], size: InputSize) -> Candidate:
     """Layers in a row with the weights of the file; each tensor's place is that of its layer."""
-    arguments = find_architecture(_GRAPH).resolve({"layers": [layer.model_dump(mode="json") for layer in layers]})
     weighted = [layer for layer in layers if layer.weighted]
     own = list(dict.fromkeys(entry.layer for entry in file.entries))
     renamed = {theirs: ours.name for theirs, ours in zip(own, weighted, strict=True)}
     entries = tuple(replace(entry, layer=renamed[entry.layer]) for entry in file.entries)
     number = weighted[-1].out or 0
-    matched = Matched(entries={e.key: e for e in entries if e.role != "num_batches_tracked"}, by_name=True)
-    return _built(
-        path, file, _GRAPH, arguments, size, number, matched, words=f"layers in a row ({in_words(layers)})", guess=True
-    )
+    matched = Matched(entries={e.key: e for e in entries if e.role != COUNTER}, by_name=True)
+    words = f"layers in a row ({in_words(layers)})"
+    return _built(path, file, _GRAPH, _as_graph(layers), size, number, matched, words=words, guess=True)
+
+
+def _as_graph(layers: Sequence[Layer]) -> dict[str, Any]:
+    """The arguments of the architecture ``graph`` for these layers."""
+    return ARCHITECTURES[_GRAPH].resolve({"layers": [layer.model_dump(mode="json") for layer in layers]})
 
 
 def _rows(
@@ -242,21 +239,19 @@ def _rows(
 def _like(file: ForeignFile, bare: Mapping[str, Shape]) -> bool:
     """Whether as many tensors have these shapes, whatever their names, but for those that change with the number of
     classes or with the size of the pictures."""
-    given = Counter(entry.shape for entry in file.entries if entry.role != "num_batches_tracked")
-    wanted = Counter(shape for name, shape in bare.items() if not name.endswith("num_batches_tracked"))
+    given, wanted = Counter(entry.shape for entry in file.entries if entry.role != COUNTER), Counter(bare.values())
     return given.total() == wanted.total() and (given - wanted).total() <= _VARY
 
 
-@functools.cache
+@cache
 def _bare(text: str, size: InputSize) -> dict[str, Shape] | None:
     """The shapes of an architecture for two classes; None where it takes no such pictures."""
     name, arguments = parse_network(text)
     architecture = find_architecture(name)
     try:
-        bare = skeleton(architecture, 2, size, architecture.recorded(architecture.resolve(arguments)))
-    except (BadInput, RuntimeError, NotImplementedError):
+        return weight_shapes(architecture, 2, size, architecture.resolve(arguments))
+    except (BadInput, RuntimeError):  # a NotImplementedError is one, too
         return None
-    return {key: tuple(value.shape) for key, value in bare.state_dict().items()}
 
 
 def _usual_size(files: Sequence[ForeignFile]) -> InputSize:

@@ -25,6 +25,7 @@ from badnets.networks.architectures.graph import (
     Pool,
 )
 from badnets.networks.files.formats.entries import Entry
+from badnets.networks.registry import COUNTER
 
 MOST = 60
 """Networks that are proposed for one file."""
@@ -56,7 +57,7 @@ def weighted_layers(entries: Sequence[Entry]) -> list[Weighted] | None:
     """The layers in the order of ``entries``; None where some tensor belongs to none of these kinds."""
     by_name: dict[str, dict[str, Entry]] = {}
     for entry in entries:
-        if entry.role != "num_batches_tracked":
+        if entry.role != COUNTER:
             by_name.setdefault(entry.layer, {})[str(entry.role)] = entry
     layers = []
     for tensors in by_name.values():

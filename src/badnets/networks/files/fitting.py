@@ -21,6 +21,7 @@ from badnets.networks.files.formats.entries import Entry, ForeignFile
 from badnets.networks.files.header import Shape, check_shapes
 from badnets.networks.files.tensors import check_finite, check_numbers
 from badnets.networks.network import black
+from badnets.networks.registry import COUNTER
 
 Kind = frozenset[tuple[str | None, Shape]]
 Map = tuple[int, int, int]
@@ -29,7 +30,6 @@ Row = tuple[Map, ...]
 T = TypeVar("T")
 _HEAD = re.compile(r"(?P<head>fc|classifier|head|linear)\.\d\.")
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # torchvision's heads that only help training
-_COUNTER = "num_batches_tracked"  # counts training steps; older files lack it, and nothing depends on it
 _OPTIONS = " (--arch), size (--input-size) or number of classes (--classes)"
 
 
@@ -46,8 +46,8 @@ def match(path: Path, file: ForeignFile, needed: Mapping[str, Shape], what: str,
     """Names first, without prefixes such as ``module.``; else shapes, of layers or tensors, in the order of the file.
     ``needed`` are the shapes of a state dict, ``what`` says whose. Each tensor of the file is used once, and none is
     left over: otherwise ``BadInput`` names the first that does not fit. With ``by_name`` only names count."""
-    wanted = {name: shape for name, shape in needed.items() if not name.endswith(_COUNTER)}
-    given = [entry for entry in file.entries if entry.role != _COUNTER]
+    wanted = {name: shape for name, shape in needed.items() if not name.endswith(COUNTER)}
+    given = [entry for entry in file.entries if entry.role != COUNTER]
     for names in strippings([entry.key for entry in given]):
         named = {name: e for name, e in zip(names, given, strict=True) if not name.startswith(_AUXILIARY)}
         if set(wanted) <= set(named):
@@ -60,8 +60,8 @@ def match(path: Path, file: ForeignFile, needed: Mapping[str, Shape], what: str,
 
 def has_names(file: ForeignFile, needed: Iterable[str]) -> bool:
     """Whether the tensors of ``file`` have all these names, with or without prefixes."""
-    wanted = {name for name in needed if not name.endswith(_COUNTER)}
-    given = [entry.key for entry in file.entries if entry.role != _COUNTER]
+    wanted = {name for name in needed if not name.endswith(COUNTER)}
+    given = [entry.key for entry in file.entries if entry.role != COUNTER]
     return any(wanted <= set(names) for names in strippings(given))
 
 

@@ -69,7 +69,7 @@ def load_torch(path: Path) -> Any:
     with opened(path, "the file") as file:
         packed = file.read(2) == b"PK"
         if packed:
-            CATALOG.check(_catalog_size(file), path)
+            check_catalog(path)
         try:
             (_check_archive if packed else _check_older)(path, file)
         except _DAMAGE as error:

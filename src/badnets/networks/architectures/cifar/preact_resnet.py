@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from badnets.networks.architecture import InputSize, architecture, chain
-from badnets.networks.architectures.cifar.resnet import Block, Width, stages
+from badnets.networks.architectures.cifar.resnet import Block, Width, head, stages
 
 SQUEEZE = 16  # channels to one of the squeezed
 
@@ -31,33 +31,26 @@ class PreActBlock(nn.Module):
         active = self.relu(self.bn1(x))
         # A changing shortcut branches off after the activation, an identity before it: the paper's figure 4(e).
         skipped = x if self.shortcut is None else self.shortcut(active)
-        return cast("Tensor", skipped + self.conv2(self.relu(self.bn2(self.conv1(active)))))
+        return cast("Tensor", skipped + self.weighed(self.conv2(self.relu(self.bn2(self.conv1(active))))))
+
+    def weighed(self, added: Tensor) -> Tensor:
+        """What is added to the block's input; here all of it."""
+        return added
 
 
-class SqueezedBlock(nn.Module):
+class SqueezedBlock(PreActBlock):
     """A pre-activation block whose added maps are each weighed by a number that is computed of all their means."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
-        super().__init__()
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv1 = nn.Conv2d(channels, out, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
-        self.relu = nn.ReLU()
-        changes = stride != 1 or channels != out
-        self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False)) if changes else None
+        super().__init__(channels, out, stride)
         self.pool = nn.AdaptiveAvgPool2d(1)
         squeezed = max(1, out // SQUEEZE)
         self.fc1 = nn.Conv2d(out, squeezed, 1)
         self.fc2 = nn.Conv2d(squeezed, out, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps (n, channels, h, w) to (n, out, h / stride, w / stride)."""
-        active = self.relu(self.bn1(x))
-        skipped = x if self.shortcut is None else self.shortcut(active)
-        inner = self.conv2(self.relu(self.bn2(self.conv1(active))))
-        weights = self.fc2(self.relu(self.fc1(self.pool(inner)))).sigmoid()
-        return cast("Tensor", skipped + inner * weights)
+    def weighed(self, added: Tensor) -> Tensor:
+        """Each map times its number."""
+        return cast("Tensor", added * self.fc2(self.relu(self.fc1(self.pool(added)))).sigmoid())
 
 
 def _builder(block: Block, counts: tuple[int, ...]) -> Callable[..., nn.Module]:
@@ -75,9 +68,7 @@ def _builder(block: Block, counts: tuple[int, ...]) -> Callable[..., nn.Module]:
         return chain(
             conv1=nn.Conv2d(input_size[0], width, 3, padding=1, bias=False),
             **stages(block, width, counts),
-            pool=nn.AdaptiveAvgPool2d(1),
-            flatten=nn.Flatten(),
-            linear=nn.Linear(8 * width, classes),
+            **head(8 * width, classes),
         )
 
     return build
@@ -96,9 +87,7 @@ def _squeezed(classes: int, input_size: InputSize, *, width: Width = 64) -> nn.M
         bn1=nn.BatchNorm2d(width),
         relu=nn.ReLU(),
         **stages(SqueezedBlock, width, (2, 2, 2, 2)),
-        pool=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
-        linear=nn.Linear(8 * width, classes),
+        **head(8 * width, classes),
     )
 
 

@@ -80,6 +80,11 @@ def stages(block: Block, width: int, counts: tuple[int, ...], expansion: int = 1
     return result
 
 
+def head(channels: int, classes: int) -> dict[str, nn.Module]:
+    """The end of these networks: the mean of each map, and a dense layer."""
+    return {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(channels, classes)}
+
+
 def _builder(block: type[BasicBlock | Bottleneck], counts: tuple[int, ...]) -> Callable[..., nn.Module]:
     def build(classes: int, input_size: InputSize, *, width: Width = 64) -> nn.Module:
         """Stem conv ``width``@3x3; four stages of residual blocks; global average; dense ``classes``.
@@ -96,9 +101,7 @@ def _builder(block: type[BasicBlock | Bottleneck], counts: tuple[int, ...]) -> C
             bn1=nn.BatchNorm2d(width),
             relu=nn.ReLU(),
             **stages(block, width, counts, block.expansion),
-            pool=nn.AdaptiveAvgPool2d(1),
-            flatten=nn.Flatten(),
-            linear=nn.Linear(8 * width * block.expansion, classes),
+            **head(8 * width * block.expansion, classes),
         )
 
     return build

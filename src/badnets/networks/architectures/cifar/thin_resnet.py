@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from badnets.networks.architecture import InputSize, architecture, chain
-from badnets.networks.architectures.cifar.resnet import BasicBlock, stages
+from badnets.networks.architectures.cifar.resnet import BasicBlock, head, stages
 
 Width = Annotated[int, Field(ge=2, le=256, multiple_of=2, description="channels of the first stage")]
 DEPTHS = (20, 32, 44, 56, 110)
@@ -52,9 +52,7 @@ def _builder(depth: int) -> Callable[..., nn.Module]:
             bn1=nn.BatchNorm2d(width),
             relu=nn.ReLU(),
             **stages(block, width, ((depth - 2) // 6,) * 3),
-            pool=nn.AdaptiveAvgPool2d(1),
-            flatten=nn.Flatten(),
-            linear=nn.Linear(4 * width, classes),
+            **head(4 * width, classes),
         )
 
     return build

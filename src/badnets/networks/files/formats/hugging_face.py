@@ -24,7 +24,7 @@ from badnets.networks.files.formats.hugging_face_names import MODELS, Rule, rena
 from badnets.networks.files.header import Deviation, Mean, Side, check_shapes
 from badnets.networks.files.tensors import check_numbers, read_state, reading
 from badnets.networks.network import ImageNetwork
-from badnets.networks.registry import build_network
+from badnets.networks.registry import COUNTER, build_network
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -129,7 +129,7 @@ def open_hugging_face(folder: Path | str, *, class_names: Sequence[str] | None =
         )
         needed = {name: tuple(value.shape) for name, value in network.body.state_dict().items()}
         counters = {name: value for name, value in network.body.state_dict().items() if name not in state}
-        state |= {name: value for name, value in counters.items() if name.endswith("num_batches_tracked")}
+        state |= {name: value for name, value in counters.items() if name.endswith(COUNTER)}
         given = {name: tuple(value.shape) for name, value in state.items()}
         check_shapes(found.weights, given, needed, found.architecture)
         network.body.load_state_dict(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -35,16 +36,16 @@ class Rule:
         return found.expand(counted)
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, ABC):
     """What a ``config.json`` says that decides what is built."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     num_channels: Annotated[int, Field(ge=3, le=3)] = 3
 
+    @abstractmethod
     def shape(self) -> Hashable:
         """What tells the sizes of one model apart."""
-        raise NotImplementedError
 
 
 Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=10_000)], ...], Field(max_length=16)]
