@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from badnets import attacks as attacks
+    from badnets.api import audit as audit
     from badnets.api import certify as certify
     from badnets.api import measure as measure
     from badnets.api import open as open  # noqa: A004 (as in PIL: bn.open)
@@ -66,6 +67,7 @@ _HOMES = {
     "Seed": "badnets.core.seed",
     "Splits": "badnets.data.images",
     "abstain": "badnets.defenses.abstain",
+    "audit": "badnets.api",
     "build_network": "badnets.networks.registry",
     "certify": "badnets.api",
     "detect": "badnets.networks.inference",

@@ -6,6 +6,7 @@ The public list is in ``badnets/__init__.py``; everything else on it is where it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from badnets.core.errors import BadInput
 from badnets.core.files import temporary_folder
+from badnets.data.splits import one_set
 from badnets.networks import registry
 from badnets.networks.device import working_on
 from badnets.networks.files.class_names import IMAGEFOLDER
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from badnets.networks.architecture import InputSize
     from badnets.networks.network import ChannelOrder
     from badnets.records.certificate import Certificate
+    from badnets.records.finding import Finding
     from badnets.referee.measure import Measured
 
 Range = str | tuple[Sequence[float], Sequence[float]]
@@ -108,7 +111,6 @@ def measure(
     network's. Raises ``BadInput`` where the data has classes that the network has not.
     """
     from badnets.backdoors.backdoor import Backdoor
-    from badnets.data.splits import one_set
     from badnets.networks.inference import align_classes
     from badnets.referee.measure import measure as measured
 
@@ -117,6 +119,47 @@ def measure(
         raise BadInput(f"expected a backdoor, got {got}; make one: badnets.Backdoor(trigger, rule)")
     known = _network(network)
     return measured(known, align_classes(one_set(test, "test"), known), backdoor, **settings)
+
+
+def audit(
+    network: ImageNetwork,
+    data: ImageData | Splits | None = None,
+    references: Sequence[ImageNetwork] | Path | str = (),
+    *,
+    pictures: int = 500,
+    alpha: float = 0.05,
+    students: int = 3,
+    budget_s: float | None = None,
+    seed: int = 1,
+) -> Finding:
+    """Whether ``network`` is backdoored, towards which class, and how sure that is.
+
+    ``data`` are clean pictures (of three sets, the test part), of which at most ``pictures`` are used; ``references``
+    clean networks of the same architecture, classes and input (19 at least for ``alpha`` of 0.05), or a folder of
+    their files. Without references the network teaches ``students`` copies to compare it with; without pictures
+    either, its classes are compared with each other. Raises ``BadInput`` for what does not fit together.
+    """
+    from badnets.audits.audit import Audit, Reference
+    from badnets.core.seed import Seed
+    from badnets.data.splits import draw
+    from badnets.networks.inference import align_classes
+    from badnets.referee.audit import Subject, finding
+    from badnets.referee.references import network_files
+
+    network = _network(network)
+    shown = None
+    if data is not None:
+        aligned = align_classes(one_set(data, "test"), network)
+        shown = aligned.take(draw(aligned, pictures, Seed(seed).derive("audited")))
+    if isinstance(references, str | Path):
+        known = [Reference(path.name, partial(open_any, path)) for path in network_files(Path(references))]
+    else:
+        known = [Reference(f"reference {i}", partial(_network, one)) for i, one in enumerate(references, 1)]
+    settings = Audit(alpha=alpha, students=students)
+    subject = Subject(
+        network=network, data=shown, references=known, settings=settings, seed=Seed(seed), budget_s=budget_s
+    )
+    return finding(subject, model=network.architecture)
 
 
 def certify(

@@ -27,6 +27,7 @@ FAMILIES = {
     "datasets": ("badnets.data.registry", "SOURCES"),
     "networks": ("badnets.networks.architecture", "ARCHITECTURES"),
     "guards": ("badnets.networks.architecture", "GUARDS"),
+    "detectors": ("badnets.audits.detector", "DETECTORS"),
     "repairs": ("badnets.defenses.repair", "REPAIRS"),
     "abstainers": ("badnets.defenses.abstain", "ABSTAINERS"),
     "studies": ("badnets.studies.registry", "STUDIES"),

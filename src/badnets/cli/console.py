@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -23,6 +23,15 @@ from badnets.core.text import CELL, LINE, SENTENCE, escaped, neutral
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command's result that comes with an exit code of its own."""
+
+    result: dict[str, Any]
+    exit_code: int
+
 
 COMMANDS: dict[str, Callable[..., None]] = {}
 """Every command by its name, in the order in which they are defined."""
@@ -41,9 +50,11 @@ _UNVERIFIED = inspect.Parameter(
     annotation=bool,
 )
 _DEVICE = inspect.Parameter("device", inspect.Parameter.KEYWORD_ONLY, default=DEVICE, annotation=str)
-_COMPUTE = frozenset({"convert", "evaluate", "guard", "predict", "reproduce", "repair"})
+_COMPUTE = frozenset({"audit", "convert", "evaluate", "guard", "predict", "references", "reproduce", "repair"})
 """The commands that compute with networks, but for those that have the option themselves, for their spec."""
-_READERS = frozenset({"compare", "evaluate", "export", "guard", "predict", "repair", "report", "show"})
+_READERS = frozenset(
+    {"audit", "compare", "evaluate", "export", "guard", "predict", "references", "repair", "report", "show"}
+)
 """The commands that read finished runs and certificates."""
 
 
@@ -87,16 +98,23 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
             if unverified:
                 stack.enter_context(doubting())
             steps = work(**given)
-            result = next(steps)
+            ended = next(steps)
+            result = ended.result if isinstance(ended, Ended) else ended
             if doubts():
                 result = {**result, "verified": False}
             if told:
                 result = {**result, "warnings": told}
         _print(result if json else None, steps)
+        _exit(ended)
 
     typed.__signature__ = inspect.Signature([*options, _JSON])  # type: ignore[attr-defined]  # what inspect looks for
     COMMANDS[called] = typed
     return typed
+
+
+def _exit(ended: Any) -> None:
+    if isinstance(ended, Ended) and ended.exit_code:
+        raise typer.Exit(ended.exit_code)
 
 
 @contextmanager

@@ -52,14 +52,14 @@ def _options(
     """Options of every command; ``main`` reads ``--debug`` itself, for errors come up there."""
 
 
-for _group in ("experiments", "networks", "defend", "runs", "catalog"):  # in the order of ``badnets --help``
+for _group in ("experiments", "networks", "audits", "defend", "runs", "catalog"):  # in the order of ``badnets --help``
     import_module(f"badnets.cli.{_group}")
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 wrong use or bad input, 3 could not tell, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 found, 2 wrong use or bad input, 3 could not tell, 130 interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]

@@ -15,6 +15,7 @@ from badnets.core.text import VALUE, brief
 from badnets.core.toml import check_depth
 from badnets.core.validation import explain
 from badnets.records.certificate import Certificate, GuardRecord
+from badnets.records.finding import Finding
 from badnets.records.model import Record
 from badnets.records.results import Comparison, Evaluation
 from badnets.records.run import RunRecord
@@ -22,7 +23,15 @@ from badnets.records.study import StudyRecord
 from badnets.records.verified import check_files, check_seal
 
 RECORD = "record.json"
-_MODELS: tuple[type[Record], ...] = (RunRecord, StudyRecord, Certificate, GuardRecord, Evaluation, Comparison)
+_MODELS: tuple[type[Record], ...] = (
+    RunRecord,
+    StudyRecord,
+    Certificate,
+    GuardRecord,
+    Evaluation,
+    Comparison,
+    Finding,
+)
 FORMATS: Mapping[str, type[Record]] = {str(model.model_fields["format"].default): model for model in _MODELS}
 """Every record by the format that its JSON names."""
 M = TypeVar("M", bound=Record)

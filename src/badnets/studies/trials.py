@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from itertools import islice
-from multiprocessing import get_context, parent_process
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import torch
 from pydantic import ValidationError
 
 from badnets.backdoors.backdoor import Backdoor
@@ -21,7 +15,6 @@ from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import digest, discard, file_digest, link, read_json, settle, write_json
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
-from badnets.networks.device import choose, chosen
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 from badnets.records.model import Model
@@ -30,6 +23,7 @@ from badnets.referee.run import load_data, run_seed
 from badnets.referee.spec import Spec, make_spec
 from badnets.referee.store import as_begun
 from badnets.studies.study import Done, Refused, Trained, Trial, TrialResult
+from badnets.training.workers import several
 
 M = TypeVar("M", bound=Model)
 Who = Literal["badnet", "clean"]
@@ -51,24 +45,9 @@ def run_trials(
     watcher.progress("trials", len(done), total, None)
     if not todo:
         return done
-    workers = min(jobs or min(os.cpu_count() or 1, 8), len(todo))
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(chosen(),)
-    ) as pool:
-        waiting: dict[Future[TrialResult[Any]], str] = {}
-        queue = iter(todo)
-        try:  # no more at once than run: none is begun after one that failed
-            while True:
-                for trial in islice(queue, workers - len(waiting)):
-                    waiting[pool.submit(run_trial, trial, folder)] = trial.name
-                if not waiting:
-                    break
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    done[waiting.pop(future)] = future.result()
-                    watcher.progress("trials", len(done), total, None)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for trial, result in several(partial(run_trial, folder=folder), todo, jobs=jobs):
+        done[trial.name] = result
+        watcher.progress("trials", len(done), total, None)
     return done
 
 
@@ -182,19 +161,3 @@ def train_and_measure(trial: Trial, folder: Path) -> Done[Trained]:
 def _path(folder: Path, trial: Trial) -> Path:
     key = digest({"spec": trial.spec, "seed": trial.seed})[:10]
     return folder / "trials" / f"{trial.name}-{key}.json"
-
-
-def _begin_worker(device: str) -> None:
-    """Work on ``device`` with one thread, deaf to Ctrl-C (the parent stops the pool and workers should not print
-    tracebacks), and gone when the parent is, however it ended."""
-    choose(device)
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -283,7 +283,7 @@ def invert(
             search.optimizer.step()
         for target, stamp in zip(some, search.stamps(), strict=True):
             check()
-            success = _success(network, judges, target, stamp)
+            success = stamp_success(network, judges, target, stamp)
             yield Inverted(target, form, stamp, float(stamp.mask.sum()), success)
 
 
@@ -339,7 +339,8 @@ def _squashed(value: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _success(network: ImageNetwork, data: ImageData, target: int, stamp: Stamp) -> Rate:
+def stamp_success(network: ImageNetwork, data: ImageData, target: int, stamp: Stamp) -> Rate:
+    """The share of the pictures of other classes that ``stamp`` sends to ``target``."""
     others = data.take(np.flatnonzero(data.labels != target))
     batches = (stamp.apply(network.floats(images)) for _, images in others.batches(1000))
     answers = [network(images).argmax(1).cpu().numpy() for images in batches]

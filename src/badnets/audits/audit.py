@@ -1,0 +1,286 @@
+"""An audit: detectors look at a suspect and at what it is compared with, and what stands out is judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from badnets.audits.detector import Detector, Floats, Suspect
+from badnets.audits.detectors.perturbation import Perturbation
+from badnets.audits.grounds import Judged, Sizes, matched, null_of, taught, within
+from badnets.audits.teaching import teach
+from badnets.core.errors import BadInput
+from badnets.core.progress import Watcher
+from badnets.core.rate import Rate
+from badnets.core.text import brief, percent
+from badnets.data.images import ImageData
+from badnets.defenses.repair import DefenderView, OutOfBudget
+from badnets.measures.classification import accuracy
+from badnets.networks.capabilities import require
+from badnets.networks.inference import predict_data
+from badnets.networks.network import ImageNetwork
+from badnets.records.finding import Ground, Verdict
+
+ALPHA = 0.05
+STUDENTS = 3
+INACCURATE = 0.5
+"""Accuracy on clean pictures below which nothing can be said."""
+UNLIKE = 3.0
+"""How many times further than references from each other a suspect may be from them, over all its pairs."""
+LOOSE = 0.05
+"""Accuracy by which references may differ from the suspect."""
+
+Stopped = Literal["budget", "interrupted"]
+Look = Callable[["Reference", Suspect, Detector], Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A clean network to compare with: ``open`` gives it; ``digest`` is of its file."""
+
+    name: str
+    open: Callable[[], ImageNetwork]
+    digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Audit:
+    """What an audit is made with. ``students``: how many copies a suspect teaches where there are no references and
+    clean pictures are there. ``alpha``: the false alarms that are accepted."""
+
+    detectors: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(),))
+    students: int = STUDENTS
+    student_steps: int = 200
+    alpha: float = ALPHA
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Audited:
+    """``verdict`` and ``reason``; ``judged`` is None where nothing could be compared; ``references`` are those that
+    counted; ``sizes`` are the suspect's."""
+
+    verdict: Verdict
+    reason: str
+    ground: Ground
+    judged: Judged | None
+    accuracy: Rate | None
+    references: tuple[Reference, ...] = ()
+    sizes: Sizes = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    stopped: Stopped | None = None
+    seconds: float = 0.0
+
+
+def audit(
+    view: DefenderView,
+    references: Sequence[Reference] = (),
+    settings: Audit | None = None,
+    *,
+    look: Look | None = None,
+    watcher: Watcher | None = None,
+) -> Audited:
+    """Judge ``view.network`` on the best ground at hand: ``references``, else clean pictures, else neither.
+
+    ``look`` gives the sizes of a reference (a cache stands behind it); by default they are computed. Raises
+    ``BadInput`` for references of another architecture, with other classes or input.
+    """
+    return _Auditing(view, references, settings or Audit(), look, watcher or Watcher()).run()
+
+
+class _Auditing:
+    """One audit under way."""
+
+    def __init__(
+        self,
+        view: DefenderView,
+        references: Sequence[Reference],
+        settings: Audit,
+        look: Look | None,
+        watcher: Watcher,
+    ) -> None:
+        self.view, self.given, self.settings, self.watcher = view, references, settings, watcher
+        self.look = look or (lambda reference, suspect, detector: detector.sizes(suspect))
+        self.began = time.perf_counter()
+        self.ground: Ground = "matched" if references else "taught" if view.data is not None else "within"
+        self.notes: list[str] = []
+        self.accuracy: Rate | None = None
+        self.sizes: dict[str, Floats] = {}
+        self.kept: list[Reference] = []
+
+    def run(self) -> Audited:
+        """All of it; what is known by then when it is stopped."""
+        network = self.view.network
+        for detector in self.settings.detectors:
+            require(network, detector, detector.kind, {})
+        try:
+            reason = self._unfit()
+            if reason is not None:
+                return self._done("cannot-tell", reason)
+            suspect = Suspect(self.view, self.check)
+            self.watcher.mark(f"searching in {network.architecture}, {network.classes} classes")
+            self.sizes = {one.kind: one.sizes(suspect) for one in self._detectors()}
+            judged = {"matched": self._matched, "taught": self._taught, "within": self._within}[self.ground]()
+        except (KeyboardInterrupt, OutOfBudget) as stop:
+            stopped: Stopped = "budget" if isinstance(stop, OutOfBudget) else "interrupted"
+            told = "the budget ended" if stopped == "budget" else "it was interrupted"
+            return self._done("cannot-tell", f"{told} before everything was compared", stopped=stopped)
+        if isinstance(judged, str):
+            return self._done("cannot-tell", judged)
+        return self._done(*self._verdict(judged), judged)
+
+    def check(self) -> None:
+        """The moment at which a budget ends."""
+        budget = self.view.budget_s
+        if budget is not None and time.perf_counter() - self.began > budget:
+            raise OutOfBudget
+
+    def _detectors(self) -> list[Detector]:
+        there = self.view.data is not None
+        used = [one for one in self.settings.detectors if there or not one.needs_data]
+        if not used:
+            raise BadInput("expected a detector that needs no pictures, or clean pictures (--data), got neither")
+        return used
+
+    def _unfit(self) -> str | None:
+        """Why nothing can be told of the suspect, before any search."""
+        network, data = self.view.network, self.view.data
+        if data is None:
+            return None
+        answers = predict_data(network, data).labels
+        self.accuracy = accuracy(answers, data.labels)
+        if len(set(answers.tolist())) == 1 and len(set(data.labels.tolist())) > 1:
+            always = network.class_names[answers[0]] if answers[0] < network.classes else "refused"
+            return f"it answers {brief(always, 40)!r} to every clean picture"
+        if self.accuracy.ends[1] < INACCURATE:
+            return f"accuracy {percent(self.accuracy.value)} % on the clean pictures; is the input range right?"
+        if len(data) < 100:
+            self.notes.append(f"{len(data)} clean pictures are few; a hundred or more show smaller triggers")
+        missing = network.classes - len(set(data.labels.tolist()))
+        if missing and network.classes <= 100:
+            self.notes.append(f"of {missing} classes there is no clean picture: what starts from them is not seen")
+        if network.abstains:
+            self.notes.append("the network may refuse an answer; triggers that make it refuse are not looked for")
+        return None
+
+    def _matched(self) -> Judged | str:
+        counted: list[Sizes] = []
+        for number, reference in enumerate(self.given):
+            self.check()
+            self.watcher.progress("references", number, len(self.given), None)
+            sizes = self._of_reference(reference)
+            if sizes is not None:
+                counted.append(sizes)
+                self.kept.append(reference)
+        self.watcher.progress("references", len(self.given), len(self.given), None)
+        fewest = int(np.ceil(1 / self.settings.alpha)) - 1
+        if len(counted) < fewest:
+            return (
+                f"{len(counted)} references that fit: p cannot be below {1 / (len(counted) + 1):.2g}, and "
+                f"{fewest} are needed for p of {self.settings.alpha:g}"
+            )
+        return matched(self.sizes, counted)
+
+    def _of_reference(self, reference: Reference) -> Sizes | None:
+        """None for one that is not as accurate as the suspect, or more accurate."""
+        network, mine = reference.open(), self.view.network
+        got = (network.architecture, network.input_size, network.class_names)
+        wanted = (mine.architecture, mine.input_size, mine.class_names)
+        for what, is_, asked in zip(("the architecture", "input of", "the classes"), got, wanted, strict=True):
+            if is_ != asked:
+                raise BadInput(
+                    f"{reference.name}: expected {what} {brief(asked, 80)} as the network's, got {brief(is_, 80)}; "
+                    "use references of its kind (badnets references --like)"
+                )
+        view = DefenderView(network=network, data=self.view.data, seed=self.view.seed)
+        if self.accuracy is not None and view.data is not None:
+            rate = accuracy(predict_data(network, view.data).labels, view.data.labels)
+            away = float(rate) - float(self.accuracy)
+            if abs(away) > LOOSE and (rate.ends[0] > self.accuracy.ends[1] or rate.ends[1] < self.accuracy.ends[0]):
+                self.notes.append(
+                    f"{reference.name} is left out: accuracy {percent(rate.value)} %, the network's is "
+                    f"{percent(self.accuracy.value)} %"
+                )
+                return None
+        suspect = Suspect(view, self.check)
+        return {one.kind: self.look(reference, suspect, one) for one in self._detectors()}
+
+    def _taught(self) -> Judged | str:
+        network, count = self.view.network, self.settings.students
+        if network.classes < 4:
+            return self._few_classes()
+        pictures = Suspect(self.view, self.check).pictures
+        if pictures is None:
+            raise BadInput("expected clean pictures to teach with, got none; pass --data")
+        students: list[Sizes] = []
+        for number in range(count):
+            self.watcher.progress("copies that it teaches", number, count, None)
+            seed = self.view.seed.derive("student", number)
+            student = teach(network, pictures, seed, steps=self.settings.student_steps, check=self.check)
+            view = DefenderView(network=student, data=self.view.data, seed=self.view.seed)
+            students.append({one.kind: one.sizes(Suspect(view, self.check)) for one in self._detectors()})
+        self.watcher.progress("copies that it teaches", count, count, None)
+        return taught(self.sizes, students, self._null())
+
+    def _within(self) -> Judged | str:
+        if self.view.network.classes < 4:
+            return self._few_classes()
+        return within(self.sizes, self._null())
+
+    def _few_classes(self) -> str:
+        number = self.view.network.classes
+        return f"{number} classes are too few to compare them with each other; bring references (badnets references)"
+
+    def _null(self) -> Floats:
+        first = next(iter(self.sizes.values()))
+        return null_of(self.ground, apart=len(first) > 1)
+
+    def _verdict(self, judged: Judged) -> tuple[Verdict, str]:
+        if self.ground == "matched" and judged.spread > UNLIKE:
+            return "cannot-tell", (
+                f"the network is unlike its references everywhere ({judged.spread:.1f} times as far from them as they "
+                "are from each other): another recipe, other pictures, or a backdoor that moves all classes"
+            )
+        by = {
+            "matched": f"among {len(judged.others)} clean networks of its kind",
+            "taught": f"against copies that it taught, as compared with {len(judged.others)} other clean networks",
+            "within": f"its classes against each other, as compared with {len(judged.others)} other clean networks",
+        }[self.ground]
+        if judged.p <= self.settings.alpha:
+            return "backdoored", f"what stands out most in it stands out more than in all but few clean networks, {by}"
+        return "nothing-found", f"what stands out most in it is usual, {by}"
+
+    def _done(
+        self, verdict: Verdict, reason: str, judged: Judged | None = None, *, stopped: Stopped | None = None
+    ) -> Audited:
+        return Audited(
+            verdict=verdict,
+            reason=reason,
+            ground=self.ground,
+            judged=judged,
+            accuracy=self.accuracy,
+            references=tuple(self.kept),
+            sizes=self.sizes,
+            notes=tuple(self.notes),
+            stopped=stopped,
+            seconds=time.perf_counter() - self.began,
+        )
+
+
+def of_source(data: ImageData, source: int | None) -> ImageData:
+    """The pictures of one class, or all."""
+    return data if source is None else data.take(np.flatnonzero(data.labels == source))
+
+
+def class_scores(judged: Judged, sizes: Mapping[str, Floats], label: int) -> dict[str, float | None]:
+    """For one class as a target: by detector its highest score over sources, and its smallest size."""
+    scores: dict[str, float | None] = {}
+    for kind, values in judged.scores.items():
+        column, size = values[:, label], sizes[kind][:, label]
+        there = np.isfinite(column)
+        scores[kind] = float(column[there].max()) if there.any() else None
+        scores[f"{kind}_size"] = float(np.exp(size[there]).min()) if there.any() else None
+    return scores

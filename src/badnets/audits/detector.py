@@ -1,0 +1,59 @@
+"""What a detector is: it looks at one network and says for each class, or pair, how small a trigger may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from badnets.audits.pictures import Pictures
+from badnets.core.registry import Kinds
+from badnets.core.seed import Seed
+from badnets.defenses.repair import DefenderView
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Suspect:
+    """What a detector sees: a network that is reopened from its file, clean pictures of it or none, and a seed; all
+    networks of one audit get the same seed and pictures. ``check`` is called before whatever takes long."""
+
+    view: DefenderView
+    check: Callable[[], None] = field(default=lambda: None)
+
+    @cached_property
+    def pictures(self) -> Pictures | None:
+        """The clean pictures that the network reads rightly."""
+        return None if self.view.data is None else Pictures.of(self.view.network, self.view.data, self.view.seed)
+
+    @property
+    def seed(self) -> Seed:
+        """Of all that is drawn."""
+        return self.view.seed
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """A detector with its settings: a frozen keyword-only dataclass with one method."""
+
+    @property
+    def kind(self) -> str:
+        """The name on the command line."""
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether it can do nothing without clean pictures."""
+
+    def sizes(self, suspect: Suspect) -> Floats:
+        """(sources, targets), or (1, targets) where sources are not told apart: what a trigger towards the target
+        costs, smaller for easier ones, as a logarithm; NaN where nothing could be searched. The same places are NaN
+        for every network that sees the same pictures."""
+
+
+DETECTORS: Kinds[Detector] = Kinds("detector", homes=["badnets.audits.detectors"], group="badnets.detectors")
+"""Names for ``badnets audit --set detectors``; other packages add theirs as entry points of ``badnets.detectors``."""

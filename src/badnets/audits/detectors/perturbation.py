@@ -1,0 +1,58 @@
+"""The smallest universal perturbation, for every pair of classes."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from badnets.audits.detector import DETECTORS, Floats, Suspect
+from badnets.audits.search import Goal, smallest_changes
+from badnets.defenses.repair import kind_of
+from badnets.networks.capabilities import Capability
+
+
+@kind_of(DETECTORS)
+class Perturbation:
+    """For each pair of classes the smallest change, added to several pictures of the source, that makes the target of
+    them; beyond ``pairs`` pairs, for each target, added to pictures of all other classes.
+
+    A trigger leaves a short way to its target, whatever its form: patches, blends, waves and warps alike. One source
+    class shows as one pair, all-to-one as a column, all-to-all as one pair in every row. Sizes (root mean square, on
+    the scale 0..1) don't depend on the scale of the logits.
+
+    Source: Moosavi-Dezfooli et al., Universal adversarial perturbations (2017); pairs of classes as in Shen et al.,
+    K-Arm (2021). Differs from the paper: the search of ``smallest_changes``; all pairs at once, no bandit; sizes are
+    compared with other networks', not with a threshold.
+    """
+
+    needs_data: ClassVar[bool] = True
+    needs: ClassVar[Capability] = Capability.GRADIENTS
+    kind: Literal["perturbation"] = "perturbation"
+    steps: Annotated[int, Field(ge=4, description="steps of the search")] = 20
+    each: Annotated[int, Field(ge=1, description="pictures of a source that one change must move")] = 6
+    mixed: Annotated[int, Field(ge=2, description="the same, where sources are not told apart")] = 16
+    pairs: Annotated[int, Field(ge=0, description="pairs of classes up to which each is searched")] = 420
+
+    def sizes(self, suspect: Suspect) -> Floats:
+        """(sources, targets), or (1, targets)."""
+        pictures, network = suspect.pictures, suspect.view.network
+        if pictures is None:
+            raise ValueError("needs_data")
+        classes = range(network.classes)
+        apart = network.classes * (network.classes - 1) <= self.pairs and len(pictures.present) > 1
+        sources: list[int | None] = [*pictures.present] if apart else [None]
+        goals = [Goal(t, s) for s in sources for t in classes if s != t]
+        found = smallest_changes(
+            network,
+            pictures,
+            goals,
+            each=self.each if apart else self.mixed,
+            steps=self.steps,
+            check=suspect.check,
+        )
+        sizes = np.full((network.classes if apart else 1, network.classes), np.nan)
+        for goal, size in zip(goals, found.size, strict=True):
+            sizes[goal.source or 0, goal.target] = size
+        return sizes

@@ -1,0 +1,73 @@
+"""The clean pictures of an audit, on the network's device, by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData
+from badnets.networks.inference import predict
+from badnets.networks.network import ImageNetwork
+
+MOST = 1000
+"""Pictures that an audit looks at, at most (but one of each class): more make it slower and hardly better."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Clean pictures ``images`` (n, c, h, w) in 0..1 and their ``labels (n,)``, in an order that was drawn once for all
+    networks: the first of a class are drawn at random, and the same for every network that reads them rightly."""
+
+    images: Tensor
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, network: ImageNetwork, data: ImageData, seed: Seed) -> Pictures:
+        """Those of ``data`` that ``network`` reads rightly; of a class of which it reads none so, all."""
+        order = seed.derive("pictures").rng.permutation(len(data))
+        _, first = np.unique(data.labels[order], return_index=True)
+        rows = order[np.unique(np.concatenate([np.arange(min(MOST, len(order))), first]))]
+        images, labels = data.images(rows), data.labels[rows]
+        right = predict(network, images).labels == labels
+        kept = right | ~np.isin(labels, labels[right])
+        return cls(network.floats(images[kept]), labels[kept])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def present(self) -> list[int]:
+        """The classes of which there is a picture."""
+        return [int(one) for one in np.unique(self.labels)]
+
+    def take(self, rows: NDArray[np.int64]) -> Pictures:
+        """Some of them."""
+        return Pictures(self.images[torch.from_numpy(rows).to(self.images.device)], self.labels[rows])
+
+    def halves(self) -> tuple[Pictures, Pictures]:
+        """Every other picture of each class (the first part has the odd one): to search on, and to judge on."""
+        ranks = np.empty(len(self), np.int64)
+        for label in self.present:
+            members = self.labels == label
+            ranks[members] = np.arange(members.sum())
+        return self.take(np.flatnonzero(ranks % 2 == 0)), self.take(np.flatnonzero(ranks % 2 == 1))
+
+    def rows_of(self, source: int | None, target: int, count: int) -> Tensor:
+        """The first ``count`` rows of the class ``source`` (None: of every class but ``target``, one after the other);
+        where there are fewer, they begin again."""
+        groups = [np.flatnonzero(self.labels == one) for one in self._sources(source, target)]
+        groups.sort(key=lambda rows: int(rows[0]))  # an order drawn once, like that of the pictures
+        longest = max(map(len, groups))
+        mixed = [rows[i] for i in range(min(longest, count)) for rows in groups if i < len(rows)]
+        return torch.from_numpy(np.resize(np.array(mixed, np.int64), count))
+
+    def _sources(self, source: int | None, target: int) -> list[int]:
+        if source is not None:
+            return [source]
+        return [one for one in self.present if one != target] or self.present

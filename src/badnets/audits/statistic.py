@@ -1,0 +1,139 @@
+"""From the sizes of triggers to one number for a network, and from numbers to a p-value. numpy alone.
+
+``sizes`` are (sources, targets), logarithms, NaN where nothing was searched; all networks of a bag have theirs in the
+same places. Smaller than in other networks is suspicious.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Form = Literal["one-source", "all-to-one", "all-to-all"]
+FORMS: tuple[Form, ...] = ("one-source", "all-to-one", "all-to-all")
+"""What may be small: one pair; all pairs of a target; one pair of every source."""
+FLOOR = 0.05
+"""The least spread of a logarithm of a size that is believed: 5 %."""
+
+
+def surprise(sizes: Floats) -> Floats:
+    """(m, s, t) of a bag of m networks: how much smaller each size is than in the other m - 1 networks, in standard
+    deviations of theirs, less the network's own median, in units of its own spread where that is above 1.
+
+    The deviation is halfway (in variance) between the pair's own and that of all pairs, for a few networks say little
+    of one pair. A network that differs from the others everywhere (another recipe, more robust) is so compared with
+    itself as well. Every network is treated alike, so that ranks of what is computed from it are exact where the bag is
+    exchangeable.
+    """
+    count = len(sizes)
+    total, squares = sizes.sum(0), (sizes**2).sum(0)
+    mean = (total - sizes) / (count - 1)
+    variance = np.maximum((squares - sizes**2) / (count - 1) - mean**2, 0) * (count - 1) / max(count - 2, 1)
+    shared = _over(np.nanmean, variance)
+    deviation = np.maximum(np.sqrt((variance + shared) / 2), FLOOR)
+    z = (mean - sizes) / deviation
+    z = z - _over(np.nanmedian, z)
+    spread = 1.4826 * _over(np.nanmedian, np.abs(z))
+    result: Floats = z / np.maximum(spread, 1)
+    return result
+
+
+def excess(sizes: Floats) -> Floats:
+    """(m, s, t): how much smaller each size is than rows and columns of its own network let expect, a logarithm.
+
+    Tukey's median polish takes the rows (sources that are moved easily) out, but leaves the columns (targets that are
+    reached easily), less their median: what an attacker makes of a target, or of a pair.
+    """
+    return np.stack([_polished(one) for one in sizes])
+
+
+def _polished(sizes: Floats) -> Floats:
+    rows = np.zeros((sizes.shape[0], 1))
+    columns = np.zeros((1, sizes.shape[1]))
+    with _quiet():
+        for _ in range(10):
+            columns = np.nanmedian(sizes - rows, 0, keepdims=True)
+            rows = np.nanmedian(sizes - columns, 1, keepdims=True)
+            rows -= np.nanmedian(rows)
+        result: Floats = np.nanmedian(columns) - (sizes - rows)
+    return result
+
+
+def summaries(surprises: Floats) -> Floats:
+    """(m, 3), in the order of ``FORMS``: the largest surprise of a pair; of a target, the mean over its sources; the
+    median over sources of the largest one."""
+    with _quiet():
+        pair = np.nanmax(surprises, (1, 2))
+        target = np.nanmax(np.nanmean(surprises, 1), 1)
+        every = np.nanmedian(np.nanmax(np.where(np.isnan(surprises), -np.inf, surprises), 2), 1)
+    return np.stack([pair, target, np.where(np.isfinite(every), every, pair)], 1)
+
+
+def fused(numbers: Floats) -> Floats:
+    """(m,): of several numbers (m, k) of each network the one that stands out most among the others' of its kind, in
+    their standard deviations."""
+    count = len(numbers)
+    mean = (numbers.sum(0) - numbers) / (count - 1)
+    squares = ((numbers**2).sum(0) - numbers**2) / (count - 1)
+    deviation = np.sqrt(np.maximum(squares - mean**2, 0) * (count - 1) / max(count - 2, 1))
+    result: Floats = ((numbers - mean) / np.maximum(deviation, 0.25)).max(1)
+    return result
+
+
+def rank_p(suspect: float, others: Floats) -> float:
+    """``(1 + those of others that are at least suspect) / (n + 1)``: exact where they are exchangeable."""
+    return float((1 + np.count_nonzero(others >= suspect)) / (len(others) + 1))
+
+
+@dataclass(frozen=True)
+class Named:
+    """What stands out: the form, the target, the source of a pair."""
+
+    form: Form
+    target: int | None
+    source: int | None
+
+
+def named(surprises: Floats, limit: float) -> Named:
+    """What the surprises (s, t) of one network name; ``limit`` is the largest one that clean networks reach.
+
+    Most sources of one target above half the limit: that target. Else most sources with a pair above it, to several
+    targets: all-to-all. Else the pair that stands out most.
+    """
+    if len(surprises) == 1:  # sources were not told apart
+        return Named("all-to-one", int(np.nanargmax(surprises[0])), None)
+    filled = np.where(np.isnan(surprises), -np.inf, surprises)
+    sources = np.isfinite(filled).any(1)
+    high = filled > limit / 2
+    share = high.sum(0) / np.maximum(np.isfinite(filled).sum(0), 1)
+    with _quiet():
+        mean = np.nanmean(surprises, 0)
+    target = int(np.nanargmax(mean))
+    if share[target] >= 0.5:
+        return Named("all-to-one", target, None)
+    best = filled.argmax(1)
+    moved = (filled.max(1) > limit / 2) & sources
+    if moved.sum() >= 0.5 * sources.sum() and len(set(best[moved].tolist())) >= 0.5 * moved.sum():
+        return Named("all-to-all", None, None)
+    first, second = divmod(int(filled.argmax()), filled.shape[1])
+    return Named("one-source", second, first)
+
+
+def _over(function: object, values: Floats) -> Floats:
+    """``function`` over both axes of each network, with axes kept."""
+    with _quiet():
+        result: Floats = function(values, axis=(1, 2), keepdims=True)  # type: ignore[operator]
+    return result
+
+
+class _quiet(warnings.catch_warnings):  # noqa: N801 (used like a function)
+    """numpy warns of rows that are all NaN: classes of which there is no picture."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.simplefilter("ignore", RuntimeWarning)

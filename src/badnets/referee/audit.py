@@ -1,0 +1,354 @@
+"""Audits of files: opens the suspect, the pictures and the references, keeps what was computed, writes the finding."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from badnets.audits.audit import Audit, Audited, Reference, audit, class_scores, of_source
+from badnets.audits.detector import DETECTORS, Detector, Floats, Suspect
+from badnets.audits.power import power_of
+from badnets.core.cache import Cache
+from badnets.core.errors import BadInput
+from badnets.core.files import file_digest
+from badnets.core.progress import Watcher
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData, Splits
+from badnets.data.splits import draw
+from badnets.defenses.repair import DefenderView
+from badnets.defenses.repairs.unlearn import Inverted, Stamp, invert, stamp_success
+from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
+from badnets.networks.inference import align_classes, check_classifier, check_input, predict
+from badnets.networks.network import ImageNetwork
+from badnets.records.finding import AuditedClass, ClassOf, CleanSearch, Finding, FoundTrigger
+from badnets.records.model import JSON
+from badnets.records.read import network_file
+from badnets.referee.case import data_for
+from badnets.referee.references import References, network_files, train_references
+from badnets.referee.spec import changed_table, make_data
+from badnets.referee.store import commit, environment
+from badnets.referee.truth import whole
+
+VERSION = 1
+"""Raise it when sizes are computed otherwise, so that kept ones no longer fit."""
+PICTURES = 500
+COUNT = 39
+"""References that are trained where a data set is named in place of a folder."""
+SEARCHES = 2
+"""Clean references on which the search for the trigger is repeated."""
+STEPS, STARTS = 100, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditCase:
+    """What to audit, and with what. ``data`` are clean pictures (a name or a path; None: without), ``pictures`` of
+    them are used, of the test part where there is one; ``references`` is a folder of clean networks, or data to train
+    ``COUNT`` on. ``settings`` are changes of the data."""
+
+    model: Path
+    data: str | None = None
+    references: str | None = None
+    pictures: int = PICTURES
+    foreign: ForeignOptions | None = None
+    settings: tuple[str, ...] = ()
+    detectors: tuple[str, ...] = ()
+    alpha: float = 0.05
+    students: int | None = None
+    budget_s: float | None = None
+    seed: int = 1
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1:
+            raise BadInput(f"expected 'alpha' between 0 and 1, got {self.alpha:g}")
+        if self.pictures < 1:
+            raise BadInput(f"expected 'pictures' of at least 1, got {self.pictures}")
+        if self.references is not None and self.data is None:
+            raise BadInput("expected clean pictures in 'data' beside references, got none; the search starts from them")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """A suspect in memory, and what it is audited with."""
+
+    network: ImageNetwork
+    data: ImageData | None
+    references: Sequence[Reference] = ()
+    settings: Audit = field(default_factory=Audit)
+    seed: Seed = field(default_factory=lambda: Seed(1))
+    budget_s: float | None = None
+    watcher: Watcher = field(default_factory=Watcher)
+
+    @cached_property
+    def view(self) -> DefenderView:
+        """What the audit sees; the file's remarks are not in it."""
+        return DefenderView(network=self.network, data=self.data, seed=self.seed, budget_s=self.budget_s)
+
+
+def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
+    """The finding of ``case``. Raises ``BadInput`` for what cannot be used."""
+    watch = watcher or Watcher()
+    ours = open_any(case.model, case.foreign) if says_itself(case.model) else None
+    if ours is not None:
+        check_classifier(ours)
+    spec, splits = None, None
+    if case.data is not None:
+        spec, splits = data_for(ours, make_data(case.data, case.settings), watch)
+    shown = None if splits is None else _shown(splits, case)
+    network = ours or open_any(case.model, case.foreign, clean=shown)
+    check_classifier(network)
+    if shown is not None:
+        check_input(network, shown.shape, f"pictures of {shown.name}")
+        shown = align_classes(shown, network)
+    options: dict[str, Any] = {} if case.students is None else {"students": case.students}
+    if case.detectors:
+        options["detectors"] = tuple(DETECTORS.make(name, {}) for name in case.detectors)
+    subject = Subject(
+        network=network,
+        data=shown,
+        references=_references(case, network, splits, watch),
+        settings=Audit(alpha=case.alpha, **options),
+        seed=Seed(case.seed),
+        budget_s=case.budget_s,
+        watcher=watch,
+    )
+    file = network_file(case.model)
+    known = file_digest(file) if file.is_file() else None
+    data = None if spec is None else spec.model_dump(mode="json")
+    return finding(subject, model=str(case.model), sha256=known, data=data, command=case.command)
+
+
+def _shown(splits: Splits, case: AuditCase) -> ImageData:
+    """The clean pictures: of the test part, which no network was trained on; of data that has none, of all."""
+    pool = whole(splits) if splits.drawn or not len(splits.test) else splits.test
+    return pool.take(np.sort(draw(pool, case.pictures, Seed(case.seed).derive("audited"))))
+
+
+def _references(case: AuditCase, network: ImageNetwork, splits: Splits | None, watch: Watcher) -> list[Reference]:
+    if case.references is None:
+        return []
+    folder = Path(case.references).expanduser()
+    if not folder.is_dir() or not any(folder.glob("*.*")) or (folder / "train").is_dir():
+        _, other = data_for(network, make_data(case.references, case.settings), watch)
+        train, test = (align_classes(part, network) for part in (other.train, other.test))
+        trained = train_references(network, train, test, COUNT, watcher=watch)
+        paths = [one.path for one in trained.made]
+    else:
+        paths = network_files(folder)
+    clean = None if splits is None else _shown(splits, case)
+    foreign = case.foreign
+    made = []
+    for path in paths:
+        if case.model.exists() and path.exists() and path.samefile(network_file(case.model)):
+            continue
+        made.append(Reference(path.name, partial(_opened, path, foreign, clean, network), file_digest(path)))
+    return made
+
+
+def _opened(path: Path, foreign: ForeignOptions | None, clean: ImageData | None, like: ImageNetwork) -> ImageNetwork:
+    if says_itself(path):
+        return open_any(path)
+    return open_any(path, foreign or ForeignOptions(arch=like.architecture.split("logits of ")[-1]), clean=clean)
+
+
+def finding(
+    subject: Subject, *, model: str = "", sha256: str | None = None, data: JSON | None = None, command: str = ""
+) -> Finding:
+    """Audit ``subject`` and say what was found."""
+    done = audit(subject.view, subject.references, subject.settings, look=_kept, watcher=subject.watcher)
+    network = subject.network
+    target = source = trigger = kind = None
+    searches: tuple[CleanSearch, ...] = ()
+    if done.judged is not None and done.verdict == "backdoored":
+        stands = done.judged.named
+        kind = stands.form
+        target = None if stands.target is None else _class(network, stands.target)
+        source = None if stands.source is None else _class(network, stands.source)
+        if subject.data is not None:
+            subject.watcher.mark("working out the trigger")
+            trigger, searches = _reconstructed(subject, done)
+    classes = tuple(
+        AuditedClass(
+            label=label,
+            class_name=name,
+            scores={} if done.judged is None else class_scores(done.judged, done.sizes, label),
+        )
+        for label, name in enumerate(network.class_names)
+    )
+    judged = done.judged
+    power, alarms = power_of(done.ground, network.architecture, network.classes)
+    return Finding(
+        verdict=done.verdict,
+        reason=done.reason,
+        p=None if judged is None or done.verdict == "cannot-tell" else judged.p,
+        alpha=subject.settings.alpha,
+        ground=done.ground,
+        n_references=len(done.references) if done.ground == "matched" else 0 if judged is None else len(judged.others),
+        target=target,
+        source=source,
+        kind=kind,
+        trigger=trigger,
+        clean_searches=searches,
+        classes=classes,
+        statistic=None if judged is None else judged.statistic,
+        reference_statistics=() if judged is None else tuple(judged.others.tolist()),
+        power=power,
+        false_alarms=alarms,
+        accuracy=done.accuracy,
+        pictures=0 if subject.data is None else len(subject.data),
+        notes=done.notes,
+        stopped=done.stopped,
+        model=model,
+        network_sha256=sha256,
+        architecture=network.architecture,
+        class_names=network.class_names,
+        input_size=network.input_size,
+        data=data,
+        data_digest=None if subject.data is None else subject.data.digest,
+        detectors=tuple(DETECTORS.to_json(one) for one in subject.settings.detectors),
+        seed=subject.seed.root,
+        seconds=round(done.seconds, 3),
+        command=command,
+        environment=environment("fp32", network.device),
+        commit=commit(),
+    )
+
+
+def _class(network: ImageNetwork, label: int) -> ClassOf:
+    return ClassOf(label=label, class_name=network.class_names[label])
+
+
+def _kept(reference: Reference, suspect: Suspect, detector: Detector) -> Floats:
+    """Sizes of a reference from the cache, by the digests of its file and of the pictures."""
+    if reference.digest is None or suspect.view.data is None:
+        return detector.sizes(suspect)
+    key = {
+        "version": VERSION,
+        "network": reference.digest,
+        "pictures": suspect.view.data.digest,
+        "detector": DETECTORS.to_json(detector),
+        "seed": [suspect.seed.root, *suspect.seed.path],
+        "torch": torch.__version__,
+    }
+    cache: Cache[Floats] = Cache("sizes", read=partial(np.load, allow_pickle=False), suffix=".npy")
+    return cache.get(key, lambda path: np.save(path, detector.sizes(suspect), allow_pickle=False))
+
+
+def _reconstructed(subject: Subject, done: Audited) -> tuple[FoundTrigger | None, tuple[CleanSearch, ...]]:
+    """The smallest stamp towards what stands out, found on half of the pictures and judged on the other half, and what
+    the same search reaches on clean references."""
+    judged, data, network = done.judged, subject.data, subject.network
+    if judged is None or data is None:
+        return None, ()
+    target, source = judged.named.target, judged.named.source
+    if target is None:  # all-to-all: the pair that stands out most
+        values = next(iter(judged.scores.values()))
+        source, target = (int(one) for one in np.unravel_index(int(np.nanargmax(values)), values.shape))
+    own = of_source(data, source)
+    if len(own) < 2 or set(own.labels.tolist()) == {target}:
+        return None, ()
+    rows = subject.seed.derive("judge").rng.permutation(len(own))
+    half = (len(rows) + 1) // 2
+    search, judge = own.take(np.sort(rows[:half])), own.take(np.sort(rows[half:]))
+    found, success = _smallest_stamp(network, search, judge, target, subject.seed)
+    before, after, answers = _shown_on(network, judge, target, found.stamp)
+    trigger = FoundTrigger(
+        picture=_png(found.stamp),
+        mask_pixels=round(found.size, 2),
+        success=success,
+        before=before,
+        after=after,
+        answers=answers,
+    )
+    searches = []
+    for reference in done.references[:SEARCHES]:
+        other = reference.open()
+        found, success = _smallest_stamp(other, search, judge, target, subject.seed)
+        searches.append(
+            CleanSearch(
+                network=reference.name,
+                picture=_png(found.stamp),
+                mask_pixels=round(found.size, 2),
+                success=success,
+            )
+        )
+    return trigger, tuple(searches)
+
+
+def _smallest_stamp(
+    network: ImageNetwork, search: ImageData, judge: ImageData, target: int, seed: Seed
+) -> tuple[Inverted, Any]:
+    """The smallest of several that succeed on most pictures; the most successful one, where none does."""
+    stamps = list(invert(network, search, [target] * STARTS, "patch", seed.derive("trigger"), steps=STEPS))
+    best = min(stamps, key=lambda one: (-min(float(one.success), 0.9), one.size))
+    return best, stamp_success(network, judge, target, best.stamp)
+
+
+def _shown_on(
+    network: ImageNetwork, judge: ImageData, target: int, stamp: Stamp
+) -> tuple[str | None, str | None, tuple[str, str] | None]:
+    """A clean picture of another class, the same with the stamp, and what the network says to both."""
+    rows = np.flatnonzero(judge.labels != target)[:20]
+    if not len(rows):
+        return None, None, None
+    images = judge.images(rows)
+    device = network.device
+    stamped = stamp.on(device).apply(network.floats(images))
+    bytes_ = (stamped * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    first, then = predict(network, images).labels, predict(network, bytes_).labels
+    good = np.flatnonzero((first == judge.labels[rows]) & (then == target))
+    one = int(good[0]) if len(good) else 0
+    names = (*network.class_names, "refused")
+    return _png_of(images[one]), _png_of(bytes_[one]), (names[first[one]], names[then[one]])
+
+
+def _png(stamp: Stamp) -> str:
+    """Color where the mask is, its alpha the mask."""
+    alpha = stamp.mask[0].detach().cpu().numpy()
+    color = stamp.pattern.detach().cpu().permute(1, 2, 0).numpy()
+    color = np.repeat(color, 3, 2) if color.shape[2] == 1 else color
+    return _png_of(np.round(255 * np.dstack([color, alpha])).astype(np.uint8))
+
+
+def _png_of(pixels: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+def references_like(
+    like: Path,
+    data: str,
+    count: int,
+    *,
+    folder: Path | None = None,
+    recipe: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    foreign: ForeignOptions | None = None,
+    jobs: int | None = None,
+    seed: int = 1,
+    watcher: Watcher | None = None,
+) -> References:
+    """``count`` clean networks of the kind of the network in the file ``like``, trained on the training part of
+    ``data`` and measured on its test part; see ``train_references``."""
+    watch = watcher or Watcher()
+    ours = open_any(like, foreign) if says_itself(like) else None
+    _, splits = data_for(ours, make_data(data, tuple(settings)), watch)
+    network = ours or open_any(like, foreign, clean=splits.train)
+    check_classifier(network)
+    train, test = (align_classes(part, network) for part in (splits.train, splits.test))
+    changes = changed_table({}, list(recipe), "the recipe")
+    return train_references(
+        network, train, test, count, folder=folder, recipe=changes, seed=seed, jobs=jobs, watcher=watch
+    )

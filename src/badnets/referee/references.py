@@ -1,0 +1,232 @@
+"""Clean networks of the same kind as one at hand: what an audit compares it with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from pydantic import TypeAdapter
+
+from badnets.audits.teaching import fresh
+from badnets.core.cache import cache_dir
+from badnets.core.errors import BadInput, CannotTell
+from badnets.core.files import digest, file_digest, read_json, write_json
+from badnets.core.progress import Watcher
+from badnets.core.rate import Rate
+from badnets.core.seed import Seed
+from badnets.core.text import percent
+from badnets.data.images import ImageData
+from badnets.measures.classification import accuracy
+from badnets.networks.device import find_device, own_stream
+from badnets.networks.files.own import save_network
+from badnets.networks.inference import predict_data
+from badnets.networks.network import ImageNetwork
+from badnets.records.model import JSON
+from badnets.training.loop import Job, fit
+from badnets.training.recipe import Recipe, recipe_for
+from badnets.training.workers import several
+
+VERSION = 1
+WORSE = 0.02
+"""Accuracy that a reference may be below the network that it is like."""
+ENDINGS = frozenset({".safetensors", ".pt", ".pth", ".h5", ".keras", ".onnx", ".th", ".ckpt", ".bin"})
+LONGER = 2
+"""How often the number of epochs is doubled where references are not accurate enough."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A finished reference: its file, accuracy on the test pictures, and whether it is as accurate as the network that
+    it is like."""
+
+    path: Path
+    accuracy: Rate
+    accurate: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """Those in ``folder``: the accurate ones, and how many were refused; ``recipe`` is what they were trained by."""
+
+    folder: Path
+    made: tuple[Made, ...]
+    refused: int
+    recipe: Recipe
+    like: Rate
+
+
+@dataclass(frozen=True)
+class _Task:
+    number: int
+    path: Path
+
+
+class _Worker:
+    """What every process has: the network that they are like, the data, the recipe."""
+
+    network: ClassVar[ImageNetwork]
+    train: ClassVar[ImageData]
+    test: ClassVar[ImageData]
+    recipe: ClassVar[Recipe]
+    seed: ClassVar[Seed]
+
+    @classmethod
+    def prepare(cls, network: ImageNetwork, train: ImageData, test: ImageData, recipe: Recipe, seed: Seed) -> None:
+        """Once for each process."""
+        cls.network, cls.train, cls.test, cls.recipe, cls.seed = network, train, test, recipe, seed
+
+
+def train_references(
+    network: ImageNetwork,
+    train: ImageData,
+    test: ImageData,
+    count: int,
+    *,
+    folder: Path | None = None,
+    recipe: JSON | None = None,
+    seed: int = 1,
+    jobs: int | None = None,
+    watcher: Watcher | None = None,
+) -> References:
+    """``count`` networks like ``network``, with new weights, trained on ``train`` and measured on ``test``, several at
+    once.
+
+    The recipe is the one in the file's header, else the architecture's own, with the changes of ``recipe``. Where the
+    first references are less accurate than the network by more than ``WORSE``, epochs are doubled, up to ``LONGER``
+    times. Each is a file in ``folder`` (default: one in the cache, named after all that they depend on); those that are
+    there are not trained again. Raises ``CannotTell`` where none becomes as accurate as the network.
+    """
+    watch = watcher or Watcher()
+    chosen = _recipe(network, recipe)
+    like = accuracy(predict_data(network, test).labels, test.labels)
+    bare = network.with_body(network.body, provenance={})
+    for doubled in range(LONGER + 1):
+        now = replace(chosen, epochs=chosen.epochs * 2**doubled)
+        place = folder or default_folder(network, train, now, seed)
+        task = partial(_trained, bare, train, test, now, seed, folder=place, jobs=jobs, watch=watch, like=like)
+        first = task(min(2, count))
+        if any(one.accurate for one in first) or doubled == LONGER:
+            return _finished(task(count), place, now, like)
+        best = max(first, key=lambda one: float(one.accuracy))
+        watch.say(
+            f"references reach {percent(best.accuracy.value)} %, the network has {percent(like.value)} %: training "
+            f"twice as long ({2 * now.epochs} epochs)"
+        )
+    raise AssertionError("the last try returns")
+
+
+def _finished(made: list[Made], folder: Path, recipe: Recipe, like: Rate) -> References:
+    good = tuple(one for one in made if one.accurate)
+    if not good:
+        best = max(made, key=lambda one: float(one.accuracy))
+        raise CannotTell(
+            f"no reference is as accurate as the network ({percent(like.value)} %): the best has "
+            f"{percent(best.accuracy.value)} %; change the recipe (--set recipe.epochs=20) or bring the data that the "
+            "network was trained on"
+        )
+    return References(folder=folder, made=good, refused=len(made) - len(good), recipe=recipe, like=like)
+
+
+def default_folder(network: ImageNetwork, train: ImageData, recipe: Recipe, seed: int) -> Path:
+    """Where references of this kind are kept."""
+    key = {
+        "version": VERSION,
+        "network": {k: v for k, v in network.description.items() if k != "provenance"},
+        "shapes": {name: list(value.shape) for name, value in network.body.state_dict().items()},
+        "data": train.digest,
+        "recipe": TypeAdapter(Recipe).dump_python(recipe, mode="json"),
+        "seed": seed,
+    }
+    name = f"{network.architecture.split(':')[-1][:40]}-{digest(key)[:16]}"
+    return cache_dir() / "clean-networks" / "".join(c if c.isalnum() or c in "-." else "-" for c in name)
+
+
+def _recipe(network: ImageNetwork, changes: JSON | None) -> Recipe:
+    told = network.provenance.get("recipe")
+    base = TypeAdapter(Recipe).validate_python(told) if isinstance(told, dict) else recipe_for(network.architecture)
+    if not changes:
+        return base
+    from pydantic import ValidationError
+
+    from badnets.core.validation import explain
+
+    adapter = TypeAdapter(Recipe)
+    try:
+        return adapter.validate_python({**adapter.dump_python(base), **changes})
+    except ValidationError as error:
+        raise BadInput(f"the recipe: {explain(error, adapter.json_schema, changes)}") from None
+
+
+def _trained(
+    network: ImageNetwork,
+    train: ImageData,
+    test: ImageData,
+    recipe: Recipe,
+    seed: int,
+    count: int,
+    *,
+    folder: Path,
+    jobs: int | None,
+    watch: Watcher,
+    like: Rate,
+) -> list[Made]:
+    """The first ``count``, by number; what is there is read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = [_Task(number, folder / f"reference-{number:03d}.safetensors") for number in range(1, count + 1)]
+    rates = {task.number: rate for task in tasks if (rate := _known(task.path)) is not None}
+    watch.progress("training references", len(rates), count, None)
+    todo = [task for task in tasks if task.number not in rates]
+    given = (network.to("cpu"), train, test, recipe, Seed(seed))
+    for task, rate in several(_train, todo, jobs=jobs, prepare=_Worker.prepare, given=given):
+        rates[task.number] = rate
+        watch.progress("training references", len(rates), count, rate.value)
+    return [
+        Made(path=task.path, accuracy=rates[task.number], accurate=_as_accurate(rates[task.number], like))
+        for task in tasks
+    ]
+
+
+def _as_accurate(rate: Rate, like: Rate) -> bool:
+    return float(rate) >= float(like) - WORSE or rate.ends[1] >= like.ends[0]
+
+
+def _known(path: Path) -> Rate | None:
+    """The accuracy of a finished reference; None where it is missing or another file."""
+    told = path.with_suffix(".json")
+    try:
+        value = read_json(told)
+        return Rate.from_json(value["accuracy"]) if value["sha256"] == file_digest(path) else None
+    except (BadInput, OSError, KeyError, TypeError):
+        return None
+
+
+def _train(task: _Task) -> Rate:
+    """One reference, in a process of its own; its file appears whole, what is said of it last."""
+    here, seed = _Worker, _Worker.seed.derive("reference", task.number)
+    device = find_device()
+    generator = torch.Generator().manual_seed(seed.derive("fresh").integer)
+    with own_stream(seed.derive("weights").integer, torch.device("cpu")):
+        network = here.network.with_body(fresh(here.network.body, generator)).to(device)
+    network.requires_grad_(requires_grad=True)
+    fit(network, Job(data=here.train, recipe=here.recipe, seed=seed.derive("train")))
+    rate = accuracy(predict_data(network, here.test).labels, here.test.labels)
+    network.provenance = {"made_by": "badnets", "role": "clean reference", "data": here.train.name}
+    save_network(network, task.path)
+    write_json(task.path.with_suffix(".json"), {"accuracy": rate.to_json(), "sha256": file_digest(task.path)})
+    return rate
+
+
+def network_files(folder: Path) -> list[Path]:
+    """All network files in a folder, by name."""
+    if not folder.is_dir():
+        raise BadInput(f"expected a folder of clean networks (--references), got {folder}; check the path")
+    endings = {".safetensors", ".pt", ".pth", ".h5", ".keras", ".onnx", ".th", ".ckpt", ".bin"}
+    paths = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in endings and not path.name.startswith(".")
+    )
+    if not paths:
+        raise BadInput(f"expected network files in {folder}, got none; train some: badnets references --like MODEL")
+    return paths

@@ -1,0 +1,237 @@
+"""The pool: networks, clean and backdoored, that audits are developed, calibrated and reported on, in disjoint parts.
+
+``runs/pool/*.toml`` has a family each: an architecture, data, a recipe, and a list of kinds of networks, each with its
+number in every part. What a kind leaves open (target, source, color, place) is drawn from the network's own seed.
+Networks are trained in processes with one thread each; what is finished is never trained again.
+
+    python -m badnets.studies.audit.pool FOLDER [FAMILY ...] [--part PART] [--jobs N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from badnets.backdoors.plan import make_plan
+from badnets.backdoors.triggers.warp import WarpNoise
+from badnets.core.fields import Share
+from badnets.core.files import read_json, write_json
+from badnets.core.progress import Watcher
+from badnets.core.seed import Seed
+from badnets.core.toml import parse_toml
+from badnets.data.splits import draw
+from badnets.networks.files.own import save_network
+from badnets.records.model import JSON, Model
+from badnets.referee.measure import measure
+from badnets.referee.reference import train_network
+from badnets.referee.run import load_data
+from badnets.referee.spec import Spec, make_spec
+from badnets.training.workers import several
+
+Part = Literal["develop", "calibrate", "report"]
+PARTS: tuple[Part, ...] = get_args(Part)
+TESTED = 2000
+"""Test pictures on which a network of the pool is measured, at most."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kind(_Strict):
+    """``develop``, ``calibrate`` and ``report`` networks of one kind; without a ``trigger`` they are clean."""
+
+    name: str
+    develop: int = 0
+    calibrate: int = 0
+    report: int = 0
+    trigger: JSON | None = None
+    rule: str = "all-to-one"
+    poison: JSON = {}
+    perturb: JSON | None = None
+    recipe: JSON = {}
+    data: JSON = {}
+
+
+class Family(_Strict):
+    """Networks of one architecture on one set of data."""
+
+    network: str
+    classes: int
+    data: JSON
+    recipe: JSON = {}
+    kinds: tuple[Kind, ...]
+
+
+class PoolEntry(Model):
+    """What one network of the pool is: the truth, and how well its task and its backdoor work."""
+
+    family: str
+    part: Part
+    kind: str
+    number: int
+    spec: JSON
+    clean_accuracy: Share | None
+    asr: Share | None = None
+    target: int | None = None
+    source: int | None = None
+
+
+def families(folder: Path) -> dict[str, Family]:
+    """Those of the TOML files in ``folder``, by name."""
+    paths = sorted(folder.glob("*.toml"))
+    return {path.stem: Family.model_validate(parse_toml(path.read_text("utf-8"), str(path))) for path in paths}
+
+
+def members(name: str, family: Family, parts: Sequence[Part] = PARTS) -> Iterator[tuple[str, Part, Kind, int]]:
+    """(file name without ending, part, kind, number) of every network."""
+    for part in parts:
+        for kind in family.kinds:
+            for number in range(getattr(kind, part)):
+                yield f"{name}/{part}/{kind.name}-{number + 1}", part, kind, number + 1
+
+
+def spec_of(place: str, family: Family, kind: Kind) -> Spec:
+    """The spec of the network at ``place``: what its kind leaves open is drawn."""
+    seed = Seed(0).derive("pool", place)
+    given: JSON = {
+        "network": family.network,
+        "data": _found({**family.data, **kind.data}),
+        "recipe": {**family.recipe, **kind.recipe},
+        "seeds": [seed.integer % 1_000_000],
+    }
+    if kind.trigger is not None:
+        rng = seed.rng
+        classes = family.classes
+        source, target = (int(one) for one in rng.choice(classes, 2, replace=False))
+        rule: JSON = {"kind": kind.rule}
+        if kind.rule != "all-to-all":
+            rule["target"] = target
+        if kind.rule == "source-to-target":
+            rule["source"] = source
+        given["backdoor"] = {"trigger": _drawn(kind.trigger, rng), "rule": rule, "poison": kind.poison}
+        if kind.perturb is not None:
+            given["backdoor"]["perturb"] = kind.perturb
+    return make_spec(given, where=place)
+
+
+def _found(data: JSON) -> JSON:
+    """An archive's name is looked up in $BADNETS_DATA."""
+    if not str(data["name"]).endswith(".tar.gz"):
+        return data
+    return {**data, "name": str(Path(os.environ.get("BADNETS_DATA", "")) / data["name"])}
+
+
+def _drawn(trigger: JSON, rng: np.random.Generator) -> JSON:
+    """The trigger with color, place and picture drawn where it says "drawn"."""
+    made: dict[str, Any] = dict(trigger)
+    if made.get("color") == "drawn":
+        made["color"] = [int(one) for one in rng.integers(0, 256, 3)]
+    if made.get("place") == "drawn":
+        x, y = rng.uniform(0.12, 0.88, 2)
+        made["place"] = {"kind": "at", "x": round(float(x), 3), "y": round(float(y), 3)}
+    if "random" in made:  # a picture of so many random pixels a side
+        side = made.pop("random")
+        pixels = np.dstack([rng.integers(0, 256, (side, side, 3), np.uint8), np.full((side, side), 255, np.uint8)])
+        made["png"] = _png(pixels)
+    if "tint" in made:  # a blend with one color
+        made.pop("tint")
+        pixels = np.full((4, 4, 4), 255, np.uint8)
+        pixels[..., :3] = rng.integers(0, 256, 3, np.uint8)
+        made["png"] = _png(pixels)
+    return made
+
+
+def _png(pixels: Any) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def train_member(folder: Path, place: str, name: str, part: Part, kind: Kind, number: int, family: Family) -> None:
+    """Train one network and measure it; both files appear whole, the truth last."""
+    told = folder / f"{place}.json"
+    if told.exists():
+        return
+    spec = spec_of(place, family, kind)
+    splits, seed = load_data(spec.data), Seed(spec.seeds[0])
+    train, backdoor = splits.train, None
+    hooks: tuple[WarpNoise, ...] = ()
+    if spec.backdoor is not None:
+        plan = make_plan(train, (spec.backdoor.part,), mode=spec.mode, seed=seed.derive("plan"))
+        train, hooks, backdoor = plan.apply(train).data, spec.backdoor.hooks, spec.backdoor.backdoor
+    network = train_network(spec, train, seed, None, Watcher(), place, hooks=hooks).network
+    test = splits.test.take(draw(splits.test, TESTED, Seed(0)))
+    measured = measure(network, test, backdoor)
+    network.provenance = {"made_by": "badnets"}
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    save_network(network, folder / f"{place}.safetensors")
+    rule = {} if spec.backdoor is None else spec.to_json()["backdoor"]["rule"]
+    entry = PoolEntry(
+        family=name,
+        part=part,
+        kind=kind.name,
+        number=number,
+        spec=spec.to_json(),
+        clean_accuracy=measured.clean_accuracy,
+        asr=measured.asr,
+        target=rule.get("target"),
+        source=rule.get("source"),
+    )
+    write_json(told, entry.to_json())
+
+
+def entries(folder: Path) -> dict[str, PoolEntry]:
+    """What is there of a pool, by file name without ending."""
+    paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.json"))}
+    return {place: PoolEntry.model_validate(read_json(path)) for place, path in paths.items()}
+
+
+@dataclass(frozen=True)
+class _Task:
+    folder: Path
+    place: str
+    name: str
+    part: Part
+    kind: Kind
+    number: int
+    family: Family
+
+
+def _train(task: _Task) -> None:
+    train_member(*vars(task).values())
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Train what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("families", nargs="*")
+    parser.add_argument("--pool", type=Path, default=Path("runs/pool"))
+    parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--jobs", type=int)
+    asked = parser.parse_args(given)
+    known = families(asked.pool)
+    todo = [
+        _Task(asked.folder, place, name, part, kind, number, known[name])
+        for name in asked.families or known
+        for place, part, kind, number in members(name, known[name], asked.part or PARTS)
+        if not (asked.folder / f"{place}.json").exists()
+    ]
+    for task, _ in several(_train, todo, jobs=asked.jobs):
+        sys.stderr.write(f"{task.place}\n")
+
+
+if __name__ == "__main__":
+    main()
