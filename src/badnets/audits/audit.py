@@ -213,8 +213,6 @@ class _Auditing:
         if network.classes < 4:
             return self._few_classes()
         pictures = Suspect(self.view, self.check).pictures
-        if pictures is None:
-            raise BadInput("expected clean pictures to teach with, got none; pass --data")
         students: list[Sizes] = []
         for number in range(count):
             self.watcher.progress("copies that it teaches", number, count, None)

@@ -27,9 +27,10 @@ class Suspect:
     check: Callable[[], None] = field(default=lambda: None)
 
     @cached_property
-    def pictures(self) -> Pictures | None:
-        """The clean pictures that the network reads rightly."""
-        return None if self.view.data is None else Pictures.of(self.view.network, self.view.data, self.view.seed)
+    def pictures(self) -> Pictures:
+        """The clean pictures that the network reads rightly; drawn ones where it has none."""
+        network, data = self.view.network, self.view.data
+        return Pictures.drawn(network, self.seed) if data is None else Pictures.of(network, data, self.seed)
 
     @property
     def seed(self) -> Seed:

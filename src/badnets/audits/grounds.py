@@ -12,7 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from badnets.audits.statistic import Floats, Named, excess, fused, named, rank_p, summaries, surprise
+from badnets.audits.statistic import (
+    Floats,
+    Named,
+    excess,
+    fused,
+    named,
+    quiet,
+    rank_p,
+    summaries,
+    surprise,
+    within_numbers,
+)
 from badnets.core.toml import shipped_table
 from badnets.records.finding import Ground
 
@@ -39,16 +50,16 @@ def matched(suspect: Sizes, references: Sequence[Sizes]) -> Judged:
     """Against clean references; exact where suspect and references are exchangeable when clean."""
     bags = {kind: np.stack([suspect[kind], *(one[kind] for one in references)]) for kind in suspect}
     surprises = {kind: surprise(bag) for kind, bag in bags.items()}
-    numbers = np.concatenate([_numbers(values) for values in surprises.values()], 1)
-    statistic = fused(numbers)
+    numbers = {kind: _three(summaries(values), values.shape[1]) for kind, values in surprises.items()}
+    statistic = fused(np.concatenate(list(numbers.values()), 1))
     first = next(iter(surprises))
-    limit = float(np.nanmax(surprises[first][1:]))
+    three = summaries(surprises[first])
     return Judged(
         ground="matched",
         p=rank_p(float(statistic[0]), statistic[1:]),
         statistic=float(statistic[0]),
         others=statistic[1:],
-        named=named(surprises[first][0], limit),
+        named=named(surprises[first][0], three[0], three[1:]),
         scores={kind: values[0] for kind, values in surprises.items()},
         spread=unlike(bags[first]),
     )
@@ -57,49 +68,53 @@ def matched(suspect: Sizes, references: Sequence[Sizes]) -> Judged:
 def unlike(bag: Floats) -> float:
     """How far the first network is from the others, over all pairs, in their own distances from each other: the median
     over pairs of its distance to their median, over the median of theirs."""
-    middle = np.nanmedian(bag[1:], 0)
+    with quiet():
+        middle = np.nanmedian(bag[1:], 0)
     apart = np.array([np.nanmedian(np.abs(one - middle)) for one in bag])
     return float(apart[0] / max(np.median(apart[1:]), 1e-6))
 
 
 def within(suspect: Sizes, null: Floats) -> Judged:
     """Classes against each other; ``null`` (n, k) are the numbers of clean networks of other kinds."""
-    return _against("within", {kind: excess(sizes[None])[0] for kind, sizes in suspect.items()}, null)
+    return _against("within", numbers_of(suspect), {kind: excess(one[None])[0] for kind, one in suspect.items()}, null)
 
 
 def taught(suspect: Sizes, students: Sequence[Sizes], null: Floats) -> Judged:
-    """The suspect less its students; ``null`` as in ``within``."""
-    kinds = {kind: sizes - np.mean([one[kind] for one in students], 0) for kind, sizes in suspect.items()}
-    return _against("taught", {kind: excess(sizes[None])[0] for kind, sizes in kinds.items()}, null)
+    """The suspect less its students, and its classes against each other; ``null`` as in ``within``."""
+    scores = {kind: excess(one[None])[0] for kind, one in _less(suspect, students).items()}
+    return _against("taught", numbers_of(suspect, students), scores, null)
 
 
-def _against(ground: Ground, scores: dict[str, Floats], null: Floats) -> Judged:
-    numbers = np.concatenate([_numbers(values[None]) for values in scores.values()], 1)
-    statistic = fused(np.concatenate([numbers, null[:, : numbers.shape[1]]]))
-    first = next(iter(scores))
+def numbers_of(suspect: Sizes, students: Sequence[Sizes] = ()) -> Floats:
+    """(k,): what is compared with other kinds of networks. With students the differences to them come first."""
+    parts = [*([_less(suspect, students)] if students else []), suspect]
+    three = [_three(within_numbers(excess(one[None])[0])[None], len(one)) for part in parts for one in part.values()]
+    numbers: Floats = np.concatenate(three, 1)[0]
+    return numbers
+
+
+def _less(suspect: Sizes, students: Sequence[Sizes]) -> dict[str, Floats]:
+    return {kind: sizes - np.mean([one[kind] for one in students], 0) for kind, sizes in suspect.items()}
+
+
+def _against(ground: Ground, numbers: Floats, scores: dict[str, Floats], null: Floats) -> Judged:
+    statistic = fused(np.concatenate([numbers[None], null]))
+    first = scores[next(iter(scores))]
+    apart = len(first) > 1
     return Judged(
         ground=ground,
         p=rank_p(float(statistic[0]), statistic[1:]),
         statistic=float(statistic[0]),
         others=statistic[1:],
-        named=named(scores[first], float(np.median(null[:, 0]))),
+        named=named(first, numbers[:3], null[:, :3]) if apart else named(first, numbers, null),
         scores=scores,
         spread=1.0,
     )
 
 
-def _numbers(values: Floats) -> Floats:
-    """The summaries of one detector; where sources are not told apart, one is enough."""
-    return summaries(values) if values.shape[1] > 1 else summaries(values)[:, 1:2]
-
-
-def numbers_of(ground: Ground, suspect: Sizes, students: Sequence[Sizes] = ()) -> Floats:
-    """The numbers (k,) of one network on the grounds that need a null: what such a null is made of."""
-    if ground == "taught":
-        suspect = {kind: sizes - np.mean([one[kind] for one in students], 0) for kind, sizes in suspect.items()}
-    parts = [_numbers(excess(sizes[None])) for sizes in suspect.values()]
-    numbers: Floats = np.concatenate(parts, 1)[0]
-    return numbers
+def _three(numbers: Floats, sources: int) -> Floats:
+    """The numbers (m, 3) of one detector; where sources are not told apart, that of the target is enough."""
+    return numbers if sources > 1 else numbers[:, 1:2]
 
 
 def null_of(ground: Ground, *, apart: bool) -> Floats:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from badnets.core.seed import Seed
@@ -15,6 +16,7 @@ from badnets.data.images import ImageData
 from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork
 
+DRAWN = 64
 MOST = 1000
 """Pictures that an audit looks at, at most (but one of each class): more make it slower and hardly better."""
 
@@ -37,6 +39,20 @@ class Pictures:
         right = predict(network, images).labels == labels
         kept = right | ~np.isin(labels, labels[right])
         return cls(network.floats(images[kept]), labels[kept])
+
+    @classmethod
+    def drawn(cls, network: ImageNetwork, seed: Seed) -> Pictures:
+        """``DRAWN`` pictures of nothing, for want of clean ones: smooth fields of color with some noise. Their labels
+        are what the network says to them."""
+        c, h, w = network.input_size
+        rng = seed.derive("drawn").rng
+        images = np.empty((DRAWN, h, w, c), np.uint8)
+        for number in range(DRAWN):
+            cells = (2, 3, 5, 8)[number % 4]
+            field = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), np.uint8))
+            smooth = np.asarray(field.resize((w, h), Image.Resampling.BICUBIC), float)[..., :c]
+            images[number] = (smooth + rng.normal(0, 8, (h, w, c))).clip(0, 255).round()
+        return cls(network.floats(images), predict(network, images).labels)
 
     def __len__(self) -> int:
         return len(self.labels)

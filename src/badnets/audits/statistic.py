@@ -17,6 +17,10 @@ Floats = NDArray[np.float64]
 Form = Literal["one-source", "all-to-one", "all-to-all"]
 FORMS: tuple[Form, ...] = ("one-source", "all-to-one", "all-to-all")
 """What may be small: one pair; all pairs of a target; one pair of every source."""
+ENOUGH = 12
+"""Pairs, at least, of a network that is compared with itself too: those of four classes."""
+LEAST_SPREAD = 0.1
+"""The least spread of pairs within a network that is believed."""
 FLOOR = 0.05
 """The least spread of a logarithm of a size that is believed: 5 %."""
 
@@ -37,6 +41,8 @@ def surprise(sizes: Floats) -> Floats:
     shared = _over(np.nanmean, variance)
     deviation = np.maximum(np.sqrt((variance + shared) / 2), FLOOR)
     z = (mean - sizes) / deviation
+    if np.isfinite(sizes[0]).sum() < ENOUGH:
+        return z
     z = z - _over(np.nanmedian, z)
     spread = 1.4826 * _over(np.nanmedian, np.abs(z))
     result: Floats = z / np.maximum(spread, 1)
@@ -55,7 +61,7 @@ def excess(sizes: Floats) -> Floats:
 def _polished(sizes: Floats) -> Floats:
     rows = np.zeros((sizes.shape[0], 1))
     columns = np.zeros((1, sizes.shape[1]))
-    with _quiet():
+    with quiet():
         for _ in range(10):
             columns = np.nanmedian(sizes - rows, 0, keepdims=True)
             rows = np.nanmedian(sizes - columns, 1, keepdims=True)
@@ -64,14 +70,26 @@ def _polished(sizes: Floats) -> Floats:
     return result
 
 
-def summaries(surprises: Floats) -> Floats:
-    """(m, 3), in the order of ``FORMS``: the largest surprise of a pair; of a target, the mean over its sources; the
+def summaries(scores: Floats) -> Floats:
+    """(m, 3), in the order of ``FORMS``: the largest score of a pair; of a target, the median over its sources; the
     median over sources of the largest one."""
-    with _quiet():
-        pair = np.nanmax(surprises, (1, 2))
-        target = np.nanmax(np.nanmean(surprises, 1), 1)
-        every = np.nanmedian(np.nanmax(np.where(np.isnan(surprises), -np.inf, surprises), 2), 1)
+    with quiet():
+        pair = np.nanmax(scores, (1, 2))
+        target = np.nanmax(np.nanmedian(scores, 1), 1)
+        every = np.nanmedian(np.nanmax(np.where(np.isnan(scores), -np.inf, scores), 2), 1)
     return np.stack([pair, target, np.where(np.isfinite(every), every, pair)], 1)
+
+
+def within_numbers(scores: Floats) -> Floats:
+    """(3,) of the excess (s, t) of one network, comparable between networks of other kinds: as in ``summaries``, but
+    pairs are counted in the spread of what rows and columns leave over (at least ``LEAST_SPREAD``), for it is wider
+    where pictures are harder."""
+    with quiet():
+        left = scores - np.nanmedian(scores, 0, keepdims=True)
+        spread = 1.4826 * np.nanmedian(np.abs(left - np.nanmedian(left)))
+    pair, target, every = summaries(scores[None])[0]
+    scale = max(float(spread), LEAST_SPREAD)
+    return np.array([pair / scale, target, every / scale])
 
 
 def fused(numbers: Floats) -> Floats:
@@ -99,26 +117,25 @@ class Named:
     source: int | None
 
 
-def named(surprises: Floats, limit: float) -> Named:
-    """What the surprises (s, t) of one network name; ``limit`` is the largest one that clean networks reach.
+def named(scores: Floats, numbers: Floats, usual: Floats) -> Named:
+    """What the scores (s, t) of one network name, whose ``numbers`` (3,) stand beside those of clean networks,
+    ``usual`` (n, 3).
 
-    Most sources of one target above half the limit: that target. Else most sources with a pair above it, to several
-    targets: all-to-all. Else the pair that stands out most.
+    The target, if it stands out at least half as far as the pair that does most, and further than in any clean
+    network. Else, if sources mostly have a pair of their own, to several targets: all-to-all. Else that pair.
     """
-    if len(surprises) == 1:  # sources were not told apart
-        return Named("all-to-one", int(np.nanargmax(surprises[0])), None)
-    filled = np.where(np.isnan(surprises), -np.inf, surprises)
-    sources = np.isfinite(filled).any(1)
-    high = filled > limit / 2
-    share = high.sum(0) / np.maximum(np.isfinite(filled).sum(0), 1)
-    with _quiet():
-        mean = np.nanmean(surprises, 0)
-    target = int(np.nanargmax(mean))
-    if share[target] >= 0.5:
+    with quiet():
+        middle = np.nanmedian(scores, 0)
+    target = int(np.nanargmax(middle))
+    if len(scores) == 1:
         return Named("all-to-one", target, None)
-    best = filled.argmax(1)
-    moved = (filled.max(1) > limit / 2) & sources
-    if moved.sum() >= 0.5 * sources.sum() and len(set(best[moved].tolist())) >= 0.5 * moved.sum():
+    far = (numbers - usual.mean(0)) / np.maximum(usual.std(0), LEAST_SPREAD)
+    if numbers[1] > usual[:, 1].max() and far[1] >= 0.5 * far[0]:
+        return Named("all-to-one", target, None)
+    filled = np.where(np.isnan(scores), -np.inf, scores)
+    sources = np.isfinite(filled).any(1)
+    best = filled.argmax(1)[sources]
+    if numbers[2] > usual[:, 2].max() and far[2] >= 0.5 * far[0] and len(set(best.tolist())) >= max(2, 0.5 * len(best)):
         return Named("all-to-all", None, None)
     first, second = divmod(int(filled.argmax()), filled.shape[1])
     return Named("one-source", second, first)
@@ -126,12 +143,12 @@ def named(surprises: Floats, limit: float) -> Named:
 
 def _over(function: object, values: Floats) -> Floats:
     """``function`` over both axes of each network, with axes kept."""
-    with _quiet():
+    with quiet():
         result: Floats = function(values, axis=(1, 2), keepdims=True)  # type: ignore[operator]
     return result
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801 (used like a function)
+class quiet(warnings.catch_warnings):  # noqa: N801 (used like a function)
     """numpy warns of rows that are all NaN: classes of which there is no picture."""
 
     def __enter__(self) -> None:

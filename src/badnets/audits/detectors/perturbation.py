@@ -15,8 +15,9 @@ from badnets.networks.capabilities import Capability
 
 @kind_of(DETECTORS)
 class Perturbation:
-    """For each pair of classes the smallest change, added to several pictures of the source, that makes the target of
-    them; beyond ``pairs`` pairs, for each target, added to pictures of all other classes.
+    """For each pair of classes the smallest change, added to 4 to 12 pictures of the source, that makes the target of
+    them; beyond ``pairs`` pairs, for each target, added to 16 to 48 pictures of all other classes; and so without clean
+    pictures, to drawn ones.
 
     A trigger leaves a short way to its target, whatever its form: patches, blends, waves and warps alike. One source
     class shows as one pair, all-to-one as a column, all-to-all as one pair in every row. Sizes (root mean square, on
@@ -27,28 +28,26 @@ class Perturbation:
     compared with other networks', not with a threshold.
     """
 
-    needs_data: ClassVar[bool] = True
+    needs_data: ClassVar[bool] = False
     needs: ClassVar[Capability] = Capability.GRADIENTS
     kind: Literal["perturbation"] = "perturbation"
     steps: Annotated[int, Field(ge=4, description="steps of the search")] = 20
-    each: Annotated[int, Field(ge=1, description="pictures of a source that one change must move")] = 6
-    mixed: Annotated[int, Field(ge=2, description="the same, where sources are not told apart")] = 16
+    pictures: Annotated[int, Field(ge=1, description="pictures in one step over all goals, about")] = 2000
     pairs: Annotated[int, Field(ge=0, description="pairs of classes up to which each is searched")] = 420
 
     def sizes(self, suspect: Suspect) -> Floats:
         """(sources, targets), or (1, targets)."""
         pictures, network = suspect.pictures, suspect.view.network
-        if pictures is None:
-            raise ValueError("needs_data")
         classes = range(network.classes)
-        apart = network.classes * (network.classes - 1) <= self.pairs and len(pictures.present) > 1
+        pairs = network.classes * (network.classes - 1)
+        apart = suspect.view.data is not None and pairs <= self.pairs and len(pictures.present) > 1
         sources: list[int | None] = [*pictures.present] if apart else [None]
         goals = [Goal(t, s) for s in sources for t in classes if s != t]
         found = smallest_changes(
             network,
             pictures,
             goals,
-            each=self.each if apart else self.mixed,
+            each=int(np.clip(self.pictures // len(goals), *((4, 12) if apart else (16, 48)))),
             steps=self.steps,
             check=suspect.check,
         )
