@@ -37,7 +37,7 @@ def linear(seed: int = 0, trigger: tuple[int, float] | None = None) -> ImageNetw
     """A linear network whose class k looks at quarter k of the picture; ``trigger`` (class, weight) is a pixel that
     speaks for a class."""
     generator = torch.Generator().manual_seed(seed)
-    weight = 0.02 * torch.randn(CLASSES, 1, SIDE, SIDE, generator=generator)
+    weight = 0.1 * torch.randn(CLASSES, 1, SIDE, SIDE, generator=generator)
     half = SIDE // 2
     for k in range(CLASSES):
         y, x = divmod(k, 2)

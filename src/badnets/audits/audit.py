@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -176,7 +177,7 @@ class _Auditing:
                 counted.append(sizes)
                 self.kept.append(reference)
         self.watcher.progress("references", len(self.given), len(self.given), None)
-        fewest = int(np.ceil(1 / self.settings.alpha)) - 1
+        fewest = self._fewest()
         if len(counted) < fewest:
             return (
                 f"{len(counted)} references that fit: p cannot be below {1 / (len(counted) + 1):.2g}, and "
@@ -221,16 +222,28 @@ class _Auditing:
             view = DefenderView(network=student, data=self.view.data, seed=self.view.seed)
             students.append({one.kind: one.sizes(Suspect(view, self.check)) for one in self._detectors()})
         self.watcher.progress("copies that it teaches", count, count, None)
-        return taught(self.sizes, students, self._null())
+        null = self._null()
+        return self._nothing_measured() if len(null) < self._fewest() else taught(self.sizes, students, null)
 
     def _within(self) -> Judged | str:
         if self.view.network.classes < 4:
             return self._few_classes()
-        return within(self.sizes, self._null())
+        null = self._null()
+        return self._nothing_measured() if len(null) < self._fewest() else within(self.sizes, null)
 
     def _few_classes(self) -> str:
         number = self.view.network.classes
         return f"{number} classes are too few to compare them with each other; bring references (badnets references)"
+
+    def _fewest(self) -> int:
+        """Networks to compare with, at least, for p to be as small as asked."""
+        return math.ceil(1 / self.settings.alpha - 1e-9) - 1
+
+    def _nothing_measured(self) -> str:
+        return (
+            f"of too few clean networks it is known how such an audit ends ({self.ground}, "
+            f"{self.view.network.classes} classes); bring references (badnets references)"
+        )
 
     def _null(self) -> Floats:
         first = next(iter(self.sizes.values()))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from badnets.audits.statistic import (
+    FLOOR,
     Floats,
     Named,
     excess,
@@ -66,12 +67,13 @@ def matched(suspect: Sizes, references: Sequence[Sizes]) -> Judged:
 
 
 def unlike(bag: Floats) -> float:
-    """How far the first network is from the others, over all pairs, in their own distances from each other: the median
-    over pairs of its distance to their median, over the median of theirs."""
+    """How far the first network is from the others where it is like them most: of its pairs' distances to their median
+    the lower quartile, over the same of a network in the middle of theirs. A backdoor moves some pairs, another recipe
+    moves all."""
     with quiet():
         middle = np.nanmedian(bag[1:], 0)
-    apart = np.array([np.nanmedian(np.abs(one - middle)) for one in bag])
-    return float(apart[0] / max(np.median(apart[1:]), 1e-6))
+        apart = np.nanquantile(np.abs(bag - middle), 0.25, axis=(1, 2))
+    return float(apart[0] / max(np.median(apart[1:]), FLOOR))
 
 
 def within(suspect: Sizes, null: Floats) -> Judged:

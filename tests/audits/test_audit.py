@@ -1,0 +1,176 @@
+"""An audit as a whole: grounds, refusals, what it says when it can't tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import badnets as bn
+from badnets.audits.audit import Audit, Audited, Reference, audit
+from badnets.core.errors import BadInput
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData
+from badnets.defenses.repair import DefenderView
+from badnets.networks.network import ImageNetwork
+from badnets.records.finding import Finding
+
+Make = Callable[..., ImageNetwork]
+
+
+def references(make: Make, count: int = 19) -> list[Reference]:
+    return [Reference(f"clean {seed}", lambda seed=seed: make(seed)) for seed in range(1, count + 1)]  # type: ignore[misc]
+
+
+def judged(network: ImageNetwork, data: ImageData | None, known: list[Reference], **more: float) -> Audited:
+    view = DefenderView(network=network, data=data, seed=Seed(1), budget_s=more.pop("budget_s", None))
+    return audit(view, known, Audit(students=2, student_steps=40, **more))  # type: ignore[arg-type]
+
+
+def test_a_planted_pixel_is_found_against_references(make_linear: Make, quarters: ImageData) -> None:
+    done = judged(make_linear(50, trigger=(2, 3.0)), quarters, references(make_linear))
+    assert done.verdict == "backdoored"
+    assert done.judged is not None
+    assert done.judged.p == pytest.approx(0.05)
+    assert done.judged.named.target == 2
+
+
+def test_a_clean_network_has_nothing(make_linear: Make, quarters: ImageData) -> None:
+    done = judged(make_linear(51), quarters, references(make_linear))
+    assert done.verdict == "nothing-found"
+    assert done.judged is not None
+    assert done.judged.p > 0.05
+
+
+def test_too_few_references_cannot_tell(make_linear: Make, quarters: ImageData) -> None:
+    done = judged(make_linear(50, trigger=(2, 3.0)), quarters, references(make_linear, 10))
+    assert done.verdict == "cannot-tell"
+    assert "10 references" in done.reason
+    assert "19 are needed" in done.reason
+    assert judged(make_linear(51), quarters, references(make_linear, 10), alpha=0.1).verdict != "cannot-tell"
+
+
+def test_without_references_it_teaches_copies(make_linear: Make, quarters: ImageData) -> None:
+    done = judged(make_linear(50, trigger=(2, 3.0)), quarters, [])
+    assert done.ground == "taught"
+    assert done.verdict == "backdoored"
+    assert done.judged is not None
+    assert done.judged.named.target == 2
+
+
+def test_without_pictures_its_classes_are_compared(make_linear: Make) -> None:
+    done = judged(make_linear(50), None, [])
+    assert done.ground == "within"
+    assert done.accuracy is None
+    assert done.judged is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda network: network.body.fc.bias.data[1].add_(1e4), "answers 'class 1' to every clean picture"),
+        (lambda network: network.body.fc.weight.data.mul_(-1), "is the input range right?"),
+    ],
+)
+def test_what_is_no_use_is_not_judged(
+    change: Callable[[ImageNetwork], object], told: str, make_linear: Make, quarters: ImageData
+) -> None:
+    network = make_linear(50)
+    change(network)
+    done = judged(network, quarters, references(make_linear))
+    assert done.verdict == "cannot-tell"
+    assert told in done.reason
+
+
+def test_nan_is_bad_input(make_linear: Make, quarters: ImageData) -> None:
+    network = make_linear(50)
+    with torch.no_grad():
+        network.body.fc.bias.fill_(1e38)  # type: ignore[union-attr,operator]
+        network.body.fc.weight.fill_(3e38)  # type: ignore[union-attr,operator]
+    with pytest.raises(BadInput, match="NaN"):
+        judged(network, quarters, [])
+
+
+def test_references_of_another_kind_are_refused(make_linear: Make, quarters: ImageData) -> None:
+    other = make_linear(9)
+    renamed = other.with_body(other.body, class_names=[f"kind {k}" for k in range(4)])
+    with pytest.raises(BadInput, match=r"odd one.*expected the classes.*badnets references --like"):
+        judged(make_linear(50), quarters, [*references(make_linear), Reference("odd one", lambda: renamed)])
+
+
+def test_references_that_are_less_accurate_are_left_out(make_linear: Make, quarters: ImageData) -> None:
+    def poor() -> ImageNetwork:
+        network = make_linear(9)
+        with torch.no_grad():
+            network.body.fc.weight[3].zero_()  # type: ignore[union-attr,index,operator]
+        return network
+
+    done = judged(make_linear(51), quarters, [*references(make_linear), Reference("poor", poor)])
+    assert len(done.references) == 19
+    assert any("poor is left out" in note for note in done.notes)
+
+
+def test_few_pictures_and_missing_classes_are_told(make_linear: Make, quarters: ImageData) -> None:
+    few = quarters.take(np.flatnonzero(quarters.labels != 3)[:10])
+    done = judged(make_linear(50, trigger=(2, 3.0)), few, references(make_linear))
+    assert any("10 clean pictures are few" in note for note in done.notes)
+    assert any("of 1 classes there is no clean picture" in note for note in done.notes)
+    assert done.verdict == "backdoored"
+
+
+def test_two_classes_need_references(quarters: ImageData) -> None:
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+    network = bn.wrap(module, class_names=["a", "b"], input_size=(1, 8, 8))
+    done = judged(network, None, [])
+    assert done.verdict == "cannot-tell"
+    assert "2 classes are too few" in done.reason
+
+
+def test_a_budget_ends_it(make_linear: Make, quarters: ImageData) -> None:
+    done = judged(make_linear(50), quarters, references(make_linear), budget_s=1e-9)
+    assert (done.verdict, done.stopped) == ("cannot-tell", "budget")
+
+
+def test_ctrl_c_says_what_is_known(make_linear: Make, quarters: ImageData) -> None:
+    def stopped() -> Iterator[Reference]:
+        yield from references(make_linear, 3)
+
+        def interrupt() -> ImageNetwork:
+            raise KeyboardInterrupt
+
+        yield Reference("never", interrupt)
+
+    done = judged(make_linear(50), quarters, list(stopped()))
+    assert done.stopped == "interrupted"
+    assert done.sizes
+
+
+def test_the_finding_of_the_library(make_linear: Make, quarters: ImageData) -> None:
+    network = make_linear(50, trigger=(2, 3.0))
+    finding = bn.audit(network, quarters, [make_linear(seed) for seed in range(1, 20)])
+    assert finding.verdict == "backdoored"
+    assert finding.target is not None
+    assert (finding.target.label, finding.target.class_name) == (2, "class 2")
+    assert finding.trigger is not None
+    assert finding.trigger.picture.startswith("data:image/png;base64,")
+    assert finding.trigger.success.total > 0
+    assert finding.clean_searches[0].mask_pixels > finding.trigger.mask_pixels
+    assert Finding.model_validate(finding.to_json()) == finding
+
+
+def test_remarks_about_a_backdoor_are_not_read(make_linear: Make, quarters: ImageData) -> None:
+    """A file says on purpose that it carries a backdoor; an audit must find the same without."""
+    plain, telling = make_linear(50), make_linear(50)
+    telling.provenance = {"backdoor": {"warning": "this network carries a backdoor on purpose", "planted": "class 2"}}
+    known = [make_linear(seed) for seed in range(1, 20)]
+    first, second = (bn.audit(one, quarters, known) for one in (plain, telling))
+    same = {"seconds": 0.0, "classes": first.classes}
+    assert replace_all(first, same) == replace_all(second, same)
+    assert replace(DefenderView(network=telling)).network.provenance == {}
+
+
+def replace_all(finding: Finding, values: dict[str, object]) -> Finding:
+    return finding.model_copy(update=values)
