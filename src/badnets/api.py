@@ -128,7 +128,7 @@ def audit(
     *,
     pictures: int = 500,
     alpha: float = 0.05,
-    students: int = 3,
+    students: int = 2,
     budget_s: float | None = None,
     seed: int = 1,
 ) -> Finding:

@@ -27,7 +27,7 @@ from badnets.networks.network import ImageNetwork
 from badnets.records.finding import Ground, Verdict
 
 ALPHA = 0.05
-STUDENTS = 3
+STUDENTS, STUDENT_STEPS = 2, 200
 INACCURATE = 0.5
 """Accuracy on clean pictures below which nothing can be said."""
 UNLIKE = 3.0
@@ -55,7 +55,7 @@ class Audit:
 
     detectors: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(),))
     students: int = STUDENTS
-    student_steps: int = 200
+    student_steps: int = STUDENT_STEPS
     alpha: float = ALPHA
 
 

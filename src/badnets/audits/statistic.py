@@ -40,7 +40,7 @@ def surprise(sizes: Floats) -> Floats:
     variance = np.maximum((squares - sizes**2) / (count - 1) - mean**2, 0) * (count - 1) / max(count - 2, 1)
     shared = _over(np.nanmean, variance)
     deviation = np.maximum(np.sqrt((variance + shared) / 2), FLOOR)
-    z = (mean - sizes) / deviation
+    z: Floats = (mean - sizes) / deviation
     if np.isfinite(sizes[0]).sum() < ENOUGH:
         return z
     z = z - _over(np.nanmedian, z)

@@ -37,7 +37,7 @@ def audit_command(
     alpha: float = Option(0.05, help="Share of clean networks that may be called backdoored."),
     detector: list[str] = Option([], help="What looks at the network (badnets list detectors) [perturbation]."),
     students: int | None = Option(
-        None, min=1, help="Without references: copies that the network teaches from clean pictures [3]."
+        None, min=1, help="Without references: copies that the network teaches from clean pictures [2]."
     ),
     set_: list[str] = settings("A setting of the data: --set data.size=32."),
     size: int | None = SIZE,

@@ -1,0 +1,243 @@
+"""What the audit sees of each network of the pool, and what follows from that: what is usual of clean networks, false
+alarms, power.
+
+    python -m badnets.studies.audit.scores POOL RESULTS [FAMILY ...] [--part PART] [--jobs N]   (search)
+    python -m badnets.studies.audit.scores --tables RESULTS                                     (nulls and power)
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+
+from badnets.audits.audit import STUDENT_STEPS
+from badnets.audits.detector import Suspect
+from badnets.audits.detectors.perturbation import Perturbation
+from badnets.audits.grounds import Judged, matched, numbers_of, taught, within
+from badnets.audits.statistic import Floats
+from badnets.audits.teaching import teach
+from badnets.core.files import read_json, write_json
+from badnets.core.seed import Seed
+from badnets.data.images import ImageData
+from badnets.data.splits import draw
+from badnets.defenses.repair import DefenderView
+from badnets.networks.files.own import open_network
+from badnets.records.finding import Ground
+from badnets.records.model import Model
+from badnets.referee.run import load_data
+from badnets.referee.spec import make_data
+from badnets.studies.audit.pool import PARTS, PoolEntry, entries
+from badnets.training.workers import several
+
+PICTURES, STUDENTS = 300, 2
+ALPHA = 0.05
+WORKS = 0.9
+"""Attack success from which on a backdoor is said to work."""
+Rows = tuple[tuple[float | None, ...], ...]
+
+
+class Scores(Model):
+    """One network: what it is, and the logarithms of its sizes (source, target): with clean pictures, with drawn ones,
+    and those of the copies that it taught."""
+
+    entry: PoolEntry
+    sizes: Rows
+    drawn: Rows
+    students: tuple[Rows, ...]
+    seconds: dict[str, float]
+
+
+def written(sizes: Floats) -> Rows:
+    """As JSON has it."""
+    return tuple(tuple(None if np.isnan(one) else round(float(one), 4) for one in row) for row in sizes)
+
+
+def read(rows: Rows) -> Floats:
+    """Back from JSON."""
+    return np.array([[np.nan if one is None else one for one in row] for row in rows])
+
+
+def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: int = STUDENTS) -> Scores:
+    """Search in one network, and in the copies that it teaches."""
+    network = open_network(network_file).requires_grad_(requires_grad=False)
+    detector, seed, seconds = Perturbation(), Seed(1), {}
+    suspect = Suspect(DefenderView(network=network, data=data, seed=seed))
+    began = time.perf_counter()
+    sizes = detector.sizes(suspect)
+    seconds["search"] = round(time.perf_counter() - began, 2)
+    drawn = detector.sizes(Suspect(DefenderView(network=network, seed=seed)))
+    copies = []
+    began = time.perf_counter()
+    for number in range(students):
+        student = teach(network, suspect.pictures, seed.derive("student", number), steps=STUDENT_STEPS)
+        copies.append(detector.sizes(Suspect(DefenderView(network=student, data=data, seed=seed))))
+    seconds["copies"] = round(time.perf_counter() - began, 2)
+    return Scores(
+        entry=entry,
+        sizes=written(sizes),
+        drawn=written(drawn),
+        students=tuple(written(one) for one in copies),
+        seconds=seconds,
+    )
+
+
+def pictures_of(entry: PoolEntry) -> ImageData:
+    """The clean pictures: some of the test part, the same for all networks of a family."""
+    data = entry.spec["data"]
+    test = load_data(make_data(data["name"], [])).test
+    return test.take(draw(test, PICTURES, Seed(5)))
+
+
+@dataclass(frozen=True)
+class _Task:
+    pool: Path
+    place: str
+    out: Path
+    students: int
+
+
+def _score(task: _Task) -> None:
+    entry = PoolEntry.model_validate(read_json(task.pool / f"{task.place}.json"))
+    made = score(task.pool / f"{task.place}.safetensors", entry, pictures_of(entry), students=task.students)
+    task.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(task.out, made.to_json())
+
+
+def read_scores(folder: Path) -> list[Scores]:
+    """All that is there."""
+    return [Scores.model_validate(read_json(path)) for path in sorted(folder.rglob("*.json"))]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the audit says of one network on one ground."""
+
+    entry: PoolEntry
+    ground: Ground
+    judged: Judged
+
+    @property
+    def found(self) -> bool:
+        """Whether it is called backdoored."""
+        return self.judged.p <= ALPHA
+
+    @property
+    def named(self) -> bool:
+        """Whether the class, or that all are moved, is what was planted."""
+        stands = self.judged.named
+        if self.entry.target is None:
+            return stands.form == "all-to-all"
+        return stands.target == self.entry.target
+
+
+def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
+    """Of the report part, on every ground: references and nulls are the clean networks of the calibrate part."""
+    usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
+    nulls = {
+        "within": np.stack([numbers_of({"": read(one.drawn)}) for one in usual]),
+        "taught": np.stack([_taught(one) for one in usual if one.students]),
+    }
+    made = []
+    for one in scores:
+        if one.entry.part != "report":
+            continue
+        references = [{"": read(other.sizes)} for other in usual if other.entry.family == one.entry.family]
+        if len(references) >= round(1 / ALPHA) - 1:
+            made.append(Outcome(one.entry, "matched", matched({"": read(one.sizes)}, references)))
+        if one.students:
+            copies = [{"": read(student)} for student in one.students]
+            made.append(Outcome(one.entry, "taught", taught({"": read(one.sizes)}, copies, nulls["taught"])))
+        made.append(Outcome(one.entry, "within", within({"": read(one.drawn)}, nulls["within"])))
+    return made
+
+
+def _taught(one: Scores) -> Floats:
+    return numbers_of({"": read(one.sizes)}, [{"": read(student)} for student in one.students])
+
+
+def group_of(entry: PoolEntry) -> str:
+    """What is counted together: clean, a kind that works, or one that hardly works."""
+    if entry.kind == "clean":
+        return "clean"
+    works = entry.asr is not None and float(entry.asr) >= WORKS
+    return entry.kind if works else f"{entry.kind}, hardly works"
+
+
+def write_tables(scores: Sequence[Scores], package: Path) -> None:
+    """``nulls.toml`` and ``power.toml`` of the audits."""
+    usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
+    null = {
+        "taught": {"pairs": [_rounded(_taught(one)) for one in usual if one.students]},
+        "within": {"targets": [_rounded(numbers_of({"": read(one.drawn)})) for one in usual]},
+    }
+    (package / "nulls.toml").write_text(
+        "# Numbers of clean networks on the grounds that compare with other kinds, one network a row (made by\n"
+        "# badnets.studies.audit.scores of results/audit-pool): the pair, target and source that stand out most.\n"
+        + tomli_w.dumps(null),
+        encoding="utf-8",
+    )
+    rows = []
+    known = outcomes(scores)
+    for key in sorted({(o.ground, o.entry.family, group_of(o.entry)) for o in known}):
+        some = [o for o in known if (o.ground, o.entry.family, group_of(o.entry)) == key]
+        found = [o for o in some if o.found]
+        rows.append(
+            {
+                "ground": key[0],
+                "networks": key[1],
+                "architecture": str(some[0].entry.spec["network"]),
+                "classes": max(len(one.drawn[0]) for one in scores if one.entry.family == key[1]),
+                "kind": key[2],
+                "found": len(found),
+                "of": len(some),
+                "named": sum(o.named for o in found),
+            }
+        )
+    (package / "power.toml").write_text(
+        "# What the audit found in the report part of the pool at p <= 0.05 (made by badnets.studies.audit.scores of\n"
+        "# results/audit-pool).\n" + tomli_w.dumps({"row": rows}),
+        encoding="utf-8",
+    )
+
+
+def _rounded(numbers: Floats) -> list[float]:
+    return [round(float(one), 4) for one in numbers]
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Search in what is missing, or make the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--family", action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--kind", action="append")
+    parser.add_argument("--students", type=int, default=STUDENTS)
+    parser.add_argument("--jobs", type=int)
+    asked = parser.parse_args(given)
+    if asked.tables:
+        write_tables(read_scores(asked.folders[0]), Path(__file__).resolve().parents[2] / "audits")
+        return
+    pool, out = asked.folders
+    there = entries(pool)
+    todo = [
+        _Task(pool, place, out / f"{place}.json", asked.students)
+        for place, entry in there.items()
+        if (not asked.family or entry.family in asked.family)
+        and (not asked.part or entry.part in asked.part)
+        and (not asked.kind or entry.kind in asked.kind)
+        and not (out / f"{place}.json").exists()
+    ]
+    for task, _ in several(_score, todo, jobs=asked.jobs):
+        sys.stderr.write(f"{task.place}\n")
+
+
+if __name__ == "__main__":
+    main()
