@@ -229,9 +229,30 @@ def glance() -> str:
     return "\n".join([f"| study | | {' | '.join(states)} |", "|---|---|--:|--:|--:|--:|", *rows])
 
 
-_MADE = (commands, places, rules, networks, recipe, sources, signs, studies, ledger, glance, budget)
+def power() -> str:
+    """What the audit finds of planted backdoors, by ground and family of networks."""
+    from badnets.core.rate import Rate
+    from badnets.core.toml import shipped_table
+
+    rows = shipped_table("badnets.audits", "power.toml").get("row", [])
+    made = [
+        _row(
+            r["ground"],
+            r["networks"],
+            r["kind"],
+            str(Rate(r["found"], r["of"])),
+            "" if r["kind"] == "clean" else f"{r['named']} of {r['found']}",
+        )
+        for r in sorted(rows, key=lambda r: (r["ground"], r["networks"], r["kind"] != "clean", r["kind"]))
+    ]
+    return "\n".join(
+        ["| ground | networks | planted | called backdoored | with the right class |", "|---|---|---|--:|--:|", *made]
+    )
+
+
+_MADE = (power, commands, places, rules, networks, recipe, sources, signs, studies, ledger, glance, budget)
 PARTS: dict[str, Callable[[], str]] = {part.__name__: part for part in _MADE}
-PARTS |= {family: methods(family) for family in ("triggers", "repairs", "abstainers")}
+PARTS |= {family: methods(family) for family in ("triggers", "repairs", "abstainers", "detectors")}
 
 
 def fill(text: str, where: str) -> str:

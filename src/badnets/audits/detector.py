@@ -14,6 +14,8 @@ from badnets.audits.pictures import Pictures
 from badnets.core.registry import Kinds
 from badnets.core.seed import Seed
 from badnets.defenses.repair import DefenderView
+from badnets.networks.network import ImageNetwork
+from badnets.networks.surgery.logits import before_softmax
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +33,11 @@ class Suspect:
         """The clean pictures that the network reads rightly; drawn ones where it has none."""
         network, data = self.view.network, self.view.data
         return Pictures.drawn(network, self.seed) if data is None else Pictures.of(network, data, self.seed)
+
+    @cached_property
+    def network(self) -> ImageNetwork:
+        """The view's, before a softmax at its end."""
+        return before_softmax(self.view.network)
 
     @property
     def seed(self) -> Seed:

@@ -37,7 +37,7 @@ class Perturbation:
 
     def sizes(self, suspect: Suspect) -> Floats:
         """(sources, targets), or (1, targets)."""
-        pictures, network = suspect.pictures, suspect.view.network
+        pictures, network = suspect.pictures, suspect.network
         classes = range(network.classes)
         pairs = network.classes * (network.classes - 1)
         apart = suspect.view.data is not None and pairs <= self.pairs and len(pictures.present) > 1
