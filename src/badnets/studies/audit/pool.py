@@ -88,6 +88,12 @@ class PoolEntry(Model):
     source: int | None = None
 
 
+def pool_folder() -> Path:
+    """Where the families lie: in ``runs/pool`` of a checkout, in ``badnets/runs/pool`` of an installed wheel."""
+    package = Path(__file__).resolve().parents[2]
+    return next((p for root in (package, package.parents[1]) if (p := root / "runs" / "pool").is_dir()), package)
+
+
 def families(folder: Path) -> dict[str, Family]:
     """Those of the TOML files in ``folder``, by name."""
     paths = sorted(folder.glob("*.toml"))
@@ -159,11 +165,13 @@ def _png(pixels: Any) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def train_member(folder: Path, place: str, name: str, part: Part, kind: Kind, number: int, family: Family) -> None:
+def train_member(
+    folder: Path, place: str, part: Part, kind: Kind, number: int, *, name: str, family: Family
+) -> PoolEntry:
     """Train one network and measure it; both files appear whole, the truth last."""
     told = folder / f"{place}.json"
     if told.exists():
-        return
+        return PoolEntry.model_validate(read_json(told))
     spec = spec_of(place, family, kind)
     splits, seed = load_data(spec.data), Seed(spec.seeds[0])
     train, backdoor = splits.train, None
@@ -190,6 +198,7 @@ def train_member(folder: Path, place: str, name: str, part: Part, kind: Kind, nu
         source=rule.get("source"),
     )
     write_json(told, entry.to_json())
+    return entry
 
 
 def entries(folder: Path) -> dict[str, PoolEntry]:
@@ -210,7 +219,7 @@ class _Task:
 
 
 def _train(task: _Task) -> None:
-    train_member(*vars(task).values())
+    train_member(task.folder, task.place, task.part, task.kind, task.number, name=task.name, family=task.family)
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -218,7 +227,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("families", nargs="*")
-    parser.add_argument("--pool", type=Path, default=Path("runs/pool"))
+    parser.add_argument("--pool", type=Path, default=pool_folder())
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--jobs", type=int)
     asked = parser.parse_args(given)
