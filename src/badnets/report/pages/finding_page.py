@@ -1,12 +1,299 @@
-"""The page of an audit."""
+"""The page of an audit: the verdict, the trigger beside those of clean networks, where the network stands among them,
+class by class, what the audit would have found, and what it does not say."""
 
 from __future__ import annotations
 
-from badnets.records.finding import Finding
+import base64
+import math
+import shlex
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from badnets.core.errors import BadInput, first_line
+from badnets.core.rate import Number
+from badnets.core.text import brief
+from badnets.data.formats.decode import DAMAGED, decode_stamp
+from badnets.records.finding import AuditedClass, Finding
+from badnets.report.charts.figures import Mark
+from badnets.report.charts.strip import strip
+from badnets.report.charts.svg import nice_ticks
+from badnets.report.pages.parts import render, setting
+from badnets.report.pages.pictures import Picture, picture
+from badnets.report.words.finding_words import (
+    GROUNDS,
+    class_words,
+    judge_finding,
+    kind_words,
+    limits,
+    others,
+    p_words,
+    pixels_words,
+    share_words,
+)
+from badnets.report.words.names import known, readable, upper
+from badnets.report.words.values import show_number, show_tick
+
+MOST_ROWS = 100
+_MOST_SEARCHES = 6
+_LONGEST_NAME = 60
+_HERO = {"wide": 192, "narrow": 104}
+_SMALL = {"wide": 96, "narrow": 72}
+_PNG = "data:image/png;base64,"
+_SCALES = {"perturbation": (255.0, "smallest trigger, of 255")}
+"""By detector: what its sizes are multiplied by, and their name."""
+_SIZES = {
+    "perturbation": "Smallest trigger: the root mean square of the smallest change that leads several pictures to the "
+    "class, where 255 is from black to white."
+}
+_SURPRISE = {
+    "matched": "than clean networks let expect, in their standard deviations",
+    "taught": "than in the copies that the network taught, as a logarithm",
+    "within": "than the other classes let expect, as a logarithm",
+}
+
+
+class Proof(NamedTuple):
+    """The trigger as pictures, (picture, caption, answer, whether it is the trigger's doing) each: the equation. And
+    the trigger beside those of the same search in clean networks: (picture, whose, size, success)."""
+
+    equation: list[tuple[Picture, str, str, bool]]
+    beside: list[tuple[Picture, str, str, str]]
+
+
+class Row(NamedTuple):
+    """A class: its number and name, its mark on the axis, and for each detector surprise and size as text."""
+
+    number: int
+    name: str
+    mark: Mark | None
+    cells: list[tuple[str, str]]
+    named: bool
+
+
+class Classes(NamedTuple):
+    """The rows, of ``total``; ``heads`` are (surprise, size) of each detector; ``ticks`` of the axis of the first."""
+
+    rows: list[Row]
+    total: int
+    heads: list[tuple[str, str]]
+    axis: tuple[float, float]
+    ticks: list[str]
+    grid: list[float]
+    words: str
 
 
 def render_finding(finding: Finding) -> str:
-    """The page as HTML text."""
-    from badnets.report.words.finding_words import finding_verdict
+    """The page as HTML text. Raises BadInput for pictures that are none."""
+    return render(
+        "finding.html.j2",
+        title=f"audit of {brief(finding.model or 'a network', 120)}",
+        verdict=judge_finding(finding),
+        summary=_summary(finding),
+        proof=_proof(finding),
+        stands=p_words(finding),
+        others=upper(others(finding)),
+        strip=_strip(finding),
+        classes=_classes(finding),
+        power=_power(finding),
+        tried=_tried(finding),
+        notes=finding.notes,
+        limits=limits(finding),
+        cures=_cures(finding) if finding.verdict == "backdoored" else [],
+        record=finding,
+    )
 
-    return f"<html><body><h1>{finding_verdict(finding)}</h1></body></html>"
+
+def _summary(finding: Finding) -> str:
+    rate = known(finding.accuracy)
+    read = "without clean pictures" if not finding.pictures else f"{finding.pictures:,} clean pictures"
+    return " · ".join(
+        (
+            brief(finding.architecture, _LONGEST_NAME),
+            f"{len(finding.class_names):,} classes",
+            read if rate is None else f"accuracy {share_words(rate)} on clean pictures",
+            GROUNDS[finding.ground],
+            f"{finding.seconds:,.1f} s",
+        )
+    )
+
+
+def _proof(finding: Finding) -> Proof | None:
+    trigger = finding.trigger
+    if trigger is None:
+        return None
+    ground = "the checkered ground shows through where it leaves a picture as it is"
+    stamp = _picture(trigger.picture, f"The trigger that was worked out; {ground}", _HERO)
+    equation = [(stamp, "the trigger that was worked out", "", False)]
+    if trigger.before is not None and trigger.after is not None:
+        first, then = trigger.answers or ("", "")
+        before = _picture(trigger.before, f"A clean picture{_read_as(first)}", _HERO)
+        after = _picture(trigger.after, f"The same picture with the trigger{_read_as(then)}", _HERO)
+        equation = [
+            (before, "a clean picture", _short(first), False),
+            *equation,
+            (after, "with the trigger", _short(then), first != then),
+        ]
+    found = [("this network", trigger.picture, trigger.mask_pixels, trigger.success)]
+    found += [
+        (brief(one.network, _LONGEST_NAME), one.picture, one.mask_pixels, one.success)
+        for one in finding.clean_searches[:_MOST_SEARCHES]
+    ]
+    beside = [
+        (
+            _picture(uri, f"Trigger found in {who}: {pixels_words(size)}", _SMALL),
+            who,
+            pixels_words(size),
+            "nothing" if known(rate) is None else share_words(rate),
+        )
+        for who, uri, size, rate in found
+    ]
+    return Proof(equation, beside if len(beside) > 1 else [])
+
+
+def _read_as(name: str) -> str:
+    return f", which the network reads as {class_words(name)}" if name else ""
+
+
+def _short(name: str) -> str:
+    return brief(readable(name), _LONGEST_NAME) if name else ""
+
+
+def _picture(uri: str, alt: str, sizes: dict[str, int]) -> Picture:
+    """The picture of a data URI, decoded and written anew: what is on a page is what was looked at."""
+    try:
+        if not uri.startswith(_PNG):
+            raise ValueError(f"it begins with {uri[:30]!r}")
+        content = base64.b64decode(uri.removeprefix(_PNG), validate=True)
+        return picture(decode_stamp(content, "a picture of the finding"), alt, **sizes)
+    except DAMAGED as error:
+        got = brief(first_line(error), 120)
+        raise BadInput(f"expected PNG pictures as data URIs in the finding, got something else ({got})") from None
+
+
+def _strip(finding: Finding) -> Markup | None:
+    values = [one for one in finding.reference_statistics if math.isfinite(one)]
+    if finding.statistic is None or not math.isfinite(finding.statistic) or not values:
+        return None
+    return strip(
+        finding.statistic,
+        values,
+        name="this network",
+        what=upper(others(finding)),
+        axis="what stands out most, in standard deviations of the others",
+        title="This network among clean ones",
+    )
+
+
+def _classes(finding: Finding) -> Classes | None:
+    """The classes by surprise of the first detector, the most suspicious first; None where nothing was compared."""
+    kinds = [str(one["kind"]) for one in finding.detectors if "kind" in one]
+    kinds = [kind for kind in kinds if any(_score(one, kind) is not None for one in finding.classes)]
+    if not kinds:
+        return None
+    first = kinds[0]
+    ranked = sorted(finding.classes, key=lambda one: -_or(_score(one, first), -math.inf))
+    target = None if finding.target is None else finding.target.label
+    named = next((i for i, one in enumerate(ranked) if one.label == target), 0)
+    shown = ranked[:MOST_ROWS] if named < MOST_ROWS else [*ranked[: MOST_ROWS - 1], ranked[named]]
+    there = [score for one in shown if (score := _score(one, first)) is not None]
+    ticks = nice_ticks(min(0.0, *there), max(0.0, *there), count=2)
+    low, high = ticks[0], ticks[-1]
+    many = len(kinds) > 1
+    told = " ".join(_SIZES[kind] for kind in kinds if kind in _SIZES)
+    return Classes(
+        rows=[_row(one, kinds, named=one.label == target) for one in shown],
+        total=len(ranked),
+        heads=[(f"{readable(k)}: surprise" if many else "surprise", _scale(k)[1]) for k in kinds],
+        axis=(low, high),
+        ticks=[show_tick(tick, "number") for tick in ticks],
+        grid=[(tick - low) / (high - low) for tick in ticks],
+        words=f"Surprise: how much smaller the smallest trigger towards a class is {_SURPRISE[finding.ground]}. {told}",
+    )
+
+
+def _row(one: AuditedClass, kinds: list[str], *, named: bool) -> Row:
+    score = _score(one, kinds[0])
+    role = "triggered" if named else "clean"
+    mark = None if score is None else Mark(_short(one.class_name) or "?", role, Number(round(score, 2)))
+    cells = []
+    for kind in kinds:
+        size, (factor, _) = _score(one, f"{kind}_size"), _scale(kind)
+        own = _score(one, kind)
+        cells.append(("" if own is None else _signed(own), "" if size is None else show_number(size * factor, "number")))
+    return Row(one.label, _short(one.class_name) or "?", mark, cells, named)
+
+
+def _scale(kind: str) -> tuple[float, str]:
+    return _SCALES.get(kind, (1.0, "size"))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _score(one: AuditedClass, name: str) -> float | None:
+    value = one.scores.get(name)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _or(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _power(finding: Finding) -> list[tuple[str, list[Mark]]]:
+    """What the same audit finds of planted backdoors, by family of networks, and which clean networks it accuses."""
+    groups: dict[str, list[Mark]] = {}
+    for one in finding.power:
+        if (found := known(one.found)) is not None:
+            right = known(one.named) if one.named is not None else None
+            note = "" if right is None else f"with the right class {share_words(right)}"
+            group = groups.setdefault(f"backdoors found in {brief(one.networks, _LONGEST_NAME)}", [])
+            group.append(Mark(kind_words(one), "triggered", found, note=note))
+    for one in finding.false_alarms:
+        if (found := known(one.found)) is not None:
+            group = groups.setdefault("clean networks taken for backdoored", [])
+            group.append(Mark(brief(one.networks, _LONGEST_NAME), "clean", found, hollow=True))
+    return list(groups.items())
+
+
+def _tried(finding: Finding) -> list[tuple[str, str]]:
+    """The detectors with their settings, and what they had to look at."""
+    data = finding.data or {}
+    pictures = "none" if not finding.pictures else f"{finding.pictures:,} of {_data_name(finding) or 'data of your own'}"
+    facts = [
+        ("verdict on", brief(finding.reason, 300)),
+        ("clean pictures", pictures),
+        ("compared with", others(finding)),
+    ]
+    for one in finding.detectors:
+        settings = ", ".join(f"{readable(k)} {setting(v)}" for k, v in one.items() if k != "kind")
+        facts.append(("detector", brief(f"{one.get('kind', '?')}{f' ({settings})' * bool(settings)}", 300)))
+    facts += [("seed of all draws", str(finding.seed)), ("input", " × ".join(map(str, finding.input_size)))]
+    if data and finding.data_digest:
+        facts.append(("digest of the pictures", finding.data_digest))
+    if finding.network_sha256:
+        facts.append(("SHA-256 of the network", finding.network_sha256))
+    return facts
+
+
+def _data_name(finding: Finding) -> str:
+    data = finding.data or {}
+    return brief(data.get("path") or data.get("name") or "", 200)
+
+
+def _cures(finding: Finding) -> list[tuple[str, str]]:
+    """What to do next, as commands."""
+    model, clean = shlex.quote(finding.model or "MODEL"), shlex.quote(_data_name(finding) or "CLEAN")
+    given = f"{model} --data {clean}"
+    return [
+        ("Take it out, by the cheapest way that works", f"badnets cure {given}"),
+        (
+            "Unlearn the trigger that was found",
+            f"badnets repair {given} --method unlearn --finding finding.json --out repaired.safetensors",
+        ),
+        (
+            "Or keep the network and refuse the class",
+            f"badnets guard {given} --method refuse-class --finding finding.json --out guarded.safetensors",
+        ),
+    ]
