@@ -22,11 +22,11 @@ def strip(one: float, others: Sequence[float], *, name: str, what: str, axis: st
     ticks = nice_ticks(min(one, *others), max(one, *others), count=5)
     across = Frame(width=_WIDE, height=0, left=_LEFT, right=_LEFT).across(ticks[0], ticks[-1])
     place = across(one)
-    for radius in _RADII:
-        dots = _stacked(sorted(map(across, others)), place, radius)
-        if (tall := max(lane for _, lane in dots) * (2 * radius + 1)) <= _HIGHEST:
-            break
-    tall = min(tall, _HIGHEST)
+    places = sorted(map(across, others))
+    tried = ((radius, _stacked(places, place, radius)) for radius in _RADII)
+    radius, dots = next((one for one in tried if _height(*one) <= _HIGHEST), (_RADII[-1], []))
+    dots = dots or _stacked(places, place, radius)
+    tall = min(_height(radius, dots), _HIGHEST)
     frame = Frame(width=_WIDE, height=_TOP + tall + 2 * _DIAMOND + _BOTTOM, left=_LEFT, right=_LEFT, bottom=_BOTTOM)
     base = frame.height - _BOTTOM
     floor = base - _DIAMOND
@@ -39,8 +39,12 @@ def strip(one: float, others: Sequence[float], *, name: str, what: str, axis: st
         _label(name, place, across, ticks),
     ]
     shown = [show_number(value, "number") for value in (one, min(others), median(others), max(others))]
-    words = f"{name}: {shown[0]}. {what}: {len(others):,}, from {shown[1]} to {shown[3]}, half of them below {shown[2]}."
-    return frame.chart(*drawn, title=title, described=words, more="shares")
+    spread = f"from {shown[1]} to {shown[3]}, the middle one at {shown[2]}"
+    return frame.chart(*drawn, title=title, described=f"{name}: {shown[0]}. {what}: {spread}.", more="shares")
+
+
+def _height(radius: float, dots: Sequence[tuple[float, int]]) -> float:
+    return max(lane for _, lane in dots) * (2 * radius + 1)
 
 
 def _stacked(places: Sequence[float], taken: float, radius: float) -> list[tuple[float, int]]:

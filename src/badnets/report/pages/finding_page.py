@@ -12,8 +12,9 @@ from markupsafe import Markup
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.rate import Number
-from badnets.core.text import brief
+from badnets.core.text import SENTENCE, brief
 from badnets.data.formats.decode import DAMAGED, decode_stamp
+from badnets.records.blocks import Role
 from badnets.records.finding import AuditedClass, Finding
 from badnets.report.charts.figures import Mark
 from badnets.report.charts.strip import strip
@@ -62,9 +63,10 @@ class Proof(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A class: its number and name, its mark on the axis, and for each detector surprise and size as text."""
+    """A class: its number (where its name is another) and name, its mark on the axis, and for each detector its
+    surprise and size as text."""
 
-    number: int
+    number: str
     name: str
     mark: Mark | None
     cells: list[tuple[str, str]]
@@ -97,7 +99,7 @@ def render_finding(finding: Finding) -> str:
         classes=_classes(finding),
         power=_power(finding),
         tried=_tried(finding),
-        notes=finding.notes,
+        notes=[brief(note, SENTENCE) for note in finding.notes],
         limits=limits(finding),
         cures=_cures(finding) if finding.verdict == "backdoored" else [],
         record=finding,
@@ -130,13 +132,13 @@ def _proof(finding: Finding) -> Proof | None:
         before = _picture(trigger.before, f"A clean picture{_read_as(first)}", _HERO)
         after = _picture(trigger.after, f"The same picture with the trigger{_read_as(then)}", _HERO)
         equation = [
-            (before, "a clean picture", _short(first), False),
+            (before, "a clean picture", first and _short(first), False),
             *equation,
-            (after, "with the trigger", _short(then), first != then),
+            (after, "with the trigger", then and _short(then), first != then),
         ]
     found = [("this network", trigger.picture, trigger.mask_pixels, trigger.success)]
     found += [
-        (brief(one.network, _LONGEST_NAME), one.picture, one.mask_pixels, one.success)
+        ("a clean network", one.picture, one.mask_pixels, one.success)
         for one in finding.clean_searches[:_MOST_SEARCHES]
     ]
     beside = [
@@ -156,7 +158,7 @@ def _read_as(name: str) -> str:
 
 
 def _short(name: str) -> str:
-    return brief(readable(name), _LONGEST_NAME) if name else ""
+    return brief(readable(name), _LONGEST_NAME)
 
 
 def _picture(uri: str, alt: str, sizes: dict[str, int]) -> Picture:
@@ -204,7 +206,7 @@ def _classes(finding: Finding) -> Classes | None:
     return Classes(
         rows=[_row(one, kinds, named=one.label == target) for one in shown],
         total=len(ranked),
-        heads=[(f"{readable(k)}: surprise" if many else "surprise", _scale(k)[1]) for k in kinds],
+        heads=[(f"{readable(k)}: surprise" if many else "surprise", _SCALES.get(k, (1.0, "size"))[1]) for k in kinds],
         axis=(low, high),
         ticks=[show_tick(tick, "number") for tick in ticks],
         grid=[(tick - low) / (high - low) for tick in ticks],
@@ -214,18 +216,19 @@ def _classes(finding: Finding) -> Classes | None:
 
 def _row(one: AuditedClass, kinds: list[str], *, named: bool) -> Row:
     score = _score(one, kinds[0])
-    role = "triggered" if named else "clean"
-    mark = None if score is None else Mark(_short(one.class_name) or "?", role, Number(round(score, 2)))
+    role: Role = "triggered" if named else "clean"
+    mark = None if score is None else Mark(_short(one.class_name), role, Number(round(score, 2)))
     cells = []
     for kind in kinds:
-        size, (factor, _) = _score(one, f"{kind}_size"), _scale(kind)
-        own = _score(one, kind)
-        cells.append(("" if own is None else _signed(own), "" if size is None else show_number(size * factor, "number")))
-    return Row(one.label, _short(one.class_name) or "?", mark, cells, named)
+        own, size = _score(one, kind), _score(one, f"{kind}_size")
+        cells.append(("" if own is None else _signed(own), "" if size is None else _size(size, kind)))
+    name = _short(one.class_name)
+    return Row("" if name == str(one.label) else str(one.label), name, mark, cells, named)
 
 
-def _scale(kind: str) -> tuple[float, str]:
-    return _SCALES.get(kind, (1.0, "size"))
+def _size(value: float, kind: str) -> str:
+    scale = _SCALES.get(kind)
+    return show_number(value, "number") if scale is None else f"{value * scale[0]:,.1f}"
 
 
 def _signed(value: float) -> str:
@@ -260,16 +263,17 @@ def _power(finding: Finding) -> list[tuple[str, list[Mark]]]:
 def _tried(finding: Finding) -> list[tuple[str, str]]:
     """The detectors with their settings, and what they had to look at."""
     data = finding.data or {}
-    pictures = "none" if not finding.pictures else f"{finding.pictures:,} of {_data_name(finding) or 'data of your own'}"
+    named = _data_name(finding) or "data of your own"
+    pictures = f"{finding.pictures:,} of {named}" if finding.pictures else "none"
     facts = [
-        ("verdict on", brief(finding.reason, 300)),
+        ("it stands on", brief(finding.reason, 300)),
         ("clean pictures", pictures),
         ("compared with", others(finding)),
     ]
     for one in finding.detectors:
         settings = ", ".join(f"{readable(k)} {setting(v)}" for k, v in one.items() if k != "kind")
         facts.append(("detector", brief(f"{one.get('kind', '?')}{f' ({settings})' * bool(settings)}", 300)))
-    facts += [("seed of all draws", str(finding.seed)), ("input", " × ".join(map(str, finding.input_size)))]
+    facts += [("seed of all draws", str(finding.seed)), ("input", " by ".join(map(str, finding.input_size)))]
     if data and finding.data_digest:
         facts.append(("digest of the pictures", finding.data_digest))
     if finding.network_sha256:

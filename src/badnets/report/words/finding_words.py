@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from badnets.core.rate import Interval
 from badnets.core.text import brief, tenths
-from badnets.records.finding import Finding, FoundTrigger, Power
+from badnets.records.finding import Finding, Power
 from badnets.report.words.names import known, readable
 
 WORKS = 0.5
@@ -77,10 +76,10 @@ def others(finding: Finding) -> str:
     return _OTHERS[finding.ground].format(n=networks)
 
 
-def share_words(figure: Interval) -> str:
-    """``"84 % (21 of 25)"``."""
+def share_words(figure: Interval, what: str = "") -> str:
+    """``"84 % (21 of 25)"``; with ``what``: ``"84 % of other pictures (21 of 25)"``."""
     counts = "" if figure.counts is None else " ({:,} of {:,})".format(*figure.counts)
-    return f"{tenths(float(figure)).removesuffix('.0')} %{counts}"
+    return f"{tenths(float(figure)).removesuffix('.0')} %{what}{counts}"
 
 
 def pixels_words(size: float) -> str:
@@ -93,12 +92,12 @@ def p_words(finding: Finding) -> str:
     """What p says and what not, in plain words; empty without one."""
     if finding.p is None:
         return ""
-    kind = "made like" if finding.ground == "matched" else "did it behave like"
-    clean = f"If the network were clean and {kind}" if finding.ground == "matched" else f"Were it clean, and {kind}"
-    text = (
-        f"p = {p_text(finding.p)}: {clean} the {others(finding)}, something as unusual as this would be seen in "
-        f"{tenths(finding.p).removesuffix('.0')} % of cases."
-    )
+    if finding.ground == "matched":
+        clean = f"if the network were clean, and made like the {others(finding)}"
+    else:
+        clean = f"were the network clean, and did it behave like the {others(finding)}"
+    share = tenths(finding.p).removesuffix(".0")
+    text = f"p = {p_text(finding.p)}: {clean}, something as unusual as this would be seen in {share} % of cases."
     if finding.statistic is not None and finding.reference_statistics:
         above = sum(one >= finding.statistic for one in finding.reference_statistics)
         count = len(finding.reference_statistics)
@@ -145,12 +144,6 @@ def limits(finding: Finding) -> list[str]:
     return told
 
 
-def clean_size(finding: Finding) -> float | None:
-    """The size that the search ends with on a clean network: the middle one of several."""
-    sizes = sorted(one.mask_pixels for one in finding.clean_searches if math.isfinite(one.mask_pixels))
-    return sizes[len(sizes) // 2] if sizes else None
-
-
 def _ended(sentence: str) -> str:
     return sentence if sentence[-1] in ".?!" else f"{sentence}."
 
@@ -168,23 +161,33 @@ def _trigger(finding: Finding) -> str:
     success = None if trigger is None else known(trigger.success)
     if trigger is None or success is None:
         return ""
-    made = f"a patch of {pixels_words(trigger.mask_pixels)} makes {_led(finding, trigger)}"
+    made = f"a patch of {pixels_words(trigger.mask_pixels)} {_led(finding, success)}"
     if success < WORKS:
         return f"; no patch was found that does it (the best: {made})"
-    size = clean_size(finding)
-    if size is None:
-        return f": {made}"
-    if size > trigger.mask_pixels:
-        return f": {made}; in a clean network it takes {pixels_words(size).split()[0]}"
-    return f": {made}; yet in a clean network {pixels_words(size).split()[0]} are enough"
+    return f": {made}{_in_clean_networks(finding, trigger.mask_pixels)}"
 
 
-def _led(finding: Finding, trigger: FoundTrigger) -> str:
+def _led(finding: Finding, success: Interval) -> str:
     """Which pictures become what."""
-    share = share_words(trigger.success)
-    if finding.kind == "all-to-all" or finding.target is None:
-        return f"{share} of the pictures of one class another"
-    return f"{share} of {'other pictures' if finding.source is None else 'these'} that class"
+    if finding.target is None:
+        return f"turns {share_words(success, ' of one class')} into another"
+    if finding.source is None:
+        return f"makes {share_words(success, ' of other pictures')} that class"
+    source, target = class_words(finding.source.class_name), class_words(finding.target.class_name)
+    return f"turns {share_words(success, f' of {source}')} into {target}"
+
+
+def _in_clean_networks(finding: Finding, size: float) -> str:
+    """What the same search needs there: the middle one of those that work."""
+    searches = [(one.mask_pixels, known(one.success)) for one in finding.clean_searches]
+    sizes = sorted(needed for needed, rate in searches if rate is not None and rate >= WORKS)
+    if not searches:
+        return ""
+    if not sizes:
+        return "; in clean networks no such patch was found"
+    middle = sizes[len(sizes) // 2]
+    needed = pixels_words(middle).split()[0]
+    return f"; in a clean network it takes {needed}" if middle > size else f"; yet in a clean network {needed} do too"
 
 
 def _would_find(finding: Finding) -> str:
