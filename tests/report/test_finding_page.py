@@ -21,7 +21,7 @@ from badnets.report.words.finding_words import judge_finding, limits, p_text, p_
 PNG = "data:image/png;base64,"
 LONG = "unbroken" * 30
 HOSTILE = '<script>alert("x")</script><img src=https://evil.example/x.png>' + "\u202egnp.exe" + LONG
-OTHERS = [round(0.9 * np.sin(7 * i) + 0.4, 3) for i in range(39)]
+OTHERS = [round(0.9 * np.sin(7 * i) + 0.4, 3) for i in range(49)]
 
 
 def png(pixels: np.ndarray) -> str:
@@ -44,8 +44,8 @@ def trigger(hits: int = 485, size: float = 16.0, pixels: int = 32) -> dict[str, 
     }  # fmt: skip
 
 
-def searches(*sizes: float, hits: int = 400) -> list[dict[str, Any]]:
-    made = {"picture": stamp(8), "success": Rate(hits, 500)}
+def searches(*sizes: float, hits: int = 400, pixels: int = 32) -> list[dict[str, Any]]:
+    made = {"picture": stamp(8, pixels), "success": Rate(hits, 500)}
     return [{"network": f"{LONG}-{i}.safetensors", "mask_pixels": size, **made} for i, size in enumerate(sizes)]
 
 
@@ -59,7 +59,10 @@ def power(*counts: tuple[str, int, int]) -> list[dict[str, Any]]:
 def classes(names: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
     for i, name in enumerate(names):
-        scores = {"perturbation": None if i == 2 else 6.5 - i, "perturbation_size": None if i == 2 else 0.05 + i / 1000}
+        scores = {
+            "perturbation": None if i == 2 else 6.5 - i / 10,
+            "perturbation_size": None if i == 2 else 0.05 + i / 1000,
+        }
         rows.append({"label": i, "class_name": name, "scores": scores})
     return rows
 
@@ -118,6 +121,7 @@ CASES: dict[str, dict[str, Any]] = {
         "power": [{"networks": HOSTILE, "kind": HOSTILE, "found": Rate(1, 2)}],
         "target": {"label": 0, "class_name": HOSTILE}, "source": {"label": 1, "class_name": HOSTILE},
         "trigger": {**trigger(pixels=224), "answers": (HOSTILE, HOSTILE)}, "data": {"name": HOSTILE},
+        "clean_searches": searches(60.0, pixels=224),
         "detectors": ({"kind": "perturbation", "x": HOSTILE}, {"kind": HOSTILE}),
     },
 }  # fmt: skip
@@ -161,10 +165,10 @@ def test_grounds() -> None:
     assert "against 49 clean networks of its kind" in finding_verdict(finding())
     taught = finding_verdict(finding(ground="taught"))
     assert (
-        "p = 0.02 compared with copies that it taught itself, as 49 clean networks of other kinds were with" in taught
+        "p = 0.02, compared with copies that it taught itself as 49 clean networks of other kinds were with" in taught
     )
     within = finding_verdict(finding(ground="within", n_references=1))
-    assert "its classes compared with each other, as were those of 1 clean network of other kinds" in within
+    assert "p = 0.02, its classes compared with each other as those of 1 clean network of other kinds were" in within
 
 
 def test_nothing_found_says_what_it_would_find() -> None:
@@ -194,9 +198,9 @@ def test_p_has_two_digits(p: float, text: str) -> None:
 def test_p_in_words() -> None:
     assert p_words(finding()) == (
         "p = 0.02: if the network were clean, and made like the 49 clean networks of its kind, something as unusual as "
-        "this would be seen in 2 % of cases. None of the 39 stands out as much. From 0.05 down it is called backdoored."
+        "this would be seen in 2 % of cases. None of the 49 stands out as much. From 0.05 down it is called backdoored."
     )
-    assert "38 of the 39 stand out as much" in p_words(finding(statistic=sorted(OTHERS)[1]))
+    assert "48 of the 49 stand out as much" in p_words(finding(statistic=sorted(OTHERS)[1]))
     assert "were the network clean, and did it behave like the 49" in p_words(finding(ground="taught"))
     assert p_words(finding(**UNTOLD)) == ""
 
@@ -212,7 +216,7 @@ def test_every_case_says_its_limits(name: str) -> None:
     one = finding(**CASES[name])
     told = " ".join(limits(one))
     assert ("Nothing found does not mean clean" in told) == (one.verdict == "nothing-found")
-    assert "A backdoor that waits for what a picture shows" in told
+    assert ("A backdoor that waits for what a picture shows" in told) == bool(one.classes)
     assert ("badnets references" in told) == (one.ground != "matched")
 
 
@@ -232,7 +236,7 @@ def test_the_page_has_the_figures() -> None:
     page = text_of(render_finding(finding(notes=("a note",))))
     for words in (
         "accuracy 96.2 % (481 of 500) on clean pictures", "resnet9 · 3 classes", "26.3 s", "16 pixels", "60 pixels",
-        "None of the 39 stands out as much", "+6.50", "12.8", "a note", "steps 20", "90.00 %", "9 of 10",
+        "None of the 49 stands out as much", "+6.50", "+6.40", "12.8", "a note", "steps 20", "90.00 %", "9 of 10",
         "with the right class 100 % (9 of 9)", "5.00 %", "badnets audit network.safetensors", "959a924",
         "badnets cure &#39;some network.safetensors&#39; --data signs", "--method unlearn --finding finding.json",
         "--method refuse-class --finding finding.json", "speed limit 45 (named)",
@@ -253,7 +257,7 @@ def test_hostile_names_stay_text() -> None:
     assert "<script" not in page
     assert "<img src=https" not in page
     assert "\u202e" not in page
-    assert LONG not in page.split('id="repeat"')[0]
+    assert LONG not in page.split('id="tried"')[0].split("</style>")[1]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +266,19 @@ def test_hostile_names_stay_text() -> None:
 def test_only_pictures_are_shown(uri: str) -> None:
     with pytest.raises(BadInput, match="expected PNG pictures as data URIs in the finding"):
         render_finding(finding(trigger={**trigger(), "picture": uri}))
+
+
+def test_small_triggers_on_large_pictures_are_enlarged() -> None:
+    large = {"trigger": trigger(pixels=224), "clean_searches": searches(60.0, 55.0, pixels=224)}
+    page = render_finding(finding(**large))
+    assert "the trigger that was worked out, enlarged" in page
+    assert "Only the surroundings of each are shown, all at one scale" in page
+    assert page.count('width="24" height="24"') == 4
+    drawn = Image.open(io.BytesIO(base64.b64decode(re.findall(f'{PNG}([^"]*)', page)[1])))
+    assert np.asarray(drawn)[:, :, 3].sum() == 16 * 255
+    assert "enlarged" not in render_finding(finding())
+    empty = {**trigger(pixels=224), "picture": png(np.zeros((224, 224, 4), np.uint8))}
+    assert "enlarged" not in render_finding(finding(trigger=empty))
 
 
 def test_dots_of_a_strip_do_not_touch() -> None:

@@ -8,6 +8,7 @@ import math
 import shlex
 from typing import NamedTuple
 
+import numpy as np
 from markupsafe import Markup
 
 from badnets.core.errors import BadInput, first_line
@@ -15,12 +16,12 @@ from badnets.core.rate import Number
 from badnets.core.text import SENTENCE, brief
 from badnets.data.formats.decode import DAMAGED, decode_stamp
 from badnets.records.blocks import Role
-from badnets.records.finding import AuditedClass, Finding
+from badnets.records.finding import AuditedClass, CleanSearch, Finding, FoundTrigger
 from badnets.report.charts.figures import Mark
 from badnets.report.charts.strip import strip
 from badnets.report.charts.svg import nice_ticks
 from badnets.report.pages.parts import render, setting
-from badnets.report.pages.pictures import Picture, picture
+from badnets.report.pages.pictures import Picture, Pixels, picture
 from badnets.report.words.finding_words import (
     GROUNDS,
     class_words,
@@ -40,6 +41,7 @@ _MOST_SEARCHES = 6
 _LONGEST_NAME = 60
 _HERO = {"wide": 192, "narrow": 104}
 _SMALL = {"wide": 96, "narrow": 72}
+_LEAST_VIEW = 24  # pixels of a picture of which a part is shown
 _PNG = "data:image/png;base64,"
 _SCALES = {"perturbation": (255.0, "smallest trigger, of 255")}
 """By detector: what its sizes are multiplied by, and their name."""
@@ -56,10 +58,12 @@ _SURPRISE = {
 
 class Proof(NamedTuple):
     """The trigger as pictures, (picture, caption, answer, whether it is the trigger's doing) each: the equation. And
-    the trigger beside those of the same search in clean networks: (picture, whose, size, success)."""
+    the trigger beside those of the same search in clean networks: (picture, whose, size, success); ``zoomed`` where
+    only their surroundings are shown."""
 
     equation: list[tuple[Picture, str, str, bool]]
     beside: list[tuple[Picture, str, str, str]]
+    zoomed: bool
 
 
 class Row(NamedTuple):
@@ -114,7 +118,7 @@ def _summary(finding: Finding) -> str:
             brief(finding.architecture, _LONGEST_NAME),
             f"{len(finding.class_names):,} classes",
             read if rate is None else f"accuracy {share_words(rate)} on clean pictures",
-            GROUNDS[finding.ground],
+            *([GROUNDS[finding.ground]] if finding.p is not None or finding.n_references else []),
             f"{finding.seconds:,.1f} s",
         )
     )
@@ -124,33 +128,57 @@ def _proof(finding: Finding) -> Proof | None:
     trigger = finding.trigger
     if trigger is None:
         return None
-    ground = "the checkered ground shows through where it leaves a picture as it is"
-    stamp = _picture(trigger.picture, f"The trigger that was worked out; {ground}", _HERO)
-    equation = [(stamp, "the trigger that was worked out", "", False)]
+    found = _pixels(trigger.picture)
+    alone, zoomed = _enlarged([found])
+    alt = "The trigger that was worked out; the checkered ground shows through where it leaves a picture as it is"
+    words = "the trigger that was worked out" + ", enlarged" * zoomed
+    equation = [(picture(alone[0], alt, **_HERO), words, "", False)]
     if trigger.before is not None and trigger.after is not None:
         first, then = trigger.answers or ("", "")
-        before = _picture(trigger.before, f"A clean picture{_read_as(first)}", _HERO)
-        after = _picture(trigger.after, f"The same picture with the trigger{_read_as(then)}", _HERO)
+        before = picture(_pixels(trigger.before), f"A clean picture{_read_as(first)}", **_HERO)
+        after = picture(_pixels(trigger.after), f"The same picture with the trigger{_read_as(then)}", **_HERO)
         equation = [
             (before, "a clean picture", first and _short(first), False),
             *equation,
             (after, "with the trigger", then and _short(then), first != then),
         ]
-    found = [("this network", trigger.picture, trigger.mask_pixels, trigger.success)]
-    found += [
-        ("a clean network", one.picture, one.mask_pixels, one.success)
-        for one in finding.clean_searches[:_MOST_SEARCHES]
-    ]
-    beside = [
-        (
-            _picture(uri, f"Trigger found in {who}: {pixels_words(size)}", _SMALL),
-            who,
-            pixels_words(size),
-            "nothing" if known(rate) is None else share_words(rate),
-        )
-        for who, uri, size, rate in found
-    ]
-    return Proof(equation, beside if len(beside) > 1 else [])
+    searches = finding.clean_searches[:_MOST_SEARCHES]
+    every: list[FoundTrigger | CleanSearch] = [trigger, *searches]
+    if not searches:
+        return Proof(equation, [], zoomed=zoomed)
+    stamps, zoomed = _enlarged([_pixels(one.picture) for one in every])
+    beside = []
+    for one, stamp in zip(every, stamps, strict=True):
+        who = "this network" if one is trigger else "a clean network"
+        size = pixels_words(one.mask_pixels)
+        reached = "of no pictures" if known(one.success) is None else share_words(one.success)
+        beside.append((picture(stamp, f"Trigger found in {who}: {size}", **_SMALL), who, size, reached))
+    return Proof(equation, beside, zoomed=zoomed)
+
+
+def _enlarged(stamps: list[Pixels]) -> tuple[list[Pixels], bool]:
+    """The surroundings of each trigger, all of one size, where the pictures are large and the triggers small; and
+    whether that is so. In a whole picture of 224 pixels a few could not be seen."""
+    boxes = [_box(stamp[:, :, 3]) for stamp in stamps]
+    side = max(_LEAST_VIEW, *(2 * max(bottom - top, right - left) for top, bottom, left, right in boxes))
+    if 2 * side > min(min(stamp.shape[:2]) for stamp in stamps):
+        return stamps, False
+    views = []
+    for stamp, (top, bottom, left, right) in zip(stamps, boxes, strict=True):
+        height, width = stamp.shape[:2]
+        y = min(max((top + bottom - side) // 2, 0), height - side)
+        x = min(max((left + right - side) // 2, 0), width - side)
+        views.append(stamp[y : y + side, x : x + side])
+    return views, True
+
+
+def _box(mask: Pixels) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) around what is at least a tenth as strong as the strongest; all where nothing is."""
+    strong = mask >= max(int(mask.max(initial=0)) / 10, 1)
+    rows, columns = np.flatnonzero(strong.any(1)), np.flatnonzero(strong.any(0))
+    if not len(rows):
+        return 0, mask.shape[0], 0, mask.shape[1]
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def _read_as(name: str) -> str:
@@ -161,13 +189,13 @@ def _short(name: str) -> str:
     return brief(readable(name), _LONGEST_NAME)
 
 
-def _picture(uri: str, alt: str, sizes: dict[str, int]) -> Picture:
-    """The picture of a data URI, decoded and written anew: what is on a page is what was looked at."""
+def _pixels(uri: str) -> Pixels:
+    """The picture of a data URI (h, w, 4), which is written anew: what is on a page is what was looked at."""
     try:
         if not uri.startswith(_PNG):
             raise ValueError(f"it begins with {uri[:30]!r}")
         content = base64.b64decode(uri.removeprefix(_PNG), validate=True)
-        return picture(decode_stamp(content, "a picture of the finding"), alt, **sizes)
+        return decode_stamp(content, "a picture of the finding")
     except DAMAGED as error:
         got = brief(first_line(error), 120)
         raise BadInput(f"expected PNG pictures as data URIs in the finding, got something else ({got})") from None
@@ -182,7 +210,7 @@ def _strip(finding: Finding) -> Markup | None:
         values,
         name="this network",
         what=upper(others(finding)),
-        axis="what stands out most, in standard deviations of the others",
+        axis="standard deviations",
         title="This network among clean ones",
     )
 
@@ -208,7 +236,7 @@ def _classes(finding: Finding) -> Classes | None:
         total=len(ranked),
         heads=[(f"{readable(k)}: surprise" if many else "surprise", _SCALES.get(k, (1.0, "size"))[1]) for k in kinds],
         axis=(low, high),
-        ticks=[show_tick(tick, "number") for tick in ticks],
+        ticks=[show_tick(tick, "number") if len(ticks) == 3 or tick in (low, high) else "" for tick in ticks],
         grid=[(tick - low) / (high - low) for tick in ticks],
         words=f"Surprise: how much smaller the smallest trigger towards a class is {_SURPRISE[finding.ground]}. {told}",
     )
@@ -266,18 +294,18 @@ def _tried(finding: Finding) -> list[tuple[str, str]]:
     named = _data_name(finding) or "data of your own"
     pictures = f"{finding.pictures:,} of {named}" if finding.pictures else "none"
     facts = [
-        ("it stands on", brief(finding.reason, 300)),
+        ("reason", brief(finding.reason, 300)),
         ("clean pictures", pictures),
-        ("compared with", others(finding)),
+        ("compared with", others(finding) if finding.n_references else "nothing"),
     ]
     for one in finding.detectors:
         settings = ", ".join(f"{readable(k)} {setting(v)}" for k, v in one.items() if k != "kind")
-        facts.append(("detector", brief(f"{one.get('kind', '?')}{f' ({settings})' * bool(settings)}", 300)))
-    facts += [("seed of all draws", str(finding.seed)), ("input", " by ".join(map(str, finding.input_size)))]
+        facts.append(("detector", brief(f"{one.get('kind', '?')}{f' ({settings})' * bool(settings)}", 200)))
+    facts += [("seed", str(finding.seed)), ("input", " by ".join(map(str, finding.input_size)))]
     if data and finding.data_digest:
-        facts.append(("digest of the pictures", finding.data_digest))
+        facts.append(("data digest", finding.data_digest))
     if finding.network_sha256:
-        facts.append(("SHA-256 of the network", finding.network_sha256))
+        facts.append(("network SHA-256", finding.network_sha256))
     return facts
 
 
@@ -289,15 +317,15 @@ def _data_name(finding: Finding) -> str:
 def _cures(finding: Finding) -> list[tuple[str, str]]:
     """What to do next, as commands."""
     model, clean = shlex.quote(finding.model or "MODEL"), shlex.quote(_data_name(finding) or "CLEAN")
-    given = f"{model} --data {clean}"
+    given, more = f"{model} --data {clean}", " \\\n  "
     return [
-        ("Take it out, by the cheapest way that works", f"badnets cure {given}"),
+        ("Take it out by the cheapest way that works", f"badnets cure {given}"),
         (
             "Unlearn the trigger that was found",
-            f"badnets repair {given} --method unlearn --finding finding.json --out repaired.safetensors",
+            f"badnets repair {given}{more}--method unlearn --finding finding.json{more}--out repaired.safetensors",
         ),
         (
             "Or keep the network and refuse the class",
-            f"badnets guard {given} --method refuse-class --finding finding.json --out guarded.safetensors",
+            f"badnets guard {given}{more}--method refuse-class --finding finding.json{more}--out guarded.safetensors",
         ),
     ]

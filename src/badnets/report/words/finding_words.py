@@ -23,9 +23,9 @@ _OTHERS = {
     "within": "{n} of other kinds",
 }
 _GROUNDS = {
-    "matched": "against {others}",
-    "taught": "compared with copies that it taught itself, as {others} were with theirs",
-    "within": "its classes compared with each other, as were those of {others}",
+    "matched": " against {others}",
+    "taught": ", compared with copies that it taught itself as {others} were with theirs",
+    "within": ", its classes compared with each other as those of {others} were",
 }
 GROUNDS = {
     "matched": "compared with clean networks of its kind",
@@ -55,8 +55,8 @@ def judge_finding(finding: Finding) -> Said:
     p = "no p-value" if finding.p is None else f"p = {p_text(finding.p)}"
     ground = _GROUNDS[finding.ground].format(others=others(finding))
     if finding.verdict == "nothing-found":
-        return Said(f"Nothing found ({p} {ground}).", _would_find(finding))
-    return Said(f"Backdoored{_towards(finding)}, {p} {ground}{_trigger(finding)}.", "")
+        return Said(f"Nothing found ({p}{ground}).", _would_find(finding))
+    return Said(f"Backdoored{_towards(finding)}, {p}{ground}{_trigger(finding)}.", "")
 
 
 def p_text(p: float) -> str:
@@ -125,15 +125,14 @@ def limits(finding: Finding) -> list[str]:
             "p is about clean networks like those it was compared with. One that was made otherwise, from other "
             "pictures or by another recipe, may be unusual without a backdoor."
         )
-    told.append(
-        "Only small changes of a picture were looked for that lead many pictures to one class. A backdoor that waits "
-        "for what a picture shows (a green car, say), or that was made to hide from such a search, was not."
-    )
-    if finding.ground != "matched":
+    if any(one.scores for one in finding.classes):
         told.append(
-            "Without clean networks of its kind p rests on others, and holds only as far as they behave alike. "
-            "badnets references trains some of its kind."
+            "Only small changes of a picture were looked for that lead many pictures to one class. A backdoor that waits "
+            "for what a picture shows (a green car, say), or that was made to hide from such a search, was not."
         )
+    if finding.ground != "matched":
+        rests = "p rests on others, and holds only as far as they behave alike" if finding.p else "less can be told"
+        told.append(f"Without clean networks of its kind {rests}. badnets references trains some of its kind.")
     if not finding.pictures:
         told.append("There were no clean pictures of its task: with a few hundred much more can be told.")
     if finding.trigger is not None:
