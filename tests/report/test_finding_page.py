@@ -295,6 +295,10 @@ def test_dots_of_a_strip_do_not_touch() -> None:
     assert "this network: 0.5. Others: from 0 to 0, the middle one at 0." in many
 
 
+STUCK = """() => [...document.querySelectorAll("*")].filter(e => e.scrollWidth > e.clientWidth + 1
+    && ["auto", "scroll"].includes(getComputedStyle(e).overflowX) && e.tabIndex < 0).length"""
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("look", ["light", "dark", "another font"])
@@ -313,6 +317,9 @@ def test_page_is_whole(
     assert seen == []
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
     assert problems(page) == []
+    assert page.evaluate(STUCK) == 0  # the keyboard reaches what scrolls
     if name == "backdoored":
         scales = page.evaluate("[...document.images].map(i => i.getBoundingClientRect().width / i.naturalWidth)")
         assert all(abs(scale - round(scale)) < 1e-6 for scale in scales)
+        page.emulate_media(media="print")
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width

@@ -127,8 +127,8 @@ def limits(finding: Finding) -> list[str]:
         )
     if any(one.scores for one in finding.classes):
         told.append(
-            "Only small changes of a picture were looked for that lead many pictures to one class. A backdoor that waits "
-            "for what a picture shows (a green car, say), or that was made to hide from such a search, was not."
+            "Only small changes of a picture were looked for that lead many pictures to one class. A backdoor that "
+            "waits for what a picture shows (a green car, say), or that was made to hide from such a search, was not."
         )
     if finding.ground != "matched":
         rests = "p rests on others, and holds only as far as they behave alike" if finding.p else "less can be told"
