@@ -11,6 +11,7 @@ import pytest
 from badnets.core.files import read_json, write_json
 from badnets.core.rate import Rate
 from badnets.records.certificate import Certificate, Change, Defender, GuardRecord, Standing, Truth
+from badnets.records.finding import Finding
 from badnets.records.model import Environment
 
 Call = Any
@@ -65,10 +66,25 @@ def test_a_certificate_gets_its_page_beside_it(badnets: Call, tmp_path: Path) ->
     assert "fine tune" in (tmp_path / "fixed.html").read_text()
 
 
+def test_a_finding_gets_its_page_where_the_audit_has_it(badnets: Call, tmp_path: Path) -> None:
+    found = Finding(
+        verdict="nothing-found", reason="it is usual", p=0.4, ground="matched", n_references=39, target=None,
+        source=None, kind=None, trigger=None, classes=(), pictures=0, model="b.h5", network_sha256=None,
+        architecture="g1-cnn", class_names=("0", "1"), input_size=(1, 28, 28), data=None, data_digest=None,
+        detectors=(), seed=1, seconds=1.0, command="badnets audit b.h5", environment=DONE["environment"], commit=None,
+    )  # fmt: skip
+    for name in ("finding.json", "other.json"):
+        write_json(tmp_path / name, found.to_json())
+    assert badnets("report finding.json").out == "page  report.html\n"
+    assert "Nothing found (p = 0.4" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert badnets("report --out x.html .").out == "page  x.html\n"
+    assert badnets("report other.json").out == "page  other.html\n"
+
+
 def test_other_records_have_no_page_and_studies_are_not_compared(badnets: Call, study: Path, tmp_path: Path) -> None:
     more = {"threshold": 0.5, "refuse": 0.01, "calibration": Rate(1, 100), "warning": None}
     write_json(tmp_path / "guard.json", GuardRecord(**DONE, **more).to_json())
-    expected = "expected a run, a study or a repair's certificate in guard.json"
+    expected = "expected a run, a study, a repair's certificate or a finding in guard.json"
     badnets.refused(f"{expected}, got badnets/guard/1", "report guard.json")
     badnets.refused("expected only runs to compare, got badnets/study/1", "report", study, study)
 

@@ -82,14 +82,14 @@ def audit_command(
 def write_finding(finding: Finding, out: Path) -> Path:
     """The finding, its page and its trigger in a folder; where the page is."""
     from badnets.core.files import check_place, write_text
-    from badnets.records.read import write_record
+    from badnets.records.read import FINDING, write_record
     from badnets.report.pages.finding_page import render_finding
 
     if out.exists() and not out.is_dir():
         raise BadInput(f"expected --out to be a folder, got the file {out}; choose another name")
     out.mkdir(parents=True, exist_ok=True)
     check_place(out)
-    write_record(out / "finding.json", finding)
+    write_record(out / FINDING, finding)
     return write_text(out / "report.html", render_finding(finding))
 
 

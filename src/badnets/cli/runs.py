@@ -56,11 +56,11 @@ def export_command(
 @command
 def report_command(
     run: list[Path] = Argument(
-        help="Folders of a run or a study, or a repair's certificate (JSON); several runs make one page."
+        help="Folders of a run, a study or an audit, or a certificate or finding (JSON); several runs make one page."
     ),
     out: Path | None = Option(None, help="The page [report.html beside it, or badnets-compare.html]."),
 ) -> Iterator[Any]:
-    """Write the page of a run, a study or a repair, or one page for several runs."""
+    """Write the page of a run, a study, a repair or an audit, or one page for several runs."""
     from badnets.records.read import parts_that_fit, read_verified
 
     records = [read_verified(path) for path in run]
@@ -74,9 +74,12 @@ def _page(run: list[Path], records: list[Record], out: Path | None) -> Path:
     """Write the page of the ``records`` at ``run``."""
     from badnets.core.files import write_text
     from badnets.records.certificate import Certificate
+    from badnets.records.finding import Finding
+    from badnets.records.read import FINDING
     from badnets.records.run import RunRecord
     from badnets.records.study import StudyRecord
     from badnets.report.pages.certificate_page import render_certificate
+    from badnets.report.pages.finding_page import render_finding
     from badnets.report.pages.page import render_compare, write_page
     from badnets.report.pages.study import write_study
     from badnets.studies.registry import study_words
@@ -98,8 +101,12 @@ def _page(run: list[Path], records: list[Record], out: Path | None) -> Path:
         return write_study(record, out or folder / "report.html", **study_words(record.study))
     if isinstance(record, Certificate):
         return write_text(out or path.with_suffix(".html"), render_certificate(record))
+    if isinstance(record, Finding):
+        beside = folder / "report.html" if path.is_dir() or path.name == FINDING else path.with_suffix(".html")
+        return write_text(out or beside, render_finding(record))
     raise BadInput(
-        f"expected a run, a study or a repair's certificate in {path}, got {formats[0]}; only these three have a page"
+        f"expected a run, a study, a repair's certificate or a finding in {path}, got {formats[0]}; only these have a "
+        "page"
     )
 
 

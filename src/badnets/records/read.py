@@ -23,6 +23,8 @@ from badnets.records.study import StudyRecord
 from badnets.records.verified import check_files, check_seal
 
 RECORD = "record.json"
+FINDING = "finding.json"
+"""What an audit leaves in its folder, in place of a record."""
 _MODELS: tuple[type[Record], ...] = (
     RunRecord,
     StudyRecord,
@@ -38,11 +40,13 @@ M = TypeVar("M", bound=Record)
 
 
 def read_record(path: Path) -> Record:
-    """The record in a folder (a run's, a study's) or in a file, as its type.
+    """The record in a folder (a run's, a study's, an audit's) or in a file, as its type.
 
     Raises BadInput for a place without one, a newer or unknown format, and content that is not a record.
     """
     file = path / RECORD if path.is_dir() else path
+    if path.is_dir() and not file.exists() and (path / FINDING).exists():
+        file = path / FINDING
     if not file.exists() and any((path / name).exists() for name in ("trials", "work")):
         raise BadInput(
             f"expected a finished study in {path}, got one that is half written; let `badnets reproduce` finish it, "

@@ -10,7 +10,7 @@ from badnets.core.rate import Rate
 from badnets.records.certificate import Certificate
 from badnets.report.charts.figures import Mark
 from badnets.report.charts.lines import step_figure
-from badnets.report.pages.parts import marks, render
+from badnets.report.pages.parts import marks, render, setting
 from badnets.report.pages.table import ROWS, TUNED_AGAIN
 from badnets.report.words.certificate_words import judge_certificate
 from badnets.report.words.names import MEASURES, Nouns, readable, upper
@@ -90,15 +90,6 @@ def _steps(certificate: Certificate) -> list[tuple[str, Markup]]:
     ]
 
 
-def _setting(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        shown = ", ".join(map(str, value[:12]))
-        return f"{shown}, ... ({len(value)})" if len(value) > 12 else shown or "none"
-    return "by the method" if value is None else str(value)
-
-
 def _facts(certificate: Certificate) -> list[tuple[str, str]]:
     """What was chosen, and the method's settings."""
     facts = [
@@ -110,5 +101,5 @@ def _facts(certificate: Certificate) -> list[tuple[str, str]]:
     settings = certificate.method.items()
     return [
         *((name, value) for name, value in facts if value),
-        *(("method" if name == "kind" else readable(name), _setting(value)) for name, value in settings),
+        *(("method" if name == "kind" else readable(name), setting(value)) for name, value in settings),
     ]

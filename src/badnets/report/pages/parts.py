@@ -26,6 +26,16 @@ def marks(*given: tuple[str, Role, Interval | None, bool]) -> list[Mark]:
     return [Mark(name, role, there, hollow) for name, role, f, hollow in given if (there := known(f)) is not None]
 
 
+def setting(value: object) -> str:
+    """A setting of a method as text; of a long list the begin."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        shown = ", ".join(map(str, value[:12]))
+        return f"{shown}, ... ({len(value)})" if len(value) > 12 else shown or "none"
+    return "by the method" if value is None else str(value)
+
+
 def toml_text(value: JSON) -> str:
     """TOML of a spec, to read on the page and to paste into a file. Null entries are left out: TOML has none; very long
     texts are cut: a trigger carries its picture inside it, and nobody reads that."""

@@ -1,55 +1,209 @@
-"""What a finding says, in sentences."""
+"""What a finding says, in sentences: the verdict, what p means, what was not looked for."""
 
 from __future__ import annotations
 
-from badnets.core.text import brief
-from badnets.records.finding import Finding
-from badnets.report.words.names import upper
+from typing import NamedTuple
 
-GROUNDS = {
-    "matched": "against {n} clean networks of its kind",
-    "taught": "against copies that it taught itself; {n} other clean networks say what is usual",
-    "within": "its classes against each other; {n} other clean networks say what is usual",
+import numpy as np
+
+from badnets.core.rate import Interval
+from badnets.core.text import brief, tenths
+from badnets.records.finding import Finding, Power
+from badnets.report.words.names import known, readable
+
+WORKS = 0.5
+"""A reconstructed trigger that leads fewer pictures than this to the class is no proof."""
+MOST_KINDS = 4
+"""Of more kinds of planted backdoors the sentence tells the sum; the page has a table of them."""
+_NAME, _REASON = 40, 300
+
+_OTHERS = {
+    "matched": "{n} of its kind",
+    "taught": "{n} of other kinds",
+    "within": "{n} of other kinds",
 }
+_GROUNDS = {
+    "matched": " against {others}",
+    "taught": ", compared with copies that it taught itself as {others} were with theirs",
+    "within": ", its classes compared with each other as those of {others} were",
+}
+GROUNDS = {
+    "matched": "compared with clean networks of its kind",
+    "taught": "compared with copies that it taught itself",
+    "within": "its classes compared with each other",
+}
+"""What a verdict stands on, in a few words."""
+
+
+class Said(NamedTuple):
+    """The verdict in one sentence, and what must be added to it (may be empty)."""
+
+    sentence: str
+    more: str
 
 
 def finding_verdict(finding: Finding) -> str:
-    """The verdict in a sentence."""
+    """Both, for the terminal."""
+    said = judge_finding(finding)
+    return f"{said.sentence} {said.more}".strip()
+
+
+def judge_finding(finding: Finding) -> Said:
+    """The verdict, and never more than the figures allow."""
     if finding.verdict == "cannot-tell":
-        return f"Could not tell whether it is backdoored: {finding.reason}."
-    ground = GROUNDS[finding.ground].format(n=finding.n_references)
-    p = f"p = {finding.p:.2g}" if finding.p is not None else "no p-value"
+        return Said(_ended(f"Could not tell: {brief(finding.reason.strip() or 'no reason is given', _REASON)}"), "")
+    p = "no p-value" if finding.p is None else f"p = {p_text(finding.p)}"
+    ground = _GROUNDS[finding.ground].format(others=others(finding))
     if finding.verdict == "nothing-found":
-        return f"Nothing found ({p} {ground}).{_would_find(finding)}"
-    return f"Backdoored{_towards(finding)}, {p} {ground}{_trigger(finding)}."
+        return Said(f"Nothing found ({p}{ground}).", _would_find(finding))
+    return Said(f"Backdoored{_towards(finding)}, {p}{ground}{_trigger(finding)}.", "")
+
+
+def p_text(p: float) -> str:
+    """At most two significant digits, never with an exponent: ``"0.025"``, ``"0.4"``."""
+    return str(np.format_float_positional(p, precision=2, fractional=False, trim="-"))
+
+
+def class_words(name: str) -> str:
+    """A class in quotes, cut where it is long."""
+    return f"“{brief(readable(name), _NAME)}”"
+
+
+def others(finding: Finding) -> str:
+    """``"39 clean networks of its kind"``."""
+    count = finding.n_references
+    networks = f"{count:,} clean network{'s' * (count != 1)}" if count else "clean networks"
+    return _OTHERS[finding.ground].format(n=networks)
+
+
+def share_words(figure: Interval, what: str = "") -> str:
+    """``"84 % (21 of 25)"``; with ``what``: ``"84 % of other pictures (21 of 25)"``."""
+    counts = "" if figure.counts is None else " ({:,} of {:,})".format(*figure.counts)
+    return f"{tenths(float(figure)).removesuffix('.0')} %{what}{counts}"
+
+
+def pixels_words(size: float) -> str:
+    """How much of a picture a mask covers: ``"13 pixels"``."""
+    shown = f"{size:,.0f}" if size >= 10 else f"{size:.2g}"
+    return f"{shown} pixel{'s' * (shown != '1')}"
+
+
+def p_words(finding: Finding) -> str:
+    """What p says and what not, in plain words; empty without one."""
+    if finding.p is None:
+        return ""
+    if finding.ground == "matched":
+        clean = f"if the network were clean, and made like the {others(finding)}"
+    else:
+        clean = f"were the network clean, and did it behave like the {others(finding)}"
+    share = tenths(finding.p).removesuffix(".0")
+    text = f"p = {p_text(finding.p)}: {clean}, something as unusual as this would be seen in {share} % of cases."
+    if finding.statistic is not None and finding.reference_statistics:
+        above = sum(one >= finding.statistic for one in finding.reference_statistics)
+        count = len(finding.reference_statistics)
+        text += f" {above or 'None'} of the {count:,} stand{'s' * (above < 2)} out as much."
+    return f"{text} From {p_text(finding.alpha)} down it is called backdoored."
+
+
+def limits(finding: Finding) -> list[str]:
+    """What the verdict does not say, in sentences."""
+    told = []
+    if finding.verdict == "nothing-found":
+        told.append(
+            "Nothing found does not mean clean. "
+            + (
+                "Backdoors that the same audit misses in the table above, it may have missed here; kinds that are not "
+                "in the table were not measured."
+                if finding.power
+                else "How many backdoors of which kind the same audit finds in such networks was not measured."
+            )
+        )
+    elif finding.verdict == "cannot-tell":
+        told.append("Not told does not mean clean: neither a backdoor nor its absence was shown.")
+    else:
+        told.append(
+            "p is about clean networks like those it was compared with. One that was made otherwise, from other "
+            "pictures or by another recipe, may be unusual without a backdoor."
+        )
+    if any(one.scores for one in finding.classes):
+        told.append(
+            "Only small changes of a picture were looked for that lead many pictures to one class. A backdoor that "
+            "waits for what a picture shows (a green car, say), or that was made to hide from such a search, was not."
+        )
+    if finding.ground != "matched":
+        rests = "p rests on others, and holds only as far as they behave alike" if finding.p else "less can be told"
+        told.append(f"Without clean networks of its kind {rests}. badnets references trains some of its kind.")
+    if not finding.pictures:
+        told.append("There were no clean pictures of its task: with a few hundred much more can be told.")
+    if finding.trigger is not None:
+        told.append(
+            "The trigger shown is the smallest that the search found, not the attacker's own: place, color and form "
+            "may differ."
+        )
+    return told
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence[-1] in ".?!" else f"{sentence}."
 
 
 def _towards(finding: Finding) -> str:
     if finding.kind == "all-to-all":
-        return ": pictures of every class are sent to another"
-    target = "" if finding.target is None else f" towards “{brief(finding.target.class_name, 40)}”"
-    source = "" if finding.source is None else f" from “{brief(finding.source.class_name, 40)}”"
-    return f"{target}{source}"
+        return ": pictures of most classes are sent to another"
+    target = "" if finding.target is None else f" towards {class_words(finding.target.class_name)}"
+    return target + ("" if finding.source is None else f" from {class_words(finding.source.class_name)}")
 
 
 def _trigger(finding: Finding) -> str:
+    """What the reconstructed trigger does, and that it is small; or that there is none that works."""
     trigger = finding.trigger
-    if trigger is None:
+    success = None if trigger is None else known(trigger.success)
+    if trigger is None or success is None:
         return ""
-    of = "other pictures" if finding.source is None else "pictures of that class"
-    made = f": a mask of {trigger.mask_pixels:.3g} pixels sends {trigger.success} of {of} there"
-    if finding.clean_searches:
-        sizes = sorted(one.mask_pixels for one in finding.clean_searches)
-        made += f"; in a clean network it takes {sizes[len(sizes) // 2]:.3g}"
-    return made
+    made = f"a patch of {pixels_words(trigger.mask_pixels)} {_led(finding, success)}"
+    if success < WORKS:
+        return f"; no patch was found that does it (the best: {made})"
+    return f": {made}{_in_clean_networks(finding, trigger.mask_pixels)}"
+
+
+def _led(finding: Finding, success: Interval) -> str:
+    """Which pictures become what."""
+    if finding.target is None:
+        return f"turns {share_words(success, ' of one class')} into another"
+    if finding.source is None:
+        return f"makes {share_words(success, ' of other pictures')} that class"
+    source, target = class_words(finding.source.class_name), class_words(finding.target.class_name)
+    return f"turns {share_words(success, f' of {source}')} into {target}"
+
+
+def _in_clean_networks(finding: Finding, size: float) -> str:
+    """What the same search needs there: the middle one of those that work."""
+    searches = [(one.mask_pixels, known(one.success)) for one in finding.clean_searches]
+    sizes = sorted(needed for needed, rate in searches if rate is not None and rate >= WORKS)
+    if not searches:
+        return ""
+    if not sizes:
+        return "; in clean networks no such patch was found"
+    middle = sizes[len(sizes) // 2]
+    needed = pixels_words(middle).split()[0]
+    return f"; in a clean network it takes {needed}" if middle > size else f"; yet in a clean network {needed} do too"
 
 
 def _would_find(finding: Finding) -> str:
     """Of what was planted in such networks, what the same audit finds."""
-    if not finding.power:
-        return ""
-    parts = []
-    for one in finding.power:
-        hits, total = one.found.counts or (0, 0)
-        parts.append(f"of {one.kind} {hits} of {total}")
-    return f" {upper(f'of planted backdoors in {finding.power[0].networks} it finds: ' + ', '.join(parts))}."
+    counted = [(one, one.found.counts) for one in finding.power if one.found.counts is not None and one.found.counts[1]]
+    if not counted:
+        return "What the same audit finds of planted backdoors in such networks was not measured."
+    where = f"in such networks ({brief(counted[0][0].networks, _NAME)})"
+    if len(counted) <= MOST_KINDS:
+        each = ", ".join(f"{kind_words(one)} {hits:,} of {total:,}" for one, (hits, total) in counted)
+        return f"Of planted backdoors {where} it finds: {each}."
+    hits, total = (sum(counts[i] for _, counts in counted) for i in (0, 1))
+    worst, (few, of) = min(counted, key=lambda row: row[1][0] / row[1][1])
+    least = "" if few == of else f", fewest of the kind {kind_words(worst)} ({few:,} of {of:,})"
+    return f"Of planted backdoors {where} it finds {hits:,} of {total:,}{least}."
+
+
+def kind_words(power: Power) -> str:
+    """A kind of planted backdoor as prose."""
+    return brief(readable(power.kind), _NAME)
