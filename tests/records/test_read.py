@@ -12,6 +12,7 @@ from badnets.core.errors import BadInput
 from badnets.core.files import file_digest, write_json
 from badnets.core.rate import Estimate, Mean, PairedDifference, Rate
 from badnets.records.certificate import Certificate, GuardRecord
+from badnets.records.finding import Finding
 from badnets.records.model import Model
 from badnets.records.read import FORMATS, check_files, read_as, read_record
 from badnets.records.results import ClassifierFigures, Comparison, DetectorFigures, Evaluation
@@ -29,6 +30,7 @@ KINDS: dict[str, type[Model]] = {
     "guard": GuardRecord,
     "evaluation": Evaluation,
     "comparison": Comparison,
+    "finding": Finding,
 }
 
 
