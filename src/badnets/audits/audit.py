@@ -241,11 +241,14 @@ class _Auditing:
 
     def _nothing_measured(self) -> str:
         return (
-            f"of too few clean networks it is known how such an audit ends ({self.ground}, "
+            f"of too few clean networks it is known how such an audit ends ({self.ground}: {', '.join(self.sizes)}, "
             f"{self.view.network.classes} classes); bring references (badnets references)"
         )
 
     def _null(self) -> Floats:
+        """Numbers of clean networks of other kinds; none for detectors that nobody has measured on them."""
+        if list(self.sizes) != [Perturbation().kind]:
+            return np.zeros((0, 1))
         first = next(iter(self.sizes.values()))
         return null_of(self.ground, apart=len(first) > 1)
 
