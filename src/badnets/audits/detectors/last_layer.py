@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from badnets.audits.detector import DETECTORS, Floats, Suspect
 from badnets.defenses.repair import kind_of
