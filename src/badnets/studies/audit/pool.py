@@ -113,7 +113,7 @@ def spec_of(place: str, family: Family, kind: Kind) -> Spec:
     seed = Seed(0).derive("pool", place)
     given: JSON = {
         "network": family.network,
-        "data": _found({**family.data, **kind.data}),
+        "data": found({**family.data, **kind.data}),
         "recipe": {**family.recipe, **kind.recipe},
         "seeds": [seed.integer % 1_000_000],
     }
@@ -132,7 +132,7 @@ def spec_of(place: str, family: Family, kind: Kind) -> Spec:
     return make_spec(given, where=place)
 
 
-def _found(data: JSON) -> JSON:
+def found(data: JSON) -> JSON:
     """An archive's name is looked up in $BADNETS_DATA."""
     if not str(data["name"]).endswith(".tar.gz"):
         return data
@@ -191,7 +191,7 @@ def train_member(
         part=part,
         kind=kind.name,
         number=number,
-        spec=spec.to_json(),
+        spec={**spec.to_json(), "data": {**spec.to_json()["data"], "name": family.data["name"]}},
         clean_accuracy=measured.clean_accuracy,
         asr=measured.asr,
         target=rule.get("target"),

@@ -33,7 +33,7 @@ from badnets.records.finding import Ground
 from badnets.records.model import Model
 from badnets.referee.run import load_data
 from badnets.referee.spec import make_data
-from badnets.studies.audit.pool import PARTS, PoolEntry, entries
+from badnets.studies.audit.pool import PARTS, PoolEntry, entries, found
 from badnets.training.workers import several
 
 PICTURES, STUDENTS = 300, 2
@@ -90,7 +90,7 @@ def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: in
 
 def pictures_of(entry: PoolEntry) -> ImageData:
     """The clean pictures: some of the test part, the same for all networks of a family."""
-    data = entry.spec["data"]
+    data = found({"name": entry.spec["data"]["name"]})
     test = load_data(make_data(data["name"], [])).test
     return test.take(draw(test, PICTURES, Seed(5)))
 
@@ -187,7 +187,7 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
     known = outcomes(scores)
     for key in sorted({(o.ground, o.entry.family, group_of(o.entry)) for o in known}):
         some = [o for o in known if (o.ground, o.entry.family, group_of(o.entry)) == key]
-        found = [o for o in some if o.found]
+        caught = [o for o in some if o.found]
         rows.append(
             {
                 "ground": key[0],
@@ -195,9 +195,9 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
                 "architecture": str(some[0].entry.spec["network"]),
                 "classes": max(len(one.drawn[0]) for one in scores if one.entry.family == key[1]),
                 "kind": key[2],
-                "found": len(found),
+                "found": len(caught),
                 "of": len(some),
-                "named": sum(o.named for o in found),
+                "named": sum(o.named for o in caught),
             }
         )
     (package / "power.toml").write_text(
