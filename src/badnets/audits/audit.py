@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -36,7 +37,6 @@ LOOSE = 0.05
 """Accuracy by which references may differ from the suspect."""
 
 Stopped = Literal["budget", "interrupted"]
-Look = Callable[["Reference", Suspect, Detector], Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,21 @@ class Reference:
     name: str
     open: Callable[[], ImageNetwork]
     digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seen:
+    """What an audit knows of a reference: what it is, its accuracy on the clean pictures, its sizes by detector."""
+
+    architecture: str
+    input_size: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    accuracy: Rate
+    sizes: Sizes
+
+
+Look = Callable[[Reference, Callable[[], Seen]], Seen]
+"""What is known of a reference: from where it was kept, or by what looks at it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +101,7 @@ def audit(
 ) -> Audited:
     """Judge ``view.network`` on the best ground at hand: ``references``, else clean pictures, else neither.
 
-    ``look`` gives the sizes of a reference (a cache stands behind it); by default they are computed. Raises
+    ``look`` gives what is known of a reference (a cache stands behind it); by default each is looked at. Raises
     ``BadInput`` for references of another architecture, with other classes or input.
     """
     return _Auditing(view, references, settings or Audit(), look, watcher or Watcher()).run()
@@ -104,7 +119,7 @@ class _Auditing:
         watcher: Watcher,
     ) -> None:
         self.view, self.given, self.settings, self.watcher = view, references, settings, watcher
-        self.look = look or (lambda reference, suspect, detector: detector.sizes(suspect))
+        self.look: Look = look or (lambda _, see: see())
         self.began = time.perf_counter()
         self.ground: Ground = "matched" if references else "taught" if view.data is not None else "within"
         self.notes: list[str] = []
@@ -187,8 +202,8 @@ class _Auditing:
 
     def _of_reference(self, reference: Reference) -> Sizes | None:
         """None for one that is not as accurate as the suspect, or more accurate."""
-        network, mine = reference.open(), self.view.network
-        got = (network.architecture, network.input_size, network.class_names)
+        seen, mine = self.look(reference, partial(self._seen, reference)), self.view.network
+        got = (seen.architecture, seen.input_size, seen.class_names)
         wanted = (mine.architecture, mine.input_size, mine.class_names)
         for what, is_, asked in zip(("the architecture", "input of", "the classes"), got, wanted, strict=True):
             if is_ != asked:
@@ -196,9 +211,8 @@ class _Auditing:
                     f"{reference.name}: expected {what} {brief(asked, 80)} as the network's, got {brief(is_, 80)}; "
                     "use references of its kind (badnets references --like)"
                 )
-        view = DefenderView(network=network, data=self.view.data, seed=self.view.seed)
-        if self.accuracy is not None and view.data is not None:
-            rate = accuracy(predict_data(network, view.data).labels, view.data.labels)
+        rate = seen.accuracy
+        if self.accuracy is not None:
             away = float(rate) - float(self.accuracy)
             if abs(away) > LOOSE and (rate.ends[0] > self.accuracy.ends[1] or rate.ends[1] < self.accuracy.ends[0]):
                 self.notes.append(
@@ -206,8 +220,29 @@ class _Auditing:
                     f"{percent(self.accuracy.value)} %"
                 )
                 return None
-        suspect = Suspect(view, self.check)
-        return {one.kind: self.look(reference, suspect, one) for one in self._detectors()}
+        return seen.sizes
+
+    def _seen(self, reference: Reference) -> Seen:
+        """Open a reference and look at it; one of another kind is not searched."""
+        network, mine, data = reference.open(), self.view.network, self.view.data
+        same = (network.architecture, network.input_size, network.class_names) == (
+            mine.architecture,
+            mine.input_size,
+            mine.class_names,
+        )
+        sizes: dict[str, Floats] = {}
+        rate = Rate(0, 0)
+        if same and data is not None:
+            rate = accuracy(predict_data(network, data).labels, data.labels)
+            suspect = Suspect(DefenderView(network=network, data=data, seed=self.view.seed), self.check)
+            sizes = {one.kind: one.sizes(suspect) for one in self._detectors()}
+        return Seen(
+            architecture=network.architecture,
+            input_size=network.input_size,
+            class_names=network.class_names,
+            accuracy=rate,
+            sizes=sizes,
+        )
 
     def _taught(self) -> Judged | str:
         network, count = self.view.network, self.settings.students

@@ -7,6 +7,7 @@ same places. Smaller than in other networks is suspicious.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Rows = tuple[tuple[float | None, ...], ...]
 Form = Literal["one-source", "all-to-one", "all-to-all"]
 FORMS: tuple[Form, ...] = ("one-source", "all-to-one", "all-to-all")
 """What may be small: one pair; all pairs of a target; one pair of every source."""
@@ -23,6 +25,16 @@ LEAST_SPREAD = 0.1
 """The least spread of pairs within a network that is believed."""
 FLOOR = 0.05
 """The least spread of a logarithm of a size that is believed: 5 %."""
+
+
+def as_rows(sizes: Floats) -> Rows:
+    """As JSON has them."""
+    return tuple(tuple(None if np.isnan(one) else round(float(one), 4) for one in row) for row in sizes)
+
+
+def from_rows(rows: Sequence[Sequence[float | None]]) -> Floats:
+    """Back from JSON."""
+    return np.array([[np.nan if one is None else one for one in row] for row in rows], float)
 
 
 def surprise(sizes: Floats) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,13 +15,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from badnets.audits.audit import Audit, Audited, Reference, audit, class_scores, of_source
-from badnets.audits.detector import DETECTORS, Detector, Floats, Suspect
+from badnets.audits.audit import Audit, Audited, Reference, Seen, audit, class_scores, of_source
+from badnets.audits.detector import DETECTORS
 from badnets.audits.power import power_of
+from badnets.audits.statistic import as_rows, from_rows
 from badnets.core.cache import Cache
 from badnets.core.errors import BadInput
-from badnets.core.files import file_digest
+from badnets.core.files import file_digest, read_json, write_json
 from badnets.core.progress import Watcher
+from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.data.splits import draw
@@ -165,7 +167,7 @@ def finding(
     subject: Subject, *, model: str = "", sha256: str | None = None, data: JSON | None = None, command: str = ""
 ) -> Finding:
     """Audit ``subject`` and say what was found."""
-    done = audit(subject.view, subject.references, subject.settings, look=_kept, watcher=subject.watcher)
+    done = audit(subject.view, subject.references, subject.settings, look=_Kept(subject), watcher=subject.watcher)
     network = subject.network
     target = source = trigger = kind = None
     searches: tuple[CleanSearch, ...] = ()
@@ -228,20 +230,42 @@ def _class(network: ImageNetwork, label: int) -> ClassOf:
     return ClassOf(label=label, class_name=network.class_names[label])
 
 
-def _kept(reference: Reference, suspect: Suspect, detector: Detector) -> Floats:
-    """Sizes of a reference from the cache, by the digests of its file and of the pictures."""
-    if reference.digest is None or suspect.view.data is None:
-        return detector.sizes(suspect)
-    key = {
-        "version": VERSION,
-        "network": reference.digest,
-        "pictures": suspect.view.data.digest,
-        "detector": DETECTORS.to_json(detector),
-        "seed": [suspect.seed.root, *suspect.seed.path],
-        "torch": torch.__version__,
-    }
-    cache: Cache[Floats] = Cache("sizes", read=partial(np.load, allow_pickle=False), suffix=".npy")
-    return cache.get(key, lambda path: np.save(path, detector.sizes(suspect), allow_pickle=False))
+class _Kept:
+    """What is known of references, from the cache: by the digests of their file and of the pictures."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.key: JSON = {
+            "version": VERSION,
+            "pictures": None if subject.data is None else subject.data.digest,
+            "detectors": [DETECTORS.to_json(one) for one in subject.settings.detectors],
+            "seed": [subject.seed.root, *subject.seed.path],
+            "torch": torch.__version__,
+            "foreign": subject.network.class_names,
+        }
+        self.cache: Cache[Seen] = Cache("references-seen", read=_read_seen, suffix=".json")
+
+    def __call__(self, reference: Reference, see: Callable[[], Seen]) -> Seen:
+        """From the cache, where ``see`` has been there before."""
+        if reference.digest is None:
+            return see()
+        return self.cache.get({**self.key, "network": reference.digest}, lambda path: _write_seen(path, see()))
+
+
+def _write_seen(path: Path, seen: Seen) -> None:
+    sizes = {kind: as_rows(one) for kind, one in seen.sizes.items()}
+    write_json(path, {**vars(seen), "accuracy": seen.accuracy.to_json(), "sizes": sizes})
+
+
+def _read_seen(path: Path) -> Seen:
+    value = read_json(path)
+    channels, height, width = map(int, value["input_size"])
+    return Seen(
+        architecture=str(value["architecture"]),
+        input_size=(channels, height, width),
+        class_names=tuple(value["class_names"]),
+        accuracy=Rate.from_json(value["accuracy"]),
+        sizes={kind: from_rows(one) for kind, one in value["sizes"].items()},
+    )
 
 
 def _reconstructed(subject: Subject, done: Audited) -> tuple[FoundTrigger | None, tuple[CleanSearch, ...]]:

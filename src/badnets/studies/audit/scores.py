@@ -21,7 +21,7 @@ from badnets.audits.audit import STUDENT_STEPS
 from badnets.audits.detector import Suspect
 from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.grounds import Judged, matched, numbers_of, taught, within
-from badnets.audits.statistic import Floats
+from badnets.audits.statistic import Floats, Rows, as_rows, from_rows
 from badnets.audits.teaching import teach
 from badnets.core.files import read_json, write_json
 from badnets.core.seed import Seed
@@ -40,7 +40,6 @@ PICTURES, STUDENTS = 300, 2
 ALPHA = 0.05
 WORKS = 0.9
 """Attack success from which on a backdoor is said to work."""
-Rows = tuple[tuple[float | None, ...], ...]
 
 
 class Scores(Model):
@@ -52,16 +51,6 @@ class Scores(Model):
     drawn: Rows
     students: tuple[Rows, ...]
     seconds: dict[str, float]
-
-
-def written(sizes: Floats) -> Rows:
-    """As JSON has it."""
-    return tuple(tuple(None if np.isnan(one) else round(float(one), 4) for one in row) for row in sizes)
-
-
-def read(rows: Rows) -> Floats:
-    """Back from JSON."""
-    return np.array([[np.nan if one is None else one for one in row] for row in rows])
 
 
 def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: int = STUDENTS) -> Scores:
@@ -81,9 +70,9 @@ def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: in
     seconds["copies"] = round(time.perf_counter() - began, 2)
     return Scores(
         entry=entry,
-        sizes=written(sizes),
-        drawn=written(drawn),
-        students=tuple(written(one) for one in copies),
+        sizes=as_rows(sizes),
+        drawn=as_rows(drawn),
+        students=tuple(as_rows(one) for one in copies),
         seconds=seconds,
     )
 
@@ -141,25 +130,25 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
     """Of the report part, on every ground: references and nulls are the clean networks of the calibrate part."""
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     nulls = {
-        "within": np.stack([numbers_of({"": read(one.drawn)}) for one in usual]),
+        "within": np.stack([numbers_of({"": from_rows(one.drawn)}) for one in usual]),
         "taught": np.stack([_taught(one) for one in usual if one.students]),
     }
     made = []
     for one in scores:
         if one.entry.part != "report":
             continue
-        references = [{"": read(other.sizes)} for other in usual if other.entry.family == one.entry.family]
+        references = [{"": from_rows(other.sizes)} for other in usual if other.entry.family == one.entry.family]
         if len(references) >= round(1 / ALPHA) - 1:
-            made.append(Outcome(one.entry, "matched", matched({"": read(one.sizes)}, references)))
+            made.append(Outcome(one.entry, "matched", matched({"": from_rows(one.sizes)}, references)))
         if one.students:
-            copies = [{"": read(student)} for student in one.students]
-            made.append(Outcome(one.entry, "taught", taught({"": read(one.sizes)}, copies, nulls["taught"])))
-        made.append(Outcome(one.entry, "within", within({"": read(one.drawn)}, nulls["within"])))
+            copies = [{"": from_rows(student)} for student in one.students]
+            made.append(Outcome(one.entry, "taught", taught({"": from_rows(one.sizes)}, copies, nulls["taught"])))
+        made.append(Outcome(one.entry, "within", within({"": from_rows(one.drawn)}, nulls["within"])))
     return made
 
 
 def _taught(one: Scores) -> Floats:
-    return numbers_of({"": read(one.sizes)}, [{"": read(student)} for student in one.students])
+    return numbers_of({"": from_rows(one.sizes)}, [{"": from_rows(student)} for student in one.students])
 
 
 def group_of(entry: PoolEntry) -> str:
@@ -175,7 +164,7 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     null = {
         "taught": {"pairs": [_rounded(_taught(one)) for one in usual if one.students]},
-        "within": {"targets": [_rounded(numbers_of({"": read(one.drawn)})) for one in usual]},
+        "within": {"targets": [_rounded(numbers_of({"": from_rows(one.drawn)})) for one in usual]},
     }
     (package / "nulls.toml").write_text(
         "# Numbers of clean networks on the grounds that compare with other kinds, one network a row (made by\n"
