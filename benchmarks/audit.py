@@ -1,12 +1,12 @@
 """Neural Cleanse, class by class as published, against the detectors of ``badnets audit``, on one network.
 
-The peer is the published procedure (Wang et al. 2019, and the authors' visualizer.py): for one class after the other mask
-and pattern behind a tanh, Adam 0.1 with betas 0.5 and 0.9, batches of 32 from 1,000 clean pictures, up to 1,000 rounds of
-31 batches, the weight of the mask doubled or divided by 2**1.5 after five rounds, and an early stop. Written here in plain
-torch, from the description. Ours are ``mask`` (the same masks, all classes in one batch) and ``perturbation``
-(what an audit runs by default). Each of ``--repeats`` repeats runs ours, the peer on one class of the turn, and ours again, so
-that a machine that slows down slows both; the peer's time is that of its classes times their number over those run. Prints the
-mask of each class by both, the ratio of times, and, last, one JSON object.
+The peer is the published procedure (Wang et al. 2019, and the authors' visualizer.py): for one class after the other
+mask and pattern behind a tanh, Adam 0.1 with betas 0.5 and 0.9, batches of 32 from 1,000 clean pictures, up to 1,000
+rounds of 31 batches, the weight of the mask doubled or divided by 2**1.5 after five rounds, and an early stop. Written
+here in plain torch, from the description. Ours are ``mask`` (the same masks, all classes in one batch) and
+``perturbation`` (what an audit runs by default). Each of ``--repeats`` repeats runs ours, the peer on one class of the
+turn, and ours again, so that a machine that slows down slows both; the peer's time is the median of its classes times
+their number. Prints the mask of each class by both, the ratio of times, and, last, one JSON object.
 
     python benchmarks/audit.py --data mnist [--network FILE] [--repeats 10] [--threads 2]
 """

@@ -72,7 +72,8 @@ def test_they_are_listed_and_documented(copy: Path) -> None:
         ("studies", "sticker-size"),
     }
     assert new <= names
-    code = "import make; print(make.PARTS['triggers'](), make.sources(), make.networks(), make.PARTS['repairs'](), make.PARTS['detectors']())"
+    methods = ", ".join(f"make.PARTS['{family}']()" for family in ("triggers", "repairs", "detectors"))
+    code = f"import make; print(make.sources(), make.networks(), {methods})"
     text = run(copy, ["-c", f"import sys; sys.path.insert(0, 'docs'); {code}; print(make.studies())"])
     assert all(re.search(rf"(## |`){name}\b", text) for _, name in new)
     schema = "from badnets.referee.spec import Spec; print('Stripe' in Spec.model_json_schema()['$defs'])"
