@@ -12,7 +12,7 @@ import torch
 from badnets.audits.detector import Suspect
 from badnets.audits.detectors import DETECTORS, make_detector
 from badnets.audits.pictures import DRAWN, Pictures
-from badnets.audits.search import HIGHEST, LOWEST, Goal, smallest_changes
+from badnets.audits.search import HIGHEST, LOWEST, Change, Goal, Pixels, Shift, smallest
 from badnets.audits.teaching import fresh, teach, varied
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
@@ -20,35 +20,59 @@ from badnets.defenses.repair import DefenderView
 from badnets.networks.inference import predict
 from badnets.networks.network import ImageNetwork
 
+Make = Callable[..., ImageNetwork]
 
-def test_the_size_of_a_linear_networks_change(make_linear: Callable[..., ImageNetwork], quarters: ImageData) -> None:
+
+def shift(goals: int, steps: int) -> Shift:
+    return Shift(goals, (1, 8, 8), steps, torch.device("cpu"))
+
+
+def test_the_size_of_a_linear_networks_change(make_linear: Make, quarters: ImageData) -> None:
     """Of two logits whose difference is w x, the mean margin over pictures is 0 after a change of -mean(w x) / |w|."""
     network = make_linear()
     pictures = Pictures.of(network, quarters, Seed(1))
-    found = smallest_changes(network, pictures, [Goal(1, 0)], each=8, steps=60)
+    change = shift(1, 60)
+    (found,) = smallest(network, pictures, [Goal(1, 0)], change, each=8)
     rows = pictures.rows_of(0, 1, 8)
     weight = network.body.fc.weight.detach()  # type: ignore[union-attr,operator]
     way = weight[1] - weight[0]
     mean = float((pictures.images[rows].flatten(1) @ way).mean())
     exact = -mean / float(way.norm()) / math.sqrt(way.numel())
-    assert math.exp(found.size[0]) == pytest.approx(exact, rel=0.08)
-    assert float(found.change[0].flatten() @ way) > 0
+    assert math.exp(found) == pytest.approx(exact, rel=0.08)
+    assert float(change.value[0].flatten() @ way) > 0
 
 
-def test_sizes_lie_within_their_limits(make_linear: Callable[..., ImageNetwork], quarters: ImageData) -> None:
+def test_the_fewest_pixels_of_a_linear_network(make_linear: Make, quarters: ImageData) -> None:
+    """A pixel that outweighs all others is enough; without it many are needed."""
+    with_pixel, without = (make_linear(trigger=trigger) for trigger in ((2, 30.0), None))
+    pictures = Pictures.of(make_linear(), quarters, Seed(1))
+    few, many = (Pixels(1, (1, 8, 8), 20, torch.device("cpu")) for _ in range(2))
+    first, second = (
+        math.exp(smallest(network, pictures, [Goal(2, 0)], change, each=8)[0])
+        for network, change in ((with_pixel, few), (without, many))
+    )
+    assert first <= 1.5
+    assert second > 3
+    assert many.mask.sum() <= 16
+    assert set(many.color.flatten().tolist()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("kind", [Shift, Pixels])
+def test_sizes_lie_within_their_limits(kind: type[Change], make_linear: Make, quarters: ImageData) -> None:
     network = make_linear()
     pictures = Pictures.of(network, quarters, Seed(1))
     goals = [Goal(t, s) for s in (None, 2) for t in range(4) if s != t]
-    first, again = (smallest_changes(network, pictures, goals, each=4, steps=8) for _ in range(2))
-    assert np.array_equal(first.size, again.size)
-    assert (first.size >= math.log(LOWEST)).all()
-    assert (first.size <= math.log(HIGHEST) + 1).all()
-    assert first.change.shape == (len(goals), 1, 8, 8)
+    first, again = (
+        smallest(network, pictures, goals, kind(len(goals), (1, 8, 8), 8, torch.device("cpu")), each=4)  # type: ignore[call-arg]
+        for _ in range(2)
+    )
+    limits = (LOWEST, HIGHEST) if kind is Shift else (1, 16)
+    assert np.array_equal(first, again)
+    assert (first >= math.log(limits[0])).all()
+    assert (first <= math.log(limits[1]) + 1).all()
 
 
-def test_a_pixel_that_speaks_for_a_class_makes_its_changes_small(
-    make_linear: Callable[..., ImageNetwork], quarters: ImageData
-) -> None:
+def test_a_pixel_that_speaks_for_a_class_makes_its_changes_small(make_linear: Make, quarters: ImageData) -> None:
     detector = make_detector("perturbation", {})
     sizes = {
         name: detector.sizes(Suspect(DefenderView(network=make_linear(trigger=trigger), data=quarters, seed=Seed(1))))
@@ -60,7 +84,7 @@ def test_a_pixel_that_speaks_for_a_class_makes_its_changes_small(
 
 @pytest.mark.parametrize("kind", DETECTORS)
 @pytest.mark.parametrize("data", [True, False])
-def test_every_detector(kind: str, data: bool, make_linear: Callable[..., ImageNetwork], quarters: ImageData) -> None:
+def test_every_detector(kind: str, data: bool, make_linear: Make, quarters: ImageData) -> None:
     """Sizes by sources and targets, the same each time; the network is left as it was."""
     detector, network = make_detector(kind, {}), make_linear()
     if detector.needs_data and not data:
@@ -76,9 +100,7 @@ def test_every_detector(kind: str, data: bool, make_linear: Callable[..., ImageN
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_pictures_that_are_read_wrongly_are_left_out(
-    make_linear: Callable[..., ImageNetwork], quarters: ImageData
-) -> None:
+def test_pictures_that_are_read_wrongly_are_left_out(make_linear: Make, quarters: ImageData) -> None:
     network = make_linear(trigger=(2, 40.0))  # nearly all are read as class 2
     pictures = Pictures.of(network, quarters, Seed(1))
     labels = predict(network, quarters.images()).labels
@@ -87,27 +109,27 @@ def test_pictures_that_are_read_wrongly_are_left_out(
     assert (labels == 2).mean() > 0.5
 
 
-def test_halves_share_nothing_and_keep_classes(make_linear: Callable[..., ImageNetwork], quarters: ImageData) -> None:
+def test_halves_share_nothing_and_keep_classes(make_linear: Make, quarters: ImageData) -> None:
     pictures = Pictures.of(make_linear(), quarters, Seed(1))
     first, second = pictures.halves()
     assert len(first) + len(second) == len(pictures)
     assert first.present == second.present == pictures.present
 
 
-def test_rows_begin_again_where_there_are_few(make_linear: Callable[..., ImageNetwork], quarters: ImageData) -> None:
+def test_rows_begin_again_where_there_are_few(make_linear: Make, quarters: ImageData) -> None:
     pictures = Pictures.of(make_linear(), quarters.take(np.array([0, 1, 2, 3, 4])), Seed(1))
     rows = pictures.rows_of(1, 0, 6)
     assert set(pictures.labels[rows].tolist()) == {1}
     assert 0 not in pictures.labels[pictures.rows_of(None, 0, 6)]
 
 
-def test_drawn_pictures(make_linear: Callable[..., ImageNetwork]) -> None:
+def test_drawn_pictures(make_linear: Make) -> None:
     pictures = Pictures.drawn(make_linear(), Seed(1))
     assert len(pictures) == DRAWN
     assert 0 <= float(pictures.images.min()) <= float(pictures.images.max()) <= 1
 
 
-def test_a_copy_begins_anew_and_learns(make_linear: Callable[..., ImageNetwork], quarters: ImageData) -> None:
+def test_a_copy_begins_anew_and_learns(make_linear: Make, quarters: ImageData) -> None:
     network = make_linear()
     pictures = Pictures.of(network, quarters, Seed(1))
     first, again = (teach(network, pictures, Seed(5), steps=60) for _ in range(2))
@@ -130,7 +152,7 @@ def test_tensors_without_a_beginning_of_their_own_are_shuffled() -> None:
     assert values.tolist() != list(range(30))
 
 
-def test_varied_pictures_stay_in_range(make_linear: Callable[..., ImageNetwork], quarters: ImageData) -> None:
+def test_varied_pictures_stay_in_range(make_linear: Make, quarters: ImageData) -> None:
     images = Pictures.of(make_linear(), quarters, Seed(1)).images
     made = varied(images, 33, torch.Generator().manual_seed(1))
     assert made.shape == (33, *images.shape[1:])

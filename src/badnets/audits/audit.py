@@ -13,6 +13,7 @@ import numpy as np
 
 from badnets.audits.detector import Detector, Floats, Suspect
 from badnets.audits.detectors.perturbation import Perturbation
+from badnets.audits.detectors.pixels import FewestPixels
 from badnets.audits.grounds import Judged, Sizes, matched, null_of, taught, within
 from badnets.audits.teaching import teach
 from badnets.core.errors import BadInput
@@ -68,7 +69,7 @@ class Audit:
     """What an audit is made with. ``students``: how many copies a suspect teaches where there are no references and
     clean pictures are there. ``alpha``: the false alarms that are accepted."""
 
-    detectors: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(),))
+    detectors: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels()))
     students: int = STUDENTS
     student_steps: int = STUDENT_STEPS
     alpha: float = ALPHA
@@ -282,7 +283,7 @@ class _Auditing:
 
     def _null(self) -> Floats:
         """Numbers of clean networks of other kinds; none for detectors that nobody has measured on them."""
-        if list(self.sizes) != [Perturbation().kind]:
+        if self.settings.detectors != Audit().detectors:
             return np.zeros((0, 1))
         first = next(iter(self.sizes.values()))
         return null_of(self.ground, apart=len(first) > 1)

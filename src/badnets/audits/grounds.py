@@ -21,6 +21,7 @@ from badnets.audits.statistic import (
     named,
     quiet,
     rank_p,
+    standing,
     summaries,
     surprise,
     within_numbers,
@@ -51,19 +52,31 @@ def matched(suspect: Sizes, references: Sequence[Sizes]) -> Judged:
     """Against clean references; exact where suspect and references are exchangeable when clean."""
     bags = {kind: np.stack([suspect[kind], *(one[kind] for one in references)]) for kind in suspect}
     surprises = {kind: surprise(bag) for kind, bag in bags.items()}
-    numbers = {kind: _three(summaries(values), values.shape[1]) for kind, values in surprises.items()}
-    statistic = fused(np.concatenate(list(numbers.values()), 1))
-    first = next(iter(surprises))
-    three = summaries(surprises[first])
+    numbers = {kind: summaries(values) for kind, values in surprises.items()}
+    statistic = fused(np.concatenate([_those(one, surprises[kind]) for kind, one in numbers.items()], 1))
+    first = next(iter(bags))
+    scores = {kind: values[0] for kind, values in surprises.items()}
     return Judged(
         ground="matched",
         p=rank_p(float(statistic[0]), statistic[1:]),
         statistic=float(statistic[0]),
         others=statistic[1:],
-        named=named(surprises[first][0], three[0], three[1:]),
-        scores={kind: values[0] for kind, values in surprises.items()},
+        named=_named(scores, {kind: (one[0], one[1:]) for kind, one in numbers.items()}),
+        scores=scores,
         spread=unlike(bags[first]),
     )
+
+
+def _named(scores: Mapping[str, Floats], numbers: Mapping[str, tuple[Floats, Floats]]) -> Named:
+    """By the detector whose numbers stand out most among the usual ones."""
+
+    def away(kind: str) -> float:
+        own, usual = numbers[kind]
+        columns = slice(None) if len(scores[kind]) > 1 else slice(1, 2)
+        return float(standing(own, usual)[columns].max())
+
+    most = max(scores, key=away)
+    return named(scores[most], *numbers[most])
 
 
 def unlike(bag: Floats) -> float:
@@ -90,9 +103,11 @@ def taught(suspect: Sizes, students: Sequence[Sizes], null: Floats) -> Judged:
 def numbers_of(suspect: Sizes, students: Sequence[Sizes] = ()) -> Floats:
     """(k,): what is compared with other kinds of networks. With students the differences to them come first."""
     parts = [*([_less(suspect, students)] if students else []), suspect]
-    three = [_three(within_numbers(excess(one[None])[0])[None], len(one)) for part in parts for one in part.values()]
-    numbers: Floats = np.concatenate(three, 1)[0]
-    return numbers
+    return np.concatenate([_those(_within_three(one)[None], one[None])[0] for part in parts for one in part.values()])
+
+
+def _within_three(sizes: Floats) -> Floats:
+    return within_numbers(excess(sizes[None])[0])
 
 
 def _less(suspect: Sizes, students: Sequence[Sizes]) -> dict[str, Floats]:
@@ -101,22 +116,28 @@ def _less(suspect: Sizes, students: Sequence[Sizes]) -> dict[str, Floats]:
 
 def _against(ground: Ground, numbers: Floats, scores: dict[str, Floats], null: Floats) -> Judged:
     statistic = fused(np.concatenate([numbers[None], null]))
-    first = scores[next(iter(scores))]
-    apart = len(first) > 1
+    beside: dict[str, tuple[Floats, Floats]] = {}
+    at = 0
+    for kind, one in scores.items():  # each detector has three numbers, or that of the target alone
+        width = 3 if len(one) > 1 else 1
+        own, usual = numbers[at : at + width], null[:, at : at + width]
+        beside[kind] = (own, usual) if width == 3 else (np.repeat(own, 3), np.repeat(usual, 3, 1))
+        at += width
     return Judged(
         ground=ground,
         p=rank_p(float(statistic[0]), statistic[1:]),
         statistic=float(statistic[0]),
         others=statistic[1:],
-        named=named(first, numbers[:3], null[:, :3]) if apart else named(first, numbers, null),
+        named=_named(scores, beside),
         scores=scores,
         spread=1.0,
     )
 
 
-def _three(numbers: Floats, sources: int) -> Floats:
-    """The numbers (m, 3) of one detector; where sources are not told apart, that of the target is enough."""
-    return numbers if sources > 1 else numbers[:, 1:2]
+def _those(numbers: Floats, sizes: Floats) -> Floats:
+    """The numbers (m, 3) of one detector, whose ``sizes`` are (m, sources, targets); where sources are not told apart,
+    that of the target is enough."""
+    return numbers if sizes.shape[1] > 1 else numbers[:, 1:2]
 
 
 def null_of(ground: Ground, *, apart: bool) -> Floats:

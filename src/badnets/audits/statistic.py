@@ -115,6 +115,12 @@ def fused(numbers: Floats) -> Floats:
     return result
 
 
+def standing(numbers: Floats, usual: Floats) -> Floats:
+    """(k,): how far numbers (k,) are above usual ones (n, k), in their standard deviations."""
+    far: Floats = (numbers - usual.mean(0)) / np.maximum(usual.std(0), LEAST_SPREAD)
+    return far
+
+
 def rank_p(suspect: float, others: Floats) -> float:
     """``(1 + those of others that are at least suspect) / (n + 1)``: exact where they are exchangeable."""
     return float((1 + np.count_nonzero(others >= suspect)) / (len(others) + 1))
@@ -141,7 +147,7 @@ def named(scores: Floats, numbers: Floats, usual: Floats) -> Named:
     target = int(np.nanargmax(middle))
     if len(scores) == 1:
         return Named("all-to-one", target, None)
-    far = (numbers - usual.mean(0)) / np.maximum(usual.std(0), LEAST_SPREAD)
+    far = standing(numbers, usual)
     if numbers[1] > usual[:, 1].max() and far[1] >= 0.5 * far[0]:
         return Named("all-to-one", target, None)
     filled = np.where(np.isnan(scores), -np.inf, scores)

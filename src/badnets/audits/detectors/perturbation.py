@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from badnets.audits.detector import DETECTORS, Floats, Suspect
-from badnets.audits.search import Goal, smallest_changes
+from badnets.audits.search import Goal, Shift, smallest
 from badnets.defenses.repair import kind_of
 from badnets.networks.capabilities import Capability
 
@@ -24,7 +24,7 @@ class Perturbation:
     the scale 0..1) don't depend on the scale of the logits.
 
     Source: Moosavi-Dezfooli et al., Universal adversarial perturbations (2017); pairs of classes as in Shen et al.,
-    K-Arm (2021). Differs from the paper: the search of ``smallest_changes``; all pairs at once, no bandit; sizes are
+    K-Arm (2021). Differs from the paper: the search of ``smallest``; all pairs at once, no bandit; sizes are
     compared with other networks', not with a threshold.
     """
 
@@ -43,15 +43,15 @@ class Perturbation:
         apart = suspect.view.data is not None and pairs <= self.pairs and len(pictures.present) > 1
         sources: list[int | None] = [*pictures.present] if apart else [None]
         goals = [Goal(t, s) for s in sources for t in classes if s != t]
-        found = smallest_changes(
+        found = smallest(
             network,
             pictures,
             goals,
+            Shift(len(goals), network.input_size, self.steps, network.device),
             each=int(np.clip(self.pictures // len(goals), *((4, 12) if apart else (16, 48)))),
-            steps=self.steps,
             check=suspect.check,
         )
         sizes = np.full((network.classes if apart else 1, network.classes), np.nan)
-        for goal, size in zip(goals, found.size, strict=True):
+        for goal, size in zip(goals, found, strict=True):
             sizes[goal.source or 0, goal.target] = size
         return sizes

@@ -10,17 +10,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tomli_w
 
-from badnets.audits.audit import STUDENT_STEPS
+from badnets.audits.audit import STUDENT_STEPS, Audit
 from badnets.audits.detector import Suspect
-from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.grounds import Judged, matched, numbers_of, taught, within
+from badnets.audits.pictures import Pictures
 from badnets.audits.statistic import Floats, Rows, as_rows, from_rows
 from badnets.audits.teaching import teach
 from badnets.core.files import read_json, write_json
@@ -29,6 +29,7 @@ from badnets.data.images import ImageData
 from badnets.data.splits import draw
 from badnets.defenses.repair import DefenderView
 from badnets.networks.files.own import open_network
+from badnets.networks.network import ImageNetwork
 from badnets.records.finding import Ground
 from badnets.records.model import Model
 from badnets.referee.run import load_data
@@ -43,38 +44,42 @@ WORKS = 0.9
 
 
 class Scores(Model):
-    """One network: what it is, and the logarithms of its sizes (source, target): with clean pictures, with drawn ones,
-    and those of the copies that it taught."""
+    """One network: what it is, and by detector the logarithms of its sizes (source, target): with clean pictures, with
+    drawn ones, and those of the copies that it taught."""
 
     entry: PoolEntry
-    sizes: Rows
-    drawn: Rows
-    students: tuple[Rows, ...]
+    sizes: dict[str, Rows]
+    drawn: dict[str, Rows]
+    students: tuple[dict[str, Rows], ...]
     seconds: dict[str, float]
 
 
 def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: int = STUDENTS) -> Scores:
     """Search in one network, and in the copies that it teaches."""
     network = open_network(network_file).requires_grad_(requires_grad=False)
-    detector, seed, seconds = Perturbation(), Seed(1), {}
-    suspect = Suspect(DefenderView(network=network, data=data, seed=seed))
+    seed, seconds = Seed(1), {}
+
+    def sizes(of: ImageNetwork, shown: ImageData | None) -> dict[str, Rows]:
+        suspect = Suspect(DefenderView(network=of, data=shown, seed=seed))
+        return {one.kind: as_rows(one.sizes(suspect)) for one in Audit().detectors}
+
     began = time.perf_counter()
-    sizes = detector.sizes(suspect)
+    own = sizes(network, data)
     seconds["search"] = round(time.perf_counter() - began, 2)
-    drawn = detector.sizes(Suspect(DefenderView(network=network, seed=seed)))
-    copies = []
+    drawn = sizes(network, None)
     began = time.perf_counter()
-    for number in range(students):
-        student = teach(network, suspect.pictures, seed.derive("student", number), steps=STUDENT_STEPS)
-        copies.append(detector.sizes(Suspect(DefenderView(network=student, data=data, seed=seed))))
+    pictures = Pictures.of(network, data, seed)
+    copies = [
+        sizes(teach(network, pictures, seed.derive("student", number), steps=STUDENT_STEPS), data)
+        for number in range(students)
+    ]
     seconds["copies"] = round(time.perf_counter() - began, 2)
-    return Scores(
-        entry=entry,
-        sizes=as_rows(sizes),
-        drawn=as_rows(drawn),
-        students=tuple(as_rows(one) for one in copies),
-        seconds=seconds,
-    )
+    return Scores(entry=entry, sizes=own, drawn=drawn, students=tuple(copies), seconds=seconds)
+
+
+def read(rows: Mapping[str, Rows]) -> dict[str, Floats]:
+    """Back from JSON."""
+    return {kind: from_rows(one) for kind, one in rows.items()}
 
 
 def pictures_of(entry: PoolEntry) -> ImageData:
@@ -130,25 +135,25 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
     """Of the report part, on every ground: references and nulls are the clean networks of the calibrate part."""
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     nulls = {
-        "within": np.stack([numbers_of({"": from_rows(one.drawn)}) for one in usual]),
+        "within": np.stack([numbers_of(read(one.drawn)) for one in usual]),
         "taught": np.stack([_taught(one) for one in usual if one.students]),
     }
     made = []
     for one in scores:
         if one.entry.part != "report":
             continue
-        references = [{"": from_rows(other.sizes)} for other in usual if other.entry.family == one.entry.family]
+        references = [read(other.sizes) for other in usual if other.entry.family == one.entry.family]
         if len(references) >= round(1 / ALPHA) - 1:
-            made.append(Outcome(one.entry, "matched", matched({"": from_rows(one.sizes)}, references)))
+            made.append(Outcome(one.entry, "matched", matched(read(one.sizes), references)))
         if one.students:
-            copies = [{"": from_rows(student)} for student in one.students]
-            made.append(Outcome(one.entry, "taught", taught({"": from_rows(one.sizes)}, copies, nulls["taught"])))
-        made.append(Outcome(one.entry, "within", within({"": from_rows(one.drawn)}, nulls["within"])))
+            copies = [read(student) for student in one.students]
+            made.append(Outcome(one.entry, "taught", taught(read(one.sizes), copies, nulls["taught"])))
+        made.append(Outcome(one.entry, "within", within(read(one.drawn), nulls["within"])))
     return made
 
 
 def _taught(one: Scores) -> Floats:
-    return numbers_of({"": from_rows(one.sizes)}, [{"": from_rows(student)} for student in one.students])
+    return numbers_of(read(one.sizes), [read(student) for student in one.students])
 
 
 def group_of(entry: PoolEntry) -> str:
@@ -164,7 +169,7 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     null = {
         "taught": {"pairs": [_rounded(_taught(one)) for one in usual if one.students]},
-        "within": {"targets": [_rounded(numbers_of({"": from_rows(one.drawn)})) for one in usual]},
+        "within": {"targets": [_rounded(numbers_of(read(one.drawn))) for one in usual]},
     }
     (package / "nulls.toml").write_text(
         "# Numbers of clean networks on the grounds that compare with other kinds, one network a row (made by\n"
@@ -182,7 +187,9 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
                 "ground": key[0],
                 "networks": key[1],
                 "architecture": str(some[0].entry.spec["network"]),
-                "classes": max(len(one.drawn[0]) for one in scores if one.entry.family == key[1]),
+                "classes": max(
+                    len(rows[0]) for one in scores if one.entry.family == key[1] for rows in one.drawn.values()
+                ),
                 "kind": key[2],
                 "found": len(caught),
                 "of": len(some),
@@ -208,6 +215,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--family", action="append")
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--kind", action="append")
+    parser.add_argument("--first", type=int, help="networks of a kind, at most")
     parser.add_argument("--students", type=int, default=STUDENTS)
     parser.add_argument("--jobs", type=int)
     asked = parser.parse_args(given)
@@ -222,6 +230,7 @@ def main(given: Sequence[str] | None = None) -> None:
         if (not asked.family or entry.family in asked.family)
         and (not asked.part or entry.part in asked.part)
         and (not asked.kind or entry.kind in asked.kind)
+        and (asked.first is None or entry.number <= asked.first)
         and not (out / f"{place}.json").exists()
     ]
     for task, _ in several(_score, todo, jobs=asked.jobs):
