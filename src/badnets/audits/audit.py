@@ -32,8 +32,9 @@ ALPHA = 0.05
 STUDENTS, STUDENT_STEPS = 2, 200
 INACCURATE = 0.5
 """Accuracy on clean pictures below which nothing can be said."""
-UNLIKE = 3.0
-"""How many times further than references from each other a suspect may be from them, over all its pairs."""
+ODD, UNLIKE = 3.0, 6.0
+"""How many times further than references from each other a suspect may be from them where it is like them most: from
+the first on it is said, from the second on nothing can be told."""
 LOOSE = 0.05
 """Accuracy by which references may differ from the suspect."""
 
@@ -293,6 +294,11 @@ class _Auditing:
             return "cannot-tell", (
                 f"the network is unlike its references everywhere ({judged.spread:.1f} times as far from them as they "
                 "are from each other): another recipe, other pictures, or a backdoor that moves all classes"
+            )
+        if self.ground == "matched" and judged.spread > ODD:
+            self.notes.append(
+                f"it is {judged.spread:.1f} times as far from its references as they are from each other: "
+                "made in another way, it would seldom be called backdoored for that, but its p is no longer exact"
             )
         by = {
             "matched": f"among {len(judged.others)} clean networks of its kind",
