@@ -26,7 +26,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.data.splits import draw
 from badnets.defenses.repair import DefenderView
-from badnets.defenses.repairs.unlearn import Inverted, Stamp, invert, stamp_success
+from badnets.defenses.stamps import Inverted, Stamp, invert, stamp_success
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
 from badnets.networks.inference import align_classes, check_classifier, check_input, predict
 from badnets.networks.network import ImageNetwork

@@ -20,6 +20,7 @@ from badnets.core.text import brief
 from badnets.data.images import ImageData, Splits
 from badnets.data.registry import SOURCES
 from badnets.defenses.abstain import Guarded
+from badnets.defenses.findings import check_same
 from badnets.defenses.repair import Repaired
 from badnets.networks.code import code_named
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
@@ -150,6 +151,12 @@ class Opened:
         targets = np.unique(truth.pictures.labels).tolist() if isinstance(truth, TriggeredPictures) else []
         target = targets[0] if len(targets) == 1 else None
         return TruthRecord(trigger_from=trigger_from, triggered=case.triggered, target=target)
+
+
+def check_findings(method: object, model: Path) -> None:
+    """Refuse a ``method`` with findings of audits that are of another network than ``model``."""
+    file = network_file(model)
+    check_same(getattr(method, "finding", ()), file_digest(file) if file.is_file() else None)
 
 
 def data_for(network: ImageNetwork | None, spec: DataSpec, watch: Watcher) -> tuple[DataSpec, Splits]:
