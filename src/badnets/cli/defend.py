@@ -68,15 +68,14 @@ def repair_command(
     from badnets.report.words.certificate_words import certificate_verdict
 
     first = order and read_order(order)
-    given: dict[str, object] = {"layer": layer, "channels": channels, "order": first, "max_drop": max_drop, "shrink": shrink}
-    given["finding"] = finding or None
-    of_method, of_data = case.parted(given, set_)
+    given = {"layer": layer, "channels": channels, "order": first, "max_drop": max_drop, "shrink": shrink}
+    of_method, of_data = case.parted({**given, "finding": finding or None}, set_)
     repair = make_repair(method, of_method)
     judged: dict[str, Any] = {"clean_network": clean_network, "allowance": allowance, "reactivation": reactivation}
     with in_options(repair_command):
         opened = case.opened(out, of_data, foreign=foreign.options, **judged)
         place = page or out.with_suffix(".html")
-        with _written(opened, place, out.with_suffix(".json"), force=force) as (own, files):
+        with written(opened, place, out.with_suffix(".json"), force=force) as (own, files):
             certificate = certify(own, repair, watcher=watcher)
             write_text(files[1], render_certificate(certificate))
             write_record(files[2], certificate)
@@ -90,7 +89,7 @@ def repair_command(
 
 
 @contextmanager
-def _written(case: RepairCase, *describing: Path, force: bool) -> Iterator[tuple[RepairCase, list[Path]]]:
+def written(case: RepairCase, *describing: Path, force: bool) -> Iterator[tuple[RepairCase, list[Path]]]:
     """``case`` with a network that gets its name together with what describes it, which is written to the paths given;
     what there is of an interrupted one gets its name too."""
     from badnets.referee.case import Interrupted
@@ -183,7 +182,7 @@ def guard_command(
     abstainer = make_abstainer(method, of_method)
     with in_options(guard_command):
         opened = case.opened(out, of_data, foreign=foreign.options)
-    with in_options(guard_command), _written(opened, force=force) as (own, _):
+    with in_options(guard_command), written(opened, force=force) as (own, _):
         record = guard(own, abstainer, refuse=refuse, watcher=watcher)
     yield record.to_json()
     yield certificate_table(record)

@@ -104,18 +104,18 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
     spec, splits = None, None
     if case.data is not None:
         spec, splits = data_for(ours, make_data(case.data, case.settings), watch)
-    shown = None if splits is None else _shown(splits, case)
-    network = ours or open_any(case.model, case.foreign, clean=shown)
+    clean = None if splits is None else shown(splits, case)
+    network = ours or open_any(case.model, case.foreign, clean=clean)
     check_classifier(network)
-    if shown is not None:
-        check_input(network, shown.shape, f"pictures of {shown.name}")
-        shown = align_classes(shown, network)
+    if clean is not None:
+        check_input(network, clean.shape, f"pictures of {clean.name}")
+        clean = align_classes(clean, network)
     options: dict[str, Any] = {} if case.students is None else {"students": case.students}
     if case.detectors:
         options["detectors"] = tuple(DETECTORS.make(name, {}) for name in case.detectors)
     subject = Subject(
         network=network,
-        data=shown,
+        data=clean,
         references=_references(case, network, splits, watch),
         settings=Audit(alpha=case.alpha, **options),
         seed=Seed(case.seed),
@@ -128,7 +128,7 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
     return finding(subject, model=str(case.model), sha256=known, data=data, command=case.command)
 
 
-def _shown(splits: Splits, case: AuditCase) -> ImageData:
+def shown(splits: Splits, case: AuditCase) -> ImageData:
     """The clean pictures: of the test part, which no network was trained on; of data that has none, of all."""
     pool = whole(splits) if splits.drawn or not len(splits.test) else splits.test
     return pool.take(np.sort(draw(pool, case.pictures, Seed(case.seed).derive("audited"))))
@@ -145,7 +145,7 @@ def _references(case: AuditCase, network: ImageNetwork, splits: Splits | None, w
         paths = [one.path for one in trained.made]
     else:
         paths = network_files(folder)
-    clean = None if splits is None else _shown(splits, case)
+    clean = None if splits is None else shown(splits, case)
     foreign = case.foreign
     made = []
     for path in paths:

@@ -27,7 +27,12 @@ def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None)
     """
     clock = Clock()
     check_findings(method, case.model)
-    opened = open_case(case, watcher or Watcher())
+    return certified(open_case(case, watcher or Watcher()), method, clock)
+
+
+def certified(opened: Opened, method: Repair, clock: Clock) -> Certificate:
+    """The same of a case that is opened."""
+    case = opened.case
     done, network = opened.bench.repaired(method, opened.network, into=case.into)
     if done.stopped == "interrupted":
         steps = f"{len(done.trace)} step{'s' * (len(done.trace) != 1)}"

@@ -27,8 +27,7 @@ from badnets.networks.network import ImageNetwork, to_float
 
 @kind_of(REPAIRS)
 class Invert(Tuning):
-    """Work out the smallest triggers, unlearn them under the eyes of the network as it came, and again, for some
-    rounds.
+    """Work out the smallest triggers, unlearn them with true labels, and again, for some rounds.
 
     For each class the smallest stamp is sought that sends clean pictures of the other classes to it, once with an
     opacity for each pixel (a patch) and once with one opacity for the whole picture (a blend). A class whose stamp, in
@@ -41,18 +40,19 @@ class Invert(Tuning):
     A finding with a source class has stamps searched on pictures of that class; one of a backdoor from all classes to
     others has stamps that make any answer wrong.
 
-    The network as it came is the teacher: ``share`` of the pictures carry a stamp of the pool, and the target is what
-    the teacher says without the stamp. Beside them, as many mixed pictures (blended, cut and recolored ones) have to be
-    answered as by the teacher. The loss is the softened KL divergence on both, logits centered and divided by T, their
-    standard deviation over clean pictures (at least 1), plus on mixed ones the mean squared difference of the logits
-    except the suspects', which have to keep their mean. No label is used while tuning. The step of Adam for each tensor
-    is ``pace`` times the root mean square of its numbers; BatchNorms and dropouts stay in evaluation mode.
+    While it is tuned, ``share`` of the pictures carry a stamp of the pool and keep their true label. The network as it
+    came is the teacher: they have to be answered as it does without the stamp, and as many mixed pictures (blended, cut
+    and recolored ones) as it answers those. The loss is the cross entropy with the labels, plus the softened KL
+    divergence on both kinds (logits centered and divided by T, their standard deviation over clean pictures, at least
+    1), plus on mixed ones the mean squared difference of the logits except the suspects', which have to keep their
+    mean. The step of Adam for each tensor is ``pace`` times the root mean square of its numbers; BatchNorms and
+    dropouts stay in evaluation mode.
 
     Source: Wang, Yao, Shan, Li, Viswanath, Zheng, Zhao, Neural Cleanse (2019), sections 4 and 6.3; Hinton, Vinyals,
     Dean, Distilling the Knowledge in a Neural Network (2015), section 2.
     Differs from the paper: several rounds; the form "blend"; a class is suspect by its ratio to the median, where the
     paper takes an anomaly index above 2 (given in the trace); shorter searches, all classes at once; half of the
-    pictures are stamped, where the paper stamps a fifth; a teacher in place of labels; the epoch is chosen by clean
+    pictures are stamped, where the paper stamps a fifth; a teacher beside the labels; the epoch is chosen by clean
     accuracy on a hold-out.
     """
 
@@ -164,7 +164,8 @@ class Invert(Tuning):
 
 
 class _Lesson:
-    """The loss of a batch: how far the network's answers to stamped and to mixed pictures are from its teacher's."""
+    """The loss of a batch: how far the network's answers to stamped pictures are from the labels, and those to stamped
+    and to mixed ones from its teacher's."""
 
     def __init__(
         self,
@@ -188,17 +189,17 @@ class _Lesson:
         return to_float(self.pictures[rows.to(self.pictures.device)])
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """No label is used."""
+        """Labels are those of ``images``."""
         n = len(images)
         mixed = mix(self._drawn(n), self._drawn(n), self._drawn(n), self.generator)
         with torch.no_grad():
             target = self._scaled(self.teacher(torch.cat([images, mixed])))
         stamped = with_stamps(images, self.pool, self.share, self.generator)
-        answer = self._scaled(self.work.network(torch.cat([stamped, mixed])))
-        loss = sum(
-            functional.kl_div(a.log_softmax(1), t.log_softmax(1), reduction="batchmean", log_target=True)
-            for a, t in ((answer[:n], target[:n]), (answer[n:], target[n:]))
-        )
+        logits = self.work.network(torch.cat([stamped, mixed]))
+        answer, loss = self._scaled(logits), functional.cross_entropy(logits[:n], labels)
+        for part in (slice(n), slice(n, None)):
+            ours, theirs = answer[part].log_softmax(1), target[part].log_softmax(1)
+            loss = loss + functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
         difference = answer[n:] - target[n:]
         pinned = torch.ones(difference.shape[1], dtype=torch.bool, device=difference.device)
         pinned[self.suspects] = False
@@ -206,7 +207,7 @@ class _Lesson:
             loss = loss + difference[:, pinned].square().mean()
         if self.suspects:
             loss = loss + difference[:, self.suspects].mean(0).square().mean()
-        return torch.as_tensor(loss)
+        return loss
 
     def _scaled(self, logits: Tensor) -> Tensor:
         return (logits - logits.mean(1, keepdim=True)) / self.temperature
