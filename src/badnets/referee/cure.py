@@ -42,12 +42,16 @@ def recommended(opened: Opened, finding: Finding, place: Path) -> Repair:
         settings["classes"] = [top.label]
     if finding.verdict == "backdoored" and (finding.kind == "all-to-all" or finding.target is None or not few):
         return make_repair("invert" if finding.trigger is None else "unlearn", settings)
-    return make_repair("distill" if few else "invert", settings)
+    return make_repair("distill" if few or not settings else "invert", settings)
 
 
 def most_suspicious(finding: Finding) -> AuditedClass | None:
-    """The class with the highest score of the first detector; None where no class has one."""
-    names = [str(one.get("kind")) for one in finding.detectors]
-    scored = [(one.scores.get(names[0]), one) for one in finding.classes] if names else []
-    known = [(score, -one.label, one) for score, one in scored if score is not None]
-    return max(known, key=lambda one: one[:2])[2] if known else None
+    """The class with the highest score of the first detector, or where there are none, with the smallest trigger; None
+    where nothing is known of any."""
+    kind = str(finding.detectors[0].get("kind")) if finding.detectors else ""
+    for name, sign in ((kind, 1.0), (f"{kind}_size", -1.0)):
+        values = [(one.scores.get(name), one) for one in finding.classes]
+        known = [(sign * value, -one.label, one) for value, one in values if value is not None]
+        if known:
+            return max(known, key=lambda one: one[:2])[2]
+    return None
