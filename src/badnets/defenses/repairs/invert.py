@@ -51,9 +51,9 @@ class Invert(Tuning):
     Source: Wang, Yao, Shan, Li, Viswanath, Zheng, Zhao, Neural Cleanse (2019), sections 4 and 6.3; Hinton, Vinyals,
     Dean, Distilling the Knowledge in a Neural Network (2015), section 2.
     Differs from the paper: several rounds; the form "blend"; a class is suspect by its ratio to the median, where the
-    paper takes an anomaly index above 2 (given in the trace); shorter searches, all classes at once; half of the
-    pictures are stamped, where the paper stamps a fifth; a teacher beside the labels; the epoch is chosen by clean
-    accuracy on a hold-out.
+    paper takes an anomaly index above 2 (given in the trace); shorter searches, all classes at once; three tenths
+    of the pictures are stamped, where the paper stamps a fifth; a teacher beside the labels; the epoch is chosen by
+    clean accuracy on a hold-out.
     """
 
     clip: ClassVar[float] = math.inf
@@ -70,7 +70,7 @@ class Invert(Tuning):
     steps: Annotated[int, Field(ge=5, description="steps of a search in a round")] = 120
     starts: Annotated[int, Field(ge=1, description="searches for each suspect and form in a round")] = 2
     attacks: Annotated[float, Field(gt=0, le=1, description="success below which a stamp is left out, a share")] = 0.8
-    share: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry a stamp")] = 0.5
+    share: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry a stamp")] = 0.3
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures in each round, at least")] = 10
     fewest: Annotated[int, Field(ge=1, description="steps of tuning in each round, at least")] = 100
     pace: Annotated[float, Field(gt=0, description="step of Adam, relative to the size of the weights; cosine")] = 0.02

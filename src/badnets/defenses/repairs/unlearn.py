@@ -37,7 +37,10 @@ class Unlearn(Tuning):
     kind: Literal["unlearn"] = "unlearn"
     trigger: Annotated[str | None, Field(description="PNG with alpha, or .npz with mask and pattern")] = None
     finding: FindingPaths = ()
-    share: Annotated[float, Field(gt=0, le=1, description="of the pictures that carry the trigger")] = 0.5
+    share: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="of the pictures that carry the trigger; by default 0.5, and 0.3 with a finding"),
+    ] = None
     epochs: Annotated[int, Field(ge=1, description="passes over the clean pictures")] = 10
     learning_rate: Annotated[float, Field(gt=0, description="of SGD with momentum 0.9, for a trigger's file")] = 0.003
 
@@ -50,10 +53,12 @@ class Unlearn(Tuning):
             )
         if self.trigger is None:
             known = leads(self.finding, work.network, trigger=True)
-            names = ("share", "epochs", "hold_out", "max_drop", "batch", "augment")
-            return Invert(**{name: getattr(self, name) for name in names}).unlearn(work, known)
+            names = ("epochs", "hold_out", "max_drop", "batch", "augment")
+            settings = {name: getattr(self, name) for name in names}
+            settings |= {} if self.share is None else {"share": self.share}
+            return Invert(**settings).unlearn(work, known)
         stamp = read_stamp(Path(self.trigger), work.network.input_size).on(work.network.device)
         optimizer = sgd(work.network, self.learning_rate, decay=5e-4)
         generator = torch.Generator().manual_seed(work.view.seed.derive("stamps").integer)
-        loss = stamped_loss(work.network, [stamp], self.share, generator)
+        loss = stamped_loss(work.network, [stamp], 0.5 if self.share is None else self.share, generator)
         return self.tune(work, work.split(self.hold_out), optimizer, loss, epochs=self.epochs)
