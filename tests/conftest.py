@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -11,11 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
+from PIL import Image
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
 from badnets.networks.device import working_on
+from badnets.networks.network import ImageNetwork
+from badnets.records.finding import AuditedClass, ClassOf, Finding, FoundTrigger
+from badnets.records.read import write_record
 from badnets.records.results import DetectorFigures, pooled
 from badnets.records.run import RunRecord
+from badnets.referee.store import environment
 
 settings.register_profile("badnets", deadline=None, derandomize=True, max_examples=50, print_blob=True)
 settings.load_profile("badnets")
@@ -50,6 +57,57 @@ def _on_the_cpu(request: pytest.FixtureRequest) -> Iterator[None]:
     """Where there is a card, only the tests that are marked with ``cuda`` compute on it."""
     with working_on("auto" if request.node.get_closest_marker("cuda") else "cpu"):
         yield
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Callable[..., Path]:
+    """``found(network, label, name=..., ...)``: the folder of a finding made by hand, of a backdoor towards the class
+    ``label`` with a white corner of 3x3 as its trigger; more fields of the finding by name."""
+
+    def write(network: ImageNetwork, label: int | None, *, name: str = "found", **changes: Any) -> Path:
+        write_record(tmp_path / name / "finding.json", by_hand(network, label, **changes))
+        return tmp_path / name
+
+    return write
+
+
+def by_hand(network: ImageNetwork, label: int | None, **changes: Any) -> Finding:
+    """A finding of a backdoor towards the class ``label`` (None: of any)."""
+    _, height, width = network.input_size
+    pixels = np.full((height, width, 4), 255, np.uint8)
+    pixels[:-3] = pixels[:, :-3] = 0
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    picture = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    classes = [ClassOf(label=number, class_name=name) for number, name in enumerate(network.class_names)]
+    values = {
+        "verdict": "backdoored",
+        "reason": "by hand",
+        "p": 0.01,
+        "ground": "matched",
+        "n_references": 99,
+        "target": None if label is None else classes[label],
+        "source": None,
+        "kind": "all-to-all" if label is None else "all-to-one",
+        "trigger": FoundTrigger(picture=picture, mask_pixels=9, success=Rate(9, 10)),
+        "classes": [AuditedClass(**one.model_dump(), scores={"d": float(one.label)}) for one in classes],
+        "pictures": 10,
+        "model": "m",
+        "network_sha256": None,
+        "architecture": network.architecture,
+        "class_names": network.class_names,
+        "input_size": network.input_size,
+        "data": None,
+        "data_digest": None,
+        "detectors": [{"kind": "d"}],
+        "seed": 1,
+        "seconds": 1.0,
+        "command": "",
+        "environment": environment("fp32", "cpu"),
+        "commit": None,
+        **changes,
+    }
+    return Finding.model_validate(values)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
-from badnets.defenses.repair import DefenderView, OutOfBudget, Work, repair
+from badnets.defenses.repair import DefenderView, OutOfBudget, Work, duration, repair
 from badnets.networks.network import ImageNetwork
 
 
@@ -235,3 +236,42 @@ def test_no_data_ten_pictures_and_one_class_are_too_little(plain: ImageNetwork, 
     threes = DefenderView(network=plain, data=digits.take(np.flatnonzero(digits.labels == 3)))
     with pytest.raises(BadInput, match="expected clean pictures of at least 2 classes, got only '3'"):
         threes.clean("prune")
+
+
+class Slow:
+    """A clock that goes on by ``seconds`` at each look."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.now = seconds, 0.0
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("seconds", "budget", "said"),
+    [
+        (10, None, "count: about 30 s in all"),
+        (100, None, "count: about 5 min in all"),
+        (10, 20, "count: about 30 s in all; the budget ends it after 20 s"),
+        (0.5, None, None),
+    ],
+)
+def test_it_says_once_how_long_it_will_take(
+    view: DefenderView, seconds: float, budget: float | None, said: str | None
+) -> None:
+    heard: list[str] = []
+    repair(replace(view, budget_s=budget), Count(), clock=Slow(seconds), say=heard.append)
+    assert heard == ([] if said is None else [said])
+
+
+def test_a_part_of_the_work_is_no_more(view: DefenderView) -> None:
+    heard: list[str] = []
+    work = Work(view, view.network, "w", lambda *_: None, Slow(10), say=heard.append)
+    work.part(0.5, 1.0)
+    work.row(1, 2)
+    work.part(0.0, 1.0)
+    work.row(1, 2)
+    assert heard == ["w: about 13 s in all"]
+    assert duration(30_000) == "8.3 h"

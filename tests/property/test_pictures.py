@@ -17,7 +17,7 @@ from badnets.backdoors.triggers.picture import Picture, picture_of
 from badnets.core.cache import DataWarning
 from badnets.data.formats.decode import decode, decode_stamp, read_picture
 from badnets.data.load import load
-from badnets.defenses.repairs.unlearn import read_stamp
+from badnets.defenses.stamps import read_stamp
 
 SIDE = (10, 14)  # height, width
 TURN = 6

@@ -331,6 +331,12 @@ def of_source(data: ImageData, source: int | None) -> ImageData:
     return data if source is None else data.take(np.flatnonzero(data.labels == source))
 
 
+def class_sizes(sizes: Mapping[str, Floats], label: int) -> dict[str, float | None]:
+    """For one class as a target, where nothing was compared: by detector its smallest size."""
+    columns = {f"{kind}_size": values[:, label][np.isfinite(values[:, label])] for kind, values in sizes.items()}
+    return {name: float(np.exp(column.min())) if len(column) else None for name, column in columns.items()}
+
+
 def class_scores(judged: Judged, sizes: Mapping[str, Floats], label: int) -> dict[str, float | None]:
     """For one class as a target: by detector its highest score over sources, and its smallest size."""
     scores: dict[str, float | None] = {}

@@ -21,6 +21,11 @@ from badnets.core.text import listed
 if TYPE_CHECKING:
     from badnets.referee.case import RepairCase
 
+FINDING = Option(
+    [],
+    metavar="FILE|DIR",
+    help="What badnets audit --out found of this network, for methods that take it; may be given several times.",
+)
 _NUMBER = re.compile("[0-9]{1,9}")
 
 
@@ -33,6 +38,7 @@ def repair_command(
         ..., help="The repaired network, a .safetensors file; the certificate lies beside it (.json, .html)."
     ),
     set_: list[str] = settings("A setting of the method, or of the data: --set data.size=32."),
+    finding: list[str] = FINDING,
     clean_network: Path | None = Option(
         None, help="A clean network to put through the same [the clean reference of --trigger-from]."
     ),
@@ -63,13 +69,13 @@ def repair_command(
 
     first = order and read_order(order)
     given = {"layer": layer, "channels": channels, "order": first, "max_drop": max_drop, "shrink": shrink}
-    of_method, of_data = case.parted(given, set_)
+    of_method, of_data = case.parted({**given, "finding": finding or None}, set_)
     repair = make_repair(method, of_method)
     judged: dict[str, Any] = {"clean_network": clean_network, "allowance": allowance, "reactivation": reactivation}
     with in_options(repair_command):
         opened = case.opened(out, of_data, foreign=foreign.options, **judged)
         place = page or out.with_suffix(".html")
-        with _written(opened, place, out.with_suffix(".json"), force=force) as (own, files):
+        with written(opened, place, out.with_suffix(".json"), force=force) as (own, files):
             certificate = certify(own, repair, watcher=watcher)
             write_text(files[1], render_certificate(certificate))
             write_record(files[2], certificate)
@@ -83,7 +89,7 @@ def repair_command(
 
 
 @contextmanager
-def _written(case: RepairCase, *describing: Path, force: bool) -> Iterator[tuple[RepairCase, list[Path]]]:
+def written(case: RepairCase, *describing: Path, force: bool) -> Iterator[tuple[RepairCase, list[Path]]]:
     """``case`` with a network that gets its name together with what describes it, which is written to the paths given;
     what there is of an interrupted one gets its name too."""
     from badnets.referee.case import Interrupted
@@ -158,6 +164,7 @@ def guard_command(
     set_: list[str] = settings(
         "A setting of the method, of its repair (settings.epochs=5), or of the data (data.size=32)."
     ),
+    finding: list[str] = FINDING,
     force: bool = Option(False, "--force", help="Replace --out; a certificate of what it was is removed."),
     *,
     foreign: Foreign,
@@ -169,11 +176,13 @@ def guard_command(
 
     if repair is not None and repaired is not None:
         raise BadInput("expected either --repair or --repaired, got both; give one")
-    of_method, of_data = case.parted({"repair": repair, "repaired": repaired and str(repaired)}, set_)
+    of_method, of_data = case.parted(
+        {"repair": repair, "repaired": repaired and str(repaired), "finding": finding or None}, set_
+    )
     abstainer = make_abstainer(method, of_method)
     with in_options(guard_command):
         opened = case.opened(out, of_data, foreign=foreign.options)
-    with in_options(guard_command), _written(opened, force=force) as (own, _):
+    with in_options(guard_command), written(opened, force=force) as (own, _):
         record = guard(own, abstainer, refuse=refuse, watcher=watcher)
     yield record.to_json()
     yield certificate_table(record)

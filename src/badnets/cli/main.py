@@ -52,7 +52,8 @@ def _options(
     """Options of every command; ``main`` reads ``--debug`` itself, for errors come up there."""
 
 
-for _group in ("experiments", "networks", "audits", "defend", "runs", "catalog"):  # in the order of ``badnets --help``
+# In the order of ``badnets --help``.
+for _group in ("experiments", "networks", "audits", "defend", "cure", "runs", "catalog"):
     import_module(f"badnets.cli.{_group}")
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

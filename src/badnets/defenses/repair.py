@@ -42,6 +42,8 @@ FEWEST = 20
 LOWER = "the method's batch (batch), the size of the pictures (size) or their number (pictures)"
 OnRow = Callable[[str, int, int, float | None], None]
 """``on_row(what, done, total, accuracy or None)``: how far a repair is."""
+EARLY = 1.0
+"""Seconds after which it is said how long a repair will take in all; one that takes less than a few is not worth it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,16 +189,19 @@ class Work:
     clock: Callable[[], float] = time.perf_counter
     trace: list[dict[str, Any]] = field(default_factory=list)
     held_out: int | None = None
+    say: Callable[[str], None] = lambda sentence: None
 
     def __post_init__(self) -> None:
-        self.began = self.clock()
+        self.began, self.spent = self.clock(), 0.0
+        self._part: tuple[float, float] | None = (0.0, 1.0)
         self.keep()
         self.untouched = True
         """Whether nothing but the network as it came was kept."""
 
     def check(self) -> None:
         """The moment at which a budget ends: call it before whatever takes long."""
-        if self.view.budget_s is not None and self.clock() - self.began > self.view.budget_s:
+        self.spent = self.clock() - self.began
+        if self.view.budget_s is not None and self.spent > self.view.budget_s:
             raise OutOfBudget
 
     def steps(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -212,6 +217,30 @@ class Work:
         shown = next((value.value for value in values.values() if isinstance(value, Rate)), None)
         self.on_row(self.what, done, total, shown)
         self.check()
+        self._expect(done, total)
+
+    def part(self, begins: float, ends: float) -> None:
+        """The rows from now on are of the part of the whole work that ``begins`` and ``ends`` at these shares of it, as
+        far as one knows: for a method whose steps are not all counted in one row."""
+        if self._part is not None:
+            self._part = begins, ends
+
+    def _expect(self, done: int, total: int) -> None:
+        """Once, as soon as it can be known: how long all of it will take."""
+        if self._part is None or not 0 < done < total:
+            return
+        begins, ends = self._part
+        expected = self.spent / (begins + (ends - begins) * done / total)
+        if self.spent < EARLY:
+            return
+        self._part = None
+        if expected < 5 * EARLY:
+            return
+        sentence = f"{self.what}: about {duration(expected)} in all"
+        budget = self.view.budget_s
+        if budget is not None and budget < expected:
+            sentence += f"; the budget ends it after {duration(budget)}"
+        self.say(sentence)
 
     def keep(self) -> None:
         """The network as it is now may be handed out, if the method does not come to its end."""
@@ -262,10 +291,24 @@ def within(before: Rate, now: Rate, drop: float, *, pictures: int = 0) -> bool:
     return float(before) - float(now) <= max(drop, pictures / max(now.total, 1)) + 1e-9
 
 
+def duration(seconds: float) -> str:
+    """As a person says it: "40 s", "7 min"."""
+    if seconds < 120:
+        rounded = round(seconds, -1) if seconds >= 20 else round(seconds)
+        return f"{rounded:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def repair(
-    view: DefenderView, method: Repair, *, on_row: OnRow | None = None, clock: Callable[[], float] = time.perf_counter
+    view: DefenderView,
+    method: Repair,
+    *,
+    on_row: OnRow | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Repaired:
-    """Carry out ``method`` on a copy of the view's network; same view, same bits. ``clock`` gives seconds.
+    """Carry out ``method`` on a copy of the view's network; same view, same bits. ``clock`` gives seconds; ``say`` is
+    told once how long it will take, after the first steps.
 
     Raises ``BadInput`` when the network or the data does not do for the method, ``CannotTell`` when no network came
     out. On Ctrl-C and at the end of the budget the network that was kept last is given back (the untouched copy if
@@ -274,7 +317,7 @@ def repair(
     require(view.network, method, method.kind, REPAIRS)
     if method.needs_data:
         view.clean(method.kind)
-    work = Work(view, copy.deepcopy(view.network).eval(), method.kind, on_row or (lambda *_: None), clock)
+    work = Work(view, copy.deepcopy(view.network).eval(), method.kind, on_row or (lambda *_: None), clock, say=say)
     stopped, chosen = None, ""
     # As in the training loop: dropout knows no generator of its own.
     stream, device = view.seed.derive("repair", method.kind).integer, view.network.device

@@ -91,6 +91,7 @@ class Tuning:
     needs: ClassVar[Capability] = Capability.GRADIENTS
     needs_data: ClassVar[bool] = True
     clip: ClassVar[float] = CLIP
+    training: ClassVar[bool] = True
     batch: Annotated[int, Field(ge=2, description="pictures in one step")] = 64
     hold_out: Annotated[float, Field(gt=0, lt=1, description="share of the pictures to choose by")] = 0.2
     max_drop: Annotated[float, Field(ge=0, le=1, description="held-out accuracy that may be lost, a share")] = 0.05
@@ -113,8 +114,8 @@ class Tuning:
 
         ``loss`` is the cross entropy, unless another one is given. With ``patience`` it stops after that many epochs
         without a new best. The learning rate of ``optimizer`` falls along half a cosine, epoch by epoch, towards 0.
-        ``work.network`` is in training mode within an epoch, in evaluation mode between epochs. One row of the trace
-        per epoch.
+        ``work.network`` is in training mode within an epoch (where ``training`` says so), in evaluation mode between
+        epochs. One row of the trace per epoch.
         """
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
         choice, device = Choice(work, data[1], self.max_drop), work.network.device
@@ -125,7 +126,7 @@ class Tuning:
             best, stream, losses = choice.best, work.view.seed.derive(name, epoch), []
             order = torch.from_numpy(stream.derive("order").rng.permutation(len(images))).to(device)
             generator = torch.Generator().manual_seed(stream.derive("augment").integer)
-            work.network.train()
+            work.network.train(self.training)
             for rows in work.steps(batches(order, self.batch)):
                 pictures, _ = apply_augments(self.augment, images[rows], generator)
                 given = partial(loss, to_float(pictures), labels[rows])
@@ -176,3 +177,16 @@ def sgd(network: nn.Module, learning_rate: float, *, decay: float = 0.0) -> torc
     """SGD with momentum 0.9 over all weights of ``network`` that may change."""
     weights = [p for p in network.parameters() if p.requires_grad]
     return torch.optim.SGD(weights, lr=learning_rate, momentum=0.9, weight_decay=decay)
+
+
+def relative_adam(network: nn.Module, pace: float) -> torch.optim.Adam:
+    """Adam whose step for each tensor is ``pace`` times the root mean square of its numbers (for a bias at least a
+    tenth of its layer's), so that it does not matter on which scale a network takes pictures or keeps weights."""
+    groups = []
+    for module in network.modules():
+        own = [p for p in module.parameters(recurse=False) if p.requires_grad]
+        sizes = [float(p.detach().square().mean().sqrt()) if p.numel() else 0.0 for p in own]
+        for p, size in zip(own, sizes, strict=True):
+            least = 0.1 * max(sizes) if p.ndim < 2 else 0.0
+            groups.append({"params": [p], "lr": pace * max(size, least, 1e-6)})
+    return torch.optim.Adam(groups)

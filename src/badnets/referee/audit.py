@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from badnets.audits.audit import Audit, Audited, Reference, Seen, audit, class_scores, of_source
+from badnets.audits.audit import Audit, Audited, Reference, Seen, audit, class_scores, class_sizes, of_source
 from badnets.audits.detector import DETECTORS
 from badnets.audits.power import power_of
 from badnets.audits.statistic import as_rows, from_rows
@@ -28,7 +28,8 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.data.splits import draw
 from badnets.defenses.repair import DefenderView
-from badnets.defenses.repairs.unlearn import Inverted, Stamp, invert, stamp_success
+from badnets.defenses.stamps import Inverted, Stamp, invert, stamp_success
+from badnets.networks.architecture import ARCHITECTURES, LOGITS_OF
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
 from badnets.networks.inference import align_classes, check_classifier, check_input, predict
 from badnets.networks.network import ImageNetwork
@@ -49,6 +50,8 @@ COUNT = 39
 SEARCHES = 2
 """Clean references on which the search for the trigger is repeated."""
 STEPS, STARTS = 100, 2
+DESCRIBED = ("graph", "onnx")
+"""Architectures that a file describes, and no name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,18 +109,18 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
     spec, splits = None, None
     if case.data is not None:
         spec, splits = data_for(ours, make_data(case.data, case.settings), watch)
-    shown = None if splits is None else _shown(splits, case)
-    network = ours or open_any(case.model, case.foreign, clean=shown)
+    clean = None if splits is None else shown(splits, case)
+    network = ours or open_any(case.model, case.foreign, clean=clean)
     check_classifier(network)
-    if shown is not None:
-        check_input(network, shown.shape, f"pictures of {shown.name}")
-        shown = align_classes(shown, network)
+    if clean is not None:
+        check_input(network, clean.shape, f"pictures of {clean.name}")
+        clean = align_classes(clean, network)
     options: dict[str, Any] = {} if case.students is None else {"students": case.students}
     if case.detectors:
         options["detectors"] = tuple(DETECTORS.make(name, {}) for name in case.detectors)
     subject = Subject(
         network=network,
-        data=shown,
+        data=clean,
         references=_references(case, network, splits, watch),
         settings=Audit(alpha=case.alpha, **options),
         seed=Seed(case.seed),
@@ -130,7 +133,7 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
     return finding(subject, model=str(case.model), sha256=known, data=data, command=case.command)
 
 
-def _shown(splits: Splits, case: AuditCase) -> ImageData:
+def shown(splits: Splits, case: AuditCase) -> ImageData:
     """The clean pictures: of the test part, which no network was trained on; of data that has none, of all."""
     pool = whole(splits) if splits.drawn or not len(splits.test) else splits.test
     return pool.take(np.sort(draw(pool, case.pictures, Seed(case.seed).derive("audited"))))
@@ -147,7 +150,7 @@ def _references(case: AuditCase, network: ImageNetwork, splits: Splits | None, w
         paths = [one.path for one in trained.made]
     else:
         paths = network_files(folder)
-    clean = None if splits is None else _shown(splits, case)
+    clean = None if splits is None else shown(splits, case)
     foreign = case.foreign
     made = []
     for path in paths:
@@ -158,9 +161,14 @@ def _references(case: AuditCase, network: ImageNetwork, splits: Splits | None, w
 
 
 def _opened(path: Path, foreign: ForeignOptions | None, clean: ImageData | None, like: ImageNetwork) -> ImageNetwork:
+    """A reference; what its file does not say is as with the network that it is like."""
     if says_itself(path):
         return open_any(path)
-    return open_any(path, foreign or ForeignOptions(arch=like.architecture.split("logits of ")[-1]), clean=clean)
+    name = like.architecture.removeprefix(LOGITS_OF)
+    chosen = like.provenance.get("input_range", {}).get("chosen")
+    known = name in ARCHITECTURES and name not in DESCRIBED
+    said = ForeignOptions(arch=name if known else None, arguments=like.arguments if known else {}, input_range=chosen)
+    return open_any(path, foreign or said, clean=clean)
 
 
 def finding(
@@ -183,7 +191,9 @@ def finding(
         AuditedClass(
             label=label,
             class_name=name,
-            scores={} if done.judged is None else class_scores(done.judged, done.sizes, label),
+            scores=class_sizes(done.sizes, label)
+            if done.judged is None
+            else class_scores(done.judged, done.sizes, label),
         )
         for label, name in enumerate(network.class_names)
     )

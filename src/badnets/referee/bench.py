@@ -81,7 +81,12 @@ class Bench:
         ``repaired.safetensors`` in the bench's folder); ``what`` is its name for people. Raises as ``repair``. On
         Ctrl-C what was kept last is in the file."""
         report, name = self.watcher.progress, what or method.kind
-        done = repair(self.view(network), method, on_row=lambda _, at, total, rate: report(name, at, total, rate))
+        done = repair(
+            self.view(network),
+            method,
+            on_row=lambda _, at, total, rate: report(name, at, total, rate),
+            say=lambda sentence: self.watcher.say(sentence.replace(method.kind, name, 1)),
+        )
         done.network.provenance = {**network.provenance, "repaired": done.method}
         return done, self._reopened(done.network, into, "repaired")
 

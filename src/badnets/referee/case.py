@@ -20,6 +20,7 @@ from badnets.core.text import brief
 from badnets.data.images import ImageData, Splits
 from badnets.data.registry import SOURCES
 from badnets.defenses.abstain import Guarded
+from badnets.defenses.findings import check_same
 from badnets.defenses.repair import Repaired
 from badnets.networks.code import code_named
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
@@ -59,7 +60,8 @@ class RepairCase:
     ``test`` (a name or path) all of ``data`` is the defender's and all of ``test`` is for measuring. The truth is the
     backdoor of the run ``trigger_from``, or ``triggered`` (a name or path): pictures with the trigger, labelled with
     the attacker's target. ``clean_network`` is a file of the clean network to compare with (default: the clean
-    reference of ``trigger_from``). ``settings`` are changes of the data, ``["size=32"]``. ``allowance``: the clean
+    reference of ``trigger_from``). ``seen`` gives, of ``data``, pictures that an audit has used, which are not measured
+    on where at least half are left. ``settings`` are changes of the data, ``["size=32"]``. ``allowance``: the clean
     accuracy that a cure may cost, 0..1.
     """
 
@@ -72,6 +74,7 @@ class RepairCase:
     trigger_from: Path | None = None
     triggered: str | None = None
     clean_network: Path | None = None
+    seen: Callable[[Splits], ImageData] | None = None
     foreign: ForeignOptions | None = None
     settings: tuple[str, ...] = ()
     budget_s: float | None = None
@@ -152,6 +155,12 @@ class Opened:
         return TruthRecord(trigger_from=trigger_from, triggered=case.triggered, target=target)
 
 
+def check_findings(method: object, model: Path) -> None:
+    """Refuse a ``method`` with findings of audits that are of another network than ``model``."""
+    file = network_file(model)
+    check_same(getattr(method, "finding", ()), file_digest(file) if file.is_file() else None)
+
+
 def data_for(network: ImageNetwork | None, spec: DataSpec, watch: Watcher) -> tuple[DataSpec, Splits]:
     """The data of a spec; where that leaves size and channels open, they are those of the ``network``'s input. With
     None (a network that is not opened yet) they are as they lie there. Gives the spec with what was filled in, too."""
@@ -189,6 +198,8 @@ def open_case(case: RepairCase, watch: Watcher) -> Opened:
         pool, test = whole(splits), case.others(case.test, spec, watch)
         if pool.digest == test.digest:
             raise BadInput(f"expected other pictures in 'test' than in 'data', got the same in {test.name}")
+    if case.seen is not None:
+        test = _without(test, case.seen(splits))
     seed = Seed(case.seed)
     defender, spare = defender_and_spare(pool, case.pictures or PICTURES, seed)
     network = ours or open_any(case.model, case.foreign, clean=defender)
@@ -209,6 +220,13 @@ def open_case(case: RepairCase, watch: Watcher) -> Opened:
     )
     clean = _clean_network(case, record, number, network, watch)
     return Opened(case=case, spec=spec, network=network, bench=bench, clean=clean)
+
+
+def _without(test: ImageData, seen: ImageData) -> ImageData:
+    """``test`` less the pictures that were ``seen``; all of it, where less than half would be left."""
+    known = {image.tobytes() for image in seen.images()}
+    new = [image.tobytes() not in known for _, images in test.batches(1000) for image in images]
+    return test.take(np.flatnonzero(new)) if len(test) > sum(new) >= len(test) / 2 else test
 
 
 def _truth(

@@ -11,7 +11,7 @@ from badnets.defenses.repair import FEWEST, Repair, Repaired
 from badnets.networks.network import ImageNetwork
 from badnets.records.certificate import Certificate, Control
 from badnets.referee.bench import Bench, Role
-from badnets.referee.case import Interrupted, Opened, RepairCase, open_case
+from badnets.referee.case import Interrupted, Opened, RepairCase, check_findings, open_case
 from badnets.referee.store import Clock
 from badnets.referee.truth import Answers, NothingKnown, by_target
 
@@ -26,7 +26,13 @@ def certify(case: RepairCase, method: Repair, *, watcher: Watcher | None = None)
     ``Interrupted`` on Ctrl-C, after writing what there is.
     """
     clock = Clock()
-    opened = open_case(case, watcher or Watcher())
+    check_findings(method, case.model)
+    return certified(open_case(case, watcher or Watcher()), method, clock)
+
+
+def certified(opened: Opened, method: Repair, clock: Clock) -> Certificate:
+    """The same of a case that is opened."""
+    case = opened.case
     done, network = opened.bench.repaired(method, opened.network, into=case.into)
     if done.stopped == "interrupted":
         steps = f"{len(done.trace)} step{'s' * (len(done.trace) != 1)}"

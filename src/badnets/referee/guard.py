@@ -5,7 +5,7 @@ from __future__ import annotations
 from badnets.core.progress import Watcher
 from badnets.defenses.abstain import Abstainer
 from badnets.records.certificate import GuardRecord
-from badnets.referee.case import Interrupted, RepairCase, open_case
+from badnets.referee.case import Interrupted, RepairCase, check_findings, open_case
 
 
 def guard(case: RepairCase, method: Abstainer, *, refuse: float = 0.01, watcher: Watcher | None = None) -> GuardRecord:
@@ -14,6 +14,7 @@ def guard(case: RepairCase, method: Abstainer, *, refuse: float = 0.01, watcher:
     ``refuse``: share of clean pictures that may be refused. What is not known of triggered pictures is None. Raises
     ``BadInput`` and ``CannotTell`` as ``abstain`` does, and ``Interrupted`` on Ctrl-C, after writing what there is.
     """
+    check_findings(method, case.model)
     opened = open_case(case, watcher or Watcher())
     bench = opened.bench
     done, network = bench.guarded(method, opened.network, refuse=refuse, into=case.into)

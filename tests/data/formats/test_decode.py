@@ -21,7 +21,7 @@ from badnets.data.formats.album import decode_into, widen
 from badnets.data.formats.contents import File
 from badnets.data.formats.decode import DAMAGED, FORMATS, decode, read_picture
 from badnets.data.images import ImageData
-from badnets.defenses.repairs.unlearn import read_stamp
+from badnets.defenses.stamps import read_stamp
 
 RNG = np.random.default_rng(0)
 

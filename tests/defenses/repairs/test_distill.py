@@ -10,8 +10,9 @@ from torch import nn
 from badnets.core.errors import CannotTell
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
+from badnets.defenses.mixing import mix, rectangles
 from badnets.defenses.repair import DefenderView, repair
-from badnets.defenses.repairs.distill import Distill, Patches, distance, mix, reached, rectangles, suspicion
+from badnets.defenses.repairs.distill import Distill, Patches, distance, reached, suspicion
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import wrap
 

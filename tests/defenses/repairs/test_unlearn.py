@@ -14,13 +14,13 @@ from badnets.core.errors import BadInput
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
+from badnets.defenses import stamps
 from badnets.defenses.repair import DefenderView, repair
-from badnets.defenses.repairs import unlearn
-from badnets.defenses.repairs.unlearn import (
+from badnets.defenses.repairs.invert import Invert
+from badnets.defenses.repairs.unlearn import Unlearn
+from badnets.defenses.stamps import (
     Form,
-    Invert,
     Stamp,
-    Unlearn,
     anomaly,
     invert,
     read_stamp,
@@ -164,7 +164,7 @@ def test_named_classes_are_the_suspects(view: DefenderView) -> None:
     assert not [row for row in done.trace if "screened" in row]
     (search,) = [row for row in done.trace if "stamps" in row]
     assert {one["class"] for one in search["stamps"]} == {names[3], names[5]}
-    with pytest.raises(BadInput, match="expected unlearn: a suspect to be a class \\(one of 10\\), got 'stop'"):
+    with pytest.raises(BadInput, match="expected invert: a suspect to be a class \\(one of 10\\), got 'stop'"):
         repair(view, Invert(classes=("stop",)))
 
 
@@ -253,11 +253,11 @@ def test_many_targets_take_no_more_room_than_few(
     alone = [one for t in (0, 1) for one in invert(obeys, halves, [t], "patch", Seed(1), steps=10)]
     sizes = []
     obeys.register_forward_pre_hook(lambda _, images: sizes.append(len(images[0])))
-    monkeypatch.setattr(unlearn, "AT_ONCE", 2 * 32 * 64)  # two targets with 32 pictures of 8x8
+    monkeypatch.setattr(stamps, "AT_ONCE", 2 * 32 * 64)  # two targets with 32 pictures of 8x8
     found = [*invert(obeys, halves, [0, 1, 2, 0, 1], "patch", Seed(1), steps=10)]
     assert [one.target for one in found] == [0, 1, 2, 0, 1]
     assert max(sizes) <= 64
-    monkeypatch.setattr(unlearn, "AT_ONCE", 1)
+    monkeypatch.setattr(stamps, "AT_ONCE", 1)
     first, second = invert(obeys, halves, [0, 1], "patch", Seed(1), steps=10)
     assert first.size == pytest.approx(alone[0].size)
     assert second.target == 1

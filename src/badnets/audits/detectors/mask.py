@@ -9,7 +9,7 @@ from pydantic import Field
 
 from badnets.audits.detector import DETECTORS, Floats, Suspect
 from badnets.defenses.repair import kind_of
-from badnets.defenses.repairs.unlearn import invert
+from badnets.defenses.stamps import invert
 from badnets.networks.capabilities import Capability
 
 

@@ -12,12 +12,15 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from badnets.core.errors import CannotTell
+from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
+from badnets.data.targets import class_number
+from badnets.defenses.findings import FindingPaths, targets
+from badnets.defenses.mixing import SHORTEST, mix, rectangles
 from badnets.defenses.repair import REPAIRS, Work, kind_of, within
-from badnets.defenses.repairs.unlearn import Stamp
+from badnets.defenses.stamps import Stamp
 from badnets.defenses.tuning import descend
 from badnets.networks.capabilities import Capability
 from badnets.networks.network import ImageNetwork, to_float
@@ -28,7 +31,6 @@ GRIDS = (1, 2, 4, 8)
 """A pattern has g x g points of color and is smooth between them: things that one could wear, not noise."""
 REACH = 4.0
 """Patterns are sigmoids of numbers within this: 0.018 to 0.982 of white."""
-SHORTEST = 0.15
 Largest = Annotated[float, Field(ge=SHORTEST, le=1, description="longest short side of a patch, of the picture's")]
 
 
@@ -65,6 +67,10 @@ class Distill:
     needs_data: ClassVar[bool] = True
     needs: ClassVar[Capability] = Capability.GRADIENTS
     kind: Literal["distill"] = "distill"
+    classes: Annotated[
+        tuple[int | str, ...] | None, Field(description="suspects, by name or number; by default they are found")
+    ] = None
+    finding: FindingPaths = ()
     screening: Annotated[int, Field(ge=1, description="random patches to find the suspect class with")] = 2000
     suspects: Annotated[int, Field(ge=1, description="classes that the patches aim at")] = 1
     steps: Annotated[int, Field(ge=1, description="steps of the repair")] = 400
@@ -84,8 +90,9 @@ class Distill:
         """Find the suspect, then harden ``work.network`` against patches that aim at it."""
         data = work.view.clean(self.kind)
         game = _Game(self, data, work.view.network, work.view.seed)
-        game.suspects = screen(game, self.screening, self.pictures_per_patch, work.check)[: self.suspects]
-        names = [work.network.class_names[index] for index in game.suspects]
+        known = self._known(work.network)
+        found = known or screen(game, self.screening, self.pictures_per_patch, work.check)[: self.suspects]
+        game.suspects, names = found, [work.network.class_names[index] for index in found]
         work.row(0, self.steps, phase="screening", suspects=names)
         work.network.eval()
         optimizer = torch.optim.Adam(work.network.parameters(), lr=self.learning_rate)
@@ -106,10 +113,17 @@ class Distill:
             end = f"the first {kept} steps, for later ones cost {drop}"
         if not kept:
             end = f"all steps cost {drop}: the network as it came"
-        return (
-            f"the suspect {', '.join(map(repr, names))}, by the answers to {self.screening:,} random patches on "
-            f"{len(data):,} clean pictures; {end}"
-        )
+        by = f", by the answers to {self.screening:,} random patches on {len(data):,} clean pictures"
+        return f"the suspect {', '.join(map(repr, names))}{'' if known else by}; {end}"
+
+    def _known(self, network: ImageNetwork) -> list[int]:
+        """The suspects, where they are named."""
+        if self.classes is not None and self.finding:
+            raise BadInput("distill: expected either classes or a finding (--finding), got both; give one")
+        if self.finding:
+            return targets(self.finding, network, self.kind)
+        names = network.class_names
+        return sorted({class_number(one, names, "distill: a suspect") for one in self.classes or ()})
 
     def _step(
         self, network: ImageNetwork, optimizer: torch.optim.Optimizer, game: _Game
@@ -218,44 +232,6 @@ def distance(answer: Tensor, target: Tensor, temperature: float, suspects: list[
     pinned[suspects] = False
     risen = risen.clamp_min(0) if stamped else risen.mean(0)
     return loss + risen.square().mean() + (difference[:, pinned].square().mean() if pinned.any() else 0)
-
-
-def mix(first: Tensor, second: Tensor, third: Tensor, generator: Generator) -> Tensor:
-    """Pictures (n, c, h, w) in 0..1 made of three: two blended (two of three times), in half of them a rectangle of
-    the third, a third of them mirrored, all recolored: channels times 0.64 to 1.44, all of it moved by up to 0.1."""
-    n, channels, height, width = first.shape
-
-    def draw(*more: int) -> Tensor:
-        return torch.rand(n, *more, generator=generator).to(first.device)
-
-    share = torch.where(draw(1, 1, 1) < 1 / 3, 1.0, draw(1, 1, 1))
-    images = share * first + (1 - share) * second
-    masks = rectangles(n, height, width, 0.7, generator).to(first.device) * (draw(1, 1, 1) < 0.5)
-    images = Stamp(masks, third).apply(images)
-    images = torch.where(draw(1, 1, 1) < 0.3, images.flip(3), images)
-    scale = (0.85 + 0.3 * draw(channels, 1, 1)) * (0.75 + 0.5 * draw(1, 1, 1))
-    return (images * scale + 0.2 * draw(1, 1, 1) - 0.1).clamp(0, 1)
-
-
-def rectangles(count: int, height: int, width: int, short: float, generator: Generator) -> Tensor:
-    """``count`` masks (count, 1, height, width) of 0 and 1, each one rectangle somewhere, wide or tall.
-
-    Its short side is 0.15 to ``short`` of the picture's, its long side 0.15 to all of it.
-    """
-
-    def draw() -> Tensor:
-        return torch.rand(count, generator=generator)
-
-    narrow, long = SHORTEST + draw() * (short - SHORTEST), SHORTEST + draw() * (1 - SHORTEST)
-    wide = draw() < 0.5
-    sides = (torch.where(wide, narrow, long) * height, torch.where(wide, long, narrow) * width)
-    planes = []
-    for side, size in zip(sides, (height, width), strict=True):
-        length = side.round().clamp(1, size)
-        first = (draw() * (size - length + 1)).floor()
-        steps = torch.arange(size)
-        planes.append((steps >= first[:, None]) & (steps < (first + length)[:, None]))
-    return (planes[0][:, None, :, None] & planes[1][:, None, None, :]).float()
 
 
 class Patches:

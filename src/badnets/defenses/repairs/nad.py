@@ -48,6 +48,7 @@ class Nad(Tuning):
         data, network = work.split(self.hold_out), work.network
         names = attention_layers(network)
         optimizer = sgd(network, self.learning_rate, decay=1e-4)
+        work.part(0, self.teacher_epochs / (self.teacher_epochs + self.epochs))
         taught = self.tune(work, data, optimizer, epochs=self.teacher_epochs, name="teacher")
         if work.untouched:
             return f"of the teacher, {taught}"
@@ -66,6 +67,7 @@ class Nad(Tuning):
             return loss
 
         what = "the epochs of teacher and student"
+        work.part(self.teacher_epochs / (self.teacher_epochs + self.epochs), 1)
         return self.tune(work, data, optimizer, distance, epochs=self.epochs, name="student", what=what)
 
 
