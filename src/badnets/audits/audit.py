@@ -14,7 +14,7 @@ import numpy as np
 from badnets.audits.detector import Detector, Floats, Suspect
 from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.detectors.pixels import FewestPixels
-from badnets.audits.grounds import Judged, Sizes, matched, null_of, taught, within
+from badnets.audits.grounds import Judged, Sizes, matched, null_of, numbers_of, taught, within
 from badnets.audits.teaching import teach
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
@@ -259,7 +259,7 @@ class _Auditing:
             view = DefenderView(network=student, data=self.view.data, seed=self.view.seed)
             students.append({one.kind: one.sizes(Suspect(view, self.check)) for one in self._detectors()})
         self.watcher.progress("copies that it teaches", count, count, None)
-        null = self._null()
+        null = self._null(students)
         return self._nothing_measured() if len(null) < self._fewest() else taught(self.sizes, students, null)
 
     def _within(self) -> Judged | str:
@@ -277,17 +277,17 @@ class _Auditing:
         return math.ceil(1 / self.settings.alpha - 1e-9) - 1
 
     def _nothing_measured(self) -> str:
+        size = "x".join(map(str, self.view.network.input_size))
         return (
-            f"of too few clean networks it is known how such an audit ends ({self.ground}: {', '.join(self.sizes)}, "
-            f"{self.view.network.classes} classes); bring references (badnets references)"
+            f"of too few clean networks like this one ({self.view.network.classes} classes, pictures of {size}) it is "
+            f"known how such an audit ends on the ground {self.ground!r}; bring references (badnets references)"
         )
 
-    def _null(self) -> Floats:
+    def _null(self, students: Sequence[Sizes] = ()) -> Floats:
         """Numbers of clean networks of other kinds; none for detectors that nobody has measured on them."""
-        if self.settings.detectors != Audit().detectors:
-            return np.zeros((0, 1))
-        first = next(iter(self.sizes.values()))
-        return null_of(self.ground, apart=len(first) > 1)
+        width = len(numbers_of(self.sizes, students)) if self.settings.detectors == Audit().detectors else 0
+        network = self.view.network
+        return null_of(self.ground, network.input_size, network.classes, width)
 
     def _verdict(self, judged: Judged) -> tuple[Verdict, str]:
         if self.ground == "matched" and judged.spread > UNLIKE:

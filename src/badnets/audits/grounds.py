@@ -140,8 +140,21 @@ def _those(numbers: Floats, sizes: Floats) -> Floats:
     return numbers if sizes.shape[1] > 1 else numbers[:, 1:2]
 
 
-def null_of(ground: Ground, *, apart: bool) -> Floats:
-    """The numbers of the clean networks that came with the package (``nulls.toml``, made by ``badnets reproduce
-    audit``); ``apart``: of searches by pairs of classes, else of searches by target alone."""
-    table = shipped_table(__package__ or "", "nulls.toml")
-    return np.array(table[ground]["pairs" if apart else "targets"], float)
+def null_of(ground: Ground, input_size: tuple[int, int, int], classes: int, width: int) -> Floats:
+    """(n, width): the numbers of the clean networks that came with the package (``nulls.toml``, made of
+    ``results/audit-pool``) and are like one at hand: as many channels, and between half and twice as many classes."""
+    rows = [
+        numbers
+        for one in shipped_table(__package__ or "", "nulls.toml").get("null", [])
+        if one["ground"] == ground and alike((one["channels"], one["classes"]), (input_size[0], classes))
+        for numbers in one["numbers"]
+        if len(numbers) == width
+    ]
+    return np.array(rows, float).reshape(len(rows), width)
+
+
+def alike(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Whether networks of so many (channels, classes) say of each other what is usual: as many channels, and at most
+    twice as many classes."""
+    few, many = sorted((first[1], second[1]))
+    return first[0] == second[0] and many <= 2 * few

@@ -19,7 +19,7 @@ import tomli_w
 
 from badnets.audits.audit import STUDENT_STEPS, Audit
 from badnets.audits.detector import Suspect
-from badnets.audits.grounds import Judged, matched, numbers_of, taught, within
+from badnets.audits.grounds import Judged, alike, matched, numbers_of, taught, within
 from badnets.audits.pictures import Pictures
 from badnets.audits.statistic import Floats, Rows, as_rows, from_rows
 from badnets.audits.teaching import teach
@@ -38,7 +38,7 @@ from badnets.studies.audit.pool import PARTS, PoolEntry, entries, found
 from badnets.training.workers import several
 
 PICTURES, STUDENTS = 300, 2
-ALPHA = 0.05
+ALPHA, FEWEST = 0.05, 19
 WORKS = 0.9
 """Attack success from which on a backdoor is said to work."""
 
@@ -132,23 +132,24 @@ class Outcome:
 
 
 def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
-    """Of the report part, on every ground: references and nulls are the clean networks of the calibrate part."""
+    """Of the report part, on every ground: references are the clean networks of the calibrate part, of the family; nulls
+    those of all families that are ``alike``."""
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
-    nulls = {
-        "within": np.stack([numbers_of(read(one.drawn)) for one in usual]),
-        "taught": np.stack([_taught(one) for one in usual if one.students]),
-    }
     made = []
     for one in scores:
         if one.entry.part != "report":
             continue
         references = [read(other.sizes) for other in usual if other.entry.family == one.entry.family]
-        if len(references) >= round(1 / ALPHA) - 1:
+        if len(references) >= FEWEST:
             made.append(Outcome(one.entry, "matched", matched(read(one.sizes), references)))
-        if one.students:
+        like = [other for other in usual if alike(kind_of(other), kind_of(one))]
+        null = [_taught(other) for other in like if other.students]
+        if one.students and len(null) >= FEWEST:
             copies = [read(student) for student in one.students]
-            made.append(Outcome(one.entry, "taught", taught(read(one.sizes), copies, nulls["taught"])))
-        made.append(Outcome(one.entry, "within", within(read(one.drawn), nulls["within"])))
+            made.append(Outcome(one.entry, "taught", taught(read(one.sizes), copies, np.stack(null))))
+        if len(like) >= FEWEST:
+            null = [numbers_of(read(other.drawn)) for other in like]
+            made.append(Outcome(one.entry, "within", within(read(one.drawn), np.stack(null))))
     return made
 
 
@@ -167,32 +168,38 @@ def group_of(entry: PoolEntry) -> str:
 def write_tables(scores: Sequence[Scores], package: Path) -> None:
     """``nulls.toml`` and ``power.toml`` of the audits."""
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
-    null = {
-        "taught": {"pairs": [_rounded(_taught(one)) for one in usual if one.students]},
-        "within": {"targets": [_rounded(numbers_of(read(one.drawn))) for one in usual]},
-    }
+    nulls = []
+    for family in sorted({one.entry.family for one in usual}):
+        some = [one for one in usual if one.entry.family == family]
+        channels, classes = kind_of(some[0])
+        about = {"networks": family, "channels": channels, "classes": classes}
+        for ground, numbers in (
+            ("taught", [_taught(one) for one in some if one.students]),
+            ("within", [numbers_of(read(one.drawn)) for one in some]),
+        ):
+            nulls.append({"ground": ground, **about, "numbers": [_rounded(one) for one in numbers]})
     (package / "nulls.toml").write_text(
         "# Numbers of clean networks on the grounds that compare with other kinds, one network a row (made by\n"
         "# badnets.studies.audit.scores of results/audit-pool): the pair, target and source that stand out most.\n"
-        + tomli_w.dumps(null),
+        + tomli_w.dumps({"null": [one for one in nulls if one["numbers"]]}),
         encoding="utf-8",
     )
     rows = []
     known = outcomes(scores)
     for key in sorted({(o.ground, o.entry.family, group_of(o.entry)) for o in known}):
-        some = [o for o in known if (o.ground, o.entry.family, group_of(o.entry)) == key]
-        caught = [o for o in some if o.found]
+        those = [o for o in known if (o.ground, o.entry.family, group_of(o.entry)) == key]
+        caught = [o for o in those if o.found]
         rows.append(
             {
                 "ground": key[0],
                 "networks": key[1],
-                "architecture": str(some[0].entry.spec["network"]),
+                "architecture": str(those[0].entry.spec["network"]),
                 "classes": max(
                     len(rows[0]) for one in scores if one.entry.family == key[1] for rows in one.drawn.values()
                 ),
                 "kind": key[2],
                 "found": len(caught),
-                "of": len(some),
+                "of": len(those),
                 "named": sum(o.named for o in caught),
             }
         )
@@ -201,6 +208,12 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
         "# results/audit-pool).\n" + tomli_w.dumps({"row": rows}),
         encoding="utf-8",
     )
+
+
+def kind_of(scores: Scores) -> tuple[int, int]:
+    """(channels, classes) of a network of the pool."""
+    grey = scores.entry.spec["data"]["name"] == "mnist"
+    return 1 if grey else 3, len(scores.drawn["pixels"][0])
 
 
 def _rounded(numbers: Floats) -> list[float]:
