@@ -132,7 +132,7 @@ class Outcome:
 
 
 def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
-    """Of the report part, on every ground: references are the clean networks of the calibrate part, of the family; nulls
+    """Of the report part, on every ground: references are the clean networks of the family in the calibrate part; nulls
     those of all families that are ``alike``."""
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     made = []
