@@ -11,6 +11,7 @@ import torch
 
 import badnets as bn
 from badnets.audits.audit import Audit, Audited, Reference, audit
+from badnets.audits.grounds import alike
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
@@ -53,19 +54,43 @@ def test_too_few_references_cannot_tell(make_linear: Make, quarters: ImageData) 
     assert judged(make_linear(51), quarters, references(make_linear, 10), alpha=0.1).verdict != "cannot-tell"
 
 
-def test_without_references_it_teaches_copies(make_linear: Make, quarters: ImageData) -> None:
-    done = judged(make_linear(50, trigger=(2, 3.0)), quarters, [])
+def null(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """What is usual, as if measured on 20 clean networks."""
+    numbers = np.abs(np.random.default_rng(0).normal(0.3, 0.1, (20, width)))
+    monkeypatch.setattr("badnets.audits.audit.null_of", lambda *_: numbers)
+
+
+def test_without_references_it_teaches_copies(
+    make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    null(monkeypatch, 8)  # pairs and pixels, of the differences and of the network itself
+    done = judged(make_linear(50, trigger=(2, 6.0)), quarters, [])
     assert done.ground == "taught"
     assert done.verdict == "backdoored"
+    assert done.judged is not None
+    assert done.judged.p == pytest.approx(1 / 21)
+
+
+def test_without_pictures_its_classes_are_compared(make_linear: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    null(monkeypatch, 2)
+    done = judged(make_linear(50, trigger=(2, 6.0)), None, [])
+    assert done.ground == "within"
+    assert done.accuracy is None
     assert done.judged is not None
     assert done.judged.named.target == 2
 
 
-def test_without_pictures_its_classes_are_compared(make_linear: Make) -> None:
-    done = judged(make_linear(50), None, [])
-    assert done.ground == "within"
-    assert done.accuracy is None
-    assert done.judged is not None
+@pytest.mark.parametrize("data", [True, False])
+def test_networks_unlike_all_that_were_measured(data: bool, make_linear: Make, quarters: ImageData) -> None:
+    done = judged(make_linear(50), quarters if data else None, [])
+    assert done.verdict == "cannot-tell"
+    assert "4 classes, pictures of 1x8x8" in done.reason
+
+
+def test_alike() -> None:
+    assert alike((3, 10), (3, 16))
+    assert not alike((3, 10), (3, 43))
+    assert not alike((1, 10), (3, 10))
 
 
 @pytest.mark.parametrize(
