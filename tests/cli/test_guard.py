@@ -93,7 +93,7 @@ def test_too_few_pictures_warn_on_stderr(badnets: Badnets, tiny_run: Path) -> No
         ("--method strip --pictures 10", "strip: expected at least 40 clean pictures, got 10"),
         ("--method strip --refuse 0", "above 0 and below 1, got 0"),
         ("--repaired nowhere.safetensors", "nowhere.safetensors"),
-        ("--method refuse-class", "expected a value for 'suspect', got none"),
+        ("--method refuse-class", "expected a class (--set suspect=CLASS) or a finding of it (--finding), got neither"),
     ],
 )
 def test_wrong_use_is_one_sentence(badnets: Badnets, tiny_run: Path, line: str, sentence: str) -> None:
