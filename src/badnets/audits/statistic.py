@@ -39,7 +39,7 @@ def from_rows(rows: Sequence[Sequence[float | None]]) -> Floats:
 
 def surprise(sizes: Floats) -> Floats:
     """(m, s, t) of a bag of m networks: how much smaller each size is than in the other m - 1 networks, in standard
-    deviations of theirs, less the network's own median, in units of its own spread where that is above 1.
+    deviations of theirs, less the network's own median, in units of its own spread.
 
     The deviation is halfway (in variance) between the pair's own and that of all pairs, for a few networks say little
     of one pair. A network that differs from the others everywhere (another recipe, more robust) is so compared with
@@ -57,7 +57,7 @@ def surprise(sizes: Floats) -> Floats:
         return z
     z = z - _over(np.nanmedian, z)
     spread = 1.4826 * _over(np.nanmedian, np.abs(z))
-    result: Floats = z / np.maximum(spread, 1)
+    result: Floats = z / np.maximum(spread, FLOOR)
     return result
 
 
@@ -111,13 +111,13 @@ def fused(numbers: Floats) -> Floats:
     mean = (numbers.sum(0) - numbers) / (count - 1)
     squares = ((numbers**2).sum(0) - numbers**2) / (count - 1)
     deviation = np.sqrt(np.maximum(squares - mean**2, 0) * (count - 1) / max(count - 2, 1))
-    result: Floats = ((numbers - mean) / np.maximum(deviation, 0.25)).max(1)
+    result: Floats = ((numbers - mean) / np.maximum(deviation, FLOOR)).max(1)
     return result
 
 
 def standing(numbers: Floats, usual: Floats) -> Floats:
     """(k,): how far numbers (k,) are above usual ones (n, k), in their standard deviations."""
-    far: Floats = (numbers - usual.mean(0)) / np.maximum(usual.std(0), LEAST_SPREAD)
+    far: Floats = (numbers - usual.mean(0)) / np.maximum(usual.std(0), FLOOR)
     return far
 
 
