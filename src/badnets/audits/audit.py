@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -15,6 +15,7 @@ from badnets.audits.detector import Detector, Floats, Suspect
 from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.detectors.pixels import FewestPixels
 from badnets.audits.grounds import Judged, Sizes, matched, null_of, numbers_of, taught, within
+from badnets.audits.statistic import excess
 from badnets.audits.teaching import teach
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
@@ -331,17 +332,13 @@ def of_source(data: ImageData, source: int | None) -> ImageData:
     return data if source is None else data.take(np.flatnonzero(data.labels == source))
 
 
-def class_sizes(sizes: Mapping[str, Floats], label: int) -> dict[str, float | None]:
-    """For one class as a target, where nothing was compared: by detector its smallest size."""
-    columns = {f"{kind}_size": values[:, label][np.isfinite(values[:, label])] for kind, values in sizes.items()}
-    return {name: float(np.exp(column.min())) if len(column) else None for name, column in columns.items()}
-
-
-def class_scores(judged: Judged, sizes: Mapping[str, Floats], label: int) -> dict[str, float | None]:
-    """For one class as a target: by detector its highest score over sources, and its smallest size."""
+def class_scores(done: Audited, label: int) -> dict[str, float | None]:
+    """For one class as a target: by detector its highest score over sources (where nothing was compared, how much
+    smaller than its own network lets expect), and its smallest size."""
     scores: dict[str, float | None] = {}
-    for kind, values in judged.scores.items():
-        column, size = values[:, label], sizes[kind][:, label]
+    for kind, sizes in done.sizes.items():
+        values = excess(sizes[None])[0] if done.judged is None else done.judged.scores[kind]
+        column, size = values[:, label], sizes[:, label]
         there = np.isfinite(column)
         scores[kind] = float(column[there].max()) if there.any() else None
         scores[f"{kind}_size"] = float(np.exp(size[there]).min()) if there.any() else None

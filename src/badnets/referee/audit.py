@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from badnets.audits.audit import Audit, Audited, Reference, Seen, audit, class_scores, class_sizes, of_source
+from badnets.audits.audit import Audit, Audited, Reference, Seen, audit, class_scores, of_source
 from badnets.audits.detector import DETECTORS
 from badnets.audits.power import power_of
 from badnets.audits.statistic import as_rows, from_rows
@@ -191,9 +191,7 @@ def finding(
         AuditedClass(
             label=label,
             class_name=name,
-            scores=class_sizes(done.sizes, label)
-            if done.judged is None
-            else class_scores(done.judged, done.sizes, label),
+            scores=class_scores(done, label),
         )
         for label, name in enumerate(network.class_names)
     )
