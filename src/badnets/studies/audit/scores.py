@@ -2,12 +2,14 @@
 alarms, power.
 
     python -m badnets.studies.audit.scores POOL RESULTS [FAMILY ...] [--part PART] [--jobs N]   (search)
-    python -m badnets.studies.audit.scores --tables RESULTS                                     (nulls and power)
+    python -m badnets.studies.audit.scores --pack RESULTS results/audit-pool                    (a file for each family)
+    python -m badnets.studies.audit.scores --tables results/audit-pool                          (nulls and power)
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ from badnets.audits.grounds import Judged, alike, matched, numbers_of, taught, w
 from badnets.audits.pictures import Pictures
 from badnets.audits.statistic import Floats, Rows, as_rows, from_rows
 from badnets.audits.teaching import teach
-from badnets.core.files import read_json, write_json
+from badnets.core.files import dumps, read_json, write_json
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.data.splits import draw
@@ -108,8 +110,20 @@ def _score(task: _Task) -> None:
 
 
 def read_scores(folder: Path) -> list[Scores]:
-    """All that is there."""
-    return [Scores.model_validate(read_json(path)) for path in sorted(folder.rglob("*.json"))]
+    """All that is there, in files of one network or packed."""
+    singles = [read_json(path) for path in sorted(folder.rglob("*.json"))]
+    packed = [
+        json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()
+    ]
+    return [Scores.model_validate(one) for one in (*singles, *packed)]
+
+
+def pack(scores: Sequence[Scores], folder: Path) -> None:
+    """A file for each family, with a line for each network."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for family in sorted({one.entry.family for one in scores}):
+        lines = [dumps(one.to_json(), indent=None) for one in scores if one.entry.family == family]
+        (folder / f"{family}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -231,6 +245,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--pack", action="store_true")
     parser.add_argument("--family", action="append")
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--kind", action="append")
@@ -242,6 +257,9 @@ def main(given: Sequence[str] | None = None) -> None:
         write_tables(read_scores(asked.folders[0]), Path(__file__).resolve().parents[2] / "audits")
         return
     pool, out = asked.folders
+    if asked.pack:
+        pack(read_scores(pool), out)
+        return
     there = entries(pool)
     todo = [
         _Task(pool, place, out / f"{place}.json", asked.students)
