@@ -16,8 +16,10 @@ import badnets
 from badnets.data.sets.gtsrb import CLASS_NAMES
 from badnets.referee.spec import read_spec, shipped_spec
 from badnets.report.words.names import MEASURES
+from badnets.studies.audit.pool import families, pool_folder
 from badnets.studies.registry import STUDIES
-assert len(CLASS_NAMES) == 43 and MEASURES and len(STUDIES) == 9  # tables that lie beside the code
+assert len(CLASS_NAMES) == 43 and MEASURES and len(STUDIES) == 10  # tables that lie beside the code
+assert len(families(pool_folder())) == 6
 names = sorted(p.stem for p in (pathlib.Path(badnets.__file__).parent / "runs").glob("*.toml"))
 specs = [shipped_spec(name) for name in names]
 for spec in specs:
