@@ -136,23 +136,23 @@ def audit(
 
     ``data`` are clean pictures (of three sets, the test part), of which at most ``pictures`` are used; ``references``
     clean networks of the same architecture, classes and input (19 at least for ``alpha`` of 0.05), or a folder of
-    their files. Without references the network teaches ``students`` copies to compare it with; without pictures
-    either, its classes are compared with each other. Raises ``BadInput`` for what does not fit together.
+    their files. Without references the classes are compared with each other and no verdict is given where nobody has
+    measured what is usual ("cannot-tell"); where that is known, with ``students`` copies that the network teaches, if
+    there are pictures. Raises ``BadInput`` for what does not fit together.
     """
     from badnets.audits.audit import Audit, Reference
     from badnets.core.seed import Seed
-    from badnets.data.splits import draw
     from badnets.networks.inference import align_classes
-    from badnets.referee.audit import Subject, finding
+    from badnets.referee.audit import Subject, finding, references_of, some_of
     from badnets.referee.references import network_files
 
     network = _network(network)
     shown = None
     if data is not None:
         aligned = align_classes(one_set(data, "test"), network)
-        shown = aligned.take(draw(aligned, pictures, Seed(seed).derive("audited")))
+        shown = some_of(aligned, pictures, Seed(seed))
     if isinstance(references, str | Path):
-        known = [Reference(path.name, partial(open_any, path)) for path in network_files(Path(references))]
+        known = references_of(network_files(Path(references)), network, shown)
     else:
         known = [Reference(f"reference {i}", partial(_network, one)) for i, one in enumerate(references, 1)]
     settings = Audit(alpha=alpha, students=students)

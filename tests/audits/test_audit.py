@@ -12,6 +12,7 @@ import torch
 import badnets as bn
 from badnets.audits.audit import Audit, Audited, Reference, audit
 from badnets.audits.grounds import alike
+from badnets.audits.power import power_of
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
@@ -192,10 +193,33 @@ def test_remarks_about_a_backdoor_are_not_read(make_linear: Make, quarters: Imag
     telling.provenance = {"backdoor": {"warning": "this network carries a backdoor on purpose", "planted": "class 2"}}
     known = [make_linear(seed) for seed in range(1, 20)]
     first, second = (bn.audit(one, quarters, known) for one in (plain, telling))
-    same = {"seconds": 0.0, "classes": first.classes}
-    assert replace_all(first, same) == replace_all(second, same)
+    assert first.model_copy(update={"seconds": 0.0}) == second.model_copy(update={"seconds": 0.0})
     assert replace(DefenderView(network=telling)).network.provenance == {}
 
 
-def replace_all(finding: Finding, values: dict[str, object]) -> Finding:
-    return finding.model_copy(update=values)
+def test_nothing_is_taught_where_nothing_could_be_compared(
+    make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> ImageNetwork:
+        raise AssertionError("taught for nothing")
+
+    monkeypatch.setattr("badnets.audits.audit.teach", never)
+    assert judged(make_linear(50), quarters, []).verdict == "cannot-tell"
+
+
+def test_ctrl_c_at_the_trigger_keeps_the_verdict(
+    make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("badnets.referee.audit.invert", interrupt)
+    finding = bn.audit(make_linear(50, trigger=(2, 3.0)), quarters, [make_linear(seed) for seed in range(1, 20)])
+    assert (finding.verdict, finding.stopped, finding.trigger) == ("backdoored", "interrupted", None)
+
+
+def test_power_is_that_of_networks_of_the_same_kind() -> None:
+    power, alarms = power_of("matched", "g1-cnn", 10)
+    assert power
+    assert {one.kind for one in alarms} == {"clean"}
+    assert power_of("matched", "resnet50", 10) == power_of("matched", "g1-cnn", 43) == ((), ())

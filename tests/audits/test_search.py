@@ -109,13 +109,6 @@ def test_pictures_that_are_read_wrongly_are_left_out(make_linear: Make, quarters
     assert (labels == 2).mean() > 0.5
 
 
-def test_halves_share_nothing_and_keep_classes(make_linear: Make, quarters: ImageData) -> None:
-    pictures = Pictures.of(make_linear(), quarters, Seed(1))
-    first, second = pictures.halves()
-    assert len(first) + len(second) == len(pictures)
-    assert first.present == second.present == pictures.present
-
-
 def test_rows_begin_again_where_there_are_few(make_linear: Make, quarters: ImageData) -> None:
     pictures = Pictures.of(make_linear(), quarters.take(np.array([0, 1, 2, 3, 4])), Seed(1))
     rows = pictures.rows_of(1, 0, 6)

@@ -95,7 +95,7 @@ def test_wrong_words(badnets: Badnets, files: Path, more: str, told: str) -> Non
 
 def test_a_file_without_pictures(badnets: Badnets, files: Path) -> None:
     said = badnets("audit --json", files / "bad.safetensors")
-    assert said.code in (0, 1, 3)
+    assert said.code == 3
     assert said.json["ground"] == "within"
     assert said.json["trigger"] is None
     assert said.json["accuracy"] is None
@@ -120,6 +120,14 @@ def test_ten_pictures(badnets: Badnets, files: Path, tmp_path: Path) -> None:
         "audit --alpha 0.25 --json", files / "bad.safetensors", "--data", tmp_path / "ten.npz", "--references",
         files / "clean",
     )  # fmt: skip
-    assert said.code in (0, 1, 2, 3), said.err
-    if said.code != 2:
-        assert any("few" in note for note in said.json["notes"])
+    assert said.code in (0, 1), said.err
+    assert any("10 clean pictures are few" in note for note in said.json["notes"])
+    assert len(said.json["reference_statistics"]) == 3
+
+
+def test_another_page_is_not_overwritten(badnets: Badnets, files: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    said = badnets("audit", files / "bad.safetensors", "--out", tmp_path)
+    assert said.code == 2
+    assert "another page" in said.err
+    assert (tmp_path / "report.html").read_text() == "mine"

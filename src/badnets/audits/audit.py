@@ -91,7 +91,6 @@ class Audited:
     sizes: Sizes = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stopped: Stopped | None = None
-    seconds: float = 0.0
 
 
 def audit(
@@ -124,6 +123,7 @@ class _Auditing:
         self.view, self.given, self.settings, self.watcher = view, references, settings, watcher
         self.look: Look = look or (lambda _, see: see())
         self.began = time.perf_counter()
+        self.suspect = Suspect(view, self.check)
         self.ground: Ground = "matched" if references else "taught" if view.data is not None else "within"
         self.notes: list[str] = []
         self.accuracy: Rate | None = None
@@ -139,9 +139,9 @@ class _Auditing:
             reason = self._unfit()
             if reason is not None:
                 return self._done("cannot-tell", reason)
-            suspect = Suspect(self.view, self.check)
+            suspect = self.suspect
             self.watcher.mark(f"searching in {network.architecture}, {network.classes} classes")
-            self.sizes = {one.kind: one.sizes(suspect) for one in self._detectors()}
+            self.sizes = self._sizes(suspect)
             judged = {"matched": self._matched, "taught": self._taught, "within": self._within}[self.ground]()
         except (KeyboardInterrupt, OutOfBudget) as stop:
             stopped: Stopped = "budget" if isinstance(stop, OutOfBudget) else "interrupted"
@@ -156,6 +156,13 @@ class _Auditing:
         budget = self.view.budget_s
         if budget is not None and time.perf_counter() - self.began > budget:
             raise OutOfBudget
+
+    def _beside(self, network: ImageNetwork) -> Suspect:
+        """Another network, with the same pictures and seed."""
+        return Suspect(DefenderView(network=network, data=self.view.data, seed=self.view.seed), self.check)
+
+    def _sizes(self, suspect: Suspect) -> dict[str, Floats]:
+        return {one.kind: one.sizes(suspect) for one in self._detectors()}
 
     def _detectors(self) -> list[Detector]:
         there = self.view.data is not None
@@ -237,8 +244,7 @@ class _Auditing:
         rate = Rate(0, 0)
         if same and data is not None:
             rate = accuracy(predict_data(network, data).labels, data.labels)
-            suspect = Suspect(DefenderView(network=network, data=data, seed=self.view.seed), self.check)
-            sizes = {one.kind: one.sizes(suspect) for one in self._detectors()}
+            sizes = self._sizes(self._beside(network))
         return Seen(
             architecture=network.architecture,
             input_size=network.input_size,
@@ -251,22 +257,22 @@ class _Auditing:
         network, count = self.view.network, self.settings.students
         if network.classes < 4:
             return self._few_classes()
-        pictures = Suspect(self.view, self.check).pictures
+        null = self._null(2)  # the differences to its copies, and the network itself
+        if len(null) < self._fewest():
+            return self._nothing_measured()
         students: list[Sizes] = []
         for number in range(count):
             self.watcher.progress("copies that it teaches", number, count, None)
             seed = self.view.seed.derive("student", number)
-            student = teach(network, pictures, seed, steps=self.settings.student_steps, check=self.check)
-            view = DefenderView(network=student, data=self.view.data, seed=self.view.seed)
-            students.append({one.kind: one.sizes(Suspect(view, self.check)) for one in self._detectors()})
+            student = teach(network, self.suspect.pictures, seed, steps=self.settings.student_steps, check=self.check)
+            students.append(self._sizes(self._beside(student)))
         self.watcher.progress("copies that it teaches", count, count, None)
-        null = self._null(students)
-        return self._nothing_measured() if len(null) < self._fewest() else taught(self.sizes, students, null)
+        return taught(self.sizes, students, null)
 
     def _within(self) -> Judged | str:
         if self.view.network.classes < 4:
             return self._few_classes()
-        null = self._null()
+        null = self._null(1)
         return self._nothing_measured() if len(null) < self._fewest() else within(self.sizes, null)
 
     def _few_classes(self) -> str:
@@ -284,9 +290,10 @@ class _Auditing:
             f"known how such an audit ends on the ground {self.ground!r}; bring references (badnets references)"
         )
 
-    def _null(self, students: Sequence[Sizes] = ()) -> Floats:
-        """Numbers of clean networks of other kinds; none for detectors that nobody has measured on them."""
-        width = len(numbers_of(self.sizes, students)) if self.settings.detectors == Audit().detectors else 0
+    def _null(self, parts: int) -> Floats:
+        """Numbers of clean networks of other kinds, of so many ``parts``; none for detectors that nobody has measured
+        on them."""
+        width = parts * len(numbers_of(self.sizes)) if self.settings.detectors == Audit().detectors else 0
         network = self.view.network
         return null_of(self.ground, network.input_size, network.classes, width)
 
@@ -323,7 +330,6 @@ class _Auditing:
             sizes=self.sizes,
             notes=tuple(self.notes),
             stopped=stopped,
-            seconds=time.perf_counter() - self.began,
         )
 
 

@@ -62,18 +62,6 @@ class Pictures:
         """The classes of which there is a picture."""
         return [int(one) for one in np.unique(self.labels)]
 
-    def take(self, rows: NDArray[np.int64]) -> Pictures:
-        """Some of them."""
-        return Pictures(self.images[torch.from_numpy(rows).to(self.images.device)], self.labels[rows])
-
-    def halves(self) -> tuple[Pictures, Pictures]:
-        """Every other picture of each class (the first part has the odd one): to search on, and to judge on."""
-        ranks = np.empty(len(self), np.int64)
-        for label in self.present:
-            members = self.labels == label
-            ranks[members] = np.arange(members.sum())
-        return self.take(np.flatnonzero(ranks % 2 == 0)), self.take(np.flatnonzero(ranks % 2 == 1))
-
     def rows_of(self, source: int | None, target: int, count: int) -> Tensor:
         """The first ``count`` rows of the class ``source`` (None: of every class but ``target``, one after the other);
         where there are fewer, they begin again."""

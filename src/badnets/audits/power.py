@@ -1,24 +1,17 @@
 """What the same audit found of planted backdoors, and how often it took clean networks for backdoored ones: as measured
-by ``badnets reproduce audit``, on networks that had no part in making or calibrating it."""
+(``results/audit-pool``) on networks that had no part in making or calibrating it."""
 
 from __future__ import annotations
 
+from badnets.audits.grounds import alike
 from badnets.core.rate import Rate
 from badnets.core.toml import shipped_table
 from badnets.records.finding import Ground, Power
 
 
 def power_of(ground: Ground, architecture: str, classes: int) -> tuple[tuple[Power, ...], tuple[Power, ...]]:
-    """(power by kind of backdoor, false alarms), of the networks that are most like the one at hand."""
-    table = shipped_table(__package__ or "", "power.toml")
-    rows = [row for row in table.get("row", []) if row["ground"] == ground]
-    if not rows:
-        return (), ()
-    families = sorted(
-        {row["networks"] for row in rows},
-        key=lambda name: _distance(next(row for row in rows if row["networks"] == name), architecture, classes),
-    )
-    like = [row for row in rows if row["networks"] == families[0]]
+    """(power by kind of backdoor, false alarms), of networks of the same architecture with about as many classes; both
+    empty where none were measured."""
     made = [
         Power(
             networks=row["networks"],
@@ -26,11 +19,9 @@ def power_of(ground: Ground, architecture: str, classes: int) -> tuple[tuple[Pow
             found=Rate(row["found"], row["of"]),
             named=Rate(row["named"], row["found"]) if row["kind"] != "clean" and row["found"] else None,
         )
-        for row in like
+        for row in shipped_table(__package__ or "", "power.toml").get("row", [])
+        if row["ground"] == ground
+        and row["architecture"].split(":")[0] == architecture.split(":", maxsplit=1)[0]
+        and alike((1, row["classes"]), (1, classes))
     ]
     return tuple(one for one in made if one.kind != "clean"), tuple(one for one in made if one.kind == "clean")
-
-
-def _distance(row: dict[str, object], architecture: str, classes: int) -> tuple[bool, int]:
-    name = str(row["architecture"]).split(":")[0]
-    return name != architecture.split(":", maxsplit=1)[0], abs(int(str(row["classes"])) - classes)

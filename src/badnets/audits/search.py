@@ -39,10 +39,10 @@ class Goal:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One step of a search for the goals ``numbers``: the mean margin of each, and what moves it (k, c, h, w)."""
+    """One step of a search for the goals ``numbers``: their pictures ``images`` (k, n, c, h, w), and what moves their
+    margins (k, c, h, w)."""
 
     numbers: Tensor
-    mean: NDArray[np.float64]
     uphill: Tensor
     images: Tensor
 
@@ -153,7 +153,7 @@ def smallest(
             open_ = torch.from_numpy(~reached).to(device)
             left.append(some[open_])
             if step < len(budgets) and bool(open_.any()):
-                change.grow(step, Pass(some[open_], mean[~reached], -gradient[open_], images[open_]))
+                change.grow(step, Pass(some[open_], -gradient[open_], images[open_]))
         active = torch.cat(left)
         if not len(active):
             break

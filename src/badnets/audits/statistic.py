@@ -9,16 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from badnets.records.finding import Form
+
 Floats = NDArray[np.float64]
 Rows = tuple[tuple[float | None, ...], ...]
-Form = Literal["one-source", "all-to-one", "all-to-all"]
-FORMS: tuple[Form, ...] = ("one-source", "all-to-one", "all-to-all")
-"""What may be small: one pair; all pairs of a target; one pair of every source."""
 ENOUGH = 12
 """Pairs, at least, of a network that is compared with itself too: those of four classes."""
 LEAST_SPREAD = 0.1
@@ -83,8 +81,8 @@ def _polished(sizes: Floats) -> Floats:
 
 
 def summaries(scores: Floats) -> Floats:
-    """(m, 3), in the order of ``FORMS``: the largest score of a pair; of a target, the median over its sources; the
-    median over sources of the largest one."""
+    """(m, 3), what may stand out: the largest score of a pair (one source); of a target, the median over its sources
+    (all-to-one); the median over sources of the largest one (all-to-all)."""
     with quiet():
         pair = np.nanmax(scores, (1, 2))
         target = np.nanmax(np.nanmedian(scores, 1), 1)

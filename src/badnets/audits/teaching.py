@@ -23,7 +23,7 @@ def teach(
     pictures: Pictures,
     seed: Seed,
     *,
-    steps: int = 400,
+    steps: int,
     check: Callable[[], None] = lambda: None,
 ) -> ImageNetwork:
     """A network of the same kind with new weights, trained to give the class that ``network`` gives to clean pictures
@@ -74,8 +74,8 @@ def fresh(body: nn.Module, generator: torch.Generator) -> nn.Module:
 
 
 def varied(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` of ``images`` (n, c, h, w) in 0..1: moved by up to an eighth, half of them mixed with another, a
-    quarter as bright or twice, some noise."""
+    """``count`` of ``images`` (n, c, h, w) in 0..1: moved by up to an eighth, half of them mixed with another, 0.8
+    to 1.2 times as bright, some noise."""
     n, _, h, w = images.shape
 
     def draw(*shape: int) -> Tensor:

@@ -35,7 +35,7 @@ def audit_command(
     out: Path | None = Option(None, help="A folder for the finding (finding.json) and its page (report.html)."),
     pictures: int = Option(500, min=1, help="How many clean pictures are used, at most."),
     alpha: float = Option(0.05, help="Share of clean networks that may be called backdoored."),
-    detector: list[str] = Option([], help="What looks at the network (badnets list detectors) [perturbation]."),
+    detector: list[str] = Option([], help="What looks at it (badnets list detectors) [perturbation and pixels]."),
     students: int | None = Option(
         None, min=1, help="Without references: copies that the network teaches from clean pictures [2]."
     ),
@@ -54,6 +54,8 @@ def audit_command(
     other = [change for change in set_ if not change.startswith("data.")]
     if other:
         raise BadInput(f"expected --set data.NAME=VALUE, got {other[0]!r}")
+    if out is not None:
+        check_free(out)
     with in_options(audit_command):
         case = AuditCase(
             model=model,
@@ -79,16 +81,25 @@ def audit_command(
         yield f"page     {place}"
 
 
-def write_finding(finding: Finding, out: Path) -> Path:
-    """The finding, its page and its trigger in a folder; where the page is."""
-    from badnets.core.files import check_place, write_text
-    from badnets.records.read import FINDING, write_record
-    from badnets.report.pages.finding_page import render_finding
+def check_free(out: Path) -> None:
+    """Refuse, before any work, a place that is no folder, or one that holds a page of something else."""
+    from badnets.core.files import check_place
+    from badnets.records.read import FINDING
 
     if out.exists() and not out.is_dir():
         raise BadInput(f"expected --out to be a folder, got the file {out}; choose another name")
-    out.mkdir(parents=True, exist_ok=True)
+    if (out / "report.html").exists() and not (out / FINDING).exists():
+        raise BadInput(f"expected --out to be a new folder or that of a finding, got {out} with another page in it")
     check_place(out)
+
+
+def write_finding(finding: Finding, out: Path) -> Path:
+    """The finding, its page and its trigger in a folder; where the page is."""
+    from badnets.core.files import write_text
+    from badnets.records.read import FINDING, write_record
+    from badnets.report.pages.finding_page import render_finding
+
+    out.mkdir(parents=True, exist_ok=True)
     write_record(out / FINDING, finding)
     return write_text(out / "report.html", render_finding(finding))
 

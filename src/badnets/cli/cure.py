@@ -12,7 +12,7 @@ from typer import Option
 
 from badnets.cli.audits import write_finding
 from badnets.cli.console import Ended, command, in_options
-from badnets.cli.defend import written
+from badnets.cli.defend import told, written
 from badnets.cli.options import Case, Foreign, command_line, settings
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
@@ -58,8 +58,6 @@ def cure_command(
     from badnets.referee.audit import AuditCase, audit_case, shown
     from badnets.referee.cure import cured
     from badnets.report.pages.certificate_page import render_certificate
-    from badnets.report.pages.table import certificate_table
-    from badnets.report.words.certificate_words import certificate_verdict
     from badnets.report.words.finding_words import finding_verdict
 
     if case.data is None:
@@ -70,7 +68,7 @@ def cure_command(
     place = out.with_name(f"{out.stem}.finding")
     if place.exists() and not force:
         raise BadInput(f"expected no finding at {place}, got one; choose another --out, or say --force to replace it")
-    finding, certificate, told = None, None, ""
+    finding, certificate, verdict = None, None, ""
     with in_options(cure_command):
         audit = AuditCase(
             model=case.model,
@@ -94,8 +92,8 @@ def cure_command(
             with written(opened, out.with_suffix(".html"), out.with_suffix(".json"), force=force) as (own, files):
                 finding = audit_case(audit, watcher)
                 write_finding(finding, place)
-                told = finding_verdict(finding)
-                watcher.say(told)
+                verdict = finding_verdict(finding)
+                watcher.say(verdict)
                 _check(finding, anyway=anyway)
                 certificate = cured(_rest(own, finding.seconds), finding, place, watcher)
                 write_text(files[1], render_certificate(certificate))
@@ -111,17 +109,12 @@ def cure_command(
         },
         0 if certificate is not None else _exit_code(finding.verdict, finding.stopped),
     )
-    yield told
+    yield verdict
     if certificate is None:
         yield "No network was written; --anyway repairs the most suspicious class."
         yield f"finding  {place}"
         return
-    yield certificate_table(certificate)
-    yield certificate_verdict(certificate)
-    yield from certificate.notes
-    yield f"chosen   {certificate.chosen}"
-    yield f"network  {certificate.network}"
-    yield f"page     {out.with_suffix('.html')}"
+    yield from told(certificate, out.with_suffix(".html"))
     yield f"finding  {place}"
 
 

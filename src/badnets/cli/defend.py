@@ -19,6 +19,7 @@ from badnets.core.progress import Watcher
 from badnets.core.text import listed
 
 if TYPE_CHECKING:
+    from badnets.records.certificate import Certificate
     from badnets.referee.case import RepairCase
 
 FINDING = Option(
@@ -64,8 +65,6 @@ def repair_command(
     from badnets.records.read import write_record
     from badnets.referee.certify import certify
     from badnets.report.pages.certificate_page import render_certificate
-    from badnets.report.pages.table import certificate_table
-    from badnets.report.words.certificate_words import certificate_verdict
 
     first = order and read_order(order)
     given = {"layer": layer, "channels": channels, "order": first, "max_drop": max_drop, "shrink": shrink}
@@ -80,12 +79,20 @@ def repair_command(
             write_text(files[1], render_certificate(certificate))
             write_record(files[2], certificate)
     yield certificate.to_json()
+    yield from told(certificate, place)
+
+
+def told(certificate: Certificate, page: Path) -> Iterator[Any]:
+    """What a person sees of a certificate."""
+    from badnets.report.pages.table import certificate_table
+    from badnets.report.words.certificate_words import certificate_verdict
+
     yield certificate_table(certificate)
     yield certificate_verdict(certificate)
     yield from certificate.notes
     yield f"chosen   {certificate.chosen}"
     yield f"network  {certificate.network}"
-    yield f"page     {place}"
+    yield f"page     {page}"
 
 
 @contextmanager

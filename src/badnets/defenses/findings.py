@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,9 @@ from badnets.core.errors import BadInput
 from badnets.core.text import brief, listed
 from badnets.defenses.stamps import ANY, Stamp, stamp_of_picture
 from badnets.networks.network import ImageNetwork
-from badnets.records.finding import Finding
-from badnets.records.read import read_as
+from badnets.records.finding import Finding, png_content
+from badnets.records.read import FINDING, read_as
 
-NAME = "finding.json"
-_PNG = "data:image/png;base64,"
 FindingPaths = Annotated[
     tuple[str, ...], Field(description="findings of badnets audit, files or folders: their classes are the suspects")
 ]
@@ -42,7 +38,7 @@ class Lead:
 
 def read_finding(path: Path) -> Finding:
     """The finding in a file, or in the folder that ``badnets audit --out`` wrote."""
-    file = path / NAME if path.is_dir() else path
+    file = path / FINDING if path.is_dir() else path
     if not file.exists():
         raise BadInput(f"expected a finding (badnets audit --out) at {path}, got none; check the path ('finding')")
     return read_as(file, Finding)
@@ -110,10 +106,9 @@ def _lead(path: str, finding: Finding, network: ImageNetwork, *, trigger: bool) 
 
 
 def _content(path: str, picture: str) -> bytes:
-    problem = f"{path}: expected a PNG as a data URI in trigger, got something else; it may be damaged"
-    if not picture.startswith(_PNG):
-        raise BadInput(problem)
     try:
-        return base64.b64decode(picture.removeprefix(_PNG), validate=True)
-    except (binascii.Error, ValueError):
-        raise BadInput(problem) from None
+        return png_content(picture)
+    except ValueError:
+        raise BadInput(
+            f"{path}: expected a PNG as a data URI in trigger, got something else; it may be damaged"
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -12,6 +13,16 @@ from badnets.records.model import JSON, Environment, Model, Record
 Verdict = Literal["backdoored", "nothing-found", "cannot-tell"]
 Ground = Literal["matched", "taught", "within"]
 Form = Literal["one-source", "all-to-one", "all-to-all"]
+
+
+PNG = "data:image/png;base64,"
+
+
+def png_content(uri: str) -> bytes:
+    """The bytes of a picture in a data URI. Raises ``ValueError`` for anything else."""
+    if not uri.startswith(PNG):
+        raise ValueError("expected a PNG as a data URI, got something else")
+    return base64.b64decode(uri.removeprefix(PNG), validate=True)
 
 
 class ClassOf(Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -27,13 +28,13 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
 from badnets.data.splits import draw
-from badnets.defenses.repair import DefenderView
+from badnets.defenses.repair import DefenderView, OutOfBudget
 from badnets.defenses.stamps import Inverted, Stamp, invert, stamp_success
 from badnets.networks.architecture import ARCHITECTURES, LOGITS_OF
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
 from badnets.networks.inference import align_classes, check_classifier, check_input, predict
 from badnets.networks.network import ImageNetwork
-from badnets.records.finding import AuditedClass, ClassOf, CleanSearch, Finding, FoundTrigger
+from badnets.records.finding import PNG, AuditedClass, ClassOf, CleanSearch, Finding, FoundTrigger
 from badnets.records.model import JSON
 from badnets.records.read import network_file
 from badnets.referee.case import data_for
@@ -136,28 +137,35 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
 def shown(splits: Splits, case: AuditCase) -> ImageData:
     """The clean pictures: of the test part, which no network was trained on; of data that has none, of all."""
     pool = whole(splits) if splits.drawn or not len(splits.test) else splits.test
-    return pool.take(np.sort(draw(pool, case.pictures, Seed(case.seed).derive("audited"))))
+    return some_of(pool, case.pictures, Seed(case.seed))
+
+
+def some_of(pool: ImageData, count: int, seed: Seed) -> ImageData:
+    """At most ``count`` pictures, each class in its share."""
+    return pool.take(np.sort(draw(pool, count, seed.derive("audited"))))
 
 
 def _references(case: AuditCase, network: ImageNetwork, splits: Splits | None, watch: Watcher) -> list[Reference]:
     if case.references is None:
         return []
     folder = Path(case.references).expanduser()
-    if not folder.is_dir() or not any(folder.glob("*.*")) or (folder / "train").is_dir():
+    paths = network_files(folder) if folder.is_dir() else []
+    if not paths:
         _, other = data_for(network, make_data(case.references, case.settings), watch)
         train, test = (align_classes(part, network) for part in (other.train, other.test))
         trained = train_references(network, train, test, COUNT, watcher=watch)
         paths = [one.path for one in trained.made]
-    else:
-        paths = network_files(folder)
     clean = None if splits is None else shown(splits, case)
-    foreign = case.foreign
-    made = []
-    for path in paths:
-        if case.model.exists() and path.exists() and path.samefile(network_file(case.model)):
-            continue
-        made.append(Reference(path.name, partial(_opened, path, foreign, clean, network), file_digest(path)))
-    return made
+    own = network_file(case.model)
+    others = [path for path in paths if not (own.exists() and path.samefile(own))]
+    return references_of(others, network, clean, case.foreign)
+
+
+def references_of(
+    paths: Sequence[Path], like: ImageNetwork, clean: ImageData | None, foreign: ForeignOptions | None = None
+) -> list[Reference]:
+    """The networks in files, opened when they are needed; what a file does not say is as with ``like``."""
+    return [Reference(path.name, partial(_opened, path, foreign, clean, like), file_digest(path)) for path in paths]
 
 
 def _opened(path: Path, foreign: ForeignOptions | None, clean: ImageData | None, like: ImageNetwork) -> ImageNetwork:
@@ -174,9 +182,10 @@ def _opened(path: Path, foreign: ForeignOptions | None, clean: ImageData | None,
 def finding(
     subject: Subject, *, model: str = "", sha256: str | None = None, data: JSON | None = None, command: str = ""
 ) -> Finding:
-    """Audit ``subject`` and say what was found."""
+    """Audit ``subject`` and say what was found. On Ctrl-C, and at the end of the budget, what is known by then."""
+    began = time.perf_counter()
     done = audit(subject.view, subject.references, subject.settings, look=_Kept(subject), watcher=subject.watcher)
-    network = subject.network
+    network, stopped, notes = subject.network, done.stopped, done.notes
     target = source = trigger = kind = None
     searches: tuple[CleanSearch, ...] = ()
     if done.judged is not None and done.verdict == "backdoored":
@@ -186,7 +195,11 @@ def finding(
         source = None if stands.source is None else _class(network, stands.source)
         if subject.data is not None:
             subject.watcher.mark("working out the trigger")
-            trigger, searches = _reconstructed(subject, done)
+            try:
+                trigger, searches = _reconstructed(subject, done, _until(subject.budget_s, began))
+            except (KeyboardInterrupt, OutOfBudget) as stop:
+                stopped = "budget" if isinstance(stop, OutOfBudget) else "interrupted"
+                notes = (*notes, "the trigger was not worked out to the end")
     classes = tuple(
         AuditedClass(
             label=label,
@@ -216,8 +229,8 @@ def finding(
         false_alarms=alarms,
         accuracy=done.accuracy,
         pictures=0 if subject.data is None else len(subject.data),
-        notes=done.notes,
-        stopped=done.stopped,
+        notes=notes,
+        stopped=stopped,
         model=model,
         network_sha256=sha256,
         architecture=network.architecture,
@@ -227,11 +240,21 @@ def finding(
         data_digest=None if subject.data is None else subject.data.digest,
         detectors=tuple(DETECTORS.to_json(one) for one in subject.settings.detectors),
         seed=subject.seed.root,
-        seconds=round(done.seconds, 3),
+        seconds=round(time.perf_counter() - began, 3),
         command=command,
         environment=environment("fp32", network.device),
         commit=commit(),
     )
+
+
+def _until(budget: float | None, began: float) -> Callable[[], None]:
+    """What raises ``OutOfBudget`` when so many seconds since ``began`` are over."""
+
+    def check() -> None:
+        if budget is not None and time.perf_counter() - began > budget:
+            raise OutOfBudget
+
+    return check
 
 
 def _class(network: ImageNetwork, label: int) -> ClassOf:
@@ -248,7 +271,7 @@ class _Kept:
             "detectors": [DETECTORS.to_json(one) for one in subject.settings.detectors],
             "seed": [subject.seed.root, *subject.seed.path],
             "torch": torch.__version__,
-            "foreign": subject.network.class_names,
+            "like": {name: value for name, value in subject.network.description.items() if name != "provenance"},
         }
         self.cache: Cache[Seen] = Cache("references-seen", read=_read_seen, suffix=".json")
 
@@ -276,7 +299,9 @@ def _read_seen(path: Path) -> Seen:
     )
 
 
-def _reconstructed(subject: Subject, done: Audited) -> tuple[FoundTrigger | None, tuple[CleanSearch, ...]]:
+def _reconstructed(
+    subject: Subject, done: Audited, check: Callable[[], None]
+) -> tuple[FoundTrigger | None, tuple[CleanSearch, ...]]:
     """The smallest stamp towards what stands out, found on half of the pictures and judged on the other half, and what
     the same search reaches on clean references."""
     judged, data, network = done.judged, subject.data, subject.network
@@ -292,7 +317,7 @@ def _reconstructed(subject: Subject, done: Audited) -> tuple[FoundTrigger | None
     rows = subject.seed.derive("judge").rng.permutation(len(own))
     half = (len(rows) + 1) // 2
     search, judge = own.take(np.sort(rows[:half])), own.take(np.sort(rows[half:]))
-    found, success = _smallest_stamp(network, search, judge, target, subject.seed)
+    found, success = _smallest_stamp(network, search, judge, target, subject.seed, check)
     before, after, answers = _shown_on(network, judge, target, found.stamp)
     trigger = FoundTrigger(
         picture=_png(found.stamp),
@@ -305,7 +330,7 @@ def _reconstructed(subject: Subject, done: Audited) -> tuple[FoundTrigger | None
     searches = []
     for reference in done.references[:SEARCHES]:
         other = reference.open()
-        found, success = _smallest_stamp(other, search, judge, target, subject.seed)
+        found, success = _smallest_stamp(other, search, judge, target, subject.seed, check)
         searches.append(
             CleanSearch(
                 network=reference.name,
@@ -318,10 +343,15 @@ def _reconstructed(subject: Subject, done: Audited) -> tuple[FoundTrigger | None
 
 
 def _smallest_stamp(
-    network: ImageNetwork, search: ImageData, judge: ImageData, target: int, seed: Seed
-) -> tuple[Inverted, Any]:
+    network: ImageNetwork,
+    search: ImageData,
+    judge: ImageData,
+    target: int,
+    seed: Seed,
+    check: Callable[[], None],
+) -> tuple[Inverted, Rate]:
     """The smallest of several that succeed on most pictures; the most successful one, where none does."""
-    stamps = list(invert(network, search, [target] * STARTS, "patch", seed.derive("trigger"), steps=STEPS))
+    stamps = list(invert(network, search, [target] * STARTS, "patch", seed.derive("trigger"), steps=STEPS, check=check))
     best = min(stamps, key=lambda one: (-min(float(one.success), 0.9), one.size))
     return best, stamp_success(network, judge, target, best.stamp)
 
@@ -356,7 +386,7 @@ def _png_of(pixels: NDArray[np.uint8]) -> str:
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
     stream = io.BytesIO()
     image.save(stream, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return f"{PNG}{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
 def references_like(

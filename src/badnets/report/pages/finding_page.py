@@ -3,7 +3,6 @@ class by class, what the audit would have found, and what it does not say."""
 
 from __future__ import annotations
 
-import base64
 import math
 import shlex
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from badnets.core.rate import Number
 from badnets.core.text import SENTENCE, brief
 from badnets.data.formats.decode import DAMAGED, decode_stamp
 from badnets.records.blocks import Role
-from badnets.records.finding import AuditedClass, CleanSearch, Finding, FoundTrigger
+from badnets.records.finding import AuditedClass, CleanSearch, Finding, FoundTrigger, png_content
 from badnets.report.charts.figures import Mark
 from badnets.report.charts.strip import strip
 from badnets.report.charts.svg import nice_ticks
@@ -42,7 +41,6 @@ _LONGEST_NAME = 60
 _HERO = {"wide": 192, "narrow": 104}
 _SMALL = {"wide": 96, "narrow": 72}
 _LEAST_VIEW = 24  # pixels of a picture of which a part is shown
-_PNG = "data:image/png;base64,"
 _SCALES = {"perturbation": (255.0, "smallest trigger, of 255")}
 """By detector: what its sizes are multiplied by, and their name."""
 _SIZES = {
@@ -192,10 +190,7 @@ def _short(name: str) -> str:
 def _pixels(uri: str) -> Pixels:
     """The picture of a data URI (h, w, 4), which is written anew: what is on a page is what was looked at."""
     try:
-        if not uri.startswith(_PNG):
-            raise ValueError(f"it begins with {uri[:30]!r}")
-        content = base64.b64decode(uri.removeprefix(_PNG), validate=True)
-        return decode_stamp(content, "a picture of the finding")
+        return decode_stamp(png_content(uri), "a picture of the finding")
     except DAMAGED as error:
         got = brief(first_line(error), 120)
         raise BadInput(f"expected PNG pictures as data URIs in the finding, got something else ({got})") from None

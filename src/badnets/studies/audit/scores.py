@@ -159,7 +159,7 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
         references = [read(other.sizes) for other in usual if other.entry.family == one.entry.family]
         if len(references) >= FEWEST:
             made.append(Outcome(one.entry, "matched", matched(read(one.sizes), references)))
-        like = [other for other in usual if alike(kind_of(other), kind_of(one))]
+        like = [other for other in usual if alike(channels_and_classes(other), channels_and_classes(one))]
         null = [_taught(other) for other in like if other.students]
         if one.students and len(null) >= FEWEST:
             copies = [read(student) for student in one.students]
@@ -187,11 +187,11 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     nulls = []
     for family in sorted({one.entry.family for one in usual}):
-        own = next(kind_of(one) for one in usual if one.entry.family == family)
-        if len({one.entry.family for one in usual if alike(kind_of(one), own)}) < FAMILIES:
+        own = next(channels_and_classes(one) for one in usual if one.entry.family == family)
+        if len({one.entry.family for one in usual if alike(channels_and_classes(one), own)}) < FAMILIES:
             continue
         some = [one for one in usual if one.entry.family == family]
-        channels, classes = kind_of(some[0])
+        channels, classes = channels_and_classes(some[0])
         about = {"networks": family, "channels": channels, "classes": classes}
         for ground, numbers in (
             ("taught", [_taught(one) for one in some if one.students]),
@@ -205,7 +205,8 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
         encoding="utf-8",
     )
     rows = []
-    known = outcomes(scores)
+    usable = {(one["ground"], one["networks"]) for one in nulls if one["numbers"]}
+    known = [o for o in outcomes(scores) if o.ground == "matched" or (o.ground, o.entry.family) in usable]
     for key in sorted({(o.ground, o.entry.family, group_of(o.entry)) for o in known}):
         those = [o for o in known if (o.ground, o.entry.family, group_of(o.entry)) == key]
         caught = [o for o in those if o.found]
@@ -230,7 +231,7 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
     )
 
 
-def kind_of(scores: Scores) -> tuple[int, int]:
+def channels_and_classes(scores: Scores) -> tuple[int, int]:
     """(channels, classes) of a network of the pool."""
     grey = scores.entry.spec["data"]["name"] == "mnist"
     return 1 if grey else 3, len(scores.drawn["pixels"][0])

@@ -41,9 +41,9 @@ def _one(trial: Trial, folder: Path) -> Done[Scores]:
     family = families(pool_folder())[name]
     found = next(one for one in members(name, family) if one[0] == place)
     entry: PoolEntry = train_member(folder, *found, name=name, family=family)
-    clean = entry.kind != "clean" or entry.number <= 19
+    teaches = entry.kind != "clean" or entry.number <= 19
     file = folder / f"{place}.safetensors"
-    return Done(score(file, entry, pictures_of(entry), students=STUDENTS if clean else 0))
+    return Done(score(file, entry, pictures_of(entry), students=STUDENTS if teaches else 0))
 
 
 def assemble(settings: Settings, results: Results, _folder: Path) -> Page:
