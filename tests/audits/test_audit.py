@@ -219,7 +219,7 @@ def test_ctrl_c_at_the_trigger_keeps_the_verdict(
 
 
 def test_power_is_that_of_networks_of_the_same_kind() -> None:
-    power, alarms = power_of("matched", "g1-cnn", 10)
+    power, alarms = power_of("matched", "g1-cnn", 1, 10)
     assert power
     assert {one.kind for one in alarms} == {"clean"}
-    assert power_of("matched", "resnet50", 10) == power_of("matched", "g1-cnn", 43) == ((), ())
+    assert power_of("matched", "resnet50", 1, 10) == power_of("matched", "g1-cnn", 1, 43) == ((), ())

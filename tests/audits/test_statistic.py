@@ -105,8 +105,16 @@ def test_excess_takes_rows_out_and_leaves_columns() -> None:
 
 def test_summaries_by_hand() -> None:
     scores = np.array([[[np.nan, 1.0, 5.0], [2.0, np.nan, 7.0], [9.0, 4.0, np.nan]]])
-    # the largest pair; the largest of the medians of 2 and 9, 1 and 4, 5 and 7; the median of 5, 7 and 9
-    assert summaries(scores)[0].tolist() == [9.0, 6.0, 7.0]
+    # the largest pair; the largest of the medians of 2 and 9, 1 and 4, 5 and 7; and each source with a target of its
+    # own sums to the most as 1, 7, 9: the lower quartile of these
+    assert summaries(scores)[0].tolist() == [9.0, 6.0, 4.0]
+
+
+def test_a_target_of_all_does_not_look_like_all_to_all() -> None:
+    scores = np.zeros((6, 6))
+    scores[:, 2] = 9.0
+    np.fill_diagonal(scores, np.nan)
+    assert summaries(scores[None])[0].tolist() == [9.0, 9.0, 0.0]
 
 
 def test_classes_without_pictures_are_left_out() -> None:

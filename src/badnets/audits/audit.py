@@ -16,7 +16,7 @@ from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.detectors.pixels import FewestPixels
 from badnets.audits.grounds import Judged, Sizes, matched, null_of, numbers_of, taught, within
 from badnets.audits.statistic import excess
-from badnets.audits.teaching import teach
+from badnets.audits.teaching import agreement, teach
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
@@ -36,6 +36,8 @@ INACCURATE = 0.5
 ODD, UNLIKE = 3.0, 6.0
 """How many times further than references from each other a suspect may be from them where it is like them most: from
 the first on it is said, from the second on nothing can be told."""
+DUMB = 0.6
+"""A copy that agrees with its teacher on less of the clean pictures tells nothing of it."""
 LOOSE = 0.05
 """Accuracy by which references may differ from the suspect."""
 
@@ -142,7 +144,7 @@ class _Auditing:
             suspect = self.suspect
             self.watcher.mark(f"searching in {network.architecture}, {network.classes} classes")
             self.sizes = self._sizes(suspect)
-            judged = {"matched": self._matched, "taught": self._taught, "within": self._within}[self.ground]()
+            judged = self._judged()
         except (KeyboardInterrupt, OutOfBudget) as stop:
             stopped: Stopped = "budget" if isinstance(stop, OutOfBudget) else "interrupted"
             told = "the budget ended" if stopped == "budget" else "it was interrupted"
@@ -150,6 +152,32 @@ class _Auditing:
         if isinstance(judged, str):
             return self._done("cannot-tell", judged)
         return self._done(*self._verdict(judged), judged)
+
+    def _judged(self) -> Judged | str:
+        """On the best ground; where references do not fit, by copies that it teaches."""
+        if self.ground == "matched":
+            judged = self._matched()
+            reason = judged if isinstance(judged, str) else self._unlike(judged)
+            if reason is None or self.view.data is None:
+                return judged if reason is None else reason
+            self.ground = "taught"
+            other = self._taught()
+            if isinstance(other, str):
+                self.ground = "matched"
+                return reason
+            self.notes.append(f"not judged by references: {reason}")
+            self.kept.clear()
+            return other
+        return self._taught() if self.ground == "taught" else self._within()
+
+    def _unlike(self, judged: Judged) -> str | None:
+        """Why ranks among the references would say nothing."""
+        if judged.spread <= UNLIKE:
+            return None
+        return (
+            f"the network is unlike its references everywhere ({judged.spread:.1f} times as far from them as they "
+            "are from each other): another recipe, other pictures, or a backdoor that moves all classes"
+        )
 
     def check(self) -> None:
         """The moment at which a budget ends."""
@@ -265,6 +293,12 @@ class _Auditing:
             self.watcher.progress("copies that it teaches", number, count, None)
             seed = self.view.seed.derive("student", number)
             student = teach(network, self.suspect.pictures, seed, steps=self.settings.student_steps, check=self.check)
+            agreed = agreement(student, network, self.suspect.pictures)
+            if agreed < DUMB:
+                return (
+                    f"copies that it teaches agree with it on {percent(agreed)} % of the clean pictures: these are too "
+                    "few, or too hard to learn from; bring references (badnets references)"
+                )
             students.append(self._sizes(self._beside(student)))
         self.watcher.progress("copies that it teaches", count, count, None)
         return taught(self.sizes, students, null)
@@ -298,11 +332,6 @@ class _Auditing:
         return null_of(self.ground, network.input_size, network.classes, width)
 
     def _verdict(self, judged: Judged) -> tuple[Verdict, str]:
-        if self.ground == "matched" and judged.spread > UNLIKE:
-            return "cannot-tell", (
-                f"the network is unlike its references everywhere ({judged.spread:.1f} times as far from them as they "
-                "are from each other): another recipe, other pictures, or a backdoor that moves all classes"
-            )
         if self.ground == "matched" and judged.spread > ODD:
             self.notes.append(
                 f"it is {judged.spread:.1f} times as far from its references as they are from each other: "

@@ -18,6 +18,7 @@ from badnets.audits.statistic import (
     Named,
     excess,
     fused,
+    moves_all,
     named,
     quiet,
     rank_p,
@@ -68,7 +69,9 @@ def matched(suspect: Sizes, references: Sequence[Sizes]) -> Judged:
 
 
 def _named(scores: Mapping[str, Floats], numbers: Mapping[str, tuple[Floats, Floats]]) -> Named:
-    """By the detector whose numbers stand out most among the usual ones."""
+    """All-to-all, if a detector shows it; else by the one whose numbers stand out most among the usual ones."""
+    if any(moves_all(*numbers[kind]) for kind, one in scores.items() if len(one) > 1):
+        return Named("all-to-all", None, None)
 
     def away(kind: str) -> float:
         own, usual = numbers[kind]

@@ -9,9 +9,11 @@ from badnets.core.toml import shipped_table
 from badnets.records.finding import Ground, Power
 
 
-def power_of(ground: Ground, architecture: str, classes: int) -> tuple[tuple[Power, ...], tuple[Power, ...]]:
-    """(power by kind of backdoor, false alarms), of networks of the same architecture with about as many classes; both
-    empty where none were measured."""
+def power_of(
+    ground: Ground, architecture: str, channels: int, classes: int
+) -> tuple[tuple[Power, ...], tuple[Power, ...]]:
+    """(power by kind of backdoor, false alarms), of networks with as many channels and about as many classes, and on
+    the ground *matched* of the same architecture; both empty where none were measured."""
     made = [
         Power(
             networks=row["networks"],
@@ -21,7 +23,7 @@ def power_of(ground: Ground, architecture: str, classes: int) -> tuple[tuple[Pow
         )
         for row in shipped_table(__package__ or "", "power.toml").get("row", [])
         if row["ground"] == ground
-        and row["architecture"].split(":")[0] == architecture.split(":", maxsplit=1)[0]
-        and alike((1, row["classes"]), (1, classes))
+        and (ground != "matched" or row["architecture"].split(":")[0] == architecture.split(":", maxsplit=1)[0])
+        and alike((row["channels"], row["classes"]), (channels, classes))
     ]
     return tuple(one for one in made if one.kind != "clean"), tuple(one for one in made if one.kind == "clean")

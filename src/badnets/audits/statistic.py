@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from badnets.records.finding import Form
 
@@ -21,6 +22,8 @@ ENOUGH = 12
 """Pairs, at least, of a network that is compared with itself too: those of four classes."""
 LEAST_SPREAD = 0.1
 """The least spread of pairs within a network that is believed."""
+NEVER = -1e6
+"""The score of a pair that was not searched, where each source gets a target."""
 FLOOR = 0.05
 """The least spread of a logarithm of a size that is believed: 5 %."""
 
@@ -82,12 +85,19 @@ def _polished(sizes: Floats) -> Floats:
 
 def summaries(scores: Floats) -> Floats:
     """(m, 3), what may stand out: the largest score of a pair (one source); of a target, the median over its sources
-    (all-to-one); the median over sources of the largest one (all-to-all)."""
+    (all-to-one); what a quarter of the sources stays below when each gets another target, so that the scores sum to
+    the most (all-to-all)."""
     with quiet():
         pair = np.nanmax(scores, (1, 2))
         target = np.nanmax(np.nanmedian(scores, 1), 1)
-        every = np.nanmedian(np.nanmax(np.where(np.isnan(scores), -np.inf, scores), 2), 1)
-    return np.stack([pair, target, np.where(np.isfinite(every), every, pair)], 1)
+    return np.stack([pair, target, [_assigned(one) for one in scores]], 1)
+
+
+def _assigned(scores: Floats) -> float:
+    there = scores[np.isfinite(scores).any(1)]
+    filled = np.where(np.isnan(there), NEVER, there)
+    rows, columns = linear_sum_assignment(filled, maximize=True)
+    return float(np.quantile(filled[rows, columns], 0.25))
 
 
 def within_numbers(scores: Floats) -> Floats:
@@ -133,12 +143,20 @@ class Named:
     source: int | None
 
 
+def moves_all(numbers: Floats, usual: Floats) -> bool:
+    """Whether ``numbers`` (3,) of one network beside ``usual`` (n, 3) are those of an all-to-all backdoor: what they
+    say of all sources stands out more than in any clean network, more than any target, and not much less than a pair.
+    """
+    far = standing(numbers, usual)
+    return bool(numbers[2] > usual[:, 2].max() and far[2] > max(far[1], 0.4 * far[0]))
+
+
 def named(scores: Floats, numbers: Floats, usual: Floats) -> Named:
     """What the scores (s, t) of one network name, whose ``numbers`` (3,) stand beside those of clean networks,
     ``usual`` (n, 3).
 
     The target, if it stands out at least half as far as the pair that does most, and further than in any clean
-    network. Else, if sources mostly have a pair of their own, to several targets: all-to-all. Else that pair.
+    network; else that pair.
     """
     with quiet():
         middle = np.nanmedian(scores, 0)
@@ -149,10 +167,6 @@ def named(scores: Floats, numbers: Floats, usual: Floats) -> Named:
     if numbers[1] > usual[:, 1].max() and far[1] >= 0.5 * far[0]:
         return Named("all-to-one", target, None)
     filled = np.where(np.isnan(scores), -np.inf, scores)
-    sources = np.isfinite(filled).any(1)
-    best = filled.argmax(1)[sources]
-    if numbers[2] > usual[:, 2].max() and far[2] >= 0.5 * far[0] and len(set(best.tolist())) >= max(2, 0.5 * len(best)):
-        return Named("all-to-all", None, None)
     first, second = divmod(int(filled.argmax()), filled.shape[1])
     return Named("one-source", second, first)
 

@@ -209,7 +209,7 @@ def finding(
         for label, name in enumerate(network.class_names)
     )
     judged = done.judged
-    power, alarms = power_of(done.ground, network.architecture, network.classes)
+    power, alarms = power_of(done.ground, network.architecture, network.input_size[0], network.classes)
     return Finding(
         verdict=done.verdict,
         reason=done.reason,

@@ -92,17 +92,21 @@ def train_network(
     *,
     hooks: tuple[BatchHook, ...] = (),
     adversary: PGD | None = None,
+    input_range: tuple[float, float] = (0.0, 1.0),
 ) -> Trained:
     """A new network of the spec's architecture and recipe, weights and order from ``seed``; with ``adversary`` on
-    pictures that it moved against the network."""
+    pictures that it moved against the network; ``input_range`` is the mean and deviation that it takes off."""
     name, arguments = parse_network(spec.network)
     h, w, c = data.shape
+    mean, std = input_range
     network = build_network(
         name,
         class_names=data.class_names,
         input_size=(c, h, w),
         seed=seed.derive("weights"),
         arguments=arguments,
+        mean=[mean] * c,
+        std=[std] * c,
         device=spec.device,
     )
     if adversary is not None:

@@ -37,6 +37,8 @@ from badnets.referee.measure import measure
 from badnets.referee.reference import train_network
 from badnets.referee.run import load_data
 from badnets.referee.spec import Spec, make_spec
+from badnets.studies.audit.wary import Wary
+from badnets.training.loop import Job, fit
 from badnets.training.workers import several
 
 Part = Literal["develop", "calibrate", "report"]
@@ -50,7 +52,8 @@ class _Strict(BaseModel):
 
 
 class Kind(_Strict):
-    """``develop``, ``calibrate`` and ``report`` networks of one kind; without a ``trigger`` they are clean."""
+    """``develop``, ``calibrate`` and ``report`` networks of one kind; without a ``trigger`` they are clean. With
+    ``wary`` the attacker knows the audit, and goes on training against changes of that size (``Wary``)."""
 
     name: str
     develop: int = 0
@@ -62,16 +65,35 @@ class Kind(_Strict):
     perturb: JSON | None = None
     recipe: JSON = {}
     data: JSON = {}
+    wary: float | None = None
+
+
+class Maker(_Strict):
+    """Somebody's way to make a network, in place of what the family says; ``mean`` and ``std`` are the network's input
+    range, the same for all channels."""
+
+    part: Part
+    network: str
+    recipe: JSON = {}
+    data: JSON = {}
+    mean: float = 0.0
+    std: float = 1.0
 
 
 class Family(_Strict):
-    """Networks of one architecture on one set of data."""
+    """Networks on one set of data: of one architecture and recipe, or, of each part, of its ``makers`` in turn."""
 
-    network: str
+    network: str = ""
     classes: int
     data: JSON
     recipe: JSON = {}
+    makers: tuple[Maker, ...] = ()
     kinds: tuple[Kind, ...]
+
+    def maker(self, part: Part, number: int) -> Maker:
+        """Who makes the network ``number`` of a kind."""
+        those = [one for one in self.makers if one.part == part]
+        return those[(number - 1) % len(those)] if those else Maker(part=part, network=self.network)
 
 
 class PoolEntry(Model):
@@ -86,6 +108,7 @@ class PoolEntry(Model):
     asr: Share | None = None
     target: int | None = None
     source: int | None = None
+    input_range: tuple[float, float] = (0.0, 1.0)
 
 
 def pool_folder() -> Path:
@@ -108,13 +131,13 @@ def members(name: str, family: Family, parts: Sequence[Part] = PARTS) -> Iterato
                 yield f"{name}/{part}/{kind.name}-{number + 1}", part, kind, number + 1
 
 
-def spec_of(place: str, family: Family, kind: Kind) -> Spec:
+def spec_of(place: str, family: Family, kind: Kind, maker: Maker) -> Spec:
     """The spec of the network at ``place``: what its kind leaves open is drawn."""
     seed = Seed(0).derive("pool", place)
     given: JSON = {
-        "network": family.network,
-        "data": found({**family.data, **kind.data}),
-        "recipe": {**family.recipe, **kind.recipe},
+        "network": maker.network,
+        "data": found({**family.data, **maker.data, **kind.data}),
+        "recipe": {**family.recipe, **maker.recipe, **kind.recipe},
         "seeds": [seed.integer % 1_000_000],
     }
     if kind.trigger is not None:
@@ -172,20 +195,25 @@ def train_member(
     told = folder / f"{place}.json"
     if told.exists():
         return PoolEntry.model_validate(read_json(told))
-    spec = spec_of(place, family, kind)
+    maker = family.maker(part, number)
+    spec = spec_of(place, family, kind, maker)
     splits, seed = load_data(spec.data), Seed(spec.seeds[0])
     train, backdoor = splits.train, None
     hooks: tuple[WarpNoise, ...] = ()
     if spec.backdoor is not None:
         plan = make_plan(train, (spec.backdoor.part,), mode=spec.mode, seed=seed.derive("plan"))
         train, hooks, backdoor = plan.apply(train).data, spec.backdoor.hooks, spec.backdoor.backdoor
-    network = train_network(spec, train, seed, None, Watcher(), place, hooks=hooks).network
+    ranged = maker.mean, maker.std
+    network = train_network(spec, train, seed, None, Watcher(), place, hooks=hooks, input_range=ranged).network
+    rule = {} if spec.backdoor is None else spec.to_json()["backdoor"]["rule"]
+    if kind.wary is not None:
+        hook = Wary(network, rule["target"], kind.wary)
+        fit(network, Job(data=train, recipe=spec.recipe, seed=seed.derive("wary"), hooks=(hook,)))
     test = splits.test.take(draw(splits.test, TESTED, Seed(0)))
     measured = measure(network, test, backdoor)
     network.provenance = {"made_by": "badnets"}
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     save_network(network, folder / f"{place}.safetensors")
-    rule = {} if spec.backdoor is None else spec.to_json()["backdoor"]["rule"]
     entry = PoolEntry(
         family=name,
         part=part,
@@ -196,6 +224,7 @@ def train_member(
         asr=measured.asr,
         target=rule.get("target"),
         source=rule.get("source"),
+        input_range=ranged,
     )
     write_json(told, entry.to_json())
     return entry

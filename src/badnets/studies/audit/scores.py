@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from badnets.audits.statistic import Floats, Rows, as_rows, from_rows
 from badnets.audits.teaching import teach
 from badnets.core.files import dumps, read_json, write_json
 from badnets.core.seed import Seed
+from badnets.core.text import listed
 from badnets.data.images import ImageData
 from badnets.data.splits import draw
 from badnets.defenses.repair import DefenderView
@@ -41,9 +43,12 @@ from badnets.training.workers import several
 
 PICTURES, STUDENTS = 300, 2
 ALPHA, FEWEST = 0.05, 19
-FAMILIES = 3
-"""Kinds of networks that are alike, at least, for what is usual of them to be published: a null of one family is that
-of its recipe. By one of digits alone, a clean network that others trained was called backdoored."""
+WAYS, OF_EACH = 8, 3
+"""Ways of making networks (architecture, recipe, range) that are alike, at least, for what is usual of them to be
+published, and how many networks of one way count. By a null of one way alone, a clean network that others trained was
+called backdoored."""
+OTHERS = "-others"
+"""How families end whose networks were made in different ways: no references for each other."""
 WORKS = 0.9
 """Attack success from which on a backdoor is said to work."""
 
@@ -153,13 +158,14 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
     those of all families that are ``alike``."""
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     made = []
+    varied = various(usual)
     for one in scores:
         if one.entry.part != "report":
             continue
         references = [read(other.sizes) for other in usual if other.entry.family == one.entry.family]
-        if len(references) >= FEWEST:
+        if len(references) >= FEWEST and not one.entry.family.endswith(OTHERS):
             made.append(Outcome(one.entry, "matched", matched(read(one.sizes), references)))
-        like = [other for other in usual if alike(channels_and_classes(other), channels_and_classes(one))]
+        like = [other for other in varied if alike(channels_and_classes(other), channels_and_classes(one))]
         null = [_taught(other) for other in like if other.students]
         if one.students and len(null) >= FEWEST:
             copies = [read(student) for student in one.students]
@@ -168,6 +174,22 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
             null = [numbers_of(read(other.drawn)) for other in like]
             made.append(Outcome(one.entry, "within", within(read(one.drawn), np.stack(null))))
     return made
+
+
+def way(entry: PoolEntry) -> str:
+    """How a network was made, as text."""
+    return dumps([entry.family, entry.spec["network"], entry.spec["recipe"], entry.input_range], indent=None)
+
+
+def various(scores: Sequence[Scores]) -> list[Scores]:
+    """``OF_EACH`` networks of each way."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for one in sorted(scores, key=lambda one: (one.entry.family, one.entry.number)):
+        seen[way(one.entry)] += 1
+        if seen[way(one.entry)] <= OF_EACH:
+            kept.append(one)
+    return kept
 
 
 def _taught(one: Scores) -> Floats:
@@ -184,11 +206,11 @@ def group_of(entry: PoolEntry) -> str:
 
 def write_tables(scores: Sequence[Scores], package: Path) -> None:
     """``nulls.toml`` and ``power.toml`` of the audits."""
-    usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
+    usual = various([one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"])
     nulls = []
     for family in sorted({one.entry.family for one in usual}):
         own = next(channels_and_classes(one) for one in usual if one.entry.family == family)
-        if len({one.entry.family for one in usual if alike(channels_and_classes(one), own)}) < FAMILIES:
+        if len({way(one.entry) for one in usual if alike(channels_and_classes(one), own)}) < WAYS:
             continue
         some = [one for one in usual if one.entry.family == family]
         channels, classes = channels_and_classes(some[0])
@@ -210,14 +232,14 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
     for key in sorted({(o.ground, o.entry.family, group_of(o.entry)) for o in known}):
         those = [o for o in known if (o.ground, o.entry.family, group_of(o.entry)) == key]
         caught = [o for o in those if o.found]
+        shape = next(channels_and_classes(one) for one in scores if one.entry.family == key[1])
         rows.append(
             {
                 "ground": key[0],
                 "networks": key[1],
-                "architecture": str(those[0].entry.spec["network"]),
-                "classes": max(
-                    len(rows[0]) for one in scores if one.entry.family == key[1] for rows in one.drawn.values()
-                ),
+                "architecture": listed(sorted({str(o.entry.spec["network"]).split(":")[0] for o in those})),
+                "channels": shape[0],
+                "classes": shape[1],
                 "kind": key[2],
                 "found": len(caught),
                 "of": len(those),

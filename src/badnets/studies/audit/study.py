@@ -29,7 +29,13 @@ def trials(settings: Settings) -> list[Trial]:
             most = QUICK_CLEAN if part == "calibrate" else QUICK_REPORT
             if settings.quick and number > most:
                 continue
-            spec = {"data": family.data, "place": place, "kind": kind.model_dump(mode="json")}
+            maker = family.maker(part, number)
+            spec = {
+                "data": family.data,
+                "place": place,
+                "kind": kind.model_dump(mode="json"),
+                "maker": maker.model_dump(mode="json"),
+            }
             made.append(Trial(name=place.replace("/", "-"), spec=spec, seed=number, work=_one, result=Scores))
     return made
 
