@@ -141,7 +141,7 @@ def references_command(
 ) -> Iterator[Any]:
     """Train clean networks of the same kind as one at hand, for badnets audit --references; goes on where it was
     stopped."""
-    from badnets.referee.audit import references_like
+    from badnets.referee.references import references_like
 
     parts: dict[str, list[str]] = {"recipe": [], "data": []}
     for change in set_:

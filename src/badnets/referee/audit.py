@@ -32,14 +32,15 @@ from badnets.defenses.repair import DefenderView, OutOfBudget
 from badnets.defenses.stamps import Inverted, Stamp, invert, stamp_success
 from badnets.networks.architecture import ARCHITECTURES, LOGITS_OF
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
-from badnets.networks.inference import align_classes, check_classifier, check_input, predict
+from badnets.networks.inference import align_classes, check_input, predict
 from badnets.networks.network import ImageNetwork
+from badnets.networks.surgery.objects import as_classifier, as_labelled
 from badnets.records.finding import PNG, AuditedClass, ClassOf, CleanSearch, Finding, FoundTrigger
 from badnets.records.model import JSON
 from badnets.records.read import network_file
 from badnets.referee.case import data_for
-from badnets.referee.references import References, network_files, train_references
-from badnets.referee.spec import changed_table, make_data
+from badnets.referee.references import check_task, network_files, train_references
+from badnets.referee.spec import make_data
 from badnets.referee.store import commit, environment
 from badnets.referee.truth import whole
 
@@ -105,14 +106,13 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
     """The finding of ``case``. Raises ``BadInput`` for what cannot be used."""
     watch = watcher or Watcher()
     ours = open_any(case.model, case.foreign) if says_itself(case.model) else None
-    if ours is not None:
-        check_classifier(ours)
     spec, splits = None, None
     if case.data is not None:
         spec, splits = data_for(ours, make_data(case.data, case.settings), watch)
     clean = None if splits is None else shown(splits, case)
-    network = ours or open_any(case.model, case.foreign, clean=clean)
-    check_classifier(network)
+    opened = ours or open_any(case.model, case.foreign, clean=clean)
+    check_task(opened, splits)
+    network = as_classifier(opened)
     if clean is not None:
         check_input(network, clean.shape, f"pictures of {clean.name}")
         clean = align_classes(clean, network)
@@ -122,7 +122,7 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
     subject = Subject(
         network=network,
         data=clean,
-        references=_references(case, network, splits, watch),
+        references=_references(case, opened, clean, watch),
         settings=Audit(alpha=case.alpha, **options),
         seed=Seed(case.seed),
         budget_s=case.budget_s,
@@ -136,7 +136,7 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
 
 def shown(splits: Splits, case: AuditCase) -> ImageData:
     """The clean pictures: of the test part, which no network was trained on; of data that has none, of all."""
-    pool = whole(splits) if splits.drawn or not len(splits.test) else splits.test
+    pool = as_labelled(whole(splits) if splits.drawn or not len(splits.test) else splits.test)
     return some_of(pool, case.pictures, Seed(case.seed))
 
 
@@ -145,7 +145,7 @@ def some_of(pool: ImageData, count: int, seed: Seed) -> ImageData:
     return pool.take(np.sort(draw(pool, count, seed.derive("audited"))))
 
 
-def _references(case: AuditCase, network: ImageNetwork, splits: Splits | None, watch: Watcher) -> list[Reference]:
+def _references(case: AuditCase, network: ImageNetwork, clean: ImageData | None, watch: Watcher) -> list[Reference]:
     if case.references is None:
         return []
     folder = Path(case.references).expanduser()
@@ -155,7 +155,6 @@ def _references(case: AuditCase, network: ImageNetwork, splits: Splits | None, w
         train, test = (align_classes(part, network) for part in (other.train, other.test))
         trained = train_references(network, train, test, COUNT, watcher=watch)
         paths = [one.path for one in trained.made]
-    clean = None if splits is None else shown(splits, case)
     own = network_file(case.model)
     others = [path for path in paths if not (own.exists() and path.samefile(own))]
     return references_of(others, network, clean, case.foreign)
@@ -171,12 +170,12 @@ def references_of(
 def _opened(path: Path, foreign: ForeignOptions | None, clean: ImageData | None, like: ImageNetwork) -> ImageNetwork:
     """A reference; what its file does not say is as with the network that it is like."""
     if says_itself(path):
-        return open_any(path)
+        return as_classifier(open_any(path))
     name = like.architecture.removeprefix(LOGITS_OF)
     chosen = like.provenance.get("input_range", {}).get("chosen")
     known = name in ARCHITECTURES and name not in DESCRIBED
     said = ForeignOptions(arch=name if known else None, arguments=like.arguments if known else {}, input_range=chosen)
-    return open_any(path, foreign or said, clean=clean)
+    return as_classifier(open_any(path, foreign or said, clean=clean))
 
 
 def finding(
@@ -387,30 +386,3 @@ def _png_of(pixels: NDArray[np.uint8]) -> str:
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return f"{PNG}{base64.b64encode(stream.getvalue()).decode('ascii')}"
-
-
-def references_like(
-    like: Path,
-    data: str,
-    count: int,
-    *,
-    folder: Path | None = None,
-    recipe: Sequence[str] = (),
-    settings: Sequence[str] = (),
-    foreign: ForeignOptions | None = None,
-    jobs: int | None = None,
-    seed: int = 1,
-    watcher: Watcher | None = None,
-) -> References:
-    """``count`` clean networks of the kind of the network in the file ``like``, trained on the training part of
-    ``data`` and measured on its test part; see ``train_references``."""
-    watch = watcher or Watcher()
-    ours = open_any(like, foreign) if says_itself(like) else None
-    _, splits = data_for(ours, make_data(data, tuple(settings)), watch)
-    network = ours or open_any(like, foreign, clean=splits.train)
-    check_classifier(network)
-    train, test = (align_classes(part, network) for part in (splits.train, splits.test))
-    changes = changed_table({}, list(recipe), "the recipe")
-    return train_references(
-        network, train, test, count, folder=folder, recipe=changes, seed=seed, jobs=jobs, watcher=watch
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,13 +19,17 @@ from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.core.text import percent
-from badnets.data.images import ImageData
+from badnets.data.images import Boxes, ImageData, Splits
 from badnets.measures.classification import accuracy
 from badnets.networks.device import find_device, own_stream
+from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
 from badnets.networks.files.own import save_network
-from badnets.networks.inference import predict_data
+from badnets.networks.inference import align_classes, predict_data
 from badnets.networks.network import ImageNetwork
+from badnets.networks.surgery.objects import as_classifier, as_labelled
 from badnets.records.model import JSON
+from badnets.referee.case import data_for
+from badnets.referee.spec import changed_table, make_data
 from badnets.training.loop import Job, fit
 from badnets.training.recipe import Recipe, recipe_for
 from badnets.training.workers import several
@@ -101,7 +106,8 @@ def train_references(
     """
     watch = watcher or Watcher()
     chosen = _recipe(network, recipe)
-    like = accuracy(predict_data(network, test).labels, test.labels)
+    test = as_labelled(test)
+    like = _accuracy(network, test)
     bare = network.with_body(network.body, provenance={})
     for doubled in range(LONGER + 1):
         now = replace(chosen, epochs=chosen.epochs * 2**doubled)
@@ -193,6 +199,11 @@ def _as_accurate(rate: Rate, like: Rate) -> bool:
     return float(rate) >= float(like) - WORSE or rate.ends[1] >= like.ends[0]
 
 
+def _accuracy(network: ImageNetwork, test: ImageData) -> Rate:
+    """Of a detector that of the classes that it gives to the objects cut out of the test pictures."""
+    return accuracy(predict_data(as_classifier(network), test).labels, test.labels)
+
+
 def _known(path: Path) -> Rate | None:
     """The accuracy of a finished reference; None where it is missing or another file."""
     told = path.with_suffix(".json")
@@ -212,7 +223,7 @@ def _train(task: _Task) -> Rate:
         network = here.network.with_body(fresh(here.network.body, generator)).to(device)
     network.requires_grad_(requires_grad=True)
     fit(network, Job(data=here.train, recipe=here.recipe, seed=seed.derive("train")))
-    rate = accuracy(predict_data(network, here.test).labels, here.test.labels)
+    rate = _accuracy(network, here.test)
     network.provenance = {"made_by": "badnets", "role": "clean reference", "data": here.train.name}
     save_network(network, task.path)
     write_json(task.path.with_suffix(".json"), {"accuracy": rate.to_json(), "sha256": file_digest(task.path)})
@@ -222,3 +233,41 @@ def _train(task: _Task) -> Rate:
 def network_files(folder: Path) -> list[Path]:
     """All network files in a folder, by name."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+
+
+def references_like(
+    like: Path,
+    data: str,
+    count: int,
+    *,
+    folder: Path | None = None,
+    recipe: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    foreign: ForeignOptions | None = None,
+    jobs: int | None = None,
+    seed: int = 1,
+    watcher: Watcher | None = None,
+) -> References:
+    """``count`` clean networks of the kind of the network in the file ``like``, trained on the training part of
+    ``data`` and measured on its test part; see ``train_references``."""
+    watch = watcher or Watcher()
+    ours = open_any(like, foreign) if says_itself(like) else None
+    _, splits = data_for(ours, make_data(data, tuple(settings)), watch)
+    network = ours or open_any(like, foreign, clean=splits.train)
+    check_task(network, splits)
+    train, test = (align_classes(part, network) for part in (splits.train, splits.test))
+    changes = changed_table({}, list(recipe), "the recipe")
+    return train_references(
+        network, train, test, count, folder=folder, recipe=changes, seed=seed, jobs=jobs, watcher=watch
+    )
+
+
+def check_task(network: ImageNetwork, splits: Splits | None) -> None:
+    """Refuse pictures with boxes for a classifier, and pictures without for a detector."""
+    if splits is None:
+        return
+    boxed = isinstance(splits.test.targets, Boxes)
+    if boxed and network.task != "detect":
+        raise BadInput(f"expected pictures with a class each for {network.architecture}, got pictures with boxes")
+    if not boxed and network.task == "detect":
+        raise BadInput(f"expected pictures with boxes for the detector {network.architecture}, got a class for each")
