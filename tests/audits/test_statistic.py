@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from badnets.audits.grounds import matched, numbers_of, taught, within
-from badnets.audits.statistic import excess, fused, named, rank_p, summaries, surprise, within_numbers
+from badnets.audits.statistic import excess, fused, named, rank_p, spacing_p, summaries, surprise, within_numbers
 
 CLASSES = 8
 
@@ -137,3 +137,17 @@ def test_p_is_the_share_that_is_at_least_as_large(suspect: float, others: list[f
     p = rank_p(suspect, np.array(others))
     assert 1 / (len(others) + 1) <= p <= 1
     assert p == pytest.approx((1 + sum(one >= suspect for one in others)) / (len(others) + 1))
+
+
+@pytest.mark.parametrize("tail", ["exponential", "normal", "gumbel"])
+def test_a_class_among_many_is_called_seldom_where_tails_are_light(tail: str) -> None:
+    rng = np.random.default_rng(0)
+    draws = {"exponential": rng.exponential, "normal": rng.normal, "gumbel": rng.gumbel}[tail](size=(2000, 300))
+    below = np.mean([spacing_p(one) <= 0.05 for one in draws])
+    assert below < 0.07  # 0.05 is exact for the exponential; the others' distances shrink more
+
+
+def test_spacing_by_hand() -> None:
+    """Distances times ranks are 6, 1, 1: the first is six times the usual, and (1 + 6 / 2) ** -2 is 1 / 16."""
+    values = np.array([6 + 1 / 2 + 1 / 3, 1 / 2 + 1 / 3, 1 / 3, 0.0])
+    assert spacing_p(values) == pytest.approx(1 / 16)

@@ -12,9 +12,11 @@ from typing import Literal
 import numpy as np
 
 from badnets.audits.detector import Detector, Floats, Suspect
+from badnets.audits.detectors.last_layer import LastLayer, has_head
+from badnets.audits.detectors.margins import Margins
 from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.detectors.pixels import FewestPixels
-from badnets.audits.grounds import Judged, Sizes, matched, null_of, numbers_of, taught, within
+from badnets.audits.grounds import Judged, Sizes, among, matched, null_of, numbers_of, taught, within
 from badnets.audits.statistic import excess
 from badnets.audits.teaching import agreement, teach
 from badnets.core.errors import BadInput
@@ -38,6 +40,8 @@ ODD, UNLIKE = 3.0, 6.0
 the first on it is said, from the second on nothing can be told."""
 DUMB = 0.6
 """A copy that agrees with its teacher on less of the clean pictures tells nothing of it."""
+MANY = 100
+"""Classes from which on one class is judged among them, where there are no references."""
 LOOSE = 0.05
 """Accuracy by which references may differ from the suspect."""
 
@@ -126,7 +130,9 @@ class _Auditing:
         self.look: Look = look or (lambda _, see: see())
         self.began = time.perf_counter()
         self.suspect = Suspect(view, self.check)
-        self.ground: Ground = "matched" if references else "taught" if view.data is not None else "within"
+        self.many = view.network.classes >= MANY and not references
+        taught = view.data is not None and not self.many
+        self.ground: Ground = "matched" if references else "taught" if taught else "within"
         self.notes: list[str] = []
         self.accuracy: Rate | None = None
         self.sizes: dict[str, Floats] = {}
@@ -193,6 +199,9 @@ class _Auditing:
         return {one.kind: one.sizes(suspect) for one in self._detectors()}
 
     def _detectors(self) -> list[Detector]:
+        if self.many and self.settings.detectors == Audit().detectors:
+            network = self.view.network
+            return [LastLayer(), Margins()] if has_head(network) else [Margins()]
         there = self.view.data is not None
         used = [one for one in self.settings.detectors if there or not one.needs_data]
         if not used:
@@ -304,6 +313,8 @@ class _Auditing:
         return taught(self.sizes, students, null)
 
     def _within(self) -> Judged | str:
+        if self.many:
+            return among({kind: one for kind, one in self.sizes.items() if len(one) == 1})
         if self.view.network.classes < 4:
             return self._few_classes()
         null = self._null(1)
@@ -342,6 +353,8 @@ class _Auditing:
             "taught": f"against copies that it taught, as compared with {len(judged.others)} other clean networks",
             "within": f"its classes against each other, as compared with {len(judged.others)} other clean networks",
         }[self.ground]
+        if not len(judged.others):
+            by = f"one of its {self.view.network.classes:,} classes against the others"
         if judged.p <= self.settings.alpha:
             return "backdoored", f"what stands out most in it stands out more than in all but few clean networks, {by}"
         return "nothing-found", f"what stands out most in it is usual, {by}"

@@ -2,11 +2,14 @@
 
 ``matched``: clean networks of the same architecture, classes and input. ``taught``: copies that the suspect itself
 teaches from clean pictures, whose difference to it is compared with that of clean networks of other kinds. ``within``:
-its classes with each other, compared with clean networks of other kinds.
+its classes with each other, compared with clean networks of other kinds; of many classes, with the distances of the
+first ones.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +25,7 @@ from badnets.audits.statistic import (
     named,
     quiet,
     rank_p,
+    spacing_p,
     standing,
     summaries,
     surprise,
@@ -95,6 +99,23 @@ def unlike(bag: Floats) -> float:
 def within(suspect: Sizes, null: Floats) -> Judged:
     """Classes against each other; ``null`` (n, k) are the numbers of clean networks of other kinds."""
     return _against("within", numbers_of(suspect), {kind: excess(one[None])[0] for kind, one in suspect.items()}, null)
+
+
+def among(suspect: Sizes) -> Judged:
+    """Of many classes the one that is furthest above the others, by the detector that shows it most; ``p`` is that of
+    ``spacing_p``, times the number of detectors."""
+    ps = {kind: spacing_p(-sizes[0]) for kind, sizes in suspect.items()}
+    most = min(ps, key=lambda kind: ps[kind])
+    p = min(1.0, len(ps) * ps[most])
+    return Judged(
+        ground="within",
+        p=p,
+        statistic=-math.log10(max(p, sys.float_info.min)),
+        others=np.empty(0),
+        named=Named("all-to-one", int(suspect[most][0].argmin()), None),
+        scores={kind: excess(one[None])[0] for kind, one in suspect.items()},
+        spread=1.0,
+    )
 
 
 def taught(suspect: Sizes, students: Sequence[Sizes], null: Floats) -> Judged:

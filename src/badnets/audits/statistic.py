@@ -24,6 +24,8 @@ LEAST_SPREAD = 0.1
 """The least spread of pairs within a network that is believed."""
 NEVER = -1e6
 """The score of a pair that was not searched, where each source gets a target."""
+TAIL = 20
+"""Of many classes those whose distances say how far the first may be from the second."""
 FLOOR = 0.05
 """The least spread of a logarithm of a size that is believed: 5 %."""
 
@@ -132,6 +134,22 @@ def standing(numbers: Floats, usual: Floats) -> Floats:
 def rank_p(suspect: float, others: Floats) -> float:
     """``(1 + those of others that are at least suspect) / (n + 1)``: exact where they are exchangeable."""
     return float((1 + np.count_nonzero(others >= suspect)) / (len(others) + 1))
+
+
+def spacing_p(values: Floats) -> float:
+    """How seldom the largest of many ``values`` (n,) is so far above the second, from how far the next ``TAIL`` are
+    apart: exact for values with an exponential tail, and near it for normal and other light tails.
+
+    Times their rank, distances of the largest values of such a tail are independent and have one mean; so the first,
+    over the mean of the next ones, is F distributed with 2 and 2 (TAIL - 1) degrees of freedom.
+
+    Source: Renyi, On the theory of order statistics (1953).
+    """
+    ordered = np.sort(values)[::-1]
+    tail = min(TAIL, len(ordered) - 1)
+    apart = np.arange(1, tail + 1) * (ordered[:tail] - ordered[1 : tail + 1])
+    usual = max(float(apart[1:].mean()), 1e-12)
+    return float((1 + apart[0] / usual / (tail - 1)) ** (1 - tail))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from badnets.audits.detector import DETECTORS, Floats, Suspect
+from badnets.core.errors import BadInput
 from badnets.defenses.repair import kind_of
 from badnets.networks.capabilities import Capability
+from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.tail import head_of
 
 
@@ -31,3 +33,12 @@ class LastLayer:
         rows = head.weight.detach().flatten(1).double().cpu().numpy()
         sizes: Floats = -(rows.mean(1) / max(float(rows.std()), 1e-12))[None]
         return sizes
+
+
+def has_head(network: ImageNetwork) -> bool:
+    """Whether there is a last dense layer to look at."""
+    try:
+        head_of(network)
+    except BadInput:
+        return False
+    return True

@@ -13,6 +13,8 @@ from badnets.report.words.names import known, readable
 
 WORKS = 0.5
 """A reconstructed trigger that leads fewer pictures than this to the class is no proof."""
+LEAST_P = 0.001
+"""Smaller ones are not told apart."""
 MOST_KINDS = 4
 """Of more kinds of planted backdoors the sentence tells the sum; the page has a table of them."""
 _NAME, _REASON = 40, 300
@@ -52,16 +54,28 @@ def judge_finding(finding: Finding) -> Said:
     """The verdict, and never more than the figures allow."""
     if finding.verdict == "cannot-tell":
         return Said(_ended(f"Could not tell: {brief(finding.reason.strip() or 'no reason is given', _REASON)}"), "")
-    p = "no p-value" if finding.p is None else f"p = {p_text(finding.p)}"
+    p = "no p-value" if finding.p is None else p_is(finding.p)
     ground = _GROUNDS[finding.ground].format(others=others(finding))
+    if among_classes(finding):
+        ground = f", one of its {len(finding.classes):,} classes compared with the others"
     if finding.verdict == "nothing-found":
         return Said(f"Nothing found ({p}{ground}).", _would_find(finding))
     return Said(f"Backdoored{_towards(finding)}, {p}{ground}{_trigger(finding)}.", "")
 
 
+def among_classes(finding: Finding) -> bool:
+    """Whether one of many classes was judged among the others, without other networks."""
+    return finding.ground == "within" and finding.p is not None and not finding.n_references
+
+
 def p_text(p: float) -> str:
     """At most two significant digits, never with an exponent: ``"0.025"``, ``"0.4"``."""
     return str(np.format_float_positional(p, precision=2, fractional=False, trim="-"))
+
+
+def p_is(p: float) -> str:
+    """``"p = 0.025"``, or ``"p < 0.001"``."""
+    return f"p < {p_text(LEAST_P)}" if p < LEAST_P else f"p = {p_text(p)}"
 
 
 def class_words(name: str) -> str:
@@ -94,10 +108,14 @@ def p_words(finding: Finding) -> str:
         return ""
     if finding.ground == "matched":
         clean = f"if the network were clean, and made like the {others(finding)}"
+    elif among_classes(finding):
+        clean = (
+            "were no class unlike the others, so that the first is as far from the second as the next ones let expect"
+        )
     else:
         clean = f"were the network clean, and did it behave like the {others(finding)}"
-    share = tenths(finding.p).removesuffix(".0")
-    text = f"p = {p_text(finding.p)}: {clean}, something as unusual as this would be seen in {share} % of cases."
+    share = "fewer than 0.1" if finding.p < LEAST_P else tenths(finding.p).removesuffix(".0")
+    text = f"{p_is(finding.p)}: {clean}, something as unusual as this would be seen in {share} % of cases."
     if finding.statistic is not None and finding.reference_statistics:
         above = sum(one >= finding.statistic for one in finding.reference_statistics)
         count = len(finding.reference_statistics)
@@ -120,6 +138,11 @@ def limits(finding: Finding) -> list[str]:
         )
     elif finding.verdict == "cannot-tell":
         told.append("Not told does not mean clean: neither a backdoor nor its absence was shown.")
+    elif among_classes(finding):
+        told.append(
+            "p is about one class among the others. A class that stands out for another reason (many more pictures, "
+            "say) may be unusual without a backdoor."
+        )
     else:
         told.append(
             "p is about clean networks like those it was compared with. One that was made otherwise, from other "
@@ -130,7 +153,7 @@ def limits(finding: Finding) -> list[str]:
             "Only small changes of a picture were looked for that lead many pictures to one class. A backdoor that "
             "waits for what a picture shows (a green car, say), or that was made to hide from such a search, was not."
         )
-    if finding.ground != "matched":
+    if finding.ground != "matched" and not among_classes(finding):
         rests = "p rests on others, and holds only as far as they behave alike" if finding.p else "less can be told"
         told.append(f"Without clean networks of its kind {rests}. badnets references trains some of its kind.")
     if not finding.pictures:
