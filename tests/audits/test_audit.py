@@ -18,6 +18,7 @@ from badnets.core.seed import Seed
 from badnets.data.images import ImageData
 from badnets.defenses.repair import DefenderView
 from badnets.networks.network import ImageNetwork
+from badnets.networks.registry import wrap
 from badnets.records.finding import Finding
 
 Make = Callable[..., ImageNetwork]
@@ -55,6 +56,11 @@ def test_too_few_references_cannot_tell(make_linear: Make, quarters: ImageData) 
     assert judged(make_linear(51), quarters, references(make_linear, 10), alpha=0.1).verdict != "cannot-tell"
 
 
+def twice(data: ImageData) -> ImageData:
+    """Enough pictures to teach from."""
+    return data.take(np.tile(np.arange(len(data)), 2))
+
+
 def null(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """What is usual, as if measured on 20 clean networks."""
     numbers = np.abs(np.random.default_rng(0).normal(0.3, 0.1, (20, width)))
@@ -65,15 +71,62 @@ def test_without_references_it_teaches_copies(
     make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     null(monkeypatch, 8)  # pairs and pixels, of the differences and of the network itself
-    done = judged(make_linear(50, trigger=(2, 6.0)), quarters, [])
+    done = judged(make_linear(50, trigger=(2, 6.0)), twice(quarters), [])
     assert done.ground == "taught"
     assert done.verdict == "backdoored"
     assert done.judged is not None
     assert done.judged.p == pytest.approx(1 / 21)
 
 
+def test_too_few_pictures_to_teach_from(make_linear: Make, quarters: ImageData) -> None:
+    done = judged(make_linear(50), quarters.take(np.arange(30)), [])
+    assert done.verdict == "cannot-tell"
+    assert "30 clean pictures" in done.reason
+
+
+def test_copies_that_do_not_learn_tell_nothing(
+    make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    null(monkeypatch, 8)
+    monkeypatch.setattr("badnets.audits.audit.teach", lambda network, *_, **__: make_linear(9, trigger=(1, 1e4)))
+    done = judged(make_linear(50), twice(quarters), [])
+    assert done.verdict == "cannot-tell"
+    assert "copies that it teaches agree" in done.reason
+
+
+def test_references_that_do_not_fit_are_left_for_copies(
+    make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    null(monkeypatch, 8)
+    done = judged(make_linear(50, trigger=(2, 6.0)), twice(quarters), references(make_linear, 10))
+    assert (done.ground, done.verdict, done.references) == ("taught", "backdoored", ())
+    assert "not judged by references" in str(done.notes), done.notes
+
+
+@pytest.mark.parametrize(("trigger", "verdict"), [(None, "nothing-found"), ((17, 12.0), "backdoored")])
+def test_one_of_many_classes_is_judged_among_them(trigger: tuple[int, float] | None, verdict: str) -> None:
+    """A hundred classes that look at pixels of their own; one has a far heavier row."""
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(100, 64, generator=generator)
+    if trigger is not None:
+        weight[trigger[0]] += trigger[1]
+    network = wrap(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 100)),
+        class_names=[f"person {k}" for k in range(100)],
+        input_size=(1, 8, 8),
+    )
+    with torch.no_grad():
+        network.body[1].weight.copy_(weight)  # type: ignore[index,operator,union-attr]
+    done = judged(network, None, [])
+    assert (done.ground, done.verdict) == ("within", verdict)
+    assert set(done.sizes) == {"last-layer", "margins"}
+    if trigger is not None:
+        assert done.judged is not None
+        assert done.judged.named.target == 17
+
+
 def test_without_pictures_its_classes_are_compared(make_linear: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    null(monkeypatch, 2)
+    null(monkeypatch, 3)
     done = judged(make_linear(50, trigger=(2, 6.0)), None, [])
     assert done.ground == "within"
     assert done.accuracy is None
@@ -83,7 +136,7 @@ def test_without_pictures_its_classes_are_compared(make_linear: Make, monkeypatc
 
 @pytest.mark.parametrize("data", [True, False])
 def test_networks_unlike_all_that_were_measured(data: bool, make_linear: Make, quarters: ImageData) -> None:
-    done = judged(make_linear(50), quarters if data else None, [])
+    done = judged(make_linear(50), twice(quarters) if data else None, [])
     assert done.verdict == "cannot-tell"
     assert "4 classes, pictures of 1x8x8" in done.reason
 
@@ -204,7 +257,7 @@ def test_nothing_is_taught_where_nothing_could_be_compared(
         raise AssertionError("taught for nothing")
 
     monkeypatch.setattr("badnets.audits.audit.teach", never)
-    assert judged(make_linear(50), quarters, []).verdict == "cannot-tell"
+    assert judged(make_linear(50), twice(quarters), []).verdict == "cannot-tell"
 
 
 def test_ctrl_c_at_the_trigger_keeps_the_verdict(

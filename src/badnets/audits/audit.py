@@ -38,6 +38,8 @@ INACCURATE = 0.5
 ODD, UNLIKE = 3.0, 6.0
 """How many times further than references from each other a suspect may be from them where it is like them most: from
 the first on it is said, from the second on nothing can be told."""
+FEW = 100
+"""Clean pictures, at least, from which copies are taught; what is usual of them was measured with 300."""
 DUMB = 0.6
 """A copy that agrees with its teacher on less of the clean pictures tells nothing of it."""
 MANY = 100
@@ -74,10 +76,12 @@ Look = Callable[[Reference, Callable[[], Seen]], Seen]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Audit:
-    """What an audit is made with. ``students``: how many copies a suspect teaches where there are no references and
-    clean pictures are there. ``alpha``: the false alarms that are accepted."""
+    """What an audit is made with. ``blind`` are the detectors where there are no pictures, unless others are asked for.
+    ``students``: how many copies a suspect teaches where there are no references that fit, and clean pictures are
+    there. ``alpha``: the false alarms that are accepted."""
 
     detectors: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels()))
+    blind: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels(), Margins()))
     students: int = STUDENTS
     student_steps: int = STUDENT_STEPS
     alpha: float = ALPHA
@@ -199,14 +203,19 @@ class _Auditing:
         return {one.kind: one.sizes(suspect) for one in self._detectors()}
 
     def _detectors(self) -> list[Detector]:
-        if self.many and self.settings.detectors == Audit().detectors:
+        if self.many and self._usual():
             network = self.view.network
             return [LastLayer(), Margins()] if has_head(network) else [Margins()]
-        there = self.view.data is not None
-        used = [one for one in self.settings.detectors if there or not one.needs_data]
+        used = list(self.settings.detectors)
+        if self.view.data is None:
+            used = [one for one in (self.settings.blind if self._usual() else used) if not one.needs_data]
         if not used:
             raise BadInput("expected a detector that needs no pictures, or clean pictures (--data), got neither")
         return used
+
+    def _usual(self) -> bool:
+        """Whether the detectors are those that were measured on many networks."""
+        return self.settings.detectors == Audit().detectors
 
     def _unfit(self) -> str | None:
         """Why nothing can be told of the suspect, before any search."""
@@ -220,7 +229,7 @@ class _Auditing:
             return f"it answers {brief(always, 40)!r} to every clean picture"
         if self.accuracy.ends[1] < INACCURATE:
             return f"accuracy {percent(self.accuracy.value)} % on the clean pictures; is the input range right?"
-        if len(data) < 100:
+        if len(data) < FEW:
             self.notes.append(f"{len(data)} clean pictures are few; a hundred or more show smaller triggers")
         missing = network.classes - len(set(data.labels.tolist()))
         if missing and network.classes <= 100:
@@ -294,6 +303,11 @@ class _Auditing:
         network, count = self.view.network, self.settings.students
         if network.classes < 4:
             return self._few_classes()
+        if len(self.suspect.pictures) < FEW:
+            return (
+                f"{len(self.suspect.pictures)} clean pictures that it reads rightly are too few to teach copies from "
+                f"({FEW} at least); bring more, or references (badnets references)"
+            )
         null = self._null(2)  # the differences to its copies, and the network itself
         if len(null) < self._fewest():
             return self._nothing_measured()
@@ -338,7 +352,7 @@ class _Auditing:
     def _null(self, parts: int) -> Floats:
         """Numbers of clean networks of other kinds, of so many ``parts``; none for detectors that nobody has measured
         on them."""
-        width = parts * len(numbers_of(self.sizes)) if self.settings.detectors == Audit().detectors else 0
+        width = parts * len(numbers_of(self.sizes)) if self._usual() else 0
         network = self.view.network
         return null_of(self.ground, network.input_size, network.classes, width)
 

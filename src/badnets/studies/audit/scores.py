@@ -71,7 +71,8 @@ def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: in
 
     def sizes(of: ImageNetwork, shown: ImageData | None) -> dict[str, Rows]:
         suspect = Suspect(DefenderView(network=of, data=shown, seed=seed))
-        return {one.kind: as_rows(one.sizes(suspect)) for one in Audit().detectors}
+        detectors = Audit().blind if shown is None else Audit().detectors
+        return {one.kind: as_rows(one.sizes(suspect)) for one in detectors}
 
     began = time.perf_counter()
     own = sizes(network, data)
