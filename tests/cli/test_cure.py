@@ -81,17 +81,28 @@ def test_few_pictures_of_a_class(badnets: Badnets, audited: Any, model: Path) ->
     assert value["trace"][0]["suspects"] == ["7"]
 
 
-@pytest.mark.parametrize(("verdict", "code"), [("nothing-found", 0), ("cannot-tell", 3)])
-def test_nothing_to_cure(badnets: Badnets, audited: Any, model: Path, tmp_path: Path, verdict: str, code: int) -> None:
-    audited(None, verdict=verdict, kind=None, trigger=None)
+def test_could_not_tell_is_repaired_to_be_on_the_safe_side(badnets: Badnets, audited: Any, model: Path) -> None:
+    audited(None, verdict="cannot-tell", kind=None, trigger=None)
+    assert badnets.done(f"{CURE} --json", model).json["certificate"]["method"]["classes"] == [9]
+
+
+def test_nothing_to_go_by(badnets: Badnets, audited: Any, model: Path) -> None:
+    audited(None, verdict="cannot-tell", kind=None, trigger=None, classes=())
     said = badnets(f"{CURE} --json", model)
-    assert said.code == code
-    assert said.json["finding"]["verdict"] == verdict
+    assert said.code == 3
+    assert said.json["certificate"] is None
+
+
+def test_nothing_to_cure(badnets: Badnets, audited: Any, model: Path, tmp_path: Path) -> None:
+    audited(None, verdict="nothing-found", kind=None, trigger=None)
+    said = badnets(f"{CURE} --json", model)
+    assert said.code == 0
+    assert said.json["finding"]["verdict"] == "nothing-found"
     assert said.json["certificate"] is None
     assert not list(tmp_path.glob("cured.*s*"))
     assert (tmp_path / "cured.finding" / "finding.json").exists()
     said = badnets(f"{CURE} --force", model)
-    assert said.code == code
+    assert said.code == 0
     assert "No network was written; --anyway repairs the most suspicious class." in said.out
     anyway = badnets.done(f"{CURE} --force --anyway --json", model).json["certificate"]
     assert anyway["method"]["classes"] == [9]

@@ -90,7 +90,7 @@ class Audit:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Audited:
     """``verdict`` and ``reason``; ``judged`` is None where nothing could be compared; ``references`` are those that
-    counted; ``sizes`` are the suspect's."""
+    counted; ``sizes`` are the suspect's, of ``detectors``."""
 
     verdict: Verdict
     reason: str
@@ -99,6 +99,7 @@ class Audited:
     accuracy: Rate | None
     references: tuple[Reference, ...] = ()
     sizes: Sizes = field(default_factory=dict)
+    detectors: tuple[Detector, ...] = ()
     notes: tuple[str, ...] = ()
     stopped: Stopped | None = None
 
@@ -384,6 +385,7 @@ class _Auditing:
             accuracy=self.accuracy,
             references=tuple(self.kept),
             sizes=self.sizes,
+            detectors=tuple(self._detectors()),
             notes=tuple(self.notes),
             stopped=stopped,
         )

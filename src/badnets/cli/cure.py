@@ -40,7 +40,7 @@ def cure_command(
         None, metavar="DIR|DATA", help="Clean networks of the same kind for the audit, or data to train 39 on."
     ),
     anyway: bool = Option(
-        False, "--anyway", help="Repair also where the audit finds nothing or cannot tell: its most suspicious class."
+        False, "--anyway", help="Repair also where the audit finds nothing: its most suspicious class."
     ),
     set_: list[str] = settings("A setting of the data: --set data.size=32."),
     clean_network: Path | None = Option(
@@ -51,8 +51,9 @@ def cure_command(
     *,
     foreign: Foreign,
 ) -> Iterator[Any]:
-    """Audit a network, repair what was found, certify the cure. Exits with 0: cured, or nothing was found (then no
-    network is written), 3: could not tell."""
+    """Audit a network, repair what was found, certify the cure. Where the audit cannot tell, the most suspicious class
+    is repaired to be on the safe side. Exits with 0: cured, or nothing was found (then no network is written), 3: there
+    was nothing to go by."""
     from badnets.core.files import write_text
     from badnets.records.read import write_record
     from badnets.referee.audit import AuditCase, audit_case, shown
@@ -119,7 +120,11 @@ def cure_command(
 
 
 def _check(finding: Finding, *, anyway: bool) -> None:
-    if finding.stopped == "interrupted" or (finding.verdict != "backdoored" and not anyway):
+    from badnets.referee.cure import most_suspicious
+
+    if finding.stopped == "interrupted" or (finding.verdict == "nothing-found" and not anyway):
+        raise _NothingToCureError
+    if finding.verdict == "cannot-tell" and most_suspicious(finding) is None and not anyway:
         raise _NothingToCureError
 
 

@@ -237,7 +237,7 @@ def finding(
         input_size=network.input_size,
         data=data,
         data_digest=None if subject.data is None else subject.data.digest,
-        detectors=tuple(DETECTORS.to_json(one) for one in subject.settings.detectors),
+        detectors=tuple(DETECTORS.to_json(one) for one in done.detectors),
         seed=subject.seed.root,
         seconds=round(time.perf_counter() - began, 3),
         command=command,

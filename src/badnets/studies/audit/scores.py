@@ -55,7 +55,7 @@ WORKS = 0.9
 
 class Scores(Model):
     """One network: what it is, and by detector the logarithms of its sizes (source, target): with clean pictures, with
-    drawn ones, and those of the copies that it taught."""
+    drawn ones, and those of the copies that it taught (both empty where it is judged beside references alone)."""
 
     entry: PoolEntry
     sizes: dict[str, Rows]
@@ -65,7 +65,7 @@ class Scores(Model):
 
 
 def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: int = STUDENTS) -> Scores:
-    """Search in one network, and in the copies that it teaches."""
+    """Search in one network, and, but for no ``students``, with drawn pictures and in the copies that it teaches."""
     network = open_network(network_file).requires_grad_(requires_grad=False)
     seed, seconds = Seed(1), {}
 
@@ -77,7 +77,7 @@ def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: in
     began = time.perf_counter()
     own = sizes(network, data)
     seconds["search"] = round(time.perf_counter() - began, 2)
-    drawn = sizes(network, None)
+    drawn = sizes(network, None) if students else {}
     began = time.perf_counter()
     pictures = Pictures.of(network, data, seed)
     copies = [
@@ -171,8 +171,8 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
         if one.students and len(null) >= FEWEST:
             copies = [read(student) for student in one.students]
             made.append(Outcome(one.entry, "taught", taught(read(one.sizes), copies, np.stack(null))))
-        if len(like) >= FEWEST:
-            null = [numbers_of(read(other.drawn)) for other in like]
+        null = [numbers_of(read(other.drawn)) for other in like if other.drawn]
+        if one.drawn and len(null) >= FEWEST:
             made.append(Outcome(one.entry, "within", within(read(one.drawn), np.stack(null))))
     return made
 
@@ -218,7 +218,7 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
         about = {"networks": family, "channels": channels, "classes": classes}
         for ground, numbers in (
             ("taught", [_taught(one) for one in some if one.students]),
-            ("within", [numbers_of(read(one.drawn)) for one in some]),
+            ("within", [numbers_of(read(one.drawn)) for one in some if one.drawn]),
         ):
             nulls.append({"ground": ground, **about, "numbers": [_rounded(one) for one in numbers]})
     (package / "nulls.toml").write_text(
@@ -257,7 +257,7 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
 def channels_and_classes(scores: Scores) -> tuple[int, int]:
     """(channels, classes) of a network of the pool."""
     grey = scores.entry.spec["data"]["name"] == "mnist"
-    return 1 if grey else 3, len(scores.drawn["pixels"][0])
+    return 1 if grey else 3, len(scores.sizes["pixels"][0])
 
 
 def _rounded(numbers: Floats) -> list[float]:
