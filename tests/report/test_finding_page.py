@@ -113,6 +113,10 @@ CASES: dict[str, dict[str, Any]] = {
     "nothing found, not measured": {**NOTHING, "power": (), "false_alarms": ()},
     "cannot tell": UNTOLD,
     "bare": BARE,
+    "one of many classes": {
+        "ground": "within", "n_references": 0, "reference_statistics": (), "p": 2e-7, "statistic": 6.7,
+        "clean_searches": (), "names": MANY, "target": {"label": 1200, "class_name": MANY[1200]},
+    },
     "two classes": {"names": ("no", "yes")},
     "many classes": {"names": MANY, "target": {"label": 1200, "class_name": MANY[1200]}},
     "hostile": {
@@ -167,6 +171,9 @@ def test_grounds() -> None:
     assert (
         "p = 0.02, compared with copies that it taught itself as 49 clean networks of other kinds were with" in taught
     )
+    many = finding(**CASES["one of many classes"])
+    assert "p < 0.001, one of its 1,283 classes compared with the others: a patch" in finding_verdict(many)
+    assert "seen in fewer than 0.1 % of cases" in p_words(many)
     within = finding_verdict(finding(ground="within", n_references=1))
     assert "p = 0.02, its classes compared with each other as those of 1 clean network of other kinds were" in within
 
@@ -217,7 +224,7 @@ def test_every_case_says_its_limits(name: str) -> None:
     told = " ".join(limits(one))
     assert ("Nothing found does not mean clean" in told) == (one.verdict == "nothing-found")
     assert ("A backdoor that waits for what a picture shows" in told) == bool(one.classes)
-    assert ("badnets references" in told) == (one.ground != "matched")
+    assert ("badnets references" in told) == (one.ground != "matched" and name != "one of many classes")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -229,7 +236,8 @@ def test_every_case_has_its_page(name: str) -> None:
     assert ("badnets cure" in page) == (one.verdict == "backdoored")
     assert ('id="proof"' in page) == (one.trigger is not None)
     assert ('id="classes"' in page) == any(row.scores for row in one.classes)
-    assert (page.count("<circle") > 30) == bool(one.reference_statistics)
+    if len(one.classes) < 30:  # each has a circle too
+        assert (page.count("<circle") > 30) == bool(one.reference_statistics)
 
 
 def test_the_page_has_the_figures() -> None:

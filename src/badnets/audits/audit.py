@@ -398,12 +398,14 @@ def of_source(data: ImageData, source: int | None) -> ImageData:
 
 def class_scores(done: Audited, label: int) -> dict[str, float | None]:
     """For one class as a target: by detector its highest score over sources (where nothing was compared, how much
-    smaller than its own network lets expect), and its smallest size."""
+    smaller than its own network lets expect), and its smallest size where the detector measures sizes."""
     scores: dict[str, float | None] = {}
+    sized = {one.kind for one in done.detectors if getattr(one, "sized", True)}
     for kind, sizes in done.sizes.items():
         values = excess(sizes[None])[0] if done.judged is None else done.judged.scores[kind]
         column, size = values[:, label], sizes[:, label]
         there = np.isfinite(column)
         scores[kind] = float(column[there].max()) if there.any() else None
-        scores[f"{kind}_size"] = float(np.exp(size[there]).min()) if there.any() else None
+        if kind in sized:
+            scores[f"{kind}_size"] = float(np.exp(size[there]).min()) if there.any() else None
     return scores

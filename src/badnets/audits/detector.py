@@ -47,7 +47,8 @@ class Suspect:
 
 @runtime_checkable
 class Detector(Protocol):
-    """A detector with its settings: a frozen keyword-only dataclass with one method."""
+    """A detector with its settings: a frozen keyword-only dataclass with one method. One whose numbers are no sizes of
+    triggers says so by an attribute ``sized`` that is False."""
 
     @property
     def kind(self) -> str:

@@ -110,17 +110,21 @@ def _table(finding: Finding) -> Table:
     from rich.table import Table
 
     names = [str(one["kind"]) for one in finding.detectors]
+    sized = {name for name in names if any(f"{name}_size" in one.scores for one in finding.classes)}
     table = Table("class", box=box.SIMPLE, title="classes as targets, most suspicious first")
     for name in names:
         table.add_column(f"{name}: surprise", justify="right")
-        table.add_column("smallest trigger", justify="right")
+        if name in sized:
+            table.add_column("smallest trigger", justify="right")
     first = names[0] if names else ""
     rows = sorted(finding.classes, key=lambda one: -(one.scores.get(first) or -1e9))
     for one in rows[:_MOST_ROWS]:
         cells = []
         for name in names:
             score, trigger = one.scores.get(name), one.scores.get(f"{name}_size")
-            cells += ["" if score is None else f"{score:+.2f}", "" if trigger is None else f"{trigger:.4f}"]
+            cells.append("" if score is None else f"{score:+.2f}")
+            if name in sized:
+                cells.append("" if trigger is None else f"{trigger:.4f}")
         table.add_row(one.class_name, *cells)
     return table
 

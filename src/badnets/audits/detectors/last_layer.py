@@ -23,6 +23,7 @@ class LastLayer:
     """
 
     needs_data: ClassVar[bool] = False
+    sized: ClassVar[bool] = False
     needs: ClassVar[Capability] = Capability.SURGERY
     kind: Literal["last-layer"] = "last-layer"
 

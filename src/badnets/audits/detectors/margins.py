@@ -29,6 +29,7 @@ class Margins:
     """
 
     needs_data: ClassVar[bool] = False
+    sized: ClassVar[bool] = False
     needs: ClassVar[Capability] = Capability.GRADIENTS
     kind: Literal["margins"] = "margins"
     starts: Annotated[int, Field(ge=1, description="random pictures for each class")] = 4

@@ -23,6 +23,7 @@ from badnets.report.pages.parts import render, setting
 from badnets.report.pages.pictures import Picture, Pixels, picture
 from badnets.report.words.finding_words import (
     GROUNDS,
+    among_classes,
     class_words,
     judge_finding,
     kind_words,
@@ -229,12 +230,24 @@ def _classes(finding: Finding) -> Classes | None:
     return Classes(
         rows=[_row(one, kinds, named=one.label == target) for one in shown],
         total=len(ranked),
-        heads=[(f"{readable(k)}: surprise" if many else "surprise", _SCALES.get(k, (1.0, "size"))[1]) for k in kinds],
+        heads=[(f"{readable(k)}: surprise" if many else "surprise", _size_head(finding, k)) for k in kinds],
         axis=(low, high),
         ticks=[show_tick(tick, "number") if len(ticks) == 3 or tick in (low, high) else "" for tick in ticks],
         grid=[(tick - low) / (high - low) for tick in ticks],
-        words=f"Surprise: how much smaller the smallest trigger towards a class is {_SURPRISE[finding.ground]}. {told}",
+        words=f"Surprise: {_surprise(finding)}. {told}".strip(),
     )
+
+
+def _surprise(finding: Finding) -> str:
+    if among_classes(finding):
+        return "how far a class is above the one in the middle"
+    return f"how much smaller the smallest trigger towards a class is {_SURPRISE[finding.ground]}"
+
+
+def _size_head(finding: Finding, kind: str) -> str:
+    """Empty for a detector that measures no sizes."""
+    there = any(_score(one, f"{kind}_size") is not None for one in finding.classes)
+    return _SCALES.get(kind, (1.0, "size"))[1] if there else ""
 
 
 def _row(one: AuditedClass, kinds: list[str], *, named: bool) -> Row:
@@ -291,7 +304,7 @@ def _tried(finding: Finding) -> list[tuple[str, str]]:
     facts = [
         ("reason", brief(finding.reason, 300)),
         ("clean pictures", pictures),
-        ("compared with", others(finding) if finding.n_references else "nothing"),
+        ("compared with", "its own classes" if among_classes(finding) else _compared(finding)),
     ]
     for one in finding.detectors:
         settings = ", ".join(f"{readable(k)} {setting(v)}" for k, v in one.items() if k != "kind")
@@ -302,6 +315,10 @@ def _tried(finding: Finding) -> list[tuple[str, str]]:
     if finding.network_sha256:
         facts.append(("network SHA-256", finding.network_sha256))
     return facts
+
+
+def _compared(finding: Finding) -> str:
+    return others(finding) if finding.n_references else "nothing"
 
 
 def _data_name(finding: Finding) -> str:
