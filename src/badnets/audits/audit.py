@@ -14,6 +14,7 @@ import numpy as np
 from badnets.audits.detector import Detector, Floats, Suspect
 from badnets.audits.detectors.last_layer import LastLayer, has_head
 from badnets.audits.detectors.margins import Margins
+from badnets.audits.detectors.patches import Patches
 from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.detectors.pixels import FewestPixels
 from badnets.audits.grounds import Judged, Sizes, among, matched, null_of, numbers_of, taught, within
@@ -76,12 +77,14 @@ Look = Callable[[Reference, Callable[[], Seen]], Seen]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Audit:
-    """What an audit is made with. ``blind`` are the detectors where there are no pictures, unless others are asked for.
+    """What an audit is made with. ``blind`` are the detectors where there are no pictures, unless others are asked for;
+    ``copied`` those that look at copies too, where others are asked for all.
     ``students``: how many copies a suspect teaches where there are no references that fit, and clean pictures are
     there. ``alpha``: the false alarms that are accepted."""
 
-    detectors: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels()))
-    blind: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels(), Margins()))
+    detectors: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels(), Patches()))
+    blind: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels(), Patches(), Margins()))
+    copied: tuple[str, ...] = ("perturbation", "pixels")
     students: int = STUDENTS
     student_steps: int = STUDENT_STEPS
     alpha: float = ALPHA
@@ -200,8 +203,10 @@ class _Auditing:
         """Another network, with the same pictures and seed."""
         return Suspect(DefenderView(network=network, data=self.view.data, seed=self.view.seed), self.check)
 
-    def _sizes(self, suspect: Suspect) -> dict[str, Floats]:
-        return {one.kind: one.sizes(suspect) for one in self._detectors()}
+    def _sizes(self, suspect: Suspect, *, copy: bool = False) -> dict[str, Floats]:
+        those = self._detectors()
+        some = [one for one in those if one.kind in self.settings.copied] if copy else those
+        return {one.kind: one.sizes(suspect) for one in some or those}
 
     def _detectors(self) -> list[Detector]:
         if self.many and self._usual():
@@ -309,7 +314,7 @@ class _Auditing:
                 f"{len(self.suspect.pictures)} clean pictures that it reads rightly are too few to teach copies from "
                 f"({FEW} at least); bring more, or references (badnets references)"
             )
-        null = self._null(2)  # the differences to its copies, and the network itself
+        null = self._null(copied=True)
         if len(null) < self._fewest():
             return self._nothing_measured()
         students: list[Sizes] = []
@@ -323,7 +328,7 @@ class _Auditing:
                     f"copies that it teaches agree with it on {percent(agreed)} % of the clean pictures: these are too "
                     "few, or too hard to learn from; bring references (badnets references)"
                 )
-            students.append(self._sizes(self._beside(student)))
+            students.append(self._sizes(self._beside(student), copy=True))
         self.watcher.progress("copies that it teaches", count, count, None)
         return taught(self.sizes, students, null)
 
@@ -332,7 +337,7 @@ class _Auditing:
             return among({kind: one for kind, one in self.sizes.items() if len(one) == 1})
         if self.view.network.classes < 4:
             return self._few_classes()
-        null = self._null(1)
+        null = self._null(copied=False)
         return self._nothing_measured() if len(null) < self._fewest() else within(self.sizes, null)
 
     def _few_classes(self) -> str:
@@ -350,10 +355,11 @@ class _Auditing:
             f"known how such an audit ends on the ground {self.ground!r}; bring references (badnets references)"
         )
 
-    def _null(self, parts: int) -> Floats:
-        """Numbers of clean networks of other kinds, of so many ``parts``; none for detectors that nobody has measured
-        on them."""
-        width = parts * len(numbers_of(self.sizes)) if self._usual() else 0
+    def _null(self, *, copied: bool) -> Floats:
+        """Numbers of clean networks of other kinds, with the differences to their copies or without; none for detectors
+        that nobody has measured on them."""
+        students = [{kind: one for kind, one in self.sizes.items() if kind in self.settings.copied}] if copied else []
+        width = len(numbers_of(self.sizes, students)) if self._usual() else 0
         network = self.view.network
         return null_of(self.ground, network.input_size, network.classes, width)
 

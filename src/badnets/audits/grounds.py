@@ -98,7 +98,7 @@ def unlike(bag: Floats) -> float:
 
 def within(suspect: Sizes, null: Floats) -> Judged:
     """Classes against each other; ``null`` (n, k) are the numbers of clean networks of other kinds."""
-    return _against("within", numbers_of(suspect), {kind: excess(one[None])[0] for kind, one in suspect.items()}, null)
+    return _against("within", suspect, (), null)
 
 
 def among(suspect: Sizes) -> Judged:
@@ -119,15 +119,20 @@ def among(suspect: Sizes) -> Judged:
 
 
 def taught(suspect: Sizes, students: Sequence[Sizes], null: Floats) -> Judged:
-    """The suspect less its students, and its classes against each other; ``null`` as in ``within``."""
-    scores = {kind: excess(one[None])[0] for kind, one in _less(suspect, students).items()}
-    return _against("taught", numbers_of(suspect, students), scores, null)
+    """The suspect less its students, and its classes against each other; ``null`` as in ``within``. Scores are of the
+    differences, and of the suspect alone by detectors that have not looked at students."""
+    return _against("taught", suspect, students, null)
 
 
 def numbers_of(suspect: Sizes, students: Sequence[Sizes] = ()) -> Floats:
-    """(k,): what is compared with other kinds of networks. With students the differences to them come first."""
-    parts = [*([_less(suspect, students)] if students else []), suspect]
-    return np.concatenate([_those(_within_three(one)[None], one[None])[0] for part in parts for one in part.values()])
+    """(k,): what is compared with other kinds of networks. With students the differences to them come first, by the
+    detectors that have looked at them."""
+    return np.concatenate([_those(_within_three(one)[None], one[None])[0] for _, one in _parts(suspect, students)])
+
+
+def _parts(suspect: Sizes, students: Sequence[Sizes]) -> list[tuple[str, Floats]]:
+    """By detector: the differences to students, and then the suspect's own sizes."""
+    return [*(_less(suspect, students).items() if students else ()), *suspect.items()]
 
 
 def _within_three(sizes: Floats) -> Floats:
@@ -135,17 +140,21 @@ def _within_three(sizes: Floats) -> Floats:
 
 
 def _less(suspect: Sizes, students: Sequence[Sizes]) -> dict[str, Floats]:
-    return {kind: sizes - np.mean([one[kind] for one in students], 0) for kind, sizes in suspect.items()}
+    return {kind: suspect[kind] - np.mean([one[kind] for one in students], 0) for kind in students[0]}
 
 
-def _against(ground: Ground, numbers: Floats, scores: dict[str, Floats], null: Floats) -> Judged:
+def _against(ground: Ground, suspect: Sizes, students: Sequence[Sizes], null: Floats) -> Judged:
+    numbers = numbers_of(suspect, students)
     statistic = fused(np.concatenate([numbers[None], null]))
+    scores: dict[str, Floats] = {}
     beside: dict[str, tuple[Floats, Floats]] = {}
     at = 0
-    for kind, one in scores.items():  # each detector has three numbers, or that of the target alone
+    for kind, one in _parts(suspect, students):  # each detector has three numbers, or that of the target alone
         width = 3 if len(one) > 1 else 1
-        own, usual = numbers[at : at + width], null[:, at : at + width]
-        beside[kind] = (own, usual) if width == 3 else (np.repeat(own, 3), np.repeat(usual, 3, 1))
+        if kind not in scores:
+            own, usual = numbers[at : at + width], null[:, at : at + width]
+            scores[kind] = excess(one[None])[0]
+            beside[kind] = (own, usual) if width == 3 else (np.repeat(own, 3), np.repeat(usual, 3, 1))
         at += width
     return Judged(
         ground=ground,

@@ -21,7 +21,7 @@ import numpy as np
 import tomli_w
 
 from badnets.audits.audit import STUDENT_STEPS, Audit
-from badnets.audits.detector import Suspect
+from badnets.audits.detector import Detector, Suspect
 from badnets.audits.grounds import Judged, alike, matched, numbers_of, taught, within
 from badnets.audits.pictures import Pictures
 from badnets.audits.statistic import Floats, Rows, as_rows, from_rows
@@ -67,21 +67,21 @@ class Scores(Model):
 def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: int = STUDENTS) -> Scores:
     """Search in one network, and, but for no ``students``, with drawn pictures and in the copies that it teaches."""
     network = open_network(network_file).requires_grad_(requires_grad=False)
-    seed, seconds = Seed(1), {}
+    seed, seconds, usual = Seed(1), {}, Audit()
+    copied = [one for one in usual.detectors if one.kind in usual.copied]
 
-    def sizes(of: ImageNetwork, shown: ImageData | None) -> dict[str, Rows]:
+    def sizes(of: ImageNetwork, shown: ImageData | None, detectors: Sequence[Detector]) -> dict[str, Rows]:
         suspect = Suspect(DefenderView(network=of, data=shown, seed=seed))
-        detectors = Audit().blind if shown is None else Audit().detectors
         return {one.kind: as_rows(one.sizes(suspect)) for one in detectors}
 
     began = time.perf_counter()
-    own = sizes(network, data)
+    own = sizes(network, data, usual.detectors)
     seconds["search"] = round(time.perf_counter() - began, 2)
-    drawn = sizes(network, None) if students else {}
+    drawn = sizes(network, None, usual.blind) if students else {}
     began = time.perf_counter()
     pictures = Pictures.of(network, data, seed)
     copies = [
-        sizes(teach(network, pictures, seed.derive("student", number), steps=STUDENT_STEPS), data)
+        sizes(teach(network, pictures, seed.derive("student", number), steps=STUDENT_STEPS), data, copied)
         for number in range(students)
     ]
     seconds["copies"] = round(time.perf_counter() - began, 2)
