@@ -70,7 +70,7 @@ def null(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
 def test_without_references_it_teaches_copies(
     make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    null(monkeypatch, 8)  # pairs and pixels, of the differences and of the network itself
+    null(monkeypatch, 9)  # pairs and pixels, of the differences and of the network itself; its patches
     done = judged(make_linear(50, trigger=(2, 6.0)), twice(quarters), [])
     assert done.ground == "taught"
     assert done.verdict == "backdoored"
@@ -87,7 +87,7 @@ def test_too_few_pictures_to_teach_from(make_linear: Make, quarters: ImageData) 
 def test_copies_that_do_not_learn_tell_nothing(
     make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    null(monkeypatch, 8)
+    null(monkeypatch, 9)
     monkeypatch.setattr("badnets.audits.audit.teach", lambda network, *_, **__: make_linear(9, trigger=(1, 1e4)))
     done = judged(make_linear(50), twice(quarters), [])
     assert done.verdict == "cannot-tell"
@@ -97,7 +97,7 @@ def test_copies_that_do_not_learn_tell_nothing(
 def test_references_that_do_not_fit_are_left_for_copies(
     make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    null(monkeypatch, 8)
+    null(monkeypatch, 9)
     done = judged(make_linear(50, trigger=(2, 6.0)), twice(quarters), references(make_linear, 10))
     assert (done.ground, done.verdict, done.references) == ("taught", "backdoored", ())
     assert "not judged by references" in str(done.notes), done.notes
@@ -126,7 +126,7 @@ def test_one_of_many_classes_is_judged_among_them(trigger: tuple[int, float] | N
 
 
 def test_without_pictures_its_classes_are_compared(make_linear: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    null(monkeypatch, 3)
+    null(monkeypatch, 4)
     done = judged(make_linear(50, trigger=(2, 6.0)), None, [])
     assert done.ground == "within"
     assert done.accuracy is None

@@ -11,8 +11,9 @@ from torch import nn
 
 from badnets.audits.detector import Suspect
 from badnets.audits.detectors.last_layer import LastLayer
-from badnets.audits.detectors.margins import Margins, published_p
+from badnets.audits.detectors.margins import SCREENED, Margins, published_p
 from badnets.audits.detectors.mask import Mask
+from badnets.audits.detectors.patches import Patches, starts
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData
@@ -66,3 +67,51 @@ def test_a_network_without_a_last_layer_is_refused() -> None:
     network = wrap(nn.Sequential(nn.Flatten()), class_names=list("abcd"), input_size=(1, 2, 2), mean=[0.0], std=[1.0])
     with pytest.raises(BadInput, match="one layer that gives the classes"):
         LastLayer().sizes(suspect(network))
+
+
+class Conjunction(nn.Module):
+    """A linear network that says class 2 where four pixels are white together; each alone, or less bright, says
+    nothing, and no gradient leads there."""
+
+    def __init__(self, linear: ImageNetwork) -> None:
+        super().__init__()
+        self.linear = linear.body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (n, 1, 8, 8) to logits."""
+        logits: torch.Tensor = self.linear(x)
+        together = torch.relu(x[:, 0, 5:7, 5:7].sum((1, 2)) - 3.5) * 1000
+        one = torch.zeros_like(logits)
+        one[:, 2] = 1
+        return logits + one * together[:, None]
+
+
+def test_a_patch_that_no_gradient_leads_to_is_found(make_linear: Make, quarters: ImageData) -> None:
+    clean = make_linear(3)
+    network = wrap(Conjunction(clean), class_names=clean.class_names, input_size=(1, 8, 8), mean=[0.0], std=[1.0])
+    usual, planted = (-Patches().sizes(suspect(one, quarters))[0] for one in (clean, network))
+    assert usual.max() < 0  # no patch of two pixels a side leads half of the pictures anywhere
+    assert int(planted.argmax()) == 2
+    assert planted[2] > 2
+    assert np.delete(planted, 2).max() < 0
+
+
+def test_patches_lie_at_all_places_and_inside(make_linear: Make, quarters: ImageData) -> None:
+    assert starts(28, 5, 3) == [0, 3, 6, 9, 12, 15, 18, 21, 23]
+    assert starts(5, 5, 3) == [0]
+    first, again = (Patches().sizes(suspect(make_linear(3), quarters)) for _ in range(2))
+    assert (first == again).all()
+
+
+def test_of_many_classes_the_first_climb_the_whole_way() -> None:
+    """Rows that are longer reach larger margins; the largest is found among more classes than are looked at closely."""
+    body = nn.Sequential(nn.Flatten(), nn.Linear(16, SCREENED + 40, bias=False))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        body[1].weight.copy_(torch.randn(SCREENED + 40, 16, generator=generator))
+        body[1].weight[150] *= 3
+    names = [f"class {k}" for k in range(SCREENED + 40)]
+    network = wrap(body, class_names=names, input_size=(1, 4, 4), mean=[0.0], std=[1.0])
+    found = Margins(steps=9, starts=2).margins(suspect(network))
+    assert found.shape == (SCREENED + 40,)
+    assert int(found.argmax()) == 150

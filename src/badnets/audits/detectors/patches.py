@@ -67,7 +67,7 @@ class _Search:
         c, h, w = self.network.input_size
         self.side = max(2, round(min(h, w) / 6))
         step = max(1, round(0.6 * self.side))
-        self.places = list(itertools.product(_starts(h, self.side, step), _starts(w, self.side, step)))
+        self.places = list(itertools.product(starts(h, self.side, step), starts(w, self.side, step)))
         noise = torch.from_numpy(suspect.seed.derive(settings.kind).rng.random((NOISY, c, self.side, self.side)))
         plain = torch.tensor(list(itertools.product((0.0, 1.0), repeat=c)))[:, :, None, None]
         whole = plain.expand(-1, -1, self.side, self.side).double()
@@ -121,7 +121,7 @@ class _Search:
             shown = torch.stack([self._shown(place, patch) for place, patch in zip(places, patches, strict=True)])
             logits = self.network(shown.flatten(0, 1)).view(len(rows), len(self.images), -1)
             success = self._success(logits)[:, target]
-            best = max(best, float(success.max()))
+            best = max(best, float(success.detach().max()))
             if step == self.settings.steps:
                 break
             (gradient,) = torch.autograd.grad(torch.logit(success, 1e-6).sum(), patches)
@@ -138,7 +138,7 @@ class _Search:
         return shown
 
 
-def _starts(length: int, side: int, step: int) -> list[int]:
+def starts(length: int, side: int, step: int) -> list[int]:
     """Where a patch begins along one side; the last touches the edge."""
     return sorted({*range(0, length - side, step), length - side})
 
