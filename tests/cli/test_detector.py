@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+import badnets as bn
 from badnets.cli import experiments
+from badnets.networks.files.own import save_network
 from badnets.records.run import RunRecord
 
 Badnets = Any
@@ -112,3 +114,26 @@ def test_what_does_not_go_together_is_told_before_any_work(
     data = "" if "--data" in line else "--data scenes-us "
     badnets.refused(words, f"attack --json {data}{line}")
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_an_audit_looks_at_the_objects(badnets: Badnets, detector_run: Path, tmp_path: Path) -> None:
+    """Of a detector that has learned nothing it says so; a classifier gets no pictures with boxes, and a detector no
+    others."""
+    data = "--data scenes-us --size 64 --set data.options.train=32 --set data.options.test=16"
+    said = badnets(f"audit --json {data}", detector_run)
+    assert said.code == 3, said.err
+    assert said.json["architecture"] == "objects of faster-rcnn"
+    assert said.json["class_names"][-1] == "nothing"
+    assert "on the clean pictures" in said.json["reason"] or "to every clean picture" in said.json["reason"]
+    badnets.refused(
+        "expected pictures with boxes for the detector faster-rcnn", "audit --data digits --json", detector_run
+    )
+    refused = badnets(
+        f"references --json {data} --set recipe.epochs=1 --count 1 --jobs 1 --out refs --like", detector_run
+    )
+    assert refused.code in (0, 3), refused.err
+    network = bn.build_network("resnet9", class_names=["a", "b"], input_size=(3, 64, 64), seed=1)
+    save_network(network, tmp_path / "classifier.safetensors")
+    badnets.refused(
+        "expected pictures with a class each for resnet9", f"audit {data} --json", tmp_path / "classifier.safetensors"
+    )
