@@ -140,7 +140,8 @@ def audit(
     measured what is usual ("cannot-tell"); where that is known, with ``students`` copies that the network teaches, if
     there are pictures. Raises ``BadInput`` for what does not fit together.
     """
-    from badnets.audits.audit import Audit, Reference
+    from badnets.audits.audit import Audit
+    from badnets.audits.reference import Reference
     from badnets.core.seed import Seed
     from badnets.networks.inference import align_classes
     from badnets.referee.audit import Subject, finding, references_of, some_of

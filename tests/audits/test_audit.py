@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import badnets as bn
-from badnets.audits.audit import Audit, Audited, Reference, audit
+from badnets.audits.audit import Audit, Audited, audit
 from badnets.audits.grounds import alike
 from badnets.audits.power import power_of
+from badnets.audits.reference import Reference
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData

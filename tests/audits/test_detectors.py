@@ -106,10 +106,10 @@ def test_patches_lie_at_all_places_and_inside(make_linear: Make, quarters: Image
 def test_of_many_classes_the_first_climb_the_whole_way() -> None:
     """Rows that are longer reach larger margins; the largest is found among more classes than are looked at closely."""
     body = nn.Sequential(nn.Flatten(), nn.Linear(16, SCREENED + 40, bias=False))
-    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(SCREENED + 40, 16, generator=torch.Generator().manual_seed(0))
+    weight[150] *= 3
     with torch.no_grad():
-        body[1].weight.copy_(torch.randn(SCREENED + 40, 16, generator=generator))
-        body[1].weight[150] *= 3
+        body[1].weight.copy_(weight)
     names = [f"class {k}" for k in range(SCREENED + 40)]
     network = wrap(body, class_names=names, input_size=(1, 4, 4), mean=[0.0], std=[1.0])
     found = Margins(steps=9, starts=2).margins(suspect(network))

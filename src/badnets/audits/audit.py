@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from badnets.audits.detector import Detector, Floats, Suspect
+from badnets.audits.detector import Detector, Floats, Suspect, seconds_of
 from badnets.audits.detectors.last_layer import LastLayer, has_head
 from badnets.audits.detectors.margins import Margins
 from badnets.audits.detectors.patches import Patches
 from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.detectors.pixels import FewestPixels
 from badnets.audits.grounds import Judged, Sizes, among, matched, null_of, numbers_of, taught, within
+from badnets.audits.reference import Look, Reference, Seen
 from badnets.audits.statistic import excess
 from badnets.audits.teaching import agreement, teach
 from badnets.core.errors import BadInput
@@ -45,34 +46,12 @@ DUMB = 0.6
 """A copy that agrees with its teacher on less of the clean pictures tells nothing of it."""
 MANY = 100
 """Classes from which on one class is judged among them, where there are no references."""
+LONG = 60.0
+"""Seconds of a search that are told before."""
 LOOSE = 0.05
 """Accuracy by which references may differ from the suspect."""
 
 Stopped = Literal["budget", "interrupted"]
-
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """A clean network to compare with: ``open`` gives it; ``digest`` is of its file."""
-
-    name: str
-    open: Callable[[], ImageNetwork]
-    digest: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Seen:
-    """What an audit knows of a reference: what it is, its accuracy on the clean pictures, its sizes by detector."""
-
-    architecture: str
-    input_size: tuple[int, int, int]
-    class_names: tuple[str, ...]
-    accuracy: Rate
-    sizes: Sizes
-
-
-Look = Callable[[Reference, Callable[[], Seen]], Seen]
-"""What is known of a reference: from where it was kept, or by what looks at it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,6 +136,7 @@ class _Auditing:
                 return self._done("cannot-tell", reason)
             suspect = self.suspect
             self.watcher.mark(f"searching in {network.architecture}, {network.classes} classes")
+            self._tell_time(suspect)
             self.sizes = self._sizes(suspect)
             judged = self._judged()
         except (KeyboardInterrupt, OutOfBudget) as stop:
@@ -172,8 +152,8 @@ class _Auditing:
         if self.ground == "matched":
             judged = self._matched()
             reason = judged if isinstance(judged, str) else self._unlike(judged)
-            if reason is None or self.view.data is None:
-                return judged if reason is None else reason
+            if reason is None:
+                return judged
             self.ground = "taught"
             other = self._taught()
             if isinstance(other, str):
@@ -202,6 +182,12 @@ class _Auditing:
     def _beside(self, network: ImageNetwork) -> Suspect:
         """Another network, with the same pictures and seed."""
         return Suspect(DefenderView(network=network, data=self.view.data, seed=self.view.seed), self.check)
+
+    def _tell_time(self, suspect: Suspect) -> None:
+        """How long the search in one network takes, where that is long."""
+        if (seconds := seconds_of(self._detectors(), suspect)) > LONG:
+            minutes = math.ceil(seconds / 60)
+            self.watcher.say(f"the search in one network takes about {minutes:,} minute{'s' * (minutes != 1)}")
 
     def _sizes(self, suspect: Suspect, *, copy: bool = False) -> dict[str, Floats]:
         those = self._detectors()

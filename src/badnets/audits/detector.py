@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from badnets.audits.pictures import Pictures
@@ -48,7 +50,8 @@ class Suspect:
 @runtime_checkable
 class Detector(Protocol):
     """A detector with its settings: a frozen keyword-only dataclass with one method. One whose numbers are no sizes of
-    triggers says so by an attribute ``sized`` that is False."""
+    triggers says so by an attribute ``sized`` that is False; one that takes long has a method ``passes(suspect)``, how
+    many pictures go through the network and back."""
 
     @property
     def kind(self) -> str:
@@ -66,3 +69,16 @@ class Detector(Protocol):
 
 DETECTORS: Kinds[Detector] = Kinds("detector", homes=["badnets.audits.detectors"], group="badnets.detectors")
 """Names for ``badnets audit --set detectors``; other packages add theirs as entry points of ``badnets.detectors``."""
+
+
+def seconds_of(detectors: Sequence[Detector], suspect: Suspect) -> float:
+    """How long they take to look at a network, about: by a pass of some pictures."""
+    passes = sum(one.passes(suspect) for one in detectors if hasattr(one, "passes"))
+    some = suspect.pictures.images[:16]
+    seconds = []
+    for _ in range(2):  # the first pass also plans
+        began = time.perf_counter()
+        probe = some.clone().requires_grad_()
+        torch.autograd.grad(suspect.network(probe).amax(1).sum(), probe)
+        seconds.append((time.perf_counter() - began) / len(some))
+    return float(passes * min(seconds))

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from badnets.audits.audit import Audit, Audited, Reference, Seen, audit, class_scores, of_source
+from badnets.audits.audit import Audit, Audited, audit, class_scores, of_source
 from badnets.audits.detector import DETECTORS
 from badnets.audits.power import power_of
+from badnets.audits.reference import Reference, Seen
 from badnets.audits.statistic import as_rows, from_rows
 from badnets.core.cache import Cache
 from badnets.core.errors import BadInput

@@ -53,6 +53,12 @@ class Margins:
         largest[first] = np.maximum(largest[first], self._climbed(suspect, first, self.starts, self.steps))
         return largest
 
+    def passes(self, suspect: Suspect) -> int:
+        """Pictures that go through the network and back."""
+        classes = suspect.network.classes
+        screened = classes * (self.steps // 3) if classes > SCREENED else 0
+        return min(classes, SCREENED) * self.starts * self.steps + screened
+
     def _climbed(self, suspect: Suspect, classes: NDArray[np.int64], starts: int, steps: int) -> Floats:
         """(classes,): the largest margin of each."""
         network = suspect.network

@@ -51,6 +51,12 @@ class Patches:
         search = _Search(self, suspect)
         return -_log_odds(search.best(), self.pictures)[None]
 
+    def passes(self, suspect: Suspect) -> int:
+        """Pictures that go through the network and back; one that only goes through counts a third."""
+        search = _Search(self, suspect)
+        tried = len(search.places) * len(search.fills) // 3
+        return self.pictures * (tried + self.kept * self.steps * min(self.improved, suspect.network.classes))
+
 
 class _Search:
     """One network's pictures, patches and places."""

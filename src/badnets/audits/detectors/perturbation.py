@@ -37,21 +37,25 @@ class Perturbation:
 
     def sizes(self, suspect: Suspect) -> Floats:
         """(sources, targets), or (1, targets)."""
-        pictures, network = suspect.pictures, suspect.network
-        classes = range(network.classes)
-        pairs = network.classes * (network.classes - 1)
-        apart = suspect.view.data is not None and pairs <= self.pairs and len(pictures.present) > 1
-        sources: list[int | None] = [*pictures.present] if apart else [None]
-        goals = [Goal(t, s) for s in sources for t in classes if s != t]
-        found = smallest(
-            network,
-            pictures,
-            goals,
-            Shift(len(goals), network.input_size, self.steps, network.device),
-            each=int(np.clip(self.pictures // len(goals), *((4, 12) if apart else (16, 48)))),
-            check=suspect.check,
-        )
+        network = suspect.network
+        goals, each = self._goals(suspect)
+        apart = goals[0].source is not None
+        change = Shift(len(goals), network.input_size, self.steps, network.device)
+        found = smallest(network, suspect.pictures, goals, change, each=each, check=suspect.check)
         sizes = np.full((network.classes if apart else 1, network.classes), np.nan)
         for goal, size in zip(goals, found, strict=True):
             sizes[goal.source or 0, goal.target] = size
         return sizes
+
+    def passes(self, suspect: Suspect) -> int:
+        """Pictures that go through the network and back, at most."""
+        goals, each = self._goals(suspect)
+        return len(goals) * each * self.steps
+
+    def _goals(self, suspect: Suspect) -> tuple[list[Goal], int]:
+        """What is searched, each on how many pictures."""
+        pictures, classes = suspect.pictures, suspect.network.classes
+        apart = suspect.view.data is not None and classes * (classes - 1) <= self.pairs and len(pictures.present) > 1
+        sources: list[int | None] = [*pictures.present] if apart else [None]
+        goals = [Goal(t, s) for s in sources for t in range(classes) if s != t]
+        return goals, int(np.clip(self.pictures // len(goals), *((4, 12) if apart else (16, 48))))

@@ -34,5 +34,13 @@ class FewestPixels:
         network = suspect.network
         goals = [Goal(target) for target in range(network.classes)]
         change = Pixels(len(goals), network.input_size, self.steps, network.device)
-        each = int(np.clip(self.pictures // len(goals), 16, 48))
+        each = self._each(network.classes)
         return smallest(network, suspect.pictures, goals, change, each=each, check=suspect.check)[None]
+
+    def passes(self, suspect: Suspect) -> int:
+        """Pictures that go through the network and back, at most."""
+        classes = suspect.network.classes
+        return classes * self._each(classes) * self.steps
+
+    def _each(self, classes: int) -> int:
+        return int(np.clip(self.pictures // classes, 16, 48))
