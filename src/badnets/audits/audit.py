@@ -25,7 +25,6 @@ from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
 from badnets.core.text import brief, percent
-from badnets.data.images import ImageData
 from badnets.defenses.repair import DefenderView, OutOfBudget
 from badnets.measures.classification import accuracy
 from badnets.networks.capabilities import require
@@ -381,11 +380,6 @@ class _Auditing:
             notes=tuple(self.notes),
             stopped=stopped,
         )
-
-
-def of_source(data: ImageData, source: int | None) -> ImageData:
-    """The pictures of one class, or all."""
-    return data if source is None else data.take(np.flatnonzero(data.labels == source))
 
 
 def class_scores(done: Audited, label: int) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from badnets.audits.audit import Audit, Audited, audit, class_scores, of_source
+from badnets.audits.audit import Audit, Audited, audit, class_scores
 from badnets.audits.detector import DETECTORS
 from badnets.audits.power import power_of
 from badnets.audits.reference import Reference, Seen
@@ -299,6 +299,11 @@ def _read_seen(path: Path) -> Seen:
     )
 
 
+def _of_source(data: ImageData, source: int | None) -> ImageData:
+    """The pictures of one class, or all."""
+    return data if source is None else data.take(np.flatnonzero(data.labels == source))
+
+
 def _reconstructed(
     subject: Subject, done: Audited, check: Callable[[], None]
 ) -> tuple[FoundTrigger | None, tuple[CleanSearch, ...]]:
@@ -311,7 +316,7 @@ def _reconstructed(
     if target is None:  # all-to-all: the pair that stands out most
         values = next(iter(judged.scores.values()))
         source, target = (int(one) for one in np.unravel_index(int(np.nanargmax(values)), values.shape))
-    own = of_source(data, source)
+    own = _of_source(data, source)
     if len(own) < 2 or set(own.labels.tolist()) == {target}:
         return None, ()
     rows = subject.seed.derive("judge").rng.permutation(len(own))
