@@ -24,6 +24,8 @@ LEAST_SPREAD = 0.1
 """The least spread of pairs within a network that is believed."""
 NEVER = -1e6
 """The score of a pair that was not searched, where each source gets a target."""
+STEPS = 3
+"""Targets that a network may have: several triggers, each with its own."""
 TAIL = 20
 """Of many classes those whose distances say how far the first may be from the second."""
 FLOOR = 0.05
@@ -103,15 +105,18 @@ def _assigned(scores: Floats) -> float:
 
 
 def within_numbers(scores: Floats) -> Floats:
-    """(3,) of the excess (s, t) of one network, comparable between networks of other kinds: as in ``summaries``, but
+    """(3,) of the excess (s, t) of one network, comparable between networks of other kinds. As in ``summaries``, but
     pairs are counted in the spread of what rows and columns leave over (at least ``LEAST_SPREAD``), for it is wider
-    where pictures are harder."""
+    where pictures are harder; and of targets the widest step counts between one of the first ``STEPS`` and the next,
+    for classes differ more in some networks than in others, but in a clean one the first are not far apart."""
     with quiet():
         left = scores - np.nanmedian(scores, 0, keepdims=True)
         spread = 1.4826 * np.nanmedian(np.abs(left - np.nanmedian(left)))
-    pair, target, every = summaries(scores[None])[0]
+        targets = np.nanmedian(scores, 0)
+    pair, _, every = summaries(scores[None])[0]
     scale = max(float(spread), LEAST_SPREAD)
-    return np.array([pair / scale, target, every / scale])
+    steps = -np.diff(np.sort(targets[np.isfinite(targets)])[::-1])
+    return np.array([pair / scale, steps[:STEPS].max(initial=0.0), every / scale])
 
 
 def fused(numbers: Floats) -> Floats:

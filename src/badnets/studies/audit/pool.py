@@ -70,10 +70,11 @@ class Kind(_Strict):
 
 class Maker(_Strict):
     """Somebody's way to make a network, in place of what the family says; ``mean`` and ``std`` are the network's input
-    range, the same for all channels."""
+    range, the same for all channels. Networks that were ``seen`` while the rule was made are not reported."""
 
     part: Part
     network: str
+    seen: bool = False
     recipe: JSON = {}
     data: JSON = {}
     mean: float = 0.0

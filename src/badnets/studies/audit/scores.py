@@ -38,7 +38,7 @@ from badnets.records.finding import Ground
 from badnets.records.model import Model
 from badnets.referee.run import load_data
 from badnets.referee.spec import make_data
-from badnets.studies.audit.pool import PARTS, PoolEntry, entries, found
+from badnets.studies.audit.pool import PARTS, PoolEntry, entries, families, found, pool_folder
 from badnets.training.workers import several
 
 PICTURES, STUDENTS = 300, 2
@@ -159,9 +159,10 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
     those of all families that are ``alike``."""
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     made = []
-    varied = various(usual)
+    varied, known = various(usual), families(pool_folder())
     for one in scores:
-        if one.entry.part != "report":
+        family = known.get(one.entry.family)
+        if one.entry.part != "report" or (family and family.maker(one.entry.part, one.entry.number).seen):
             continue
         references = [read(other.sizes) for other in usual if other.entry.family == one.entry.family]
         if len(references) >= FEWEST and not one.entry.family.endswith(OTHERS):
