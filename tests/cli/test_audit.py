@@ -54,9 +54,9 @@ def test_what_a_person_sees_of_a_clean_one(badnets: Badnets, files: Path) -> Non
     suspect = files / "clean" / "2.safetensors"
     line = "audit --data digits --size 16 --pictures 200 --alpha 0.25"
     said = badnets(line, suspect, "--references", files / "clean")
-    assert said.code == 3  # it is not its own reference: two are left, three are needed
-    assert "Could not tell" in said.out
-    assert "3 are needed" in said.out
+    assert "3 are needed" in said.out  # it is not its own reference: two are left, and copies are taught in their place
+    assert "compared with copies that it taught itself" in said.out
+    assert said.code == (1 if said.out.startswith("Backdoored") else 0)
 
 
 def test_references_are_trained_and_printed(badnets: Badnets, files: Path, tmp_path: Path) -> None:
@@ -95,8 +95,9 @@ def test_wrong_words(badnets: Badnets, files: Path, more: str, told: str) -> Non
 
 def test_a_file_without_pictures(badnets: Badnets, files: Path) -> None:
     said = badnets("audit --json", files / "bad.safetensors")
-    assert said.code == 3
+    assert said.code == {"nothing-found": 0, "backdoored": 1}[said.json["verdict"]]
     assert said.json["ground"] == "within"
+    assert 0 < said.json["p"] <= 1
     assert said.json["trigger"] is None
     assert said.json["accuracy"] is None
 

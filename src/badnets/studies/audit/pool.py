@@ -4,18 +4,15 @@
 number in every part. What a kind leaves open (target, source, color, place) is drawn from the network's own seed.
 Networks are trained in processes with one thread each; what is finished is never trained again.
 
-    python -m badnets.studies.audit.pool FOLDER [FAMILY ...] [--part PART] [--jobs N]
+    python -m badnets.studies.audit.scores POOL RESULTS [--family NAME] [--part PART] [--jobs N]
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -39,7 +36,6 @@ from badnets.referee.run import load_data
 from badnets.referee.spec import Spec, make_spec
 from badnets.studies.audit.wary import Wary
 from badnets.training.loop import Job, fit
-from badnets.training.workers import several
 
 Part = Literal["develop", "calibrate", "report"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -229,48 +225,3 @@ def train_member(
     )
     write_json(told, entry.to_json())
     return entry
-
-
-def entries(folder: Path) -> dict[str, PoolEntry]:
-    """What is there of a pool, by file name without ending."""
-    paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.json"))}
-    return {place: PoolEntry.model_validate(read_json(path)) for place, path in paths.items()}
-
-
-@dataclass(frozen=True)
-class _Task:
-    folder: Path
-    place: str
-    name: str
-    part: Part
-    kind: Kind
-    number: int
-    family: Family
-
-
-def _train(task: _Task) -> None:
-    train_member(task.folder, task.place, task.part, task.kind, task.number, name=task.name, family=task.family)
-
-
-def main(given: Sequence[str] | None = None) -> None:
-    """Train what is missing."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("families", nargs="*")
-    parser.add_argument("--pool", type=Path, default=pool_folder())
-    parser.add_argument("--part", choices=PARTS, action="append")
-    parser.add_argument("--jobs", type=int)
-    asked = parser.parse_args(given)
-    known = families(asked.pool)
-    todo = [
-        _Task(asked.folder, place, name, part, kind, number, known[name])
-        for name in asked.families or known
-        for place, part, kind, number in members(name, known[name], asked.part or PARTS)
-        if not (asked.folder / f"{place}.json").exists()
-    ]
-    for task, _ in several(_train, todo, jobs=asked.jobs):
-        sys.stderr.write(f"{task.place}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,12 @@
 """What the audit sees of each network of the pool, and what follows from that: what is usual of clean networks, false
 alarms, power.
 
-    python -m badnets.studies.audit.scores POOL RESULTS [FAMILY ...] [--part PART] [--jobs N]   (search)
-    python -m badnets.studies.audit.scores --pack RESULTS results/audit-pool                    (a file for each family)
-    python -m badnets.studies.audit.scores --tables results/audit-pool                          (nulls and power)
+    python -m badnets.studies.audit.scores POOL RESULTS [--family NAME] [--part PART] [--jobs N]
+    python -m badnets.studies.audit.scores --pack RESULTS results/audit-pool
+    python -m badnets.studies.audit.scores --tables results/audit-pool
+
+The first trains what is missing in POOL and searches in what is missing in RESULTS; the second makes a file for each
+family; the third writes the nulls and the power that come with the package.
 """
 
 from __future__ import annotations
@@ -38,7 +41,18 @@ from badnets.records.finding import Ground
 from badnets.records.model import Model
 from badnets.referee.run import load_data
 from badnets.referee.spec import make_data
-from badnets.studies.audit.pool import PARTS, PoolEntry, entries, families, found, pool_folder
+from badnets.studies.audit.pool import (
+    PARTS,
+    Family,
+    Kind,
+    Part,
+    PoolEntry,
+    families,
+    found,
+    members,
+    pool_folder,
+    train_member,
+)
 from badnets.training.workers import several
 
 PICTURES, STUDENTS = 300, 2
@@ -103,13 +117,18 @@ def pictures_of(entry: PoolEntry) -> ImageData:
 @dataclass(frozen=True)
 class _Task:
     pool: Path
-    place: str
     out: Path
     students: int
+    place: str
+    name: str
+    part: Part
+    kind: Kind
+    number: int
+    family: Family
 
 
 def _score(task: _Task) -> None:
-    entry = PoolEntry.model_validate(read_json(task.pool / f"{task.place}.json"))
+    entry = train_member(task.pool, task.place, task.part, task.kind, task.number, name=task.name, family=task.family)
     made = score(task.pool / f"{task.place}.safetensors", entry, pictures_of(entry), students=task.students)
     task.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(task.out, made.to_json())
@@ -122,6 +141,11 @@ def read_scores(folder: Path) -> list[Scores]:
         json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()
     ]
     return [Scores.model_validate(one) for one in (*singles, *packed)]
+
+
+def place_of(entry: PoolEntry) -> str:
+    """Its name in the pool."""
+    return f"{entry.family}/{entry.part}/{entry.kind}-{entry.number}"
 
 
 def pack(scores: Sequence[Scores], folder: Path) -> None:
@@ -266,12 +290,12 @@ def _rounded(numbers: Floats) -> list[float]:
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    """Search in what is missing, or make the tables."""
+    """Train and search in what is missing, or make the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--tables", action="store_true")
     parser.add_argument("--pack", action="store_true")
-    parser.add_argument("--family", action="append")
+    parser.add_argument("--family", dest="families", action="append")
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--kind", action="append")
     parser.add_argument("--first", type=int, help="networks of a kind, at most")
@@ -285,15 +309,14 @@ def main(given: Sequence[str] | None = None) -> None:
     if asked.pack:
         pack(read_scores(pool), out)
         return
-    there = entries(pool)
+    known, done = families(pool_folder()), {place_of(one.entry) for one in read_scores(out)}
     todo = [
-        _Task(pool, place, out / f"{place}.json", asked.students)
-        for place, entry in there.items()
-        if (not asked.family or entry.family in asked.family)
-        and (not asked.part or entry.part in asked.part)
-        and (not asked.kind or entry.kind in asked.kind)
-        and (asked.first is None or entry.number <= asked.first)
-        and not (out / f"{place}.json").exists()
+        _Task(pool, out / f"{place}.json", asked.students, place, name, part, kind, number, known[name])
+        for name in asked.families or known
+        for place, part, kind, number in members(name, known[name], asked.part or ("calibrate", "report"))
+        if place not in done
+        and (not asked.kind or kind.name in asked.kind)
+        and (asked.first is None or number <= asked.first)
     ]
     for task, _ in several(_score, todo, jobs=asked.jobs):
         sys.stderr.write(f"{task.place}\n")
