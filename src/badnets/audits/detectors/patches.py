@@ -32,7 +32,7 @@ class Patches:
     What leads a search by gradients from clean pictures astray, a trigger of which each pixel alone says nothing, is
     found here; what is no patch is not.
 
-    Source: Brown, Mane, Roy, Abadi, Gilmer, Adversarial patch (2017); places as in Qiao, Yang, Li, Defending neural
+    Source: Brown and others, Adversarial patch (2017); places as in Qiao, Yang, Li, Defending neural
     backdoors via generative distribution modeling (2019), whose patches are of known size too. Differs from the papers:
     one place at a time, no rotation; success counts softly, by margins on the scale of the network's own.
     """
