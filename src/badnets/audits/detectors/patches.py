@@ -32,8 +32,8 @@ class Patches:
     What leads a search by gradients from clean pictures astray, a trigger of which each pixel alone says nothing, is
     found here; what is no patch is not.
 
-    Source: Brown and others, Adversarial patch (2017). Differs from the paper: one place at a time, no rotation; patches
-    are tried before they are improved; success counts softly, by margins on the scale of the network's own.
+    Source: Brown and others, Adversarial patch (2017). Differs from the paper: one place at a time, no rotation;
+    patches are tried before they are improved; success counts softly, by margins on the scale of the network's own.
     """
 
     needs_data: ClassVar[bool] = False
