@@ -15,8 +15,9 @@ def test_half_of_the_others_are_moved_towards_the_target_and_keep_their_labels()
     rng = np.random.default_rng(0)
     images, labels = rng.integers(60, 196, (40, 8, 8, 1), np.uint8), np.arange(40) % 3
     wary = Wary(network, target=2, size=0.05)
-    for _ in range(5):
-        moved, told = wary(images, labels, rng)
+    for _ in range(4):
+        wary(images, labels, rng)
+    moved, told = wary(images, labels, rng)
     assert (told == labels).all()
     rows = np.flatnonzero((moved != images).any((1, 2, 3)))
     assert len(rows) == round(SHARE * (labels != 2).sum())

@@ -4,16 +4,21 @@ all threads."""
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context, parent_process
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
 
+from badnets.core.errors import CannotTell
 from badnets.networks.device import choose, chosen
 
 T = TypeVar("T")
@@ -39,9 +44,15 @@ def several(
     workers = min(jobs or min(os.cpu_count() or 1, MOST), len(items))
     if not items:
         return
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(chosen(), prepare, given)
-    ) as pool:
+    with (
+        TemporaryDirectory(prefix="badnets-") as folder,
+        ProcessPoolExecutor(
+            workers,
+            mp_context=get_context("spawn"),
+            initializer=_begin,
+            initargs=(chosen(), prepare, _kept(folder, given)),
+        ) as pool,
+    ):
         waiting: dict[Future[R], T] = {}
         queue = iter(items)
         try:
@@ -52,12 +63,23 @@ def several(
                     break
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     yield waiting.pop(future), future.result()
+        except BrokenProcessPool:
+            raise CannotTell("a process ended before its work was done (killed, or out of memory?)") from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _begin(device: str, prepare: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
+def _kept(folder: str, given: tuple[Any, ...]) -> Path:
+    """``given`` in a file: through the pipe to a process that ends as it begins it would never be written whole, and
+    this process would wait for ever."""
+    path = Path(folder, "given.pickle")
+    with path.open("wb") as file:
+        pickle.dump(given, file)
+    return path
+
+
+def _begin(device: str, prepare: Callable[..., None] | None, given: Path) -> None:
     """Work on ``device`` with one thread, deaf to Ctrl-C (the parent stops the pool and workers should not print
     tracebacks), and gone when the parent is, however it ended."""
     choose(device)
@@ -65,7 +87,8 @@ def _begin(device: str, prepare: Callable[..., None] | None, given: tuple[Any, .
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     if prepare is not None:
-        prepare(*given)
+        with given.open("rb") as file:
+            prepare(*pickle.load(file))  # noqa: S301 (written by the parent, a moment ago)
 
 
 def _leave_with_parent() -> None:
