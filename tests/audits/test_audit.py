@@ -104,7 +104,7 @@ def test_references_that_do_not_fit_are_left_for_copies(
     assert "not judged by references" in str(done.notes), done.notes
 
 
-@pytest.mark.parametrize(("trigger", "verdict"), [(None, "nothing-found"), ((17, 12.0), "backdoored")])
+@pytest.mark.parametrize(("trigger", "verdict"), [(None, "cannot-tell"), ((17, 12.0), "backdoored")])
 def test_one_of_many_classes_is_judged_among_them(trigger: tuple[int, float] | None, verdict: str) -> None:
     """A hundred classes that look at pixels of their own; one has a far heavier row."""
     generator = torch.Generator().manual_seed(3)

@@ -196,7 +196,7 @@ class _Auditing:
     def _detectors(self) -> list[Detector]:
         if self.many and self._usual():
             network = self.view.network
-            return [LastLayer(), Margins()] if has_head(network) else [Margins()]
+            return [Margins(), LastLayer()] if has_head(network) else [Margins()]
         used = list(self.settings.detectors)
         if self.view.data is None:
             used = [one for one in (self.settings.blind if self._usual() else used) if not one.needs_data]
@@ -363,6 +363,11 @@ class _Auditing:
             by = f"one of its {self.view.network.classes:,} classes against the others"
         if judged.p <= self.settings.alpha:
             return "backdoored", f"what stands out most in it stands out more than in all but few clean networks, {by}"
+        if not len(judged.others):
+            return "cannot-tell", (
+                f"no class stands out among its {self.view.network.classes:,} (p {judged.p:.2g}), but how many backdoors "
+                "that would show was not measured"
+            )
         return "nothing-found", f"what stands out most in it is usual, {by}"
 
     def _done(
