@@ -364,10 +364,7 @@ class _Auditing:
         if judged.p <= self.settings.alpha:
             return "backdoored", f"what stands out most in it stands out more than in all but few clean networks, {by}"
         if not len(judged.others):
-            return "cannot-tell", (
-                f"no class stands out among its {self.view.network.classes:,} (p {judged.p:.2g}), but how many backdoors "
-                "that would show was not measured"
-            )
+            return "cannot-tell", f"no class stands out ({by}), but how many backdoors that would show was not measured"
         return "nothing-found", f"what stands out most in it is usual, {by}"
 
     def _done(
