@@ -361,6 +361,8 @@ class _Auditing:
         }[self.ground]
         if not len(judged.others):
             by = f"one of its {self.view.network.classes:,} classes against the others"
+        if judged.p <= self.settings.alpha and not len(judged.others):
+            return "backdoored", f"{by}: it stands out further than the next ones from each other"
         if judged.p <= self.settings.alpha:
             return "backdoored", f"what stands out most in it stands out more than in all but few clean networks, {by}"
         if not len(judged.others):
