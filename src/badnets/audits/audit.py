@@ -45,8 +45,7 @@ DUMB = 0.6
 """A copy that agrees with its teacher on less of the clean pictures tells nothing of it."""
 MANY = 100
 """Classes from which on one class is judged among them, where there are no references."""
-LONG = 60.0
-"""Seconds of a search that are told before."""
+LONG = 60.0  # seconds of a search that are told before
 LOOSE = 0.05
 """Accuracy by which references may differ from the suspect."""
 
@@ -197,9 +196,9 @@ class _Auditing:
         if self.many and self._usual():
             network = self.view.network
             return [Margins(), LastLayer()] if has_head(network) else [Margins()]
-        used = list(self.settings.detectors)
+        used = list(self.settings.blind if self.view.data is None and self._usual() else self.settings.detectors)
         if self.view.data is None:
-            used = [one for one in (self.settings.blind if self._usual() else used) if not one.needs_data]
+            used = [one for one in used if not one.needs_data]
         if not used:
             raise BadInput("expected a detector that needs no pictures, or clean pictures (--data), got neither")
         return used
@@ -326,8 +325,8 @@ class _Auditing:
         return self._nothing_measured() if len(null) < self._fewest() else within(self.sizes, null)
 
     def _few_classes(self) -> str:
-        number = self.view.network.classes
-        return f"{number} classes are too few to compare them with each other; bring references (badnets references)"
+        few = f"{self.view.network.classes} classes are too few to compare them with each other"
+        return f"{few}; bring references (badnets references)"
 
     def _fewest(self) -> int:
         """Networks to compare with, at least, for p to be as small as asked."""
