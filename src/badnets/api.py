@@ -136,26 +136,33 @@ def audit(
 
     ``data`` are clean pictures (of three sets, the test part), of which at most ``pictures`` are used; ``references``
     clean networks of the same architecture, classes and input (19 at least for ``alpha`` of 0.05), or a folder of
-    their files. Without references the classes are compared with each other and no verdict is given where nobody has
-    measured what is usual ("cannot-tell"); where that is known, with ``students`` copies that the network teaches, if
-    there are pictures. Raises ``BadInput`` for what does not fit together.
+    their files. Without references that fit, ``students`` copies that the network teaches take their place; without
+    pictures its classes are compared with each other. Where nobody has measured what is usual of such networks, the
+    verdict is "cannot-tell". Of a detector the class that it gives to objects is audited, with pictures with boxes.
+    Raises ``BadInput`` for what does not fit together.
     """
     from badnets.audits.audit import Audit
     from badnets.audits.reference import Reference
     from badnets.core.seed import Seed
     from badnets.networks.inference import align_classes
+    from badnets.networks.surgery.objects import as_classifier, as_labelled
     from badnets.referee.audit import Subject, finding, references_of, some_of
-    from badnets.referee.references import network_files
+    from badnets.referee.references import check_task, network_files
 
-    network = _network(network)
-    shown = None
+    network, shown = _network(network), None
     if data is not None:
-        aligned = align_classes(one_set(data, "test"), network)
-        shown = some_of(aligned, pictures, Seed(seed))
+        given = one_set(data, "test")
+        check_task(network, given)
+        shown = some_of(as_labelled(align_classes(given, network)), pictures, Seed(seed))
     if isinstance(references, str | Path):
-        known = references_of(network_files(Path(references)), network, shown)
+        paths = network_files(Path(references)) if Path(references).is_dir() else []
+        if not paths:
+            raise BadInput(f"expected a folder with network files in references, got {references}")
+        known = references_of(paths, network, shown)
     else:
-        known = [Reference(f"reference {i}", partial(_network, one)) for i, one in enumerate(references, 1)]
+        opened = [partial(as_classifier, one) for one in map(_network, references)]
+        known = [Reference(f"reference {i}", one) for i, one in enumerate(opened, 1)]
+    network = as_classifier(network)
     settings = Audit(alpha=alpha, students=students)
     subject = Subject(
         network=network, data=shown, references=known, settings=settings, seed=Seed(seed), budget_s=budget_s

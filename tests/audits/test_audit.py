@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from badnets.audits.power import power_of
 from badnets.audits.reference import Reference
 from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
-from badnets.data.images import ImageData
+from badnets.data.images import ArrayStore, Boxes, ImageData
 from badnets.defenses.repair import DefenderView
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import wrap
@@ -277,3 +278,22 @@ def test_power_is_that_of_networks_of_the_same_kind() -> None:
     assert power
     assert {one.kind for one in alarms} == {"clean"}
     assert power_of("matched", "resnet50", 1, 10) == power_of("matched", "g1-cnn", 1, 43) == ((), ())
+
+
+def test_a_folder_without_references_is_refused(make_linear: Make, quarters: ImageData, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(BadInput, match="a folder with network files"):
+            bn.audit(make_linear(1), quarters, folder)
+
+
+def test_the_library_audits_the_objects_that_a_detector_sees(quarters: ImageData) -> None:
+    detector = bn.build_network(
+        "faster-rcnn", class_names=["a", "b"], input_size=(1, 64, 64), seed=1, arguments={"width": 4}, device="cpu"
+    )
+    boxes = Boxes.of(np.array([[10, 10, 30, 30]] * 4, float), np.array([0, 1, 0, 1]), np.arange(4), 4)
+    streets = ImageData(ArrayStore(np.zeros((4, 64, 64, 1), np.uint8)), boxes, ("a", "b"), None, "streets")
+    found = bn.audit(detector, streets)
+    assert found.architecture == "objects of faster-rcnn"
+    assert found.pictures == 4
+    with pytest.raises(BadInput, match="pictures with boxes"):
+        bn.audit(detector, quarters)

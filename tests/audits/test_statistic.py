@@ -151,3 +151,11 @@ def test_spacing_by_hand() -> None:
     """Distances times ranks are 6, 1, 1: the first is six times the usual, and (1 + 6 / 2) ** -2 is 1 / 16."""
     values = np.array([6 + 1 / 2 + 1 / 3, 1 / 2 + 1 / 3, 1 / 3, 0.0])
     assert spacing_p(values) == pytest.approx(1 / 16)
+
+
+@pytest.mark.parametrize(
+    ("scores", "step"), [([5.0, 1, 0, 0, 0], 4.0), ([5.0, 4.5, 1, 0, 0], 3.5), ([4.0, 3, 2, 1, 0], 1.0)]
+)
+def test_the_widest_step_below_the_first_targets(scores: list[float], step: float) -> None:
+    """One target, two targets, and classes that differ evenly."""
+    assert within_numbers(np.array([scores]))[1] == pytest.approx(step)

@@ -35,7 +35,7 @@ def audit_command(
     out: Path | None = Option(None, help="A folder for the finding (finding.json) and its page (report.html)."),
     pictures: int = Option(500, min=1, help="How many clean pictures are used, at most."),
     alpha: float = Option(0.05, help="Share of clean networks that may be called backdoored."),
-    detector: list[str] = Option([], help="What looks at it (badnets list detectors) [perturbation and pixels]."),
+    detector: list[str] = Option([], help="What looks at it (badnets list detectors) [perturbation, pixels, patches]."),
     students: int | None = Option(
         None, min=1, help="Without references: copies that the network teaches from clean pictures [2]."
     ),

@@ -112,7 +112,8 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
         spec, splits = data_for(ours, make_data(case.data, case.settings), watch)
     clean = None if splits is None else shown(splits, case)
     opened = ours or open_any(case.model, case.foreign, clean=clean)
-    check_task(opened, splits)
+    if splits is not None:
+        check_task(opened, splits.test)
     network = as_classifier(opened)
     if clean is not None:
         check_input(network, clean.shape, f"pictures of {clean.name}")

@@ -19,7 +19,7 @@ from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.core.text import percent
-from badnets.data.images import Boxes, ImageData, Splits
+from badnets.data.images import Boxes, ImageData
 from badnets.measures.classification import accuracy
 from badnets.networks.device import find_device, own_stream
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
@@ -254,7 +254,7 @@ def references_like(
     ours = open_any(like, foreign) if says_itself(like) else None
     _, splits = data_for(ours, make_data(data, tuple(settings)), watch)
     network = ours or open_any(like, foreign, clean=splits.train)
-    check_task(network, splits)
+    check_task(network, splits.test)
     train, test = (align_classes(part, network) for part in (splits.train, splits.test))
     changes = changed_table({}, list(recipe), "the recipe")
     return train_references(
@@ -262,11 +262,9 @@ def references_like(
     )
 
 
-def check_task(network: ImageNetwork, splits: Splits | None) -> None:
+def check_task(network: ImageNetwork, data: ImageData) -> None:
     """Refuse pictures with boxes for a classifier, and pictures without for a detector."""
-    if splits is None:
-        return
-    boxed = isinstance(splits.test.targets, Boxes)
+    boxed = isinstance(data.targets, Boxes)
     if boxed and network.task != "detect":
         raise BadInput(f"expected pictures with a class each for {network.architecture}, got pictures with boxes")
     if not boxed and network.task == "detect":

@@ -114,11 +114,16 @@ def pictures_of(entry: PoolEntry) -> ImageData:
     return test.take(draw(test, PICTURES, Seed(5)))
 
 
+def students_of(entry: PoolEntry) -> int:
+    """How many copies a network teaches: those of networks that are judged beside references alone are not needed."""
+    few = entry.part == "calibrate" and entry.number <= OF_EACH
+    return STUDENTS if few or entry.family.endswith(OTHERS) else 0
+
+
 @dataclass(frozen=True)
 class _Task:
     pool: Path
     out: Path
-    students: int
     place: str
     name: str
     part: Part
@@ -129,7 +134,7 @@ class _Task:
 
 def _score(task: _Task) -> None:
     entry = train_member(task.pool, task.place, task.part, task.kind, task.number, name=task.name, family=task.family)
-    made = score(task.pool / f"{task.place}.safetensors", entry, pictures_of(entry), students=task.students)
+    made = score(task.pool / f"{task.place}.safetensors", entry, pictures_of(entry), students=students_of(entry))
     task.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(task.out, made.to_json())
 
@@ -299,7 +304,6 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--kind", action="append")
     parser.add_argument("--first", type=int, help="networks of a kind, at most")
-    parser.add_argument("--students", type=int, default=STUDENTS)
     parser.add_argument("--jobs", type=int)
     asked = parser.parse_args(given)
     if asked.tables:
@@ -311,7 +315,7 @@ def main(given: Sequence[str] | None = None) -> None:
         return
     known, done = families(pool_folder()), {place_of(one.entry) for one in read_scores(out)}
     todo = [
-        _Task(pool, out / f"{place}.json", asked.students, place, name, part, kind, number, known[name])
+        _Task(pool, out / f"{place}.json", place, name, part, kind, number, known[name])
         for name in asked.families or known
         for place, part, kind, number in members(name, known[name], asked.part or ("calibrate", "report"))
         if place not in done

@@ -9,7 +9,7 @@ from badnets.core.text import listed
 from badnets.records.blocks import Bar, Bars
 from badnets.records.study import StudyRow
 from badnets.studies.audit.pool import PoolEntry, families, members, pool_folder, train_member
-from badnets.studies.audit.scores import STUDENTS, Outcome, Scores, group_of, outcomes, pictures_of, score
+from badnets.studies.audit.scores import Outcome, Scores, group_of, outcomes, pictures_of, score, students_of
 from badnets.studies.figures import row
 from badnets.studies.study import Done, Results, Settings, Study, Trial, facts
 from badnets.studies.study import Outcome as Page
@@ -47,9 +47,8 @@ def _one(trial: Trial, folder: Path) -> Done[Scores]:
     family = families(pool_folder())[name]
     found = next(one for one in members(name, family) if one[0] == place)
     entry: PoolEntry = train_member(folder, *found, name=name, family=family)
-    teaches = entry.kind != "clean" or entry.number <= 19
     file = folder / f"{place}.safetensors"
-    return Done(score(file, entry, pictures_of(entry), students=STUDENTS if teaches else 0))
+    return Done(score(file, entry, pictures_of(entry), students=students_of(entry)))
 
 
 def assemble(settings: Settings, results: Results, _folder: Path) -> Page:
