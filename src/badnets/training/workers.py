@@ -10,15 +10,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
 
 from badnets.core.errors import CannotTell
+from badnets.core.files import temporary_folder
 from badnets.networks.device import choose, chosen
 
 T = TypeVar("T")
@@ -45,12 +46,9 @@ def several(
     if not items:
         return
     with (
-        TemporaryDirectory(prefix="badnets-") as folder,
+        _kept(given) as path,
         ProcessPoolExecutor(
-            workers,
-            mp_context=get_context("spawn"),
-            initializer=_begin,
-            initargs=(chosen(), prepare, _kept(folder, given)),
+            workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(chosen(), prepare, path)
         ) as pool,
     ):
         waiting: dict[Future[R], T] = {}
@@ -70,16 +68,21 @@ def several(
             raise
 
 
-def _kept(folder: str, given: tuple[Any, ...]) -> Path:
-    """``given`` in a file: through the pipe to a process that ends as it begins it would never be written whole, and
-    this process would wait for ever."""
-    path = Path(folder, "given.pickle")
-    with path.open("wb") as file:
-        pickle.dump(given, file)
-    return path
+@contextmanager
+def _kept(given: tuple[Any, ...]) -> Iterator[Path | None]:
+    """``given``, where there is something, in a file: through the pipe to a process that ends as it begins it would
+    never be written whole, and this process would wait for ever."""
+    if not given:
+        yield None
+        return
+    with temporary_folder() as folder:
+        path = folder / "given.pickle"
+        with path.open("wb") as file:
+            pickle.dump(given, file)
+        yield path
 
 
-def _begin(device: str, prepare: Callable[..., None] | None, given: Path) -> None:
+def _begin(device: str, prepare: Callable[..., None] | None, given: Path | None) -> None:
     """Work on ``device`` with one thread, deaf to Ctrl-C (the parent stops the pool and workers should not print
     tracebacks), and gone when the parent is, however it ended."""
     choose(device)
@@ -87,8 +90,7 @@ def _begin(device: str, prepare: Callable[..., None] | None, given: Path) -> Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     if prepare is not None:
-        with given.open("rb") as file:
-            prepare(*pickle.load(file))  # noqa: S301 (written by the parent, a moment ago)
+        prepare(*(pickle.loads(given.read_bytes()) if given else ()))  # noqa: S301 (written by the parent, a moment ago)
 
 
 def _leave_with_parent() -> None:
