@@ -1,12 +1,10 @@
 """Neural Cleanse, class by class as published, against the detectors of ``badnets audit``, on one network.
 
-The peer is the published procedure (Wang et al. 2019, and the authors' visualizer.py): for one class after the other
-mask and pattern behind a tanh, Adam 0.1 with betas 0.5 and 0.9, batches of 32 from 1,000 clean pictures, up to 1,000
-rounds of 31 batches, the weight of the mask doubled or divided by 2**1.5 after five rounds, and an early stop. Written
-here in plain torch, from the description. Ours are ``mask`` (the same masks, all classes in one batch) and
-``perturbation`` (what an audit runs by default). Each of ``--repeats`` repeats runs ours, the peer on one class of the
-turn, and ours again, so that a machine that slows down slows both; the peer's time is the median of its classes times
-their number. Prints the mask of each class by both, the ratio of times, and, last, one JSON object.
+The peer is the published procedure (``badnets.studies.audit.published``): for one class after the other, up to 1,000
+rounds of 31 batches of 32 from 1,000 clean pictures, and an early stop. Ours are ``mask`` (the same masks, all classes
+in one batch) and ``perturbation`` (what an audit runs by default). Each of ``--repeats`` repeats runs ours, the peer on
+one class of the turn, and ours again, so that a machine that slows down slows both; the peer's time is the median of
+its classes times their number. Prints the mask of each class by both, the ratio of times, and, last, one JSON object.
 
     python benchmarks/audit.py --data mnist [--network FILE] [--repeats 10] [--threads 2]
 """
@@ -21,62 +19,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 import badnets as bn
 from badnets.audits.detector import Suspect
 from badnets.audits.detectors.mask import Mask
 from badnets.audits.detectors.perturbation import Perturbation
 from badnets.core.seed import Seed
-from badnets.data.images import ImageData
 from badnets.data.splits import draw
 from badnets.defenses.repair import DefenderView
-from badnets.networks.network import ImageNetwork
+from badnets.studies.audit.published import SAMPLE, smallest_mask
 
 WANTED = 10.0
-BATCH, SAMPLE, ROUNDS, PATIENCE, ENOUGH, UP = 32, 1000, 1000, 5, 0.99, 2.0
-
-
-def published(network: ImageNetwork, data: ImageData, target: int, seed: int) -> float:
-    """The mask's sum for one class."""
-    generator = torch.Generator().manual_seed(seed)
-    c, h, w = network.input_size
-    images = network.floats(data.images())
-    mask = torch.rand(1, 1, h, w, generator=generator).logit().div(2).requires_grad_()
-    pattern = torch.rand(1, c, h, w, generator=generator).logit().div(2).requires_grad_()
-    optimizer = torch.optim.Adam([mask, pattern], lr=0.1, betas=(0.5, 0.9))
-    weight, best, first_best, ups, downs, still, began = 0.0, float("inf"), float("inf"), 0, 0, 0, False
-    raised = lowered = False
-    for _ in range(ROUNDS):
-        hits = seen = 0
-        for _ in range(SAMPLE // BATCH):
-            rows = torch.randint(len(images), (BATCH,), generator=generator)
-            opacity, color = (torch.tanh(one) / 2 + 0.5 for one in (mask, pattern))
-            logits = network((1 - opacity) * images[rows] + opacity * color)
-            wanted = torch.full((BATCH,), target)
-            loss = functional.cross_entropy(logits, wanted) + weight * opacity.sum()
-            mask.grad, pattern.grad = torch.autograd.grad(loss, [mask, pattern])
-            optimizer.step()
-            hits += int((logits.argmax(1) == wanted).sum())
-            seen += BATCH
-        size, success = float((torch.tanh(mask) / 2 + 0.5).sum()), hits / seen
-        if success >= ENOUGH and size < best:
-            best = size
-        if best < float("inf"):
-            still = still + 1 if best >= first_best else 0
-            first_best = min(first_best, best)
-        if raised and lowered and still >= 5 * PATIENCE:
-            break
-        if not began:
-            if success >= ENOUGH:
-                began, weight = True, 1e-3
-            continue
-        ups, downs = (ups + 1, 0) if success >= ENOUGH else (0, downs + 1)
-        if ups >= PATIENCE:
-            ups, weight, raised = 0, weight * UP, True
-        elif downs >= PATIENCE:
-            downs, weight, lowered = 0, weight / UP**1.5, True
-    return best
 
 
 def main() -> None:
@@ -111,7 +64,7 @@ def main() -> None:
             seconds["perturbation"].append(took)
             if target not in theirs or repeat >= network.classes:
                 began = time.perf_counter()
-                theirs[target] = published(network, data, target, repeat)
+                theirs[target] = smallest_mask(network, data, target, Seed(repeat))
                 seconds["published"].append(time.perf_counter() - began)
     for target, size in sorted(theirs.items()):
         print(f"class {target}: mask {np.exp(masks[0, target]):.1f} pixels, as published {size:.1f}")

@@ -11,7 +11,7 @@ from torch import nn
 
 from badnets.audits.detector import Suspect
 from badnets.audits.detectors.last_layer import LastLayer
-from badnets.audits.detectors.margins import SCREENED, Margins, published_p
+from badnets.audits.detectors.margins import SCREENED, Margins
 from badnets.audits.detectors.mask import Mask
 from badnets.audits.detectors.patches import Patches, starts
 from badnets.core.errors import BadInput
@@ -39,12 +39,6 @@ def test_the_largest_margin_of_a_linear_network(make_linear: Make) -> None:
     found = Margins(steps=80).margins(suspect(network))
     exact = float((weight[1] - weight[0]).clamp_min(0).sum())
     assert found[1] == pytest.approx(exact, rel=0.02)
-
-
-def test_the_published_p_of_margins() -> None:
-    usual = np.array([5.0, 5.4, 4.8, 5.1, 5.2, 4.9, 5.3, 5.05, 4.95])
-    assert published_p(np.append(usual, 9.0)) < 0.05
-    assert published_p(np.append(usual, 5.35)) > 0.3
 
 
 def test_a_pixel_makes_masks_small(make_linear: Make, quarters: ImageData) -> None:

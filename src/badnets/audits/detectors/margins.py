@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.stats import gamma
 
 from badnets.audits.detector import DETECTORS, Floats, Suspect
 from badnets.defenses.repair import kind_of
@@ -25,9 +24,9 @@ class Margins:
     """For each class the largest margin, its logit less the largest other one, that pictures climb to from random
     starts. A trigger that overrules what a picture shows lets the margin of its class grow far.
 
-    Source: Wang, Xiang, Miller, Kesidis, MM-BD (2024), and their univ_bd_det.py.
+    Source: Wang, Xiang, Miller, Kesidis, MM-BD (2024), and their univ_bd.py.
     Differs from the paper: fewer starts and steps by default (there 30 and up to 300); margins are compared with other
-    networks', where the paper fits a gamma distribution to all classes but one (``published_p``).
+    networks', where the paper fits a gamma distribution to all classes but one (``studies.audit.published``).
     """
 
     needs_data: ClassVar[bool] = False
@@ -87,13 +86,3 @@ class Margins:
 def _margin(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     rivals = logits.scatter(1, target, -torch.inf).amax(1)
     return logits.gather(1, target).squeeze(1) - rivals
-
-
-def published_p(margins: NDArray[np.float64]) -> float:
-    """MM-BD's own p-value: a gamma distribution is fitted to all margins but the largest, and the largest of K draws
-    from it is compared with that one. Calibrated by nobody: of clean networks with ten classes 16 to 28 % lie below
-    0.05 in simulations."""
-    largest = int(margins.argmax())
-    others = np.delete(margins, largest)
-    shape, place, scale = gamma.fit(others)
-    return float(1 - gamma.cdf(margins[largest], shape, loc=place, scale=scale) ** len(margins))

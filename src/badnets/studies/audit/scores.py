@@ -2,11 +2,13 @@
 alarms, power.
 
     python -m badnets.studies.audit.scores POOL RESULTS [--family NAME] [--part PART] [--jobs N]
+    python -m badnets.studies.audit.scores POOL RESULTS --published ...
     python -m badnets.studies.audit.scores --pack RESULTS results/audit-pool
     python -m badnets.studies.audit.scores --tables results/audit-pool
 
-The first trains what is missing in POOL and searches in what is missing in RESULTS; the second makes a file for each
-family; the third writes the nulls and the power that come with the package.
+The first trains what is missing in POOL and searches in what is missing in RESULTS; the second runs Neural Cleanse and
+MM-BD, as published, in what was searched; the third makes a file for each family; the last writes the nulls and the
+power that come with the package.
 """
 
 from __future__ import annotations
@@ -37,7 +39,6 @@ from badnets.data.splits import draw
 from badnets.defenses.repair import DefenderView
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
-from badnets.records.finding import Ground
 from badnets.records.model import Model
 from badnets.referee.run import load_data
 from badnets.referee.spec import make_data
@@ -53,6 +54,7 @@ from badnets.studies.audit.pool import (
     pool_folder,
     train_member,
 )
+from badnets.studies.audit.published import Published
 from badnets.training.workers import several
 
 PICTURES, STUDENTS = 300, 2
@@ -76,6 +78,7 @@ class Scores(Model):
     drawn: dict[str, Rows]
     students: tuple[dict[str, Rows], ...]
     seconds: dict[str, float]
+    published: Published | None = None
 
 
 def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: int = STUDENTS) -> Scores:
@@ -100,6 +103,12 @@ def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: in
     ]
     seconds["copies"] = round(time.perf_counter() - began, 2)
     return Scores(entry=entry, sizes=own, drawn=drawn, students=tuple(copies), seconds=seconds)
+
+
+def with_peers(known: Scores, network_file: Path) -> Scores:
+    """The same with what Neural Cleanse and MM-BD measure, with the same pictures."""
+    network = open_network(network_file).requires_grad_(requires_grad=False)
+    return known.model_copy(update={"published": Published.of(network, pictures_of(known.entry), Seed(1))})
 
 
 def read(rows: Mapping[str, Rows]) -> dict[str, Floats]:
@@ -130,9 +139,15 @@ class _Task:
     kind: Kind
     number: int
     family: Family
+    known: Scores | None
+    """What is there already, where the peers are asked for."""
 
 
 def _score(task: _Task) -> None:
+    if task.known is not None:
+        train_member(task.pool, task.place, task.part, task.kind, task.number, name=task.name, family=task.family)
+        write_json(task.out, with_peers(task.known, task.pool / f"{task.place}.safetensors").to_json())
+        return
     entry = train_member(task.pool, task.place, task.part, task.kind, task.number, name=task.name, family=task.family)
     made = score(task.pool / f"{task.place}.safetensors", entry, pictures_of(entry), students=students_of(entry))
     task.out.parent.mkdir(parents=True, exist_ok=True)
@@ -140,12 +155,12 @@ def _score(task: _Task) -> None:
 
 
 def read_scores(folder: Path) -> list[Scores]:
-    """All that is there, in files of one network or packed."""
+    """All that is there, in files of one network or packed; the former count."""
     singles = [read_json(path) for path in sorted(folder.rglob("*.json"))]
     packed = [
         json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()
     ]
-    return [Scores.model_validate(one) for one in (*singles, *packed)]
+    return list({place_of(one.entry): one for one in map(Scores.model_validate, (*packed, *singles))}.values())
 
 
 def place_of(entry: PoolEntry) -> str:
@@ -163,29 +178,25 @@ def pack(scores: Sequence[Scores], folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the audit says of one network on one ground."""
+    """What is said of one network on one ground, or by a peer as published: ``found``, that it is backdoored, and
+    ``named``, whether the class, or that all are moved, is what was planted."""
 
     entry: PoolEntry
-    ground: Ground
-    judged: Judged
+    ground: str
+    found: bool
+    named: bool
 
-    @property
-    def found(self) -> bool:
-        """Whether it is called backdoored."""
-        return self.judged.p <= ALPHA
-
-    @property
-    def named(self) -> bool:
-        """Whether the class, or that all are moved, is what was planted."""
-        stands = self.judged.named
-        if self.entry.target is None:
-            return stands.form == "all-to-all"
-        return stands.target == self.entry.target
+    @classmethod
+    def of(cls, entry: PoolEntry, judged: Judged) -> Outcome:
+        """The audit's."""
+        stands = judged.named
+        named = stands.form == "all-to-all" if entry.target is None else stands.target == entry.target
+        return cls(entry, judged.ground, found=judged.p <= ALPHA, named=named)
 
 
 def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
-    """Of the report part, on every ground: references are the clean networks of the family in the calibrate part; nulls
-    those of all families that are ``alike``."""
+    """Of the report part, on every ground and by peers as published: references are the clean networks of the family in
+    the calibrate part; nulls those of all families that are ``alike``."""
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     made = []
     varied, known = various(usual), families(pool_folder())
@@ -195,15 +206,17 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
             continue
         references = [read(other.sizes) for other in usual if other.entry.family == one.entry.family]
         if len(references) >= FEWEST and not one.entry.family.endswith(OTHERS):
-            made.append(Outcome(one.entry, "matched", matched(read(one.sizes), references)))
+            made.append(Outcome.of(one.entry, matched(read(one.sizes), references)))
         like = [other for other in varied if alike(channels_and_classes(other), channels_and_classes(one))]
         null = [_taught(other) for other in like if other.students]
         if one.students and len(null) >= FEWEST:
             copies = [read(student) for student in one.students]
-            made.append(Outcome(one.entry, "taught", taught(read(one.sizes), copies, np.stack(null))))
+            made.append(Outcome.of(one.entry, taught(read(one.sizes), copies, np.stack(null))))
         null = [numbers_of(read(other.drawn)) for other in like if other.drawn]
         if one.drawn and len(null) >= FEWEST:
-            made.append(Outcome(one.entry, "within", within(read(one.drawn), np.stack(null))))
+            made.append(Outcome.of(one.entry, within(read(one.drawn), np.stack(null))))
+        for peer, target in one.published.targets.items() if one.published else ():
+            made.append(Outcome(one.entry, peer, found=target is not None, named=target == one.entry.target))
     return made
 
 
@@ -259,7 +272,9 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
     )
     rows = []
     usable = {(one["ground"], one["networks"]) for one in nulls if one["numbers"]}
-    known = [o for o in outcomes(scores) if o.ground == "matched" or (o.ground, o.entry.family) in usable]
+    known = [
+        o for o in outcomes(scores) if o.ground not in ("taught", "within") or (o.ground, o.entry.family) in usable
+    ]
     for key in sorted({(o.ground, o.entry.family, group_of(o.entry)) for o in known}):
         those = [o for o in known if (o.ground, o.entry.family, group_of(o.entry)) == key]
         caught = [o for o in those if o.found]
@@ -304,6 +319,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--kind", action="append")
     parser.add_argument("--first", type=int, help="networks of a kind, at most")
+    parser.add_argument("--published", action="store_true", help="the peers, in networks that are searched already")
     parser.add_argument("--jobs", type=int)
     asked = parser.parse_args(given)
     if asked.tables:
@@ -313,12 +329,12 @@ def main(given: Sequence[str] | None = None) -> None:
     if asked.pack:
         pack(read_scores(pool), out)
         return
-    known, done = families(pool_folder()), {place_of(one.entry) for one in read_scores(out)}
+    known, done = families(pool_folder()), {place_of(one.entry): one for one in read_scores(out)}
     todo = [
-        _Task(pool, out / f"{place}.json", place, name, part, kind, number, known[name])
+        _Task(pool, out / f"{place}.json", place, name, part, kind, number, known[name], done.get(place))
         for name in asked.families or known
         for place, part, kind, number in members(name, known[name], asked.part or ("calibrate", "report"))
-        if place not in done
+        if (place in done and done[place].published is None if asked.published else place not in done)
         and (not asked.kind or kind.name in asked.kind)
         and (asked.first is None or number <= asked.first)
     ]

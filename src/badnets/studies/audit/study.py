@@ -1,4 +1,5 @@
-"""Our own study: what audits find in networks of the pool that had no part in making or calibrating them."""
+"""Our own study: what audits find in networks of the pool that had no part in making or calibrating them, and what
+Neural Cleanse and MM-BD, as published, find in the same (but in the quick form)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,16 @@ from badnets.core.text import listed
 from badnets.records.blocks import Bar, Bars
 from badnets.records.study import StudyRow
 from badnets.studies.audit.pool import PoolEntry, families, members, pool_folder, train_member
-from badnets.studies.audit.scores import Outcome, Scores, group_of, outcomes, pictures_of, score, students_of
+from badnets.studies.audit.scores import (
+    Outcome,
+    Scores,
+    group_of,
+    outcomes,
+    pictures_of,
+    score,
+    students_of,
+    with_peers,
+)
 from badnets.studies.figures import row
 from badnets.studies.study import Done, Results, Settings, Study, Trial, facts
 from badnets.studies.study import Outcome as Page
@@ -35,6 +45,7 @@ def trials(settings: Settings) -> list[Trial]:
                 "place": place,
                 "kind": kind.model_dump(mode="json"),
                 "maker": maker.model_dump(mode="json"),
+                "peers": part == "report" and not settings.quick,
             }
             made.append(Trial(name=place.replace("/", "-"), spec=spec, seed=number, work=_one, result=Scores))
     return made
@@ -48,7 +59,8 @@ def _one(trial: Trial, folder: Path) -> Done[Scores]:
     found = next(one for one in members(name, family) if one[0] == place)
     entry: PoolEntry = train_member(folder, *found, name=name, family=family)
     file = folder / f"{place}.safetensors"
-    return Done(score(file, entry, pictures_of(entry), students=students_of(entry)))
+    made = score(file, entry, pictures_of(entry), students=students_of(entry))
+    return Done(with_peers(made, file) if trial.spec["peers"] else made)
 
 
 def assemble(settings: Settings, results: Results, _folder: Path) -> Page:
