@@ -11,11 +11,13 @@ import pytest
 import torch
 
 import badnets as bn
-from badnets.audits.audit import Audit, Audited, audit
+from badnets.audits.audit import Audit, audit
+from badnets.audits.audited import Audited
 from badnets.audits.grounds import alike
 from badnets.audits.power import power_of
 from badnets.audits.reference import Reference
 from badnets.core.errors import BadInput
+from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.images import ArrayStore, Boxes, ImageData
 from badnets.defenses.repair import DefenderView
@@ -78,6 +80,21 @@ def test_without_references_it_teaches_copies(
     assert done.verdict == "backdoored"
     assert done.judged is not None
     assert done.judged.p == pytest.approx(1 / 21)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [(0, "searching, and teaching copies, takes about"), (19, "the search in one network takes about")],
+)
+def test_a_long_search_is_told_before(
+    known: int, told: str, make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    null(monkeypatch, 9)
+    monkeypatch.setattr("badnets.audits.audit.LONG", 0.0)
+    view = DefenderView(network=make_linear(50), data=twice(quarters), seed=Seed(1))
+    audit(view, references(make_linear, known), Audit(student_steps=2), watcher=Watcher(say=said.append))
+    assert said == [f"{told} 1 min"]
 
 
 def test_too_few_pictures_to_teach_from(make_linear: Make, quarters: ImageData) -> None:

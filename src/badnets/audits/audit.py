@@ -7,10 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
-import numpy as np
-
+from badnets.audits.audited import Audited, Stopped
 from badnets.audits.detector import Detector, Floats, Suspect, seconds_of
 from badnets.audits.detectors.last_layer import LastLayer, has_head
 from badnets.audits.detectors.margins import Margins
@@ -19,8 +17,7 @@ from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.detectors.pixels import FewestPixels
 from badnets.audits.grounds import Judged, Sizes, among, matched, null_of, numbers_of, taught, within
 from badnets.audits.reference import Look, Reference, Seen
-from badnets.audits.statistic import excess
-from badnets.audits.teaching import agreement, teach
+from badnets.audits.teaching import agreement, passes_of, teach
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
@@ -49,8 +46,6 @@ LONG = 60.0  # seconds of a search that are told before
 LOOSE = 0.05
 """Accuracy by which references may differ from the suspect."""
 
-Stopped = Literal["budget", "interrupted"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Audit:
@@ -65,23 +60,6 @@ class Audit:
     students: int = STUDENTS
     student_steps: int = STUDENT_STEPS
     alpha: float = ALPHA
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Audited:
-    """``verdict`` and ``reason``; ``judged`` is None where nothing could be compared; ``references`` are those that
-    counted; ``sizes`` are the suspect's, of ``detectors``."""
-
-    verdict: Verdict
-    reason: str
-    ground: Ground
-    judged: Judged | None
-    accuracy: Rate | None
-    references: tuple[Reference, ...] = ()
-    sizes: Sizes = field(default_factory=dict)
-    detectors: tuple[Detector, ...] = ()
-    notes: tuple[str, ...] = ()
-    stopped: Stopped | None = None
 
 
 def audit(
@@ -182,10 +160,12 @@ class _Auditing:
         return Suspect(DefenderView(network=network, data=self.view.data, seed=self.view.seed), self.check)
 
     def _tell_time(self, suspect: Suspect) -> None:
-        """How long the search in one network takes, where that is long."""
-        if (seconds := seconds_of(self._detectors(), suspect)) > LONG:
-            minutes = math.ceil(seconds / 60)
-            self.watcher.say(f"the search in one network takes about {minutes:,} minute{'s' * (minutes != 1)}")
+        """How long the search in one network, and in copies that it teaches, takes, where that is long."""
+        count = self.settings.students if self.ground == "taught" else 0
+        seconds = seconds_of(self._detectors(), suspect, count + 1, passes_of(count, self.settings.student_steps))
+        if seconds > LONG:
+            what = "searching, and teaching copies," if count else "the search in one network"
+            self.watcher.say(f"{what} takes about {math.ceil(seconds / 60):,} min")
 
     def _sizes(self, suspect: Suspect, *, copy: bool = False) -> dict[str, Floats]:
         those = self._detectors()
@@ -383,18 +363,3 @@ class _Auditing:
             notes=tuple(self.notes),
             stopped=stopped,
         )
-
-
-def class_scores(done: Audited, label: int) -> dict[str, float | None]:
-    """For one class as a target: by detector its highest score over sources (where nothing was compared, how much
-    smaller than its own network lets expect), and its smallest size where the detector measures sizes."""
-    scores: dict[str, float | None] = {}
-    sized = {one.kind for one in done.detectors if getattr(one, "sized", True)}
-    for kind, sizes in done.sizes.items():
-        values = excess(sizes[None])[0] if done.judged is None else done.judged.scores[kind]
-        column, size = values[:, label], sizes[:, label]
-        there = np.isfinite(column)
-        scores[kind] = float(column[there].max()) if there.any() else None
-        if kind in sized:
-            scores[f"{kind}_size"] = float(np.exp(size[there]).min()) if there.any() else None
-    return scores

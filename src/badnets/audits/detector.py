@@ -71,9 +71,9 @@ DETECTORS: Kinds[Detector] = Kinds("detector", homes=["badnets.audits.detectors"
 """Names for ``badnets audit --set detectors``; other packages add theirs as entry points of ``badnets.detectors``."""
 
 
-def seconds_of(detectors: Sequence[Detector], suspect: Suspect) -> float:
-    """How long they take to look at a network, about: by a pass of some pictures."""
-    passes = sum(one.passes(suspect) for one in detectors if hasattr(one, "passes"))
+def seconds_of(detectors: Sequence[Detector], suspect: Suspect, networks: int = 1, more: int = 0) -> float:
+    """How long they take to look at so many networks, and ``more`` passes of a picture, about: by a pass of some."""
+    passes = networks * sum(one.passes(suspect) for one in detectors if hasattr(one, "passes")) + more
     some = suspect.pictures.images[:16]
     seconds = []
     for _ in range(2):  # the first pass also plans

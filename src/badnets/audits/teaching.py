@@ -43,6 +43,11 @@ def teach(
     return copied
 
 
+def passes_of(count: int, steps: int) -> int:
+    """Pictures that go through the network and back while ``count`` copies are taught, about, if none is made anew."""
+    return count * steps * BATCH
+
+
 def agreement(copied: ImageNetwork, network: ImageNetwork, pictures: Pictures) -> float:
     """The share of the pictures to which both give the same class."""
     with torch.no_grad():

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from badnets.audits.audit import Audit, Audited, audit, class_scores
+from badnets.audits.audit import Audit, audit
+from badnets.audits.audited import Audited
 from badnets.audits.detector import DETECTORS
 from badnets.audits.power import power_of
 from badnets.audits.reference import Reference, Seen
@@ -205,7 +206,7 @@ def finding(
         AuditedClass(
             label=label,
             class_name=name,
-            scores=class_scores(done, label),
+            scores=done.scores_of(label),
         )
         for label, name in enumerate(network.class_names)
     )

@@ -39,9 +39,10 @@ from badnets.data.splits import draw
 from badnets.defenses.repair import DefenderView
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
+from badnets.networks.surgery.objects import as_classifier, as_labelled
 from badnets.records.model import Model
 from badnets.referee.run import load_data
-from badnets.referee.spec import make_data
+from badnets.referee.spec import DataSpec
 from badnets.studies.audit.pool import (
     PARTS,
     Family,
@@ -83,7 +84,7 @@ class Scores(Model):
 
 def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: int = STUDENTS) -> Scores:
     """Search in one network, and, but for no ``students``, with drawn pictures and in the copies that it teaches."""
-    network = open_network(network_file).requires_grad_(requires_grad=False)
+    network = as_classifier(open_network(network_file)).requires_grad_(requires_grad=False)
     seed, seconds, usual = Seed(1), {}, Audit()
     copied = [one for one in usual.detectors if one.kind in usual.copied]
 
@@ -107,7 +108,7 @@ def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: in
 
 def with_peers(known: Scores, network_file: Path) -> Scores:
     """The same with what Neural Cleanse and MM-BD measure, with the same pictures."""
-    network = open_network(network_file).requires_grad_(requires_grad=False)
+    network = as_classifier(open_network(network_file)).requires_grad_(requires_grad=False)
     return known.model_copy(update={"published": Published.of(network, pictures_of(known.entry), Seed(1))})
 
 
@@ -117,9 +118,8 @@ def read(rows: Mapping[str, Rows]) -> dict[str, Floats]:
 
 
 def pictures_of(entry: PoolEntry) -> ImageData:
-    """The clean pictures: some of the test part, the same for all networks of a family."""
-    data = found({"name": entry.spec["data"]["name"]})
-    test = load_data(make_data(data["name"], [])).test
+    """The clean pictures, or objects: some of the test part, the same for all networks of a family."""
+    test = as_labelled(load_data(DataSpec.model_validate(found(entry.spec["data"]))).test)
     return test.take(draw(test, PICTURES, Seed(5)))
 
 
