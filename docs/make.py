@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = Path(__file__).resolve().parent
 JSON = dict[str, Any]
@@ -270,10 +272,14 @@ def fill(text: str, where: str) -> str:
 def schemas() -> dict[str, JSON]:
     """The published schemas: those of specs and of records come from the code, the others are written by hand."""
     from badnets.records.read import FORMATS
+    from badnets.records.sweep import SweepRecord
     from badnets.referee.spec import Spec
+    from badnets.sweeps.plan import SweepSpec
 
+    beside: dict[str, type[BaseModel]] = {"spec": Spec, "sweep": SweepRecord, "sweep-spec": SweepSpec}
     made = {name.split("/")[1]: model.model_json_schema() for name, model in FORMATS.items()}
-    return {f"{name}.json": schema for name, schema in {"spec": Spec.model_json_schema(), **made}.items()}
+    made |= {name: model.model_json_schema() for name, model in beside.items()}
+    return {f"{name}.json": schema for name, schema in made.items()}
 
 
 def wanted() -> dict[Path, str]:

@@ -48,7 +48,7 @@ def several(
     with (
         _kept(given) as path,
         ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(chosen(), prepare, path)
+            workers, mp_context=get_context("spawn"), initializer=begin, initargs=(chosen(), prepare, path)
         ) as pool,
     ):
         waiting: dict[Future[R], T] = {}
@@ -82,9 +82,9 @@ def _kept(given: tuple[Any, ...]) -> Iterator[Path | None]:
         yield path
 
 
-def _begin(device: str, prepare: Callable[..., None] | None, given: Path | None) -> None:
-    """Work on ``device`` with one thread, deaf to Ctrl-C (the parent stops the pool and workers should not print
-    tracebacks), and gone when the parent is, however it ended."""
+def begin(device: str, prepare: Callable[..., None] | None = None, given: Path | None = None) -> None:
+    """What a process does first: work on ``device`` with one thread, deaf to Ctrl-C (the parent stops the pool and
+    workers should not print tracebacks), and gone when the parent is, however it ended."""
     choose(device)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

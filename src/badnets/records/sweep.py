@@ -1,0 +1,47 @@
+"""What became of a sweep: each task, where it stands on the axes, and its state; and the figures of finished ones."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from badnets.core.fields import Figure
+from badnets.records.model import Model
+
+State = Literal["done", "failed", "running", "waiting"]
+STATES: tuple[State, ...] = ("done", "failed", "running", "waiting")
+
+
+class SweptTask(Model):
+    """One task. ``record``: the place of its record, if it is done; ``error``: why its last try failed."""
+
+    id: str
+    state: State
+    axes: dict[str, Any]
+    record: str | None = None
+    error: str | None = None
+    figures: dict[str, Figure] = Field(default_factory=dict)
+
+
+class Cell(Model):
+    """Tasks that differ in their seed alone: how many of them are done, and the figures over those seeds."""
+
+    axes: dict[str, Any]
+    done: int
+    of: int
+    figures: dict[str, Figure]
+
+
+class SweepRecord(Model):
+    """A sweep as it stands. ``counts`` by state; ``seconds`` of the command that wrote it, ``seconds_left`` by the mean
+    of the finished tasks, one after the other."""
+
+    format: Literal["badnets/sweep/1"] = "badnets/sweep/1"
+    name: str
+    store: str
+    tasks: tuple[SweptTask, ...]
+    cells: tuple[Cell, ...]
+    counts: dict[State, int]
+    seconds: float
+    seconds_left: float | None = None

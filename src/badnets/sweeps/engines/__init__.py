@@ -1,0 +1,1 @@
+"""Who does the tasks: processes of this machine, Ray, SLURM."""

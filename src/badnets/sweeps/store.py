@@ -1,0 +1,133 @@
+"""Where results lie: a folder, or any URL that fsspec knows. A task's folder is whole where it has a record, which is
+written last; nothing else is shared between machines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import posixpath
+from pathlib import Path
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from badnets.core.errors import BadInput, first_line
+from badnets.core.files import dumps
+from badnets.core.text import VALUE, brief
+from badnets.records.run import RunRecord
+from badnets.records.verified import check_seal
+
+FORMAT = "badnets/store/1"
+MARK, RECORD, ERROR, LOG, BEGUN = "store.json", "record.json", "error.json", "log.txt", "begun"
+
+
+class Store:
+    """Results by task. ``url``: a folder's path, or ``s3://...`` and the like (with the package that fsspec asks for).
+
+    Raises ``BadInput`` for a place that can't be written or read, or that a newer version wrote.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.fs, root = url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise BadInput(f"expected a folder or a URL for --store, got {brief(url, VALUE)}: {error}") from None
+        self.root = root.rstrip("/")
+        # a process elsewhere has another working folder
+        self.url = self.root if self.local else url
+        self.fs.invalidate_cache()
+        self._check_mark()
+
+    def _check_mark(self) -> None:
+        mark = self._path(MARK)
+        try:
+            if not self.fs.exists(mark):
+                self.fs.makedirs(self.root, exist_ok=True)
+                self._put(MARK, dumps({"format": FORMAT}).encode())
+            told = json.loads(self.fs.cat_file(mark))
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"expected a store that can be written at {self.url}, got an error: {first_line(error)}"
+            ) from None
+        if not isinstance(told, dict) or told.get("format") != FORMAT:
+            got = brief(str(told.get("format") if isinstance(told, dict) else told), VALUE)
+            raise BadInput(f"expected a store of format {FORMAT} at {self.url}, got {got}; a newer version wrote it")
+
+    def states(self) -> tuple[set[str], set[str], set[str]]:
+        """The ids of tasks that are finished, whose last try failed, and that somebody works on (or did, and was
+        killed)."""
+        self.fs.invalidate_cache()
+        found = [path.rsplit("/", 2)[-2:] for path in self.fs.find(self.root, maxdepth=2)]
+        done, failed, begun = ({task for task, name in found if name == one} for one in (RECORD, ERROR, BEGUN))
+        return done, failed - done, begun - done
+
+    def begin(self, task: str) -> None:
+        """Say that somebody works on it."""
+        self._put(posixpath.join(task, BEGUN), b"")
+
+    def end(self, task: str) -> None:
+        """Nobody does any more."""
+        self._remove(task, BEGUN)
+
+    def put(self, task: str, folder: Path) -> None:
+        """The files of ``folder`` as those of a task, the record last. What a failed try said is taken away."""
+        files = sorted((one for one in folder.rglob("*") if one.is_file()), key=lambda one: one.name == RECORD)
+        for path in files:
+            self._put(posixpath.join(task, path.relative_to(folder).as_posix()), path.read_bytes())
+        self._remove(task, ERROR)
+
+    def _remove(self, *parts: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self._path(*parts))
+
+    def fail(self, task: str, error: str, log: str) -> None:
+        """Keep why a task failed, and its log."""
+        self._put(posixpath.join(task, LOG), log.encode())
+        self._put(posixpath.join(task, ERROR), dumps({"error": error}).encode())
+
+    def run(self, task: str) -> RunRecord:
+        """The record of a finished task."""
+        place = self._path(task, RECORD)
+        try:
+            value = json.loads(self.fs.cat_file(place))
+            run = RunRecord.model_validate(value)
+            check_seal(Path(self.place(task, RECORD)), value, run.environment.versions.get("badnets"))
+        except (OSError, ValueError) as error:
+            raise BadInput(f"expected a run's record at {self.place(task)}, got {brief(first_line(error))}") from None
+        return run
+
+    def error(self, task: str) -> str | None:
+        """Why its last try failed."""
+        try:
+            return str(json.loads(self.fs.cat_file(self._path(task, ERROR)))["error"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def place(self, *parts: str) -> str:
+        """As a person writes it: a path of a folder, else a URL."""
+        return str(Path(self._path(*parts))) if self.local else posixpath.join(self.url.rstrip("/"), *parts)
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
+
+    def write(self, name: str, content: bytes) -> str:
+        """A file beside the tasks: the page, the table. Gives its place."""
+        self._put(name, content)
+        return self.place(name)
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Whole or not at all: object stores do so; in a folder it gets its name when it is written."""
+        path = self._path(name)
+        self.fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        if not self.local:
+            self.fs.pipe_file(path, content)
+            return
+        partial = f"{path}.partial"
+        with self.fs.open(partial, "wb") as file:
+            file.write(content)
+        Path(partial).replace(path)
+
+    def _path(self, *parts: str) -> str:
+        return posixpath.join(self.root, *parts)

@@ -1,0 +1,198 @@
+"""A sweep as a whole: finished tasks are kept, a bad one stops no other, and records are those of ``badnets run``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sweeps import workers
+
+from badnets.core.errors import BadInput
+from badnets.core.progress import Watcher
+from badnets.records.read import read_run
+from badnets.records.sweep import SweepRecord
+from badnets.referee.run import run
+from badnets.referee.spec import SpecFile, make_spec
+from badnets.sweeps.engines.local import Local
+from badnets.sweeps.plan import Plan, make_plan
+from badnets.sweeps.store import BEGUN, ERROR, LOG, RECORD, Store
+from badnets.sweeps.sweep import run_sweep, status
+from badnets.sweeps.task import Work
+
+BASE = {
+    "data": {"name": "signs", "options": {"train": 160, "test": 64, "size": 32}},
+    "network": "lenet",
+    "recipe": {"epochs": 1},
+    "backdoor": {"trigger": "square", "rule": {"kind": "all-to-one", "target": 0}},
+}
+Do = Callable[[Work], str | None]
+
+
+def plan_of(**more: Any) -> Plan:
+    return make_plan({"base": BASE, **more}, where=Path("small.toml"))
+
+
+def swept(plan: Plan, store: Store, do: Do, *, limit_s: float | None = None, **more: Any) -> SweepRecord:
+    return run_sweep(plan, store, partial(Local, 2, limit_s, do), **more)
+
+
+def test_records_are_those_of_single_runs(tmp_path: Path) -> None:
+    plan, store = plan_of(grid={"backdoor.trigger.size": [2, 4]}, seeds=2), Store(str(tmp_path / "store"))
+    record = swept(plan, store, workers.carry_out)
+    assert record.counts == {"done": 4, "failed": 0, "running": 0, "waiting": 0}
+    assert [(cell.done, cell.of) for cell in record.cells] == [(2, 2), (2, 2)]
+    assert {part.total for part in record.cells[0].figures["clean_accuracy"].parts} == {64}  # type: ignore[union-attr]
+    task = plan.tasks[0]
+    alone = run(SpecFile(given=task.spec, spec=make_spec(task.spec)), out=tmp_path / "alone").record
+    own = read_run(tmp_path / "store" / task.id)
+    assert (own.results, own.digest, own.files["network.safetensors"]) == (
+        alone.results, alone.digest, alone.files["network.safetensors"],
+    )  # fmt: skip
+    assert "training lenet" in (tmp_path / "store" / task.id / LOG).read_text()
+
+
+def test_what_is_finished_is_never_run_again(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    swept(plan_of(), store, workers.carry_out)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+
+    def start() -> Local:
+        raise AssertionError("an engine for nothing")
+
+    assert run_sweep(plan_of(), store, start).counts["done"] == 1
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_task_that_fails_stops_no_other(tmp_path: Path) -> None:
+    """One raises, one ends its process, one hangs, one fails once; two are as usual."""
+    said: list[str] = []
+    plan, store = plan_of(grid={"recipe.epochs": [1, 2, 3, 4, 5]}), Store(str(tmp_path))
+    record = swept(plan, store, workers.quick, limit_s=25.0, tries=2, watcher=Watcher(say=said.append))
+    states = {task.axes["recipe.epochs"]: (task.state, task.error or "") for task in record.tasks}
+    assert {epochs: state for epochs, (state, _) in states.items()} == {
+        1: "done", 2: "failed", 3: "failed", 4: "failed", 5: "done",
+    }  # fmt: skip
+    assert "no such thing" in states[2][1]
+    assert "its process ended" in states[3][1]
+    assert "longer than the limit" in states[4][1]
+    assert sum("is tried again" in line for line in said) == 4
+    assert sum("is tried again" not in line for line in said) == 3
+    assert not (tmp_path / plan.tasks[4].id / ERROR).exists()
+
+
+def test_a_killed_process_changes_nothing(tmp_path: Path) -> None:
+    plan = plan_of(seeds=2)
+    for name, do in (("usual", workers.carry_out), ("killed", workers.ended)):
+        record = swept(plan, Store(str(tmp_path / name)), do)
+        assert record.counts["done"] == 2
+    for task in plan.tasks:
+        usual, killed = (read_run(tmp_path / name / task.id) for name in ("usual", "killed"))
+        assert (usual.results, usual.files) == (killed.results, killed.files)
+
+
+def test_a_task_that_cannot_be_run_says_why(tmp_path: Path) -> None:
+    plan = plan_of(grid={"data.name": ["no-such-data"]})
+    record = swept(plan, Store(str(tmp_path)), workers.carry_out, tries=1)
+    assert "no-such-data" in str(record.tasks[0].error)
+    assert not (tmp_path / plan.tasks[0].id / BEGUN).exists()
+
+
+def test_what_a_store_says_of_tasks(tmp_path: Path) -> None:
+    """The record is written last; a task without one was begun, or failed."""
+    store, folder = Store(f"memory://{tmp_path}"), tmp_path / "run"
+    folder.mkdir()
+    for name in (RECORD, "a.png", "network.safetensors"):
+        (folder / name).write_text("{}")
+    put: list[str] = []
+    write = store._put
+
+    def noted(name: str, content: bytes) -> None:
+        put.append(name)
+        write(name, content)
+
+    store._put = noted  # type: ignore[method-assign]
+    store.begin("one")
+    assert store.states() == (set(), set(), {"one"})
+    store.fail("one", "no reason", "a log")
+    store.end("one")
+    assert store.states() == (set(), {"one"}, set())
+    assert store.error("one") == "no reason"
+    store.put("one", folder)
+    assert put[-1] == "one/record.json"
+    assert store.states() == ({"one"}, set(), set())
+    assert store.place("one").startswith("memory://")
+
+
+def test_stores_that_are_no_use(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="can be written"):
+        Store(str(tmp_path / "file"))
+    Store(str(tmp_path / "newer"))
+    (tmp_path / "newer" / "store.json").write_text('{"format": "badnets/store/2"}')
+    with pytest.raises(BadInput, match="a newer version wrote it"):
+        Store(str(tmp_path / "newer"))
+    with pytest.raises(BadInput, match="a folder or a URL"):
+        Store("nosuch://bucket/a")
+
+
+def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+    plan, store = plan_of(), Store(str(tmp_path))
+    folder = tmp_path / plan.tasks[0].id
+    folder.mkdir()
+    (folder / RECORD).write_text("{")
+    with pytest.raises(BadInput, match="expected a run's record"):
+        status(plan, store)
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """``badnets`` with these words, in a folder with a sweep."""
+    more = "seeds = 4\n[base]\nnetwork = 'lenet'\nrecipe = { epochs = 1 }\n"
+    more += "data = { name = 'signs', options = { train = 160, test = 64, size = 32 } }\n"
+    (tmp_path / "sweep.toml").write_text(more)
+
+    def begin(*words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "badnets", "sweep", "sweep.toml", *words],
+            cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ},
+        )  # fmt: skip
+
+    return begin
+
+
+@pytest.mark.slow
+def test_the_command(typed: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    """Plan, Ctrl-C after the first task, status, and the same command again."""
+    out, err = typed("--plan", "--json").communicate()
+    assert json.loads(out)["counts"] == {"done": 0, "failed": 0, "running": 0, "waiting": 4}, err
+    begun = typed("--jobs", "1")
+    store = tmp_path / "badnets-sweeps" / "sweep"
+    while not list(store.glob("*/record.json")):
+        assert begun.poll() is None, begun.communicate()
+    begun.send_signal(signal.SIGINT)
+    _, err = begun.communicate()
+    assert (begun.returncode, "interrupted" in err) == (130, True), err
+    kept = {path.parent.name for path in store.glob("*/record.json")}
+    out, _ = typed("--status", "--json").communicate()
+    assert json.loads(out)["counts"]["done"] == len(kept) >= 1
+    again = typed("--json")
+    out, err = again.communicate()
+    told = json.loads(out)
+    assert (again.returncode, told["format"], told["counts"]["done"]) == (0, "badnets/sweep/1", 4), err
+    assert all(Path(tmp_path / one["record"]).is_file() for one in told["tasks"])
+
+
+@pytest.mark.slow
+def test_an_engine_that_is_not_there(typed: Callable[..., subprocess.Popen[str]]) -> None:
+    begun = typed("--on", "ray-core")
+    _, err = begun.communicate()
+    assert begun.returncode == 2
+    assert "local" in err
