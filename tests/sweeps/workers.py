@@ -20,7 +20,7 @@ def quick(work: Work) -> str | None:
     if epochs == 4:
         time.sleep(600)
     if epochs == 5 and Store(work.store).error(work.task) is None:
-        Store(work.store).fail(work.task, "not yet", "")
+        Store(work.store).fail(work.task, "not yet")
         return "not yet"
     return carry_out(Work(work.store, work.task, {**work.spec, "recipe": {**work.spec["recipe"], "epochs": 1}}))
 

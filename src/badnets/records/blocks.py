@@ -90,10 +90,12 @@ class Column(Model):
 
 class Line(Model):
     """A row of a table: its ``group`` (rows of one group stand together), for each column a figure, a text, or None.
-    With a ``note`` in place of cells it says why there are none."""
+    With a ``note`` in place of cells it says why there are none; ``links`` are words and the pages that they lead
+    to."""
 
     group: str = ""
     name: str
+    links: tuple[tuple[str, str], ...] = ()
     cells: tuple[Figure | str | None, ...] = ()
     note: str = ""
 

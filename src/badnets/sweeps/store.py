@@ -62,7 +62,8 @@ class Store:
         return done, failed - done, begun - done
 
     def begin(self, task: str) -> None:
-        """Say that somebody works on it."""
+        """Say that somebody works on it; what an earlier try said is taken away."""
+        self._remove(task, ERROR)
         self._put(posixpath.join(task, BEGUN), b"")
 
     def end(self, task: str) -> None:
@@ -80,9 +81,10 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self._path(*parts))
 
-    def fail(self, task: str, error: str, log: str) -> None:
-        """Keep why a task failed, and its log."""
-        self._put(posixpath.join(task, LOG), log.encode())
+    def fail(self, task: str, error: str, log: str | None = None) -> None:
+        """Keep why a task failed, and its log where there is one."""
+        if log is not None:
+            self._put(posixpath.join(task, LOG), log.encode())
         self._put(posixpath.join(task, ERROR), dumps({"error": error}).encode())
 
     def run(self, task: str) -> RunRecord:

@@ -17,7 +17,7 @@ from badnets.records.sweep import STATES, Cell, State, SweepRecord, SweptTask
 from badnets.sweeps.engines.engine import Engine, Job
 from badnets.sweeps.plan import SEED, Plan, Task
 from badnets.sweeps.store import RECORD, Store
-from badnets.sweeps.task import Work
+from badnets.sweeps.task import LATE, Work
 
 FIGURES = ("clean_accuracy", "map50", "asr", "asr_minus_reference", "robust_accuracy")
 """What a sweep shows of a run, as far as it has it."""
@@ -119,10 +119,11 @@ def _outcome(job: Job, task: Task, store: Store) -> str | None:
     try:
         return job.result()
     except Late:
-        error = "it took longer than the limit"
+        error = LATE
     except CancelledError:
         error = "it was cancelled"
     except Exception as ended:  # noqa: BLE001 (each engine has errors of its own for a process that is gone)
-        error = f"its process ended ({first_line(ended) or type(ended).__name__})"
-    store.fail(task.id, error, "")
+        error = store.error(task.id) or f"its process ended ({first_line(ended) or type(ended).__name__})"
+    store.fail(task.id, error)
+    store.end(task.id)
     return error

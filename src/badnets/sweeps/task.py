@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,9 @@ from badnets.sweeps.store import LOG, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+LATE = "it took longer than the limit"
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,28 @@ def carry_out(work: Work) -> str | None:
         store.end(work.task)
     discard(folder)
     return None
+
+
+def guarded(device: str, limit_s: float | None, do: Callable[[Work], str | None], work: Work) -> str | None:
+    """``do`` it in a process of a cluster: on ``device``, with one thread, and no longer than ``limit_s`` seconds; then
+    the store says so, and the process ends."""
+    import torch
+
+    from badnets.networks.device import choose
+
+    def late() -> None:
+        Store(work.store).fail(work.task, LATE)
+        os._exit(75)
+
+    choose(device)
+    torch.set_num_threads(1)
+    watch = threading.Timer(limit_s or threading.TIMEOUT_MAX, late)
+    watch.daemon = True
+    watch.start()
+    try:
+        return do(work)
+    finally:
+        watch.cancel()
 
 
 def scratch(work: Work) -> Path:

@@ -47,6 +47,11 @@ class TableView(NamedTuple):
     groups: list[tuple[str, list[tuple[Line, list[TableCell]]]]]
     bounds: str
 
+    @property
+    def size(self) -> int:
+        """Of all lines."""
+        return sum(len(lines) for _, lines in self.groups)
+
 
 class Gallery(NamedTuple):
     """Pictures of a group (picture, caption, marked), and how many of them are marked."""

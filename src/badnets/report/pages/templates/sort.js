@@ -15,4 +15,11 @@ for (const table of document.querySelectorAll("table.sortable")) {
     for (const body of table.tBodies)
       body.append(...[...body.rows].filter(row => !row.classList.contains("group")).sort(compare));
   }));
+  const search = table.closest("section").querySelector("input[type=search]");
+  search?.addEventListener("input", () => {
+    const words = search.value.toLowerCase().split(/\s+/);
+    for (const body of table.tBodies)
+      for (const row of body.rows)
+        row.hidden = !row.classList.contains("group") && !words.every(word => row.textContent.toLowerCase().includes(word));
+  });
 }

@@ -1,0 +1,90 @@
+"""SLURM, by submitit: a job for each task."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from badnets.core.errors import BadInput
+from badnets.networks.device import chosen
+from badnets.sweeps.engines.engine import Job
+from badnets.sweeps.task import Work, carry_out, guarded
+
+EVERY_S = {"slurm": 10.0, "local": 0.2}
+"""Seconds between looks at the queue."""
+
+
+class Slurm:
+    """Jobs of one task with ``cpus`` and ``gpus`` each, at most ``jobs`` in the queue, and ``limit_s`` seconds long
+    (default: a day); ``folder`` (one that all nodes see) is where submitit keeps scripts and logs. ``cluster`` "local"
+    runs them as processes of this machine.
+
+    Raises ``BadInput`` where submitit is not installed, or there is no ``sbatch``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: int | None = None,
+        limit_s: float | None = None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        cluster: Literal["slurm", "local"] = "slurm",
+        do: Callable[[Work], str | None] = carry_out,
+    ) -> None:
+        try:
+            submitit: Any = import_module("submitit")
+        except ImportError:
+            raise BadInput("expected submitit for --on slurm, got none; pip install 'badnets[slurm]'") from None
+        if cluster == "slurm" and shutil.which("sbatch") is None:
+            raise BadInput("expected SLURM for --on slurm, got no sbatch in PATH; start this on a login node")
+        self.width = jobs or 100
+        self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+        self.executor.update_parameters(
+            name="badnets",
+            timeout_min=math.ceil((limit_s or 86_400) / 60) + 1,
+            cpus_per_task=math.ceil(cpus),
+            gpus_per_node=math.ceil(gpus),
+        )
+        self.given = chosen(), limit_s, do
+        self.every_s = EVERY_S[cluster]
+        self.under_way: dict[Job, Any] = {}
+        self.closed = threading.Event()
+        self.looking = threading.Thread(target=self._look, daemon=True)
+        self.looking.start()
+
+    def submit(self, work: Work) -> Job:
+        """See ``Engine``."""
+        job: Job = Future()
+        self.under_way[job] = self.executor.submit(guarded, *self.given, work)
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """See ``Engine``."""
+        theirs = self.under_way.get(job)
+        if theirs is not None:
+            theirs.cancel(check=False)
+
+    def close(self) -> None:
+        """See ``Engine``."""
+        self.closed.set()
+        self.looking.join()
+
+    def _look(self) -> None:
+        """Pass on what has ended, again and again."""
+        while not self.closed.wait(self.every_s):
+            for job, theirs in list(self.under_way.items()):
+                if not theirs.done():
+                    continue
+                del self.under_way[job]
+                error = theirs.exception()
+                if error is None:
+                    job.set_result(theirs.result())
+                else:
+                    job.set_exception(error)

@@ -1,0 +1,90 @@
+"""The page and the table of a sweep."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from badnets.core.rate import Rate
+from badnets.records.sweep import Cell, SweepRecord, SweptTask
+from badnets.report.pages.sweep import axes_said, render_sweep, sweep_csv
+
+
+def record_of(*axes: dict[str, Any], failed: str | None = None) -> SweepRecord:
+    """A task for each place on the axes; attack success is 10 %, 20 %, ..."""
+    tasks = [
+        SweptTask(
+            id=f"task{number}",
+            state="done",
+            axes=one,
+            record=f"task{number}/record.json",
+            figures={"clean_accuracy": Rate(90, 100), "asr": Rate(min(10 * number, 100), 100)},
+        )
+        for number, one in enumerate(axes, 1)
+    ]
+    cells = [Cell(axes=task.axes, done=1, of=1, figures=task.figures) for task in tasks]
+    if failed is not None:
+        tasks.append(SweptTask(id="bad", state="failed", axes={"network": "<b>"}, error=failed))
+    return SweepRecord(
+        name="shares",
+        store="/store",
+        tasks=tuple(tasks),
+        cells=tuple(cells),
+        counts={"done": len(cells), "failed": int(failed is not None), "running": 0, "waiting": 0},
+        seconds=1.0,
+    )
+
+
+GRID = [{"network": network, "recipe.epochs": epochs} for network in ("lenet", "g1-cnn") for epochs in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("axes", "drawn"),
+    [
+        ([{"backdoor.poison.rate": 0.01}, {"backdoor.poison.rate": 0.1}], "By poison rate"),
+        ([{"network": "lenet"}, {"network": "g1-cnn"}], "All settings"),
+        (GRID, "Rows: network; columns: recipe epochs"),
+    ],
+)
+def test_the_figure_is_the_one_that_its_axes_ask_for(axes: list[dict[str, Any]], drawn: str) -> None:
+    page = render_sweep(record_of(*axes), command="badnets sweep shares.toml")
+    assert drawn in page
+    assert f"Attack success from 10.00 to {10 * len(axes)}.00 %" in page
+    assert all(f'href="task{number}/report.html"' in page for number in range(1, len(axes) + 1))
+    assert "badnets sweep shares.toml" in page
+
+
+def test_what_failed_is_told_and_words_are_text() -> None:
+    page = render_sweep(record_of({"network": "lenet"}, failed="<script>alert(1)</script>"), command="badnets")
+    assert "&lt;script&gt;alert(1)" in page
+    assert "network &lt;b&gt;" in page
+    assert 'href="bad/log.txt"' in page
+
+
+def test_many_rows_can_be_searched() -> None:
+    few = render_sweep(record_of(*({"seedless": n} for n in range(3))), command="")
+    many = render_sweep(record_of(*({"seedless": n} for n in range(13))), command="")
+    assert '<input type="search"' in many
+    assert '<input type="search"' not in few
+
+
+def test_nothing_done_yet() -> None:
+    record = record_of({"network": "lenet"}).model_copy(update={"cells": (Cell(axes={}, done=0, of=3, figures={}),)})
+    assert "shares: 1 of 1 trainings done" in render_sweep(record, command="")
+
+
+def test_the_table_for_spreadsheets() -> None:
+    rows = list(csv.DictReader(io.StringIO(sweep_csv(record_of({"network": "a,b"}, {"network": "c"}, failed="no")))))
+    assert [row["state"] for row in rows] == ["done", "done", "failed"]
+    assert (rows[0]["network"], float(rows[1]["asr"]), rows[2]["asr"]) == ("a,b", 0.2, "")
+    assert float(rows[0]["asr_low"]) < 0.1 < float(rows[0]["asr_high"])
+
+
+def test_axes_as_words() -> None:
+    assert axes_said({"backdoor.poison.rate": 0.1, "recipe.learning_rate": 1e-3, "seed": 4}) == (
+        "poison rate 0.1, recipe learning rate 0.001"
+    )
+    assert axes_said({"seed": 1}) == "its only spec"
