@@ -16,6 +16,7 @@ from badnets.core import files
 from badnets.core.errors import BadInput
 from badnets.core.files import (
     digest,
+    digest_of_json,
     dumps,
     file_digest,
     publish_folder,
@@ -39,6 +40,11 @@ def test_json_reads_back(value: object) -> None:
 @given(st.dictionaries(st.text(max_size=4), JSON, max_size=4))
 def test_the_digest_does_not_depend_on_the_order_of_keys(value: dict[str, object]) -> None:
     assert digest(dict(reversed(list(value.items())))) == digest(value)
+
+
+@given(JSON)
+def test_the_digest_of_what_was_read_is_the_same(value: object) -> None:
+    assert digest_of_json(json.loads(dumps(value))) == digest(value)
 
 
 def test_the_digest_is_the_same_on_every_machine() -> None:

@@ -80,7 +80,7 @@ def test_a_task_that_fails_stops_no_other(tmp_path: Path) -> None:
     assert {epochs: state for epochs, (state, _) in states.items()} == {
         1: "done", 2: "failed", 3: "failed", 4: "failed", 5: "done",
     }  # fmt: skip
-    assert "no such thing" in states[2][1]
+    assert "no-such-data" in states[2][1]
     assert "its process ended" in states[3][1]
     assert "longer than the limit" in states[4][1]
     assert sum("is tried again" in line for line in said) == 4

@@ -11,10 +11,10 @@ from badnets.sweeps.task import Work, carry_out
 
 
 def quick(work: Work) -> str | None:
-    """As a task by its epochs: 1 is done, 2 raises, 3 ends its process, 4 hangs, 5 fails once."""
+    """As a task by its epochs: 1 is done, 2 has no data, 3 ends its process, 4 hangs, 5 fails once."""
     epochs = work.spec["recipe"]["epochs"]
     if epochs == 2:
-        raise RuntimeError("no such thing")
+        return carry_out(Work(work.store, work.task, {**work.spec, "data": {"name": "no-such-data"}}))
     if epochs == 3:
         os._exit(9)
     if epochs == 4:

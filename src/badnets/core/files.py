@@ -62,7 +62,15 @@ def dumps(value: Any, *, indent: int | None = 2) -> str:
 
 def digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON value, independent of the order of its keys."""
-    text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return digest_of_json(_plain(value))
+
+
+def digest_of_json(value: Any) -> str:
+    """The same of a value that was read from JSON: nothing has to be made plain, which takes most of the time."""
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError:  # JSON in the words of Python: NaN, Infinity
+        raise BadInput("a record holds finite numbers, got NaN or infinity") from None
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

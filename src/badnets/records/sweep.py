@@ -4,13 +4,42 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from badnets.core.fields import Figure
+from badnets.core.fields import Difference, Figure, Score, Share
 from badnets.records.model import Model
 
 State = Literal["done", "failed", "running", "waiting"]
 STATES: tuple[State, ...] = ("done", "failed", "running", "waiting")
+
+
+class _Figures(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    clean_accuracy: Share | None = None
+    map50: Score | None = None
+    asr: Share | None = None
+    asr_minus_reference: Difference | None = None
+    robust_accuracy: Share | None = None
+
+
+class _Made(BaseModel):
+    versions: dict[str, str]
+
+
+class Brief(BaseModel):
+    """Of a run's record what a sweep shows of it: to read the whole of thousands would take long."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    format: Literal["badnets/run/1"]
+    results: _Figures
+    timings_s: dict[str, float]
+    environment: _Made
+
+
+FIGURES = tuple(_Figures.model_fields)
+"""What a sweep shows of a run, as far as it has it."""
 
 
 class SweptTask(Model):

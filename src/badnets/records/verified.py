@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput
-from badnets.core.files import digest, file_digest
+from badnets.core.files import digest, digest_of_json, file_digest
 
 SEAL = "sha256"
 """The field of a record that has its digest."""
@@ -54,7 +54,7 @@ def check_seal(file: Path, value: Mapping[str, Any], version: str | None) -> Non
     it. Older ones have no digest, and are read with a warning."""
     if SEAL in value:
         rest = {name: entry for name, entry in value.items() if name != SEAL}
-        if value[SEAL] != digest(rest):
+        if value[SEAL] != digest_of_json(rest):
             _doubt(f"expected {file} as it was written, got one that was changed since (its SHA-256 differs)")
     elif version is None or _since(version):
         _doubt(f"expected {file} with the SHA-256 of itself in {SEAL!r}, got one without")

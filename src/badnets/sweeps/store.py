@@ -14,7 +14,7 @@ from fsspec.core import url_to_fs
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import dumps
 from badnets.core.text import VALUE, brief
-from badnets.records.run import RunRecord
+from badnets.records.sweep import Brief
 from badnets.records.verified import check_seal
 
 FORMAT = "badnets/store/1"
@@ -87,12 +87,12 @@ class Store:
             self._put(posixpath.join(task, LOG), log.encode())
         self._put(posixpath.join(task, ERROR), dumps({"error": error}).encode())
 
-    def run(self, task: str) -> RunRecord:
-        """The record of a finished task."""
+    def run(self, task: str) -> Brief:
+        """What a sweep needs of the record of a finished task."""
         place = self._path(task, RECORD)
         try:
             value = json.loads(self.fs.cat_file(place))
-            run = RunRecord.model_validate(value)
+            run = Brief.model_validate(value)
             check_seal(Path(self.place(task, RECORD)), value, run.environment.versions.get("badnets"))
         except (OSError, ValueError) as error:
             raise BadInput(f"expected a run's record at {self.place(task)}, got {brief(first_line(error))}") from None

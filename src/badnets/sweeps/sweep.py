@@ -13,14 +13,11 @@ from badnets.core.errors import first_line
 from badnets.core.files import dumps
 from badnets.core.progress import Watcher
 from badnets.core.rate import over_seeds
-from badnets.records.sweep import STATES, Cell, State, SweepRecord, SweptTask
+from badnets.records.sweep import FIGURES, STATES, Cell, State, SweepRecord, SweptTask
 from badnets.sweeps.engines.engine import Engine, Job
 from badnets.sweeps.plan import SEED, Plan, Task
 from badnets.sweeps.store import RECORD, Store
 from badnets.sweeps.task import LATE, Work
-
-FIGURES = ("clean_accuracy", "map50", "asr", "asr_minus_reference", "robust_accuracy")
-"""What a sweep shows of a run, as far as it has it."""
 
 
 def status(plan: Plan, store: Store, *, seconds: float = 0.0) -> SweepRecord:
