@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from badnets.core.errors import BadInput
 from badnets.sweeps.plan import MOST, make_plan, read_sweep
 
-HERE = Path("sweep.toml")
+HERE, ROOT = Path("sweep.toml"), Path(__file__).parents[2]
 BASE = {
     "data": {"name": "signs", "options": {"train": 160, "test": 64, "size": 32}},
     "network": "lenet",
@@ -64,6 +64,11 @@ def test_a_base_beside_the_file_or_of_the_package(tmp_path: Path) -> None:
     (tmp_path / "sweep.toml").write_text('base = "signs-sticker"\nname = "stickers"\n')
     plan = read_sweep(tmp_path / "sweep.toml")
     assert (plan.name, plan.tasks[0].spec["data"]["name"]) == ("stickers", "signs")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "runs" / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
+def test_sweeps_that_come_along_can_be_planned(path: Path) -> None:
+    assert len(read_sweep(path).tasks) > 1
 
 
 @pytest.mark.parametrize(

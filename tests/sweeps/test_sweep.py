@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from badnets.records.read import read_run
 from badnets.records.sweep import SweepRecord
 from badnets.referee.run import run
 from badnets.referee.spec import SpecFile, make_spec
+from badnets.sweeps.engines.engine import Job
 from badnets.sweeps.engines.local import Local
 from badnets.sweeps.plan import Plan, make_plan
 from badnets.sweeps.store import BEGUN, ERROR, LOG, RECORD, Store
@@ -134,13 +137,56 @@ def test_what_a_store_says_of_tasks(tmp_path: Path) -> None:
 def test_stores_that_are_no_use(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="can be written"):
-        Store(str(tmp_path / "file"))
-    Store(str(tmp_path / "newer"))
+        Store(str(tmp_path / "file")).check_writable()
+    assert not Store(str(tmp_path / "newer")).states()[0]
+    assert not (tmp_path / "newer").exists()
+    (tmp_path / "newer").mkdir()
     (tmp_path / "newer" / "store.json").write_text('{"format": "badnets/store/2"}')
     with pytest.raises(BadInput, match="a newer version wrote it"):
         Store(str(tmp_path / "newer"))
     with pytest.raises(BadInput, match="a folder or a URL"):
         Store("nosuch://bucket/a")
+
+
+class Here:
+    """An engine that does each task at once, in this process."""
+
+    width = 1
+
+    def submit(self, work: Work) -> Job:
+        job: Job = Future()
+        try:
+            job.set_result(workers.carry_out(work))
+        except OSError as error:
+            job.set_exception(error)
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """It is done."""
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+
+@pytest.mark.parametrize("room", [0, 1, 3, 5])
+def test_a_full_disk_loses_nothing(room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many files the disk is full; with room again the same command ends with the same records."""
+    plan, store = plan_of(seeds=2), Store(str(tmp_path / "store"))
+    usual, left = Store._put, [room]
+
+    def put(self: Store, name: str, content: bytes) -> None:
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        usual(self, name, content)
+
+    with monkeypatch.context() as full:
+        full.setattr(Store, "_put", put)
+        with pytest.raises((OSError, BadInput), match="No space left"):
+            run_sweep(plan, store, Here)
+    assert store.states()[0] == set()
+    assert run_sweep(plan, store, Here).counts["done"] == 2
+    assert all(read_run(tmp_path / "store" / task.id).results for task in plan.tasks)
 
 
 def test_a_damaged_record_is_told(tmp_path: Path) -> None:

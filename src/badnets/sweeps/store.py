@@ -24,7 +24,7 @@ MARK, RECORD, ERROR, LOG, BEGUN = "store.json", "record.json", "error.json", "lo
 class Store:
     """Results by task. ``url``: a folder's path, or ``s3://...`` and the like (with the package that fsspec asks for).
 
-    Raises ``BadInput`` for a place that can't be written or read, or that a newer version wrote.
+    Raises ``BadInput`` for a URL that fsspec does not know, and a store that a newer version wrote.
     """
 
     def __init__(self, url: str) -> None:
@@ -39,19 +39,24 @@ class Store:
         self._check_mark()
 
     def _check_mark(self) -> None:
+        """Refuse a store that a newer version wrote; where there is none yet, nothing is made."""
         mark = self._path(MARK)
         try:
             if not self.fs.exists(mark):
-                self.fs.makedirs(self.root, exist_ok=True)
-                self._put(MARK, dumps({"format": FORMAT}).encode())
+                return
             told = json.loads(self.fs.cat_file(mark))
         except (OSError, ValueError) as error:
-            raise BadInput(
-                f"expected a store that can be written at {self.url}, got an error: {first_line(error)}"
-            ) from None
+            raise BadInput(f"expected a store at {self.url}, got an error: {first_line(error)}") from None
         if not isinstance(told, dict) or told.get("format") != FORMAT:
             got = brief(str(told.get("format") if isinstance(told, dict) else told), VALUE)
             raise BadInput(f"expected a store of format {FORMAT} at {self.url}, got {got}; a newer version wrote it")
+
+    def check_writable(self) -> None:
+        """Raise ``BadInput`` where nothing can be written."""
+        try:
+            self._put(MARK, dumps({"format": FORMAT}).encode())
+        except OSError as error:
+            raise BadInput(f"expected a store that can be written at {self.url}, got: {first_line(error)}") from None
 
     def states(self) -> tuple[set[str], set[str], set[str]]:
         """The ids of tasks that are finished, whose last try failed, and that somebody works on (or did, and was

@@ -80,6 +80,7 @@ def run_sweep(
     total = len(plan.tasks)
     watch.progress("tasks", total - len(todo), total, None)
     if todo:
+        store.check_writable()
         with closing(start()) as engine:
             _work_off(todo, store, engine, tries, watch, total)
     return status(plan, store, seconds=time.perf_counter() - began)
