@@ -78,7 +78,7 @@ def test_a_task_that_fails_stops_no_other(tmp_path: Path) -> None:
     """One raises, one ends its process, one hangs, one fails once; two are as usual."""
     said: list[str] = []
     plan, store = plan_of(grid={"recipe.epochs": [1, 2, 3, 4, 5]}), Store(str(tmp_path))
-    record = swept(plan, store, workers.quick, limit_s=25.0, tries=2, watcher=Watcher(say=said.append))
+    record = swept(plan, store, workers.quick, limit_s=60.0, tries=2, watcher=Watcher(say=said.append))
     states = {task.axes["recipe.epochs"]: (task.state, task.error or "") for task in record.tasks}
     assert {epochs: state for epochs, (state, _) in states.items()} == {
         1: "done", 2: "failed", 3: "failed", 4: "failed", 5: "done",

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from badnets.core.cache import cache_dir
@@ -56,9 +57,14 @@ def carry_out(work: Work) -> str | None:
     return None
 
 
+def warm() -> None:
+    """Import what every task needs: that is no part of the time that one takes."""
+    import_module("badnets.referee.run")
+
+
 def guarded(device: str, limit_s: float | None, do: Callable[[Work], str | None], work: Work) -> str | None:
-    """``do`` it in a process of a cluster: on ``device``, with one thread, and no longer than ``limit_s`` seconds; then
-    the store says so, and the process ends."""
+    """``do`` it in a process of a cluster: on ``device``, with one thread, and no longer than ``limit_s`` seconds (its
+    start left out); then the store says so, and the process ends."""
     import torch
 
     from badnets.networks.device import choose
@@ -69,6 +75,7 @@ def guarded(device: str, limit_s: float | None, do: Callable[[Work], str | None]
 
     choose(device)
     torch.set_num_threads(1)
+    warm()
     watch = threading.Timer(limit_s or threading.TIMEOUT_MAX, late)
     watch.daemon = True
     watch.start()

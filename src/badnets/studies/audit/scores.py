@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import tomli_w
@@ -74,6 +75,7 @@ class Scores(Model):
     """One network: what it is, and by detector the logarithms of its sizes (source, target): with clean pictures, with
     drawn ones, and those of the copies that it taught (both empty where it is judged beside references alone)."""
 
+    omitted: ClassVar[frozenset[str]] = frozenset({"published"})
     entry: PoolEntry
     sizes: dict[str, Rows]
     drawn: dict[str, Rows]

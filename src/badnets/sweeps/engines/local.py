@@ -10,7 +10,7 @@ from pebble import ProcessPool
 
 from badnets.networks.device import chosen
 from badnets.sweeps.engines.engine import Job
-from badnets.sweeps.task import Work, carry_out
+from badnets.sweeps.task import Work, carry_out, warm
 from badnets.training.workers import MOST, begin
 
 
@@ -27,7 +27,7 @@ class Local:
         self.do = do
         self.width = jobs or min(os.cpu_count() or 1, MOST)
         self.limit_s = limit_s
-        self.pool = ProcessPool(self.width, initializer=begin, initargs=(chosen(),), context=get_context("spawn"))
+        self.pool = ProcessPool(self.width, initializer=begin, initargs=(chosen(), warm), context=get_context("spawn"))
 
     def submit(self, work: Work) -> Job:
         """See ``Engine``."""
