@@ -274,9 +274,7 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
     )
     rows = []
     usable = {(one["ground"], one["networks"]) for one in nulls if one["numbers"]}
-    known = [
-        o for o in outcomes(scores) if o.ground not in ("taught", "within") or (o.ground, o.entry.family) in usable
-    ]
+    known = [o for o in outcomes(scores) if o.ground == "matched" or (o.ground, o.entry.family) in usable]
     for key in sorted({(o.ground, o.entry.family, group_of(o.entry)) for o in known}):
         those = [o for o in known if (o.ground, o.entry.family, group_of(o.entry)) == key]
         caught = [o for o in those if o.found]
