@@ -30,7 +30,9 @@ class Store:
     def __init__(self, url: str) -> None:
         try:
             self.fs, root = url_to_fs(url)
-        except (ImportError, ValueError) as error:
+        except ImportError as error:
+            raise BadInput(f"{brief(url, VALUE)}: {error} (for s3: pip install 'badnets[s3]')") from None
+        except ValueError as error:
             raise BadInput(f"expected a folder or a URL for --store, got {brief(url, VALUE)}: {error}") from None
         self.root = root.rstrip("/")
         # a process elsewhere has another working folder

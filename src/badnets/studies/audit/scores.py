@@ -202,6 +202,8 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     made = []
     varied, known = various(usual), families(pool_folder())
+    of_taught = {place_of(one.entry): _taught(one) for one in varied if one.students}
+    of_drawn = {place_of(one.entry): numbers_of(read(one.drawn)) for one in varied if one.drawn}
     for one in scores:
         family = known.get(one.entry.family)
         if one.entry.part != "report" or (family and family.maker(one.entry.part, one.entry.number).seen):
@@ -210,11 +212,11 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
         if len(references) >= FEWEST and not one.entry.family.endswith(OTHERS):
             made.append(Outcome.of(one.entry, matched(read(one.sizes), references)))
         like = [other for other in varied if alike(channels_and_classes(other), channels_and_classes(one))]
-        null = [_taught(other) for other in like if other.students]
+        null = [of_taught[place_of(other.entry)] for other in like if other.students]
         if one.students and len(null) >= FEWEST:
             copies = [read(student) for student in one.students]
             made.append(Outcome.of(one.entry, taught(read(one.sizes), copies, np.stack(null))))
-        null = [numbers_of(read(other.drawn)) for other in like if other.drawn]
+        null = [of_drawn[place_of(other.entry)] for other in like if other.drawn]
         if one.drawn and len(null) >= FEWEST:
             made.append(Outcome.of(one.entry, within(read(one.drawn), np.stack(null))))
         for peer, target in one.published.targets.items() if one.published else ():
