@@ -12,7 +12,7 @@ import fsspec
 from fsspec.core import url_to_fs
 
 from badnets.core.errors import BadInput, first_line
-from badnets.core.files import dumps
+from badnets.core.files import dumps, whole_file
 from badnets.core.text import VALUE, brief
 from badnets.records.sweep import Brief
 from badnets.records.verified import check_seal
@@ -129,14 +129,12 @@ class Store:
     def _put(self, name: str, content: bytes) -> None:
         """Whole or not at all: object stores do so; in a folder it gets its name when it is written."""
         path = self._path(name)
-        self.fs.makedirs(posixpath.dirname(path), exist_ok=True)
-        if not self.local:
+        if self.local:
+            with whole_file(Path(path)) as partial:
+                partial.write_bytes(content)
+        else:
+            self.fs.makedirs(posixpath.dirname(path), exist_ok=True)
             self.fs.pipe_file(path, content)
-            return
-        partial = f"{path}.partial"
-        with self.fs.open(partial, "wb") as file:
-            file.write(content)
-        Path(partial).replace(path)
 
     def _path(self, *parts: str) -> str:
         return posixpath.join(self.root, *parts)
