@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +89,28 @@ def test_axes_as_words() -> None:
         "poison rate 0.1, recipe learning rate 0.001"
     )
     assert axes_said({"seed": 1}) == "its only spec"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("look", ["light", "dark", "another font"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_nothing_overflows(width: int, look: str, tmp_path: Path, open_page: Any, problems: Any) -> None:
+    axes = [{"backdoor.poison.rate": 0.1 * n, "data.name": "a-name-" * 12} for n in range(1, 4)]
+    (tmp_path / "report.html").write_text(render_sweep(record_of(*axes, failed="no " * 90), command="badnets sweep"))
+    page, _ = open_page(tmp_path / "report.html", width, look)
+    assert problems(page) == []
+
+
+@pytest.mark.browser
+def test_the_search_hides_rows(tmp_path: Path, open_page: Any) -> None:
+    page_file = tmp_path / "report.html"
+    page_file.write_text(render_sweep(record_of(*({"network": f"net{n}", "size": n} for n in range(13))), command=""))
+    page, _ = open_page(page_file, 1200, "light")
+    shown = "[...document.querySelectorAll('table.sortable tbody tr')].filter(row => !row.hidden).length"
+    assert page.evaluate(shown) == 13
+    page.fill("input[type=search]", "NET1 seed")
+    assert page.evaluate(shown) == 0
+    page.fill("input[type=search]", "net1")
+    assert page.evaluate(shown) == 4  # 1, 10, 11, 12
+    page.fill("input[type=search]", "")
+    assert page.evaluate(shown) == 13
