@@ -36,7 +36,7 @@ class Ray:
         self.ray = ray
         here = {} if address else {"num_cpus": jobs, "include_dashboard": False}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="error", **here)
+            ray.init(address=address or "local", log_to_driver=False, logging_level="error", **here)
         except (RuntimeError, ConnectionError, ValueError) as error:
             where = address or "this machine"
             raise BadInput(f"expected Ray {ray.__version__} at {where}, got an error: {first_line(error)}") from None
