@@ -88,10 +88,9 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self._path(*parts))
 
-    def fail(self, task: str, error: str, log: str | None = None) -> None:
-        """Keep why a task failed, and its log where there is one."""
-        if log is not None:
-            self._put(posixpath.join(task, LOG), log.encode())
+    def fail(self, task: str, error: str, log: str = "") -> None:
+        """Keep why a task failed, and its log, as far as its process could give one."""
+        self._put(posixpath.join(task, LOG), log.encode())
         self._put(posixpath.join(task, ERROR), dumps({"error": error}).encode())
 
     def run(self, task: str) -> Brief:

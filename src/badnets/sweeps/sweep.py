@@ -87,7 +87,7 @@ def run_sweep(
 
 
 def _work_off(todo: list[Task], store: Store, engine: Engine, tries: int, watch: Watcher, total: int) -> None:
-    left = total - len(todo)
+    done = total - len(todo)
     queue = [(task, 1) for task in reversed(todo)]
     running: dict[Job, tuple[Task, int]] = {}
     try:
@@ -100,8 +100,8 @@ def _work_off(todo: list[Task], store: Store, engine: Engine, tries: int, watch:
                 task, number = running.pop(job)
                 error = _outcome(job, task, store)
                 if error is None:
-                    left += 1
-                    watch.progress("tasks", left, total, None)
+                    done += 1
+                    watch.progress("tasks", done, total, None)
                 elif number < tries:
                     watch.say(f"task {task.id} failed and is tried again: {error}")
                     queue.insert(0, (task, number + 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -14,10 +16,14 @@ from badnets.records.blocks import Bars, Block, Column, Curve, Line, Matrix, Pic
 from badnets.report.charts.figures import BarTable, bar_table
 from badnets.report.charts.lines import Drawing, curve, scatter
 from badnets.report.charts.maps import Map, matrix
+from badnets.report.pages.parts import TEMPLATES
 from badnets.report.pages.pictures import Picture, picture
 from badnets.report.words.values import show_interval, show_number, show_value, symbol
 
 _SIDE = 60  # screen pixels of a small picture
+SORT = Markup((TEMPLATES / "sort.js").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
+"""What sorts and searches the tables of a page; ``SORT_DIGEST`` is what the page's policy allows."""
+SORT_DIGEST = base64.b64encode(hashlib.sha256(SORT.encode()).digest()).decode()
 
 
 class TableCell(NamedTuple):

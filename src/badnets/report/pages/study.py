@@ -3,8 +3,6 @@ group on one axis), how to repeat it."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +14,8 @@ from badnets.core.rate import Estimate
 from badnets.core.toml import shipped_table
 from badnets.records.study import State, StudyRecord, StudyRow
 from badnets.report.charts.figures import Mark, window, window_track
-from badnets.report.pages.blocks import panels
-from badnets.report.pages.parts import TEMPLATES, render
+from badnets.report.pages.blocks import SORT, SORT_DIGEST, panels
+from badnets.report.pages.parts import render
 from badnets.report.pages.table import right
 from badnets.report.words.values import (
     WITH_INTERVAL,
@@ -38,7 +36,6 @@ _SIGNS: dict[State, str] = {
     "not run as published": "◇",
     "not judged": "\N{EN DASH}",
 }
-_SORT = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
 _MEANINGS = shipped_table("badnets.report.words", "study.toml")
 
 
@@ -70,8 +67,8 @@ def render_study(
         count=len(record.rows),
         record=record,
         definitions={k: v for k, v in _MEANINGS["variants"].items() if k in variants} | _MEANINGS["words"],
-        script=Markup(_SORT) if sorts else None,  # noqa: S704  # our own file
-        script_digest=base64.b64encode(hashlib.sha256(_SORT.encode()).digest()).decode(),
+        script=SORT if sorts else None,
+        script_digest=SORT_DIGEST,
     )
 
 

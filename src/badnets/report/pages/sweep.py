@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
 from rich.table import Table
 from rich.text import Text
 
@@ -19,8 +16,8 @@ from badnets.records.blocks import Bar, Bars, Block, Column, Curve, Line, Matrix
 from badnets.records.blocks import Cell as Square
 from badnets.records.blocks import Table as Lines
 from badnets.records.sweep import Cell, SweepRecord
-from badnets.report.pages.blocks import panels
-from badnets.report.pages.parts import TEMPLATES, render
+from badnets.report.pages.blocks import SORT, SORT_DIGEST, panels
+from badnets.report.pages.parts import render
 
 SHOWN: dict[str, tuple[str, Role]] = {
     "clean_accuracy": ("clean accuracy", "clean"),
@@ -28,7 +25,6 @@ SHOWN: dict[str, tuple[str, Role]] = {
     "asr": ("attack success", "triggered"),
 }
 MOST_BARS = 30
-_SORT = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
 
 
 def sweep_table(record: SweepRecord) -> Table:
@@ -41,7 +37,7 @@ def sweep_table(record: SweepRecord) -> Table:
     for name in figures:
         table.add_column(f"{SHOWN[name][0]} %", justify="right", no_wrap=True)
     for cell in record.cells:
-        values = (brief(str(cell.axes.get(axis, "")), 30) for axis in axes)
+        values = (_cell_text(cell.axes.get(axis, "")) for axis in axes)
         shown = (_with_interval(cell.figures.get(name)) for name in figures)
         table.add_row(*map(Text, values), f"{cell.done} of {cell.of}", *map(Text, shown))
     return table
@@ -74,8 +70,8 @@ def render_sweep(record: SweepRecord, *, command: str) -> str:
         failed=failed,
         said=axes_said,
         command=command,
-        script=Markup(_SORT),  # noqa: S704  # our own file
-        script_digest=base64.b64encode(hashlib.sha256(_SORT.encode()).digest()).decode(),
+        script=SORT,
+        script_digest=SORT_DIGEST,
     )
 
 
@@ -122,13 +118,11 @@ def _answers(record: SweepRecord) -> list[Block]:
 
 
 def _matrix(name: str, axes: Sequence[str], cells: Sequence[Cell]) -> Matrix:
-    rows, columns = (
-        [str(value) for value in dict.fromkeys(str(cell.axes.get(axis, "")) for cell in cells)] for axis in axes
-    )
+    rows, columns = (list(dict.fromkeys(_cell_text(cell.axes.get(axis, "")) for cell in cells)) for axis in axes)
     squares = [
         Square(
-            row=rows.index(str(cell.axes.get(axes[0], ""))),
-            column=columns.index(str(cell.axes.get(axes[1], ""))),
+            row=rows.index(_cell_text(cell.axes.get(axes[0], ""))),
+            column=columns.index(_cell_text(cell.axes.get(axes[1], ""))),
             figure=cell.figures[name],
         )
         for cell in cells
