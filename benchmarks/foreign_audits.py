@@ -4,8 +4,8 @@ python benchmarks/foreign_audits.py FOLDER --mnist mnist --cifar cifar10-jpeg.ta
 
 ``FOLDER`` holds a folder for each network: ``original.*`` as it was published, and ``meta.json`` with ``input_size``,
 ``label`` ("clean" or "backdoored") and ``triggers`` (each with its ``target``). Each is audited with 300 clean test
-pictures, and with N references trained on the training part where N is given; else by copies that it teaches. Prints a
-line for each, and one JSON object.
+pictures, and with N references trained on the training part where N is given. Prints a line for each, and one JSON
+object.
 """
 
 from __future__ import annotations

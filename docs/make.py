@@ -240,15 +240,22 @@ def power() -> str:
     made = [
         _row(
             r["ground"],
+            "yes" if r["pictures"] else "no",
             r["networks"],
             r["kind"],
             str(Rate(r["found"], r["of"])),
             "" if r["kind"] == "clean" else f"{r['named']} of {r['found']}",
         )
-        for r in sorted(rows, key=lambda r: (r["ground"], r["networks"], r["kind"] != "clean", r["kind"]))
+        for r in sorted(
+            rows, key=lambda r: (r["ground"], not r["pictures"], r["networks"], r["kind"] != "clean", r["kind"])
+        )
     ]
     return "\n".join(
-        ["| ground | networks | planted | called backdoored | with the right class |", "|---|---|---|--:|--:|", *made]
+        [
+            "| ground | pictures | networks | planted | called backdoored | with the right class |",
+            "|---|---|---|---|--:|--:|",
+            *made,
+        ]
     )
 
 

@@ -128,7 +128,7 @@ def audit(
     *,
     pictures: int = 500,
     alpha: float = 0.05,
-    students: int = 2,
+    students: int = 0,
     budget_s: float | None = None,
     seed: int = 1,
 ) -> Finding:
@@ -136,9 +136,10 @@ def audit(
 
     ``data`` are clean pictures (of three sets, the test part), of which at most ``pictures`` are used; ``references``
     clean networks of the same architecture, classes and input (19 at least for ``alpha`` of 0.05), or a folder of
-    their files. Without references that fit, ``students`` copies that the network teaches take their place; without
-    pictures its classes are compared with each other. Where nobody has measured what is usual of such networks, the
-    verdict is "cannot-tell". Of a detector the class that it gives to objects is audited, with pictures with boxes.
+    their files. Without references that fit, its classes are compared with each other (or, asked for ``students``, it
+    with so many copies that it teaches), as those of other kinds of networks are. Where nobody has measured what is
+    usual of such networks, the verdict is "cannot-tell". Of a detector the class that it gives to objects is audited,
+    with pictures with boxes.
     Raises ``BadInput`` for what does not fit together.
     """
     from badnets.audits.audit import Audit

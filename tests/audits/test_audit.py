@@ -34,7 +34,7 @@ def references(make: Make, count: int = 19) -> list[Reference]:
 
 def judged(network: ImageNetwork, data: ImageData | None, known: list[Reference], **more: float) -> Audited:
     view = DefenderView(network=network, data=data, seed=Seed(1), budget_s=more.pop("budget_s", None))
-    return audit(view, known, Audit(students=2, student_steps=40, **more))  # type: ignore[arg-type]
+    return audit(view, known, Audit(student_steps=40, **more))  # type: ignore[arg-type]
 
 
 def test_a_planted_pixel_is_found_against_references(make_linear: Make, quarters: ImageData) -> None:
@@ -68,14 +68,24 @@ def twice(data: ImageData) -> ImageData:
 def null(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """What is usual, as if measured on 20 clean networks."""
     numbers = np.abs(np.random.default_rng(0).normal(0.3, 0.1, (20, width)))
-    monkeypatch.setattr("badnets.audits.audit.null_of", lambda *_: numbers)
+    monkeypatch.setattr("badnets.audits.audit.null_of", lambda *_, **__: numbers)
 
 
-def test_without_references_it_teaches_copies(
+def test_without_references_its_classes_are_compared(
     make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    null(monkeypatch, 9)  # pairs and pixels, of the differences and of the network itself; its patches
+    null(monkeypatch, 6)  # pairs, pixels, patches and margins
     done = judged(make_linear(50, trigger=(2, 6.0)), twice(quarters), [])
+    assert (done.ground, done.verdict) == ("within", "backdoored")
+    assert set(done.sizes) == {"perturbation", "pixels", "patches", "margins"}
+    assert done.judged is not None
+    assert done.judged.p == pytest.approx(1 / 21)
+    assert done.judged.named.target == 2
+
+
+def test_asked_for_it_teaches_copies(make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    null(monkeypatch, 9)  # pairs and pixels, of the differences and of the network itself; its patches
+    done = judged(make_linear(50, trigger=(2, 6.0)), twice(quarters), [], students=2)
     assert done.ground == "taught"
     assert done.verdict == "backdoored"
     assert done.judged is not None
@@ -93,11 +103,11 @@ def test_a_long_search_is_told_before(
     null(monkeypatch, 9)
     monkeypatch.setattr("badnets.audits.audit.LONG", 0.0)
     view = DefenderView(network=make_linear(50), data=twice(quarters), seed=Seed(1))
-    audit(view, references(make_linear, known), Audit(student_steps=2), watcher=Watcher(say=said.append))
+    audit(view, references(make_linear, known), Audit(students=2, student_steps=2), watcher=Watcher(say=said.append))
     assert said == [f"{told} 1 min"]
 
 
-def test_too_few_pictures_to_teach_from(make_linear: Make, quarters: ImageData) -> None:
+def test_too_few_pictures_without_references(make_linear: Make, quarters: ImageData) -> None:
     done = judged(make_linear(50), quarters.take(np.arange(30)), [])
     assert done.verdict == "cannot-tell"
     assert "30 clean pictures" in done.reason
@@ -108,17 +118,19 @@ def test_copies_that_do_not_learn_tell_nothing(
 ) -> None:
     null(monkeypatch, 9)
     monkeypatch.setattr("badnets.audits.audit.teach", lambda network, *_, **__: make_linear(9, trigger=(1, 1e4)))
-    done = judged(make_linear(50), twice(quarters), [])
+    done = judged(make_linear(50), twice(quarters), [], students=2)
     assert done.verdict == "cannot-tell"
     assert "copies that it teaches agree" in done.reason
 
 
-def test_references_that_do_not_fit_are_left_for_copies(
-    make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("students", "ground", "width"), [(0, "within", 6), (2, "taught", 9)])
+def test_references_that_do_not_fit_are_left(
+    students: int, ground: str, width: int, make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    null(monkeypatch, 9)
-    done = judged(make_linear(50, trigger=(2, 6.0)), twice(quarters), references(make_linear, 10))
-    assert (done.ground, done.verdict, done.references) == ("taught", "backdoored", ())
+    null(monkeypatch, width)
+    known = references(make_linear, 10)
+    done = judged(make_linear(50, trigger=(2, 6.0)), twice(quarters), known, students=students)
+    assert (done.ground, done.verdict, done.references) == (ground, "backdoored", ())
     assert "not judged by references" in str(done.notes), done.notes
 
 
@@ -276,7 +288,7 @@ def test_nothing_is_taught_where_nothing_could_be_compared(
         raise AssertionError("taught for nothing")
 
     monkeypatch.setattr("badnets.audits.audit.teach", never)
-    assert judged(make_linear(50), twice(quarters), []).verdict == "cannot-tell"
+    assert judged(make_linear(50), twice(quarters), [], students=2).verdict == "cannot-tell"
 
 
 def test_ctrl_c_at_the_trigger_keeps_the_verdict(
@@ -291,10 +303,12 @@ def test_ctrl_c_at_the_trigger_keeps_the_verdict(
 
 
 def test_power_is_that_of_networks_of_the_same_kind() -> None:
-    power, alarms = power_of("matched", "g1-cnn", 1, 10)
+    power, alarms = power_of("matched", "g1-cnn", 1, 10, pictures=True)
     assert power
     assert {one.kind for one in alarms} == {"clean"}
-    assert power_of("matched", "resnet50", 1, 10) == power_of("matched", "g1-cnn", 1, 43) == ((), ())
+    for architecture, classes in (("resnet50", 10), ("g1-cnn", 43)):
+        assert power_of("matched", architecture, 1, classes, pictures=True) == ((), ())
+    assert power_of("within", "any", 1, 10, pictures=True) != power_of("within", "any", 1, 10, pictures=False)
 
 
 def test_a_folder_without_references_is_refused(make_linear: Make, quarters: ImageData, tmp_path: Path) -> None:

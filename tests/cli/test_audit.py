@@ -54,8 +54,8 @@ def test_what_a_person_sees_of_a_clean_one(badnets: Badnets, files: Path) -> Non
     suspect = files / "clean" / "2.safetensors"
     line = "audit --data digits --size 16 --pictures 200 --alpha 0.25"
     said = badnets(line, suspect, "--references", files / "clean")
-    assert "3 are needed" in said.out  # it is not its own reference: two are left, and copies are taught in their place
-    assert "compared with copies that it taught itself" in said.out
+    assert "3 are needed" in said.out  # it is not its own reference: two are left, and its classes are compared instead
+    assert "its classes compared with each other" in said.out
     assert said.code == (1 if said.out.startswith("Backdoored") else 0)
 
 

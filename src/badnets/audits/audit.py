@@ -30,14 +30,14 @@ from badnets.networks.network import ImageNetwork
 from badnets.records.finding import Ground, Verdict
 
 ALPHA = 0.05
-STUDENTS, STUDENT_STEPS = 2, 200
+STUDENT_STEPS = 200
 INACCURATE = 0.5
 """Accuracy on clean pictures below which nothing can be said."""
 ODD, UNLIKE = 3.0, 6.0
 """How many times further than references from each other a suspect may be from them where it is like them most: from
 the first on it is said, from the second on nothing can be told."""
 FEW = 100
-"""Clean pictures, at least, from which copies are taught; what is usual of them was measured with 300."""
+"""Clean pictures, at least, without references: what is usual of other kinds of networks was measured with 300."""
 DUMB = 0.6
 """A copy that agrees with its teacher on less of the clean pictures tells nothing of it."""
 MANY = 100
@@ -49,15 +49,16 @@ LOOSE = 0.05
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Audit:
-    """What an audit is made with. ``blind`` are the detectors where there are no pictures, unless others are asked for;
-    ``copied`` those that look at copies too, where others are asked for all.
-    ``students``: how many copies a suspect teaches where there are no references that fit, and clean pictures are
-    there. ``alpha``: the false alarms that are accepted."""
+    """What an audit is made with: ``detectors`` beside references and copies, unless others are asked for ``alone``
+    where classes are compared with each other.
+    ``students``: how many copies a suspect teaches where there are clean pictures and no references that fit; none by
+    default, for they find no more than comparing its classes does. ``copied`` are the detectors that look at copies
+    too, where others are asked for all. ``alpha``: the false alarms that are accepted."""
 
     detectors: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels(), Patches()))
-    blind: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels(), Patches(), Margins()))
+    alone: tuple[Detector, ...] = field(default_factory=lambda: (Perturbation(), FewestPixels(), Patches(), Margins()))
     copied: tuple[str, ...] = ("perturbation", "pixels")
-    students: int = STUDENTS
+    students: int = 0
     student_steps: int = STUDENT_STEPS
     alpha: float = ALPHA
 
@@ -94,8 +95,7 @@ class _Auditing:
         self.began = time.perf_counter()
         self.suspect = Suspect(view, self.check)
         self.many = view.network.classes >= MANY and not references
-        taught = view.data is not None and not self.many
-        self.ground: Ground = "matched" if references else "taught" if taught else "within"
+        self.ground: Ground = "matched" if references else self._without_references()
         self.notes: list[str] = []
         self.accuracy: Rate | None = None
         self.sizes: dict[str, Floats] = {}
@@ -113,7 +113,7 @@ class _Auditing:
             suspect = self.suspect
             self.watcher.mark(f"searching in {network.architecture}, {network.classes} classes")
             self._tell_time(suspect)
-            self.sizes = self._sizes(suspect)
+            self._search(suspect)
             judged = self._judged()
         except (KeyboardInterrupt, OutOfBudget) as stop:
             stopped: Stopped = "budget" if isinstance(stop, OutOfBudget) else "interrupted"
@@ -124,20 +124,29 @@ class _Auditing:
         return self._done(*self._verdict(judged), judged)
 
     def _judged(self) -> Judged | str:
-        """On the best ground; where references do not fit, by copies that it teaches."""
+        """On the best ground; where references do not fit, without them."""
         if self.ground == "matched":
             judged = self._matched()
             reason = judged if isinstance(judged, str) else self._unlike(judged)
             if reason is None:
                 return judged
-            self.ground = "taught"
-            other = self._taught()
+            searched = dict(self.sizes)
+            self.ground = self._without_references()
+            self._search(self.suspect)
+            other = self._alone()
             if isinstance(other, str):
-                self.ground = "matched"
+                self.ground, self.sizes = "matched", searched
                 return reason
             self.notes.append(f"not judged by references: {reason}")
             self.kept.clear()
             return other
+        return self._alone()
+
+    def _without_references(self) -> Ground:
+        copies = self.settings.students and self.view.data is not None and not self.many
+        return "taught" if copies else "within"
+
+    def _alone(self) -> Judged | str:
         return self._taught() if self.ground == "taught" else self._within()
 
     def _unlike(self, judged: Judged) -> str | None:
@@ -167,6 +176,12 @@ class _Auditing:
             what = "searching, and teaching copies," if count else "the search in one network"
             self.watcher.say(f"{what} takes about {math.ceil(seconds / 60):,} min")
 
+    def _search(self, suspect: Suspect) -> None:
+        """By all detectors of the ground, but those that have looked already."""
+        for one in self._detectors():
+            if one.kind not in self.sizes:
+                self.sizes[one.kind] = one.sizes(suspect)
+
     def _sizes(self, suspect: Suspect, *, copy: bool = False) -> dict[str, Floats]:
         those = self._detectors()
         some = [one for one in those if one.kind in self.settings.copied] if copy else those
@@ -176,7 +191,7 @@ class _Auditing:
         if self.many and self._usual():
             network = self.view.network
             return [Margins(), LastLayer()] if has_head(network) else [Margins()]
-        used = list(self.settings.blind if self.view.data is None and self._usual() else self.settings.detectors)
+        used = list(self.settings.alone if self.ground == "within" and self._usual() else self.settings.detectors)
         if self.view.data is None:
             used = [one for one in used if not one.needs_data]
         if not used:
@@ -271,16 +286,9 @@ class _Auditing:
 
     def _taught(self) -> Judged | str:
         network, count = self.view.network, self.settings.students
-        if network.classes < 4:
-            return self._few_classes()
-        if len(self.suspect.pictures) < FEW:
-            return (
-                f"{len(self.suspect.pictures)} clean pictures that it reads rightly are too few to teach copies from "
-                f"({FEW} at least); bring more, or references (badnets references)"
-            )
         null = self._null(copied=True)
-        if len(null) < self._fewest():
-            return self._nothing_measured()
+        if isinstance(null, str):
+            return null
         students: list[Sizes] = []
         for number in range(count):
             self.watcher.progress("copies that it teaches", number, count, None)
@@ -299,33 +307,35 @@ class _Auditing:
     def _within(self) -> Judged | str:
         if self.many:
             return among({kind: one for kind, one in self.sizes.items() if len(one) == 1})
-        if self.view.network.classes < 4:
-            return self._few_classes()
         null = self._null(copied=False)
-        return self._nothing_measured() if len(null) < self._fewest() else within(self.sizes, null)
-
-    def _few_classes(self) -> str:
-        few = f"{self.view.network.classes} classes are too few to compare them with each other"
-        return f"{few}; bring references (badnets references)"
+        return null if isinstance(null, str) else within(self.sizes, null)
 
     def _fewest(self) -> int:
         """Networks to compare with, at least, for p to be as small as asked."""
         return math.ceil(1 / self.settings.alpha - 1e-9) - 1
 
-    def _nothing_measured(self) -> str:
-        size = "x".join(map(str, self.view.network.input_size))
-        return (
-            f"of too few clean networks like this one ({self.view.network.classes} classes, pictures of {size}) it is "
-            f"known how such an audit ends on the ground {self.ground!r}; bring references (badnets references)"
-        )
-
-    def _null(self, *, copied: bool) -> Floats:
+    def _null(self, *, copied: bool) -> Floats | str:
         """Numbers of clean networks of other kinds, with the differences to their copies or without; none for detectors
-        that nobody has measured on them."""
+        that nobody has measured on them. Or why they would say nothing."""
+        network, pictures = self.view.network, self.view.data is not None
+        if network.classes < 4:
+            few = f"{network.classes} classes are too few to compare them with each other"
+            return f"{few}; bring references (badnets references)"
+        if pictures and len(self.suspect.pictures) < FEW:
+            return (
+                f"{len(self.suspect.pictures)} clean pictures that it reads rightly are too few ({FEW} at least, "
+                "without references); bring more, or references (badnets references), or audit it without pictures"
+            )
         students = [{kind: one for kind, one in self.sizes.items() if kind in self.settings.copied}] if copied else []
         width = len(numbers_of(self.sizes, students)) if self._usual() else 0
-        network = self.view.network
-        return null_of(self.ground, network.input_size, network.classes, width)
+        null = null_of(self.ground, network.input_size, network.classes, width, pictures=pictures)
+        if len(null) >= self._fewest():
+            return null
+        size = "x".join(map(str, network.input_size))
+        return (
+            f"of too few clean networks like this one ({network.classes} classes, pictures of {size}) it is "
+            f"known how such an audit ends on the ground {self.ground!r}; bring references (badnets references)"
+        )
 
     def _verdict(self, judged: Judged) -> tuple[Verdict, str]:
         if self.ground == "matched" and judged.spread > ODD:

@@ -173,13 +173,15 @@ def _those(numbers: Floats, sizes: Floats) -> Floats:
     return numbers if sizes.shape[1] > 1 else numbers[:, 1:2]
 
 
-def null_of(ground: Ground, input_size: tuple[int, int, int], classes: int, width: int) -> Floats:
+def null_of(ground: Ground, input_size: tuple[int, int, int], classes: int, width: int, *, pictures: bool) -> Floats:
     """(n, width): the numbers of the clean networks that came with the package (``nulls.toml``, made of
-    ``results/audit-pool``) and are like one at hand: as many channels, and between half and twice as many classes."""
+    ``results/audit-pool``) and are like one at hand: as many channels, and between half and twice as many classes;
+    searched with clean ``pictures``, or without."""
     rows = [
         numbers
         for one in shipped_table(__package__ or "", "nulls.toml").get("null", [])
-        if one["ground"] == ground and alike((one["channels"], one["classes"]), (input_size[0], classes))
+        if (one["ground"], one["pictures"]) == (ground, pictures)
+        and alike((one["channels"], one["classes"]), (input_size[0], classes))
         for numbers in one["numbers"]
         if len(numbers) == width
     ]

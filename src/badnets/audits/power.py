@@ -10,10 +10,11 @@ from badnets.records.finding import Ground, Power
 
 
 def power_of(
-    ground: Ground, architecture: str, channels: int, classes: int
+    ground: Ground, architecture: str, channels: int, classes: int, *, pictures: bool
 ) -> tuple[tuple[Power, ...], tuple[Power, ...]]:
     """(power by kind of backdoor, false alarms), of networks with as many channels and about as many classes, and on
-    the ground *matched* of the same architecture; both empty where none were measured."""
+    the ground *matched* of the same architecture, searched with clean ``pictures`` or without; both empty where none
+    were measured."""
     made = [
         Power(
             networks=row["networks"],
@@ -22,7 +23,7 @@ def power_of(
             named=Rate(row["named"], row["found"]) if row["kind"] != "clean" and row["found"] else None,
         )
         for row in shipped_table(__package__ or "", "power.toml").get("row", [])
-        if row["ground"] == ground
+        if (row["ground"], row["pictures"]) == (ground, pictures)
         and (ground != "matched" or row["architecture"].split(":")[0] == architecture.split(":", maxsplit=1)[0])
         and alike((row["channels"], row["classes"]), (channels, classes))
     ]

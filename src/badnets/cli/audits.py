@@ -36,8 +36,8 @@ def audit_command(
     pictures: int = Option(500, min=1, help="How many clean pictures are used, at most."),
     alpha: float = Option(0.05, help="Share of clean networks that may be called backdoored."),
     detector: list[str] = Option([], help="What looks at it (badnets list detectors) [perturbation, pixels, patches]."),
-    students: int | None = Option(
-        None, min=1, help="Without references: copies that the network teaches from clean pictures [2]."
+    students: int = Option(
+        0, min=0, help="Without references: compare with so many copies that the network teaches from clean pictures."
     ),
     set_: list[str] = settings("A setting of the data: --set data.size=32."),
     size: int | None = SIZE,

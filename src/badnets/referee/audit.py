@@ -6,10 +6,9 @@ import base64
 import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +71,7 @@ class AuditCase:
     settings: tuple[str, ...] = ()
     detectors: tuple[str, ...] = ()
     alpha: float = 0.05
-    students: int | None = None
+    students: int = 0
     budget_s: float | None = None
     seed: int = 1
     command: str = ""
@@ -119,14 +118,13 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
     if clean is not None:
         check_input(network, clean.shape, f"pictures of {clean.name}")
         clean = align_classes(clean, network)
-    options: dict[str, Any] = {} if case.students is None else {"students": case.students}
-    if case.detectors:
-        options["detectors"] = tuple(DETECTORS.make(name, {}) for name in case.detectors)
+    usual = Audit(alpha=case.alpha, students=case.students)
+    asked = tuple(DETECTORS.make(name, {}) for name in case.detectors)
     subject = Subject(
         network=network,
         data=clean,
         references=_references(case, opened, clean, watch),
-        settings=Audit(alpha=case.alpha, **options),
+        settings=replace(usual, detectors=asked) if asked else usual,
         seed=Seed(case.seed),
         budget_s=case.budget_s,
         watcher=watch,
@@ -211,7 +209,9 @@ def finding(
         for label, name in enumerate(network.class_names)
     )
     judged = done.judged
-    power, alarms = power_of(done.ground, network.architecture, network.input_size[0], network.classes)
+    power, alarms = power_of(
+        done.ground, network.architecture, network.input_size[0], network.classes, pictures=subject.data is not None
+    )
     return Finding(
         verdict=done.verdict,
         reason=done.reason,

@@ -2,13 +2,14 @@
 alarms, power.
 
     python -m badnets.studies.audit.scores POOL RESULTS [--family NAME] [--part PART] [--jobs N]
+    python -m badnets.studies.audit.scores POOL RESULTS --students 2 ...
     python -m badnets.studies.audit.scores POOL RESULTS --published ...
     python -m badnets.studies.audit.scores --pack RESULTS results/audit-pool
     python -m badnets.studies.audit.scores --tables results/audit-pool
 
-The first trains what is missing in POOL and searches in what is missing in RESULTS; the second runs Neural Cleanse and
-MM-BD, as published, in what was searched; the third makes a file for each family; the last writes the nulls and the
-power that come with the package.
+The first trains what is missing in POOL and searches in what is missing in RESULTS; the second searches in copies that
+these networks teach, too; the third runs Neural Cleanse and MM-BD, as published, in what was searched; the fourth makes
+a file for each family; the last writes the nulls and the power that come with the package.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from badnets.defenses.repair import DefenderView
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.objects import as_classifier, as_labelled
+from badnets.records.finding import Ground
 from badnets.records.model import Model
 from badnets.referee.run import load_data
 from badnets.referee.spec import DataSpec
@@ -59,7 +61,7 @@ from badnets.studies.audit.pool import (
 from badnets.studies.audit.published import Published
 from badnets.training.workers import several
 
-PICTURES, STUDENTS = 300, 2
+PICTURES = 300
 ALPHA, FEWEST = 0.05, 19
 WAYS, OF_EACH = 8, 3
 """Ways of making networks (architecture, recipe, range) that are alike, at least, for what is usual of them to be
@@ -73,7 +75,7 @@ WORKS = 0.9
 
 class Scores(Model):
     """One network: what it is, and by detector the logarithms of its sizes (source, target): with clean pictures, with
-    drawn ones, and those of the copies that it taught (both empty where it is judged beside references alone)."""
+    drawn ones (none where it is judged beside references alone), and those of the copies that it taught, if any."""
 
     omitted: ClassVar[frozenset[str]] = frozenset({"published"})
     entry: PoolEntry
@@ -84,8 +86,9 @@ class Scores(Model):
     published: Published | None = None
 
 
-def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: int = STUDENTS) -> Scores:
-    """Search in one network, and, but for no ``students``, with drawn pictures and in the copies that it teaches."""
+def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: int = 0) -> Scores:
+    """Search in one network, in ``students`` copies that it teaches, and, where it is judged without references, with
+    drawn pictures."""
     network = as_classifier(open_network(network_file)).requires_grad_(requires_grad=False)
     seed, seconds, usual = Seed(1), {}, Audit()
     copied = [one for one in usual.detectors if one.kind in usual.copied]
@@ -97,7 +100,7 @@ def score(network_file: Path, entry: PoolEntry, data: ImageData, *, students: in
     began = time.perf_counter()
     own = sizes(network, data, usual.detectors)
     seconds["search"] = round(time.perf_counter() - began, 2)
-    drawn = sizes(network, None, usual.blind) if students else {}
+    drawn = sizes(network, None, usual.alone) if is_alone(entry) else {}
     began = time.perf_counter()
     pictures = Pictures.of(network, data, seed)
     copies = [
@@ -125,10 +128,10 @@ def pictures_of(entry: PoolEntry) -> ImageData:
     return test.take(draw(test, PICTURES, Seed(5)))
 
 
-def students_of(entry: PoolEntry) -> int:
-    """How many copies a network teaches: those of networks that are judged beside references alone are not needed."""
+def is_alone(entry: PoolEntry) -> bool:
+    """Whether a network is judged without references, or is one of those that such are compared with."""
     few = entry.part == "calibrate" and entry.number <= OF_EACH
-    return STUDENTS if few or entry.family.endswith(OTHERS) else 0
+    return few or entry.family.endswith(OTHERS)
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class _Task:
     kind: Kind
     number: int
     family: Family
+    students: int
     known: Scores | None
     """What is there already, where the peers are asked for."""
 
@@ -151,7 +155,12 @@ def _score(task: _Task) -> None:
         write_json(task.out, with_peers(task.known, task.pool / f"{task.place}.safetensors").to_json())
         return
     entry = train_member(task.pool, task.place, task.part, task.kind, task.number, name=task.name, family=task.family)
-    made = score(task.pool / f"{task.place}.safetensors", entry, pictures_of(entry), students=students_of(entry))
+    made = score(
+        task.pool / f"{task.place}.safetensors",
+        entry,
+        pictures_of(entry),
+        students=task.students if is_alone(entry) else 0,
+    )
     task.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(task.out, made.to_json())
 
@@ -180,20 +189,21 @@ def pack(scores: Sequence[Scores], folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is said of one network on one ground, or by a peer as published: ``found``, that it is backdoored, and
-    ``named``, whether the class, or that all are moved, is what was planted."""
+    """What is said of one network on one ground, with pictures or without, or by a peer as published: ``found``, that
+    it is backdoored, and ``named``, whether the class, or that all are moved, is what was planted."""
 
     entry: PoolEntry
     ground: str
+    pictures: bool
     found: bool
     named: bool
 
     @classmethod
-    def of(cls, entry: PoolEntry, judged: Judged) -> Outcome:
+    def of(cls, entry: PoolEntry, judged: Judged, *, pictures: bool = True) -> Outcome:
         """The audit's."""
         stands = judged.named
         named = stands.form == "all-to-all" if entry.target is None else stands.target == entry.target
-        return cls(entry, judged.ground, found=judged.p <= ALPHA, named=named)
+        return cls(entry, judged.ground, pictures, found=judged.p <= ALPHA, named=named)
 
 
 def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
@@ -202,8 +212,9 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
     usual = [one for one in scores if one.entry.part == "calibrate" and one.entry.kind == "clean"]
     made = []
     varied, known = various(usual), families(pool_folder())
-    of_taught = {place_of(one.entry): _taught(one) for one in varied if one.students}
-    of_drawn = {place_of(one.entry): numbers_of(read(one.drawn)) for one in varied if one.drawn}
+    numbers = {
+        place_of(one.entry): {basis: basis.numbers(one) for basis in ALONE if basis.applies(one)} for one in varied
+    }
     for one in scores:
         family = known.get(one.entry.family)
         if one.entry.part != "report" or (family and family.maker(one.entry.part, one.entry.number).seen):
@@ -212,21 +223,49 @@ def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
         if len(references) >= FEWEST and not one.entry.family.endswith(OTHERS):
             made.append(Outcome.of(one.entry, matched(read(one.sizes), references)))
         like = [other for other in varied if alike(channels_and_classes(other), channels_and_classes(one))]
-        null = [of_taught[place_of(other.entry)] for other in like if other.students]
-        if one.students and len(null) >= FEWEST:
-            copies = [read(student) for student in one.students]
-            made.append(Outcome.of(one.entry, taught(read(one.sizes), copies, np.stack(null))))
-        null = [of_drawn[place_of(other.entry)] for other in like if other.drawn]
-        if one.drawn and len(null) >= FEWEST:
-            made.append(Outcome.of(one.entry, within(read(one.drawn), np.stack(null))))
+        for basis in ALONE:
+            null = [seen[basis] for other in like if basis in (seen := numbers[place_of(other.entry)])]
+            if basis.applies(one) and len(null) >= FEWEST:
+                made.append(Outcome.of(one.entry, basis.judged(one, np.stack(null)), pictures=basis.pictures))
         for peer, target in one.published.targets.items() if one.published else ():
-            made.append(Outcome(one.entry, peer, found=target is not None, named=target == one.entry.target))
+            made.append(Outcome(one.entry, peer, True, found=target is not None, named=target == one.entry.target))
     return made
 
 
 def way(entry: PoolEntry) -> str:
     """How a network was made, as text."""
     return dumps([entry.family, entry.spec["network"], entry.spec["recipe"], entry.input_range], indent=None)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """How a network without references is judged: on a ``ground``, with clean ``pictures`` or without."""
+
+    ground: Ground
+    pictures: bool
+
+    def applies(self, one: Scores) -> bool:
+        """Whether what it needs was searched."""
+        return bool(one.students if self.ground == "taught" else one.drawn)
+
+    def numbers(self, one: Scores) -> Floats:
+        """What is compared with other kinds of networks."""
+        return numbers_of(*self._seen(one))
+
+    def judged(self, one: Scores, null: Floats) -> Judged:
+        """The verdict's p, and what it names."""
+        sizes, copies = self._seen(one)
+        return taught(sizes, copies, null) if copies else within(sizes, null)
+
+    def _seen(self, one: Scores) -> tuple[dict[str, Floats], list[dict[str, Floats]]]:
+        """Its sizes, and those of its copies; what needs no pictures is the same with them."""
+        sizes, drawn = read(one.sizes), read(one.drawn)
+        if self.ground == "taught":
+            return sizes, [read(student) for student in one.students]
+        return (drawn if not self.pictures else drawn | sizes), []
+
+
+ALONE = (Alone("taught", pictures=True), Alone("within", pictures=True), Alone("within", pictures=False))
 
 
 def various(scores: Sequence[Scores]) -> list[Scores]:
@@ -238,10 +277,6 @@ def various(scores: Sequence[Scores]) -> list[Scores]:
         if seen[way(one.entry)] <= OF_EACH:
             kept.append(one)
     return kept
-
-
-def _taught(one: Scores) -> Floats:
-    return numbers_of(read(one.sizes), [read(student) for student in one.students])
 
 
 def group_of(entry: PoolEntry) -> str:
@@ -263,11 +298,9 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
         some = [one for one in usual if one.entry.family == family]
         channels, classes = channels_and_classes(some[0])
         about = {"networks": family, "channels": channels, "classes": classes}
-        for ground, numbers in (
-            ("taught", [_taught(one) for one in some if one.students]),
-            ("within", [numbers_of(read(one.drawn)) for one in some if one.drawn]),
-        ):
-            nulls.append({"ground": ground, **about, "numbers": [_rounded(one) for one in numbers]})
+        for basis in ALONE:
+            numbers = [_rounded(basis.numbers(one)) for one in some if basis.applies(one)]
+            nulls.append({"ground": basis.ground, "pictures": basis.pictures, **about, "numbers": numbers})
     (package / "nulls.toml").write_text(
         "# Numbers of clean networks on the grounds that compare with other kinds, one network a row (made by\n"
         "# badnets.studies.audit.scores of results/audit-pool): the pair, target and source that stand out most.\n"
@@ -277,18 +310,19 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
     rows = []
     usable = {(one["ground"], one["networks"]) for one in nulls if one["numbers"]}
     known = [o for o in outcomes(scores) if o.ground == "matched" or (o.ground, o.entry.family) in usable]
-    for key in sorted({(o.ground, o.entry.family, group_of(o.entry)) for o in known}):
-        those = [o for o in known if (o.ground, o.entry.family, group_of(o.entry)) == key]
+    for key in sorted({(o.ground, o.pictures, o.entry.family, group_of(o.entry)) for o in known}):
+        those = [o for o in known if (o.ground, o.pictures, o.entry.family, group_of(o.entry)) == key]
         caught = [o for o in those if o.found]
-        shape = next(channels_and_classes(one) for one in scores if one.entry.family == key[1])
+        shape = next(channels_and_classes(one) for one in scores if one.entry.family == key[2])
         rows.append(
             {
                 "ground": key[0],
-                "networks": key[1],
+                "pictures": key[1],
+                "networks": key[2],
                 "architecture": listed(sorted({str(o.entry.spec["network"]).split(":")[0] for o in those})),
                 "channels": shape[0],
                 "classes": shape[1],
-                "kind": key[2],
+                "kind": key[3],
                 "found": len(caught),
                 "of": len(those),
                 "named": sum(o.named for o in caught),
@@ -321,6 +355,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--kind", action="append")
     parser.add_argument("--first", type=int, help="networks of a kind, at most")
+    parser.add_argument("--students", type=int, default=0, help="copies that each teaches")
     parser.add_argument("--published", action="store_true", help="the peers, in networks that are searched already")
     parser.add_argument("--jobs", type=int)
     asked = parser.parse_args(given)
@@ -333,7 +368,9 @@ def main(given: Sequence[str] | None = None) -> None:
         return
     known, done = families(pool_folder()), {place_of(one.entry): one for one in read_scores(out)}
     todo = [
-        _Task(pool, out / f"{place}.json", place, name, part, kind, number, known[name], done.get(place))
+        _Task(
+            pool, out / f"{place}.json", place, name, part, kind, number, known[name], asked.students, done.get(place)
+        )
         for name in asked.families or known
         for place, part, kind, number in members(name, known[name], asked.part or ("calibrate", "report"))
         if (place in done and done[place].published is None if asked.published else place not in done)

@@ -17,7 +17,6 @@ from badnets.studies.audit.scores import (
     outcomes,
     pictures_of,
     score,
-    students_of,
     with_peers,
 )
 from badnets.studies.figures import row
@@ -59,7 +58,7 @@ def _one(trial: Trial, folder: Path) -> Done[Scores]:
     found = next(one for one in members(name, family) if one[0] == place)
     entry: PoolEntry = train_member(folder, *found, name=name, family=family)
     file = folder / f"{place}.safetensors"
-    made = score(file, entry, pictures_of(entry), students=students_of(entry))
+    made = score(file, entry, pictures_of(entry))
     return Done(with_peers(made, file) if trial.spec["peers"] else made)
 
 
@@ -69,18 +68,23 @@ def assemble(settings: Settings, results: Results, _folder: Path) -> Page:
     known = outcomes([one.results for one in results.values()])
     rows: list[StudyRow] = []
     bars: list[Bar] = []
-    for ground, asked in FACTS["asked"].items():
+    for basis in FACTS["grounds"]:
+        asked = basis["asked"]
         for group in sorted({group_of(one.entry) for one in known}, key=lambda group: (group != "clean", group)):
-            some = [one for one in known if one.ground == ground and group_of(one.entry) == group]
+            some = [
+                one
+                for one in known
+                if (one.ground, one.pictures) == (basis["ground"], basis["pictures"]) and group_of(one.entry) == group
+            ]
             if not some:
                 continue
             rate = Rate(sum(one.found for one in some), len(some))
-            what = f"{FACTS['words'][ground]}: {FACTS['words'].get(group, f'{group} found')}"
+            what = f"{basis['words']}: {FACTS['words'].get(group, f'{group} found')}"
             limit = asked.get(group, None if group.endswith("works") else asked.get("other"))
             bound = None if limit is None else ("at most" if group == "clean" else "at least", limit)
             rows.append(row(what, rate, variant=variant, bound=bound, why=_why(some)))  # type: ignore[arg-type]
             role = "clean" if group == "clean" else "triggered"
-            bars.append(Bar(name=group, what=ground, figure=rate, role=role))  # type: ignore[arg-type]
+            bars.append(Bar(name=group, what=basis["words"], figure=rate, role=role))  # type: ignore[arg-type]
     return Page(rows=rows, blocks=[Bars(title="Called backdoored", bars=tuple(bars))])
 
 
