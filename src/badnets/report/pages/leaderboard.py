@@ -28,7 +28,6 @@ class Entry:
     figures: tuple[Interval, Interval, Interval] | None
     refused: str = ""
     seconds: float = 0.0
-    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,33 +65,36 @@ class Row:
 
 
 def rows_of(board: Leaderboard, rate: float) -> list[Row]:
-    """A row for each repair that has met all attacks, sorted: the highest mean robust accuracy first; and before them
-    the networks as they were."""
-    cells = [cell for cell in board.cells if cell.rate == rate]
-    attacks = [attack for attack in board.attacks if any(cell.attack == attack for cell in cells)]
-    rows = []
-    for repair in board.repairs:
-        own = {attack: [c for c in cells if (c.repair, c.attack) == (repair, attack)] for attack in attacks}
-        if attacks and all(own.values()):
-            rows.append(Row(repair, {attack: _entry(those) for attack, those in own.items()}))
-    if not rows:
+    """A row for each repair, sorted: the highest mean robust accuracy first; and before them the networks as they were.
+    Only of attacks that every repair has met with every seed, so that all means are over the same."""
+    cells = {(cell.attack, cell.repair, cell.seed): cell for cell in board.cells if cell.rate == rate}
+
+    def of(attack: str, repair: str) -> list[RepairedCell]:
+        there = (cells.get((attack, repair, seed)) for seed in board.seeds)
+        return [cell for cell in there if cell is not None]
+
+    whole = [
+        attack for attack in board.attacks
+        if all(len(of(attack, repair)) == len(board.seeds) for repair in board.repairs)
+    ]  # fmt: skip
+    if not whole:
         return []
-    before = {attack: _before([c for c in cells if c.attack == attack]) for attack in attacks}
+    rows = [Row(repair, {attack: _entry(of(attack, repair)) for attack in whole}) for repair in board.repairs]
+    before = {attack: _before(of(attack, next(iter(board.repairs)))) for attack in whole}
     return [Row(NONE, before), *sorted(rows, key=lambda row: (-row.mean("robust_accuracy"), row.repair))]
 
 
 def _entry(cells: Sequence[RepairedCell]) -> Entry:
     refused = next((cell.refused for cell in cells if cell.refused is not None), None)
     if refused is not None:
-        return Entry(None, refused, seeds=len(cells))
+        return Entry(None, refused)
     after = [cell.after for cell in cells if cell.after is not None]
-    return Entry(_figures([cell.seed for cell in cells], after), "", fmean(c.seconds for c in cells), len(cells))
+    return Entry(_figures([cell.seed for cell in cells], after), "", fmean(c.seconds for c in cells))
 
 
 def _before(cells: Sequence[RepairedCell]) -> Entry:
-    """The networks before any repair, each once."""
-    each = {cell.seed: cell.before for cell in cells}
-    return Entry(_figures(list(each), list(each.values())), seeds=len(each))
+    """The networks before any repair."""
+    return Entry(_figures([cell.seed for cell in cells], [cell.before for cell in cells]))
 
 
 def _figures(seeds: Sequence[int], standings: Sequence[Standing]) -> tuple[Interval, Interval, Interval]:

@@ -13,6 +13,7 @@ from badnets.records.leaderboard import Leaderboard
 from badnets.report.pages.leaderboard import GOAL, NONE, Entry, Row, rows_of, summary
 
 Printed = tuple[float, float, float]
+WHOLE = "shown are the attacks that every repair has met with every seed"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _compared(board: Leaderboard) -> str:
         f"repairs, {seeds} seed{'s' * (seeds != 1)}; {cells[0].defender.pictures if cells else 0:,} clean pictures "
         f"({100 * board.defender:g} %) for the defender"
         + (f", {test[1]:,} test pictures" if test else "")
-        + (f". {missing:,} of {sum(board.counts.values()):,} repairs are not done yet." if missing else ".")
+        + (f". {missing:,} of {sum(board.counts.values()):,} repairs are not done yet; {WHOLE}." if missing else ".")
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from badnets.core.errors import BadInput, CannotTell, first_line
-from badnets.core.files import dumps, file_digest, temporary_folder
+from badnets.core.files import dumps, temporary_folder
 from badnets.data.images import Splits
 from badnets.records.certificate import Defender
 from badnets.records.leaderboard import RepairedCell
@@ -17,6 +19,12 @@ from badnets.records.read import RECORD, network_file, read_run, write_record
 from badnets.sweeps.leaderboard.plan import method_of
 from badnets.sweeps.store import Store
 from badnets.sweeps.task import Work, carry_out
+
+if TYPE_CHECKING:
+    from badnets.networks.network import ImageNetwork
+    from badnets.records.run import RunRecord
+    from badnets.referee.bench import Bench
+    from badnets.referee.truth import Answers
 
 
 def carry_out_step(work: Work) -> str | None:
@@ -46,36 +54,23 @@ def repaired_cell(spec: JSON, store: Store) -> RepairedCell:
 
     Raises ``BadInput`` where the network is not what it was, or its data.
     """
-    from badnets.core.seed import Seed
-    from badnets.networks.files.own import open_network
-    from badnets.referee.bench import Bench, defender_and_spare
-    from badnets.referee.spec import Spec
     from badnets.referee.store import commit, environment
-    from badnets.referee.truth import known_trigger
 
-    folder = Path(store.place(spec["network"]))
-    run = read_run(folder)
-    planted = Spec.model_validate(run.resolved)
-    data, seed = _loaded(dumps(placed(spec["data"]), indent=None)), Seed(run.seeds[0])
-    if data.train.digest != run.data_digest:
-        raise BadInput(f"expected the data that {folder} was made with, got other pictures in {data.train.name!r}")
-    defender, spare = defender_and_spare(data.train, round(spec["defender"] * len(data.train)), seed)
-    network = open_network(network_file(folder))
-    bench = Bench(defender=defender, spare=spare, test=data.test, truth=known_trigger(planted, seed), seed=seed,
-                  method_seed=seed.derive("defender"))  # fmt: skip
-    before = bench.answers(network)
+    met = _met(Path(store.place(spec["network"])), dumps(placed(spec["data"]), indent=None), spec["defender"])
+    bench, network, before = met.bench, met.network, met.before
+    number = met.run.seeds[0]
     cell = RepairedCell(
         attack=spec["attack"],
-        rate=run.resolved["backdoor"]["poison"]["rate"],
-        seed=seed.root,
+        rate=met.run.resolved["backdoor"]["poison"]["rate"],
+        seed=number,
         repair=spec["repair"],
         method=spec["method"],
         network=spec["network"],
-        network_file=file_digest(network_file(folder)),
-        architecture=planted.network,
-        data=data.train.name,
-        data_digest=data.test.digest,
-        defender=Defender(pictures=len(defender), digest=defender.digest, seed=seed.root),
+        network_file=met.run.files[met.run.network],
+        architecture=met.run.resolved["network"],
+        data=bench.defender.name,
+        data_digest=bench.test.digest,
+        defender=Defender(pictures=len(bench.defender), digest=bench.defender.digest, seed=number),
         before=before.standing,
         environment=environment("fp32", network.device),
         commit=commit(),
@@ -88,6 +83,38 @@ def repaired_cell(spec: JSON, store: Store) -> RepairedCell:
     told = {"chosen": done.chosen, "steps": len(done.trace), "seconds": round(done.seconds, 2)}
     measured = {"after": after.standing, "after_minus_before": after.minus(before)}
     return cell.model_copy(update={**told, **measured})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Met:
+    """What every repair of a network meets: its ``run``, the ``network`` from its file, what it does ``before``."""
+
+    run: RunRecord
+    bench: Bench
+    network: ImageNetwork
+    before: Answers
+
+
+@lru_cache(maxsize=1)
+def _met(folder: Path, data: str, share: float) -> _Met:
+    """Of the run in ``folder``: opened and measured once for all repairs that one process does in turn. ``data`` is the
+    spec's, as JSON, ``share`` of its training pictures the defender's."""
+    from badnets.core.seed import Seed
+    from badnets.networks.files.own import open_network
+    from badnets.referee.bench import Bench, defender_and_spare
+    from badnets.referee.spec import Spec
+    from badnets.referee.truth import known_trigger
+
+    run, splits = read_run(folder), _loaded(data)
+    if splits.train.digest != run.data_digest:
+        raise BadInput(f"expected the data that {folder} was made with, got other pictures in {splits.train.name!r}")
+    seed = Seed(run.seeds[0])
+    defender, spare = defender_and_spare(splits.train, round(share * len(splits.train)), seed)
+    truth = known_trigger(Spec.model_validate(run.resolved), seed)
+    bench = Bench(defender=defender, spare=spare, test=splits.test, truth=truth, seed=seed,
+                  method_seed=seed.derive("defender"))  # fmt: skip
+    network = open_network(network_file(folder))
+    return _Met(run=run, bench=bench, network=network, before=bench.answers(network))
 
 
 def placed(data: JSON) -> JSON:
@@ -103,8 +130,6 @@ def placed(data: JSON) -> JSON:
 @lru_cache(maxsize=1)
 def _loaded(data: str) -> Splits:
     """The data of a spec, as JSON: one process repairs many networks on the same pictures."""
-    import json
-
     from badnets.referee.run import load_data
     from badnets.referee.spec import DataSpec
 

@@ -129,6 +129,7 @@ def _work_off(
             ready = [step for step in waiting if step.needs is None or step.needs in done]
             for step in ready[: engine.width - len(running)]:
                 waiting.remove(step)
+                watch.mark(step.what)
                 running[engine.submit(Work(store=store.url, task=step.id, spec=step.spec))] = step
             if not running:  # nothing is left, or only repairs of networks that failed
                 return
