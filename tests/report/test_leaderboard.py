@@ -88,15 +88,18 @@ def test_one_bad_attack_is_enough_to_miss_what_is_asked() -> None:
 def test_seeds_are_one_figure_with_an_interval() -> None:
     rows = rows_of(board(*(cell("badnets", "anp", one, seed=seed) for seed, one in enumerate((GOOD, BAD), 1))), 0.1)
     figures = rows[1].entries["badnets"].figures
-    assert figures is not None
     assert isinstance(figures[1], Mean)
     assert figures[1].counts == (63, 180)
     assert len(rows[0].entries["badnets"].figures[1].parts) == 2
 
 
-def test_a_refusal_is_shown() -> None:
-    text = board_markdown(board(cell("badnets", "anp", None, refused="anp: it has no masks")), PUBLISHED)
-    assert "| `anp` | refused |" in text
+def test_who_refuses_leaves_the_network_as_it_was() -> None:
+    one = board(cell("badnets", "anp", None, refused="anp: it has no masks"), cell("badnets", "clp", GOOD))
+    rows = rows_of(one, 0.1)
+    assert [row.repair for row in rows] == [NONE, "clp", "anp"]
+    assert rows[2].entries["badnets"].figures == rows[0].entries["badnets"].figures
+    text = board_markdown(one, PUBLISHED)
+    assert "| `anp` | 94.44 (87.65 to 97.60), refused |" in text
     assert "refused: anp: it has no masks" in text
 
 
@@ -112,7 +115,9 @@ def test_what_was_printed_stands_beside_its_own_cell_and_no_other() -> None:
     assert "1 of 6 repairs are not done yet; shown are" in text
     assert "Met by: `anp`, `fst`." in text
     assert "### 1 % poison\n\nNot run yet." in text
-    assert "Met by" not in board_markdown(board(*cells, small=True), PUBLISHED)
+    small = board_markdown(board(*cells, small=True), PUBLISHED)
+    assert "Met by" not in small
+    assert "Not run as published: another network" in small
 
 
 def test_what_is_published_fits_the_leaderboard() -> None:

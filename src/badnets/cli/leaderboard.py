@@ -28,7 +28,7 @@ def leaderboard_command(
     from functools import partial
 
     from badnets.records.leaderboard import board_lines
-    from badnets.report.pages.leaderboard import board_table
+    from badnets.report.pages.leaderboard import board_table, rows_of
     from badnets.sweeps.engines.local import Local
     from badnets.sweeps.leaderboard.cell import carry_out_step
     from badnets.sweeps.leaderboard.plan import read_board
@@ -49,7 +49,8 @@ def leaderboard_command(
         lines = place.write("leaderboard.jsonl", board_lines(record).encode())
     yield Ended(record.to_json(), 2 if record.failed and not status else 0)
     for rate in record.rates:
-        yield board_table(record, rate)
+        if rows_of(record, rate):
+            yield board_table(record, rate)
     for kind, counts in (("networks", record.networks), ("repairs", record.counts)):
         yield f"{kind}: " + ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
     for one in record.failed:

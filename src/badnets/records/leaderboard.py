@@ -20,8 +20,8 @@ from badnets.records.verified import check_seal
 class RepairedCell(Record):
     """One repair of one attacked network. ``attack``, ``rate`` and ``seed`` say which network (``network`` is its
     task, ``network_file`` the SHA-256 of its file), ``repair`` what the table calls the ``method``. ``before`` and
-    ``after`` are of the test pictures of ``data``; of a repair that does not fit, ``after`` is null and ``refused``
-    says why. ``seconds`` are those of the repair alone."""
+    ``after`` are of the test pictures of ``data`` (``data_digest`` is theirs); of a repair that does not fit, ``after``
+    is null and ``refused`` says why. ``seconds`` are those of the repair alone."""
 
     omitted: ClassVar[frozenset[str]] = frozenset({"refused"})
     format: Literal["badnets/leaderboard-cell/1"] = "badnets/leaderboard-cell/1"

@@ -22,10 +22,10 @@ FIGURES = ("clean_accuracy", "asr", "robust_accuracy")
 
 @dataclass(frozen=True)
 class Entry:
-    """A repair of the networks with one attack: accuracy, attack success and robust accuracy over the seeds (None
-    where it refused, with why), and the mean seconds."""
+    """A repair of the networks with one attack: accuracy, attack success and robust accuracy over the seeds, and the
+    mean seconds. One that ``refused`` (why) leaves the network as it was, and has the figures of that."""
 
-    figures: tuple[Interval, Interval, Interval] | None
+    figures: tuple[Interval, Interval, Interval]
     refused: str = ""
     seconds: float = 0.0
 
@@ -38,14 +38,13 @@ class Row:
     entries: Mapping[str, Entry]
 
     def each(self, figure: str) -> list[tuple[float, str]]:
-        """A figure of each attack, with the attack's name; those that refused are left out."""
+        """A figure of each attack, with the attack's name."""
         at = FIGURES.index(figure)
-        there = ((attack, entry.figures) for attack, entry in self.entries.items())
-        return [(float(figures[at]), attack) for attack, figures in there if figures is not None]
+        return [(float(entry.figures[at]), attack) for attack, entry in self.entries.items()]
 
     def mean(self, figure: str) -> float:
-        """The mean over attacks; 0 where there is none."""
-        return fmean(value for value, _ in self.each(figure)) if self.each(figure) else 0.0
+        """The mean over attacks."""
+        return fmean(value for value, _ in self.each(figure))
 
     @property
     def seconds(self) -> float:
@@ -56,12 +55,8 @@ class Row:
     def meets(self) -> bool:
         """Whether it is what the leaderboard asks for."""
         accuracy, success, worst = GOAL
-        return (
-            bool(self.each("asr"))
-            and self.mean("clean_accuracy") >= accuracy
-            and self.mean("asr") < success
-            and max(self.each("asr"))[0] < worst
-        )
+        good = self.mean("clean_accuracy") >= accuracy and self.mean("asr") < success
+        return good and max(self.each("asr"))[0] < worst
 
 
 def rows_of(board: Leaderboard, rate: float) -> list[Row]:
@@ -85,11 +80,9 @@ def rows_of(board: Leaderboard, rate: float) -> list[Row]:
 
 
 def _entry(cells: Sequence[RepairedCell]) -> Entry:
-    refused = next((cell.refused for cell in cells if cell.refused is not None), None)
-    if refused is not None:
-        return Entry(None, refused)
-    after = [cell.after for cell in cells if cell.after is not None]
-    return Entry(_figures([cell.seed for cell in cells], after), "", fmean(c.seconds for c in cells))
+    refused = next((cell.refused for cell in cells if cell.refused is not None), "")
+    figures = _figures([cell.seed for cell in cells], [cell.after or cell.before for cell in cells])
+    return Entry(figures, refused, fmean(cell.seconds for cell in cells))
 
 
 def _before(cells: Sequence[RepairedCell]) -> Entry:
@@ -115,8 +108,6 @@ def board_table(board: Leaderboard, rate: float) -> Table:
 
 def summary(row: Row) -> tuple[str, ...]:
     """Over the attacks: mean accuracy, mean attack success, the worst, mean robust accuracy, seconds."""
-    if not row.each("asr"):
-        return ("refused", "", "", "", "")
     worst, attack = max(row.each("asr"))
     seconds = "" if row.repair == NONE else f"{row.seconds:.0f}"
     return (

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from badnets.core.rate import Interval
 from badnets.core.text import bare, format_figure
 from badnets.core.toml import parse_toml
 from badnets.records.leaderboard import Leaderboard
@@ -48,6 +47,11 @@ def board_markdown(board: Leaderboard, published: Published) -> str:
     """What was compared, then for each share of poison the order of the repairs, attack success by attack, and each
     attack with counts."""
     parts = [_compared(board)]
+    if board.small:
+        parts.append(
+            f"Not run as published: another network, fewer pictures and a shorter training than {published.name}'s. What "
+            "it printed stands beside ours, but no figure here bears one of those out, or refutes it."
+        )
     for rate in board.rates:
         rows = rows_of(board, rate)
         parts.append(f"### {100 * rate:g} % poison")
@@ -96,11 +100,9 @@ def _details(rate: float, rows: Sequence[Row], published: Published) -> Iterator
         lines += [_line(names), "|---|--:|--:|--:|--:|--:|"]
         for row in rows:
             entry, printed = row.entries[attack], published.printed(rate, attack, row.repair)
-            if entry.figures is None:
-                lines.append(_line((_name(row), f"refused: {entry.refused}", "", "", "", printed)))
-                continue
-            seconds = "" if row.repair == NONE else f"{entry.seconds:.0f}"
-            lines.append(_line((_name(row), *map(format_figure, entry.figures), seconds, printed)))
+            took = f"refused: {entry.refused}" if entry.refused else f"{entry.seconds:.0f}"
+            cells = (*map(format_figure, entry.figures), "" if row.repair == NONE else took, printed)
+            lines.append(_line((_name(row), *cells)))
         yield "\n".join([*lines, "", "</details>"])
 
 
@@ -122,11 +124,8 @@ def differences(published: Published) -> str:
 
 
 def _ranged(entry: Entry, at: int) -> str:
-    if entry.figures is None:
-        return "refused"
-    figure: Interval = entry.figures[at]
-    value, low, high = bare(figure)
-    return f"{value} ({low} to {high})"
+    value, low, high = bare(entry.figures[at])
+    return f"{value} ({low} to {high}){', refused' * bool(entry.refused)}"
 
 
 def _name(row: Row) -> str:
