@@ -49,8 +49,8 @@ def board_markdown(board: Leaderboard, published: Published) -> str:
     parts = [_compared(board)]
     if board.small:
         parts.append(
-            f"Not run as published: another network, fewer pictures and a shorter training than {published.name}'s. What "
-            "it printed stands beside ours, but no figure here bears one of those out, or refutes it."
+            f"Not run as published: another network, fewer pictures and a shorter training than {published.name}'s. "
+            "What it printed stands beside ours, but no figure here bears one of those out, or refutes it."
         )
     for rate in board.rates:
         rows = rows_of(board, rate)
