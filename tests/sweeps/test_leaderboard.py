@@ -94,16 +94,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Leaderboa
 def test_the_one_that_comes_along() -> None:
     """Eight attacks, thirteen repairs, two shares, three seeds; nobody is told of the attack."""
     path = ROOT / "runs" / "leaderboard.toml"
-    for small, networks, repairs in ((False, 8 * 2 * 3, 13), (True, 3, 13)):
-        board = read_board(path, small=small)
+    full, small = read_board(path), read_board(path, small=True)
+    for board, networks in ((full, 8 * 2 * 3), (small, 3)):
         trained = [step for step in board.steps if step.needs is None]
-        assert (len(trained), len(board.steps)) == (networks, networks * (1 + repairs))
+        assert (len(trained), len(board.steps)) == (networks, networks * (1 + 13))
         assert len({step.id for step in board.steps}) == len(board.steps)
         assert {step.needs for step in board.steps} == {None, *(step.id for step in trained)}
-        assert board.form.spec["data"]["name"] == "cifar10-jpeg"
-        assert board.form.defender == 0.05
+        assert (board.form.spec["data"]["name"], board.form.defender) == ("cifar10-jpeg", 0.05)
         assert not any(method.get(name) for method in board.form.repairs.values() for name in TOLD)
-    assert board.form.spec["network"].startswith("resnet9")
+    assert [form.spec["network"] for form in (full.form, small.form)] == ["preact-resnet18", "resnet9:width=4"]
+    assert set(small.form.attacks) < set(full.form.attacks)
 
 
 def test_a_repair_is_measured_before_and_after(finished: tuple[Store, Leaderboard]) -> None:

@@ -16,6 +16,7 @@ from badnets.core.limits import TEXT
 from badnets.core.text import VALUE, brief
 from badnets.core.toml import parse_toml
 from badnets.core.validation import explain
+from badnets.defenses.repair import Repair
 from badnets.defenses.repairs import REPAIRS, make_repair
 from badnets.records.leaderboard import Form
 from badnets.records.model import JSON
@@ -27,12 +28,12 @@ TOLD = ("trigger", "finding", "classes")
 
 
 class SmallForm(BaseModel):
-    """What the small form of a leaderboard has in place of the full one: a changed ``base``, some of the ``specs`` by
-    name, other values of the ``grid``, fewer ``seeds``."""
+    """What the small form of a leaderboard has in place of the full one: some keys of the ``base``, some of the
+    ``specs`` by name, other values of the ``grid``, fewer ``seeds``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base: JSON = Field(default_factory=dict, description="changes to the base")
+    base: JSON = Field(default_factory=dict, description="keys of the base, each in place of its own")
     specs: list[str] | None = Field(None, description="names of the attacks that it has")
     grid: dict[str, list[Any]] = Field(default_factory=dict, description="keys and values, every combination")
     seeds: int | list[int] = Field(1, description="a number of seeds (1..n) or a list of them")
@@ -167,6 +168,6 @@ def _small(table: JSON, spec: BoardSpec, where: Path) -> JSON:
     }
 
 
-def method_of(spec: JSON) -> Any:
+def method_of(spec: JSON) -> Repair:
     """The repair of a step's ``spec``."""
     return make_repair(spec["method"]["kind"], spec["method"])
