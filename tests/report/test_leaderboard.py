@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from badnets.core.rate import Mean, Rate
-from badnets.records.certificate import Defender, Standing
+from badnets.core.rate import Mean, PairedDifference, Rate
+from badnets.records.certificate import Change, Defender, Standing
 from badnets.records.leaderboard import Leaderboard, RepairedCell
 from badnets.records.model import Environment
 from badnets.report.pages.leaderboard import NONE, rows_of
@@ -101,6 +101,20 @@ def test_who_refuses_leaves_the_network_as_it_was() -> None:
     text = board_markdown(one, PUBLISHED)
     assert "| `anp` | 94.44 (87.65 to 97.60), refused |" in text
     assert "refused: anp: it has no masks" in text
+
+
+def test_a_repair_that_changed_no_answer_is_marked() -> None:
+    kept, lost = PairedDifference(80, 0, 0, 20), PairedDifference(80, 1, 0, 19)
+    same = Change(clean_accuracy=kept, asr=kept, robust_accuracy=kept)
+    other = Change(clean_accuracy=kept, asr=lost, robust_accuracy=kept)
+    cells = [
+        cell("badnets", "anp", GOOD, after_minus_before=same),
+        cell("badnets", "clp", GOOD, after_minus_before=other),
+    ]
+    text = board_markdown(board(*cells), PUBLISHED)
+    assert "| `anp` | 3.33 (1.14 to 9.35) = |" in text
+    assert "| `clp` | 3.33 (1.14 to 9.35) |" in text
+    assert "(=: no answer changed" in text
 
 
 def test_what_was_printed_stands_beside_its_own_cell_and_no_other() -> None:

@@ -9,9 +9,9 @@ from statistics import fmean
 from rich.table import Table
 from rich.text import Text
 
-from badnets.core.rate import Interval, Number, over_seeds
+from badnets.core.rate import Interval, Number, over_seeds, parts_of
 from badnets.core.text import tenths
-from badnets.records.certificate import Standing
+from badnets.records.certificate import Change, Standing
 from badnets.records.leaderboard import Leaderboard, RepairedCell
 
 NONE = "no repair"
@@ -23,11 +23,13 @@ FIGURES = ("clean_accuracy", "asr", "robust_accuracy")
 @dataclass(frozen=True)
 class Entry:
     """A repair of the networks with one attack: accuracy, attack success and robust accuracy over the seeds, and the
-    mean seconds. One that ``refused`` (why) leaves the network as it was, and has the figures of that."""
+    mean seconds. One that ``refused`` (why) leaves the network as it was, and has the figures of that; ``same``: it
+    changed no answer, with any seed."""
 
     figures: tuple[Interval, Interval, Interval]
     refused: str = ""
     seconds: float = 0.0
+    same: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,14 @@ def rows_of(board: Leaderboard, rate: float) -> list[Row]:
 def _entry(cells: Sequence[RepairedCell]) -> Entry:
     refused = next((cell.refused for cell in cells if cell.refused is not None), "")
     figures = _figures([cell.seed for cell in cells], [cell.after or cell.before for cell in cells])
-    return Entry(figures, refused, fmean(cell.seconds for cell in cells))
+    same = all(_same(cell.after_minus_before) for cell in cells if cell.after_minus_before is not None)
+    return Entry(figures, refused, fmean(cell.seconds for cell in cells), same)
+
+
+def _same(change: Change) -> bool:
+    """Whether each picture, clean or triggered, was answered as before, as far as right and wrong go."""
+    parts = (part for name in FIGURES for part in parts_of(getattr(change, name)))
+    return all(part.first_only == part.second_only == 0 for part in parts)
 
 
 def _before(cells: Sequence[RepairedCell]) -> Entry:

@@ -86,10 +86,12 @@ def _overview(board: Leaderboard, rows: Sequence[Row]) -> str:
 def _matrix(rows: Sequence[Row]) -> str:
     """Attack success left, repair by attack, with intervals."""
     attacks = list(rows[0].entries)
-    head = "Attack success left, in percent, with its 95 % interval:"
+    head = "Attack success left, in percent, with its 95 % interval"
+    if any(entry.same and not entry.refused for row in rows for entry in row.entries.values()):
+        head += " (=: no answer changed: nothing was pruned, or each step cost more held-out accuracy than it may)"
     lines = [_line(("repair", *attacks)), "|---|" + "--:|" * len(attacks)]
     lines += [_line((_name(row), *(_ranged(row.entries[attack], 1) for attack in attacks))) for row in rows]
-    return "\n".join([head, "", *lines])
+    return "\n".join([f"{head}:", "", *lines])
 
 
 def _details(rate: float, rows: Sequence[Row], published: Published) -> Iterator[str]:
@@ -125,7 +127,7 @@ def differences(published: Published) -> str:
 
 def _ranged(entry: Entry, at: int) -> str:
     value, low, high = bare(entry.figures[at])
-    return f"{value} ({low} to {high}){', refused' * bool(entry.refused)}"
+    return f"{value} ({low} to {high})" + (", refused" if entry.refused else " =" if entry.same else "")
 
 
 def _name(row: Row) -> str:
