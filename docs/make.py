@@ -259,7 +259,45 @@ def power() -> str:
     )
 
 
-_MADE = (power, commands, places, rules, networks, recipe, sources, signs, studies, ledger, glance, budget)
+def leaderboard() -> str:
+    """The recorded leaderboards, full and small, beside what BackdoorBench printed."""
+    from badnets.records.leaderboard import read_board_lines
+    from badnets.report.pages.leaderboard_text import Published, board_markdown
+
+    folder = ROOT / "results" / "leaderboard"
+    published = Published.read(folder / "backdoorbench.toml")
+    parts = []
+    for name, title in (("full", "The full form"), ("small", "The small form")):
+        path = folder / f"{name}.jsonl"
+        shown = board_markdown(read_board_lines(path), published) if path.exists() else "Not run as published yet."
+        parts.append(f"## {title}\n\n{shown}")
+    return "\n\n".join(parts)
+
+
+def backdoorbench() -> str:
+    """What BackdoorBench printed, in the mean, and why ours differs."""
+    from badnets.report.pages.leaderboard_text import Published, differences, printed_means
+
+    published = Published.read(ROOT / "results" / "leaderboard" / "backdoorbench.toml")
+    return f"Source: {published.source}.\n\n{printed_means(published)}\n\nWhy ours differs:\n\n{differences(published)}"
+
+
+_MADE = (
+    power,
+    commands,
+    places,
+    rules,
+    networks,
+    recipe,
+    sources,
+    signs,
+    studies,
+    ledger,
+    glance,
+    budget,
+    leaderboard,
+    backdoorbench,
+)
 PARTS: dict[str, Callable[[], str]] = {part.__name__: part for part in _MADE}
 PARTS |= {family: methods(family) for family in ("triggers", "repairs", "abstainers", "detectors")}
 
@@ -278,12 +316,20 @@ def fill(text: str, where: str) -> str:
 
 def schemas() -> dict[str, JSON]:
     """The published schemas: those of specs and of records come from the code, the others are written by hand."""
+    from badnets.records.leaderboard import Leaderboard
     from badnets.records.read import FORMATS
     from badnets.records.sweep import SweepRecord
     from badnets.referee.spec import Spec
+    from badnets.sweeps.leaderboard.plan import BoardSpec
     from badnets.sweeps.plan import SweepSpec
 
-    beside: dict[str, type[BaseModel]] = {"spec": Spec, "sweep": SweepRecord, "sweep-spec": SweepSpec}
+    beside: dict[str, type[BaseModel]] = {
+        "spec": Spec,
+        "sweep": SweepRecord,
+        "sweep-spec": SweepSpec,
+        "leaderboard": Leaderboard,
+        "leaderboard-spec": BoardSpec,
+    }
     made = {name.split("/")[1]: model.model_json_schema() for name, model in FORMATS.items()}
     made |= {name: model.model_json_schema() for name, model in beside.items()}
     return {f"{name}.json": schema for name, schema in made.items()}

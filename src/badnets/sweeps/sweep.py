@@ -98,7 +98,7 @@ def _work_off(todo: list[Task], store: Store, engine: Engine, tries: int, watch:
                 running[job] = task, number
             for job in wait(running, return_when=FIRST_COMPLETED).done:
                 task, number = running.pop(job)
-                error = _outcome(job, task, store)
+                error = outcome(job, task.id, store)
                 if error is None:
                     done += 1
                     watch.progress("tasks", done, total, None)
@@ -112,8 +112,8 @@ def _work_off(todo: list[Task], store: Store, engine: Engine, tries: int, watch:
             engine.cancel(job)
 
 
-def _outcome(job: Job, task: Task, store: Store) -> str | None:
-    """None, or why it failed, also where its process could not say so itself."""
+def outcome(job: Job, task: str, store: Store) -> str | None:
+    """What became of a ``task`` that ended: None, or why it failed, also where its process could not say so itself."""
     try:
         return job.result()
     except Late:
@@ -121,7 +121,7 @@ def _outcome(job: Job, task: Task, store: Store) -> str | None:
     except CancelledError:
         error = "it was cancelled"
     except Exception as ended:  # noqa: BLE001 (each engine has errors of its own for a process that is gone)
-        error = store.error(task.id) or f"its process ended ({first_line(ended) or type(ended).__name__})"
-    store.fail(task.id, error)
-    store.end(task.id)
+        error = store.error(task) or f"its process ended ({first_line(ended) or type(ended).__name__})"
+    store.fail(task, error)
+    store.end(task)
     return error
