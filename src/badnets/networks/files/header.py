@@ -35,7 +35,10 @@ _BITS = {
 ALL_BITS = {
     **_BITS,
     **dict.fromkeys(("F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0"), 8),
-    **{"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "C64": 64},
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "C64": 64,
 }
 """All that the format knows."""
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from badnets.core.errors import first_line
 from badnets.core.limits import DESCRIPTION
 from badnets.core.text import brief
@@ -51,6 +53,7 @@ def _descriptions(file: Any, part: Part, look: Look) -> Iterator[Part]:
         DESCRIPTION.check(known.get_storage_size(), look.file)
         value = file.attrs[name]
         text = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+        text = text.tobytes() if isinstance(text, np.void) else text  # any bytes
         if isinstance(text, bytes):
             ending = ".json" if name in _DESCRIPTIONS else ""
             yield part.inner(f"{name}{ending}", text, 0, len(text))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from badnets.core.limits import BLOW_UP, DEPTH, FREE, STRAYS
 from badnets.core.text import VALUE, brief
@@ -20,8 +21,7 @@ CODE = re.compile(r"(^|/)code/.+\.py$")
 """The program of a TorchScript archive."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """The bytes from ``start`` to ``end`` of ``data``: a file, or a member of an archive in it, by its own ``name``.
     ``scripted``: a TorchScript program lies beside it."""
 
@@ -35,6 +35,7 @@ class Part:
 
     @property
     def size(self) -> int:
+        """In bytes."""
         return self.end - self.start
 
     def read(self, at: int = 0, size: int | None = None) -> bytes:
@@ -46,7 +47,7 @@ class Part:
     def inner(self, name: str, data: Buffer, start: int, end: int) -> Part:
         """A member of this one."""
         member = f"{self.member}!{name}" if self.member else name
-        return replace(self, data=data, start=start, end=end, name=name, member=member, depth=self.depth + 1)
+        return Part(data, start, end, name, member, self.depth + 1, self.scripted)
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from badnets.core.limits import HEADER
 from badnets.networks.scan.known import kind_of, outside
@@ -92,7 +91,7 @@ def read_npy(part: Part, look: Look) -> Iterator[Part]:
         raise ValueError("its header says nothing") from None
     begin = 8 + wide + length
     if re.search(r"[|<>=]?O\d*", described):
-        yield from read_pickle(replace(part, start=part.start + begin), look, sure=True)
+        yield from read_pickle(part._replace(start=part.start + begin), look, sure=True)
     elif "V" not in described and _claimed(described, shape) > part.size - begin:
         look.tell(part, "claims-more", f"{shape} of {described}, of which {part.size - begin:,} bytes are there")
 

@@ -112,8 +112,8 @@ def _visit(part: Part, look: Look) -> bool:
         forms.append("zip")  # behind something else: what reads archives finds it
     if last_of(part.name) in _ROLES and "pickle" not in forms:
         forms.append("pickle")
-    if not forms and claimed and part.size:
-        forms = [claimed]
+    if claimed and part.size and (not forms or (forms, claimed) == (["onnx"], "foreign")):
+        forms = [claimed]  # other protobufs may begin as ONNX does
     for form in forms:
         sure = form == claimed or (form == forms[0] and not part.depth) or last_of(part.name) in _ROLES
         _read(form, part, look, sure=sure)

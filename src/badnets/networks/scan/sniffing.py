@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 HEAD = 1 << 16
@@ -27,6 +26,7 @@ _PROTOCOL_0 = re.compile(
 """How pickles begin that do not say their protocol."""
 _ONNX_SECOND = (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x3a", b"\x42")
 """What follows the version in an ONNX network: who made it, or its operators."""
+_BLOCKS = (0, *(512 << n for n in range(7)))  # where HDF5 may begin, behind whatever its owner put there
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _MACHINE = (b"\x7fELF", b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
 
@@ -91,7 +91,9 @@ def looks_like_onnx(start: bytes) -> bool:
 
 def suffix_of(name: str) -> str:
     """The ending of a member's name, as far as one has it."""
-    return PurePosixPath(name.replace("\\", "/")).suffix.lower()
+    last = last_of(name)
+    at = last.rfind(".")
+    return last[at:].lower() if at > 0 else ""
 
 
 def last_of(name: str) -> str:
@@ -136,7 +138,11 @@ _FORMS: tuple[tuple[str, Callable[[bytes, str], bool], tuple[str, ...]], ...] = 
         lambda head, name: head.startswith((b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"\x5d\0\0", *_ZLIB)),
         (".gz", ".bz2", ".xz", ".z", ".lzma", ".tgz"),
     ),
-    ("hdf5", lambda head, name: any(head[at : at + 8] == HDF5 for at in (0, 512, 1024, 2048, 4096)), (".h5", ".hdf5")),
+    (
+        "hdf5",
+        lambda head, name: HDF5[:4] in head and any(head.startswith(HDF5, at) for at in _BLOCKS),
+        (".h5", ".hdf5"),
+    ),
     ("onnx", lambda head, name: looks_like_onnx(head), (".onnx",)),
     ("npy", lambda head, name: head.startswith(b"\x93NUMPY"), (".npy",)),
     ("native", _is_machine_code, ()),
@@ -152,6 +158,9 @@ _FORMS: tuple[tuple[str, Callable[[bytes, str], bool], tuple[str, ...]], ...] = 
 )
 
 
+_BY_SUFFIX = {suffix: form for form, _, suffixes in _FORMS for suffix in suffixes}
+
+
 def forms_of(head: bytes, name: str) -> list[str]:
     """The forms that what begins with ``head`` may have, by what it says itself."""
     return [form for form, begins, _ in _FORMS if begins(head, name)]
@@ -159,5 +168,4 @@ def forms_of(head: bytes, name: str) -> list[str]:
 
 def named_form(name: str) -> str:
     """The form that the ending of a name claims; empty without one."""
-    suffix = suffix_of(name)
-    return next((form for form, _, suffixes in _FORMS if suffix in suffixes), "")
+    return _BY_SUFFIX.get(suffix_of(name), "")

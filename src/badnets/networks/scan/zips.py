@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from badnets.core.limits import CATALOG
 from badnets.networks.scan.look import CODE, Look, Part
@@ -56,7 +56,7 @@ def read_zip(part: Part, look: Look) -> Iterator[Part]:
         shift, entries, end, behind = 0, found, part.size, part.size
     names = [entry.name for entry in entries]
     scripted = any(map(CODE.search, names))
-    inside = replace(part, scripted=scripted or part.scripted)
+    inside = part._replace(scripted=scripted or part.scripted)
     if any(map(_PACKAGE.search, names)):
         look.tell(part, "python-code", "a torch.package archive")
     taken: list[tuple[int, int]] = []
@@ -137,7 +137,7 @@ def _local(part: Part, at: int) -> tuple[Entry, int] | None:
 def _member(part: Part, entry: Entry, shift: int, look: Look, taken: list[tuple[int, int]]) -> Iterator[Part]:
     """The content of one member, as far as it may be anything."""
     local = _local(part, entry.at + shift)
-    here = part.inner(entry.name, b"", 0, 0)
+    here = part.inner(entry.name, part.data, part.start, part.start)
     if local is None:
         look.tell(here, "damaged", "a member that is not where the list says")
         return
@@ -153,7 +153,9 @@ def _member(part: Part, entry: Entry, shift: int, look: Look, taken: list[tuple[
         )
         last = part.size
     look.name(here, entry.name)
-    content = part.inner(entry.name, part.data, part.start + first, part.start + last)
+    if first == last:
+        return
+    content = here._replace(start=part.start + first, end=part.start + last)
     if stat.S_ISLNK(entry.mode):
         look.link(here, entry.name, content.read(0, 4096).decode("utf-8", "replace"))
     if entry.flags & _ENCRYPTED:
@@ -176,7 +178,7 @@ def _unpacked(content: Part, method: int, look: Look) -> Iterator[Part]:
             except DAMAGE:
                 look.tell(content, "damaged", "a packed member that cannot be unpacked to its end")
                 whole = head
-            yield replace(content, data=whole, start=0, end=len(whole))
+            yield content._replace(data=whole, start=0, end=len(whole))
 
 
 def _between(part: Part, taken: list[tuple[int, int]], end: int, look: Look) -> Iterator[Part]:
