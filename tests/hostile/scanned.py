@@ -174,7 +174,9 @@ def _virtual(file: h5py.File) -> None:
 
 
 def _filtered() -> bytes:
-    content = _hdf5(lambda f: f.create_dataset("k", (64,), "f4", data=np.ones(64, "f4"), chunks=(64,), compression="lzf"))
+    content = _hdf5(
+        lambda f: f.create_dataset("k", (64,), "f4", data=np.ones(64, "f4"), chunks=(64,), compression="lzf")
+    )
     return content.replace(struct.pack("<H", 32000), struct.pack("<H", 32123))
 
 
@@ -193,7 +195,9 @@ def _varint(value: int) -> bytes:
 
 def onnx(tensor: bytes = b"", domain: str = "", kind: str = "Relu") -> bytes:
     """An ONNX network of one operator."""
-    node = _field(1, b"x") + _field(2, b"y") + _field(4, kind.encode()) + (_field(7, domain.encode()) if domain else b"")
+    node = (
+        _field(1, b"x") + _field(2, b"y") + _field(4, kind.encode()) + (_field(7, domain.encode()) if domain else b"")
+    )
     graph = _field(1, node) + _field(2, b"g") + (_field(5, tensor) if tensor else b"")
     return _field(1, 8) + _field(2, b"test") + _field(7, graph) + _field(8, _field(1, b"") + _field(2, 17))
 
@@ -243,7 +247,7 @@ def _buried() -> bytes:
 
 
 _WITH_CALL = SYSTEM[2:-1]
-NAMES = """
+_NAMES = """
 builtins.eval builtins.exec builtins.__import__ builtins.getattr builtins.open __builtin__.eval posix.system nt.system
 subprocess.getoutput subprocess.Popen pty.spawn runpy.run_path importlib.import_module socket.create_connection
 webbrowser.open shutil.rmtree ctypes.CDLL pickle.loads pip.main functools.partial operator.attrgetter timeit.timeit
@@ -253,12 +257,21 @@ torch.jit.unsupported_tensor_ops.execWrapper torch.utils.bottleneck.__main__.run
 copyreg.add_extension nobodys_package.load dill._dill._create_function cloudpickle.cloudpickle._make_function
 joblib.load pandas.read_pickle ensurepip._run_pip urllib.request.urlretrieve torch._dynamo.guards.GuardBuilder.get
 tensorflow.python.keras.saving.load
-""".split()
+"""
+NAMES = tuple(_NAMES.split())
 """What pickles call."""
 
 _PICKLES: dict[str, bytes] = {
-    "module and name from the memo": b"\x80\x04" + _short("os") + b"\x940" + _short("system") + b"\x940h\0h\1\x93\x8c\1:\x85R.",
-    "a name that is worked out": b"\x80\x04" + _short("os") + b"c_codecs\nencode\n" + _short("system") + b"\x85R\x93\x8c\1:\x85R.",
+    "module and name from the memo": b"\x80\x04"
+    + _short("os")
+    + b"\x940"
+    + _short("system")
+    + b"\x940h\0h\1\x93\x8c\1:\x85R.",
+    "a name that is worked out": b"\x80\x04"
+    + _short("os")
+    + b"c_codecs\nencode\n"
+    + _short("system")
+    + b"\x85R\x93\x8c\1:\x85R.",
     "a dotted name": b"\x80\x04" + _short("torch") + _short("serialization.os.system") + b"\x93\x8c\1:\x85R.",
     "names in quotes": b"S'os'\nS'sys\\x74em'\n\x93S':'\n\x85R.",
     "names of eight length bytes": b"\x80\x04\x8d\2\0\0\0\0\0\0\0os\x8d\6\0\0\0\0\0\0\0system\x93\x8c\1:\x85R.",
@@ -284,7 +297,10 @@ _PICKLES: dict[str, bytes] = {
 _FORMS: dict[str, File] = {
     "torch's archive": ("x.pt", lambda: torch_zip(SYSTEM)),
     "torch's older format": ("x.pt", lambda: torch_older(SYSTEM)),
-    "torch's oldest format, a tar": ("x.pt", lambda: tarred({"sys_info": _STATE, "pickle": SYSTEM, "storages": b"\0" * 64})),
+    "torch's oldest format, a tar": (
+        "x.pt",
+        lambda: tarred({"sys_info": _STATE, "pickle": SYSTEM, "storages": b"\0" * 64}),
+    ),
     "a broken sum": ("x.pt", broken_sum),
     "two names": ("x.pt", two_names),
     "a flag of encryption": ("x.pt", encrypted_flag),
@@ -299,6 +315,7 @@ _FORMS: dict[str, File] = {
     "an archive in a tar in gzip": ("x.tar.gz", lambda: gzip.compress(tarred({"x.pt": torch_zip(SYSTEM)}))),
     "an archive behind a pickle": ("x.pt", lambda: SYSTEM + torch_zip(_STATE)),
     "a pickle before an archive": ("x.bin", lambda: _STATE + torch_zip(SYSTEM)),
+    "behind a tar": ("x.tar", lambda: tarred({"a.txt": b"a"}) + SYSTEM),
     "behind the archive": ("x.pt", lambda: torch_zip(_STATE) + SYSTEM),
     "gzip": ("x.pkl.gz", lambda: gzip.compress(SYSTEM)),
     "bzip2": ("x.pkl.bz2", lambda: bz2.compress(SYSTEM)),
@@ -315,15 +332,23 @@ _FORMS: dict[str, File] = {
     "called .txt": ("x.txt", lambda: SYSTEM),
     "called nothing": ("weights", lambda: SYSTEM),
     "protocol 0 called .ckpt": ("x.ckpt", lambda: b"cposix\nsystem\n(S':'\ntR."),
-    "an exported program with a pickle": ("x.pt2", lambda: _pt2(**{"e/data/sample_inputs/model.pt": torch_zip(SYSTEM)})),
-    "an exported program with a library": ("x.pt2", lambda: _pt2(**{"e/data/aotinductor/model.so": b"\x7fELF" + b"\0" * 60})),
+    "an exported program with a pickle": (
+        "x.pt2",
+        lambda: _pt2(**{"e/data/sample_inputs/model.pt": torch_zip(SYSTEM)}),
+    ),
+    "an exported program with a library": (
+        "x.pt2",
+        lambda: _pt2(**{"e/data/aotinductor/model.so": b"\x7fELF" + b"\0" * 60}),
+    ),
     "TorchScript that runs when loaded": (
         "x.pt",
         lambda: _script("class N(Module):\n  def __setstate__(self, state: int) -> NoneType:\n    print(state)\n"),
     ),
     "TorchScript that writes a file": (
         "x.pt",
-        lambda: _script("class N(Module):\n  def forward(self, x: Tensor) -> Tensor:\n    torch.save(x, 'y')\n    return x\n"),
+        lambda: _script(
+            "class N(Module):\n  def forward(self, x: Tensor) -> Tensor:\n    torch.save(x, 'y')\n    return x\n"
+        ),
     ),
     "TorchScript that maps a file": (
         "x.pt",
@@ -337,10 +362,16 @@ _FORMS: dict[str, File] = {
         "x.keras",
         lambda: _keras(_layer("Lambda", function={"class_name": "__lambda__", "config": {"code": "4wEAAA=="}})),
     ),
-    "a Lambda of Keras 2": ("x.h5", lambda: _keras_2("Lambda", function=["4wEAAA==", None, None], function_type="lambda")),
+    "a Lambda of Keras 2": (
+        "x.h5",
+        lambda: _keras_2("Lambda", function=["4wEAAA==", None, None], function_type="lambda"),
+    ),
     "a function of Python in Keras": ("x.keras", lambda: _keras(_layer("system", "os"))),
     "a function of Keras that downloads": ("x.keras", lambda: _keras(_layer("get_file", "keras.utils"))),
-    "code that Keras is told to trust": ("x.keras", lambda: _keras(_layer("enable_unsafe_deserialization", "keras.config"))),
+    "code that Keras is told to trust": (
+        "x.keras",
+        lambda: _keras(_layer("enable_unsafe_deserialization", "keras.config")),
+    ),
     "a module of torch in Keras": ("x.keras", lambda: _keras(_layer("TorchModuleWrapper", module_="gAJ9Lg=="))),
     "a SavedModel in Keras": ("x.keras", lambda: _keras(_layer("TFSMLayer", filepath="/somewhere"))),
     "a list of words elsewhere": ("x.keras", lambda: _keras(_layer("StringLookup", vocabulary="/etc/hostname"))),
@@ -355,16 +386,23 @@ _FORMS: dict[str, File] = {
     "a member above the archive": ("x.zip", lambda: archived({"../../x.pkl": _STATE})),
     "a link in a tar": ("x.tar", lambda: tarred({"m/x.pt": b""}, tarfile.SYMTYPE, "/etc/hostname")),
     "TensorFlow that writes a file": ("saved_model.pb", lambda: b"\x08\x01\x12\x20" + b"WriteFile" + b"\0" * 20),
-    "a server's archive with code": ("x.mar", lambda: archived({"MAR-INF/MANIFEST.json": b"{}", "handler.py": b"import os"})),
+    "a server's archive with code": (
+        "x.mar",
+        lambda: archived({"MAR-INF/MANIFEST.json": b"{}", "handler.py": b"import os"}),
+    ),
 }
 RUNS: dict[str, File] = {
     **{f"os.system, protocol {p}": ("x.pkl", lambda p=p: pickle.dumps(_Calls(), p)) for p in range(6)},  # type: ignore[misc]
     **{name: ("x.pkl", lambda name=name: called(name)) for name in NAMES},  # type: ignore[misc]
     **{name: ("x.pkl", lambda content=content: content) for name, content in _PICKLES.items()},  # type: ignore[misc]
-    **{f"{name}, in torch's archive": ("x.pt", lambda name=name: torch_zip(_PICKLES[name])) for name in list(_PICKLES)[:6]},  # type: ignore[misc]
+    **{
+        f"{name}, in torch's archive": ("x.pt", lambda name=name: torch_zip(_PICKLES[name]))
+        for name in list(_PICKLES)[:6]
+    },  # type: ignore[misc]
     **_FORMS,
 }
-_BOMB = b"\x80\x02" + b"(" + b"t" * 0 + b")q\0" + b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(40)) + b"."
+_DOUBLED = (b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(40))
+_BOMB = b"\x80\x02)q\0" + b"".join(_DOUBLED) + b"."  # pairs of pairs of pairs
 
 
 def _nested(depth: int) -> bytes:

@@ -106,7 +106,7 @@ def _visit(part: Part, look: Look) -> bool:
     forms = forms_of(head, part.name)
     if (
         not part.depth
-        and "zip" not in forms
+        and not {"zip", "tar"} & set(forms)
         and part.data.find(b"PK\x05\x06", max(0, part.end - HEAD - 22), part.end) >= 0
     ):
         forms.append("zip")  # behind something else: what reads archives finds it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -16,6 +17,7 @@ from badnets.networks.scan.look import Look, Part
 from badnets.networks.scan.sniffing import HEAD, last_of
 
 _PIECE = 1 << 18
+_ANYTHING = re.compile(b"[^\0]")
 _MEMORY = 128 << 20  # that xz may ask for
 _ENDINGS = (".gz", ".bz2", ".xz", ".z", ".lzma")
 
@@ -167,6 +169,9 @@ def read_tar(part: Part, look: Look) -> Iterator[Part]:
                     yield part.inner(info.name, part.data, first, min(first + info.size, part.end))
                 elif not info.isdir():
                     look.tell(here, "outside", "a device or a pipe")
+            behind = _ANYTHING.search(part.data, min(part.start + tar.offset, part.end), part.end)  # type: ignore[call-overload]
+            if behind is not None:
+                yield part.inner("(behind the archive)", part.data, behind.start(), part.end)
     except (tarfile.TarError, *DAMAGE) as error:
         look.tell(part, "damaged", f"a tar archive that cannot be read on ({first_line(error)})")
 
