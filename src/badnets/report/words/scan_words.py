@@ -9,8 +9,9 @@ _NAME = 160
 
 
 def finding_line(found: ScanFinding) -> str:
-    """``"unsafe   model.pt!archive/data.pkl at 64: calls posix.system, which runs commands; do not open it"``."""
-    return f"{found.severity:<8} {place_of(found)}: {found.what}: {found.why}; {found.do}"
+    """``"unsafe   model.pt!archive/data.pkl at 64: calls os.system, which runs commands. Do not open it; ..."``."""
+    why = f"{found.why[:1].upper()}{found.why[1:]}"
+    return f"{found.severity:<8} {place_of(found)}: {found.what}. {why}; {found.do}"
 
 
 def place_of(found: ScanFinding) -> str:
