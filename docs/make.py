@@ -181,6 +181,14 @@ def budget() -> str:
     return "\n".join(["| limit | at most this many | usually |", "|---|---|--:|", *rows])
 
 
+def scan_rules() -> str:
+    """What a scan looks for."""
+    from badnets.networks.scan.rules import RULES
+
+    rows = [_row(f"`{name}`", rule.severity, rule.why, rule.do) for name, rule in RULES.items()]
+    return "\n".join(["| rule | | why it is told | what to do |", "|---|---|---|---|", *rows])
+
+
 def _value_section(kind: str, schema: JSON, heading: str = "##") -> str:
     text = schema.get("description", "").strip().replace("``", "`")
     return f"{heading} {kind}\n\n{text}\n\n{_fields_table(schema)}"
@@ -252,7 +260,7 @@ def power() -> str:
     )
 
 
-_MADE = (power, commands, places, rules, networks, recipe, sources, signs, studies, ledger, glance, budget)
+_MADE = (power, commands, places, rules, networks, recipe, sources, signs, studies, ledger, glance, budget, scan_rules)
 PARTS: dict[str, Callable[[], str]] = {part.__name__: part for part in _MADE}
 PARTS |= {family: methods(family) for family in ("triggers", "repairs", "abstainers", "detectors")}
 
