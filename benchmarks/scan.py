@@ -121,8 +121,8 @@ def networks_of_torch(folder: Path) -> None:
     checkpoint = {"epoch": 3, "state_dict": small.state_dict(), "optimizer": optimizer.state_dict(), "best": 0.9}
     torch.save(checkpoint, folder / "checkpoint.ckpt")
     torch.save(small.state_dict(), folder / "older.pt", _use_new_zipfile_serialization=False)
-    torch.jit.script(small).save(folder / "scripted.pt")
-    torch.jit.trace(small, picture).save(folder / "traced.pt")
+    torch.jit.save(torch.jit.script(small), folder / "scripted.pt")
+    torch.jit.save(torch.jit.trace(small, picture), folder / "traced.pt")  # type: ignore[no-untyped-call]
     torch.export.save(torch.export.export(small, (picture,)), folder / "exported.pt2")
     for name in TIMM.split():
         torch.save(timm.create_model(name, num_classes=10).state_dict(), folder / f"timm-{name}.bin")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Badnets
-from tests.hostile.scanned import SYSTEM, archived, called, npy, torch_zip
+from tests.hostile.made import SYSTEM, archived, called, npy, torch_zip
 
 STABLE = {"file", "member", "offset", "what", "why", "severity"}
 

@@ -36,13 +36,14 @@ def test_changed_bytes(seed: int, folder: Path, hostile: Run, mutated: Callable[
 @pytest.mark.parametrize("kind", ["nothing", "empty", "a pipe", "a dead link", "a device"])
 def test_no_files(kind: str, folder: Path, hostile: Run) -> None:
     place = folder / "x.pt"
-    {
+    made: dict[str, Callable[[], object]] = {
         "nothing": lambda: None,
         "empty": lambda: place.write_bytes(b""),
         "a pipe": lambda: os.mkfifo(place),
         "a dead link": lambda: place.symlink_to(folder / "none"),
         "a device": lambda: place.symlink_to("/dev/zero"),
-    }[kind]()
+    }
+    made[kind]()
     hostile("scan", place)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.hostile.scanned import ODD, RUNS, called, torch_zip
+from tests.hostile.made import called, torch_older, torch_zip
+from tests.hostile.scanned import ODD, RUNS
 
 from badnets.core.errors import BadInput
 from badnets.networks.files.formats.kinds import read_foreign
@@ -44,8 +45,6 @@ def test_what_is_opened_beside_is_named(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("name", ["os.system", "torch.nn.modules.linear.Linear", "nobody.Here", "datetime.date"])
 def test_both_name_the_same_global(name: str, zipped: bool, tmp_path: Path) -> None:
-    from tests.hostile.scanned import torch_older
-
     (tmp_path / "x.pt").write_bytes((torch_zip if zipped else torch_older)(called(name)))
     with pytest.raises(BadInput, match=f"it needs {re.escape(name)}, and nothing in it was run"):
         load_torch(tmp_path / "x.pt")

@@ -8,6 +8,7 @@ import os
 import struct
 import tarfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.hostile.scanned import ODD, RUNS, SYSTEM, archived, called, npy, onnx, onnx_beside, tarred, torch_zip
+from tests.hostile.made import SYSTEM, archived, called, npy, onnx, onnx_beside, tarred, torch_zip
+from tests.hostile.scanned import ODD, RUNS
 
 import badnets as bn
 from badnets.core.errors import BadInput
@@ -80,9 +82,7 @@ HARMLESS: dict[str, Any] = {
     "parameter.pth": lambda path: torch.save(
         [torch.nn.Parameter(torch.ones(3)), torch.float16, torch.device("cpu")], path
     ),
-    "scripted.pt": lambda path: torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU())).save(
-        path
-    ),
+    "scripted.pt": lambda path: torch.jit.save(torch.jit.script(torch.nn.Conv2d(1, 2, 3)), path),
     "x.safetensors": lambda path: save_file(_state(), path),
     "fp8.safetensors": lambda path: save_file({"w": torch.zeros(3).to(torch.float8_e4m3fn)}, path),
     "x.npy": lambda path: np.save(path, np.ones(5)),
@@ -175,12 +175,13 @@ def test_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["nothing", "empty", "pipe", "a dead link"])
 def test_what_is_no_file_is_a_sentence(kind: str, tmp_path: Path) -> None:
     place = tmp_path / "x.pt"
-    {
+    made: dict[str, Callable[[], object]] = {
         "nothing": lambda: None,
         "empty": lambda: place.write_bytes(b""),
         "pipe": lambda: os.mkfifo(place),
         "a dead link": lambda: place.symlink_to(tmp_path / "none"),
-    }[kind]()
+    }
+    made[kind]()
     with pytest.raises(BadInput, match=r"^expected .*, got .*; .*$"):
         scan(place)
 
