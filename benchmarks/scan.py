@@ -7,7 +7,7 @@ call does nothing); the networks are made here by torchvision, timm, Keras and b
 are further networks that are known to be harmless, ``--keras`` a folder with Keras in it (``pip install --target``),
 which computes by torch here. ``--peers`` is a Python that has the three peers; without it they are installed into a
 virtual environment of their own. Nobody opens any of the files. Tools take turns; seconds are of one process that scans
-all files that run code or are harmless.
+all files that run code or are harmless, each of which is given up after 20.
 Prints what each tool names, what only peers name (nothing, or it exits with 1), and one JSON object.
 """
 
@@ -26,19 +26,26 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+LIMIT_S = 20
+"""Seconds for one file, of any tool."""
 PEERS = ("picklescan", "modelscan", "fickling")
 _FRAME = """
-import json, logging, sys, time, warnings
+import json, logging, signal, sys, time, warnings
 warnings.simplefilter("ignore")
 logging.disable(logging.CRITICAL)
 {start}
+def stop(*_):
+    raise TimeoutError
+signal.signal(signal.SIGALRM, stop)
 said = {{}}
 began = time.perf_counter()
 for path in json.load(sys.stdin):
+    signal.alarm({limit})
     try:
         {look}
     except Exception as error:
-        said[path] = "error"
+        said[path] = "late" if isinstance(error, TimeoutError) else "error"
+    signal.alarm(0)
 json.dump([time.perf_counter() - began, said], sys.stdout)
 """
 TOOLS = {
@@ -73,7 +80,7 @@ def ask(tool: str, python: str, paths: list[str]) -> tuple[float, dict[str, str]
     """Seconds of a tool for all files, and what it says of each."""
     start, look = TOOLS[tool]
     done = subprocess.run(
-        [python, "-c", _FRAME.format(start=start, look=look)],
+        [python, "-c", _FRAME.format(start=start, look=look, limit=LIMIT_S)],
         input=json.dumps(paths),
         capture_output=True,
         text=True,
@@ -218,7 +225,7 @@ def report(
     base = statistics.median(seconds["badnets"])
     for tool, answers in said.items():
         counts = [sum(answers[path] == "named" for path in kind.values()) for kind in (bad, odd, harmless)]
-        errors = sum(answers[path] == "error" for path in [*bad.values(), *harmless.values()])
+        errors = sum(answers[path] in ("error", "late") for path in [*bad.values(), *harmless.values()])
         ratio = statistics.median(seconds[tool]) / base
         rows[tool] = dict(zip(("named", "odd", "false_alarms"), counts, strict=True)) | {
             "not_read": errors,
@@ -236,6 +243,10 @@ def report(
     print(f"our false alarms: {alarms or 'none'}; our misses: {sorted(set(bad) - ours) or 'none'}")
     for tool in PEERS:
         print(f"false alarms of {tool}: {'; '.join(n for n, path in harmless.items() if said[tool][path] == 'named')}")
+    for tool, answers in said.items():
+        late = [name for name, path in {**both, **harmless}.items() if answers[path] == "late"]
+        if late:
+            print(f"{tool} took more than {LIMIT_S} s for: {'; '.join(late)}")
     sums = {"files": len(bad), "odd": len(odd), "harmless": len(harmless), "seconds_ours": round(base, 2)}
     print(json.dumps({"format": "badnets/benchmark/1", "name": "scan", **sums, "tools": rows}))
     return 1 if missed or alarms or set(bad) - ours else 0

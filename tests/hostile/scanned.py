@@ -162,6 +162,16 @@ _FORMS: dict[str, File] = {
         "x.pt",
         lambda: script("def f(x: Tensor) -> Tensor:\n  return ops.aten.from_file('y', True, 4)\n"),
     ),
+    "TorchScript with gaps": (
+        "x.pt",
+        lambda: script("def f(x: Tensor) -> Tensor:\n  s = torch . # here\n  save\n  s(x, 'y')\n  return x\n"),
+    ),
+    "an exported program that calls torch": (
+        "x.pt2",
+        lambda: pt2(
+            **{"e/models/model.json": b'{"graph_module": {"nodes": [{"target": "torch.hub.load", "inputs": []}]}}'}
+        ),
+    ),
     "a package of torch": (
         "x.pt",
         lambda: archived({"p/.data/extern_modules": b"os\n", "p/m.py": b"import os\n", "p/m/m.pkl": STATE}),
@@ -233,6 +243,7 @@ ODD: dict[str, File] = {
     "a bomb": ("x.zip", lambda: archived({"x.tar": b"\0" * (300 << 20)}, zipfile.ZIP_DEFLATED)),
     "a bomb in gzip": ("x.pkl.gz", lambda: gzip.compress(b"\x80\x02" + b"N0" * (150 << 20))),
     "100,001 members": ("x.zip", lambda: archived({f"{i}": b"" for i in range(100_001)})),
+    "an archive in an archive, cut off": ("x.zip", lambda: archived({"m/x.pt": torch_zip(STATE)[:30]})),
     "cut off": ("x.pt", lambda: torch_zip(STATE)[:-40]),
     "packed by 7z": ("x.7z", lambda: b"7z\xbc\xaf\x27\x1c" + b"\0" * 60),
     "packed in an unknown way": ("x.pt", lambda: patched(torch_zip(SYSTEM), (8, b"\x63"))),

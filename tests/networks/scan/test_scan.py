@@ -34,6 +34,7 @@ NOT_SURE = (
     "a filter of a plug-in",
     "ONNX with an operator of others",
     "a server's archive with code",
+    "an exported program that calls torch",
 )
 """Of those that run code: what is named without it being known what that does."""
 
@@ -91,6 +92,8 @@ HARMLESS: dict[str, Any] = {
     "x.h5": _hdf5,
     "x.onnx": lambda path: path.write_bytes(onnx()),
     "beside.onnx": lambda path: path.write_bytes(onnx(onnx_beside("beside.onnx.data"))),
+    "named.npy": lambda path: np.save(path, np.zeros(3, [("Only", "f4"), ("O", "i8")])),
+    "config.json": lambda path: path.write_text(json.dumps({"architectures": ["ResNet"], "auto_mapped": 1})),
     "x.zip": lambda path: path.write_bytes(
         archived({"x.npy": npy(b"\0" * 8, "<f8"), "readme.md": b"# hello\nimport os"})
     ),
@@ -118,6 +121,12 @@ def test_a_network_of_ours_is_safe(tmp_path: Path) -> None:
 def test_networks_of_others_are_safe() -> None:
     found = scan(DATA / "foreign")
     assert {one.file: one.rule for one in found.findings} == {"alankrantas_mnist.tflite": "not-read"}
+
+
+@pytest.mark.parametrize("text", ["Some notes\n", "import os\n", "hello"])
+def test_a_text_is_no_network(text: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text(text)
+    assert [one.rule for one in scan(tmp_path / "notes.txt").findings] == ["not-read"]
 
 
 def test_the_place_is_told(tmp_path: Path) -> None:
@@ -154,6 +163,8 @@ def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "good.npy").write_bytes(npy(b"\0" * 8, "<f8"))
     (tmp_path / "readme.md").write_text("import os\nos.system")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
+    (tmp_path / "notes.txt").write_text("Some notes\nabout networks\n")
+    (tmp_path / "page.html").write_text("<!doctype html>")
     (tmp_path / "empty.txt").write_bytes(b"")
     (tmp_path / "empty.pt").write_bytes(b"")
     (tmp_path / "out").symlink_to("/")
@@ -169,7 +180,7 @@ def test_a_folder(tmp_path: Path) -> None:
         ("out", "outside-link"),
         ("nowhere.pt", "outside-link"),
     }
-    assert found.skipped == 3
+    assert found.skipped == 5
 
 
 @pytest.mark.parametrize("kind", ["nothing", "empty", "pipe", "a dead link"])

@@ -60,6 +60,7 @@ class Look:
     findings: list[ScanFinding] = field(default_factory=list)
     unpacked: int = 0
     members: int = 0
+    known: bool = False  # whether it has any form of a network
 
     def __post_init__(self) -> None:
         self.steps = Steps(self.file)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from badnets.core.limits import HEADER
 from badnets.networks.scan.known import kind_of, outside
 from badnets.networks.scan.look import Look, Part
-from badnets.networks.scan.pickles import Walk, walk
+from badnets.networks.scan.pickles import Steps, Walk, walk
 from badnets.networks.scan.sniffing import DISGUISES, forms_of, suffix_of
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*")
 _BURIED = re.compile(rb"\x80[\x02-\x05](?:[c(\]})\x8c\x95X]|\x95.{8})", re.DOTALL)
 """How a pickle begins, in the middle of numbers."""
 _FEW = 4096  # places in one part that may be the begin of a pickle
-_LONGEST = 1 << 20  # bytes of one that is buried
+_SHORT = 1 << 16  # bytes of one that is buried
 
 
 def read_pickle(part: Part, look: Look, *, sure: bool) -> Iterator[Part]:
@@ -64,12 +65,13 @@ def _tell(part: Part, look: Look, found: Walk, at: int, *, sure: bool) -> bool:
 def look_for_buried(part: Part, look: Look, at: int = 0) -> None:
     """Tell of whole pickles in the middle of numbers that call what is not known: nothing opens them there, but nothing
     harmless puts them there either."""
+    steps = Steps(look.file)
     places = _BURIED.finditer(part.data, part.start + at, part.end)  # type: ignore[call-overload]  # a mapped file too
     for number, match in enumerate(places):
-        if number >= _FEW:
-            return
         first = match.start()
-        found = walk(part.data, first, min(first + _LONGEST, part.end), look.steps)
+        if number >= _FEW or steps.done > steps.most // 2:
+            return
+        found = walk(part.data, first, min(first + _SHORT, part.end), steps)
         bad = [name for name in found.called if _NAME.fullmatch(name) and kind_of(name) in ("runs", "unknown")]
         if bad and not found.problem:
             look.tell(part, "pickle-buried", f"a pickle among numbers that calls {bad[0]}", offset=first - part.start)
@@ -86,14 +88,23 @@ def read_npy(part: Part, look: Look) -> Iterator[Part]:
         raise ValueError("its header is cut off")
     try:
         header = ast.literal_eval(text.decode("latin-1").strip())
-        described, shape = str(header["descr"]), [int(side) for side in header["shape"]]
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+        types, shape = list(_types(header["descr"])), [int(side) for side in header["shape"]]
+    except (ValueError, SyntaxError, TypeError, LookupError, MemoryError, RecursionError):
         raise ValueError("its header says nothing") from None
     begin = 8 + wide + length
-    if re.search(r"[|<>=]?O\d*", described):
+    if any(re.fullmatch(r"[|<>=]?O\d*", one) for one in types):
         yield from read_pickle(part._replace(start=part.start + begin), look, sure=True)
-    elif "V" not in described and _claimed(described, shape) > part.size - begin:
-        look.tell(part, "claims-more", f"{shape} of {described}, of which {part.size - begin:,} bytes are there")
+    elif len(types) == 1 and _claimed(types[0], shape) > part.size - begin:
+        look.tell(part, "claims-more", f"{shape} of {types[0]}, of which {part.size - begin:,} bytes are there")
+
+
+def _types(described: Any) -> Iterator[str]:
+    """Of one number, or of all fields of a row: a text, or (name, type) of each, and so on."""
+    if isinstance(described, str):
+        yield described
+    else:
+        for _, inner, *_ in described:
+            yield from _types(inner)
 
 
 def _claimed(described: str, shape: list[int]) -> int:

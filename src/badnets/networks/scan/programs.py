@@ -11,31 +11,23 @@ from badnets.core.limits import DESCRIPTION
 from badnets.networks.scan.keras import look_at_keras
 from badnets.networks.scan.look import Look, Part
 
-_RUNS = re.compile(r"def\s+(__setstate__|__getstate__)\b")
-_CALL = re.compile(r"\b(?:(?P<space>ops|torch\.ops|torch\.classes)\.)?(?P<name>[A-Za-z_][\w.]*)\s*\(")
+_GAP = r"(?:\s|\\\n|#[^\n]*\n)*"
+"""What may stand between the words of a program."""
+_RUNS = re.compile(rf"\bdef{_GAP}__setstate__\b")
 _OUTSIDE = {"from_file": "reads and writes files", "save": "writes files"} | dict.fromkeys(
     ("rpc_async", "rpc_sync", "rpc_remote"), "calls other machines"
 )
 """The operators of torch that reach outside, by their names: those that take the name of a file (tests hold that
 against torch's own list), and those that call another process."""
+_NAMED = re.compile(rf"\.{_GAP}({'|'.join(_OUTSIDE)})\b")
 _SPACES = frozenset(
-    {
-        "aten",
-        "prim",
-        "prims",
-        "quantized",
-        "_quantized",
-        "quantization",
-        "mkldnn",
-        "mkldnn_prepacked",
-        "onednn",
-        "sparse",
-    }
-    | {"inductor", "torchvision", "torchaudio", "higher_order", "export", "_c10d_functional", "xnnpack", "prepacked"}
+    {"aten", "prim", "prims", "quantized", "_quantized", "quantization", "mkldnn", "mkldnn_prepacked", "onednn"}
+    | {"sparse", "inductor", "torchvision", "torchaudio", "higher_order", "export", "_c10d_functional", "xnnpack"}
+    | {"prepacked"}
 )
 """Of operators that come with torch, torchvision and torchaudio."""
-_TARGET = re.compile(r"torch\.ops\.(?P<space>\w+)\.(?P<name>\w+)")
-_CLASSES = re.compile(r"\b(?:__torch__\.)?torch\.classes\.(?P<space>\w+)\.(?P<name>\w+)")
+_OTHERS = re.compile(rf"\b(ops|classes){_GAP}\.{_GAP}(?P<space>\w+){_GAP}\.{_GAP}(?P<name>\w+)")
+_TARGET = re.compile(r"torch\.ops\.(?P<space>\w+)\.(?P<name>\w+)(\.\w+)?|torch\.sym_\w+|(_operator|math)\.\w+")
 
 
 def read_script(part: Part, look: Look) -> Iterator[Part]:
@@ -43,18 +35,13 @@ def read_script(part: Part, look: Look) -> Iterator[Part]:
     DESCRIPTION.check(part.size, look.file)
     text = part.read().decode("utf-8", "replace")
     for match in _RUNS.finditer(text):
-        if match[1] == "__setstate__":
-            look.tell(part, "program-runs", "__setstate__ of a TorchScript program", offset=_offset(text, match))
-    for match in _CALL.finditer(text):
-        *space, name = match["name"].split(".")
-        called = f"{match['space'] or ''}.{match['name']}".lstrip(".")
-        if match["space"] in ("ops", "torch.ops") and space and space[0] not in _SPACES:
-            look.tell(part, "operator-unknown", f"the operator {called}", offset=_offset(text, match))
-        elif name in _OUTSIDE and (space or match["space"]):
-            look.tell(part, "program-outside", f"{called}, which {_OUTSIDE[name]}", offset=_offset(text, match))
-    for match in _CLASSES.finditer(text):
+        look.tell(part, "program-runs", "__setstate__ of a TorchScript program", offset=_offset(text, match))
+    for match in _NAMED.finditer(text):
+        look.tell(part, "program-outside", f"{match[1]}, which {_OUTSIDE[match[1]]}", offset=_offset(text, match))
+    for match in _OTHERS.finditer(text):
         if match["space"] not in _SPACES:
-            look.tell(part, "operator-unknown", f"the class {match[0]}", offset=_offset(text, match))
+            called = f"{match[1]}.{match['space']}.{match['name']}"
+            look.tell(part, "operator-unknown", f"{called} of another library", offset=_offset(text, match))
     return iter(())
 
 
@@ -62,9 +49,15 @@ def _offset(text: str, match: re.Match[str]) -> int:
     return len(text[: match.start()].encode("utf-8", "surrogatepass"))
 
 
+_MARKS = (b'"auto_map"', b'"class_name"', b'"graph_module"', b"\\u")
+"""What stands in a description that names anything; tables of words, which may be large, have none of them."""
+
+
 def read_json(part: Part, look: Look) -> Iterator[Part]:
     """What a description in JSON names: Keras's layers, operators of an exported program, code of the Hugging Face hub.
     Raises ``ValueError`` for what is none."""
+    if all(part.data.find(mark, part.start, part.end) < 0 for mark in _MARKS):
+        return iter(())
     DESCRIPTION.check(part.size, look.file)
     try:
         value = json.loads(part.read())
@@ -89,7 +82,7 @@ def _look_at_exported(value: Any, part: Part, look: Look) -> None:
         one = left.pop()
         if isinstance(one, dict):
             target = one.get("target")
-            if isinstance(target, str) and "torch.ops." in target and target not in seen:
+            if isinstance(target, str) and "inputs" in one and target not in seen:
                 seen.add(target)
                 _look_at_target(target, part, look)
             left.extend(one.values())
@@ -98,8 +91,8 @@ def _look_at_exported(value: Any, part: Part, look: Look) -> None:
 
 
 def _look_at_target(target: str, part: Part, look: Look) -> None:
-    match = _TARGET.search(target)
-    if match is None or match["space"] not in _SPACES:
-        look.tell(part, "operator-unknown", f"the operator {target}")
+    match = _TARGET.fullmatch(target)
+    if match is None or (match["space"] and match["space"] not in _SPACES):
+        look.tell(part, "operator-unknown", f"a call of {target}")
     elif match["name"] in _OUTSIDE:
         look.tell(part, "program-outside", f"{target}, which {_OUTSIDE[match['name']]}")

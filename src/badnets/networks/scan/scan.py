@@ -25,7 +25,6 @@ from badnets.records.scan import Judgement, Scan, ScanFinding
 
 _BROKEN = (BadArchiveError, LookupError, RuntimeError, *DAMAGE)
 """What a reader raises on a file that is not whole."""
-_MOST_SECONDS = 60.0
 _ROLES = ("data.pkl", "constants.pkl", "attributes.pkl")
 """Names of members that are pickles whatever they begin with."""
 
@@ -36,19 +35,29 @@ def scan(path: Path | str) -> Scan:
     Raises ``BadInput`` for what is not there, cannot be read, is no file or folder, or is empty.
     """
     path = Path(path)
-    if not path.is_dir():
-        if not path.exists():
-            got = "a link that leads nowhere" if path.is_symlink() else "nothing"
-            raise BadInput(f"expected a network file or a folder at {path}, got {got}; check the path")
-        return _summed([scan_file(path)], 0)
+    try:
+        return _scan_folder(path) if path.is_dir() else _scan_one(path)
+    except OSError as error:
+        got = f"{error.strerror or first_line(error)}"
+        raise BadInput(f"expected a network file or a folder that can be read at {path}, got: {got}") from None
+
+
+def _scan_one(path: Path) -> Scan:
+    if not path.exists():
+        got = "a link that leads nowhere" if path.is_symlink() else "nothing"
+        raise BadInput(f"expected a network file or a folder at {path}, got {got}; check the path")
+    return _summed([_scan_file(path, str(path)).findings], 0)
+
+
+def _scan_folder(folder: Path) -> Scan:
     found: list[list[ScanFinding]] = []
     skipped = 0
-    for file in _files(path):
-        told = _in_folder(file, str(file.relative_to(path).as_posix()))
-        if told is None:
-            skipped += 1
+    for file in _files(folder):
+        look = _in_folder(file, file.relative_to(folder).as_posix())
+        if look.known or suffix_of(file.name) in NETWORKS:
+            found.append(look.findings)
         else:
-            found.append(told)
+            skipped += 1
     return _summed(found, skipped)
 
 
@@ -67,41 +76,36 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in folders if Path(place, name).is_symlink())
 
 
-def _in_folder(file: Path, shown: str) -> list[ScanFinding] | None:
-    """What is found in one of many; None where it is no network. What cannot be read is told, and hides no other."""
+def _in_folder(file: Path, shown: str) -> Look:
+    """What is found in one of many. What cannot be read is told, and hides no other."""
     look = Look(file, shown, 0)
     here = Part(b"", 0, 0, shown)
-    if file.is_dir() or (file.is_symlink() and not file.exists()):
-        look.tell(here, "outside-link", "a link to a folder" if file.is_dir() else "a link that leads nowhere")
-        return look.findings
     try:
-        return scan_file(file, shown, among_others=True)
+        if file.exists() and not file.is_dir():
+            return _scan_file(file, shown)
+        look.known = True
+        look.tell(here, "outside-link", "a link to a folder" if file.is_dir() else "a link that leads nowhere")
     except (BadInput, OSError) as error:
-        if suffix_of(shown) not in NETWORKS:
-            return None
         look.tell(here, "damaged", getattr(error, "strerror", None) or first_line(error))
-        return look.findings
+    return look
 
 
-def scan_file(path: Path, shown: str | None = None, *, among_others: bool = False) -> list[ScanFinding]:
-    """The findings of one file, called ``shown`` in them. Among others one that is no network is refused without a
-    word to anybody: a ``BadInput`` that the caller does not tell."""
+def _scan_file(path: Path, shown: str) -> Look:
+    """What is found in one file, called ``shown`` in it."""
     check_regular(path, "a network file")
-    look = Look(path, shown or str(path), path.stat().st_size)
+    look = Look(path, shown, path.stat().st_size)
     if not look.size:
         raise BadInput(f"expected a network file at {path}, got an empty one; get it again")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         whole = Part(data, 0, len(data), path.name)
-        known = _visit(whole, look)
-        if not known and among_others and suffix_of(path.name) not in NETWORKS:
-            raise BadInput(f"expected a network at {path}, got something else")
-        if not known:
+        look.known = _visit(whole, look)
+        if not look.known:
             look.tell(whole, "not-read", "a file of no form that is known here")
-    return look.findings
+    return look
 
 
 def _visit(part: Part, look: Look) -> bool:
-    """Look at one part in every form that it may have, and at all that is in it; False where it has none."""
+    """Look at one part in every form that it may have, and at all in it; whether it is known what it is."""
     head, claimed = part.read(0, HEAD), named_form(part.name)
     forms = forms_of(head, part.name)
     if (
@@ -114,12 +118,19 @@ def _visit(part: Part, look: Look) -> bool:
         forms.append("pickle")
     if claimed and part.size and (not forms or (forms, claimed) == (["onnx"], "foreign")):
         forms = [claimed]  # other protobufs may begin as ONNX does
+    before, known = len(look.findings), False
     for form in forms:
-        sure = form == claimed or (form == forms[0] and not part.depth) or last_of(part.name) in _ROLES
+        sure = form == claimed or last_of(part.name) in _ROLES or (form == forms[0] and _is_plain(form, head, part))
+        known |= sure
         _read(form, part, look, sure=sure)
     if not forms and part.depth:
         _guarded(part, look, lambda: look_for_buried(part, look))
-    return bool(forms)
+    return known or len(look.findings) > before
+
+
+def _is_plain(form: str, head: bytes, part: Part) -> bool:
+    """Whether a part without a telling name says by its first bytes what it is: numbers, or a text, may begin so too."""
+    return (not part.depth or suffix_of(part.name) in NETWORKS) and (form != "pickle" or head[:1] == b"\x80")
 
 
 def _read(form: str, part: Part, look: Look, *, sure: bool) -> None:

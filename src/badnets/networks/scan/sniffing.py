@@ -149,7 +149,7 @@ _FORMS: tuple[tuple[str, Callable[[bytes, str], bool], tuple[str, ...]], ...] = 
     ("packed", lambda head, name: PACKED.start(head), PACKED.suffixes),
     (
         "foreign",
-        lambda head, name: any(one.start(head) for one in FOREIGN),
+        lambda head, name: any(one.start(head) for one in FOREIGN if one is not PAGE or suffix_of(name) in NETWORKS),
         tuple(s for one in FOREIGN for s in one.suffixes),
     ),
     ("script", lambda head, name: bool(re.search(r"(^|/)code/.+\.py$", name)), ()),
