@@ -68,6 +68,8 @@ TOOLS = {
 from fickling.analysis import Severity
 from fickling.loader import scan_file, scan_zip_archive""",
         """zipped = zipfile.is_zipfile(path)
+        if not zipped and open(path, "rb").read(1) not in b"\\x80(]}c":
+            raise ValueError("no pickle, which is all that it is for")
         f = [*scan_zip_archive(path, graceful=True).values()] if zipped else [scan_file(path, graceful=True)]
         bad = any(x.severity > Severity.LIKELY_SAFE for one in f for x in one.results)
         said[path] = 'named' if bad else 'error' if not f or any(one.errors for one in f) else 'clean'""",
@@ -219,6 +221,9 @@ def report(
     for tool, python in pythons.items():
         said[tool] |= ask(tool, python, list(odd.values()))[1]
     rows: dict[str, dict[str, Any]] = {}
+    ask_for = f"from importlib.metadata import version as v; print(', '.join(f'{{n}} {{v(n)}}' for n in {PEERS}))"
+    versions = subprocess.run([pythons[PEERS[0]], "-c", ask_for], capture_output=True, text=True, check=True).stdout
+    print(f"{versions.strip()}; modelscan without TensorFlow; fickling is asked for pickles and archives alone")
     print(
         f"{'':<12} {'named, of':>16} {'named of odd,':>16} {'false alarms, of':>18} {'not read':>10}   time over ours"
     )
@@ -227,10 +232,8 @@ def report(
         counts = [sum(answers[path] == "named" for path in kind.values()) for kind in (bad, odd, harmless)]
         errors = sum(answers[path] in ("error", "late") for path in [*bad.values(), *harmless.values()])
         ratio = statistics.median(seconds[tool]) / base
-        rows[tool] = dict(zip(("named", "odd", "false_alarms"), counts, strict=True)) | {
-            "not_read": errors,
-            "ratio": ratio,
-        }
+        rows[tool] = {"named": counts[0], "odd": counts[1], "false_alarms": counts[2], "not_read": errors}
+        rows[tool]["ratio"] = round(ratio, 2)
         of = f"{counts[0]:>8} of {len(bad):>3} {counts[1]:>9} of {len(odd):>2} {counts[2]:>11} of {len(harmless):>3}"
         print(f"{tool:<12} {of} {errors:>10}   {ratio:.2f}")
     both = {**bad, **odd}
@@ -242,7 +245,8 @@ def report(
     print(f"named by peers alone: {missed or 'nothing'}")
     print(f"our false alarms: {alarms or 'none'}; our misses: {sorted(set(bad) - ours) or 'none'}")
     for tool in PEERS:
-        print(f"false alarms of {tool}: {'; '.join(n for n, path in harmless.items() if said[tool][path] == 'named')}")
+        false = [name for name, path in harmless.items() if said[tool][path] == "named"]
+        print(f"false alarms of {tool}: {'; '.join(false) or 'none'}")
     for tool, answers in said.items():
         late = [name for name, path in {**both, **harmless}.items() if answers[path] == "late"]
         if late:

@@ -129,7 +129,7 @@ def _visit(part: Part, look: Look) -> bool:
 
 
 def _is_plain(form: str, head: bytes, part: Part) -> bool:
-    """Whether a part without a telling name says by its first bytes what it is: numbers, or a text, may begin so too."""
+    """Whether a part without a telling name says by its first bytes what it is: numbers or texts may begin so too."""
     return (not part.depth or suffix_of(part.name) in NETWORKS) and (form != "pickle" or head[:1] == b"\x80")
 
 
