@@ -23,6 +23,9 @@ _DEEPEST = 64
 _SAME = 20  # tensors with the same fault that are told
 
 
+_Read = Callable[[int, int, int], object]
+
+
 @dataclass
 class _Graph:
     """What is gathered of a network."""
@@ -38,16 +41,31 @@ class _Reader:
         self.found = _Graph()
         self.count = 0
 
-    def each(self, start: int, end: int, inside: dict[int, Callable[[int, int, int], None]], depth: int) -> None:
-        """Hand each field that counts to its reader."""
-        if depth > _DEEPEST:
-            raise DamagedError
-        for kind, first, last in fields(self.data, start, end):
+    def fields(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Number, begin and end of each field, counted."""
+        for found in fields(self.data, start, end):
             self.count += 1
             if not self.count & 1023:
                 FIELDS.check(self.count, self.look.file)
+            yield found
+
+    def each(self, start: int, end: int, inside: dict[int, _Read], depth: int) -> None:
+        """Hand each field that counts to its reader."""
+        if depth > _DEEPEST:
+            raise DamagedError
+        for kind, first, last in self.fields(start, end):
             if kind in inside:
                 inside[kind](first, last, depth + 1)
+
+    def named(self, start: int, end: int, texts: tuple[int, int], inside: dict[int, _Read], depth: int) -> list[str]:
+        """The same, and the texts in two of the fields."""
+        found = dict.fromkeys(texts, "")
+
+        def keep(kind: int) -> _Read:
+            return lambda first, last, _: found.update({kind: self.text(first, last)})
+
+        self.each(start, end, {**inside, **{kind: keep(kind) for kind in texts}}, depth)
+        return [found[kind] for kind in texts]
 
     def text(self, start: int, end: int) -> str:
         found: bytes = self.data[start : min(end, start + 1000)]
@@ -63,20 +81,12 @@ class _Reader:
         self.each(start, end, {1: self.node, 5: self.tensor, 15: self.sparse}, depth)
 
     def function(self, start: int, end: int, depth: int) -> None:
-        named = {1: "", 10: ""}
-        for kind, first, last in fields(self.data, start, end):
-            if kind in named:
-                named[kind] = self.text(first, last)
-        self.found.own.add((named[10], named[1]))
-        self.each(start, end, {7: self.node, 11: self.attribute}, depth)
+        domain, name = self.named(start, end, (10, 1), {7: self.node, 11: self.attribute}, depth)
+        self.found.own.add((domain, name))
 
     def node(self, start: int, end: int, depth: int) -> None:
-        named = {4: "", 7: ""}
-        for kind, first, last in fields(self.data, start, end):
-            if kind in named:
-                named[kind] = self.text(first, last)
-        self.found.domains.setdefault((named[7], named[4]), start)
-        self.each(start, end, {5: self.attribute}, depth)
+        domain, name = self.named(start, end, (7, 4), {5: self.attribute}, depth)
+        self.found.domains.setdefault((domain, name), start)
 
     def attribute(self, start: int, end: int, depth: int) -> None:
         tensors = {5: self.tensor, 10: self.tensor, 22: self.sparse, 23: self.sparse}
@@ -87,8 +97,7 @@ class _Reader:
 
     def tensor(self, start: int, end: int, depth: int) -> None:
         dims, kind, name, there, outside = list[int](), 0, "", 0, dict[str, str]()
-        for what, first, last in fields(self.data, start, end):
-            self.count += 1
+        for what, first, last in self.fields(start, end):
             if what == 1:
                 dims += _numbers(self.data, first, last)
             elif what == 2:
@@ -98,7 +107,7 @@ class _Reader:
             elif what in (4, 5, 6, 7, 9, 10, 11):
                 there += last - first
             elif what == 13:
-                key, value = self.entry(first, last)
+                key, value = self.named(first, last, (1, 2), {}, depth)
                 outside[key] = value
         if "location" in outside:
             self.beside(name, outside["location"], start)
@@ -106,13 +115,6 @@ class _Reader:
             self.found.told += 1
             got = f"tensor {name!r} of {dims[:8]}, of which {there:,} bytes are there"
             self.look.tell(self.part, "claims-more", got, offset=start - self.part.start)
-
-    def entry(self, start: int, end: int) -> tuple[str, str]:
-        both = {1: "", 2: ""}
-        for kind, first, last in fields(self.data, start, end):
-            if kind in both:
-                both[kind] = self.text(first, last)
-        return both[1], both[2]
 
     def beside(self, name: str, location: str, at: int) -> None:
         """A tensor whose numbers are in the file ``location``: a plain name in the same folder is usual."""

@@ -5,48 +5,51 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from badnets.core.limits import DESCRIPTION
 from badnets.networks.scan.keras import look_at_keras
 from badnets.networks.scan.look import Look, Part
 
-_GAP = r"(?:\s|\\\n|#[^\n]*\n)*"
-"""What may stand between the words of a program."""
-_RUNS = re.compile(rf"\bdef{_GAP}__setstate__\b")
+_REMARK = re.compile(
+    r"""'[^'\\\n]*(?:\\.[^'\\\n]*)*'|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|(?P<remark>#[^\n]*|\\\n)""", re.DOTALL
+)
+"""A remark, or the end of a line that goes on: both may stand between any two words. Not those in texts."""
+_RUNS = re.compile(r"\bdef\s*__setstate__\b")
 _OUTSIDE = {"from_file": "reads and writes files", "save": "writes files"} | dict.fromkeys(
     ("rpc_async", "rpc_sync", "rpc_remote"), "calls other machines"
 )
 """The operators of torch that reach outside, by their names: those that take the name of a file (tests hold that
 against torch's own list), and those that call another process."""
-_NAMED = re.compile(rf"\.{_GAP}({'|'.join(_OUTSIDE)})\b")
+_NAMED = re.compile(rf"\.\s*({'|'.join(_OUTSIDE)})\b")
+_MOST = 50  # findings of one kind in one text
 _SPACES = frozenset(
     {"aten", "prim", "prims", "quantized", "_quantized", "quantization", "mkldnn", "mkldnn_prepacked", "onednn"}
     | {"sparse", "inductor", "torchvision", "torchaudio", "higher_order", "export", "_c10d_functional", "xnnpack"}
     | {"prepacked"}
 )
 """Of operators that come with torch, torchvision and torchaudio."""
-_OTHERS = re.compile(rf"\b(ops|classes){_GAP}\.{_GAP}(?P<space>\w+){_GAP}\.{_GAP}(?P<name>\w+)")
+_OTHERS = re.compile(r"\b(ops|classes)\s*\.\s*(?P<space>\w+)\s*\.\s*(?P<name>\w+)")
 _TARGET = re.compile(r"torch\.ops\.(?P<space>\w+)\.(?P<name>\w+)(\.\w+)?|torch\.sym_\w+|(_operator|math)\.\w+")
 
 
 def read_script(part: Part, look: Look) -> Iterator[Part]:
     """The text of a TorchScript program: what of it runs while it is loaded, and what reaches outside."""
     DESCRIPTION.check(part.size, look.file)
-    text = part.read().decode("utf-8", "replace")
-    for match in _RUNS.finditer(text):
-        look.tell(part, "program-runs", "__setstate__ of a TorchScript program", offset=_offset(text, match))
-    for match in _NAMED.finditer(text):
-        look.tell(part, "program-outside", f"{match[1]}, which {_OUTSIDE[match[1]]}", offset=_offset(text, match))
-    for match in _OTHERS.finditer(text):
-        if match["space"] not in _SPACES:
-            called = f"{match[1]}.{match['space']}.{match['name']}"
-            look.tell(part, "operator-unknown", f"{called} of another library", offset=_offset(text, match))
+    text = _REMARK.sub(_blank, part.read().decode("utf-8", "replace"))
+    runs = (("program-runs", "__setstate__ of a TorchScript program", match) for match in _RUNS.finditer(text))
+    reach = (("program-outside", f"{m[1]}, which {_OUTSIDE[m[1]]}", m) for m in _NAMED.finditer(text))
+    others = (m for m in _OTHERS.finditer(text) if m["space"] not in _SPACES)
+    foreign = (("operator-unknown", f"{m[1]}.{m['space']}.{m['name']} of another library", m) for m in others)
+    for found in (runs, reach, foreign):
+        for rule, what, match in islice(found, _MOST):
+            look.tell(part, rule, what, offset=len(text[: match.start()].encode("utf-8", "surrogatepass")))
     return iter(())
 
 
-def _offset(text: str, match: re.Match[str]) -> int:
-    return len(text[: match.start()].encode("utf-8", "surrogatepass"))
+def _blank(match: re.Match[str]) -> str:
+    return match[0] if match["remark"] is None else " " * len(match[0])
 
 
 _MARKS = (b'"auto_map"', b'"class_name"', b'"graph_module"', b"\\u")
