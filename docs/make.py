@@ -181,6 +181,14 @@ def budget() -> str:
     return "\n".join(["| limit | at most this many | usually |", "|---|---|--:|", *rows])
 
 
+def scan_rules() -> str:
+    """What a scan looks for."""
+    from badnets.networks.scan.rules import RULES
+
+    rows = [_row(f"`{name}`", rule.severity, rule.why, rule.do) for name, rule in RULES.items()]
+    return "\n".join(["| rule | | why it is told | what to do |", "|---|---|---|---|", *rows])
+
+
 def _value_section(kind: str, schema: JSON, heading: str = "##") -> str:
     text = schema.get("description", "").strip().replace("``", "`")
     return f"{heading} {kind}\n\n{text}\n\n{_fields_table(schema)}"
@@ -297,6 +305,7 @@ _MADE = (
     budget,
     leaderboard,
     backdoorbench,
+    scan_rules,
 )
 PARTS: dict[str, Callable[[], str]] = {part.__name__: part for part in _MADE}
 PARTS |= {family: methods(family) for family in ("triggers", "repairs", "abstainers", "detectors")}
@@ -318,6 +327,7 @@ def schemas() -> dict[str, JSON]:
     """The published schemas: those of specs and of records come from the code, the others are written by hand."""
     from badnets.records.leaderboard import Leaderboard
     from badnets.records.read import FORMATS
+    from badnets.records.scan import Scan
     from badnets.records.sweep import SweepRecord
     from badnets.referee.spec import Spec
     from badnets.sweeps.leaderboard.plan import BoardSpec
@@ -325,6 +335,7 @@ def schemas() -> dict[str, JSON]:
 
     beside: dict[str, type[BaseModel]] = {
         "spec": Spec,
+        "scan": Scan,
         "sweep": SweepRecord,
         "sweep-spec": SweepSpec,
         "leaderboard": Leaderboard,
