@@ -280,10 +280,18 @@ def schemas() -> dict[str, JSON]:
     """The published schemas: those of specs and of records come from the code, the others are written by hand."""
     from badnets.records.read import FORMATS
     from badnets.records.sweep import SweepRecord
+    from badnets.records.verification import Verification
     from badnets.referee.spec import Spec
     from badnets.sweeps.plan import SweepSpec
+    from badnets.trust.policy import PolicyFile
 
-    beside: dict[str, type[BaseModel]] = {"spec": Spec, "sweep": SweepRecord, "sweep-spec": SweepSpec}
+    beside: dict[str, type[BaseModel]] = {
+        "spec": Spec,
+        "sweep": SweepRecord,
+        "sweep-spec": SweepSpec,
+        "verification": Verification,
+        "policy": PolicyFile,
+    }
     made = {name.split("/")[1]: model.model_json_schema() for name, model in FORMATS.items()}
     made |= {name: model.model_json_schema() for name, model in beside.items()}
     return {f"{name}.json": schema for name, schema in made.items()}
