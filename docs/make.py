@@ -329,9 +329,11 @@ def schemas() -> dict[str, JSON]:
     from badnets.records.read import FORMATS
     from badnets.records.scan import Scan
     from badnets.records.sweep import SweepRecord
+    from badnets.records.verification import Verification
     from badnets.referee.spec import Spec
     from badnets.sweeps.leaderboard.plan import BoardSpec
     from badnets.sweeps.plan import SweepSpec
+    from badnets.trust.policy import PolicyFile
 
     beside: dict[str, type[BaseModel]] = {
         "spec": Spec,
@@ -340,6 +342,8 @@ def schemas() -> dict[str, JSON]:
         "sweep-spec": SweepSpec,
         "leaderboard": Leaderboard,
         "leaderboard-spec": BoardSpec,
+        "verification": Verification,
+        "policy": PolicyFile,
     }
     made = {name.split("/")[1]: model.model_json_schema() for name, model in FORMATS.items()}
     made |= {name: model.model_json_schema() for name, model in beside.items()}

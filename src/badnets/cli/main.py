@@ -53,18 +53,8 @@ def _options(
 
 
 # In the order of ``badnets --help``.
-for _group in (
-    "experiments",
-    "networks",
-    "scan",
-    "audits",
-    "defend",
-    "cure",
-    "runs",
-    "sweeps",
-    "leaderboard",
-    "catalog",
-):
+_GROUPS = "experiments networks scan trust audits defend cure runs sweeps leaderboard catalog"
+for _group in _GROUPS.split():
     import_module(f"badnets.cli.{_group}")
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

@@ -153,14 +153,14 @@ def read_json(path: Path, *, format: str | None = None) -> Any:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """A path that does not exist yet, for a file that takes the name ``path`` when the block ends well, and is removed
-    otherwise."""
+    otherwise. ``mode``: who may read and write it."""
     check_regular(path, "a file to write")
     with temporary_folder(path) as folder:
         partial = folder / path.name
         yield partial
-        partial.chmod(0o644)
+        partial.chmod(mode)
         settle(partial)
         partial.replace(path)
         settle(path.parent)

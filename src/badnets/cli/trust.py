@@ -1,0 +1,157 @@
+"""``badnets keygen``, ``sign``, ``verify`` and ``attest``: who made a network, and whether anybody changed it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer import Argument, Option
+
+from badnets.cli.console import Ended, command, in_options
+from badnets.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from badnets.records.verification import Verification
+    from badnets.trust.policy import Policy
+    from badnets.trust.signing import Signer, Verifier
+
+SIGNED = Argument(help="A network file, a run's folder, or any folder.")
+SIGNATURE = Option(None, help="Where the signature is [MODEL.sig, or model.sig in the folder].")
+ATTESTATIONS = Option(
+    None, help="Where attestations are [MODEL.intoto.jsonl, or attestations.intoto.jsonl in the folder]."
+)
+
+
+@command
+def keygen_command(
+    path: Path = Argument(help="Where the private key goes; the public one is PATH.pub."),
+    curve: str = Option("P-256", help="P-256, P-384 or P-521."),
+    no_password: bool = Option(False, "--no-password", help="Do not encrypt the private key."),
+) -> Iterator[Any]:
+    """Make a pair of keys to sign with; the password comes from BADNETS_KEY_PASSWORD, or is asked for."""
+    from badnets.trust.keys import PASSWORD, make_keys
+
+    password: str | None = None
+    if not no_password:
+        password = os.environ.get(PASSWORD) or _ask(f"new password of {path}", twice=True)
+        if not password:
+            raise BadInput(f"expected a password in {PASSWORD} or typed, got an empty one; --no-password leaves it out")
+    with in_options(keygen_command):
+        public = make_keys(path, curve=curve, password=password.encode() if password else None)  # type: ignore[arg-type]
+    yield {"format": "badnets/keys/1", "private": str(path), "public": str(public.path), "sha256": public.fingerprint}
+    yield f"private key  {path}  (keep it; whoever has it signs in your name)"
+    yield f"public key   {public.path}  (give it to others)"
+    yield f"SHA-256      {public.fingerprint}"
+
+
+@command
+def sign_command(
+    model: Path = SIGNED,
+    key: Path = Option(..., help="Your private key (PEM, badnets keygen)."),
+    certificate: Path | None = Option(None, help="The certificate of the key, if people shall verify by that."),
+    chain: list[Path] = Option([], help="Certificates from it towards a root."),
+    signature: Path | None = SIGNATURE,
+) -> Iterator[Any]:
+    """Sign a network or a folder, so that others can verify who made it and that nobody changed it."""
+    from badnets.trust.keys import open_private
+    from badnets.trust.signing import CertificateSigner, KeySigner, sign
+
+    if chain and certificate is None:
+        raise BadInput("expected --certificate beside --chain, got none")
+    opened = open_private(key, None if certificate else _asking())
+    signer: Signer = CertificateSigner(key, certificate, tuple(chain)) if certificate else KeySigner(opened)
+    place, files = sign(model, signer, signature)
+    named = [one.to_json() for one in files]
+    yield {"format": "badnets/signature/1", "signature": str(place), "signer": opened.fingerprint, "files": named}
+    yield f"signed     {len(files):,} file{'s' * (len(files) != 1)} of {model}, by key {opened.fingerprint[:16]}"
+    yield f"signature  {place}"
+
+
+@command
+def verify_command(
+    model: Path = SIGNED,
+    key: Path | None = Option(None, help="The public key of who should have signed it."),
+    policy: Path | None = Option(None, help="Which keys may say what, and what an audit must be like (TOML)."),
+    chain: list[Path] = Option([], help="Certificates that are trusted, where it was signed with one."),
+    require: list[str] = Option([], help="What must be attested: provenance, audit, repair; may be repeated."),
+    signature: Path | None = SIGNATURE,
+    attestations: Path | None = ATTESTATIONS,
+) -> Iterator[Any]:
+    """Who signed it, whether it was changed since, and what is attested of it. Exits with 1 where it does not hold."""
+    from badnets.trust.verify import verified
+
+    trusted, verifiers = _trusted(key, policy, chain)
+    with in_options(verify_command):
+        found = verified(model, verifiers, trusted, require=require, signature=signature, attestations=attestations)
+    yield Ended(found.to_json(), 0 if found.ok else 1)
+    yield from _told(found)
+
+
+@command
+def attest_command(
+    record: Path = Argument(metavar="RECORD", help="A run's folder, a finding or a certificate."),
+    model: Path = Option(..., "--for", help="The network file that it is about."),
+    key: Path = Option(..., help="Your private key (PEM, badnets keygen)."),
+    attestations: Path | None = ATTESTATIONS,
+) -> Iterator[Any]:
+    """Sign what a run, an audit or a repair says of the very bytes of a network, and put it beside them."""
+    from badnets.records.read import read_verified
+    from badnets.trust.attestations import attest
+    from badnets.trust.keys import open_private
+    from badnets.trust.signing import attestations_of
+
+    told, place = read_verified(record), attestations or attestations_of(model)
+    statement = attest(told, model, open_private(key, _asking()), place)
+    (subject,) = statement["subject"]
+    yield {"format": "badnets/attestation/1", "attestations": str(place), "statement": statement}
+    yield f"attested  {statement['predicateType']}"
+    yield f"of        {subject['name']} (SHA-256 {subject['digest']['sha256'][:16]}...)"
+    yield f"in        {place}"
+
+
+def _trusted(key: Path | None, policy: Path | None, chain: list[Path]) -> tuple[Policy, list[Verifier]]:
+    """Whom to believe: a policy, a key, or a chain of certificates."""
+    from badnets.trust.keys import open_public
+    from badnets.trust.policy import Policy, read_policy
+    from badnets.trust.signing import ChainVerifier, KeyVerifier
+
+    if sum((key is not None, policy is not None, bool(chain))) != 1:
+        raise BadInput("expected one of --key, --policy and --chain, so that it is known whom to believe")
+    if chain:
+        return Policy({}), [ChainVerifier(tuple(chain))]
+    trusted = Policy.trusting(open_public(key)) if key is not None else read_policy(policy)  # type: ignore[arg-type]
+    return trusted, [KeyVerifier(one) for one in trusted.keys("signature")]
+
+
+def _told(found: Verification) -> Iterator[str]:
+    yield f"{'verified' if found.ok else 'NOT VERIFIED'}  {found.model}"
+    yield from (f"  because    {reason}" for reason in found.reasons)
+    if found.signer:
+        count = len(found.files)
+        yield f"  signed     by {found.signer}, {count:,} file{'s' * (count != 1)}"
+    for one in found.attestations:
+        word = "attested " if one.ok else "not taken"
+        yield f"  {word}  {one.kind}: {one.summary} (by {one.signer or 'an unknown key'})"
+    if found.not_covered:
+        yield f"  no word    of {', '.join(found.not_covered)}"
+
+
+def _asking() -> Any:
+    """How a person is asked; None where nobody sits there."""
+    return _ask if sys.stdin.isatty() else None
+
+
+def _ask(what: str, *, twice: bool = False) -> str:
+    from getpass import getpass
+
+    if not sys.stdin.isatty():
+        from badnets.trust.keys import PASSWORD
+
+        raise BadInput(f"expected a password in {PASSWORD}, got none; nobody can be asked here")
+    typed = getpass(f"{what}: ")
+    if twice and getpass("again: ") != typed:
+        raise BadInput("expected the same password twice, got two")
+    return typed

@@ -1,0 +1,285 @@
+"""Signatures over a network file, a run's folder or a folder of data: OpenSSF model-signing bundles, which its command
+``model_signing`` and others read and write too.
+
+A bundle is Sigstore's (v0.3, JSON): an in-toto statement that has the SHA-256 of every file, in a DSSE envelope. The
+names of files inside a folder are signed; that of a single file, or of the folder itself, is not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from badnets.core.errors import BadInput, first_line
+from badnets.core.files import file_digest, identity_of, parse_json, read_bytes, temporary_folder, write_text
+from badnets.core.limits import TEXT
+from badnets.core.text import brief
+from badnets.records.verification import CheckedFile
+from badnets.trust.extra import needed
+from badnets.trust.keys import PrivateKey, PublicKey
+
+IN_FOLDER, BESIDE = "model.sig", ".sig"
+"""Where a signature is by default: in a folder, or beside a file."""
+ATTESTED_IN_FOLDER, ATTESTED_BESIDE = "attestations.intoto.jsonl", ".intoto.jsonl"
+"""Where attestations are."""
+GIT = (".git", ".gitattributes", ".github", ".gitignore")
+"""What the format leaves out of every folder."""
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+PREDICATE = "https://model_signing/signature/v1.0"
+
+
+class Signer(Protocol):
+    """Something to sign with: it makes the library's configuration ready."""
+
+    def ready(self, config: Any) -> Any:
+        """The configuration, with its key."""
+
+
+class Verifier(Protocol):
+    """Something to verify with, and whose it is."""
+
+    def ready(self, config: Any) -> Any:
+        """The configuration, with its key."""
+
+    def __str__(self) -> str:
+        """Who has signed, where it verifies."""
+
+
+@dataclass(frozen=True)
+class KeySigner:
+    """With a private key of an elliptic curve."""
+
+    key: PrivateKey
+
+    def ready(self, config: Any) -> Any:
+        """See ``Signer``."""
+        return config.use_elliptic_key_signer(private_key=self.key.path, password=self.key.password)
+
+
+@dataclass(frozen=True)
+class CertificateSigner:
+    """With a private key (not encrypted), the certificate of its public one, and those that lead from it to a root."""
+
+    key: Path
+    certificate: Path
+    chain: tuple[Path, ...] = ()
+
+    def ready(self, config: Any) -> Any:
+        """See ``Signer``."""
+        return config.use_certificate_signer(
+            private_key=self.key, signing_certificate=self.certificate, certificate_chain=self.chain
+        )
+
+
+@dataclass(frozen=True)
+class KeyVerifier:
+    """With a public key."""
+
+    key: PublicKey
+
+    def ready(self, config: Any) -> Any:
+        """See ``Verifier``."""
+        return config.use_elliptic_key_verifier(public_key=self.key.path)
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+@dataclass(frozen=True)
+class ChainVerifier:
+    """With the certificates at the end of the chain that are trusted (its root, and those between)."""
+
+    chain: tuple[Path, ...]
+
+    def ready(self, config: Any) -> Any:
+        """See ``Verifier``."""
+        return config.use_certificate_verifier(certificate_chain=self.chain)
+
+    def __str__(self) -> str:
+        return f"a certificate that {brief(', '.join(one.name for one in self.chain))} vouches for"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a signature says of what lies there: whose it is (None: nobody's that is trusted), the files, what it does
+    not cover, and why it does not hold."""
+
+    signer: str | None
+    files: tuple[CheckedFile, ...]
+    not_covered: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+def signature_of(model: Path) -> Path:
+    """Where the signature of a file or a folder is, unless another place is named."""
+    return model / IN_FOLDER if model.is_dir() else model.with_name(model.name + BESIDE)
+
+
+def attestations_of(model: Path) -> Path:
+    """Where the attestations of a file or a folder are, unless another place is named."""
+    return model / ATTESTED_IN_FOLDER if model.is_dir() else model.with_name(model.name + ATTESTED_BESIDE)
+
+
+def sign(model: Path, signer: Signer, signature: Path | None = None) -> tuple[Path, tuple[CheckedFile, ...]]:
+    """Sign ``model``, a file or a folder with all that is in it but its signature and attestations. Returns where the
+    signature is, and what was signed.
+
+    Raises ``BadInput`` for symbolic links, for what cannot be read, and for a folder that changes meanwhile; then
+    nothing is written.
+    """
+    signing, hashing = needed("model_signing.signing"), needed("model_signing.hashing")
+    place = signature or signature_of(model)
+    before = _states(model)
+    left_out = _left_out(model, place)
+    try:
+        config = signer.ready(signing.Config())
+        config.set_hashing_config(hashing.Config().set_ignored_paths(paths=left_out))
+        with temporary_folder() as elsewhere:  # a file more in the folder would be signed with it
+            made = elsewhere / IN_FOLDER
+            config.sign(model, made)
+            if _states(model) != before:
+                raise BadInput(f"expected {model} to stay as it is while it is signed, got one that changed; try again")
+            write_text(place, made.read_text("utf-8"))
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"expected {model} to be signed, got an error ({first_line(error)})") from None
+    return place, _same(model, _signed(place))
+
+
+def verify(model: Path, verifier: Verifier, signature: Path | None = None) -> Checked:
+    """Whether ``model`` is what was signed, and by whom. Raises ``BadInput`` where there is no signature, or something
+    else in its place."""
+    verifying = needed("model_signing.verifying")
+    place = signature or signature_of(model)
+    signed = _signed(place)
+    _states(model)
+    names = _not_covered(model, place)
+    missed: tuple[CheckedFile, ...] = ()
+    try:
+        verifier.ready(verifying.Config()).verify(model, place)
+    except ValueError as error:
+        if not str(error).startswith("Signature mismatch"):
+            return _refused(signed, names, f"not signed by {verifier}: {_plain(error)}")
+        missed = tuple(_compared(model, signed, place))
+    except Exception as error:  # noqa: BLE001 (the libraries' own kinds: a signature that does not fit its key)
+        return _refused(signed, names, f"not signed by {verifier}: {_plain(error)}")
+    if not missed:
+        return Checked(str(verifier), _same(model, signed), names, ())
+    wrong = [f"{one.name} {_WORDS[one.state]}" for one in missed if one.state != "same"]
+    return Checked(str(verifier), missed, names, tuple(wrong) or ("what was signed is not what lies there",))
+
+
+_WORDS = {
+    "changed": "differs from what was signed",
+    "missing": "was signed and is missing",
+    "extra": "is extra: it was not signed",
+    "not read": "cannot be read",
+}
+
+
+def _same(model: Path, signed: dict[str, str]) -> tuple[CheckedFile, ...]:
+    """All files, as they were signed; a single one has no name in the signature."""
+    single = model.is_file()
+    return tuple(CheckedFile(name=model.name if single else n, state="same", sha256=s) for n, s in signed.items())
+
+
+def _refused(signed: dict[str, str], names: tuple[str, ...], reason: str) -> Checked:
+    files = tuple(CheckedFile(name=name, state="not read", sha256=sha) for name, sha in signed.items())
+    return Checked(None, files, names, (reason,))
+
+
+def _plain(error: BaseException) -> str:
+    """A library's word for it."""
+    said = first_line(error)
+    if type(error).__name__ == "InvalidSignature" or "Key mismatch" in said:
+        return "it was made with another key, or changed since"
+    return brief(said)
+
+
+def _compared(model: Path, signed: dict[str, str], place: Path) -> Iterator[CheckedFile]:
+    """Each file, where something is another than was signed."""
+    if model.is_file():
+        (sha,) = signed.values() if len(signed) == 1 else ("",)
+        same = file_digest(model) == sha
+        yield CheckedFile(name=model.name, state="same" if same else "changed", sha256=sha or None)
+        return
+    there = {path.relative_to(model).as_posix(): path for path in _files(model)}
+    left_out = (*(path.as_posix() for path in _left_out(model, place)), *GIT)
+    for name, sha in signed.items():
+        path = there.pop(name, None)
+        state = "missing" if path is None else "same" if file_digest(path) == sha else "changed"
+        yield CheckedFile(name=name, state=state, sha256=sha)  # type: ignore[arg-type]
+    for name in there:
+        if not any(name == one or name.startswith(f"{one}/") for one in left_out):
+            yield CheckedFile(name=name, state="extra", sha256=None)
+
+
+def _not_covered(model: Path, place: Path) -> tuple[str, ...]:
+    """What lies there and is left out of every signature, or of this one."""
+    if model.is_file():
+        return ("the file's own name",)
+    outside = [one for one in (*(p.as_posix() for p in _left_out(model, place)), *GIT) if (model / one).exists()]
+    return ("the folder's own name", *outside)
+
+
+def _left_out(model: Path, place: Path) -> tuple[Path, ...]:
+    """Of a folder: the signature itself, and what is added after it."""
+    if model.is_file():
+        return ()
+    inside = place.resolve().is_relative_to(model.resolve())
+    own = [place.resolve().relative_to(model.resolve())] if inside else []
+    return tuple(dict.fromkeys([*own, Path(IN_FOLDER), Path(ATTESTED_IN_FOLDER)]))
+
+
+def _files(model: Path) -> list[Path]:
+    return [model] if model.is_file() else sorted(path for path in model.rglob("*") if not path.is_dir())
+
+
+def _states(model: Path) -> dict[Path, tuple[int, ...]]:
+    """What changes when a file does, of each; links and what is no file are refused."""
+    if not model.exists():
+        raise BadInput(f"expected a file or a folder at {model}, got nothing; check the path")
+    states = {}
+    for path in [model, *(model.rglob("*") if model.is_dir() else ())]:
+        try:
+            found = path.lstat()
+        except OSError as error:
+            raise BadInput(f"expected {path} to be readable, got an error ({error.strerror})") from None
+        if stat.S_ISLNK(found.st_mode):
+            raise BadInput(f"expected files at {path}, got a symbolic link: what it leads to can change; copy it")
+        if stat.S_ISDIR(found.st_mode):
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            raise BadInput(f"expected files at {path}, got something else; name regular files")
+        states[path] = identity_of(found)
+    if not states:
+        raise BadInput(f"expected files in {model}, got an empty folder")
+    return states
+
+
+def _signed(place: Path) -> dict[str, str]:
+    """The SHA-256 of each file, by name, of a bundle whose signature nobody has looked at yet."""
+    try:
+        bundle = parse_json(read_bytes(place, TEXT, "a signature"), place)
+    except FileNotFoundError:
+        raise BadInput(f"expected a signature at {place}, got nothing; badnets sign makes one") from None
+    kind = bundle.get("mediaType") if isinstance(bundle, dict) else None
+    if kind != BUNDLE:
+        got = brief(kind) if isinstance(kind, str) else "something else"
+        newer = "; it may be of a newer version" if isinstance(kind, str) and "sigstore.bundle" in kind else ""
+        raise BadInput(f"expected a signature bundle ({BUNDLE}) in {place}, got {got}{newer}")
+    try:
+        statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"], validate=True))
+        if statement["predicateType"] != PREDICATE:
+            raise BadInput(
+                f"expected a signature of a model ({PREDICATE}) in {place}, got {brief(statement['predicateType'])}"
+            )
+        resources = statement["predicate"]["resources"]
+        return {str(one["name"]): str(one["digest"]) for one in resources}
+    except (LookupError, TypeError, ValueError, binascii.Error, RecursionError):
+        raise BadInput(f"expected a signature bundle in {place}, got one that is damaged") from None
