@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,14 @@ from tests.sweeps import workers
 
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
+from badnets.engines.on import On
 from badnets.records.read import read_run
 from badnets.records.sweep import SweepRecord
 from badnets.referee.run import run
 from badnets.referee.spec import SpecFile, make_spec
-from badnets.sweeps.engines.engine import Job
-from badnets.sweeps.engines.local import Local
 from badnets.sweeps.plan import Plan, make_plan
-from badnets.sweeps.store import BEGUN, ERROR, LOG, RECORD, Store
+from badnets.sweeps.store import BEGUN, ERROR, LOG, RECORD, Store, Work
 from badnets.sweeps.sweep import run_sweep, status
-from badnets.sweeps.task import Work
 
 BASE = {
     "data": {"name": "signs", "options": {"train": 160, "test": 64, "size": 32}},
@@ -44,7 +41,7 @@ def plan_of(**more: Any) -> Plan:
 
 
 def swept(plan: Plan, store: Store, do: Do, *, limit_s: float | None = None, **more: Any) -> SweepRecord:
-    return run_sweep(plan, store, partial(Local, 2, limit_s, do), **more)
+    return run_sweep(plan, store, On(jobs=2, limit_s=limit_s), do=do, **more)
 
 
 @pytest.mark.slow
@@ -68,7 +65,7 @@ def test_what_is_finished_is_never_run_again(tmp_path: Path) -> None:
     swept(plan_of(), store, workers.carry_out)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
 
-    def start() -> Local:
+    def start(*_: object, **__: object) -> Any:
         raise AssertionError("an engine for nothing")
 
     assert run_sweep(plan_of(), store, start).counts["done"] == 1
@@ -86,7 +83,7 @@ def test_a_task_that_fails_stops_no_other(tmp_path: Path) -> None:
         1: "done", 2: "failed", 3: "failed", 4: "failed", 5: "done",
     }  # fmt: skip
     assert "no-such-data" in states[2][1]
-    assert "its process ended" in states[3][1]
+    assert "a process ended before its work was done" in states[3][1]
     assert "longer than the limit" in states[4][1]
     assert sum("is tried again" in line for line in said) == 4
     assert sum("is tried again" not in line for line in said) == 3
@@ -156,15 +153,18 @@ class Here:
 
     width = 1
 
-    def submit(self, work: Work) -> Job:
-        job: Job = Future()
+    def __init__(self, do: Do, **_: object) -> None:
+        self.do = do
+
+    def submit(self, work: Work) -> Future[str | None]:
+        job: Future[str | None] = Future()
         try:
-            job.set_result(workers.carry_out(work))
+            job.set_result(self.do(work))
         except OSError as error:
             job.set_exception(error)
         return job
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Future[str | None]) -> None:
         """It is done."""
 
     def close(self) -> None:

@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from badnets.sweeps.store import Store
-from badnets.sweeps.task import Work, carry_out
+from badnets.sweeps.store import Store, Work
+from badnets.sweeps.task import carry_out
 
 
 def quick(work: Work) -> str | None:
