@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from tests.sweeps import workers
 
+from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.engines.engine import Start
 from badnets.engines.on import On
@@ -38,7 +40,7 @@ def plan_of(**more: Any) -> Plan:
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Ray, whose processes find the tests."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     return pytest.importorskip("ray", reason="needs the extra ray")
 
@@ -48,7 +50,7 @@ def started(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[float | None], Start]:
     """Begins an engine with two places, and this limit."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     if request.param == "slurm":
         pytest.importorskip("submitit", reason="needs the extra slurm")
 
@@ -114,6 +116,21 @@ def test_a_node_that_is_lost(ray: Any, tmp_path: Path) -> None:
         assert workers.carry_out(Work(here.url, task.id, task.spec)) is None
         one, other = (read_run(tmp_path / name / task.id) for name in ("here", "store"))
         assert (one.results, one.files["network.safetensors"]) == (other.results, other.files["network.safetensors"])
+
+
+def test_ray_of_another_version(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And cards where the cluster has none: one sentence each, and Ray is left."""
+    with pytest.raises(BadInput, match="expected a GPU for --gpus 1, got a cluster without one"):
+        On("ray", jobs=1, gpus=1.0)(workers.carry_out, count=1, folder=None)
+    cluster = import_module("ray.cluster_utils").Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        monkeypatch.setattr(ray, "__version__", "1.13.0")
+        told = rf"expected Ray 1.13.0 at {cluster.address}, got an error: Version mismatch.*"
+        with pytest.raises(BadInput, match=told):
+            On("ray", address=cluster.address)(workers.carry_out, count=1, folder=None)
+    finally:
+        cluster.shutdown()
+    assert not ray.is_initialized()
 
 
 def test_two_sweeps_on_one_store_at_once(tmp_path: Path) -> None:

@@ -47,12 +47,16 @@ class Jobs(Generic[R]):
         except TheirLimit:
             job.set_exception(Late())
         except (Exception, CancelledError) as error:  # noqa: BLE001 (each engine has its own for a process that is gone)
-            code = getattr(error, "exitcode", None)  # pebble's
-            words = f"exit code {code}" if code is not None else brief(first_line(error), VALUE)
-            job.set_exception(CannotTell(f"a process ended before its work was done ({words}; out of memory?)"))
+            job.set_exception(CannotTell(f"a process ended before its work was done ({_why(error)})"))
         else:
             if brought.error is None:
                 job.set_result(cast("R", brought.result))
             else:
                 brought.error.__cause__ = _There(f"\n\n{brought.traced}")
                 job.set_exception(brought.error)
+
+
+def _why(error: BaseException) -> str:
+    if (code := getattr(error, "exitcode", None)) is not None:  # pebble's
+        return f"exit code {code}: killed, or out of memory?"
+    return brief(first_line(getattr(error, "cause", None) or error), VALUE)  # Ray puts a page around the cause
