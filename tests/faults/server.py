@@ -101,7 +101,7 @@ def _prepare() -> None:
 class _InTurn:
     """Stands in for an engine of processes."""
 
-    width = 1
+    width = room = 1
 
     def __init__(self, do: Any, **_: Any) -> None:
         self.do = do

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -17,7 +16,6 @@ from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.engines.engine import Start
 from badnets.engines.on import On
-from badnets.engines.slurm import Slurm
 from badnets.records.read import read_run
 from badnets.sweeps.plan import Plan, make_plan
 from badnets.sweeps.store import RECORD, Store, Work
@@ -29,41 +27,11 @@ BASE = {
     "recipe": {"epochs": 1},
     "backdoor": {"trigger": "square", "rule": {"kind": "all-to-one", "target": 0}},
 }
-ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 def plan_of(**more: Any) -> Plan:
     return make_plan({"base": BASE, **more}, where=Path("small.toml"))
-
-
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Ray, whose processes find the tests."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    return pytest.importorskip("ray", reason="needs the extra ray")
-
-
-@pytest.fixture(params=["local", "ray", "slurm"])
-def started(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[float | None], Start]:
-    """Begins an engine with two places, and this limit."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    if request.param == "slurm":
-        pytest.importorskip("submitit", reason="needs the extra slurm")
-
-        def slurm(limit_s: float | None) -> Any:
-            def start(do: Any, **_: Any) -> Any:
-                return Slurm(do, tmp_path / "submitit", jobs=2, limit_s=limit_s, cluster="local")
-
-            return start
-
-        return slurm
-    if request.param == "ray":
-        request.getfixturevalue("ray")
-    return lambda limit_s: On(request.param, jobs=2, limit_s=limit_s)
 
 
 def test_records_are_the_same_on_every_engine(started: Callable[[float | None], Start], tmp_path: Path) -> None:

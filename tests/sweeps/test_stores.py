@@ -32,7 +32,7 @@ def plan_of(seeds: int) -> Plan:
 class Here:
     """An engine that does each task at once, in this process, and counts them."""
 
-    width = 1
+    width = room = 1
     did = 0
 
     def __init__(self, do: Any, **_: Any) -> None:

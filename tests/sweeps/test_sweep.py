@@ -204,7 +204,7 @@ def test_stores_that_are_no_use(tmp_path: Path) -> None:
 class Here:
     """An engine that does each task at once, in this process."""
 
-    width = 1
+    width = room = 1
 
     def __init__(self, do: Do, **_: object) -> None:
         self.do = do

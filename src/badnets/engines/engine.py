@@ -24,6 +24,8 @@ class Engine(Protocol[T_contra, R]):
 
     width: int
     """Items at once."""
+    room: int
+    """Items that may be given to it at once: more wait than run where a place would be empty between two otherwise."""
 
     def submit(self, item: T_contra) -> Future[R]:
         """Begin it, or let it wait for a free place."""

@@ -33,6 +33,7 @@ class Local(Generic[T, R]):
         self.do, self.limit_s = do, limit_s
         most = jobs or min(os.cpu_count() or 1, MOST)
         self.width = most if count is None else min(most, count)
+        self.room = 2 * self.width
         self.jobs: Jobs[R] = Jobs()
         self.pool = self._begun()
 

@@ -53,6 +53,7 @@ class Ray(Generic[T, R]):
             ray.shutdown()
             raise BadInput(f"expected a GPU for --gpus {gpus:g}, got a cluster without one")
         self.width = max(1, int(min(there.get("CPU", 1) / cpus, there.get("GPU", 0) / gpus if gpus else float("inf"))))
+        self.room = 2 * self.width
         self.attempt = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(attempt)
         self.given = chosen(), limit_s, do
         self.jobs: Jobs[R] = Jobs()

@@ -49,7 +49,7 @@ class Slurm(Generic[T, R]):
             raise BadInput("expected submitit for --on slurm, got none; pip install 'badnets[slurm]'") from None
         if cluster == "slurm" and shutil.which("sbatch") is None:
             raise BadInput("expected SLURM for --on slurm, got no sbatch in PATH; start this on a login node")
-        self.width = jobs or MOST
+        self.width = self.room = jobs or MOST
         self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         self.executor.update_parameters(
             name="badnets",

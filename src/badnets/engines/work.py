@@ -19,12 +19,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def worked_off(engine: Engine[T, R], queue: deque[T], *, ahead: int = 1) -> Iterator[tuple[T, Future[R]]]:
-    """Each item of ``queue`` with its future, as they end; whoever gets them may put more into the queue, or clear it.
-    No more are begun at once than ``ahead`` times those that run."""
+def worked_off(engine: Engine[T, R], queue: deque[T], most: int) -> Iterator[tuple[T, Future[R]]]:
+    """Each item of ``queue`` with its future, as they end, at ``most`` so many of them given to the engine at once.
+    Whoever gets them may put more into the queue, or clear it."""
     running: dict[Future[R], T] = {}
     while queue or running:
-        while queue and len(running) < ahead * engine.width:
+        while queue and len(running) < most:
             item = queue.popleft()
             running[engine.submit(item)] = item
         for job in wait(running, return_when=FIRST_COMPLETED).done:
@@ -39,7 +39,7 @@ def each(start: Start, do: Callable[[T], R], items: Sequence[T], *, folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     with closing(start(do, count=len(items), folder=folder)) as engine:
         queue = deque(items)
-        ended = worked_off(engine, queue)
+        ended = worked_off(engine, queue, engine.width)
         for item, job in ended:
             if job.exception() is not None:
                 queue.clear()

@@ -90,7 +90,7 @@ def run_sweep(
         place = Path(store.place("slurm")) if store.local else None
         with closing(start(do or carry_out, count=len(todo), folder=place)) as engine:
             done = total - len(todo)
-            for work, job in worked_off(engine, todo, ahead=2):
+            for work, job in worked_off(engine, todo, engine.room):
                 error = _outcome(job, work.task, store)
                 if error is None:
                     done += 1
