@@ -45,6 +45,7 @@ class Ray(Generic[T, R]):
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level="error", **here)
         except (RuntimeError, ConnectionError, ValueError) as error:
+            ray.shutdown()  # it may be half there
             where = address or "this machine"
             told = brief(" ".join(str(error).split()), SENTENCE // 2)
             raise BadInput(f"expected Ray {ray.__version__} at {where}, got an error: {told}") from None
