@@ -59,7 +59,7 @@ def test_a_process_that_is_killed_is_told(tmp_path: Path) -> None:
 def test_errors_that_do_not_travel(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="OddError: odd 1 2"):
         list(each(On(jobs=1), acts.become, ["odd"], folder=tmp_path))
-    with pytest.raises(SystemExit):
+    with pytest.raises(RuntimeError, match="SystemExit: 3"):
         list(each(On(jobs=1), acts.become, ["exits"], folder=tmp_path))
 
 

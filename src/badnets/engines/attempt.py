@@ -69,9 +69,11 @@ def _limited(limit_s: float | None) -> Iterator[None]:
 
 
 def _portable(error: BaseException) -> BaseException:
-    """The same error, or one that says the same, if it would not survive the way to another process."""
+    """The same error, or one that says the same, if it would not survive the way to another process, or would end that
+    one too (somebody's ``sys.exit()``)."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 (our own)
+        travels = isinstance(error, Exception | Late)
     except Exception:  # noqa: BLE001 (whatever somebody's class does there)
-        return RuntimeError(f"{type(error).__name__}: {first_line(error)}")
-    return error
+        travels = False
+    return error if travels else RuntimeError(f"{type(error).__name__}: {first_line(error)}")

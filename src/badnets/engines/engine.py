@@ -40,7 +40,7 @@ class Engine(Protocol[T_contra, R]):
 class Start(Protocol):
     """Begins an engine that does ``do``: a function that other processes find by its name, as items and results are
     what can be pickled. ``count``: how many items there are; ``folder``: one that all who work see, in which the engine
-    may keep scripts and logs; None without such."""
+    may have a folder of its own; None without such."""
 
     def __call__(self, do: Callable[[T], R], *, count: int, folder: Path | None) -> Engine[T, R]:
         """Begin it."""

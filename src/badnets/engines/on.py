@@ -56,4 +56,4 @@ class On:
 
         if folder is None:
             raise BadInput("expected a folder that all nodes see for --on slurm, got none; name one, not a URL")
-        return Slurm(do, folder, **more)
+        return Slurm(do, folder / "slurm", **more)

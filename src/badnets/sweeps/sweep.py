@@ -87,7 +87,7 @@ def run_sweep(
         from badnets.sweeps.task import carry_out
 
         store.check_writable()
-        place = Path(store.place("slurm")) if store.local else None
+        place = Path(store.place()) if store.local else None
         with closing(start(do or carry_out, count=len(todo), folder=place)) as engine:
             done = total - len(todo)
             for work, job in worked_off(engine, todo, engine.room):
@@ -110,7 +110,7 @@ def _outcome(job: Future[str | None], task: str, store: Store) -> str | None:
     except Late:
         error = LATE
     except Exception as ended:  # noqa: BLE001 (a store that cannot be written to, a process that is gone)
-        error = store.error(task) or first_line(ended)
+        error = first_line(ended)
     store.fail(task, error)
     store.end(task)
     return error
