@@ -97,9 +97,10 @@ def align_classes(data: ImageData, network: ImageNetwork) -> ImageData:
 
 
 @torch.inference_mode()
-def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predictions:
+def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250, finite: bool = True) -> Predictions:
     """What ``network`` says to uint8 pictures (n, h, w, c); it is put into evaluation mode for the time. Refuses NaN,
-    which finite weights give too when they are so large that sums of them are not."""
+    which finite weights give too when they are so large that sums of them are not; but for ``finite`` False, of one
+    that is being changed."""
     check_classifier(network)
     check_input(network, images.shape)
     labels, confidence = np.zeros(len(images), np.int64), np.zeros(len(images), np.float32)
@@ -108,7 +109,7 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predi
             best = network(network.floats(images[start : start + batch])).float().softmax(1).max(1)
             labels[start : start + batch] = best.indices.cpu().numpy()
             confidence[start : start + batch] = best.values.cpu().numpy()
-    if np.isnan(confidence).any():
+    if finite and np.isnan(confidence).any():
         name = network.architecture
         raise BadInput(f"expected finite answers of {name}, got NaN; its weights are damaged or too large")
     return Predictions(labels, confidence)
