@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError, wait
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tests.engines import acts
 from badnets.core.errors import BadInput, CannotTell
 from badnets.engines.local import Local
 from badnets.engines.on import On
-from badnets.engines.work import check_shared, each, handed
+from badnets.engines.work import each, handed
 
 LARGE = 200_000
 """More numbers than a pipe holds."""
@@ -85,10 +86,14 @@ def test_never_more_processes_than_items() -> None:
 
 
 def test_a_folder_that_is_not_shared(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="on every node, got none; choose --out"):
-        check_shared(tmp_path / "elsewhere")
-    with pytest.raises(BadInput, match="on every node"):
-        list(each(On(jobs=1), acts.add, [(tmp_path / "none" / "handed.pickle", 1)], folder=tmp_path))
+    """As on a node that does not see it: nothing is begun."""
+
+    def start(do: Any, *, count: int, folder: Path) -> Any:
+        folder.rmdir()
+        return TWO(do, count=count, folder=folder)
+
+    with pytest.raises(BadInput, match="there on every node, got none; choose --out in a folder that all of them see"):
+        list(each(start, acts.double, [1], folder=tmp_path / "there"))
 
 
 def test_processes_are_gone_when_this_one_is(tmp_path: Path) -> None:

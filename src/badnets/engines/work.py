@@ -33,11 +33,12 @@ def worked_off(engine: Engine[T, R], queue: deque[T], most: int) -> Iterator[tup
 
 def each(start: Start, do: Callable[[T], R], items: Sequence[T], *, folder: Path) -> Iterator[tuple[T, R]]:
     """Each of ``items`` with what ``do`` gives of it, as they are done. None is begun after one that failed, whose
-    error is raised when those that run have ended. ``folder``: see ``Start``; it is made if need be."""
+    error is raised when those that run have ended. ``folder``, which is made if need be, is where ``do`` leaves what it
+    makes; a process that does not see it refuses to begin."""
     if not items:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(start(do, count=len(items), folder=folder)) as engine:
+    with closing(start(functools.partial(_seeing, folder.resolve(), do), count=len(items), folder=folder)) as engine:
         queue = deque(items)
         ended = worked_off(engine, queue, engine.width)
         for item, job in ended:
@@ -47,11 +48,10 @@ def each(start: Start, do: Callable[[T], R], items: Sequence[T], *, folder: Path
             yield item, job.result()
 
 
-def check_shared(folder: Path) -> None:
-    """In the process that does an item: refuse to go on where ``folder``, in which others will look for what it made,
-    is not there."""
+def _seeing(folder: Path, do: Callable[[T], R], item: T) -> R:
     if not folder.is_dir():
         raise BadInput(f"expected {folder} on every node, got none; choose --out in a folder that all of them see")
+    return do(item)
 
 
 @contextmanager
@@ -68,6 +68,5 @@ def handed(folder: Path, *values: Any) -> Iterator[Path]:
 @functools.lru_cache(maxsize=1)
 def received(path: Path) -> tuple[Any, ...]:
     """What ``handed`` was given; each process reads it once."""
-    check_shared(path.parent)
     values: tuple[Any, ...] = pickle.loads(path.read_bytes())  # noqa: S301 (written by who began this process)
     return values

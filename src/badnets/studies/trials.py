@@ -17,7 +17,7 @@ from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.engines.engine import Start
 from badnets.engines.on import On
-from badnets.engines.work import check_shared, each
+from badnets.engines.work import each
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 from badnets.records.model import Model
@@ -78,7 +78,6 @@ def read_trial(path: Path, kind: type[M]) -> TrialResult[M] | None:
 
 def run_trial(trial: Trial, folder: Path) -> TrialResult[Any]:
     """One trial; its result is written to ``folder`` before it is given back."""
-    check_shared(folder)
     work = folder / "work" / trial.name
     work.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
