@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,12 @@ from badnets.core.toml import parse_toml
 from badnets.defenses.repair import DefenderView
 from badnets.records.leaderboard import Leaderboard, board_lines, read_board_lines
 from badnets.referee import bench
-from badnets.sweeps.engines.engine import Job
-from badnets.sweeps.leaderboard.cell import carry_out_step
 from badnets.sweeps.leaderboard.plan import TOLD, Board, make_board, read_board
 from badnets.sweeps.leaderboard.run import MARK, run_board, status
-from badnets.sweeps.store import RECORD, Store
-from badnets.sweeps.task import Work
+from badnets.sweeps.store import RECORD, Store, Work
 
 ROOT = Path(__file__).parents[2]
+Do = Callable[[Work], "str | None"]
 HERE = Path("tiny.toml")
 TINY = """
 name = "tiny"
@@ -59,20 +58,20 @@ def tiny(**changes: Any) -> Board:
 class Here:
     """An engine that does each task at once, in this process; after ``last`` of them Ctrl-C comes."""
 
-    width = 1
+    width = room = 1
 
-    def __init__(self, last: int = 1000) -> None:
-        self.left = last
+    def __init__(self, do: Do, *, last: int = 1000, **_: object) -> None:
+        self.do, self.left = do, last
 
-    def submit(self, work: Work) -> Job:
+    def submit(self, work: Work) -> Future[str | None]:
         if not self.left:
             raise KeyboardInterrupt
         self.left -= 1
-        job: Job = Future()
-        job.set_result(carry_out_step(work))
+        job: Future[str | None] = Future()
+        job.set_result(self.do(work))
         return job
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Future[str | None]) -> None:
         """It is done."""
 
     def close(self) -> None:
@@ -149,7 +148,7 @@ def test_what_a_repair_sees(monkeypatch: pytest.MonkeyPatch, finished: tuple[Sto
 def test_a_stopped_one_goes_on(after: int, tmp_path: Path, finished: tuple[Store, Leaderboard]) -> None:
     store = Store(str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
-        run_board(tiny(), store, lambda: Here(after))
+        run_board(tiny(), store, partial(Here, last=after))
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob(f"*/{RECORD}")}
     assert len(kept) == after
     board = run_board(tiny(), store, Here)

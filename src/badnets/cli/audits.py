@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from badnets.cli.console import Ended, command, in_options
-from badnets.cli.options import MODEL, SIZE, Foreign, command_line, settings, sized
+from badnets.cli.options import MODEL, SIZE, Engines, Foreign, command_line, settings, sized
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 
@@ -136,12 +136,12 @@ def references_command(
     data: str = Option(..., help="Data to train them on, a named set or a path."),
     count: int = Option(49, min=1, help="How many; 19 at least for p of 0.05, 99 for 0.01."),
     out: Path | None = Option(None, help="Their folder [one in the cache, where they are found again]."),
-    jobs: int | None = Option(None, min=1, help="Trainings at once [one for each core, at most 8]."),
     set_: list[str] = settings("A setting of the recipe or the data: --set recipe.epochs=20, --set data.size=32."),
     size: int | None = SIZE,
     seed: int = Option(1, help="Of all of them."),
     *,
     foreign: Foreign,
+    engines: Engines,
 ) -> Iterator[Any]:
     """Train clean networks of the same kind as one at hand, for badnets audit --references; goes on where it was
     stopped."""
@@ -162,7 +162,7 @@ def references_command(
             recipe=parts["recipe"],
             settings=(*sized(size), *parts["data"]),
             foreign=foreign.options,
-            jobs=jobs,
+            start=engines.start(),
             seed=seed,
             watcher=watcher,
         )

@@ -9,6 +9,7 @@ from typing import Any
 from typer import Argument, Option
 
 from badnets.cli.console import Ended, command
+from badnets.cli.options import Engines
 from badnets.core.progress import Watcher
 
 
@@ -18,31 +19,27 @@ def leaderboard_command(
     board: Path = Argument(help="The leaderboard, a TOML file (docs/leaderboard.md)."),
     small: bool = Option(False, "--small", help="Its small form, for two cores."),
     store: str | None = Option(None, help="The folder where results lie [badnets-sweeps/NAME, or NAME-small]."),
-    jobs: int | None = Option(None, min=1, help="Tasks at once [one for each core, at most 8]."),
     minutes: float | None = Option(None, min=0.01, help="Stop after so many; the same command goes on."),
     limit: float | None = Option(None, min=1, help="Seconds that a task may take."),
     tries: int = Option(2, min=1, help="How often a task is tried."),
     status: bool = Option(False, "--status", help="Say how far it is, also while it runs elsewhere."),
+    *,
+    engines: Engines,
 ) -> Iterator[Any]:
     """Train attacked networks, put every repair to each, and measure; what is finished is never done again."""
-    from functools import partial
-
     from badnets.records.leaderboard import board_lines
     from badnets.report.pages.leaderboard import board_table, rows_of
-    from badnets.sweeps.engines.local import Local
-    from badnets.sweeps.leaderboard.cell import carry_out_step
     from badnets.sweeps.leaderboard.plan import read_board
     from badnets.sweeps.leaderboard.run import run_board
     from badnets.sweeps.leaderboard.run import status as how_far
     from badnets.sweeps.store import Store
 
-    planned = read_board(board, small=small)
+    start, planned = engines.start(limit), read_board(board, small=small)
     name = f"{planned.form.name}{'-small' if small else ''}"
     place = Store(store or str(Path("badnets-sweeps") / name))
     if status:
         record = how_far(planned, place)
     else:
-        start = partial(Local, jobs, limit, carry_out_step)
         record = run_board(planned, place, start, tries=tries, minutes=minutes, watcher=watcher)
     lines = ""
     if record.cells:

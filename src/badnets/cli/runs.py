@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from badnets.cli.console import command
+from badnets.cli.options import Engines
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 
@@ -120,6 +121,8 @@ def reproduce_command(
     out: Path | None = Option(None, help="The study's folder [badnets-runs/STUDY or STUDY-quick]."),
     force: bool = Option(False, "--force", help="Start anew instead of going on."),
     so_far: bool = Option(False, "--so-far", help="Run nothing: the record and page of what is finished."),
+    *,
+    engines: Engines,
 ) -> Iterator[Any]:
     """Repeat a published study and set our figures beside the published ones."""
     from badnets.studies.ledger import study_table
@@ -128,7 +131,10 @@ def reproduce_command(
     if so_far:
         folder, record = reproduce_so_far(study, quick=quick, seeds=seeds, data=data, out=out)
     else:
-        folder, record = reproduce(study, quick=quick, seeds=seeds, data=data, out=out, force=force, watcher=watcher)
+        start = engines.start()
+        folder, record = reproduce(
+            study, quick=quick, seeds=seeds, data=data, out=out, force=force, start=start, watcher=watcher
+        )
     yield {**record.to_json(), "folder": str(folder)}
     yield study_table(record)
     yield f"page  {folder}/report.html"

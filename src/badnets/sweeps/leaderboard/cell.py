@@ -17,8 +17,8 @@ from badnets.records.leaderboard import RepairedCell
 from badnets.records.model import JSON
 from badnets.records.read import RECORD, network_file, read_run, write_record
 from badnets.sweeps.leaderboard.plan import method_of
-from badnets.sweeps.store import Store
-from badnets.sweeps.task import Work, carry_out
+from badnets.sweeps.store import Store, Work
+from badnets.sweeps.task import carry_out
 
 if TYPE_CHECKING:
     from badnets.networks.network import ImageNetwork

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from pathlib import Path
 
@@ -16,14 +16,13 @@ from badnets.core.errors import BadInput, first_line
 from badnets.core.files import dumps, read_json
 from badnets.core.progress import Watcher
 from badnets.core.text import VALUE, brief
+from badnets.engines.engine import Engine, Start
 from badnets.records.leaderboard import Failed, Form, Leaderboard, RepairedCell
 from badnets.records.sweep import STATES, State
 from badnets.records.verified import check_seal
-from badnets.sweeps.engines.engine import Engine, Job
 from badnets.sweeps.leaderboard.plan import Board, Step
-from badnets.sweeps.store import RECORD, Store
+from badnets.sweeps.store import RECORD, Store, Work
 from badnets.sweeps.sweep import outcome
-from badnets.sweeps.task import Work
 
 MARK = "leaderboard.json"
 """In a store: which leaderboard it is of."""
@@ -94,35 +93,44 @@ def _same(form: Form) -> dict[str, object]:
 def run_board(
     board: Board,
     store: Store,
-    start: Callable[[], Engine],
+    start: Start,
     *,
     tries: int = 2,
     minutes: float | None = None,
     watcher: Watcher | None = None,
+    do: Callable[[Work], str | None] | None = None,
 ) -> Leaderboard:
     """Do what is missing of ``board``, on the engine that ``start`` gives; each task at most ``tries`` times. After so
     many ``minutes``, and on Ctrl-C, what runs is stopped and what is done is kept: the next call goes on, a training
-    after its last epoch, a repair from its begin."""
+    after its last epoch, a repair from its begin. ``do`` (default: ``carry_out_step``) is what becomes of a step."""
     watch, began = watcher or Watcher(), time.monotonic()
     check_store(board, store)
     done, *_ = store.states()
     todo = [step for step in board.steps if step.id not in done]
     if todo:
+        from badnets.sweeps.leaderboard.cell import carry_out_step
+
         store.check_writable()
         store.write(MARK, dumps(_same(board.form)).encode())
         until = None if minutes is None else began + 60 * minutes
-        with closing(start()) as engine:
+        with closing(start(do or carry_out_step, count=len(todo), folder=Path(store.place()))) as engine:
             _work_off(board, todo, store, engine, tries, until, watch)
     return status(board, store, seconds=time.monotonic() - began)
 
 
 def _work_off(
-    board: Board, todo: list[Step], store: Store, engine: Engine, tries: int, until: float | None, watch: Watcher
+    board: Board,
+    todo: list[Step],
+    store: Store,
+    engine: Engine[Work, str | None],
+    tries: int,
+    until: float | None,
+    watch: Watcher,
 ) -> None:
     total = len(board.steps)
     done = {step.id for step in board.steps} - {step.id for step in todo}
     waiting, tried = list(todo), Counter[str]()
-    running: dict[Job, Step] = {}
+    running: dict[Future[str | None], Step] = {}
     watch.progress("tasks", len(done), total, None)
     try:
         while until is None or time.monotonic() < until:
