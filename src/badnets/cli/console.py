@@ -53,7 +53,8 @@ _DEVICE = inspect.Parameter("device", inspect.Parameter.KEYWORD_ONLY, default=DE
 _COMPUTE = frozenset({"audit", "convert", "cure", "evaluate", "guard", "predict", "references", "reproduce", "repair"})
 """The commands that compute with networks, but for those that have the option themselves, for their spec."""
 _READERS = frozenset(
-    {"audit", "compare", "cure", "evaluate", "export", "guard", "predict", "references", "repair", "report", "show"}
+    {"audit", "bom", "card", "compare", "cure", "evaluate", "export", "guard", "predict", "references", "repair"}
+    | {"report", "show"}
 )
 """The commands that read finished runs and certificates."""
 

@@ -53,7 +53,7 @@ def _options(
 
 
 # In the order of ``badnets --help``.
-for _group in ("experiments", "networks", "audits", "defend", "cure", "runs", "sweeps", "trust", "catalog"):
+for _group in ("experiments", "networks", "audits", "defend", "cure", "runs", "sweeps", "cards", "trust", "catalog"):
     import_module(f"badnets.cli.{_group}")
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
