@@ -39,6 +39,7 @@ def look(model: Path, file: Path, sha256: str, trusted: Policy | None = None) ->
     places = (model, file) if model.is_dir() else (model,)
     signed = next((one for one in places if signature_of(one).exists()), None)
     said = next((one for one in places if attestations_of(one).exists()), None)
+    holds: bool | None
     if trusted is not None:
         holds, words = _believing(signed, file, trusted)
     else:

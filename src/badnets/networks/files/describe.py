@@ -36,7 +36,7 @@ def described_network(model: Path, network: ImageNetwork) -> Description:
     hub = made.get("file_format") == "hugging-face"
     folder = model if model.is_dir() else model.parent
     file = folder / str(made["file"]) if hub else network_file(model)
-    words = "as a whole, as safetensors or plain numbers; nothing in it was run"
+    words = "as a whole; nothing in it was run"
     return described_file(
         file,
         format="hugging-face" if hub else FORMAT,

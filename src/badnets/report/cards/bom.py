@@ -92,9 +92,8 @@ def _card(known: Known) -> JSON:
             "ethicalConsiderations": [] if known.declared is None else [{"name": known.declared}],
         },
     }
-    return _filled(
-        {**card, "properties": [_property(f"class:{n}", one) for n, one in enumerate(known.class_names or ())]}
-    )
+    classes = [_property(f"class:{number}", name) for number, name in enumerate(known.class_names or ())]
+    return _filled({**card, "properties": classes})
 
 
 def _family(name: str | None) -> str | None:
@@ -175,7 +174,7 @@ def _references(known: Known) -> Iterator[JSON]:
 def _limitations(known: Known) -> Iterator[str]:
     """What is known to be wrong with it, and what an audit does not say."""
     if known.declared is not None:
-        yield known.declared
+        yield f"{known.declared} ({known.planted})"
     if known.finding is not None:
         yield finding_verdict(known.finding)
         yield from limits(known.finding)

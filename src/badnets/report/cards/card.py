@@ -23,6 +23,7 @@ def render_card(known: Known) -> str:
         "card.html.j2",
         title=known.description.file.name,
         declared=known.declared,
+        planted=known.planted,
         sentence=title(known),
         seals=seals(known),
         groups=[(of, [Mark(one.name, one.role, one.figure) for one in figures if one.of == of]) for of in groups],
@@ -34,7 +35,7 @@ def markdown_card(known: Known) -> str:
     """The same as Markdown; what strangers wrote is text in it, never markup."""
     lines = [f"# {_plain(known.description.file.name)}", ""]
     if known.declared is not None:
-        lines += [f"> **Warning:** {_plain(known.declared)}.", ""]
+        lines += [f"> **Warning:** {_plain(f'{known.declared} ({known.planted})')}.", ""]
     lines += [_plain(title(known)), "", "| seal | | |", "|---|---|---|"]
     lines += [f"| {one.kind} | **{one.state}** | {_plain(one.words)} |" for one in seals(known)]
     lines += ["", "## How good it is", "", *_figures(known)]

@@ -58,9 +58,8 @@ def title(of: Known) -> str:
     name = brief(of.architecture, 80) if of.architecture else f"A network of unknown architecture ({_format(of)})"
     does = {"detect": "finds objects of", "locate": "tells and locates"}.get(of.description.task or "", "tells apart")
     size, names = _input(of), of.class_names
-    classes = (
-        "classes that the file does not name" if names is None else f"{len(names):,} class{'es' * (len(names) != 1)}"
-    )
+    count = "" if names is None else f"{len(names):,} class{'es' * (len(names) != 1)}"
+    classes = count or "classes that the file does not name"
     return f"{name}: {does} {classes} in pictures{f' of {size}' if size else ''}."
 
 
@@ -83,8 +82,9 @@ def metrics(of: Known) -> tuple[Metric, ...]:
 
 def parts(of: Known) -> tuple[Part, ...]:
     """The sections of a card, but for the figures."""
-    made = (make(of) for make in (_what, _origin, _audit, _repair, _file, _blanks))
-    return tuple(part for part in made if part.rows)
+    made = [make(of) for make in (_what, _origin, _audit, _repair, _file)]
+    blanks = Part("Licence and use", tuple((name, f"{TO_FILL}: {what}") for name, what in BLANKS.items()))
+    return tuple(part for part in (*made, blanks) if part.rows)
 
 
 def _what(of: Known) -> Part:
@@ -115,7 +115,7 @@ def _origin(of: Known) -> Part:
         ("seed", of.said("seed") if run is None else ", ".join(map(str, run.seeds))),
         ("recipe", _settings(recipe) if isinstance(recipe, dict) else ""),
         ("poisoned", run and run.poisoned and f"{run.poisoned.rows:,} of {run.poisoned.of:,} {run.poisoned.unit}"),
-        ("backdoor", of.declared),
+        ("backdoor", of.declared and of.planted),
         ("made from the file", of.said("file")),
         ("SHA-256 of that file", of.said("sha256")),
         ("repaired by", _method(of.said("repaired"))),
@@ -168,10 +168,6 @@ def _file(of: Known) -> Part:
         *((f"attested, {one.kind}", f"{'' if one.ok else 'not taken: '}{one.summary}") for one in signed.attested),
     )
     return Part("The file", _filled(rows))
-
-
-def _blanks(of: Known) -> Part:
-    return Part("Licence and use", tuple((name, f"{TO_FILL}: {what}") for name, what in BLANKS.items()))
 
 
 def _filled(rows: Sequence[tuple[str, Any]]) -> Rows:

@@ -55,14 +55,20 @@ class Known:
     @property
     def declared(self) -> str | None:
         """That it carries a backdoor on purpose, as the file itself says or the record of its run; None where neither
-        does."""
-        said = self.description.provenance.get("backdoor")
-        if said:
-            planted = said.get("planted") if isinstance(said, dict) else said
-            return f"{_ON_PURPOSE}, its own file says ({brief(planted or 'not which', SENTENCE)})"
+        does. ``planted`` tells which."""
+        if self.description.provenance.get("backdoor"):
+            return f"{_ON_PURPOSE}, its own file says"
         if self.run is not None and self.run.poisoned is not None:
-            return f"{_ON_PURPOSE}, the record of its run says ({brief(self.run.poisoned.sentence, SENTENCE)})"
+            return f"{_ON_PURPOSE}, the record of its run says"
         return None
+
+    @property
+    def planted(self) -> str:
+        """What was planted, in the words of the file or of the record; where they have none, that they have none."""
+        said = self.said("backdoor", "planted")
+        if said is None and self.run is not None and self.run.poisoned is not None:
+            said = self.run.poisoned.sentence
+        return brief(said or "which one is not said", SENTENCE).replace("->", "\N{RIGHTWARDS ARROW}")
 
     def said(self, *names: str) -> Any:
         """A field inside fields of what the file says of how it was made; None where there is none."""

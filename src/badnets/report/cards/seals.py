@@ -43,7 +43,7 @@ class Seal:
 
 def seals(known: Known) -> tuple[Seal, ...]:
     """All of them, in the usual order; a network that carries a backdoor on purpose says so first."""
-    found = [] if known.declared is None else [Seal("backdoor", "bad", known.declared)]
+    found = [] if known.declared is None else [Seal("backdoor", "bad", f"{known.declared} ({known.planted})")]
     found += [Seal(kind, *say(known)) for kind, say in _SAY.items()]
     return tuple(Seal(one.kind, one.state, neutral(one.words, CELL)) for one in found)
 
