@@ -20,7 +20,7 @@ from badnets.core.clock import fixed, now
 from badnets.core.files import digest, file_digest
 from badnets.core.text import CELL, neutral
 from badnets.records.model import JSON
-from badnets.report.cards.facts import BLANKS, TASKS, TO_FILL, metrics, parts, title
+from badnets.report.cards.facts import BLANKS, TASKS, TO_FILL, input_words, metrics, parts, title
 from badnets.report.cards.known import Known
 from badnets.report.cards.seals import seals
 from badnets.report.words.certificate_words import certificate_verdict
@@ -74,8 +74,7 @@ def _component(known: Known) -> JSON:
 
 
 def _card(known: Known) -> JSON:
-    told, size = known.description, known.input_size
-    shape = "" if size is None else f" ({size[1]} x {size[2]} pixels, {size[0]} channels)"
+    told, shape = known.description, input_words(known)
     card = {
         "modelParameters": {
             "approach": {"type": "supervised"} if known.class_names else None,
@@ -83,7 +82,7 @@ def _card(known: Known) -> JSON:
             "architectureFamily": _family(known.architecture),
             "modelArchitecture": known.architecture,
             "datasets": list(_datasets(known)),
-            "inputs": [{"format": f"image{shape}"}],
+            "inputs": [{"format": f"image ({shape})" if shape else "image"}],
             "outputs": [{"format": one} for one in _outputs(known)],
         },
         "quantitativeAnalysis": {"performanceMetrics": [_metric(one) for one in metrics(known)]},

@@ -57,7 +57,7 @@ def title(of: Known) -> str:
     """What the network is, in one sentence."""
     name = brief(of.architecture, 80) if of.architecture else f"A network of unknown architecture ({_format(of)})"
     does = {"detect": "finds objects of", "locate": "tells and locates"}.get(of.description.task or "", "tells apart")
-    size, names = _input(of), of.class_names
+    size, names = input_words(of), of.class_names
     count = "" if names is None else f"{len(names):,} class{'es' * (len(names) != 1)}"
     classes = count or "classes that the file does not name"
     return f"{name}: {does} {classes} in pictures{f' of {size}' if size else ''}."
@@ -95,7 +95,7 @@ def _what(of: Known) -> Part:
         ("arguments", _settings(told.arguments) if told.arguments else ""),
         ("its tensors fit", ", ".join(told.fits)),
         ("task", TASKS.get(told.task or "", UNKNOWN)),
-        ("input", _input(of) or UNKNOWN),
+        ("input", input_words(of) or UNKNOWN),
         ("less mean / over deviation", normal),
         ("classes", UNKNOWN if names is None else f"{len(names):,}"),
         ("numbers in its tensors", UNKNOWN if told.numbers is None else f"{told.numbers:,}"),
@@ -175,7 +175,7 @@ def _filled(rows: Sequence[tuple[str, Any]]) -> Rows:
     return tuple((brief(name, VALUE), brief(value, CELL)) for name, value in rows if value not in (None, "", False))
 
 
-def _input(of: Known) -> str:
+def input_words(of: Known) -> str:
     """``"28 x 28 pixels, 1 channel"``; empty where it is not known."""
     if of.input_size is None:
         return ""
