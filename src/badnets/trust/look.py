@@ -74,7 +74,7 @@ def _claim(signed: Path, name: str, sha256: str) -> tuple[bool | None, str]:
     known = digests.get(name) if signed.is_dir() else next(iter(digests.values()), None)
     if known != sha256:
         return False, f"the signature beside it ({brief(place.name)}) is of other bytes"
-    return None, f"signed by {signer}, {_NOT_CHECKED if find_spec('model_signing') else _NO_EXTRA}"
+    return None, f"by {signer}, {_NOT_CHECKED if find_spec('model_signing') else _NO_EXTRA}"
 
 
 def _believing(signed: Path | None, file: Path, trusted: Policy) -> tuple[bool, str]:
@@ -89,5 +89,5 @@ def _believing(signed: Path | None, file: Path, trusted: Policy) -> tuple[bool, 
     except BadInput as error:
         return False, brief(str(error), 200)
     if not reasons and any(one.name == file.name for one in found.files):
-        return True, f"signed by {found.signer}, and not changed since"
+        return True, f"by {found.signer}, and not changed since"
     return False, brief("; ".join(reasons) or "the signature does not cover the network", 200)

@@ -165,6 +165,7 @@ def test_a_repair(model: Callable[..., Path], tmp_path: Path) -> None:
     (metric,) = component["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
     assert (metric["type"], metric["value"]) == ("clean_accuracy", "0.98")
     assert "fine-tune (epochs 2)" in render_card(known)
-    write_record(tmp_path / "fixed.json", made.model_copy(update={"files": {file.name: "0" * 64}}))
+    other = tmp_path / "elsewhere" / "fixed.json"
+    write_record(other, made.model_copy(update={"files": {file.name: "0" * 64}}))
     with pytest.raises(BadInput, match="expected a repair of the bytes"):
-        known_of(file, described(file), certificate=tmp_path / "fixed.json")
+        known_of(file, described(file), certificate=other)

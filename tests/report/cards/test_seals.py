@@ -134,11 +134,11 @@ def test_whose_signature(signed: tuple[Path, Policy, Policy], monkeypatch: pytes
         seal = by_kind(known_of(file, described(file), trusted=trusted))["signed"]
         return seal.state, seal.words
 
-    assert said() == ("unknown", f"signed by key {key}..., not checked against anybody you trust")
-    assert said(alice) == ("good", f"signed by alice (key {key}), and not changed since")
+    assert said() == ("unknown", f"by key {key}..., not checked against anybody you trust")
+    assert said(alice) == ("good", f"by alice (key {key}), and not changed since")
     assert said(bob)[0] == "bad"
     monkeypatch.setitem(sys.modules, "model_signing", None)
-    assert said() == ("unknown", f"signed by key {key}..., not checked: pip install 'badnets[trust]'")
+    assert said() == ("unknown", f"by key {key}..., not checked: pip install 'badnets[trust]'")
     monkeypatch.undo()
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
     assert said() == ("bad", "the signature beside it (network.safetensors.sig) is of other bytes")
@@ -162,7 +162,7 @@ def test_what_a_signature_claims_may_be_anything(signed: tuple[Path, Policy, Pol
         ([], "an unknown key"),
     ):
         place.write_text(json.dumps({**bundle, "verificationMaterial": material}))
-        assert by_kind(known_of(file, described(file)))["signed"].words.startswith(f"signed by {told}")
+        assert by_kind(known_of(file, described(file)))["signed"].words.startswith(f"by {told}")
 
 
 def test_what_is_attested(signed: tuple[Path, Policy, Policy], whole: Callable[..., Known], tmp_path: Path) -> None:
@@ -174,7 +174,9 @@ def test_what_is_attested(signed: tuple[Path, Policy, Policy], whole: Callable[.
     for record in (known.finding, known.run):
         attest(record, file, open_private(tmp_path / "keys" / "alice"), place)
     seen = by_kind(known_of(file, described(file)))
-    assert seen["audit"].words == "2 attestations lie beside it, not checked; no audit at hand"
+    assert (
+        seen["audit"].words == "2 attestations lie beside it, not checked against anybody you trust; no audit at hand"
+    )
     seen = by_kind(known_of(file, described(file), trusted=alice))
     assert (seen["audit"].state, seen["provenance"].state) == ("good", "good")
     assert "nothing-found" in seen["audit"].words

@@ -176,7 +176,7 @@ def _limitations(known: Known) -> Iterator[str]:
         yield f"{known.declared} ({known.planted})"
     if known.finding is not None:
         yield finding_verdict(known.finding)
-        yield from limits(known.finding)
+        yield from limits(known.finding, shown=False)
 
 
 def _properties(known: Known) -> Iterator[JSON]:

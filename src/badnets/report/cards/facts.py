@@ -139,7 +139,7 @@ def _audit(of: Known) -> Part:
         ("looked with", ", ".join(str(one.get("kind")) for one in finding.detectors)),
         ("command", finding.command),
     )
-    said = (finding_verdict(finding), p_words(finding), *limits(finding))
+    said = (finding_verdict(finding), p_words(finding), *limits(finding, shown=False))
     return Part("Audit", _filled(rows), tuple(one for one in said if one))
 
 

@@ -96,7 +96,9 @@ def _audit(known: Known) -> tuple[State, str]:
         state: State = "bad" if "bad" in states else "good" if "good" in states else "unknown"
         return state, "; ".join(words for _, words in told)
     if known.signed.unchecked:
-        return "unknown", f"{known.signed.unchecked:,} attestations lie beside it, not checked; no audit at hand"
+        count = known.signed.unchecked
+        lie = f"{count:,} attestations lie" if count > 1 else "an attestation lies"
+        return "unknown", f"{lie} beside it, not checked against anybody you trust; no audit at hand"
     return "unknown", "no audit at hand (badnets audit)"
 
 
