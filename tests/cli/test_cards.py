@@ -34,7 +34,7 @@ def test_show_begins_with_the_seals(badnets: Badnets, tiny_run: Path) -> None:
 
 def test_of_another_programs_file(badnets: Badnets, tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(3, 64), "fc.bias": torch.zeros(3)}, tmp_path / "theirs.pt")
-    assert badnets.silent("show theirs.pt").out.startswith("[+] good     opened      as torch, its tensors alone;")
+    assert badnets.silent("show theirs.pt").out.startswith("[+] good     opened      as torch; nothing in it was run")
     assert badnets.silent("bom theirs.pt").out.startswith("bill of materials  theirs.pt.cdx.json")
     assert badnets.silent("card theirs.pt").out == "card  theirs.pt.card.html\n"
 

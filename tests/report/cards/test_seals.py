@@ -199,3 +199,5 @@ def test_seals_of_a_page(whole: Callable[..., Known], tmp_path: Path) -> None:
     assert beside[-1].state == "bad"
     assert seals_beside(tmp_path, finding.model_copy(update={"network_sha256": "0" * 64})) == ()
     assert seals_beside(tmp_path / "nowhere" / "x", run) == ()
+    for name in ("a" * 5000, "a\0b", "..", "", "/"):
+        assert seals_beside(tmp_path / "x", finding.model_copy(update={"model": name})) in ((), beside)

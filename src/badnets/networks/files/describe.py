@@ -62,7 +62,7 @@ def described_facts(file: Path, networks: Sequence[ForeignFacts]) -> Description
     return described_file(
         file,
         format=first.format,
-        opened=Opened(True, f"as {first.format}, its tensors alone; nothing in it was run"),
+        opened=Opened(True, f"as {first.format}; nothing in it was run"),
         numbers=first.parameters,
         fits=first.fits,
         says=tuple(brief(one, LINE) for one in (*parts, *first.says, *layers, *problem)),

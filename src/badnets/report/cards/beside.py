@@ -20,7 +20,7 @@ def seals_beside(folder: Path, record: RunRecord | Finding, model: Path | None =
     are ``model``): empty where none do."""
     finding = record if isinstance(record, Finding) else None
     for file in _places(folder, record, model):
-        if not file.is_file() or (finding is not None and file_digest(file) != finding.network_sha256):
+        if not _is_file(file) or (finding is not None and file_digest(file) != finding.network_sha256):
             continue
         try:
             description = described_header(file)
@@ -31,6 +31,14 @@ def seals_beside(folder: Path, record: RunRecord | Finding, model: Path | None =
         place = folder if finding is None else file
         return seals(replace(known_of(place, description), finding=finding))
     return ()
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; a stranger's name may be none that this system can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _places(folder: Path, record: RunRecord | Finding, model: Path | None) -> Iterator[Path]:

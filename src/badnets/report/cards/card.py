@@ -11,7 +11,7 @@ from badnets.report.cards.seals import seals
 from badnets.report.charts.figures import Mark
 from badnets.report.pages.parts import render
 
-_MARKS = re.compile(r"([\\`*_{}\[\]<>()#|~&!@$^+])")
+_MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&@$])")
 _LINKS = re.compile(r"(?i)\b(www)\.|:(?=//)")
 
 

@@ -23,7 +23,7 @@ TASKS = {"classify": "image classification", "locate": "classification and a box
 BLANKS = {
     "licence of the weights": "an SPDX identifier, or the text",
     "licence of the training data": "an SPDX identifier, or the text",
-    "made by": "a person or an organization, and how to reach them",
+    "published by": "a person or an organization, and how to reach them",
     "meant for": "who should use it, and for what",
     "not meant for": "what it was not tried on",
 }
@@ -55,12 +55,15 @@ class Metric:
 
 def title(of: Known) -> str:
     """What the network is, in one sentence."""
-    name = brief(of.architecture, 80) if of.architecture else f"A network of unknown architecture ({_format(of)})"
-    does = {"detect": "finds objects of", "locate": "tells and locates"}.get(of.description.task or "", "tells apart")
-    size, names = input_words(of), of.class_names
-    count = "" if names is None else f"{len(names):,} class{'es' * (len(names) != 1)}"
-    classes = count or "classes that the file does not name"
-    return f"{name}: {does} {classes} in pictures{f' of {size}' if size else ''}."
+    names, size = of.class_names, input_words(of)
+    if of.architecture is None or names is None:
+        return f"A network ({_format(of)}) that does not say which it is, nor what it tells apart."
+    verbs = {"detect": "finds objects of", "locate": "tells apart and locates"}
+    does, classes = (
+        verbs.get(of.description.task or "", "tells apart"),
+        f"{len(names):,} class{'es' * (len(names) != 1)}",
+    )
+    return f"{brief(of.architecture, 80)}: {does} {classes} in pictures{f' of {size}' if size else ''}."
 
 
 def metrics(of: Known) -> tuple[Metric, ...]:
@@ -172,7 +175,8 @@ def _file(of: Known) -> Part:
 
 def _filled(rows: Sequence[tuple[str, Any]]) -> Rows:
     """Those that say something."""
-    return tuple((brief(name, VALUE), brief(value, CELL)) for name, value in rows if value not in (None, "", False))
+    there = ((name, value) for name, value in rows if not (value is None or value is False or value == ""))
+    return tuple((brief(name, VALUE), brief(value, CELL)) for name, value in there)
 
 
 def input_words(of: Known) -> str:
