@@ -111,5 +111,5 @@ def test_of_many_classes_the_mean_margin_after_a_few_steps_counts() -> None:
     assert sizes.shape == (1, MANY)
     assert int(sizes.argmin()) == 50
     before, after = -Margins(early=1, early_starts=64, rate=1e-9).sizes(suspect(network))[0, 50], -sizes[0, 50]
-    assert after - before == pytest.approx(2 * 0.01 * np.abs(np.linspace(-3, 3, 16)).sum(), rel=0.2)
+    assert after - before > 2 * 0.01 * 0.9 * np.abs(np.linspace(-3, 3, 16)).sum()  # the rivals fall besides
     assert method.passes(suspect(network)) == MANY * (8 + 64) * 2

@@ -72,7 +72,7 @@ def audit_command(
             command=command_line(),
         )
         finding = audit_case(case, watcher)
-    place = None if out is None else write_finding(finding, out)
+    place = None if out is None else write_finding(finding, out, model)
     yield Ended(finding.to_json(), 130 if finding.stopped == "interrupted" else EXITS[finding.verdict])
     yield finding_verdict(finding)
     yield _table(finding)
@@ -93,15 +93,16 @@ def check_free(out: Path) -> None:
     check_place(out)
 
 
-def write_finding(finding: Finding, out: Path) -> Path:
-    """The finding, its page and its trigger in a folder; where the page is."""
+def write_finding(finding: Finding, out: Path, model: Path) -> Path:
+    """The finding about ``model``, its page and its trigger in a folder; where the page is."""
     from badnets.core.files import write_text
     from badnets.records.read import FINDING, write_record
+    from badnets.report.cards.beside import seals_beside
     from badnets.report.pages.finding_page import render_finding
 
     out.mkdir(parents=True, exist_ok=True)
     write_record(out / FINDING, finding)
-    return write_text(out / "report.html", render_finding(finding))
+    return write_text(out / "report.html", render_finding(finding, seals_beside(out, finding, model)))
 
 
 def _table(finding: Finding) -> Table:

@@ -55,7 +55,8 @@ _COMPUTE = frozenset(
 )
 """The commands that compute with networks, but for those that have the option themselves, for their spec."""
 _READERS = frozenset(
-    {"audit", "compare", "cure", "evaluate", "export", "guard", "predict", "references", "repair", "report", "show"}
+    {"audit", "bom", "card", "compare", "cure", "evaluate", "export", "guard", "predict", "references", "repair"}
+    | {"report", "show"}
 )
 """The commands that read finished runs and certificates."""
 

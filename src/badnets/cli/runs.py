@@ -79,6 +79,7 @@ def _page(run: list[Path], records: list[Record], out: Path | None) -> Path:
     from badnets.records.read import FINDING
     from badnets.records.run import RunRecord
     from badnets.records.study import StudyRecord
+    from badnets.report.cards.beside import seals_beside
     from badnets.report.pages.certificate_page import render_certificate
     from badnets.report.pages.finding_page import render_finding
     from badnets.report.pages.page import render_compare, write_page
@@ -104,7 +105,7 @@ def _page(run: list[Path], records: list[Record], out: Path | None) -> Path:
         return write_text(out or path.with_suffix(".html"), render_certificate(record))
     if isinstance(record, Finding):
         beside = folder / "report.html" if path.is_dir() or path.name == FINDING else path.with_suffix(".html")
-        return write_text(out or beside, render_finding(record))
+        return write_text(out or beside, render_finding(record, seals_beside(folder, record)))
     raise BadInput(
         f"expected a run, a study, a repair's certificate or a finding in {path}, got {formats[0]}; only these have a "
         "page"
