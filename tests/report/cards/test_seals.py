@@ -16,6 +16,7 @@ from badnets.core.files import file_digest
 from badnets.networks.files.describe import described
 from badnets.networks.files.description import Opened, described_header
 from badnets.records.read import write_record
+from badnets.records.scan import Scan, ScanFinding
 from badnets.report.cards.beside import seals_beside
 from badnets.report.cards.known import Known, known_of
 from badnets.report.cards.seals import SHAPES, Seal, seals
@@ -101,6 +102,22 @@ def test_opened_can_say_that_it_was_not_safe(model: Callable[..., Path]) -> None
     file = model()
     scanned = described_header(file, Opened(False, "a scan found os.system"))
     assert by_kind(known_of(file, scanned))["opened"] == Seal("opened", "bad", "a scan found os.system")
+
+
+@pytest.mark.parametrize(("verdict", "state"), [("unsafe", "bad"), ("unknown", "unknown"), ("safe", "good")])
+def test_what_others_would_run_counts(
+    verdict: str, state: str, model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = ScanFinding(
+        file="a", member="", offset=0, what="calls os.system", why="", do="", rule="pickle-runs", severity="unsafe"
+    )
+    found = () if verdict == "safe" else (finding,)
+    scanned = Scan(verdict=verdict, findings=found, files=1)  # type: ignore[arg-type]
+    monkeypatch.setattr("badnets.networks.files.describe.scan", lambda _: scanned)
+    file = model()
+    seal = by_kind(known_of(file, described(file)))["opened"]
+    assert seal.state == state
+    assert (verdict == "safe") or f"badnets scan says {verdict} (calls os.system)" in seal.words
 
 
 def test_somebodys_own_code_is_not_opened(tmp_path: Path, model: Callable[..., Path]) -> None:

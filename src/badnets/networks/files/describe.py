@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from badnets.core.errors import BadInput
@@ -13,11 +14,23 @@ from badnets.networks.files.foreign import is_ours, open_any, says_itself
 from badnets.networks.files.header import FORMAT, parse
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import recorded_architecture
+from badnets.networks.scan.scan import scan
 from badnets.records.read import network_file
 
 
 def described(model: Path) -> Description:
-    """Of a file, a run's folder or one of the Hugging Face hub. Raises ``BadInput`` for what is not opened."""
+    """Of a file, a run's folder or one of the Hugging Face hub, scanned too: what others would run when they open it
+    counts. Raises ``BadInput`` for what is not opened."""
+    known = _described(model)
+    found = scan(known.file)
+    if found.verdict == "safe":
+        return known
+    first = brief(found.findings[0].what, LINE)
+    words = f"here nothing in it was run; elsewhere not: badnets scan says {found.verdict} ({first})"
+    return replace(known, opened=Opened(False if found.verdict == "unsafe" else None, words))
+
+
+def _described(model: Path) -> Description:
     if not says_itself(model):
         return described_facts(model, foreign_facts(model))
     file = network_file(model) if not (model / "config.json").is_file() else model
