@@ -32,6 +32,8 @@ STATEMENT, PAYLOAD = "https://in-toto.io/Statement/v1", "application/vnd.in-toto
 OURS = "https://github.com/badnets/badnets/attestations"
 MOST = 1000
 """Attestations in one file, at most."""
+_NOBODY = PublicKey(Path(), "")
+"""Stands for whoever may have signed what is only read."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,17 @@ def read_attestations(place: Path, keys: Sequence[PublicKey]) -> tuple[list[Atte
     return found, others
 
 
+def claims(place: Path) -> list[tuple[tuple[str, ...], str]]:
+    """What a file of attestations says, and of which bytes (SHA-256), whoever has signed it. Raises ``BadInput`` for
+    what is no such file."""
+    found = []
+    for number, line in enumerate(_lines(place), 1):
+        where = f"line {number} of {place}"
+        one = _statement(_envelope(parse_json(line.encode(), where), where), _NOBODY, where)
+        found.append((one.subjects, f"{one.kind or 'unknown'}: {one.summary}"))
+    return found
+
+
 def _lines(place: Path) -> list[str]:
     try:
         lines = [line for line in read_bytes(place, TEXT, "attestations").decode("utf-8").splitlines() if line.strip()]
@@ -191,15 +204,19 @@ def _lines(place: Path) -> list[str]:
     return lines
 
 
-def _opened(value: Any, keys: Sequence[PublicKey], where: str) -> Attestation | None:
-    """The attestation, if one of ``keys`` has signed it."""
-    dsse, signers = needed("securesystemslib.dsse"), needed("securesystemslib.signer")
-    serialization = needed("cryptography.hazmat.primitives.serialization")
-    errors = needed("securesystemslib.exceptions")
+def _envelope(value: Any, where: str) -> Any:
     try:
-        envelope = dsse.Envelope.from_dict(value)
+        return needed("securesystemslib.dsse").Envelope.from_dict(value)
     except Exception as error:  # noqa: BLE001 (a stranger's JSON in a library's hands)
         raise BadInput(f"expected an attestation in {where}, got something else ({first_line(error)})") from None
+
+
+def _opened(value: Any, keys: Sequence[PublicKey], where: str) -> Attestation | None:
+    """The attestation, if one of ``keys`` has signed it."""
+    signers = needed("securesystemslib.signer")
+    serialization = needed("cryptography.hazmat.primitives.serialization")
+    errors = needed("securesystemslib.exceptions")
+    envelope = _envelope(value, where)
     for key in keys:
         public = signers.SSlibKey.from_crypto(serialization.load_pem_public_key(key.path.read_bytes()))
         try:
