@@ -181,26 +181,27 @@ def read_attestations(place: Path, keys: Sequence[PublicKey]) -> tuple[list[Atte
     return found, others
 
 
-def claims(place: Path) -> list[tuple[tuple[str, ...], str]]:
-    """What a file of attestations says, and of which bytes (SHA-256), whoever has signed it. Raises ``BadInput`` for
-    what is no such file."""
+def claims(place: Path, called: Path) -> list[tuple[tuple[str, ...], str]]:
+    """What a file of attestations (in errors ``called`` so) says, and of which bytes (SHA-256), whoever has signed it.
+    Raises ``BadInput`` for what is no such file."""
     found = []
-    for number, line in enumerate(_lines(place), 1):
-        where = f"line {number} of {place}"
+    for number, line in enumerate(_lines(place, called), 1):
+        where = f"line {number} of {called}"
         one = _statement(_envelope(parse_json(line.encode(), where), where), _NOBODY, where)
         found.append((one.subjects, f"{one.kind or 'unknown'}: {one.summary}"))
     return found
 
 
-def _lines(place: Path) -> list[str]:
+def _lines(place: Path, called: Path | None = None) -> list[str]:
+    called = called or place
     try:
         lines = [line for line in read_bytes(place, TEXT, "attestations").decode("utf-8").splitlines() if line.strip()]
     except FileNotFoundError:
-        raise BadInput(f"expected attestations at {place}, got nothing; badnets attest makes some") from None
+        raise BadInput(f"expected attestations at {called}, got nothing; badnets attest makes some") from None
     except ValueError:
-        raise BadInput(f"expected attestations in {place}, got something else") from None
+        raise BadInput(f"expected attestations in {called}, got something else") from None
     if len(lines) > MOST:
-        raise BadInput(f"expected at most {MOST} attestations in {place}, got {len(lines):,}")
+        raise BadInput(f"expected at most {MOST} attestations in {called}, got {len(lines):,}")
     return lines
 
 

@@ -93,6 +93,10 @@ class Fetcher(FetcherInterface):
                 yield answer
         except urllib.error.HTTPError as error:
             error.close()
+            if 300 <= error.code < 400:  # to another scheme, or round in circles
+                raise BadInput(
+                    f"refused, redirected: {brief(self.home)} sends elsewhere ({brief(error.reason)})"
+                ) from None
             raise DownloadHTTPError(f"{error.code} {error.reason}", error.code) from None
         except urllib.error.URLError as error:
             raise BadInput(

@@ -95,7 +95,8 @@ class Catalogue:
         target = self._target(check_name(name))
         if target is None or said_of(target).of is not None:
             known = [one.name for one in self.listed().entries]
-            raise BadInput(f"expected an entry of {brief(self.url)}, got {brief(name)!r}; {nearest(name, known)}")
+            hint = nearest(name, known) if known else "it has none"
+            raise BadInput(f"expected an entry of {brief(self.url)}, got {brief(name)!r}; {hint}")
         entry = entry_of(target, self._role_of(name))
         if entry.expires is not None and entry.expires <= now():
             raise BadInput(

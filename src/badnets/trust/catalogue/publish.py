@@ -104,7 +104,7 @@ def add(
         said = Said(
             date=now(),
             expires=None if days is None else now() + timedelta(days=days),
-            says=_claims(there[goes_with["attestations"]], shas[name]) if "attestations" in goes_with else (),
+            says=_claims(there, names, goes_with.get("attestations"), shas[name]),
             files={kind: Companion(name=one, sha256=shas[one]) for kind, one in goes_with.items()},
         )
         replaced = name in known
@@ -157,11 +157,11 @@ def revoke(folder: Path, key: Party, pool: Pool) -> CatalogueChange:
     with opened(folder) as shelf:
         held, given = _roles_with(shelf, key)
         for name in held:
-            left = len(shelf.root.roles[name].keyids) - 1
-            if left < shelf.root.roles[name].threshold:
+            left, least = len(shelf.root.roles[name].keyids) - 1, shelf.root.roles[name].threshold
+            if left < least:
                 raise BadInput(
-                    f"expected {shelf.root.roles[name].threshold} keys of the role {name} to be left, got {left}; "
-                    "badnets catalogue rotate puts another in its place"
+                    f"expected the role {name} to be left with {least} or more keys, got {left}; badnets catalogue "
+                    "rotate puts another in its place"
                 )
         for name in held:
             change_root(shelf).revoke_key(key.id, name)
@@ -278,11 +278,16 @@ def _copied(shelf: Shelf, source: Path) -> Iterator[Path]:
         yield copy
 
 
-def _claims(place: Path, sha: str) -> tuple[str, ...]:
-    """What attestations say of these bytes. Raises ``BadInput`` where one is about others."""
-    found = claims(place)
-    if any(sha not in subjects for subjects, _ in found):
-        raise BadInput(f"expected attestations of the bytes that are added (SHA-256 {sha[:16]}...), got one of others")
+def _claims(
+    there: Mapping[str, Path], names: Mapping[str, Path], attestations: str | None, sha: str
+) -> tuple[str, ...]:
+    """What the attestations among the files say of these bytes. Raises ``BadInput`` where one is about others."""
+    if attestations is None:
+        return ()
+    found = claims(there[attestations], names[attestations])
+    if not found or any(sha not in subjects for subjects, _ in found):
+        got = "one of others" if found else "none"
+        raise BadInput(f"expected attestations of the bytes that are added (SHA-256 {sha[:16]}...), got {got}")
     return tuple(brief(said, 200) for _, said in found[:_SAYS])
 
 
