@@ -126,8 +126,8 @@ def test_thresholds(publisher: Publisher, tmp_path: Path) -> None:
         publish.rotate(publisher.folder, publisher.key("online"), publisher.key("new"), publisher.pool("root1"))
     with refused("expected 1 private key of the role snapshot, got 0", publisher.folder):
         publish.refresh(publisher.folder, publisher.pool("root1"))
+    one = Keys([publisher.key("a")])
     for threshold in (0, 3):
-        one = Keys([publisher.key("a")])
         with pytest.raises(BadInput, match="expected a threshold from 1 to the 2 keys of root"):
             publish.init(tmp_path / "no", Keys([publisher.key("root1"), publisher.key("root2")], threshold), one, one)
     public = party(publisher.keys / "root2.pub")

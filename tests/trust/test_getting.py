@@ -226,10 +226,10 @@ def test_redirections(publisher: Publisher, server: Between, tmp_path: Path) -> 
         refused("refused, redirected: expected files from 127.0.0.1", server.url, tmp_path / "x", root_of(publisher))
         assert not elsewhere.asked
     for to in ("file:///etc/passwd", "https://127.0.0.1/", "ftp://127.0.0.1/"):
-        server.attack = lambda path, body, to=to: Sent(to=to)
+        sent = Sent(to=to)
+        server.attack = lambda path, body: sent  # noqa: B023 (asked before the next turn)
         refused("refused, redirected", server.url, tmp_path / "x", root_of(publisher))
     shutil.copytree(publisher.folder / "targets", publisher.folder / "moved")
-    server.attack = on_targets(lambda body: body)
     moved = f"{server.url}/moved/"
     server.attack = lambda path, body: Sent(to=moved + path[9:]) if path.startswith("/targets/") else body
     got(server.url, tmp_path / "x", root_of(publisher))  # to itself it may
