@@ -37,7 +37,9 @@ def catalogue_init_command(
     key: list[Path] = Option(..., help="A key for snapshot and timestamp, which are signed often."),
     targets_key: list[Path] = Option([], help="A key that answers for entries [those of --key]."),
     targets_threshold: int = Option(1, min=1, help="How many of them have to sign."),
-    days: float | None = Option(None, min=0.01, help="Days until the timestamp has to be refreshed [7]."),
+    days: float | None = Option(
+        None, min=0.01, help="Days until the timestamp has to be signed anew, here and after each change [7]."
+    ),
 ) -> Iterator[Any]:
     """Begin a catalogue: its roles, their keys, and how many of them have to sign."""
     from badnets.trust.catalogue.publish import Keys, init
@@ -128,7 +130,7 @@ def catalogue_rotate_command(
 def catalogue_refresh_command(
     folder: Path = FOLDER,
     key: list[Path] = KEYS,
-    days: float | None = Option(None, min=0.01, help="Days until it has to be done again [7]."),
+    days: float | None = Option(None, min=0.01, help="Days until it has to be done again [as before]."),
 ) -> Iterator[Any]:
     """Sign the timestamp and the snapshot anew before they expire, and publish what waits."""
     from badnets.trust.catalogue.publish import refresh
@@ -205,10 +207,9 @@ def _listing(source: str, root: Path | None, fingerprint: str | None) -> Listing
     from badnets.trust.catalogue.getting import opened, pinned
     from badnets.trust.catalogue.shelf import read
 
-    trusted = _trusted(root, fingerprint)
-    if trusted == type(trusted)() and "://" not in source and not pinned(source):
+    if root is None and fingerprint is None and "://" not in source and not pinned(source):
         return read(Path(source)).listed()
-    with opened(source, trusted) as catalogue:
+    with opened(source, _trusted(root, fingerprint)) as catalogue:
         return catalogue.listed()
 
 

@@ -45,7 +45,7 @@ def download(wanted: Wanted, fetcher: Fetcher, watcher: Watcher, others: Others)
         if kept.is_file() and kept.stat().st_size == wanted.size and file_digest(kept) == wanted.sha256:
             return kept
         folder.mkdir(parents=True, exist_ok=True)
-        _check_room(folder, wanted)
+        _check_room(folder, wanted, partial)
         # What was left may be somebody else's bytes: after a wrong digest there is one try from the start.
         again = partial.exists()
         while True:
@@ -123,8 +123,8 @@ def _wrong(wanted: Wanted, partial: Path, others: Others) -> BadInput:
     )
 
 
-def _check_room(folder: Path, wanted: Wanted) -> None:
-    free = shutil.disk_usage(folder).free
+def _check_room(folder: Path, wanted: Wanted, partial: Path) -> None:
+    free = shutil.disk_usage(folder).free + (partial.stat().st_size if partial.exists() else 0)
     if free < wanted.size:
         raise BadInput(
             f"expected room for the {wanted.size:,} bytes of {wanted.name} on the disk of {folder}, got {free:,}"

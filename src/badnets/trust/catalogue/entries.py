@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 from tuf.api.metadata import Delegations, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from badnets.core.errors import BadInput
@@ -23,8 +22,8 @@ class Said(Model):
     model_config = ConfigDict(extra="ignore", frozen=True)
     of: str | None = None
     """Of what entry this is a companion."""
-    date: datetime | None = None
-    expires: datetime | None = None
+    date: AwareDatetime | None = None
+    expires: AwareDatetime | None = None
     says: tuple[str, ...] = ()
     files: dict[str, Companion] = Field(default_factory=dict)
 
@@ -55,11 +54,8 @@ def entry_of(target: TargetFile, role: str) -> Entry:
     """An entry as a record. Raises ``BadInput`` for companions that could lead elsewhere."""
     said = said_of(target)
     for kind, one in said.files.items():
-        if (
-            kind not in COMPANIONS
-            or not one.name.startswith(target.path + COMPANIONS[kind])
-            or "/" in one.name[len(target.path) :]
-        ):
+        behind = one.name.removeprefix(target.path)
+        if behind == one.name or "/" in behind or not behind.startswith(COMPANIONS.get(kind, "/")):
             raise BadInput(f"expected a companion of {brief(target.path)}, got {brief(one.name)!r}")
     return Entry(
         name=target.path,

@@ -47,12 +47,10 @@ def address(source: str) -> str:
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise BadInput(f"expected an address without password, query and #, got one with, at {brief(host)}")
     if scheme == "http" and not _loopback(host):
-        raise BadInput(
-            f"expected https for {brief(host)}, got http, on which anybody between can see what is asked for"
-        )
+        raise BadInput(f"expected https for {brief(host)}, got http, which is for this machine alone")
     if scheme not in ("file", "http", "https") or (scheme != "file" and not host) or (scheme == "file" and host):
         raise BadInput(f"expected a folder, https, file, or http to this machine, got {brief(source)!r}")
-    return source.rstrip("/")
+    return (scheme + source[len(scheme) :]).rstrip("/")
 
 
 def _loopback(host: str) -> bool:
@@ -94,14 +92,12 @@ class Fetcher(FetcherInterface):
         except urllib.error.HTTPError as error:
             error.close()
             if 300 <= error.code < 400:  # to another scheme, or round in circles
-                raise BadInput(
-                    f"refused, redirected: {brief(self.home)} sends elsewhere ({brief(error.reason)})"
-                ) from None
+                got = brief(error.reason)
+                raise BadInput(f"refused, redirected: {brief(self.home)} sends elsewhere ({got})") from None
             raise DownloadHTTPError(f"{error.code} {error.reason}", error.code) from None
         except urllib.error.URLError as error:
-            raise BadInput(
-                f"expected {brief(self.home)} to answer, got {brief(error.reason)}; check the address"
-            ) from None
+            got = brief(error.reason)
+            raise BadInput(f"expected {brief(self.home)} to answer, got {got}; check the address") from None
         except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
             raise DownloadError(f"the connection broke ({brief(str(error) or type(error).__name__)})") from None
 

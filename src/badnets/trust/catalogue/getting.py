@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from tuf.api.exceptions import ExpiredMetadataError, RepositoryError
+from tuf.api.exceptions import DownloadHTTPError, ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.ngclient import Updater
 
@@ -136,7 +136,7 @@ def opened(
     ``BadInput`` with what is wrong: expired, rolled back, mixed, too few signatures, endless, damaged.
     """
     url = address(source)
-    place = cache_dir() / "catalogues" / hashlib.sha256(url.encode()).hexdigest()[:32]
+    place = _place(url)
     fetcher = fetcher or Fetcher(url)
     with lock(f"catalogue-{place.name}"):
         first = not (place / _PINNED).exists()
@@ -159,9 +159,8 @@ def opened(
 
 
 def pinned(source: str) -> bool:
-    """Whether the root of a catalogue is."""
-    place = cache_dir() / "catalogues" / hashlib.sha256(address(source).encode()).hexdigest()[:32]
-    return (place / _PINNED).exists()
+    """Whether the root of the catalogue at ``source`` is."""
+    return (_place(address(source)) / _PINNED).exists()
 
 
 def get(name: str, catalogue: Catalogue, out: Path | None = None, *, force: bool = False) -> Got:
@@ -193,6 +192,10 @@ def get(name: str, catalogue: Catalogue, out: Path | None = None, *, force: bool
     )
 
 
+def _place(url: str) -> Path:
+    return cache_dir() / "catalogues" / hashlib.sha256(url.encode()).hexdigest()[:32]
+
+
 def _check_free(place: Path, wanted: Wanted, *, force: bool) -> None:
     if place.is_symlink():
         raise BadInput(f"expected a place for a file at {place}, got a symbolic link; name another")
@@ -213,13 +216,13 @@ def _first(url: str, trusted: Trusted, fetcher: Fetcher) -> bytes:
         )
     wanted = _fingerprint(trusted.fingerprint)
     for number in range(1, LIMITS.max_root_rotations + 1):
-        try:
-            with refusing(url):
+        with refusing(url):
+            try:
                 content = fetcher.download_bytes(f"{url}/{METADATA}/{number}.root.json", LIMITS.root_max_length)
-        except BadInput:
-            if number == 1:
-                raise
-            break
+            except DownloadHTTPError:
+                if number == 1:
+                    raise
+                break
         if hashlib.sha256(content).hexdigest() == wanted:
             return content
     raise BadInput(f"refused, another root: expected one of SHA-256 {wanted[:16]}... at {brief(url)}, got others")

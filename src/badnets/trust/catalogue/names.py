@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
-from collections.abc import Iterable
 from datetime import datetime, timezone
 
 from tuf.ngclient import UpdaterConfig
@@ -26,8 +24,8 @@ MOST = {
     "timestamp": LIMITS.timestamp_max_length,
 }
 """Bytes of metadata, by role; that of all others is ``LIMITS.targets_max_length``."""
-MADE = "badnets-made"
-"""When a timestamp was made: a clock that is behind it is wrong."""
+MADE, FOR = "badnets-made", "badnets-days"
+"""Of a timestamp: when it was made (a clock that is behind it is wrong), and for how many days each holds."""
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _LONGEST = 200
 
@@ -62,16 +60,6 @@ def patterns_of(pattern: str) -> list[str]:
     """What a delegation of names like ``pattern`` covers: them, and what goes with them."""
     check_name(re.sub(r"[*?\[\]!]", "x", pattern))
     return [pattern] if pattern.endswith("*") else [pattern, f"{pattern}.*"]
-
-
-def covers(patterns: Iterable[str], name: str) -> bool:
-    """Whether one of the ``patterns`` is like ``name``: part by part, so that ``*`` is no ``/``."""
-    parts = name.split("/")
-    return any(
-        len(parts) == pattern.count("/") + 1
-        and all(fnmatch.fnmatchcase(*both) for both in zip(parts, pattern.split("/"), strict=True))
-        for pattern in patterns
-    )
 
 
 def hashed(name: str, sha256: str) -> str:

@@ -121,12 +121,11 @@ def remove(folder: Path, name: str, pool: Pool) -> CatalogueChange:
     """Offer ``name`` no longer; its bytes and what goes with them are deleted. Raises ``BadInput`` where there is no
     such entry."""
     with opened(folder) as shelf:
-        by = {
-            one: role
-            for role, made in shelf.targets.items()
-            for one, t in made.signed.targets.items()
-            if not said_of(t).of
-        }
+        by: dict[str, str] = {}
+        for role, made in shelf.targets.items():
+            for one, target in made.signed.targets.items():
+                if said_of(target).of is None:
+                    by.setdefault(one, role)
         if name not in by:
             raise BadInput(f"expected an entry of the catalogue, got {brief(name)!r}; {nearest(name, by)}")
         _take_out(_offered(shelf, by[name]), name)
@@ -229,7 +228,9 @@ def _companion(name: str, kind: str, path: Path) -> str:
 
 
 def _role_of(shelf: Shelf, names: Sequence[str]) -> str:
-    """Who answers for these names."""
+    """Who answers for these names. What the catalogue itself offers before a delegation, it goes on to offer."""
+    if names[0] in shelf.top.targets:
+        return Targets.type
     for role, one in delegated(shelf.top.delegations).items():
         if one.is_delegated_path(names[0]):
             outside = [name for name in names if not one.is_delegated_path(name)]
@@ -249,12 +250,10 @@ def _offered(shelf: Shelf, role: str) -> dict[str, TargetFile]:
     return shelf.targets[role].signed.targets
 
 
-def _take_out(known: dict[str, TargetFile], name: str) -> list[str]:
-    """Take an entry and what goes with it out. Returns their names."""
-    gone = [one for one, target in known.items() if one == name or said_of(target).of == name]
-    for one in gone:
+def _take_out(known: dict[str, TargetFile], name: str) -> None:
+    """Take an entry and what goes with it out."""
+    for one in [one for one, target in known.items() if one == name or said_of(target).of == name]:
         del known[one]
-    return gone
 
 
 @contextmanager

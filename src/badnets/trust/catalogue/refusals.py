@@ -37,7 +37,7 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.LengthOrHashMismatchError, _MIXED),
     (
         exceptions.DownloadLengthMismatchError,
-        ("refused, endless: {where} sends more bytes than there can be ({why})"),
+        "refused, endless: {where} sends more bytes than there can be ({why})",
     ),
     (exceptions.SlowRetrievalError, "refused, too slow: {where} keeps the line busy and sends next to nothing ({why})"),
     (exceptions.DownloadHTTPError, "expected a catalogue at {where}, got none, or one with files missing ({why})"),

@@ -25,7 +25,7 @@ from badnets.core.limits import TEXT
 from badnets.core.text import brief
 from badnets.records.catalogue import CatalogueChange, Listing
 from badnets.trust.catalogue.entries import delegated, listing
-from badnets.trust.catalogue.names import LIMITS, MADE, METADATA, MOST, TARGETS, now
+from badnets.trust.catalogue.names import FOR, LIMITS, MADE, METADATA, MOST, TARGETS, now
 from badnets.trust.catalogue.signers import Pool, can_sign, sign
 
 DAYS = {"root": 365, "targets": 180, "snapshot": 30, "timestamp": 7}
@@ -69,7 +69,7 @@ class Shelf:
         signed |= {"snapshot": self.snapshot.signed, "timestamp": self.timestamp.signed}
         return listing(str(self.folder), self.root, _sha256(self.roots[-1]), signed, pinned=False)
 
-    def renew(self, name: str, days: float) -> None:
+    def _renew(self, name: str, days: float) -> None:
         """The next version of a role, which holds for so many days."""
         made = self.roots[-1] if name == Root.type else self.targets[name]
         made.signed.version += 1
@@ -83,10 +83,10 @@ class Shelf:
         ``refresh``. Raises ``BadInput`` where a threshold is not met; then nothing is written."""
         before = self.roots[-2].signed if Root.type in self.changed and len(self.roots) > 1 else None
         if Root.type in self.changed:
-            self.renew(Root.type, DAYS["root"])
+            self._renew(Root.type, DAYS["root"])
             sign(self.roots[-1], "root", [one.roles["root"] for one in (before, self.root) if one], pool)
         for name in sorted(self.changed - {Root.type}):
-            self.renew(name, DAYS["targets"])
+            self._renew(name, DAYS["targets"])
             sign(self.targets[name], name, [self.role(name)], pool)
         online = [self.root.roles[one] for one in ("snapshot", "timestamp")]
         waits = Root.type not in self.changed and self.changed and not any(can_sign(one, pool) for one in online)
@@ -97,15 +97,16 @@ class Shelf:
 
     def _sign_snapshot(self, pool: Pool, days: float | None) -> None:
         snapshot, timestamp = self.snapshot.signed, self.timestamp.signed
+        days = days or float(timestamp.unrecognized_fields.get(FOR, DAYS["timestamp"]))
         for name, one in self.targets.items():
             snapshot.meta[f"{name}.json"] = _meta(one)
         snapshot.version += 1
-        snapshot.expires = now() + timedelta(days=max(days or 0, DAYS["snapshot"]))
+        snapshot.expires = now() + timedelta(days=max(days, DAYS["snapshot"]))
         sign(self.snapshot, "snapshot", [self.root.roles["snapshot"]], pool)
         timestamp.snapshot_meta = _meta(self.snapshot)
         timestamp.version += 1
-        timestamp.expires = now() + timedelta(days=days or DAYS["timestamp"])
-        timestamp.unrecognized_fields[MADE] = now().isoformat()
+        timestamp.expires = now() + timedelta(days=days)
+        timestamp.unrecognized_fields.update({MADE: now().isoformat(), FOR: f"{days:g}"})
         sign(self.timestamp, "timestamp", [self.root.roles["timestamp"]], pool)
 
     def _write(self, place: Callable[[], None] | None, *, snapshot: bool) -> None:
