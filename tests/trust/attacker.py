@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,11 +79,7 @@ class Between:
     asked: list[tuple[str, str | None]] = field(default_factory=list)
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[Between]:
-    """A server on this machine."""
-    between = Between(folder)
-
+def _handler(between: Between) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *words: object) -> None:
             pass
@@ -113,9 +110,21 @@ def serving(folder: Path) -> Iterator[Between]:
             except OSError:  # whoever asked went away
                 self.close_connection = True
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    return Handler
+
+
+@contextmanager
+def serving(folder: Path, certificate: Path | None = None) -> Iterator[Between]:
+    """A server on this machine; with a ``certificate`` (and its key) by https."""
+    between = Between(folder)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(between))
     server.daemon_threads = True
-    between.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    between.url = f"http{'s' * (certificate is not None)}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -8,6 +8,7 @@ import itertools
 import json
 import logging
 import os
+import random
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 
 pytest.importorskip("tuf", reason="the extra badnets[trust] is not installed")
 from tests.trust.attacker import NETWORK, OTHER, SHAPES, SIGNS, Between, Publisher, Sent, serving
+from tests.trust.certificates import for_server
 from tuf.api.metadata import Metadata
 
 from badnets.core.cache import cache_dir
@@ -233,6 +235,43 @@ def test_redirections(publisher: Publisher, server: Between, tmp_path: Path) -> 
     moved = f"{server.url}/moved/"
     server.attack = lambda path, body: Sent(to=moved + path[9:]) if path.startswith("/targets/") else body
     got(server.url, tmp_path / "x", root_of(publisher))  # to itself it may
+
+
+def test_https(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = for_server(tmp_path)
+    with serving(publisher.folder, certificate) as server:
+        refused("refused, another server", server.url, tmp_path / "x", root_of(publisher))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        got(server.url, tmp_path / "x", root_of(publisher))
+
+
+def test_no_changed_byte_passes(publisher: Publisher, server: Between, tmp_path: Path) -> None:
+    """Of each file that is served one byte is another: it is refused, or the right network comes all the same."""
+    paths = [path for path, _ in _asked(publisher, server, tmp_path)]
+    draw = random.Random(7)  # noqa: S311 (the same each time)
+    for number, path in enumerate(paths * 6):
+
+        def flipped(asked: str, body: bytes, path: str = path) -> bytes:
+            if asked != path or not body:
+                return body
+            at = draw.randrange(len(body))
+            return body[:at] + bytes([body[at] ^ 1 << draw.randrange(8)]) + body[at + 1 :]
+
+        server.attack = flipped
+        shutil.rmtree(cache_dir())
+        out = tmp_path / "flipped" / str(number)
+        try:
+            got(server.url, out, root_of(publisher))
+        except BadInput as told:
+            assert str(told).startswith("refused, "), told
+            assert not out.exists()
+        else:
+            assert out.read_bytes() == NETWORK
+
+
+def _asked(publisher: Publisher, server: Between, tmp_path: Path) -> list[tuple[str, str | None]]:
+    got(server.url, tmp_path / "first", root_of(publisher))
+    return [one for one in server.asked if "2.root" not in one[0]]
 
 
 def test_an_entry_whose_time_is_over(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,11 @@ class Fetcher(FetcherInterface):
             raise DownloadHTTPError(f"{error.code} {error.reason}", error.code) from None
         except urllib.error.URLError as error:
             got = brief(error.reason)
+            if isinstance(error.reason, ssl.SSLCertVerificationError):
+                got = brief(error.reason.verify_message)
+                raise BadInput(
+                    f"refused, another server: the certificate of {brief(self.home)} fails ({got})"
+                ) from None
             raise BadInput(f"expected {brief(self.home)} to answer, got {got}; check the address") from None
         except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
             raise DownloadError(f"the connection broke ({brief(str(error) or type(error).__name__)})") from None
