@@ -117,6 +117,13 @@ def test_its_life(badnets: Badnets, published: Path, tmp_path: Path) -> None:
         ("catalogue rotate c online.pub new --key root1", "expected 2 private keys of the role root, got 1"),
         ("catalogue revoke c online.pub --key root1 --key root2", "badnets catalogue rotate puts another"),
         ("catalogue frob c", "expected a command, got 'catalogue frob'"),
+        ("catalogue ad c", "did you mean 'catalogue add'?"),
+        ("catalogues", "did you mean 'catalogue "),
+        (
+            "catalogue add --carrd x",
+            "expected an option of badnets catalogue add, got '--carrd'; did you mean '--card'",
+        ),
+        ("-- -x", "no such option: -x"),
     ],
 )
 def test_bad_input(line: str, told: str, badnets: Badnets, published: Path) -> None:

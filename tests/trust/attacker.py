@@ -10,8 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from badnets.core.errors import BadInput
+from badnets.records.catalogue import Got
 from badnets.trust.catalogue import publish
+from badnets.trust.catalogue.getting import Trusted, get, opened
 from badnets.trust.catalogue.publish import Keys
 from badnets.trust.catalogue.signers import Party, Pool, party
 from badnets.trust.keys import make_keys
@@ -133,3 +139,30 @@ def serving(folder: Path, certificate: Path | None = None) -> Iterator[Between]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def root_of(publisher: Publisher) -> Trusted:
+    return Trusted(root=publisher.folder / "metadata" / "1.root.json")
+
+
+def got(url: str, out: Path, trusted: Trusted | None = None, name: str = SIGNS, **more: Any) -> Got:
+    with opened(url, trusted or Trusted(), **more) as catalogue:
+        return get(name, catalogue, out)
+
+
+def refused(words: str, url: str, out: Path, trusted: Trusted | None = None, name: str = SIGNS, **more: Any) -> str:
+    """Refused with these words, and nothing is there of it. Returns the sentence."""
+    before = sorted(out.parent.iterdir())
+    with pytest.raises(BadInput) as told:
+        got(url, out, trusted, name, **more)
+    assert words in str(told.value)
+    assert len(str(told.value)) <= 400
+    assert [path for path in sorted(out.parent.iterdir()) if path.name != "cache"] == [
+        path for path in before if path.name != "cache"
+    ]
+    return str(told.value)
+
+
+def on_targets(change: Any) -> Any:
+    """An attack on the bytes of one network alone."""
+    return lambda path, body: change(body) if path.startswith("/targets/signs/") else body

@@ -31,21 +31,6 @@ from badnets.trust.catalogue.signers import party, pool_of
 from badnets.trust.keys import PASSWORD, make_keys
 
 
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
-    folder = tmp_path_factory.mktemp("publisher")
-    (folder / "keys").mkdir()
-    made = Publisher(folder / "catalogue", folder / "keys")
-    made.begin()
-    return made
-
-
-@pytest.fixture
-def publisher(begun: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publisher:
-    monkeypatch.setenv("BADNETS_CACHE", str(tmp_path / "cache"))
-    return begun.copy(tmp_path / "catalogue")
-
-
 def state(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -154,9 +154,10 @@ def _usage(error: Any, words: list[str]) -> str:
     """A click error in our form: what was wrong, and the nearest known name or where to look."""
     message = str(error.format_message()).rstrip(".")
     plain = [word for word in words if not word.startswith("-")]
-    name = " ".join(plain[: 2 if plain and plain[0] in GROUPS else 1])
+    group = plain[0] if plain and plain[0] in GROUPS else ""
+    name = " ".join(plain[: 2 if group else 1])
     if "No such command" in message:
-        known = [one for one in COMMANDS if one.partition(" ")[0] == plain[0]] if plain[0] in GROUPS else COMMANDS
+        known = [one for one in COMMANDS if one.startswith(group)]
         return f"expected a command, got {name!r}; {nearest(name, known)}"
     help_line = f"badnets {name} --help" if name in COMMANDS else "badnets --help"
     if hasattr(error, "option_name") and getattr(error, "possibilities", None):
