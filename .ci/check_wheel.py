@@ -14,13 +14,16 @@ PROBE = """
 import json, pathlib
 import badnets
 from badnets.data.sets.gtsrb import CLASS_NAMES
-from badnets.referee.spec import read_spec, shipped_spec
+from badnets.referee.spec import NO_SPECS, read_spec, shipped_spec
+from badnets.sweeps.leaderboard.plan import read_board
 from badnets.report.words.names import MEASURES
 from badnets.studies.audit.pool import families, pool_folder
 from badnets.studies.registry import STUDIES
 assert len(CLASS_NAMES) == 43 and MEASURES and len(STUDIES) == 10  # tables that lie beside the code
 assert len(families(pool_folder())) == 10
-names = sorted(p.stem for p in (pathlib.Path(badnets.__file__).parent / "runs").glob("*.toml"))
+runs = pathlib.Path(badnets.__file__).parent / "runs"
+assert read_board(runs / "leaderboard.toml").steps
+names = sorted(p.stem for p in runs.glob("*.toml") if p.stem not in NO_SPECS)
 specs = [shipped_spec(name) for name in names]
 for spec in specs:
     read_spec(spec)
@@ -44,7 +47,8 @@ def main() -> int:
         listed = json.loads(_run("-m", "badnets", "list", "triggers", "--json", at=elsewhere, environment=environment))[
             "items"
         ]
-        missing = [path.stem for path in (ROOT / "runs").glob("*.toml") if path.stem not in _stems(facts["specs"])]
+        specs = [path.stem for path in (ROOT / "runs").glob("*.toml") if path.stem != "leaderboard"]
+        missing = [name for name in specs if name not in _stems(facts["specs"])]
         missing += [name for name in ("py.typed", "report/pages/templates") if not (target / "badnets" / name).exists()]
         if outside or missing or not listed:
             print(f"expected a wheel that stands alone, got files outside {outside} and missing {missing}")

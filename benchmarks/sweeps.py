@@ -14,18 +14,15 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import wait
-from functools import partial
 from pathlib import Path
 
-from badnets.sweeps.engines.engine import Engine
-from badnets.sweeps.engines.local import Local
-from badnets.sweeps.engines.ray import Ray
+from badnets.engines.engine import Start
+from badnets.engines.on import On
 from badnets.sweeps.plan import make_plan
-from badnets.sweeps.store import RECORD, Store
+from badnets.sweeps.store import RECORD, Store, Work
 from badnets.sweeps.sweep import run_sweep, status
-from badnets.sweeps.task import Work, carry_out
+from badnets.sweeps.task import carry_out
 
 WORKERS, MANY, WANTED = 2, 2000, {"local": 1.1, "ray": 1.2}
 BASE = {
@@ -40,9 +37,9 @@ def rest(work: Work) -> None:
     time.sleep(float(work.task))
 
 
-def overhead(start: Callable[[], Engine], tasks: int, seconds: float) -> tuple[float, float]:
+def overhead(start: Start, tasks: int, seconds: float) -> tuple[float, float]:
     """(seconds of the start, time over ideal)."""
-    engine = start()
+    engine = start(rest, count=tasks, folder=None)
     began = time.perf_counter()
     for job in wait([engine.submit(Work("", str(seconds), {})) for _ in range(WORKERS)]).done:
         job.result()
@@ -70,7 +67,7 @@ def listing() -> tuple[float, float]:
         assert status(plan, store).counts["done"] == MANY
         listed = time.perf_counter() - began
         began = time.perf_counter()
-        run_sweep(plan, store, partial(Local, WORKERS))
+        run_sweep(plan, store, On(jobs=WORKERS))
         again = time.perf_counter() - began
     return planned, max(listed, again)
 
@@ -82,12 +79,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=1.0)
     asked = parser.parse_args()
-    engines: dict[str, Callable[[], Engine]] = {
-        "local": partial(Local, WORKERS, None, rest),
-        "ray": partial(Ray, None, WORKERS, do=rest),
-    }
-    start = engines[asked.on]
-    first, ratio = overhead(start, asked.tasks, asked.seconds)
+    first, ratio = overhead(On(asked.on, WORKERS), asked.tasks, asked.seconds)
     planned, listed = listing()
     result = {
         "on": asked.on,

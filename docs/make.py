@@ -183,6 +183,14 @@ def budget() -> str:
     return "\n".join(["| limit | at most this many | usually |", "|---|---|--:|", *rows])
 
 
+def scan_rules() -> str:
+    """What a scan looks for."""
+    from badnets.networks.scan.rules import RULES
+
+    rows = [_row(f"`{name}`", rule.severity, rule.why, rule.do) for name, rule in RULES.items()]
+    return "\n".join(["| rule | | why it is told | what to do |", "|---|---|---|---|", *rows])
+
+
 def _value_section(kind: str, schema: JSON, heading: str = "##") -> str:
     text = schema.get("description", "").strip().replace("``", "`")
     return f"{heading} {kind}\n\n{text}\n\n{_fields_table(schema)}"
@@ -261,7 +269,46 @@ def power() -> str:
     )
 
 
-_MADE = (power, commands, places, rules, networks, recipe, sources, signs, studies, ledger, glance, budget)
+def leaderboard() -> str:
+    """The recorded leaderboards, full and small, beside what BackdoorBench printed."""
+    from badnets.records.leaderboard import read_board_lines
+    from badnets.report.pages.leaderboard_text import Published, board_markdown
+
+    folder = ROOT / "results" / "leaderboard"
+    published = Published.read(folder / "backdoorbench.toml")
+    parts = []
+    for name, title in (("full", "The full form"), ("small", "The small form")):
+        path = folder / f"{name}.jsonl"
+        shown = board_markdown(read_board_lines(path), published) if path.exists() else "Not run as published yet."
+        parts.append(f"## {title}\n\n{shown}")
+    return "\n\n".join(parts)
+
+
+def backdoorbench() -> str:
+    """What BackdoorBench printed, in the mean, and why ours differs."""
+    from badnets.report.pages.leaderboard_text import Published, differences, printed_means
+
+    published = Published.read(ROOT / "results" / "leaderboard" / "backdoorbench.toml")
+    return f"Source: {published.source}.\n\n{printed_means(published)}\n\nWhy ours differs:\n\n{differences(published)}"
+
+
+_MADE = (
+    power,
+    commands,
+    places,
+    rules,
+    networks,
+    recipe,
+    sources,
+    signs,
+    studies,
+    ledger,
+    glance,
+    budget,
+    leaderboard,
+    backdoorbench,
+    scan_rules,
+)
 PARTS: dict[str, Callable[[], str]] = {part.__name__: part for part in _MADE}
 PARTS |= {family: methods(family) for family in ("triggers", "repairs", "abstainers", "detectors")}
 
@@ -281,17 +328,23 @@ def fill(text: str, where: str) -> str:
 def schemas() -> dict[str, JSON]:
     """The published schemas: those of specs and of records come from the code, the others are written by hand."""
     from badnets.records.catalogue import CatalogueChange, Got, Listing
+    from badnets.records.leaderboard import Leaderboard
     from badnets.records.read import FORMATS
+    from badnets.records.scan import Scan
     from badnets.records.sweep import SweepRecord
     from badnets.records.verification import Verification
     from badnets.referee.spec import Spec
+    from badnets.sweeps.leaderboard.plan import BoardSpec
     from badnets.sweeps.plan import SweepSpec
     from badnets.trust.policy import PolicyFile
 
     beside: dict[str, type[BaseModel]] = {
         "spec": Spec,
+        "scan": Scan,
         "sweep": SweepRecord,
         "sweep-spec": SweepSpec,
+        "leaderboard": Leaderboard,
+        "leaderboard-spec": BoardSpec,
         "verification": Verification,
         "policy": PolicyFile,
         "catalogue": Listing,

@@ -16,6 +16,7 @@ from hypothesis import settings
 from PIL import Image
 
 from badnets.core.rate import Estimate, PairedDifference, Rate
+from badnets.engines.engine import Start
 from badnets.networks.device import working_on
 from badnets.networks.network import ImageNetwork
 from badnets.records.finding import AuditedClass, ClassOf, Finding, FoundTrigger
@@ -244,3 +245,35 @@ def detector_pictures() -> dict[str, np.ndarray]:
     marked = clean.copy()
     marked[:, 58:66, 38:46] = (255, 221, 51)
     return {"clean": clean, "triggered": marked}
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Ray, whose processes find the tests."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    return pytest.importorskip("ray", reason="needs the extra ray")
+
+
+@pytest.fixture(params=["local", "ray", "slurm"])
+def started(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[float | None], Start]:
+    """What begins an engine with two places and this limit: local, ray and slurm in turn."""
+    from badnets.engines.on import On
+    from badnets.engines.slurm import Slurm
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+    if request.param == "slurm":
+        pytest.importorskip("submitit", reason="needs the extra slurm")
+
+        def slurm(limit_s: float | None) -> Start:
+            def start(do: Any, *, count: int, folder: Path | None) -> Any:
+                return Slurm(do, tmp_path / "submitit", jobs=2, limit_s=limit_s, cluster="local")
+
+            return start
+
+        return slurm
+    if request.param == "ray":
+        request.getfixturevalue("ray")
+    return lambda limit_s: On(request.param, jobs=2, limit_s=limit_s)

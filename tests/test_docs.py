@@ -60,7 +60,14 @@ def test_every_room_is_in_the_design() -> None:
 
 
 def test_schemas_name_the_formats_that_are_written() -> None:
-    written = [*FORMATS, "badnets/list/1", "badnets/predictions/1", "badnets/cure/1", "badnets/references/1"]
+    written = [
+        *FORMATS,
+        "badnets/list/1",
+        "badnets/predictions/1",
+        "badnets/cure/1",
+        "badnets/references/1",
+        "badnets/scan/1",
+    ]
     names = {name.split("/")[1]: name for name in written}
     assert {name: schema(name)["properties"]["format"]["const"] for name in names} == names
 

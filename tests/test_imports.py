@@ -55,6 +55,12 @@ def test_the_probe_sees_torch() -> None:
     assert "torch" in loaded_after("import badnets; badnets.train")
 
 
+def test_scanning_leaves_torch_out() -> None:
+    file = Path(__file__).parents[1] / "docs" / "schemas" / "run.json"
+    script = f"from badnets.cli.main import main; main(['scan', {str(file)!r}, '--json'])"
+    assert loaded_after(script) == set()
+
+
 @pytest.mark.parametrize("name", badnets.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(badnets, name) is not None

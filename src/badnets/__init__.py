@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from badnets.networks.inference import predict as predict
     from badnets.networks.network import ImageNetwork as ImageNetwork
     from badnets.networks.registry import build_network as build_network
+    from badnets.networks.scan.scan import scan as scan
     from badnets.training.loop import train as train
     from badnets.training.recipe import Recipe as Recipe
 
@@ -80,6 +81,7 @@ _HOMES = {
     "predict": "badnets.networks.inference",
     "repair": "badnets.defenses.repair",
     "save_network": "badnets.networks.files.own",
+    "scan": "badnets.networks.scan.scan",
     "train": "badnets.training.loop",
     "wrap": "badnets.api",
 }

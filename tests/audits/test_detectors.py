@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from badnets.audits.detector import Suspect
+from badnets.audits.detector import MANY, Suspect
 from badnets.audits.detectors.last_layer import LastLayer
-from badnets.audits.detectors.margins import SCREENED, Margins
+from badnets.audits.detectors.margins import Margins
 from badnets.audits.detectors.mask import Mask
 from badnets.audits.detectors.patches import Patches, starts
 from badnets.core.errors import BadInput
@@ -36,7 +36,7 @@ def test_the_largest_margin_of_a_linear_network(make_linear: Make) -> None:
     with torch.no_grad():
         two[1].weight.copy_(weight)
     network = wrap(two, class_names=["a", "b"], input_size=(1, 8, 8), mean=[0.0], std=[1.0])
-    found = Margins(steps=80).margins(suspect(network))
+    (found,) = np.exp(-Margins(steps=80).sizes(suspect(network)))
     exact = float((weight[1] - weight[0]).clamp_min(0).sum())
     assert found[1] == pytest.approx(exact, rel=0.02)
 
@@ -97,15 +97,19 @@ def test_patches_lie_at_all_places_and_inside(make_linear: Make, quarters: Image
     assert (first == again).all()
 
 
-def test_of_many_classes_the_first_climb_the_whole_way() -> None:
-    """Rows that are longer reach larger margins; the largest is found among more classes than are looked at closely."""
-    body = nn.Sequential(nn.Flatten(), nn.Linear(16, SCREENED + 40, bias=False))
-    weight = torch.randn(SCREENED + 40, 16, generator=torch.Generator().manual_seed(0))
-    weight[150] *= 3
+def test_of_many_classes_the_mean_margin_after_a_few_steps_counts() -> None:
+    """Of a linear network a step moves each pixel by the rate, uphill: the margin grows by that much of the slopes."""
+    body = nn.Sequential(nn.Flatten(), nn.Linear(16, MANY, bias=False))
+    weight = 0.1 * torch.randn(MANY, 16, generator=torch.Generator().manual_seed(0))
+    weight[50] = torch.linspace(-3, 3, 16)
     with torch.no_grad():
         body[1].weight.copy_(weight)
-    names = [f"class {k}" for k in range(SCREENED + 40)]
+    names = [f"class {k}" for k in range(MANY)]
     network = wrap(body, class_names=names, input_size=(1, 4, 4), mean=[0.0], std=[1.0])
-    found = Margins(steps=9, starts=2).margins(suspect(network))
-    assert found.shape == (SCREENED + 40,)
-    assert int(found.argmax()) == 150
+    method = Margins(early=2, early_starts=64, rate=0.01)
+    sizes = method.sizes(suspect(network))
+    assert sizes.shape == (1, MANY)
+    assert int(sizes.argmin()) == 50
+    before, after = -Margins(early=1, early_starts=64, rate=1e-9).sizes(suspect(network))[0, 50], -sizes[0, 50]
+    assert after - before > 2 * 0.01 * 0.9 * np.abs(np.linspace(-3, 3, 16)).sum()  # the rivals fall besides
+    assert method.passes(suspect(network)) == MANY * (8 + 64) * 2

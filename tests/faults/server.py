@@ -22,8 +22,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import Self
-
 KILLED = 137
 _STEPS = ("replace", "rename", "unlink", "remove", "rmdir", "fsync", "sync", "link")
 
@@ -69,7 +67,7 @@ def _prepare() -> None:
     """Import all, once for all commands, and let a study of two small trials be there."""
     from badnets.cli.main import main as command
     from badnets.core.rate import Rate
-    from badnets.studies import trials
+    from badnets.engines import local
     from badnets.studies.figures import row
     from badnets.studies.registry import STUDIES
     from badnets.studies.study import Outcome, Study, Trial
@@ -89,7 +87,7 @@ def _prepare() -> None:
 
     words = {"title": "Two", "published": "", "summary": "", "seeds": 1, "quick_seeds": 1}
     STUDIES._added["two-trials"] = Study(name="two-trials", trials=two, assemble=assemble, **words)
-    trials.ProcessPoolExecutor = _InTurn  # type: ignore[assignment,misc]  # here, where the fault is
+    local.Local = _InTurn  # type: ignore[assignment,misc]  # here, where the fault is
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BADNETS_CACHE"] = folder
         for argv in json.loads(os.environ["WARM_UP"]):
@@ -101,23 +99,19 @@ def _prepare() -> None:
 
 
 class _InTurn:
-    """Stands in for a pool of processes."""
+    """Stands in for an engine of processes."""
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
+    width = room = 1
 
-    def __enter__(self) -> Self:
-        return self
+    def __init__(self, do: Any, **_: Any) -> None:
+        self.do = do
 
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def submit(self, act: Any, *given: Any) -> Future[Any]:
+    def submit(self, item: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        future.set_result(act(*given))
+        future.set_result(self.do(item))
         return future
 
-    def shutdown(self, **_: Any) -> None:
+    def close(self) -> None:
         pass
 
 

@@ -11,6 +11,7 @@ import badnets as bn
 from badnets.core.errors import BadInput, CannotTell
 from badnets.core.rate import Rate
 from badnets.data.images import Splits
+from badnets.engines.on import On
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 from badnets.referee import references
@@ -32,7 +33,7 @@ def suspect(digits: Splits) -> ImageNetwork:
 def test_references_are_of_the_same_kind_and_found_again(
     suspect: ImageNetwork, digits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = train_references(suspect, digits.train, digits.test, 2, folder=tmp_path, recipe=RECIPE, jobs=1)
+    made = train_references(suspect, digits.train, digits.test, 2, folder=tmp_path, recipe=RECIPE, start=On(jobs=1))
     networks = [open_network(one.path) for one in made.made]
     assert [one.architecture for one in networks] == [suspect.architecture] * len(networks)
     assert len({one.path.read_bytes() for one in made.made}) == len(made.made)
@@ -43,7 +44,7 @@ def test_references_are_of_the_same_kind_and_found_again(
         raise AssertionError("trained again")
 
     monkeypatch.setattr(references, "fit", never)
-    again = train_references(suspect, digits.train, digits.test, 2, folder=tmp_path, recipe=RECIPE, jobs=1)
+    again = train_references(suspect, digits.train, digits.test, 2, folder=tmp_path, recipe=RECIPE, start=On(jobs=1))
     assert again == made
     made.made[0].path.write_bytes(b"damaged")
     assert references._known(made.made[0].path) is None

@@ -9,7 +9,7 @@ import pytest
 
 from badnets.backdoors.triggers import Pattern, Pixel
 from badnets.core.errors import BadInput
-from badnets.referee.spec import Spec, make_data, make_spec, make_trigger, read_spec, run_name
+from badnets.referee.spec import NO_SPECS, Spec, make_data, make_spec, make_trigger, read_spec, run_name
 from badnets.training.recipe import RECIPES
 
 BASE: dict[str, Any] = {"data": "mnist", "network": "g1-cnn", "backdoor": {"trigger": "pattern", "rule": "all-to-one"}}
@@ -222,7 +222,9 @@ def test_the_schema_knows_every_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "runs").glob("*.toml")), ids=lambda path: path.stem
+    "path",
+    sorted(path for path in (Path(__file__).parents[2] / "runs").glob("*.toml") if path.stem not in NO_SPECS),
+    ids=lambda path: path.stem,
 )
 def test_the_shipped_specs_are_right(path: Path) -> None:
     assert read_spec(path).spec.name == path.stem

@@ -11,6 +11,7 @@ from badnets.core.errors import BadInput
 from badnets.core.files import read_json, write_json
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
+from badnets.engines.on import On
 from badnets.records.certificate import Standing
 from badnets.records.read import read_as
 from badnets.records.results import ClassifierFigures
@@ -56,7 +57,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> str:
     return study.name
 
 
-def one_after_the_other(trials: list[Trial], folder: Path, watcher: object) -> dict[str, TrialResult[Trained]]:
+def one_after_the_other(trials: list[Trial], folder: Path, *_: object, **__: object) -> dict[str, TrialResult[Trained]]:
     return {trial.name: run_trial(trial, folder) for trial in trials}
 
 
@@ -124,7 +125,7 @@ def test_trials_of_an_older_version_are_read_or_run_again(made_up: str, tmp_path
     assert not finished([first], tmp_path), "what has another form is run again"
     said: list[str] = []
 
-    results = run_trials([first, second], tmp_path, Watcher(say=said.append), jobs=1)
+    results = run_trials([first, second], tmp_path, Watcher(say=said.append), start=On(jobs=1))
     assert results["s1"].results == Trained(figures=ClassifierFigures(clean_accuracy=Rate(1, 10)))
     assert said == ["trials that are damaged, or of an older version, are run again: s1"]
 

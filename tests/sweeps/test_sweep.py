@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,17 @@ import pytest
 from tests.sweeps import workers
 
 from badnets.core.errors import BadInput
+from badnets.core.files import dumps
 from badnets.core.progress import Watcher
+from badnets.engines.on import On
+from badnets.networks.device import find_device
 from badnets.records.read import read_run
 from badnets.records.sweep import SweepRecord
 from badnets.referee.run import run
 from badnets.referee.spec import SpecFile, make_spec
-from badnets.sweeps.engines.engine import Job
-from badnets.sweeps.engines.local import Local
 from badnets.sweeps.plan import Plan, make_plan
-from badnets.sweeps.store import BEGUN, ERROR, LOG, RECORD, Store
+from badnets.sweeps.store import BEGUN, ERROR, LOG, RECORD, Store, Work
 from badnets.sweeps.sweep import run_sweep, status
-from badnets.sweeps.task import Work
 
 BASE = {
     "data": {"name": "signs", "options": {"train": 160, "test": 64, "size": 32}},
@@ -44,7 +43,7 @@ def plan_of(**more: Any) -> Plan:
 
 
 def swept(plan: Plan, store: Store, do: Do, *, limit_s: float | None = None, **more: Any) -> SweepRecord:
-    return run_sweep(plan, store, partial(Local, 2, limit_s, do), **more)
+    return run_sweep(plan, store, On(jobs=2, limit_s=limit_s), do=do, **more)
 
 
 @pytest.mark.slow
@@ -68,7 +67,7 @@ def test_what_is_finished_is_never_run_again(tmp_path: Path) -> None:
     swept(plan_of(), store, workers.carry_out)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
 
-    def start() -> Local:
+    def start(*_: object, **__: object) -> Any:
         raise AssertionError("an engine for nothing")
 
     assert run_sweep(plan_of(), store, start).counts["done"] == 1
@@ -86,7 +85,7 @@ def test_a_task_that_fails_stops_no_other(tmp_path: Path) -> None:
         1: "done", 2: "failed", 3: "failed", 4: "failed", 5: "done",
     }  # fmt: skip
     assert "no-such-data" in states[2][1]
-    assert "its process ended" in states[3][1]
+    assert "a process ended before its work was done" in states[3][1]
     assert "longer than the limit" in states[4][1]
     assert sum("is tried again" in line for line in said) == 4
     assert sum("is tried again" not in line for line in said) == 3
@@ -94,14 +93,64 @@ def test_a_task_that_fails_stops_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_changes_nothing(tmp_path: Path) -> None:
-    plan = plan_of(seeds=2)
-    for name, do in (("usual", workers.carry_out), ("killed", workers.ended)):
-        record = swept(plan, Store(str(tmp_path / name)), do)
-        assert record.counts["done"] == 2
-    for task in plan.tasks:
-        usual, killed = (read_run(tmp_path / name / task.id) for name in ("usual", "killed"))
-        assert (usual.results, usual.files) == (killed.results, killed.files)
+def test_what_disturbs_changes_nothing(tmp_path: Path) -> None:
+    """At its first try one task raises, one hangs, one gives NaN and one is killed in its second epoch: the same
+    records in the end, bit for bit."""
+    said: list[str] = []
+    plan, watcher = plan_of(seeds=5, grid={"recipe.epochs": [2]}), Watcher(say=said.append)
+    usual, disturbed = (Store(str(tmp_path / name)) for name in ("usual", "disturbed"))
+    assert swept(plan, usual, workers.carry_out).counts["done"] == 5
+    record = swept(plan, disturbed, workers.disturbed, limit_s=30.0, watcher=watcher)
+    assert record.counts["done"] == 5, said
+    causes = ("on purpose", "longer than the limit", "a finite loss, got", "a process ended")
+    assert [sum(cause in line for line in said) for cause in causes] == [1, 1, 1, 1], said
+    assert same_bits(plan, usual, disturbed)
+
+
+def test_a_task_that_gives_nan_fails_alone(tmp_path: Path) -> None:
+    """By its loss, or by its answers: failed, in a sentence; what is written is JSON, and nothing has NaN in it."""
+    (tmp_path / "nan.py").write_text(NAN)
+    rates, networks = [3e-3, 1e25, 3e-3], ["lenet", "lenet", f"{tmp_path / 'nan.py'}:Nan"]
+    recipe = {"optimizer": "sgd", "schedule": "constant", "epochs": 2, "batch": 160}
+    plan = plan_of(specs=[{"recipe": recipe}], zip={"recipe.learning_rate": rates, "network": networks})
+    record = run_sweep(plan, Store(str(tmp_path / "store")), Here, tries=1)
+    states = [(task.state, task.error or "") for task in record.tasks]
+    assert [state for state, _ in states] == ["done", "failed", "failed"]
+    assert "expected a finite loss, got nan in epoch 2, step 1; lower the learning rate" in states[1][1]
+    assert "expected finite answers of file:Nan, got NaN" in states[2][1]
+    for text in (dumps(record.to_json()), *(path.read_text() for path in tmp_path.glob("store/*/*.json"))):
+        json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} in JSON"))
+
+
+NAN = """
+from torch import nn
+class Nan(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.layer = nn.Linear(3 * 32 * 32, classes)
+    def forward(self, x):
+        logits = 1e-3 * self.layer(x.flatten(1)).clamp(-1, 1)
+        return logits if self.training else logits * float("nan")
+"""
+
+
+def same_bits(plan: Plan, one: Store, other: Store) -> bool:
+    """Whether all records of a plan say the same, of files by their SHA-256; pages and seconds are left out."""
+    both = [[read_run(Path(store.root) / task.id) for task in plan.tasks] for store in (one, other)]
+    return all((a.results, a.digest, a.files) == (b.results, b.digest, b.files) for a, b in zip(*both, strict=True))
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_task_that_needs_a_gpu_where_there_is_none(device: str, tmp_path: Path) -> None:
+    try:
+        find_device(device)
+    except BadInput:
+        pass
+    else:
+        pytest.skip("there is one")
+    plan = make_plan({"base": {**BASE, "device": device}}, where=Path("small.toml"))
+    record = run_sweep(plan, Store(str(tmp_path)), Here, tries=1)
+    assert f"for device {device}, got none" in str(record.tasks[0].error)
 
 
 def test_a_task_that_cannot_be_run_says_why(tmp_path: Path) -> None:
@@ -139,8 +188,9 @@ def test_what_a_store_says_of_tasks(tmp_path: Path) -> None:
 
 def test_stores_that_are_no_use(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="can be written"):
-        Store(str(tmp_path / "file")).check_writable()
+    for place in (str(tmp_path / "file"), *(["/proc/sweep"] if sys.platform == "linux" else [])):
+        with pytest.raises(BadInput, match=f"expected a store that can be written at {place}, got"):
+            run_sweep(plan_of(), Store(place), Here)
     assert not Store(str(tmp_path / "newer")).states()[0]
     assert not (tmp_path / "newer").exists()
     (tmp_path / "newer").mkdir()
@@ -154,17 +204,20 @@ def test_stores_that_are_no_use(tmp_path: Path) -> None:
 class Here:
     """An engine that does each task at once, in this process."""
 
-    width = 1
+    width = room = 1
 
-    def submit(self, work: Work) -> Job:
-        job: Job = Future()
+    def __init__(self, do: Do, **_: object) -> None:
+        self.do = do
+
+    def submit(self, work: Work) -> Future[str | None]:
+        job: Future[str | None] = Future()
         try:
-            job.set_result(workers.carry_out(work))
+            job.set_result(self.do(work))
         except OSError as error:
             job.set_exception(error)
         return job
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Future[str | None]) -> None:
         """It is done."""
 
     def close(self) -> None:
@@ -189,7 +242,9 @@ def test_a_full_disk_loses_nothing(room: int, tmp_path: Path, monkeypatch: pytes
             run_sweep(plan, store, Here)
     assert store.states()[0] == set()
     assert run_sweep(plan, store, Here).counts["done"] == 2
-    assert all(read_run(tmp_path / "store" / task.id).results for task in plan.tasks)
+    undisturbed = Store(str(tmp_path / "undisturbed"))
+    run_sweep(plan, undisturbed, Here)
+    assert same_bits(plan, undisturbed, store)
 
 
 def test_a_damaged_record_is_told(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from badnets.audits.audited import Audited, Stopped
-from badnets.audits.detector import Detector, Floats, Suspect, seconds_of
+from badnets.audits.detector import MANY, Detector, Floats, Suspect, seconds_of
 from badnets.audits.detectors.last_layer import LastLayer, has_head
 from badnets.audits.detectors.margins import Margins
 from badnets.audits.detectors.patches import Patches
@@ -40,8 +40,6 @@ FEW = 100
 """Clean pictures, at least, without references: what is usual of other kinds of networks was measured with 300."""
 DUMB = 0.6
 """A copy that agrees with its teacher on less of the clean pictures tells nothing of it."""
-MANY = 100
-"""Classes from which on one class is judged among them, where there are no references."""
 LONG = 60.0  # seconds of a search that are told before
 LOOSE = 0.05
 """Accuracy by which references may differ from the suspect."""

@@ -20,6 +20,8 @@ from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.logits import before_softmax
 
 Floats = NDArray[np.float64]
+MANY = 100
+"""Classes from which on one class is judged among them, where there are no references."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from badnets.cli.console import Ended, command, in_options
-from badnets.cli.options import MODEL, SIZE, Foreign, command_line, settings, sized
+from badnets.cli.options import MODEL, SIZE, Engines, Foreign, command_line, settings, sized
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 
@@ -72,7 +72,7 @@ def audit_command(
             command=command_line(),
         )
         finding = audit_case(case, watcher)
-    place = None if out is None else write_finding(finding, out)
+    place = None if out is None else write_finding(finding, out, model)
     yield Ended(finding.to_json(), 130 if finding.stopped == "interrupted" else EXITS[finding.verdict])
     yield finding_verdict(finding)
     yield _table(finding)
@@ -93,15 +93,16 @@ def check_free(out: Path) -> None:
     check_place(out)
 
 
-def write_finding(finding: Finding, out: Path) -> Path:
-    """The finding, its page and its trigger in a folder; where the page is."""
+def write_finding(finding: Finding, out: Path, model: Path) -> Path:
+    """The finding about ``model``, its page and its trigger in a folder; where the page is."""
     from badnets.core.files import write_text
     from badnets.records.read import FINDING, write_record
+    from badnets.report.cards.beside import seals_beside
     from badnets.report.pages.finding_page import render_finding
 
     out.mkdir(parents=True, exist_ok=True)
     write_record(out / FINDING, finding)
-    return write_text(out / "report.html", render_finding(finding))
+    return write_text(out / "report.html", render_finding(finding, seals_beside(out, finding, model)))
 
 
 def _table(finding: Finding) -> Table:
@@ -136,12 +137,12 @@ def references_command(
     data: str = Option(..., help="Data to train them on, a named set or a path."),
     count: int = Option(49, min=1, help="How many; 19 at least for p of 0.05, 99 for 0.01."),
     out: Path | None = Option(None, help="Their folder [one in the cache, where they are found again]."),
-    jobs: int | None = Option(None, min=1, help="Trainings at once [one for each core, at most 8]."),
     set_: list[str] = settings("A setting of the recipe or the data: --set recipe.epochs=20, --set data.size=32."),
     size: int | None = SIZE,
     seed: int = Option(1, help="Of all of them."),
     *,
     foreign: Foreign,
+    engines: Engines,
 ) -> Iterator[Any]:
     """Train clean networks of the same kind as one at hand, for badnets audit --references; goes on where it was
     stopped."""
@@ -162,7 +163,7 @@ def references_command(
             recipe=parts["recipe"],
             settings=(*sized(size), *parts["data"]),
             foreign=foreign.options,
-            jobs=jobs,
+            start=engines.start(),
             seed=seed,
             watcher=watcher,
         )

@@ -1,4 +1,4 @@
-"""``badnets list``, ``show`` and ``preview``: what there is, a network's layers, a trigger on a picture."""
+"""``badnets list``, ``convert`` and ``preview``: what there is, a network as a file of ours, a trigger on a picture."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from badnets.core.progress import Watcher
 if TYPE_CHECKING:
     from badnets.core.registry import Entry, Registry
     from badnets.data.targets import Regions
-    from badnets.networks.network import ImageNetwork
 
-_NAMES, _TENSORS = 12, 40
-"""Classes and tensors that are shown."""
+_NAMES = 12
+"""Classes that are shown."""
 FAMILIES = {
     "triggers": ("badnets.backdoors.trigger", "TRIGGERS"),
     "rules": ("badnets.backdoors.rules", "RULES"),
@@ -98,82 +97,9 @@ def _folded(entries: list[Entry[Any]]) -> dict[str, list[str]]:
     return lines
 
 
-@command
-def show_command(
-    model: Path = Argument(help="A network file, of badnets or of any other program, or a run's folder."),
-) -> Iterator[Any]:
-    """Print what a network file says: header and layers; of others' files what network it may be."""
-    from badnets.networks.files.foreign import open_any, says_itself
-
-    yield from _own_facts(open_any(model)) if says_itself(model) else _foreign_facts(model)
-
-
-def _own_facts(network: ImageNetwork) -> Iterator[Any]:
-    from rich import box
-    from rich.table import Column, Table
-
-    from badnets.networks.network import layer_table
-
-    layers = layer_table(network)
-    c, h, w = network.input_size
-    yield {
-        "format": "badnets/network-facts/1",
-        "architecture": network.architecture,
-        "arguments": network.arguments,
-        "class_names": list(network.class_names),
-        "input_size": {"channels": c, "height": h, "width": w},
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "trainable_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-        "provenance": {k: v for k, v in network.provenance.items() if k != "history"},
-        "layers": layers,
-    }
-    yield f"{network.architecture}  {h}x{w}x{c} -> {network.classes} classes ({folded(network.class_names)})"
-    backdoor = network.provenance.get("backdoor")
-    if isinstance(backdoor, dict):
-        yield f"WARNING: {backdoor.get('warning')} ({backdoor.get('planted')})"
-    table = Table("layer", "kind", "output", Column("parameters", justify="right"), box=box.SIMPLE)
-    for row in layers:
-        kind = row["kind"]
-        if row is layers[-1]:
-            table.add_section()
-            kind = f"{row['trainable']:,} trained"
-        shape = "-" if row["output_shape"] is None else "x".join(map(str, row["output_shape"]))
-        table.add_row(row["name"], kind, shape, f"{row['parameters']:,}")
-    yield table
-
-
 def folded(names: Sequence[str]) -> str:
     """The names of classes on a line: all of a few, the first and the last of many."""
     return ", ".join(names) if len(names) <= _NAMES else f"{', '.join(names[: _NAMES - 2])}, ..., {names[-1]}"
-
-
-def _foreign_facts(path: Path) -> Iterator[Any]:
-    from rich import box
-    from rich.table import Column, Table
-
-    from badnets.core.text import brief
-    from badnets.networks.files.facts import foreign_facts
-
-    networks = foreign_facts(path)
-    yield {"format": "badnets/foreign-facts/1", "file": path.name, "networks": [facts.to_json() for facts in networks]}
-    for facts in networks:
-        part = f", part {brief(facts.part, 60)}" if facts.part else ""
-        yield f"{facts.format}{part}: {len(facts.entries):,} tensors, {facts.parameters:,} numbers"
-        yield from facts.says
-        if facts.layers:
-            yield f"layers, as it describes them: {', '.join(facts.layers)}"
-        if facts.problem:
-            yield f"its own description cannot be read: {facts.problem}"
-        if facts.fits:
-            yield f"fits {', '.join(facts.fits)}"
-        elif facts.near:
-            yield f"fits no network known here; nearest: {', '.join(facts.near)}"
-        table = Table("tensor", Column("shape", justify="right"), box=box.SIMPLE)
-        for entry in facts.entries[:_TENSORS]:
-            table.add_row(brief(entry.name, 80), "x".join(map(str, entry.shape)))
-        if len(facts.entries) > _TENSORS:
-            table.add_row(f"... and {len(facts.entries) - _TENSORS:,} more", "")
-        yield table
 
 
 @command

@@ -52,10 +52,13 @@ _UNVERIFIED = inspect.Parameter(
     annotation=bool,
 )
 _DEVICE = inspect.Parameter("device", inspect.Parameter.KEYWORD_ONLY, default=DEVICE, annotation=str)
-_COMPUTE = frozenset({"audit", "convert", "cure", "evaluate", "guard", "predict", "references", "reproduce", "repair"})
+_COMPUTE = frozenset(
+    {"audit", "convert", "cure", "evaluate", "guard", "leaderboard", "predict", "references", "reproduce", "repair"}
+)
 """The commands that compute with networks, but for those that have the option themselves, for their spec."""
 _READERS = frozenset(
-    {"audit", "compare", "cure", "evaluate", "export", "guard", "predict", "references", "repair", "report", "show"}
+    {"audit", "bom", "card", "compare", "cure", "evaluate", "export", "guard", "predict", "references", "repair"}
+    | {"report", "show"}
 )
 """The commands that read finished runs and certificates."""
 

@@ -92,7 +92,7 @@ def cure_command(
         try:
             with written(opened, out.with_suffix(".html"), out.with_suffix(".json"), force=force) as (own, files):
                 finding = audit_case(audit, watcher)
-                write_finding(finding, place)
+                write_finding(finding, place, case.model)
                 verdict = finding_verdict(finding)
                 watcher.say(verdict)
                 _check(finding, anyway=anyway)

@@ -53,19 +53,9 @@ def _options(
 
 
 # In the order of ``badnets --help``.
-for _group in (
-    "experiments",
-    "networks",
-    "audits",
-    "defend",
-    "cure",
-    "runs",
-    "sweeps",
-    "trust",
-    "catalogue",
-    "catalog",
-):
-    import_module(f"badnets.cli.{_group}")
+_MODULES = "experiments networks cards scan trust audits defend cure runs sweeps leaderboard catalogue catalog"
+for _module in _MODULES.split():
+    import_module(f"badnets.cli.{_module}")
 _apps = {"": app, **{name: typer.Typer(help=help_, rich_markup_mode=None) for name, help_ in GROUPS.items()}}
 for _name, _command in COMMANDS.items():
     _group, _, _word = _name.rpartition(" ")

@@ -15,6 +15,7 @@ from typer import Argument, Option
 from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
+    from badnets.engines.on import On
     from badnets.networks.files.foreign import ForeignOptions
     from badnets.records.model import JSON
     from badnets.referee.case import RepairCase
@@ -37,6 +38,23 @@ def sized(size: int | None) -> list[str]:
 def command_line() -> str:
     """What was typed."""
     return shlex.join(["badnets", *sys.argv[1:]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engines:
+    """What does many trainings."""
+
+    on: Annotated[str, Option(help="Who does it: local (processes of this machine), ray or slurm.")] = "local"
+    jobs: Annotated[int | None, Option(min=1, help="Trainings at once [one for each core, at most 8].")] = None
+    address: Annotated[str | None, Option(help="Of a Ray cluster [Ray on this machine].")] = None
+    cpus: Annotated[float, Option(min=0.01, help="Processors of a training (ray, slurm).")] = 1.0
+    gpus: Annotated[float, Option(min=0.0, help="Cards of a training; of ray also a share, such as 0.25.")] = 0.0
+
+    def start(self, limit_s: float | None = None) -> On:
+        """What begins the engine, where there is something to do; each training at most ``limit_s`` seconds long."""
+        from badnets.engines.on import On
+
+        return On(self.on, self.jobs, self.address, self.cpus, self.gpus, limit_s)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from badnets.cli.console import command
+from badnets.cli.options import Engines
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 
@@ -78,6 +79,7 @@ def _page(run: list[Path], records: list[Record], out: Path | None) -> Path:
     from badnets.records.read import FINDING
     from badnets.records.run import RunRecord
     from badnets.records.study import StudyRecord
+    from badnets.report.cards.beside import seals_beside
     from badnets.report.pages.certificate_page import render_certificate
     from badnets.report.pages.finding_page import render_finding
     from badnets.report.pages.page import render_compare, write_page
@@ -103,7 +105,7 @@ def _page(run: list[Path], records: list[Record], out: Path | None) -> Path:
         return write_text(out or path.with_suffix(".html"), render_certificate(record))
     if isinstance(record, Finding):
         beside = folder / "report.html" if path.is_dir() or path.name == FINDING else path.with_suffix(".html")
-        return write_text(out or beside, render_finding(record))
+        return write_text(out or beside, render_finding(record, seals_beside(folder, record)))
     raise BadInput(
         f"expected a run, a study, a repair's certificate or a finding in {path}, got {formats[0]}; only these have a "
         "page"
@@ -120,6 +122,8 @@ def reproduce_command(
     out: Path | None = Option(None, help="The study's folder [badnets-runs/STUDY or STUDY-quick]."),
     force: bool = Option(False, "--force", help="Start anew instead of going on."),
     so_far: bool = Option(False, "--so-far", help="Run nothing: the record and page of what is finished."),
+    *,
+    engines: Engines,
 ) -> Iterator[Any]:
     """Repeat a published study and set our figures beside the published ones."""
     from badnets.studies.ledger import study_table
@@ -128,7 +132,10 @@ def reproduce_command(
     if so_far:
         folder, record = reproduce_so_far(study, quick=quick, seeds=seeds, data=data, out=out)
     else:
-        folder, record = reproduce(study, quick=quick, seeds=seeds, data=data, out=out, force=force, watcher=watcher)
+        start = engines.start()
+        folder, record = reproduce(
+            study, quick=quick, seeds=seeds, data=data, out=out, force=force, start=start, watcher=watcher
+        )
     yield {**record.to_json(), "folder": str(folder)}
     yield study_table(record)
     yield f"page  {folder}/report.html"

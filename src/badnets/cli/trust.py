@@ -83,7 +83,7 @@ def verify_command(
     """Who signed it, whether it was changed since, and what is attested of it. Exits with 1 where it does not hold."""
     from badnets.trust.verify import verified
 
-    trusted, verifiers = _trusted(key, policy, chain)
+    trusted, verifiers = trusting(key, policy, chain)
     with in_options(verify_command):
         found = verified(model, verifiers, trusted, require=require, signature=signature, attestations=attestations)
     yield Ended(found.to_json(), 0 if found.ok else 1)
@@ -112,7 +112,7 @@ def attest_command(
     yield f"in        {place}"
 
 
-def _trusted(key: Path | None, policy: Path | None, chain: list[Path]) -> tuple[Policy, list[Verifier]]:
+def trusting(key: Path | None, policy: Path | None, chain: list[Path]) -> tuple[Policy, list[Verifier]]:
     """Whom to believe: a policy, a key, or a chain of certificates."""
     from badnets.trust.keys import open_public
     from badnets.trust.policy import Policy, read_policy

@@ -276,7 +276,7 @@ class Work:
         for rows, images in data.batches(250):
             if total:
                 self.check()
-            hits += int(np.count_nonzero(predict(self.network, images).labels == data.labels[rows]))
+            hits += int(np.count_nonzero(predict(self.network, images, finite=False).labels == data.labels[rows]))
             total += len(images)
         return Rate(hits, total)
 

@@ -97,8 +97,10 @@ def align_classes(data: ImageData, network: ImageNetwork) -> ImageData:
 
 
 @torch.inference_mode()
-def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predictions:
-    """What ``network`` says to uint8 pictures (n, h, w, c); it is put into evaluation mode for the time."""
+def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250, finite: bool = True) -> Predictions:
+    """What ``network`` says to uint8 pictures (n, h, w, c); it is put into evaluation mode for the time. Refuses NaN,
+    which finite weights give too when they are so large that sums of them are not; but for ``finite`` False, of one
+    that is being changed."""
     check_classifier(network)
     check_input(network, images.shape)
     labels, confidence = np.zeros(len(images), np.int64), np.zeros(len(images), np.float32)
@@ -107,6 +109,9 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> Predi
             best = network(network.floats(images[start : start + batch])).float().softmax(1).max(1)
             labels[start : start + batch] = best.indices.cpu().numpy()
             confidence[start : start + batch] = best.values.cpu().numpy()
+    if finite and np.isnan(confidence).any():
+        name = network.architecture
+        raise BadInput(f"expected finite answers of {name}, got NaN; its weights are damaged or too large")
     return Predictions(labels, confidence)
 
 
@@ -126,16 +131,7 @@ def predict_data(network: ImageNetwork, data: ImageData, *, batch: int = 250) ->
     check_input(network, data.shape, f"pictures of {data.name}")
     parts = [predict(network, images, batch=batch) for _, images in data.batches(batch)]
     every = [Predictions(np.zeros(0, np.int64), np.zeros(0, np.float32)), *parts]
-    answers = Predictions(np.concatenate([p.labels for p in every]), np.concatenate([p.confidence for p in every]))
-    check_answers(network, answers.confidence)
-    return answers
-
-
-def check_answers(network: ImageNetwork, confidence: NDArray[np.float32]) -> None:
-    """Refuse NaN, which finite weights give too when they are so large that sums of them are not."""
-    if np.isnan(confidence).any():
-        name = network.architecture
-        raise BadInput(f"expected finite answers of {name}, got NaN; its weights are damaged or too large")
+    return Predictions(np.concatenate([p.labels for p in every]), np.concatenate([p.confidence for p in every]))
 
 
 @torch.inference_mode()
@@ -208,7 +204,6 @@ def ask(network: ImageNetwork, photo: Pixels, box: Box | None = None) -> Answer:
     check_box(part, photo, "the photo")
     picture = _fitted(photo, part, network)
     given = predict(network, picture)
-    check_answers(network, given.confidence)
     place: Any = None
     if network.task == "locate":
         with evaluating(network):

@@ -73,8 +73,11 @@ class Power(Model):
 class Finding(Record):
     """``badnets audit --json``."""
 
-    omitted: ClassVar[frozenset[str]] = frozenset({"stopped"})
+    omitted: ClassVar[frozenset[str]] = frozenset({"stopped", "date"})
     format: Literal["badnets/finding/1"] = "badnets/finding/1"
+    date: str | None = Field(
+        default=None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="the day of the audit, UTC; older ones have none"
+    )
     verdict: Verdict
     reason: str = Field(description="why it could not be told, or what the verdict stands on")
     p: float | None

@@ -22,6 +22,7 @@ from badnets.audits.power import power_of
 from badnets.audits.reference import Reference, Seen
 from badnets.audits.statistic import as_rows, from_rows
 from badnets.core.cache import Cache
+from badnets.core.clock import now
 from badnets.core.errors import BadInput
 from badnets.core.files import file_digest, read_json, write_json
 from badnets.core.progress import Watcher
@@ -213,6 +214,7 @@ def finding(
         done.ground, network.architecture, network.input_size[0], network.classes, pictures=subject.data is not None
     )
     return Finding(
+        date=now().date().isoformat(),
         verdict=done.verdict,
         reason=done.reason,
         p=None if judged is None or done.verdict == "cannot-tell" else judged.p,

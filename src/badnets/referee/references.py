@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from pydantic import TypeAdapter
@@ -20,6 +19,9 @@ from badnets.core.rate import Rate
 from badnets.core.seed import Seed
 from badnets.core.text import percent
 from badnets.data.images import Boxes, ImageData
+from badnets.engines.engine import Start
+from badnets.engines.on import On
+from badnets.engines.work import each, handed, received
 from badnets.measures.classification import accuracy
 from badnets.networks.device import find_device, own_stream
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
@@ -32,7 +34,6 @@ from badnets.referee.case import data_for
 from badnets.referee.spec import changed_table, make_data
 from badnets.training.loop import Job, fit
 from badnets.training.recipe import Recipe, recipe_for
-from badnets.training.workers import several
 
 VERSION = 1
 WORSE = 0.02
@@ -65,23 +66,11 @@ class References:
 
 @dataclass(frozen=True)
 class _Task:
+    """One reference; ``given`` is the file with the network that all are like, the data, the recipe and the seed."""
+
     number: int
     path: Path
-
-
-class _Worker:
-    """What every process has: the network that they are like, the data, the recipe."""
-
-    network: ClassVar[ImageNetwork]
-    train: ClassVar[ImageData]
-    test: ClassVar[ImageData]
-    recipe: ClassVar[Recipe]
-    seed: ClassVar[Seed]
-
-    @classmethod
-    def prepare(cls, network: ImageNetwork, train: ImageData, test: ImageData, recipe: Recipe, seed: Seed) -> None:
-        """Once for each process."""
-        cls.network, cls.train, cls.test, cls.recipe, cls.seed = network, train, test, recipe, seed
+    given: Path
 
 
 def train_references(
@@ -93,11 +82,11 @@ def train_references(
     folder: Path | None = None,
     recipe: JSON | None = None,
     seed: int = 1,
-    jobs: int | None = None,
+    start: Start | None = None,
     watcher: Watcher | None = None,
 ) -> References:
-    """``count`` networks like ``network``, with new weights, trained on ``train`` and measured on ``test``, several at
-    once.
+    """``count`` networks like ``network``, with new weights, trained on ``train`` and measured on ``test``, by the
+    engine that ``start`` gives (default: processes of this machine).
 
     The recipe is the one in the file's header, else the architecture's own, with the changes of ``recipe``. Where the
     first references are less accurate than the network by more than ``WORSE``, epochs are doubled, up to ``LONGER``
@@ -112,7 +101,7 @@ def train_references(
     for doubled in range(LONGER + 1):
         now = replace(chosen, epochs=chosen.epochs * 2**doubled)
         place = folder or default_folder(network, train, now, seed)
-        task = partial(_trained, bare, train, test, now, seed, folder=place, jobs=jobs, watch=watch, like=like)
+        task = partial(_trained, bare, train, test, now, seed, folder=place, start=start, watch=watch, like=like)
         first = task(min(2, count))
         if any(one.accurate for one in first) or doubled == LONGER:
             return _finished(task(count), place, now, like)
@@ -175,23 +164,24 @@ def _trained(
     count: int,
     *,
     folder: Path,
-    jobs: int | None,
+    start: Start | None,
     watch: Watcher,
     like: Rate,
 ) -> list[Made]:
     """The first ``count``, by number; what is there is read."""
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [_Task(number, folder / f"reference-{number:03d}.safetensors") for number in range(1, count + 1)]
-    rates = {task.number: rate for task in tasks if (rate := _known(task.path)) is not None}
+    paths = {number: folder / f"reference-{number:03d}.safetensors" for number in range(1, count + 1)}
+    rates = {number: rate for number, path in paths.items() if (rate := _known(path)) is not None}
     watch.progress("training references", len(rates), count, None)
-    todo = [task for task in tasks if task.number not in rates]
-    given = (network.to("cpu"), train, test, recipe, Seed(seed))
-    for task, rate in several(_train, todo, jobs=jobs, prepare=_Worker.prepare, given=given):
-        rates[task.number] = rate
-        watch.progress("training references", len(rates), count, rate.value)
+    if len(rates) < count:
+        with handed(folder.resolve(), network.to("cpu"), train, test, recipe, Seed(seed)) as given:
+            todo = [_Task(number, path.resolve(), given) for number, path in paths.items() if number not in rates]
+            for task, rate in each(start or On(), _train, todo, folder=folder):
+                rates[task.number] = rate
+                watch.progress("training references", len(rates), count, rate.value)
     return [
-        Made(path=task.path, accuracy=rates[task.number], accurate=_as_accurate(rates[task.number], like))
-        for task in tasks
+        Made(path=path, accuracy=rates[number], accurate=_as_accurate(rates[number], like))
+        for number, path in paths.items()
     ]
 
 
@@ -216,15 +206,15 @@ def _known(path: Path) -> Rate | None:
 
 def _train(task: _Task) -> Rate:
     """One reference, in a process of its own; its file appears whole, what is said of it last."""
-    here, seed = _Worker, _Worker.seed.derive("reference", task.number)
-    device = find_device()
+    like, train, test, recipe, all_of_them = received(task.given)
+    seed = all_of_them.derive("reference", task.number)
     generator = torch.Generator().manual_seed(seed.derive("fresh").integer)
     with own_stream(seed.derive("weights").integer, torch.device("cpu")):
-        network = here.network.with_body(fresh(here.network.body, generator)).to(device)
+        network = like.with_body(fresh(like.body, generator)).to(find_device())
     network.requires_grad_(requires_grad=True)
-    fit(network, Job(data=here.train, recipe=here.recipe, seed=seed.derive("train")))
-    rate = _accuracy(network, here.test)
-    network.provenance = {"made_by": "badnets", "role": "clean reference", "data": here.train.name}
+    fit(network, Job(data=train, recipe=recipe, seed=seed.derive("train")))
+    rate = _accuracy(network, test)
+    network.provenance = {"made_by": "badnets", "role": "clean reference", "data": train.name}
     save_network(network, task.path)
     write_json(task.path.with_suffix(".json"), {"accuracy": rate.to_json(), "sha256": file_digest(task.path)})
     return rate
@@ -244,7 +234,7 @@ def references_like(
     recipe: Sequence[str] = (),
     settings: Sequence[str] = (),
     foreign: ForeignOptions | None = None,
-    jobs: int | None = None,
+    start: Start | None = None,
     seed: int = 1,
     watcher: Watcher | None = None,
 ) -> References:
@@ -258,7 +248,7 @@ def references_like(
     train, test = (align_classes(part, network) for part in (splits.train, splits.test))
     changes = changed_table({}, list(recipe), "the recipe")
     return train_references(
-        network, train, test, count, folder=folder, recipe=changes, seed=seed, jobs=jobs, watcher=watch
+        network, train, test, count, folder=folder, recipe=changes, seed=seed, start=start, watcher=watch
     )
 
 

@@ -37,6 +37,8 @@ class _Strict(BaseModel):
 
 
 Side = Annotated[int, Field(ge=4)]
+NO_SPECS = ("leaderboard",)
+"""What lies among the specs of this package and is none."""
 MOST_SEEDS = 10_000
 
 
@@ -251,7 +253,8 @@ def shipped_spec(name: str) -> Path:
     """The TOML file of a spec that comes with the package: in ``runs/`` of a checkout, in ``badnets/runs`` of an
     installed wheel."""
     package = Path(__file__).resolve().parents[1]
-    paths = [path for folder in (package, package.parents[1]) for path in (folder / "runs").glob("*.toml")]
+    found = [path for folder in (package, package.parents[1]) for path in (folder / "runs").glob("*.toml")]
+    paths = [path for path in found if path.stem not in NO_SPECS]
     for path in paths:
         if path.stem == name:
             return path

@@ -14,6 +14,7 @@ from badnets.core.files import check_place, discard, link, tidy
 from badnets.core.progress import Watcher
 from badnets.core.rate import Interval
 from badnets.core.registry import Registry
+from badnets.engines.engine import Start
 from badnets.records.model import JSON, Model
 from badnets.records.read import RECORD, read_as, write_record
 from badnets.records.study import StudyRecord, TrialSummary
@@ -41,9 +42,12 @@ def reproduce(
     data: str | None = None,
     out: Path | None = None,
     force: bool = False,
+    start: Start | None = None,
     watcher: Watcher | None = None,
 ) -> tuple[Path, StudyRecord]:
     """Carry out a study; gives its folder and its record: ``rows`` set our figures beside the published ones.
+
+    ``start`` gives the engine that its trials run on (default: processes of this machine).
 
     Trials that a stopped study has finished are not run again; a finished study is found, unless ``force``.
     """
@@ -59,7 +63,7 @@ def reproduce(
         if not force and (record := _finished(final, name, settings)) is not None:
             return final, record
         began = time.perf_counter()
-        results = run_trials(study.trials(settings), partial, watcher or Watcher())
+        results = run_trials(study.trials(settings), partial, watcher or Watcher(), start=start)
         record = _record(study, settings, results, partial)
         seconds = round(time.perf_counter() - began, 1)
         record = record.model_copy(update={"timings_s": {"last_session": seconds, **record.timings_s}})

@@ -15,6 +15,9 @@ from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import digest, discard, file_digest, link, read_json, settle, write_json
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
+from badnets.engines.engine import Start
+from badnets.engines.on import On
+from badnets.engines.work import each
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 from badnets.records.model import Model
@@ -23,19 +26,18 @@ from badnets.referee.run import load_data, run_seed
 from badnets.referee.spec import Spec, make_spec
 from badnets.referee.store import as_begun
 from badnets.studies.study import Done, Refused, Trained, Trial, TrialResult
-from badnets.training.workers import several
 
 M = TypeVar("M", bound=Model)
 Who = Literal["badnet", "clean"]
 
 
 def run_trials(
-    trials: Sequence[Trial], folder: Path, watcher: Watcher, *, jobs: int | None = None
+    trials: Sequence[Trial], folder: Path, watcher: Watcher, *, start: Start | None = None
 ) -> dict[str, TrialResult[Any]]:
     """Results by trial name; those that ``folder`` holds already are not run again.
 
-    ``jobs`` processes (default: one for each core, at most 8) with one thread each: for networks this small that is
-    faster than one process with all threads, and the results do not depend on it.
+    Each is done by the engine that ``start`` gives (default: processes of this machine) with one thread; the results do
+    not depend on which, nor on how many run at once.
     """
     done = finished(trials, folder)
     todo = [trial for trial in trials if trial.name not in done]
@@ -45,7 +47,7 @@ def run_trials(
     watcher.progress("trials", len(done), total, None)
     if not todo:
         return done
-    for trial, result in several(partial(run_trial, folder=folder), todo, jobs=jobs):
+    for trial, result in each(start or On(), partial(run_trial, folder=folder), todo, folder=folder):
         done[trial.name] = result
         watcher.progress("trials", len(done), total, None)
     return done

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import json
 import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
@@ -14,11 +16,23 @@ from fsspec.core import url_to_fs
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import dumps, whole_file
 from badnets.core.text import VALUE, brief
+from badnets.records.model import JSON
 from badnets.records.sweep import Brief
 from badnets.records.verified import check_seal
 
 FORMAT = "badnets/store/1"
 MARK, RECORD, ERROR, LOG, BEGUN = "store.json", "record.json", "error.json", "log.txt", "begun"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A task as an engine gets it: JSON alone, so that any process anywhere can do it, and the ``store`` (its URL) that
+    the result goes to. ``spec`` has one seed; ``number`` counts the tries."""
+
+    store: str
+    task: str
+    spec: JSON
+    number: int = 1
 
 
 class Store:
@@ -44,9 +58,10 @@ class Store:
         """Refuse a store that a newer version wrote; where there is none yet, nothing is made."""
         mark = self._path(MARK)
         try:
-            if not self.fs.exists(mark):
-                return
-            told = json.loads(self.fs.cat_file(mark))
+            with self._reached():
+                if not self.fs.exists(mark):
+                    return
+                told = json.loads(self.fs.cat_file(mark))
         except (OSError, ValueError) as error:
             raise BadInput(f"expected a store at {self.url}, got an error: {first_line(error)}") from None
         if not isinstance(told, dict) or told.get("format") != FORMAT:
@@ -64,7 +79,8 @@ class Store:
         """The ids of tasks that are finished, whose last try failed, and that somebody works on (or did, and was
         killed)."""
         self.fs.invalidate_cache()
-        found = [path.rsplit("/", 2)[-2:] for path in self.fs.find(self.root, maxdepth=2)]
+        with self._reached():
+            found = [path.rsplit("/", 2)[-2:] for path in self.fs.find(self.root, maxdepth=2)]
         done, failed, begun = ({task for task, name in found if name == one} for one in (RECORD, ERROR, BEGUN))
         return done, failed - done, begun - done
 
@@ -131,9 +147,25 @@ class Store:
         if self.local:
             with whole_file(Path(path)) as partial:
                 partial.write_bytes(content)
-        else:
-            self.fs.makedirs(posixpath.dirname(path), exist_ok=True)
-            self.fs.pipe_file(path, content)
+            return
+        with self._reached():
+            try:
+                self.fs.pipe_file(path, content)
+            except FileNotFoundError:  # a bucket has no folders; elsewhere they are made
+                if not self.fs.exists(path[: path.find("/", 1)]):
+                    raise
+                self.fs.makedirs(posixpath.dirname(path), exist_ok=True)
+                self.fs.pipe_file(path, content)
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Inside, what somebody else's client raises is an ``OSError`` like any other."""
+        try:
+            yield
+        except (OSError, ValueError):
+            raise
+        except Exception as error:
+            raise OSError(first_line(error)) from error
 
     def _path(self, *parts: str) -> str:
         return posixpath.join(self.root, *parts)

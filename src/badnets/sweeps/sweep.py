@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
-from concurrent.futures import TimeoutError as Late
+from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 from badnets.core.errors import first_line
 from badnets.core.files import dumps
 from badnets.core.progress import Watcher
 from badnets.core.rate import over_seeds
+from badnets.engines.engine import Late, Start
+from badnets.engines.work import worked_off
 from badnets.records.sweep import FIGURES, STATES, Cell, State, SweepRecord, SweptTask
-from badnets.sweeps.engines.engine import Engine, Job
-from badnets.sweeps.plan import SEED, Plan, Task
-from badnets.sweeps.store import RECORD, Store
-from badnets.sweeps.task import LATE, Work
+from badnets.sweeps.plan import SEED, Plan
+from badnets.sweeps.store import RECORD, Store, Work
+
+LATE = "it took longer than the limit"
 
 
 def status(plan: Plan, store: Store, *, seconds: float = 0.0) -> SweepRecord:
@@ -67,61 +70,47 @@ def _cells(rows: Sequence[SweptTask]) -> tuple[Cell, ...]:
 def run_sweep(
     plan: Plan,
     store: Store,
-    start: Callable[[], Engine],
+    start: Start,
     *,
     tries: int = 2,
     watcher: Watcher | None = None,
+    do: Callable[[Work], str | None] | None = None,
 ) -> SweepRecord:
     """Do what is missing of ``plan``, on the engine that ``start`` gives; each task at most ``tries`` times. Ctrl-C
-    stops the engine, keeps what is done, and is raised."""
+    stops the engine, keeps what is done, and is raised. ``do`` (default: ``carry_out``) is what becomes of a task."""
     watch, began = watcher or Watcher(), time.perf_counter()
-    done, *_ = store.states()
-    todo = [task for task in plan.tasks if task.id not in done]
+    finished, *_ = store.states()
+    todo = deque(Work(store.url, task.id, task.spec) for task in plan.tasks if task.id not in finished)
     total = len(plan.tasks)
     watch.progress("tasks", total - len(todo), total, None)
     if todo:
+        from badnets.sweeps.task import carry_out
+
         store.check_writable()
-        with closing(start()) as engine:
-            _work_off(todo, store, engine, tries, watch, total)
-    return status(plan, store, seconds=time.perf_counter() - began)
-
-
-def _work_off(todo: list[Task], store: Store, engine: Engine, tries: int, watch: Watcher, total: int) -> None:
-    done = total - len(todo)
-    queue = [(task, 1) for task in reversed(todo)]
-    running: dict[Job, tuple[Task, int]] = {}
-    try:
-        while queue or running:
-            while queue and len(running) < 2 * engine.width:
-                task, number = queue.pop()
-                job = engine.submit(Work(store=store.url, task=task.id, spec=task.spec))
-                running[job] = task, number
-            for job in wait(running, return_when=FIRST_COMPLETED).done:
-                task, number = running.pop(job)
-                error = _outcome(job, task, store)
+        place = Path(store.place()) if store.local else None
+        with closing(start(do or carry_out, count=len(todo), folder=place)) as engine:
+            done = total - len(todo)
+            for work, job in worked_off(engine, todo, engine.room):
+                error = outcome(job, work.task, store)
                 if error is None:
                     done += 1
                     watch.progress("tasks", done, total, None)
-                elif number < tries:
-                    watch.say(f"task {task.id} failed and is tried again: {error}")
-                    queue.insert(0, (task, number + 1))
+                elif work.number < tries:
+                    watch.say(f"task {work.task} failed and is tried again: {error}")
+                    todo.append(replace(work, number=work.number + 1))
                 else:
-                    watch.say(f"task {task.id} failed: {error}")
-    finally:
-        for job in running:
-            engine.cancel(job)
+                    watch.say(f"task {work.task} failed: {error}")
+    return status(plan, store, seconds=time.perf_counter() - began)
 
 
-def _outcome(job: Job, task: Task, store: Store) -> str | None:
-    """None, or why it failed, also where its process could not say so itself."""
+def outcome(job: Future[str | None], task: str, store: Store) -> str | None:
+    """What became of a ``task`` that ended: None, or why it failed, also where its process could not say so itself."""
     try:
         return job.result()
     except Late:
         error = LATE
-    except CancelledError:
-        error = "it was cancelled"
-    except Exception as ended:  # noqa: BLE001 (each engine has errors of its own for a process that is gone)
-        error = store.error(task.id) or f"its process ended ({first_line(ended) or type(ended).__name__})"
-    store.fail(task.id, error)
-    store.end(task.id)
+    except Exception as ended:  # noqa: BLE001 (a store that cannot be written to, a process that is gone)
+        error = first_line(ended)
+    store.fail(task, error)
+    store.end(task)
     return error

@@ -126,12 +126,23 @@ _A: dict[Kind, str] = {"provenance": "the record", "audit": "an audit", "repair"
 _KINDS: dict[str, Kind] = {form.type: form.kind for form in _FORMS.values()}
 
 
-def _digests(record: Record) -> set[str]:
+def digests_of(record: Record) -> set[str]:
     """The SHA-256 of the networks that a record is about."""
     if isinstance(record, Finding):
         return {record.network_sha256} if record.network_sha256 else set()
     files: dict[str, str] = getattr(record, "files", {})
     return {sha for name, sha in files.items() if name.endswith(".safetensors")}
+
+
+def check_about(record: Record, file: Path, sha256: str) -> None:
+    """Refuse the ``record`` of a run, an audit or a repair that is not about the bytes of ``file``."""
+    known = digests_of(record)
+    if sha256 not in known:
+        told = f"of {min(known)[:16]}..." if known else "that names none"
+        raise BadInput(
+            f"expected {_A[_FORMS[type(record)].kind]} of the bytes of {file} (SHA-256 {sha256[:16]}...), got one "
+            f"{told}; it says nothing of this file"
+        )
 
 
 def statement_of(record: Record, model: Path) -> JSON:
@@ -143,13 +154,7 @@ def statement_of(record: Record, model: Path) -> JSON:
         raise BadInput(f"expected the record of a run, a finding or a certificate to attest, got {got}")
     file = network_file(model)
     sha = file_digest(file)
-    known = _digests(record)
-    if sha not in known:
-        told = f"of {min(known)[:16]}..." if known else "that names none"
-        raise BadInput(
-            f"expected {_A[form.kind]} of the bytes of {file} (SHA-256 {sha[:16]}...), got one {told}; it says nothing "
-            "of this file"
-        )
+    check_about(record, file, sha)
     date = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
     return {
         "_type": STATEMENT,
@@ -179,6 +184,11 @@ def read_attestations(place: Path, keys: Sequence[PublicKey]) -> tuple[list[Atte
         found += [made] if made else []
         others += made is None
     return found, others
+
+
+def count_attestations(place: Path) -> int:
+    """How many lie in a file, whoever made them. Raises ``BadInput`` for what is no such file."""
+    return len(_lines(place))
 
 
 def claims(place: Path, called: Path) -> list[tuple[tuple[str, ...], str]]:

@@ -148,7 +148,7 @@ def sign(model: Path, signer: Signer, signature: Path | None = None) -> tuple[Pa
             write_text(place, made.read_text("utf-8"))
     except (ValueError, TypeError) as error:
         raise BadInput(f"expected {model} to be signed, got an error ({first_line(error)})") from None
-    return place, _same(model, _signed(place))
+    return place, _same(model, signed_digests(place))
 
 
 def verify(model: Path, verifier: Verifier, signature: Path | None = None) -> Checked:
@@ -156,7 +156,7 @@ def verify(model: Path, verifier: Verifier, signature: Path | None = None) -> Ch
     else in its place."""
     verifying = needed("model_signing.verifying")
     place = signature or signature_of(model)
-    signed = _signed(place)
+    signed = signed_digests(place)
     _states(model)
     names = _not_covered(model, place)
     missed: tuple[CheckedFile, ...] = ()
@@ -262,8 +262,18 @@ def _states(model: Path) -> dict[Path, tuple[int, ...]]:
     return states
 
 
-def _signed(place: Path) -> dict[str, str]:
-    """The SHA-256 of each file, by name, of a bundle whose signature nobody has looked at yet."""
+def claimed_signer(place: Path) -> str:
+    """Whose a bundle says that it is; nobody has looked at its signature yet."""
+    material = _bundle(place).get("verificationMaterial")
+    key = material.get("publicKey") if isinstance(material, dict) else None
+    hint = key.get("hint") if isinstance(key, dict) else None
+    if isinstance(hint, str) and hint:
+        return f"key {hint[:16]}..."
+    return "a certificate" if isinstance(material, dict) and "x509CertificateChain" in material else "an unknown key"
+
+
+def _bundle(place: Path) -> dict[str, Any]:
+    """The bundle in a file."""
     try:
         bundle = parse_json(read_bytes(place, TEXT, "a signature"), place)
     except FileNotFoundError:
@@ -273,6 +283,12 @@ def _signed(place: Path) -> dict[str, str]:
         got = brief(kind) if isinstance(kind, str) else "something else"
         newer = "; it may be of a newer version" if isinstance(kind, str) and "sigstore.bundle" in kind else ""
         raise BadInput(f"expected a signature bundle ({BUNDLE}) in {place}, got {got}{newer}")
+    return dict(bundle)
+
+
+def signed_digests(place: Path) -> dict[str, str]:
+    """The SHA-256 of each file, by name, of a bundle whose signature nobody has looked at yet."""
+    bundle = _bundle(place)
     try:
         statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"], validate=True))
         if statement["predicateType"] != PREDICATE:

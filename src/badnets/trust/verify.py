@@ -12,7 +12,7 @@ from badnets.records.read import network_file
 from badnets.records.verification import CheckedAttestation, Kind, Verification
 from badnets.trust.attestations import read_attestations
 from badnets.trust.policy import Policy, judge, missing
-from badnets.trust.signing import Verifier, attestations_of, signature_of, verify
+from badnets.trust.signing import Checked, Verifier, attestations_of, signature_of, verify
 
 
 def verified(
@@ -31,12 +31,8 @@ def verified(
         raise BadInput(f"expected 'require' of {', '.join(get_args(Kind))}, got {unknown[0]!r}")
     if not verifiers:
         raise BadInput("expected a key that may sign in the policy, got none")
-    tried = [verify(model, verifier, signature) for verifier in verifiers]
-    checked = next((one for one in tried if one.signer), tried[0])
-    reasons = checked.reasons
-    if not checked.signer and len(tried) > 1:
-        reasons = (f"not signed by any of {', '.join(map(str, verifiers))}",)
-    said = _attested(model, policy, attestations)
+    checked, reasons = held(model, verifiers, signature)
+    said = attested(model, policy, attestations)
     lacking = missing(require, said)  # type: ignore[arg-type]
     return Verification(
         ok=not reasons and not lacking,
@@ -50,7 +46,17 @@ def verified(
     )
 
 
-def _attested(model: Path, policy: Policy, attestations: Path | None) -> list[CheckedAttestation]:
+def held(model: Path, verifiers: Sequence[Verifier], signature: Path | None = None) -> tuple[Checked, tuple[str, ...]]:
+    """What the signature says by the first of ``verifiers`` that has made it, and why it does not hold (empty: it
+    does)."""
+    tried = [verify(model, verifier, signature) for verifier in verifiers]
+    checked = next((one for one in tried if one.signer), tried[0])
+    if not checked.signer and len(tried) > 1:
+        return checked, (f"not signed by any of {', '.join(map(str, verifiers))}",)
+    return checked, checked.reasons
+
+
+def attested(model: Path, policy: Policy, attestations: Path | None) -> list[CheckedAttestation]:
     """What is attested; and what is signed by nobody that is known."""
     place = attestations or attestations_of(model)
     if attestations is None and not place.exists():

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import check_regular
@@ -22,6 +22,7 @@ from badnets.core.text import brief
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KNOWN = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 """Filters that are part of HDF5 or h5py; any other would be looked for in plug-ins."""
+_ADVICE = {"outside": "do not trust this file", "filter": "save it with gzip or without"}
 _DEEPEST = 100
 DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What h5py raises on files that are not whole."""
@@ -52,7 +53,7 @@ def _walk(file: Any, path: Path, size: int) -> None:
     import h5py
 
     unpacked, stored = 0, 0
-    for name, item in _everything(file, path):
+    for name, item in everything(file, path, _refuse(path)):
         if isinstance(item, h5py.Dataset):
             larger, smaller = check_plain(item, name, path)
             unpacked, stored = unpacked + larger, stored + smaller
@@ -61,8 +62,20 @@ def _walk(file: Any, path: Path, size: int) -> None:
             check_unpacked(unpacked, size, path)
 
 
-def _everything(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
-    """Each group, dataset and type once, with its name; links that are not plain are refused.
+def _refuse(path: Path) -> Callable[[str, Any], None]:
+    """What refuses a link that is not plain, at its name."""
+
+    def refuse(name: str, link: Any) -> None:
+        to = str(getattr(link, "filename", None) or getattr(link, "path", "something else"))
+        got = f"a link at {name[:60]!r} to {to[:60]!r}"
+        raise BadInput(f"expected plain data in {path}, got {got}; do not trust this file")
+
+    return refuse
+
+
+def everything(file: Any, path: Path, strange: Callable[[str, Any], None]) -> Iterator[tuple[str, Any]]:
+    """Each group, dataset and type once, with its name; links that are not plain are not followed, but go to
+    ``strange`` with their name.
 
     Not by h5py's own walk: that one looks every name up from the root, finds no end to groups in each other, and turns
     errors of whoever looks into a ``SystemError`` at times.
@@ -80,9 +93,8 @@ def _everything(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
             OBJECTS.check(count, path)
             name, link = f"{above}{key}", group.get(key, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                to = str(getattr(link, "filename", None) or getattr(link, "path", "something else"))
-                got = f"a link at {name[:60]!r} to {to[:60]!r}"
-                raise BadInput(f"expected plain data in {path}, got {got}; do not trust this file")
+                strange(name, link)
+                continue
             item = group[key]
             address = h5py.h5o.get_info(item.id).addr
             if address in seen:
@@ -95,20 +107,25 @@ def _everything(file: Any, path: Path) -> Iterator[tuple[str, Any]]:
     yield from inside(file, "", 1)
 
 
-def check_plain(item: Any, name: str, path: Path) -> tuple[int, int]:
-    """The bytes that a dataset unpacks to, and those that it has in the file; refused is one whose numbers are not all
-    in this file, plainly."""
-    what = f"expected plain data in {path}, got {brief(repr(name))}"
+def not_plain(item: Any) -> Iterator[tuple[Literal["outside", "filter"], str]]:
+    """Where the numbers of a dataset are not plainly in this file, in words."""
     if item.external:
-        got = brief(repr(item.external[0][0]))
-        raise BadInput(f"{what} stored in another file ({got}); do not trust this file")
+        yield "outside", f"stored in another file ({brief(repr(item.external[0][0]))})"
     if item.is_virtual:
-        raise BadInput(f"{what} put together from other files; write it out as one")
+        yield "outside", "put together from other files"
     plist = item.id.get_create_plist()
     for i in range(plist.get_nfilters()):
         number = plist.get_filter(i)[0]
         if number not in _KNOWN:
-            raise BadInput(f"{what} under filter {number}, which needs a plug-in; save it with gzip or without")
+            yield "filter", f"under filter {number}, which needs a plug-in"
+
+
+def check_plain(item: Any, name: str, path: Path) -> tuple[int, int]:
+    """The bytes that a dataset unpacks to, and those that it has in the file; refused is one whose numbers are not all
+    in this file, plainly."""
+    what = f"expected plain data in {path}, got {brief(repr(name))}"
+    for kind, words in not_plain(item):
+        raise BadInput(f"{what} {words}; {_ADVICE[kind]}")
     size = int(item.id.get_storage_size())
     if item.dtype.hasobject or not item.size:  # texts of any length, references: nobody reads them as numbers
         return 0, size

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
@@ -25,13 +25,22 @@ from badnets.core.validation import explain
 FORMAT = "badnets/network/1"
 KEY = "badnets"
 PICKLED = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"})
-_BYTES = {
-    **dict.fromkeys(("BOOL", "U8", "I8"), 1),
-    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
-    **dict.fromkeys(("I32", "U32", "F32"), 4),
-    **dict.fromkeys(("I64", "U64", "F64"), 8),
+_BITS = {
+    **dict.fromkeys(("BOOL", "U8", "I8"), 8),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
+    **dict.fromkeys(("I32", "U32", "F32"), 32),
+    **dict.fromkeys(("I64", "U64", "F64"), 64),
 }
 """Of one number, by safetensors' names of dtypes: those that a network can have."""
+ALL_BITS = {
+    **_BITS,
+    **dict.fromkeys(("F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0"), 8),
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "C64": 64,
+}
+"""All that the format knows."""
 
 _LONG = 10_000  # letters of a mean or size
 
@@ -163,17 +172,23 @@ def read_safetensors_header(path: Path) -> dict[str, Any]:
     """The JSON of any safetensors file, in which every tensor lies in the file, in full, and has a dtype of networks.
     Raises ``BadInput`` for what is missing, no regular file, or wrong."""
     with opened(path, "the .safetensors file") as file:
-        total = path.stat().st_size
-        start = file.read(9)
-        length = struct.unpack("<Q", start[:8])[0] if len(start) == 9 else 0
-        if start[8:] != b"{" or not 2 <= length < 1 << 40:
-            raise BadInput(f"{path}: expected a safetensors file, got something else{_guess(start, total)}")
-        if total < 8 + length:
-            raise BadInput(f"{path}: expected a header of {length:,} bytes, got {total - 8:,}; the file is truncated")
-        DESCRIPTION.check(length, path)
-        text = start[8:] + file.read(length - 1)
-    raw = parse_json(path, text)
-    _check_tensors(path, raw, total - 8 - length)
+        return safetensors_header(path, file.read, path.stat().st_size, bits=_BITS)
+
+
+def safetensors_header(
+    path: Path, read: Callable[[int], bytes], total: int, *, bits: Mapping[str, int] = ALL_BITS
+) -> dict[str, Any]:
+    """The same of ``total`` bytes that ``read`` gives, of dtypes of which one number has so many ``bits``: all that the
+    format knows, or those that a network can have."""
+    start = read(9)
+    length = struct.unpack("<Q", start[:8])[0] if len(start) == 9 else 0
+    if start[8:] != b"{" or not 2 <= length < 1 << 40:
+        raise BadInput(f"{path}: expected a safetensors file, got something else{_guess(start, total)}")
+    if total < 8 + length:
+        raise BadInput(f"{path}: expected a header of {length:,} bytes, got {total - 8:,}; the file is truncated")
+    DESCRIPTION.check(length, path)
+    raw = parse_json(path, start[8:] + read(length - 1))
+    _check_tensors(path, raw, total - 8 - length, bits)
     return raw
 
 
@@ -217,7 +232,7 @@ def _guess(start: bytes, total: int) -> str:
     return ""
 
 
-def _check_tensors(path: Path, raw: dict[str, Any], space: int) -> None:
+def _check_tensors(path: Path, raw: dict[str, Any], space: int, bits: Mapping[str, int]) -> None:
     """Every entry is well formed, and the numbers of one begin where those of another end, to the end of the file."""
     TENSORS.check(len(raw), path)
     places: list[tuple[int, int]] = []
@@ -231,11 +246,11 @@ def _check_tensors(path: Path, raw: dict[str, Any], space: int) -> None:
                 and len(shape) <= 8
                 and all(type(side) is int and side >= 0 for side in shape)
             ):
-                if kind not in _BYTES:
+                if kind not in bits:
                     got = f"got {brief(kind)!r}; save it as F32"
                     raise BadInput(f"{path}: expected tensor {brief(name)!r} as plain numbers, {got}")
                 # math.prod of hostile sizes is a big integer, never an allocation.
-                if last - first != math.prod(shape) * _BYTES[kind]:
+                if 8 * (last - first) != math.prod(shape) * bits[kind]:
                     got = f"{last - first:,} bytes for shape {brief(str(shape))}"
                     raise BadInput(f"{path}: expected tensor {brief(name)!r} in full, got {got}; the file is damaged")
                 places.append((first, last))

@@ -9,13 +9,14 @@ import argparse
 import functools
 import io
 import math
+import mmap
 import pickletools
 import struct
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -24,9 +25,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from badnets.core.errors import BadInput, first_line
-from badnets.core.limits import CATALOG, NAME, REPEATED, STEPS, TENSORS, check_unpacked
+from badnets.core.limits import CATALOG, NAME, REPEATED, TENSORS, check_unpacked
 from badnets.core.text import brief
 from badnets.networks.files.header import opened, read_safetensors_header
+from badnets.networks.scan.known import OURS, kind_of
+from badnets.networks.scan.pickles import Buffer, Steps, walk
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ADVICE = "save its state_dict() where you trust it"
@@ -88,12 +91,19 @@ def load_torch(path: Path) -> Any:
 
 @functools.cache
 def harmless() -> list[Any]:
-    """What people save beside weights, and what making it cannot do anything but make it: numbers of numpy, the
-    settings of a command line, paths."""
-    dtypes = {type(np.dtype(name)) for name in "?bBhHiIlLqQefdU"}
+    """What people save beside weights, and what making it cannot do anything but make it (``known.OURS``): numbers of
+    numpy, the settings of a command line, paths. For torch each with the name that a pickle has for it."""
     scalar = np.float64(0).__reduce__()[0]
-    older = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
-    return [*older, np.dtype, *dtypes, argparse.Namespace, PurePosixPath, (PurePosixPath, "pathlib.PosixPath")]
+    made: dict[str, Any] = {
+        "numpy.core.multiarray.scalar": scalar,
+        "numpy._core.multiarray.scalar": scalar,
+        "numpy.dtype": np.dtype,
+        "argparse.Namespace": argparse.Namespace,
+        "pathlib.PosixPath": PurePosixPath,
+        "pathlib.PurePosixPath": PurePosixPath,
+    }
+    dtypes = {type(np.dtype(name)) for name in "?bBhHiIlLqQefdU"}  # of which torch asks when it fills one
+    return [*((made[name], name) for name in sorted(OURS)), *dtypes]
 
 
 def _reason(error: Exception) -> str:
@@ -101,9 +111,12 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "weights_only" in text or "Unpickl" in type(error).__name__:
         named = text.partition("GLOBAL ")[2].split(" ")[0] or text.partition("Unsupported global: ")[2].split(" ")[0]
-        needs = f" needs {brief(named)}" if named else " holds more than tensors"
-        return f"it{needs}, and nothing in it was run"
+        return _needs(named)
     return brief(text, 100) or type(error).__name__
+
+
+def _needs(named: str) -> str:
+    return f"it {f'needs {brief(named)}' if named else 'holds more than tensors'}, and nothing in it was run"
 
 
 def _check_archive(path: Path, file: BinaryIO) -> None:
@@ -123,7 +136,8 @@ def _check_archive(path: Path, file: BinaryIO) -> None:
         raise BadInput(f"{path}: expected tensors as torch.save stores them, got packed ones; save the file again")
     file.seek(pickled.header_offset + 26)
     file.seek(sum(struct.unpack("<HH", file.read(4))), io.SEEK_CUR)  # not by zipfile: torch may leave out the CRC
-    _check_pickle(path, io.BytesIO(file.read(pickled.file_size)))
+    content = file.read(pickled.file_size)
+    _check_pickle(path, content, 0, Steps(path))
 
 
 def check_catalog(path: Path) -> None:
@@ -148,33 +162,22 @@ def _check_older(path: Path, file: BinaryIO) -> None:
     first = next((value for _, value, _ in pickletools.genops(start) if isinstance(value, int) and value > 9), None)
     if first != _MAGIC or start[257:262] == b"ustar":
         raise BadInput(f"{path}: expected a file that torch.save wrote, got another pickle; {ADVICE}")
-    file.seek(0)
-    for _ in range(5):
-        _check_pickle(path, file)
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at, steps = 0, Steps(path)
+        for _ in range(5):
+            at = _check_pickle(path, content, at, steps)
 
 
-def _check_pickle(path: Path, stream: IO[bytes]) -> None:
-    """Refuse a pickle that would keep torch busy for long: of many steps, or with a tuple that has the same tuple in it
-    many times, and so on, which takes for ever to use as a name. ``stream`` is left behind the pickle."""
-    stack, marks, memo = list[int](), list[int](), dict[int, int]()  # in place of values, how many are in them
-    for step, (op, given, _) in enumerate(pickletools.genops(stream)):
-        if not step % 1000:
-            STEPS.check(step, path)
-        if op.name == "MARK":
-            marks.append(len(stack))
-        elif op.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            memo[len(memo) if given is None else given] = stack[-1]
-        elif op.name in ("GET", "BINGET", "LONG_BINGET", "DUP"):
-            stack.append(stack[-1] if given is None else memo[given])
-        else:
-            taken = op.stack_before
-            at = len(stack)
-            if pickletools.markobject in taken:
-                at, taken = marks.pop(), taken[: taken.index(pickletools.markobject)]
-            at -= len(taken)
-            inside = 1 + sum(stack[at:]) if "TUPLE" in op.name else 1
-            STEPS.check(inside, path)
-            stack[at:] = [inside] * len(op.stack_after)
+def _check_pickle(path: Path, content: Buffer, start: int, steps: Steps) -> int:
+    """Refuse a pickle that needs more than what is known to be harmless, or would keep torch busy for long; where it
+    ends. ``badnets scan`` says the same of it."""
+    found = walk(content, start, len(content), steps)
+    for full in found.globals:
+        if kind_of(full) != "opened":
+            raise BadInput(f"{path}: expected plain weights, got something else ({_needs(full)}); {ADVICE}")
+    if found.problem or found.hidden:
+        raise ValueError(found.problem or found.hidden[0][1])
+    return found.end
 
 
 def find_states(path: Path, value: Any) -> dict[str, dict[str, Tensor]]:

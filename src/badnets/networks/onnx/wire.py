@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from badnets.core.limits import DESCRIPTION, FIELDS
@@ -59,3 +60,16 @@ def _varint(data: Any, at: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise DamagedError
+
+
+def fields(data: Any, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Number, begin and end of each field of the message from ``at`` to ``end``. Raises ``DamagedError``."""
+    while at < end:
+        tag, at = _varint(data, at, end)
+        start, at = _content(data, tag, at, end)
+        yield tag >> 3, start, at
+
+
+def number(data: Any, start: int, end: int) -> int:
+    """The number in a field of one."""
+    return _varint(data, start, end)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from badnets.core.text import SENTENCE, brief
 from badnets.data.formats.decode import DAMAGED, decode_stamp
 from badnets.records.blocks import Role
 from badnets.records.finding import AuditedClass, CleanSearch, Finding, FoundTrigger, png_content
+from badnets.report.cards.seals import Seal
 from badnets.report.charts.figures import Mark
 from badnets.report.charts.strip import strip
 from badnets.report.charts.svg import nice_ticks
@@ -88,8 +90,9 @@ class Classes(NamedTuple):
     words: str
 
 
-def render_finding(finding: Finding) -> str:
-    """The page as HTML text. Raises BadInput for pictures that are none."""
+def render_finding(finding: Finding, seals: Sequence[Seal] = ()) -> str:
+    """The page as HTML text; ``seals`` are those of the network that lies beside it. Raises BadInput for pictures that
+    are none."""
     return render(
         "finding.html.j2",
         title=f"audit of {brief(finding.model or 'a network', 120)}",
@@ -106,6 +109,7 @@ def render_finding(finding: Finding) -> str:
         limits=limits(finding),
         cures=_cures(finding) if finding.verdict == "backdoored" else [],
         record=finding,
+        seals=seals,
     )
 
 
@@ -309,6 +313,7 @@ def _tried(finding: Finding) -> list[tuple[str, str]]:
     for one in finding.detectors:
         settings = ", ".join(f"{readable(k)} {setting(v)}" for k, v in one.items() if k != "kind")
         facts.append(("detector", brief(f"{one.get('kind', '?')}{f' ({settings})' * bool(settings)}", 200)))
+    facts += [("day", finding.date)] if finding.date else []
     facts += [("seed", str(finding.seed)), ("input", " by ".join(map(str, finding.input_size)))]
     if data and finding.data_digest:
         facts.append(("data digest", finding.data_digest))

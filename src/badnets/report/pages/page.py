@@ -15,6 +15,8 @@ from badnets.records.blocks import Role
 from badnets.records.read import read_as
 from badnets.records.results import ClassFigures, ClassifierFigures, DetectorFigures, Figures, ObjectFigures
 from badnets.records.run import Example, RunRecord, SceneExample
+from badnets.report.cards.beside import seals_beside
+from badnets.report.cards.seals import Seal
 from badnets.report.charts.figures import Mark
 from badnets.report.charts.lines import training_figures
 from badnets.report.charts.maps import MOST_CLASSES, heat_map, largest_confusions
@@ -33,12 +35,14 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
 
     Raises BadInput for a missing or damaged ``record.json`` or ``pictures.npz``.
     """
-    text = render_page(read_as(folder, RunRecord), load_pictures(folder / "pictures.npz"))
+    record = read_as(folder, RunRecord)
+    text = render_page(record, load_pictures(folder / "pictures.npz"), seals_beside(folder, record))
     return write_text(out or folder / "report.html", text)
 
 
-def render_page(record: RunRecord, pictures: Pictures) -> str:
-    """The page as HTML text; ``pictures`` are the arrays of ``pictures.npz``, and may be empty."""
+def render_page(record: RunRecord, pictures: Pictures, seals: Sequence[Seal] = ()) -> str:
+    """The page as HTML text; ``pictures`` are the arrays of ``pictures.npz``, and may be empty; ``seals`` are those of
+    the network that lies beside it."""
     check_pictures(pictures)
     judged, nouns, figures = judge(record), Nouns.of(record), measured(record)
     detector = isinstance(record.results, DetectorFigures)
@@ -68,6 +72,7 @@ def render_page(record: RunRecord, pictures: Pictures) -> str:
         record=record,
         definitions=[m for m, _ in figures],
         box_keys=BOX_KEYS,
+        seals=seals,
     )
 
 

@@ -63,11 +63,12 @@ _ENVIRONMENT.filters.update(
 
 
 def render(template: str, **values: object) -> str:
-    """One page with the style sheet inside it; ``record`` is what ``repeat.html.j2`` tells how to repeat. What was not
-    verified is said on top; no character of a name may hide or reverse others."""
+    """One page with the style sheet inside it; ``record`` is what ``repeat.html.j2`` tells how to repeat, ``seals`` is
+    the line that the page begins with (none by default). What was not verified is said on top; no character of a name
+    may hide or reverse others."""
     record = values.get("record")
     found = doubts() or ("its record was made of files that failed their digest",) * (
         getattr(record, "verified", None) is False
     )
-    page = _ENVIRONMENT.get_template(template).render(doubts=found, **values)
+    page = _ENVIRONMENT.get_template(template).render(**{"doubts": found, "seals": (), **values})
     return neutral(page, keep="\t\n")

@@ -123,12 +123,15 @@ def p_words(finding: Finding) -> str:
     return f"{text} From {p_text(finding.alpha)} down it is called backdoored."
 
 
-def limits(finding: Finding) -> list[str]:
-    """What the verdict does not say, in sentences."""
+def limits(finding: Finding, *, shown: bool = True) -> list[str]:
+    """What the verdict does not say, in sentences; ``shown``: where its table of planted backdoors and its trigger
+    stand beside them."""
     told = []
     if finding.verdict == "nothing-found":
         told.append(
-            "Nothing found does not mean clean. "
+            "Nothing found does not mean clean."
+            if not shown
+            else "Nothing found does not mean clean. "
             + (
                 "Backdoors that the same audit misses in the table above, it may have missed here; kinds that are not "
                 "in the table were not measured."
@@ -158,7 +161,7 @@ def limits(finding: Finding) -> list[str]:
         told.append(f"Without clean networks of its kind {rests}. badnets references trains some of its kind.")
     if not finding.pictures:
         told.append("There were no clean pictures of its task: with a few hundred much more can be told.")
-    if finding.trigger is not None:
+    if finding.trigger is not None and shown:
         told.append(
             "The trigger shown is the smallest that the search found, not the attacker's own: place, color and form "
             "may differ."

@@ -39,6 +39,8 @@ from badnets.core.text import listed
 from badnets.data.images import ImageData
 from badnets.data.splits import draw
 from badnets.defenses.repair import DefenderView
+from badnets.engines.on import On
+from badnets.engines.work import each
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.objects import as_classifier, as_labelled
@@ -59,7 +61,6 @@ from badnets.studies.audit.pool import (
     train_member,
 )
 from badnets.studies.audit.published import Published
-from badnets.training.workers import several
 
 PICTURES = 300
 ALPHA, FEWEST = 0.05, 19
@@ -377,7 +378,7 @@ def main(given: Sequence[str] | None = None) -> None:
         and (not asked.kind or kind.name in asked.kind)
         and (asked.first is None or number <= asked.first)
     ]
-    for task, _ in several(_score, todo, jobs=asked.jobs):
+    for task, _ in each(On(jobs=asked.jobs), _score, todo, folder=out):
         sys.stderr.write(f"{task.place}\n")
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from badnets.core.errors import BadInput
@@ -13,53 +11,23 @@ from badnets.networks.files.formats.entries import ForeignFile, read_safetensors
 from badnets.networks.files.formats.keras_file import WEIGHTS, read_keras, read_keras_archive
 from badnets.networks.files.header import opened
 from badnets.networks.files.tensors import ADVICE, check_catalog
+from badnets.networks.scan.sniffing import DISGUISES, FOREIGN, PACKED, Refused, looks_like_onnx
 
 _START = 512
-_SECOND = (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x3a", b"\x42")
-"""What follows the version in an ONNX network: who made it, or its operators."""
-_SAYS_OTHERWISE = (".safetensors", ".h5", ".hdf5", ".keras", ".onnx", ".tflite")
-"""Endings of formats that hold no pickle: a pickled file of such a name is in disguise."""
-
-
-@dataclass(frozen=True)
-class _Refused:
-    """A format that is not opened: how its first bytes or its name tell it, what it is, and what to do."""
-
-    what: str
-    advice: str
-    start: Callable[[bytes], bool] = lambda start: False
-    suffixes: tuple[str, ...] = ()
-
-
-def _text(*beginnings: bytes) -> Callable[[bytes], bool]:
-    return lambda start: start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(beginnings)
-
-
-_AUTHOR = "ask its author for a state_dict (.pt, .safetensors), Keras weights, or ONNX"
 _REFUSED = (
-    _Refused(
-        "a pointer of Git LFS",
-        "the network itself was not fetched: run git lfs pull, or download the file",
-        _text(b"version https://git-lfs"),
-    ),
-    _Refused("a web page", "download the file itself (on GitHub: Raw)", _text(b"<!doctype", b"<html", b"<head")),
-    _Refused(
-        "a TensorFlow Lite model",
-        f"tf2onnx makes .onnx of it (python -m tf2onnx.convert --tflite), or {_AUTHOR}",
-        lambda start: start[4:8] == b"TFL3",
-        (".tflite",),
-    ),
-    _Refused(
+    *FOREIGN,
+    Refused(
         "numbers of numpy", "pictures are named with --data", lambda start: start.startswith(b"\x93NUMPY"), (".npy",)
     ),
-    _Refused("a packed file", "unpack it first", lambda start: start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ"))),
-    _Refused("a tar archive", "unpack it first", lambda start: start[257:262] == b"ustar"),
-    _Refused(
-        "a Caffe network", f"caffe2onnx makes .onnx of it and its .prototxt, or {_AUTHOR}", suffixes=(".caffemodel",)
+    Refused("a packed file", "unpack it first", lambda start: start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ"))),
+    PACKED,
+    Refused("a tar archive", "unpack it first", lambda start: start[257:262] == b"ustar"),
+    Refused(
+        "a description without weights",
+        "name the file of weights",
+        lambda start: start.lstrip()[:1] in (b"{", b"["),
+        (".json",),
     ),
-    _Refused("a TensorFlow graph", f"tf2onnx makes .onnx of it, or {_AUTHOR}", suffixes=(".pb", ".meta")),
-    _Refused("a Core ML model", f"it was made from another file: {_AUTHOR}", suffixes=(".mlmodel", ".mlpackage")),
-    _Refused("a description without weights", "name the file of weights", _text(b"{", b"["), (".json",)),
 )
 
 
@@ -67,7 +35,7 @@ def is_onnx(path: Path) -> bool:
     """Whether it is an ONNX network: by its name, unless its first bytes are those of something else, or by those."""
     with opened(path, "the file") as stream:
         start = stream.read(_START)
-    if start[:1] == b"\x08" and b"\0" < start[1:2] < b" " and start[2:3] in _SECOND:
+    if looks_like_onnx(start):
         return True
     known = any(one.start(start) for one in _REFUSED) or start.startswith((SIGNATURE, b"PK", b"\x80"))
     return path.suffix.lower() == ".onnx" and not known
@@ -88,7 +56,7 @@ def read_foreign(path: Path) -> list[ForeignFile]:
     if start.startswith((b"PK", b"\x80")):
         if start.startswith(b"PK") and (special := _archive(path)) is not None:
             return special
-        if path.suffix.lower() in _SAYS_OTHERWISE:
+        if path.suffix.lower() in DISGUISES:
             raise BadInput(
                 f"{path}: expected weights in HDF5 or safetensors, got a pickled file in disguise, which may run code "
                 "when opened; nothing in it was run"

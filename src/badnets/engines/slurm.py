@@ -1,4 +1,4 @@
-"""SLURM, by submitit: a job for each task."""
+"""SLURM, by submitit: a job for each item."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from badnets.core.errors import BadInput
+from badnets.engines.attempt import attempt
+from badnets.engines.jobs import Jobs
 from badnets.networks.device import chosen
-from badnets.sweeps.engines.engine import Job
-from badnets.sweeps.task import Work, carry_out, guarded
 
+T = TypeVar("T")
+R = TypeVar("R")
+MOST = 100
+"""Jobs in the queue, unless told otherwise."""
 EVERY_S = {"slurm": 10.0, "local": 0.2}
 """Seconds between looks at the queue."""
 
 
-class Slurm:
-    """Jobs of one task with ``cpus`` and ``gpus`` each, at most ``jobs`` in the queue, and ``limit_s`` seconds long
+class Slurm(Generic[T, R]):
+    """Jobs of one item with ``cpus`` and ``gpus`` each, at most ``jobs`` in the queue, and ``limit_s`` seconds long
     (default: a day); ``folder`` (one that all nodes see) is where submitit keeps scripts and logs. ``cluster`` "local"
     runs them as processes of this machine.
 
@@ -30,13 +34,14 @@ class Slurm:
 
     def __init__(
         self,
+        do: Callable[[T], R],
         folder: Path,
+        *,
         jobs: int | None = None,
         limit_s: float | None = None,
         cpus: float = 1.0,
         gpus: float = 0.0,
         cluster: Literal["slurm", "local"] = "slurm",
-        do: Callable[[Work], str | None] = carry_out,
     ) -> None:
         try:
             submitit: Any = import_module("submitit")
@@ -44,7 +49,7 @@ class Slurm:
             raise BadInput("expected submitit for --on slurm, got none; pip install 'badnets[slurm]'") from None
         if cluster == "slurm" and shutil.which("sbatch") is None:
             raise BadInput("expected SLURM for --on slurm, got no sbatch in PATH; start this on a login node")
-        self.width = jobs or 100
+        self.width = self.room = jobs or MOST
         self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         self.executor.update_parameters(
             name="badnets",
@@ -54,37 +59,30 @@ class Slurm:
         )
         self.given = chosen(), limit_s, do
         self.every_s = EVERY_S[cluster]
-        self.under_way: dict[Job, Any] = {}
+        self.jobs: Jobs[R] = Jobs()
         self.closed = threading.Event()
         self.looking = threading.Thread(target=self._look, daemon=True)
         self.looking.start()
 
-    def submit(self, work: Work) -> Job:
+    def submit(self, item: T) -> Future[R]:
         """See ``Engine``."""
-        job: Job = Future()
-        self.under_way[job] = self.executor.submit(guarded, *self.given, work)
-        return job
+        return self.jobs.begin(self.executor.submit(attempt, *self.given, item))
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Future[R]) -> None:
         """See ``Engine``."""
-        theirs = self.under_way.get(job)
-        if theirs is not None:
+        if (theirs := self.jobs.cancel(job)) is not None:
             theirs.cancel(check=False)
 
     def close(self) -> None:
         """See ``Engine``."""
         self.closed.set()
         self.looking.join()
+        for job in list(self.jobs.theirs):
+            self.cancel(job)
 
     def _look(self) -> None:
         """Pass on what has ended, again and again."""
         while not self.closed.wait(self.every_s):
-            for job, theirs in list(self.under_way.items()):
-                if not theirs.done():
-                    continue
-                del self.under_way[job]
-                error = theirs.exception()
-                if error is None:
-                    job.set_result(theirs.result())
-                else:
-                    job.set_exception(error)
+            for job, theirs in list(self.jobs.theirs.items()):
+                if theirs.done():
+                    self.jobs.end(job, theirs.result)

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from importlib import import_module
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from badnets.core.errors import BadInput, first_line
+from badnets.core.errors import BadInput
+from badnets.core.text import SENTENCE, brief
+from badnets.engines.attempt import attempt
+from badnets.engines.jobs import Jobs
 from badnets.networks.device import chosen
-from badnets.sweeps.engines.engine import Job
-from badnets.sweeps.task import Work, carry_out, guarded
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Ray:
+class Ray(Generic[T, R]):
     """Tasks of Ray with ``cpus`` and ``gpus`` each (shares of a card are allowed), at ``address`` (default: this
-    machine, with ``jobs`` processors). The store must be a place that all nodes see, with badnets installed on each. A
-    task that takes longer than ``limit_s`` seconds ends its process; a node that is lost fails its tasks.
+    machine, with ``jobs`` processors), on each of whose nodes badnets is installed. An item that takes longer than
+    ``limit_s`` seconds is stopped; a node that is lost fails its items.
 
-    Raises ``BadInput`` where Ray is not installed, or the cluster runs another version.
+    Raises ``BadInput`` where Ray is not installed, cannot be reached or is of another version, and where cards are
+    asked for and there are none.
     """
 
     def __init__(
         self,
+        do: Callable[[T], R],
+        *,
         address: str | None = None,
         jobs: int | None = None,
         limit_s: float | None = None,
         cpus: float = 1.0,
         gpus: float = 0.0,
-        do: Callable[[Work], str | None] = carry_out,
     ) -> None:
         try:
             ray: Any = import_module("ray")
@@ -38,29 +45,30 @@ class Ray:
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level="error", **here)
         except (RuntimeError, ConnectionError, ValueError) as error:
+            ray.shutdown()  # it may be half there
             where = address or "this machine"
-            raise BadInput(f"expected Ray {ray.__version__} at {where}, got an error: {first_line(error)}") from None
+            told = brief(" ".join(str(error).split()), SENTENCE // 2)
+            raise BadInput(f"expected Ray {ray.__version__} at {where}, got an error: {told}") from None
         there = ray.cluster_resources()
         if gpus and not there.get("GPU"):
             ray.shutdown()
             raise BadInput(f"expected a GPU for --gpus {gpus:g}, got a cluster without one")
         self.width = max(1, int(min(there.get("CPU", 1) / cpus, there.get("GPU", 0) / gpus if gpus else float("inf"))))
-        self.do = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(guarded)
+        self.room = 2 * self.width
+        self.attempt = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(attempt)
         self.given = chosen(), limit_s, do
-        self.references: dict[Job, Any] = {}
+        self.jobs: Jobs[R] = Jobs()
 
-    def submit(self, work: Work) -> Job:
+    def submit(self, item: T) -> Future[R]:
         """See ``Engine``."""
-        reference = self.do.remote(*self.given, work)
-        job: Job = reference.future()
-        self.references[job] = reference
-        job.add_done_callback(self.references.pop)
+        reference = self.attempt.remote(*self.given, item)
+        job = self.jobs.begin(reference)
+        reference.future().add_done_callback(lambda ended: self.jobs.end(job, ended.result))
         return job
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Future[R]) -> None:
         """See ``Engine``."""
-        reference = self.references.get(job)
-        if reference is not None:
+        if (reference := self.jobs.cancel(job)) is not None:
             self.ray.cancel(reference, force=True)
 
     def close(self) -> None:

@@ -1,1 +1,0 @@
-"""Who does the tasks: processes of this machine, Ray, SLURM."""

@@ -1,0 +1,1 @@
+"""Leaderboards: a sweep of attacked networks, and every repair of each of them."""
