@@ -30,7 +30,9 @@ def commands() -> str:
     group: Any = typer.main.get_command(app)
     parts = []
     for name in COMMANDS:
-        command = group.commands[name]
+        command = group
+        for word in name.split():
+            command = command.commands[word]
         words = [_usage_word(p) for p in command.params if p.param_type_name == "argument"]
         usage = " ".join(["badnets", name, *words, "[OPTIONS]"])
         rows = [_parameter_row(p) for p in command.params if not p.hidden]
@@ -325,6 +327,7 @@ def fill(text: str, where: str) -> str:
 
 def schemas() -> dict[str, JSON]:
     """The published schemas: those of specs and of records come from the code, the others are written by hand."""
+    from badnets.records.catalogue import CatalogueChange, Got, Listing
     from badnets.records.leaderboard import Leaderboard
     from badnets.records.read import FORMATS
     from badnets.records.scan import Scan
@@ -344,6 +347,9 @@ def schemas() -> dict[str, JSON]:
         "leaderboard-spec": BoardSpec,
         "verification": Verification,
         "policy": PolicyFile,
+        "catalogue": Listing,
+        "catalogue-change": CatalogueChange,
+        "got": Got,
     }
     made = {name.split("/")[1]: model.model_json_schema() for name, model in FORMATS.items()}
     made |= {name: model.model_json_schema() for name, model in beside.items()}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from badnets.cli.main import COMMANDS
+from badnets.cli.main import COMMANDS, GROUPS
 
 Call = Any
 RATE = {"hits", "total", "value", "low", "high"}
@@ -19,7 +19,10 @@ RATE = {"hits", "total", "value", "low", "high"}
 def test_help(badnets: Call) -> None:
     for line in ("--help", ""):
         said = badnets.silent(line)
-        assert all(f"  {name}" in said.out for name in COMMANDS)
+        assert all(f"  {name.partition(' ')[0]}" in said.out for name in COMMANDS)
+    for group in GROUPS:
+        said = badnets.silent(group)
+        assert all(f"  {name.partition(' ')[2]}" in said.out for name in COMMANDS if name.startswith(f"{group} "))
     for name in COMMANDS:
         said = badnets.done(f"{name} --help")
         assert "--json" in said.out

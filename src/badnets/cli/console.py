@@ -34,7 +34,9 @@ class Ended:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {}
-"""Every command by its name, in the order in which they are defined."""
+"""Every command by its name, in the order in which they are defined; that of one in a group has two words."""
+GROUPS: dict[str, str] = {}
+"""The groups of commands, and what they are for."""
 _JSON = inspect.Parameter(
     "json",
     inspect.Parameter.KEYWORD_ONLY,
@@ -62,8 +64,9 @@ _READERS = frozenset(
 
 
 def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
-    """Registers the function ``NAME_command`` as the command NAME, with ``--json`` (where it computes with networks
-    ``--device``, where finished runs are read ``--unverified``) behind its own options.
+    """Registers the function ``NAME_command`` as the command NAME (``GROUP_NAME_command`` as GROUP NAME), with
+    ``--json`` (where it computes with networks ``--device``, where finished runs are read ``--unverified``) behind its
+    own options.
 
     It yields its result as JSON, and then what a person sees instead: lines and tables of rich, which are not asked for
     with ``--json``. An argument ``watcher`` is given to it; one that is a dataclass of options (options.py) gives way
@@ -80,7 +83,7 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
             options.extend(groups[name].parameters.values())
         else:
             options.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    called = work.__name__.removesuffix("_command")
+    called = work.__name__.removesuffix("_command").replace("_", " ")
     options += [_DEVICE] * (called in _COMPUTE) + [_UNVERIFIED] * (called in _READERS)
 
     @functools.wraps(work)

@@ -13,12 +13,12 @@ from typing import Any
 import typer
 
 from badnets.cli import streams
-from badnets.cli.console import COMMANDS
+from badnets.cli.console import COMMANDS, GROUPS
 from badnets.core import VERSION
 from badnets.core.errors import BadnetsError, first_line, nearest
 from badnets.core.text import SENTENCE, VALUE, brief, neutral
 
-__all__ = ["COMMANDS", "app", "main"]
+__all__ = ["COMMANDS", "GROUPS", "app", "main"]
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
 _INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
@@ -53,11 +53,15 @@ def _options(
 
 
 # In the order of ``badnets --help``.
-_GROUPS = "experiments networks cards scan trust audits defend cure runs sweeps leaderboard catalog"
-for _group in _GROUPS.split():
-    import_module(f"badnets.cli.{_group}")
+_MODULES = "experiments networks cards scan trust audits defend cure runs sweeps leaderboard catalogue catalog"
+for _module in _MODULES.split():
+    import_module(f"badnets.cli.{_module}")
+_apps = {"": app, **{name: typer.Typer(help=help_, rich_markup_mode=None) for name, help_ in GROUPS.items()}}
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    _group, _, _word = _name.rpartition(" ")
+    _apps[_group].command(_word)(_command)
+for _name in GROUPS:
+    app.add_typer(_apps[_name], name=_name)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -72,7 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _guarded(words: list[str], debug: bool) -> int:
     try:
-        result = typer.main.get_command(app).main(args=words or ["--help"], prog_name="badnets", standalone_mode=False)
+        asked = [*words, "--help"] if not words or (words[0] in GROUPS and not words[1:]) else words
+        result = typer.main.get_command(app).main(args=asked, prog_name="badnets", standalone_mode=False)
         sys.stdout.flush()  # a full disk is told here, not when python closes down
     # The entrance: here every error, foreseen or not, becomes a sentence and an exit code.
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001
@@ -138,9 +143,12 @@ def _was_interrupted(error: BaseException | None) -> bool:
 def _usage(error: Any, words: list[str]) -> str:
     """A click error in our form: what was wrong, and the nearest known name or where to look."""
     message = str(error.format_message()).rstrip(".")
-    name = next((word for word in words if not word.startswith("-")), "")
+    plain = [word for word in words if not word.startswith("-")]
+    group = plain[0] if plain and plain[0] in GROUPS else ""
+    name = " ".join(plain[: 2 if group else 1])
     if "No such command" in message:
-        return f"expected a command, got {name!r}; {nearest(name, COMMANDS)}"
+        known = [one for one in COMMANDS if one.startswith(group)]
+        return f"expected a command, got {name!r}; {nearest(name, known)}"
     help_line = f"badnets {name} --help" if name in COMMANDS else "badnets --help"
     if hasattr(error, "option_name") and getattr(error, "possibilities", None):
         closest = nearest(error.option_name, error.possibilities)

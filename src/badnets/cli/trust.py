@@ -61,7 +61,7 @@ def sign_command(
 
     if chain and certificate is None:
         raise BadInput("expected --certificate beside --chain, got none")
-    opened = open_private(key, None if certificate else _asking())
+    opened = open_private(key, None if certificate else asking())
     signer: Signer = CertificateSigner(key, certificate, tuple(chain)) if certificate else KeySigner(opened)
     place, files = sign(model, signer, signature)
     named = [one.to_json() for one in files]
@@ -104,7 +104,7 @@ def attest_command(
     from badnets.trust.signing import attestations_of
 
     told, place = read_verified(record), attestations or attestations_of(model)
-    statement = attest(told, model, open_private(key, _asking()), place)
+    statement = attest(told, model, open_private(key, asking()), place)
     (subject,) = statement["subject"]
     yield {"format": "badnets/attestation/1", "attestations": str(place), "statement": statement}
     yield f"attested  {statement['predicateType']}"
@@ -139,7 +139,7 @@ def _told(found: Verification) -> Iterator[str]:
         yield f"  no word    of {', '.join(found.not_covered)}"
 
 
-def _asking() -> Any:
+def asking() -> Any:
     """How a person is asked; None where nobody sits there."""
     return _ask if sys.stdin.isatty() else None
 

@@ -32,6 +32,8 @@ STATEMENT, PAYLOAD = "https://in-toto.io/Statement/v1", "application/vnd.in-toto
 OURS = "https://github.com/badnets/badnets/attestations"
 MOST = 1000
 """Attestations in one file, at most."""
+_NOBODY = PublicKey(Path(), "")
+"""Stands for whoever may have signed what is only read."""
 
 
 @dataclass(frozen=True)
@@ -189,27 +191,43 @@ def count_attestations(place: Path) -> int:
     return len(_lines(place))
 
 
-def _lines(place: Path) -> list[str]:
+def claims(place: Path, called: Path) -> list[tuple[tuple[str, ...], str]]:
+    """What a file of attestations (in errors ``called`` so) says, and of which bytes (SHA-256), whoever has signed it.
+    Raises ``BadInput`` for what is no such file."""
+    found = []
+    for number, line in enumerate(_lines(place, called), 1):
+        where = f"line {number} of {called}"
+        one = _statement(_envelope(parse_json(line.encode(), where), where), _NOBODY, where)
+        found.append((one.subjects, f"{one.kind or 'unknown'}: {one.summary}"))
+    return found
+
+
+def _lines(place: Path, called: Path | None = None) -> list[str]:
+    called = called or place
     try:
         lines = [line for line in read_bytes(place, TEXT, "attestations").decode("utf-8").splitlines() if line.strip()]
     except FileNotFoundError:
-        raise BadInput(f"expected attestations at {place}, got nothing; badnets attest makes some") from None
+        raise BadInput(f"expected attestations at {called}, got nothing; badnets attest makes some") from None
     except ValueError:
-        raise BadInput(f"expected attestations in {place}, got something else") from None
+        raise BadInput(f"expected attestations in {called}, got something else") from None
     if len(lines) > MOST:
-        raise BadInput(f"expected at most {MOST} attestations in {place}, got {len(lines):,}")
+        raise BadInput(f"expected at most {MOST} attestations in {called}, got {len(lines):,}")
     return lines
+
+
+def _envelope(value: Any, where: str) -> Any:
+    try:
+        return needed("securesystemslib.dsse").Envelope.from_dict(value)
+    except Exception as error:  # noqa: BLE001 (a stranger's JSON in a library's hands)
+        raise BadInput(f"expected an attestation in {where}, got something else ({first_line(error)})") from None
 
 
 def _opened(value: Any, keys: Sequence[PublicKey], where: str) -> Attestation | None:
     """The attestation, if one of ``keys`` has signed it."""
-    dsse, signers = needed("securesystemslib.dsse"), needed("securesystemslib.signer")
+    signers = needed("securesystemslib.signer")
     serialization = needed("cryptography.hazmat.primitives.serialization")
     errors = needed("securesystemslib.exceptions")
-    try:
-        envelope = dsse.Envelope.from_dict(value)
-    except Exception as error:  # noqa: BLE001 (a stranger's JSON in a library's hands)
-        raise BadInput(f"expected an attestation in {where}, got something else ({first_line(error)})") from None
+    envelope = _envelope(value, where)
     for key in keys:
         public = signers.SSlibKey.from_crypto(serialization.load_pem_public_key(key.path.read_bytes()))
         try:

@@ -110,6 +110,11 @@ def fingerprint(public: Any) -> str:
     return hashlib.sha256(_pem(public)).hexdigest()
 
 
+def fingerprint_of_pem(pem: str) -> str:
+    """The same of one that is PEM already, as catalogues keep it."""
+    return hashlib.sha256(pem.encode()).hexdigest()
+
+
 def _pem(public: Any) -> bytes:
     serialization = needed("cryptography.hazmat.primitives.serialization")
     pem: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
