@@ -20,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from badnets.trust.keys import make_keys, open_private, open_public
-from badnets.trust.signing import KeySigner, KeyVerifier, sign, verify
+from badnets.trust.parties import KeySigner, KeyVerifier
+from badnets.trust.signing import sign, verify
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -42,11 +42,14 @@ def test_sign_and_verify(badnets: Badnets, alice: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("verify network.pt", "one of --key, --policy and --chain"),
+        ("verify network.pt", "one of --key, --policy, --chain and --identity"),
+        ("verify network.pt --identity alice", "--identity and --issuer together"),
+        ("sign network.pt", "one of --key, --token and --sigstore"),
+        ("sign network.pt --token pkcs11:token=a?pin-value=1", "without its PIN"),
         ("verify network.pt --key nobody.pub", "got nothing"),
         ("sign network.pt --key nobody", "got nothing"),
         ("sign nowhere --key {alice}", "got nothing"),
-        ("sign network.pt --key {alice} --chain x.pem", "--certificate beside --chain"),
+        ("sign network.pt --key {alice} --chain x.pem", "--certificate of a key, and --chain beside it"),
         ("verify network.pt --key {alice}.pub --require luck", "expected --require of"),
         ("verify network.pt --key {alice}", "got a private one"),
         ("keygen {alice}", "never overwritten"),

@@ -18,8 +18,9 @@ from badnets.records.finding import Finding
 from badnets.records.read import read_record
 from badnets.trust.attestations import OURS, Attestation, attest, read_attestations, statement_of
 from badnets.trust.keys import PrivateKey, PublicKey, make_keys, open_private, open_public
+from badnets.trust.parties import KeySigner, KeyVerifier
 from badnets.trust.policy import AuditRule, Policy, judge, missing, read_policy
-from badnets.trust.signing import KeySigner, KeyVerifier, sign
+from badnets.trust.signing import sign
 from badnets.trust.verify import verified
 
 pytest.importorskip("model_signing", reason="the extra badnets[trust] is not installed")

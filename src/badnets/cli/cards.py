@@ -41,7 +41,7 @@ class Told:
             return None
         from badnets.cli.trust import trusting
 
-        return trusting(self.key, self.policy, [])[0]
+        return trusting(self.key, self.policy)[0]
 
     def known(self, model: Path, description: Description) -> Known:
         """All that is known of ``model``."""

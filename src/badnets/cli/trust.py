@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
     from badnets.records.verification import Verification
+    from badnets.trust.parties import Signer, Verifier
     from badnets.trust.policy import Policy
-    from badnets.trust.signing import Signer, Verifier
 
+_SIGSTORE_TOKEN = "SIGSTORE_ID_TOKEN"  # noqa: S105 (the name of a setting of the environment)
 SIGNED = Argument(help="A network file, a run's folder, or any folder.")
 SIGNATURE = Option(None, help="Where the signature is [MODEL.sig, or model.sig in the folder].")
 ATTESTATIONS = Option(
@@ -50,23 +51,28 @@ def keygen_command(
 @command
 def sign_command(
     model: Path = SIGNED,
-    key: Path = Option(..., help="Your private key (PEM, badnets keygen)."),
+    key: Path | None = Option(None, help="Your private key (PEM, badnets keygen)."),
+    token: str | None = Option(None, metavar="URI", help="A key in a token instead (pkcs11:..., without its PIN)."),
+    module: list[Path] = Option([], help="Libraries that lead to tokens, or folders with them."),
+    sigstore: bool = Option(
+        False, "--sigstore", help="With a name that Sigstore vouches for (needs the network); it becomes public."
+    ),
     certificate: Path | None = Option(None, help="The certificate of the key, if people shall verify by that."),
     chain: list[Path] = Option([], help="Certificates from it towards a root."),
     signature: Path | None = SIGNATURE,
 ) -> Iterator[Any]:
     """Sign a network or a folder, so that others can verify who made it and that nobody changed it."""
-    from badnets.trust.keys import open_private
-    from badnets.trust.signing import CertificateSigner, KeySigner, sign
+    from badnets.trust.signing import sign
 
-    if chain and certificate is None:
-        raise BadInput("expected --certificate beside --chain, got none")
-    opened = open_private(key, None if certificate else asking())
-    signer: Signer = CertificateSigner(key, certificate, tuple(chain)) if certificate else KeySigner(opened)
+    if sum((key is not None, token is not None, sigstore)) != 1:
+        raise BadInput("expected one of --key, --token and --sigstore to sign with")
+    if (chain and certificate is None) or (certificate is not None and sigstore):
+        raise BadInput("expected --certificate of a key, and --chain beside it")
+    signer = _signer(key, token, module, certificate, chain)
     place, files = sign(model, signer, signature)
     named = [one.to_json() for one in files]
-    yield {"format": "badnets/signature/1", "signature": str(place), "signer": opened.fingerprint, "files": named}
-    yield f"signed     {len(files):,} file{'s' * (len(files) != 1)} of {model}, by key {opened.fingerprint[:16]}"
+    yield {"format": "badnets/signature/1", "signature": str(place), "signer": str(signer), "files": named}
+    yield f"signed     {len(files):,} file{'s' * (len(files) != 1)} of {model}, by {signer}"
     yield f"signature  {place}"
 
 
@@ -76,6 +82,8 @@ def verify_command(
     key: Path | None = Option(None, help="The public key of who should have signed it."),
     policy: Path | None = Option(None, help="Which keys may say what, and what an audit must be like (TOML)."),
     chain: list[Path] = Option([], help="Certificates that are trusted, where it was signed with one."),
+    identity: str | None = Option(None, help="Who should have signed it with Sigstore (a mail address, a workflow)."),
+    issuer: str | None = Option(None, help="Who knows that name (a URL), with --identity."),
     require: list[str] = Option([], help="What must be attested: provenance, audit, repair; may be repeated."),
     signature: Path | None = SIGNATURE,
     attestations: Path | None = ATTESTATIONS,
@@ -83,7 +91,7 @@ def verify_command(
     """Who signed it, whether it was changed since, and what is attested of it. Exits with 1 where it does not hold."""
     from badnets.trust.verify import verified
 
-    trusted, verifiers = trusting(key, policy, chain)
+    trusted, verifiers = trusting(key, policy, chain, identity, issuer)
     with in_options(verify_command):
         found = verified(model, verifiers, trusted, require=require, signature=signature, attestations=attestations)
     yield Ended(found.to_json(), 0 if found.ok else 1)
@@ -112,14 +120,39 @@ def attest_command(
     yield f"in        {place}"
 
 
-def trusting(key: Path | None, policy: Path | None, chain: list[Path]) -> tuple[Policy, list[Verifier]]:
-    """Whom to believe: a policy, a key, or a chain of certificates."""
-    from badnets.trust.keys import open_public
-    from badnets.trust.policy import Policy, read_policy
-    from badnets.trust.signing import ChainVerifier, KeyVerifier
+def _signer(
+    key: Path | None, token: str | None, modules: list[Path], certificate: Path | None, chain: list[Path]
+) -> Signer:
+    """Who signs."""
+    from badnets.trust.keys import open_private
+    from badnets.trust.parties import CertificateSigner, KeySigner, SigstoreSigner, TokenSigner
 
-    if sum((key is not None, policy is not None, bool(chain))) != 1:
-        raise BadInput("expected one of --key, --policy and --chain, so that it is known whom to believe")
+    if token is not None:
+        return TokenSigner(token, tuple(modules), certificate, tuple(chain))
+    if key is None:
+        return SigstoreSigner(os.environ.get(_SIGSTORE_TOKEN))
+    opened = open_private(key, None if certificate else asking())
+    return CertificateSigner(key, certificate, tuple(chain)) if certificate else KeySigner(opened)
+
+
+def trusting(
+    key: Path | None,
+    policy: Path | None,
+    chain: Sequence[Path] = (),
+    identity: str | None = None,
+    issuer: str | None = None,
+) -> tuple[Policy, list[Verifier]]:
+    """Whom to believe: a policy, a key, a chain of certificates, or a name in Sigstore."""
+    from badnets.trust.keys import open_public
+    from badnets.trust.parties import ChainVerifier, KeyVerifier, SigstoreVerifier
+    from badnets.trust.policy import Policy, read_policy
+
+    if sum((key is not None, policy is not None, bool(chain), identity is not None)) != 1:
+        raise BadInput("expected one of --key, --policy, --chain and --identity, so that it is known whom to believe")
+    if (identity is None) != (issuer is None):
+        raise BadInput("expected --identity and --issuer together, got one of them")
+    if identity is not None and issuer is not None:
+        return Policy({}), [SigstoreVerifier(identity, issuer)]
     if chain:
         return Policy({}), [ChainVerifier(tuple(chain))]
     trusted = Policy.trusting(open_public(key)) if key is not None else read_policy(policy)  # type: ignore[arg-type]

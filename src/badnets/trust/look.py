@@ -10,8 +10,9 @@ from badnets.core.errors import BadInput
 from badnets.core.text import brief
 from badnets.records.verification import CheckedAttestation
 from badnets.trust.attestations import count_attestations
+from badnets.trust.parties import KeyVerifier
 from badnets.trust.policy import Policy
-from badnets.trust.signing import KeyVerifier, attestations_of, claimed_signer, signature_of, signed_digests
+from badnets.trust.signing import attestations_of, claimed_signer, signature_of, signed_digests
 from badnets.trust.verify import attested, held
 
 _NOT_CHECKED = "not checked against anybody you trust"

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import file_digest, identity_of, parse_json, read_bytes, temporary_folder, write_text
@@ -22,7 +22,7 @@ from badnets.core.limits import TEXT
 from badnets.core.text import brief
 from badnets.records.verification import CheckedFile
 from badnets.trust.extra import needed
-from badnets.trust.keys import PrivateKey, PublicKey
+from badnets.trust.parties import Signer, Verifier
 
 IN_FOLDER, BESIDE = "model.sig", ".sig"
 """Where a signature is by default: in a folder, or beside a file."""
@@ -32,77 +32,6 @@ GIT = (".git", ".gitattributes", ".github", ".gitignore")
 """What the format leaves out of every folder."""
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PREDICATE = "https://model_signing/signature/v1.0"
-
-
-class Signer(Protocol):
-    """Something to sign with: it makes the library's configuration ready."""
-
-    def ready(self, config: Any) -> Any:
-        """The configuration, with its key."""
-
-
-class Verifier(Protocol):
-    """Something to verify with, and whose it is."""
-
-    def ready(self, config: Any) -> Any:
-        """The configuration, with its key."""
-
-    def __str__(self) -> str:
-        """Who has signed, where it verifies."""
-
-
-@dataclass(frozen=True)
-class KeySigner:
-    """With a private key of an elliptic curve."""
-
-    key: PrivateKey
-
-    def ready(self, config: Any) -> Any:
-        """See ``Signer``."""
-        return config.use_elliptic_key_signer(private_key=self.key.path, password=self.key.password)
-
-
-@dataclass(frozen=True)
-class CertificateSigner:
-    """With a private key (not encrypted), the certificate of its public one, and those that lead from it to a root."""
-
-    key: Path
-    certificate: Path
-    chain: tuple[Path, ...] = ()
-
-    def ready(self, config: Any) -> Any:
-        """See ``Signer``."""
-        return config.use_certificate_signer(
-            private_key=self.key, signing_certificate=self.certificate, certificate_chain=self.chain
-        )
-
-
-@dataclass(frozen=True)
-class KeyVerifier:
-    """With a public key."""
-
-    key: PublicKey
-
-    def ready(self, config: Any) -> Any:
-        """See ``Verifier``."""
-        return config.use_elliptic_key_verifier(public_key=self.key.path)
-
-    def __str__(self) -> str:
-        return str(self.key)
-
-
-@dataclass(frozen=True)
-class ChainVerifier:
-    """With the certificates at the end of the chain that are trusted (its root, and those between)."""
-
-    chain: tuple[Path, ...]
-
-    def ready(self, config: Any) -> Any:
-        """See ``Verifier``."""
-        return config.use_certificate_verifier(certificate_chain=self.chain)
-
-    def __str__(self) -> str:
-        return f"a certificate that {brief(', '.join(one.name for one in self.chain))} vouches for"
 
 
 @dataclass(frozen=True)
@@ -137,17 +66,19 @@ def sign(model: Path, signer: Signer, signature: Path | None = None) -> tuple[Pa
     place = signature or signature_of(model)
     before = _states(model)
     left_out = _left_out(model, place)
-    try:
-        config = signer.ready(signing.Config())
-        config.set_hashing_config(hashing.Config().set_ignored_paths(paths=left_out))
-        with temporary_folder() as elsewhere:  # a file more in the folder would be signed with it
-            made = elsewhere / IN_FOLDER
+    config = _ready(signer, signing.Config())
+    config.set_hashing_config(hashing.Config().set_ignored_paths(paths=left_out))
+    with temporary_folder() as elsewhere:  # a file more in the folder would be signed with it
+        made = elsewhere / IN_FOLDER
+        try:
             config.sign(model, made)
-            if _states(model) != before:
-                raise BadInput(f"expected {model} to stay as it is while it is signed, got one that changed; try again")
-            write_text(place, made.read_text("utf-8"))
-    except (ValueError, TypeError) as error:
-        raise BadInput(f"expected {model} to be signed, got an error ({first_line(error)})") from None
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 (of a token, of Sigstore, of the library)
+            raise BadInput(f"expected {model} to be signed by {signer}, got {brief(first_line(error))}") from None
+        if _states(model) != before:
+            raise BadInput(f"expected {model} to stay as it is while it is signed, got one that changed; try again")
+        write_text(place, made.read_text("utf-8"))
     return place, _same(model, signed_digests(place))
 
 
@@ -160,8 +91,9 @@ def verify(model: Path, verifier: Verifier, signature: Path | None = None) -> Ch
     _states(model)
     names = _not_covered(model, place)
     missed: tuple[CheckedFile, ...] = ()
+    config = _ready(verifier, verifying.Config())
     try:
-        verifier.ready(verifying.Config()).verify(model, place)
+        config.verify(model, place)
     except ValueError as error:
         if not str(error).startswith("Signature mismatch"):
             return _refused(signed, names, f"not signed by {verifier}: {_plain(error)}")
@@ -172,6 +104,16 @@ def verify(model: Path, verifier: Verifier, signature: Path | None = None) -> Ch
         return Checked(str(verifier), _same(model, signed), names, ())
     wrong = [f"{one.name} {_WORDS[one.state]}" for one in missed if one.state != "same"]
     return Checked(str(verifier), missed, names, tuple(wrong) or ("what was signed is not what lies there",))
+
+
+def _ready(party: Signer | Verifier, config: Any) -> Any:
+    """The library's configuration with what somebody signs or verifies with."""
+    try:
+        return party.ready(config)
+    except BadInput:
+        raise
+    except Exception as error:  # noqa: BLE001 (files that are no keys or certificates, in the library's words)
+        raise BadInput(f"expected {party} to be usable, got {brief(first_line(error))}") from None
 
 
 _WORDS = {

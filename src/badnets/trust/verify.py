@@ -11,8 +11,9 @@ from badnets.core.files import file_digest
 from badnets.records.read import network_file
 from badnets.records.verification import CheckedAttestation, Kind, Verification
 from badnets.trust.attestations import read_attestations
+from badnets.trust.parties import Verifier
 from badnets.trust.policy import Policy, judge, missing
-from badnets.trust.signing import Checked, Verifier, attestations_of, signature_of, verify
+from badnets.trust.signing import Checked, attestations_of, signature_of, verify
 
 
 def verified(
