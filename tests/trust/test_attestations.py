@@ -19,7 +19,7 @@ from badnets.records.read import read_record
 from badnets.trust.attestations import OURS, Attestation, attest, read_attestations, statement_of
 from badnets.trust.keys import PrivateKey, PublicKey, make_keys, open_private, open_public
 from badnets.trust.parties import KeySigner, KeyVerifier
-from badnets.trust.policy import AuditRule, Policy, judge, missing, read_policy
+from badnets.trust.policy import AuditRule, Policy, ProvenanceRule, judge, missing, read_policy
 from badnets.trust.signing import sign
 from badnets.trust.verify import verified
 
@@ -92,6 +92,11 @@ def test_provenance_of_a_run(pair: tuple[PrivateKey, PublicKey], model: Path, tm
     assert said.type == "https://slsa.dev/provenance/v1"
     assert said.predicate["buildDefinition"]["externalParameters"]["spec"]["network"] == "g1-cnn"
     assert said.summary == "g1-cnn trained by badnets on mnist; a backdoor was planted on purpose"
+    (refused,) = judge([said], file_digest(model), Policy.trusting(pair[1]))
+    assert not refused.ok
+    assert refused.summary.endswith("the policy accepts none in which a backdoor was planted")
+    allowing = Policy({pair[1]: ("provenance",)}, provenance=ProvenanceRule(planted=True))
+    assert judge([said], file_digest(model), allowing)[0].ok
 
 
 def test_records_that_attest_nothing(model: Path) -> None:

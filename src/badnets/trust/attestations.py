@@ -57,6 +57,11 @@ class Attestation:
         return date if date.tzinfo else None
 
     @property
+    def planted(self) -> bool:
+        """Whether it says that a backdoor was planted on purpose."""
+        return _planted(self.predicate)
+
+    @property
     def summary(self) -> str:
         """One sentence."""
         return _SUMMARIES[self.kind](self.predicate) if self.kind else f"says what badnets does not know ({self.type})"
@@ -252,10 +257,15 @@ def _statement(envelope: Any, key: PublicKey, where: str) -> Attestation:
     return Attestation(_KINDS.get(kind), brief(kind), subjects, predicate, key)
 
 
+def _planted(predicate: JSON) -> bool:
+    spec = _at(predicate, "buildDefinition", "externalParameters", "spec")
+    return bool(_at(spec, "backdoor") or _at(spec, "more_backdoors"))
+
+
 def _say_provenance(predicate: JSON) -> str:
     spec = _at(predicate, "buildDefinition", "externalParameters", "spec")
     data, network = _at(spec, "data", "name"), _at(spec, "network")
-    planted = "; a backdoor was planted on purpose" if _at(spec, "backdoor") else ""
+    planted = "; a backdoor was planted on purpose" if _planted(predicate) else ""
     return f"{brief(network)} trained by badnets on {brief(data)}{planted}"
 
 

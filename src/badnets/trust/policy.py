@@ -38,19 +38,27 @@ class AuditRule(Model):
     verdicts: tuple[Verdict, ...] = Field(default=("nothing-found",), min_length=1)
 
 
+class ProvenanceRule(Model):
+    """What the making of a network must be like."""
+
+    planted: bool = Field(default=False, description="whether one in which a backdoor was planted on purpose passes")
+
+
 class PolicyFile(Model):
     """``policy.toml``."""
 
     keys: dict[str, KeyRule] = Field(min_length=1)
     audit: AuditRule = AuditRule()
+    provenance: ProvenanceRule = ProvenanceRule()
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The keys by what they may say, and the rule for audits."""
+    """The keys by what they may say, and the rules for what they say."""
 
     may: dict[PublicKey, tuple[Right, ...]]
     audit: AuditRule = field(default_factory=AuditRule)
+    provenance: ProvenanceRule = field(default_factory=ProvenanceRule)
 
     def keys(self, right: Right | None = None) -> list[PublicKey]:
         """Those that may say it (None: anything)."""
@@ -58,7 +66,7 @@ class Policy:
 
     @classmethod
     def trusting(cls, key: PublicKey) -> Policy:
-        """One key may say everything; an audit has to have found nothing."""
+        """One key may say everything; an audit has to have found nothing, and no backdoor may be planted."""
         return cls({key: ("signature", "provenance", "audit", "repair")})
 
 
@@ -75,7 +83,7 @@ def read_policy(path: Path) -> Policy:
     except ValidationError as error:
         raise BadInput(f"{path}: {explain(error, PolicyFile.model_json_schema, table)}") from None
     rules = {open_public(path.parent / rule.public_key, name): rule.may for name, rule in file.keys.items()}
-    return Policy(rules, file.audit)
+    return Policy(rules, file.audit, file.provenance)
 
 
 def judge(
@@ -109,6 +117,8 @@ def _wrong(one: Attestation, sha256: str, policy: Policy, now: datetime) -> str 
         return "its kind is not known"
     if one.kind not in policy.may[one.signer]:
         return f"{one.signer} may not say that"
+    if one.kind == "provenance" and one.planted and not policy.provenance.planted:
+        return "the policy accepts none in which a backdoor was planted"
     return _wrong_audit(one, policy.audit, now) if one.kind == "audit" else None
 
 

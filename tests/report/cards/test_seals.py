@@ -21,6 +21,7 @@ from badnets.report.cards.beside import seals_beside
 from badnets.report.cards.known import Known, known_of
 from badnets.report.cards.seals import SHAPES, Seal, seals
 from badnets.trust.keys import make_keys, open_private, open_public
+from badnets.trust.parties import KeySigner
 from badnets.trust.policy import Policy
 
 
@@ -138,7 +139,7 @@ def signed(model: Callable[..., Path], tmp_path: Path) -> tuple[Path, Policy, Po
     file = model(**MADE)
     for name in ("alice", "bob"):
         make_keys(tmp_path / "keys" / name)
-    signing.sign(file, signing.KeySigner(open_private(tmp_path / "keys" / "alice")))
+    signing.sign(file, KeySigner(open_private(tmp_path / "keys" / "alice")))
     alice, bob = (Policy.trusting(open_public(tmp_path / "keys" / f"{name}.pub", name)) for name in ("alice", "bob"))
     return file, alice, bob
 
