@@ -196,7 +196,7 @@ def test_what_is_attested(signed: tuple[Path, Policy, Policy], whole: Callable[.
         seen["audit"].words == "2 attestations lie beside it, not checked against anybody you trust; no audit at hand"
     )
     seen = by_kind(known_of(file, described(file), trusted=alice))
-    assert (seen["audit"].state, seen["provenance"].state) == ("good", "good")
+    assert (seen["audit"].state, seen["provenance"].state) == ("good", "bad")  # a backdoor was planted on purpose
     assert "nothing-found" in seen["audit"].words
     assert "(attested by alice" in seen["provenance"].words
     seen = by_kind(known_of(file, described(file), trusted=bob))
