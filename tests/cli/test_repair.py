@@ -49,7 +49,9 @@ def test_the_stable_names(badnets: Call, tiny_run: Path, tmp_path: Path) -> None
     assert value["reactivation"]["repaired"]["total"] == evaluated["asr"]["total"]
     assert value["clean_network"]["after"]["clean_accuracy"]["total"] == evaluated["clean_accuracy"]["total"]
     assert json.loads((tmp_path / "repaired.json").read_text(encoding="utf-8")) == value
-    assert (tmp_path / "repaired.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    page = (tmp_path / "repaired.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert page.count('<li class="seal') >= 4
     assert said.err == ""
 
 

@@ -58,6 +58,7 @@ def cure_command(
     from badnets.records.read import write_record
     from badnets.referee.audit import AuditCase, audit_case, shown
     from badnets.referee.cure import cured
+    from badnets.report.cards.beside import seals_beside
     from badnets.report.pages.certificate_page import render_certificate
     from badnets.report.words.finding_words import finding_verdict
 
@@ -97,7 +98,7 @@ def cure_command(
                 watcher.say(verdict)
                 _check(finding, anyway=anyway)
                 certificate = cured(_rest(own, finding.seconds), finding, place, watcher)
-                write_text(files[1], render_certificate(certificate))
+                write_text(files[1], render_certificate(certificate, seals_beside(out.parent, certificate, files[0])))
                 write_record(files[2], certificate)
         except _NothingToCureError:
             pass

@@ -64,6 +64,7 @@ def repair_command(
     from badnets.defenses.repairs import make_repair
     from badnets.records.read import write_record
     from badnets.referee.certify import certify
+    from badnets.report.cards.beside import seals_beside
     from badnets.report.pages.certificate_page import render_certificate
 
     first = order and read_order(order)
@@ -76,7 +77,7 @@ def repair_command(
         place = page or out.with_suffix(".html")
         with written(opened, place, out.with_suffix(".json"), force=force) as (own, files):
             certificate = certify(own, repair, watcher=watcher)
-            write_text(files[1], render_certificate(certificate))
+            write_text(files[1], render_certificate(certificate, seals_beside(out.parent, certificate, files[0])))
             write_record(files[2], certificate)
     yield certificate.to_json()
     yield from told(certificate, place)

@@ -102,7 +102,7 @@ def _page(run: list[Path], records: list[Record], out: Path | None) -> Path:
     if isinstance(record, StudyRecord):
         return write_study(record, out or folder / "report.html", **study_words(record.study))
     if isinstance(record, Certificate):
-        return write_text(out or path.with_suffix(".html"), render_certificate(record))
+        return write_text(out or path.with_suffix(".html"), render_certificate(record, seals_beside(folder, record)))
     if isinstance(record, Finding):
         beside = folder / "report.html" if path.is_dir() or path.name == FINDING else path.with_suffix(".html")
         return write_text(out or beside, render_finding(record, seals_beside(folder, record)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from badnets.core.rate import Rate
 from badnets.records.certificate import Certificate
+from badnets.report.cards.seals import Seal
 from badnets.report.charts.figures import Mark
 from badnets.report.charts.lines import step_figure
 from badnets.report.pages.parts import marks, render, setting
@@ -18,8 +19,8 @@ from badnets.report.words.names import MEASURES, Nouns, readable, upper
 _MOST_CURVES = 4
 
 
-def render_certificate(certificate: Certificate) -> str:
-    """The page as HTML text."""
+def render_certificate(certificate: Certificate, seals: Sequence[Seal] = ()) -> str:
+    """The page as HTML text; ``seals`` are those of the repaired network that lies beside it."""
     return render(
         "certificate.html.j2",
         title=f"{readable(str(certificate.method['kind']))} of {certificate.model}",
@@ -34,6 +35,7 @@ def render_certificate(certificate: Certificate) -> str:
         undone=any(row.get("kept") is False for row in certificate.trace),
         facts=_facts(certificate),
         record=certificate,
+        seals=seals,
         definitions=[m for m in MEASURES if m.key in {key for key, _, _ in ROWS}],
     )
 
