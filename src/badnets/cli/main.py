@@ -53,7 +53,7 @@ def _options(
 
 
 # In the order of ``badnets --help``.
-_GROUPS = "experiments networks cards scan trust audits defend cure runs sweeps leaderboard catalog"
+_GROUPS = "experiments play networks cards scan trust audits defend cure runs sweeps leaderboard catalog"
 for _group in _GROUPS.split():
     import_module(f"badnets.cli.{_group}")
 for _name, _command in COMMANDS.items():
