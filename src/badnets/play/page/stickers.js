@@ -19,8 +19,9 @@ export function begin(given, state, onChange, onProblem) {
   at("sticker-file").onchange = async () => {
     const file = at("sticker-file").files[0];
     at("sticker-file").value = "";
-    if (file) await brought(await base64(file), null, 1);
+    if (file) await brought(await base64(file), null, 1, FILE);
   };
+  at("sticker-file").oncancel = show;
   at("on").onchange = () => { sticker.on = at("on").checked; changed(); };
   at("scale").oninput = () => { sticker.scale = 2 ** at("scale").valueAsNumber; changed(); };
   at("turn").oninput = () => { sticker.turn = at("turn").valueAsNumber; changed(); };
@@ -38,11 +39,13 @@ function choose(name) {
   changed();
 }
 
-export async function brought(png, place, scale) {
+export async function brought(png, place, scale, from = DRAWING) {
   try {
     const { key, picture } = await ask("bring", { what: "sticker", data: png });
     draw(false);
     Object.assign(sticker, { name: "uploaded", settings: {}, key, png: picture.split(",")[1], at: place, scale, turn: 0, on: true });
+    at("which").value = from;
+    show();
     changed();
   } catch (error) { tell(error.message); }
 }
