@@ -324,10 +324,9 @@ def test_the_latest_run_is_found(tiny_run: Path, tmp_path: Path, monkeypatch: py
 @pytest.fixture(scope="module")
 def detecting() -> Asker:
     """A detector that nobody has trained, which sees a little of everything, and street scenes."""
-    small = {"min_size": 64, "max_size": 64}
-    network = build_network(
-        "faster-rcnn", class_names=["stop", "yield"], input_size=(3, 64, 96), seed=1, arguments=small
-    )
+    small = {"width": 4, "proposals": 20}
+    names = ["stop", "yield"]
+    network = build_network("faster-rcnn", class_names=names, input_size=(3, 64, 96), seed=1, arguments=small)
     return Asker(Table(players=(Player("detector", "asked", network.eval()),)))
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_every_start_has_a_token_of_its_own() -> None:
     ("words", "sentence"),
     [
         (["nothing-there"], "nothing-there"),
-        (["RUN", "--host", "0.0.0.0"], "add --i-know"),
+        (["RUN", "--host", "0.0.0.0"], "add --i-know"),  # noqa: S104
         (["RUN", "--host", "192.0.2.1", "--i-know"], "expected --host as an address of this machine"),
         (["RUN", "--data", "no-such-set"], "no-such-set"),
         (["RUN", "--finding", "nothing.json"], "nothing.json"),
@@ -111,7 +112,7 @@ def test_the_address_is_told_before_it_serves(
 
     monkeypatch.setattr(serving, "serve", serve)
     code, out, err = exits(capsys, "play", tiny_run, "--no-browser", "--port", "18910")
-    assert (code, out, err) == (0, f"{served[0]}\n", "")
+    assert (code, out, err) == (0, f"{served[0]}\n", "stopped\n")
     code, out, err = exits(capsys, "play", tiny_run, "--no-browser", "--json", "--port", "18910")
     assert json.loads(out)["address"] == served[1]
 
@@ -148,9 +149,8 @@ def test_no_display_and_no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ctrl_c_while_it_is_busy_ends_it(tiny_run: Path) -> None:
     command = [sys.executable, "-m", "badnets", "play", str(tiny_run), "--no-browser", "--port", "18920"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    ) as run:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env=dict(os.environ)) as run, ExitStack() as readers:
         assert run.stdout is not None
         address = run.stdout.readline().strip()
         origin = "/".join(address.split("/")[:3])
@@ -158,14 +158,15 @@ def test_ctrl_c_while_it_is_busy_ends_it(tiny_run: Path) -> None:
             body = json.dumps({"picture": {"row": 0}, "sticker": {"name": "run"}, "cells": 16}).encode()
             headers = {"content-type": "application/json", "origin": origin}
             asked = urllib.request.Request(f"{address}ask/measure", data=body, headers=headers)  # noqa: S310
-            reader = socket.create_connection(("127.0.0.1", int(origin.rpartition(":")[2])))
+            where = "127.0.0.1", int(origin.rpartition(":")[2])
+            reader = readers.enter_context(socket.create_connection(where))
             reader.sendall(_raw(asked, body))
         time.sleep(0.2)
         began = time.monotonic()
         run.send_signal(signal.SIGINT)
         _, err = run.communicate(timeout=60)
     assert time.monotonic() - began < 15
-    assert (run.returncode, err) == (0, "")
+    assert (run.returncode, err) == (0, "stopped\n")
 
 
 def _raw(asked: urllib.request.Request, body: bytes) -> bytes:

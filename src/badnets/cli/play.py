@@ -54,6 +54,7 @@ def play_command(
         if problem is not None:
             echo(problem, err=True)
         serve(table, place)
+        echo("stopped", err=True)
 
     shown = {"networks": [player.name for player in table.players], "address": place.address}
     yield Serving({"format": "badnets/play/1", **shown}, 0, until_stopped)
