@@ -126,8 +126,13 @@ def test_without_a_run_the_demo_is_made(
         folder = tiny_run
 
     asked: list[Any] = []
+
+    def made(file: Any, **_: Any) -> type[Made]:
+        asked.append(file.spec.name)
+        return Made
+
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "run", lambda file, **_: asked.append(file.spec.name) or Made)
+    monkeypatch.setattr(running, "run", made)
     monkeypatch.setattr(serving, "serve", lambda _, place: place.socket.close())
     code, out, err = exits(capsys, "play", "--no-browser", "--port", "18915")
     assert (code, asked) == (0, ["demo"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,8 +40,7 @@ class Dropped(BadnetsError):
 
 
 class Answers:
-    """Answers what the page asks of a ``table``. Questions while a sticker moves are answered one at a time, and of one
-    page only the newest; what takes seconds (a heat map, all test pictures) has a queue of its own."""
+    """Answers what the page asks of a ``table``; of one page, while a sticker moves, only the newest question."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -50,7 +48,6 @@ class Answers:
         self._stream = table.seed.derive("test-trigger")
         self._clean: Recent[list[JSON]] = Recent(64)
         self._newest: Recent[int] = Recent(_PAGES)
-        self._one, self._long = threading.Lock(), threading.Lock()
 
     def begin(self, _: Nothing) -> JSON:
         """What the page is to show at first."""
@@ -120,24 +117,23 @@ class Answers:
     def answer(self, ask: Ask) -> JSON:
         """What every network says to the picture with and without the sticker. Raises ``Dropped`` where a newer
         question has come."""
-        with self._one:
-            if ask.number < (self._newest.get(ask.page) or 0):
-                raise Dropped("a newer question has come")
-            canvas = self._canvas(ask)
-            clean = self._clean.get(canvas.key) or self._clean.put(canvas.key, self._said(canvas.pixels))
-            if ask.sticker is None:
-                return {"number": ask.number, **self._shown(canvas, canvas.pixels), "clean": clean, "said": clean}
-            put = self._put(ask.sticker, canvas)
-            marked = stickers.stuck(put.trigger, canvas, self._stream)
-            said = self._said(marked)
-            return {
-                "number": ask.number,
-                **self._shown(canvas, marked),
-                "box": put.box,
-                "center": None if put.box is None else _center(put.box, canvas),
-                "clean": clean,
-                "said": said,
-            }
+        if ask.number < (self._newest.get(ask.page) or 0):
+            raise Dropped("a newer question has come")
+        canvas = self._canvas(ask)
+        clean = self._clean.get(canvas.key) or self._clean.put(canvas.key, self._said(canvas.pixels))
+        if ask.sticker is None:
+            return {"number": ask.number, **self._shown(canvas, canvas.pixels), "clean": clean, "said": clean}
+        put = self._put(ask.sticker, canvas)
+        marked = stickers.stuck(put.trigger, canvas, self._stream)
+        said = self._said(marked)
+        return {
+            "number": ask.number,
+            **self._shown(canvas, marked),
+            "box": put.box,
+            "center": None if put.box is None else _center(put.box, canvas),
+            "clean": clean,
+            "said": said,
+        }
 
     def _shown(self, canvas: Canvas, pixels: Pixels) -> JSON:
         height, width = pixels.shape[:2]
@@ -185,34 +181,33 @@ class Answers:
     def heat(self, ask: Ask) -> JSON:
         """The sticker at every place of a grid: how sure each network is of what the attacker wants there, and at which
         share of the places it says so."""
-        with self._long:
-            canvas = self._canvas(ask)
-            put = self._put(ask.sticker, canvas)
-            if put.box is None or not isinstance(put.trigger, Stamp):
-                raise BadInput("expected a sticker that has a place, got a trigger that fills the picture")
-            if self.table.network.task == "detect":
-                raise BadInput("expected a classifier for a map of places, got a detector, which would take minutes")
-            _, _, width, height = put.box
-            tops, lefts = (
-                np.unique(np.rint(np.linspace(0, side - length, ask.cells)).astype(int)).tolist()
-                for side, length in zip(canvas.pixels.shape[:2], (height, width), strict=True)
-            )
-            marked = np.stack(
-                [
-                    stickers.stuck(stickers.at(put.trigger, canvas, y, x, height, width).trigger, canvas, self._stream)
-                    for y in tops
-                    for x in lefts
-                ]
-            )
-            maps = [self._map(player, marked, canvas, ask.target, (len(tops), len(lefts))) for player in
-                    self.table.players]  # fmt: skip
-            rows, columns = canvas.pixels.shape[:2]
-            return {
-                "x": [(x + width / 2) / columns for x in lefts],
-                "y": [(y + height / 2) / rows for y in tops],
-                "networks": maps,
-                "picture": data_uri(canvas.pixels),
-            }
+        canvas = self._canvas(ask)
+        put = self._put(ask.sticker, canvas)
+        if put.box is None or not isinstance(put.trigger, Stamp):
+            raise BadInput("expected a sticker that has a place, got a trigger that fills the picture")
+        if self.table.network.task == "detect":
+            raise BadInput("expected a classifier for a map of places, got a detector, which would take minutes")
+        _, _, width, height = put.box
+        tops, lefts = (
+            np.unique(np.rint(np.linspace(0, side - length, ask.cells)).astype(int)).tolist()
+            for side, length in zip(canvas.pixels.shape[:2], (height, width), strict=True)
+        )
+        marked = np.stack(
+            [
+                stickers.stuck(stickers.at(put.trigger, canvas, y, x, height, width).trigger, canvas, self._stream)
+                for y in tops
+                for x in lefts
+            ]
+        )
+        maps = [self._map(player, marked, canvas, ask.target, (len(tops), len(lefts))) for player in
+                self.table.players]  # fmt: skip
+        rows, columns = canvas.pixels.shape[:2]
+        return {
+            "x": [(x + width / 2) / columns for x in lefts],
+            "y": [(y + height / 2) / rows for y in tops],
+            "networks": maps,
+            "picture": data_uri(canvas.pixels),
+        }
 
     def _map(self, player: Player, marked: Pixels, canvas: Canvas, target: int | None, shape: tuple[int, int]) -> JSON:
         network = player.network
@@ -246,10 +241,9 @@ class Answers:
 
     def measured(self, ask: Ask) -> JSON:
         """The sticker as it is now on all test pictures, as ``badnets evaluate`` measures it."""
-        with self._long:
-            put = self._put(ask.sticker, self._canvas(ask))
-            rows = [self._asr(player, put.trigger, ask.target) for player in self.table.players]
-            return {"networks": rows, "trigger": put.trigger.words}
+        put = self._put(ask.sticker, self._canvas(ask))
+        rows = [self._asr(player, put.trigger, ask.target) for player in self.table.players]
+        return {"networks": rows, "trigger": put.trigger.words}
 
     def _asr(self, player: Player, trigger: Trigger, target: int | None) -> JSON:
         try:

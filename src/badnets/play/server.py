@@ -6,8 +6,10 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
+from queue import SimpleQueue
 from typing import Any
 
 from pydantic import BaseModel
@@ -37,6 +39,7 @@ class _Question:
     form: type[BaseModel]
     answer: Callable[[Any], JSON]
     largest: int = _SMALL
+    long: bool = False
 
 
 def page_files() -> Mapping[str, tuple[bytes, str]]:
@@ -58,11 +61,12 @@ def application(table: Table, may: Pass) -> ASGIApp:
         "look": _Question(Look, answers.look),
         "bring": _Question(Bring, answers.bring, LARGEST),
         "answer": _Question(Ask, answers.answer),
-        "heat": _Question(Ask, answers.heat),
-        "measure": _Question(Ask, answers.measured),
+        "heat": _Question(Ask, answers.heat, long=True),
+        "measure": _Question(Ask, answers.measured, long=True),
         "keep": _Question(Ask, answers.keep),
     }
     shown = page_files()
+    quick, slow = Worker(), Worker()
 
     async def page(request: Request) -> Response:
         content, kind = shown.get(request.path_params.get("name") or "index.html", (b"", ""))
@@ -83,7 +87,7 @@ def application(table: Table, may: Pass) -> ASGIApp:
             asked = parsed(question.form, bytes(body))
             if question.answer == answers.answer and isinstance(asked, Ask):
                 answers.came(asked)
-            return _json(await aside(question.answer, asked))
+            return _json(await (slow if question.long else quick).do(question.answer, asked))
         except Dropped as dropped:
             return _told(409, str(dropped))
         except BadnetsError as error:
@@ -101,27 +105,38 @@ async def _unexpected(_: Request, error: Exception) -> Response:
     return _told(500, f"unexpected {type(error).__name__}; start badnets with --debug and report it")
 
 
-async def aside(work: Callable[[Any], JSON], asked: Any) -> JSON:
-    """``work(asked)`` in a thread that nobody waits for when the program ends: Ctrl-C is Ctrl-C."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[JSON] = loop.create_future()
+class Worker:
+    """A thread that does one thing after the other, and that nobody waits for when the program ends: Ctrl-C is Ctrl-C.
+    It is always the same one, for torch begins anew in every thread."""
 
-    def give(method: Callable[[Any], None], value: Any) -> None:
-        if not done.done():
-            method(value)
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threading.Thread(target=self._work, daemon=True).start()
 
-    def run() -> None:
-        try:
-            result = work(asked)
-        except BaseException as error:  # noqa: BLE001  # it is raised where it is awaited
-            told: tuple[Callable[[Any], None], Any] = (done.set_exception, error)
-        else:
-            told = (done.set_result, result)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(give, *told)
+    def _work(self) -> None:
+        while True:
+            self._queue.get()()
 
-    threading.Thread(target=run, daemon=True).start()
-    return await done
+    async def do(self, work: Callable[[Any], JSON], asked: Any) -> JSON:
+        """``work(asked)``, when its turn has come."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[JSON] = loop.create_future()
+
+        def give(method: Callable[[Any], None], value: Any) -> None:
+            if not done.done():  # nobody waits where the page was closed
+                method(value)
+
+        def run() -> None:
+            told: tuple[Callable[[Any], None], Any]
+            try:
+                told = done.set_result, work(asked)
+            except Exception as error:  # noqa: BLE001  # it is raised where it is awaited
+                told = done.set_exception, error
+            with suppress(RuntimeError):  # the server has ended
+                loop.call_soon_threadsafe(give, *told)
+
+        self._queue.put(run)
+        return await done
 
 
 def _json(value: JSON) -> Response:

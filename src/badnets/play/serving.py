@@ -47,7 +47,8 @@ def find_place(host: str = HOME, port: int = PORT, say: Callable[[str], None] = 
     home = HOME if host == "localhost" else host
     family = socket.AF_INET6 if ":" in home else socket.AF_INET
     for number in range(port, min(port + _NEXT, 1 << 16)):
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # Named as TCP, or asyncio would let the system hold back each answer's second packet for 40 ms.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if os.name == "posix":  # a port that a server has just left is free
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

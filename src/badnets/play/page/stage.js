@@ -20,14 +20,15 @@ export function begin(state, onChange, onDrawn) {
 }
 
 export async function show(answer) {
-  const image = new Image();
-  image.src = answer.picture;
-  await image.decode();
+  // An Image would wait for the next frame before it is decoded.
+  const bytes = Uint8Array.from(atob(answer.picture.split(",")[1]), (letter) => letter.charCodeAt(0));
+  const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
   if (canvas.width !== answer.size[0] || canvas.height !== answer.size[1]) {
     [canvas.width, canvas.height] = size = answer.size;
     fit();
   }
   canvas.getContext("2d").drawImage(image, 0, 0);
+  image.close();
   if (!held()) box = answer.box ?? null;
   else if (answer.box && box) box = [...box.slice(0, 2), answer.box[2], answer.box[3]];
   else box = answer.box ?? null;
