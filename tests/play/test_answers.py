@@ -22,6 +22,7 @@ from badnets.backdoors.trigger import TRIGGERS
 from badnets.core.errors import BadInput
 from badnets.core.toml import parse_toml
 from badnets.data.formats.decode import read_picture
+from badnets.data.images import ArrayStore, Boxes, ImageData
 from badnets.networks.files.foreign import open_any
 from badnets.networks.files.own import save_network
 from badnets.networks.inference import ask as predicted
@@ -32,6 +33,7 @@ from badnets.play.opening import MOST, Player, Table, latest_run, open_table
 from badnets.play.state import Ask, Nothing, chosen
 from badnets.referee.evaluate import evaluate
 from badnets.referee.examples import sightings
+from badnets.referee.measure import measure
 from badnets.referee.spec import read_spec
 
 MOVED = {"name": "run", "at": [0.3, 0.6], "scale": 1.5}
@@ -342,3 +344,39 @@ def test_a_detector_draws_what_predict_draws(detecting: Asker, tmp_path: Path) -
     assert "would take minutes" in detecting.refused("heat", picture={"data": data}, sticker={"name": "square"})
     rows = detecting("measure", picture={"data": data}, sticker={"name": "square"}, target=1)["networks"]
     assert "expected test pictures" in rows[0]["problem"]
+
+
+def test_scenes_with_boxes_are_looked_at_and_measured(detecting: Asker) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (6, 64, 96, 3), dtype=np.uint8)
+    xyxy = np.tile(np.array([[10, 10, 50, 50]], np.float32), (6, 1))
+    boxes = Boxes.of(xyxy, np.array([0, 1, 0, 1, 0, 1]), np.arange(6), 6)
+    test = ImageData(ArrayStore(pixels), boxes, ("stop", "yield"), name="scenes")
+    asked = Asker(dataclasses.replace(detecting.table, test=test))
+    assert asked("begin")["classes_shown"] == [0, 1]
+    assert [one["row"] for one in asked("look", label=1)["pictures"]] == [1, 3, 5]
+    square = {"name": "square"}
+    # A trigger that goes by its object lies on the first one.
+    left, top, *_ = asked("answer", picture={"row": 0}, sticker=square)["box"]
+    assert 10 <= left <= 50 >= top >= 10
+    (row,) = asked("measure", picture={"row": 0}, sticker=square, target=1)["networks"]
+    rule = RULES.from_json({"kind": "regional", "target": 1})
+    own = measure(asked.table.network, test, Backdoor(TRIGGERS.make("square"), rule), seed=asked.table.seed).asr
+    assert row["asr"]["text"] == str(own)
+
+
+def test_repaired_networks_come_along(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from badnets.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    line = (
+        f"repair {tiny_run} --data digits --size 16 --method fine-tune --set epochs=1 --out mended.safetensors --json"
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main([*line.split(), "--device", "cpu"])
+    assert stopped.value.code == 0
+    players = open_table([tiny_run]).players
+    assert [(player.name, player.role) for player in players] == [
+        ("tiny", "asked"),
+        ("clean network", "clean"),
+        ("repaired network", "repaired"),
+    ]
