@@ -51,6 +51,7 @@ def measured(chromium: Any, files: list[Path], size: int, moves: int) -> dict[st
         page = chromium.new_page(viewport={"width": 1280, "height": 900})
         page.add_init_script(CLOCK)
         page.goto(address)
+        page.wait_for_selector(".card")
         if not drawn:
             page.set_input_files("#file", PHOTO)
         page.wait_for_selector("html[data-answered]")

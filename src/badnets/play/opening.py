@@ -11,11 +11,13 @@ from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.rules import RULES, LabelRule
 from badnets.backdoors.triggers.picture import Picture
 from badnets.core.errors import BadInput, BadnetsError
+from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.core.text import brief
 from badnets.data.images import ImageData
 from badnets.data.targets import Boxes
+from badnets.defenses.findings import check_same, read_finding
 from badnets.networks.code import code_named
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
 from badnets.networks.inference import align_classes, check_input
@@ -23,7 +25,7 @@ from badnets.networks.network import ImageNetwork
 from badnets.play.stickers import found_trigger
 from badnets.records.certificate import Certificate, GuardRecord
 from badnets.records.finding import Finding
-from badnets.records.read import RECORD, network_file, read_as, read_record, read_run
+from badnets.records.read import RECORD, network_file, read_record, read_run
 from badnets.records.run import RunRecord
 from badnets.referee.case import data_for
 from badnets.referee.reference import reference_at_hand
@@ -78,18 +80,24 @@ class Table:
     def rule(self, network: ImageNetwork, target: int | None) -> LabelRule:
         """What counts as success with ``network``: that all pictures are taken for ``target`` (a class of the first
         network), or with None what the run's rule says. Raises ``BadInput`` where it has no such class."""
-        if target is None and self.record is not None:
-            planted = planted_in(self.record, network.class_names).backdoor
-            if planted is not None:
-                return planted.rule.resolve(network.class_names)
-        wanted = self.target if target is None else target
-        if wanted is None or wanted >= self.network.classes:
-            raise BadInput("expected a class that the attacker wants, got none; choose one")
-        name = self.network.class_names[wanted]
-        if name not in network.class_names:
-            raise BadInput(f"expected the class {brief(name)} in every network, got one without it")
-        kind = "regional" if self.test is not None and isinstance(self.test.targets, Boxes) else "all-to-one"
-        return RULES.from_json({"kind": kind, "target": network.class_names.index(name)})
+        if target is None and self.backdoor is not None:
+            wanted = RULES.to_json(self.backdoor.rule)
+        else:
+            boxed = self.test is not None and isinstance(self.test.targets, Boxes)
+            wanted = {
+                "kind": "regional" if boxed else "all-to-one",
+                "target": self.target if target is None else target,
+            }
+        for role in {"source", "target"} & set(wanted):
+            number, names = wanted[role], self.network.class_names
+            if number is None and role == "source":  # of every class
+                continue
+            if number is None or number >= len(names):
+                raise BadInput("expected a class that the attacker wants, got none; choose one")
+            if names[number] not in network.class_names:
+                raise BadInput(f"expected the class {brief(names[number])} in every network, got one without it")
+            wanted[role] = network.class_names.index(names[number])
+        return RULES.from_json(wanted)
 
     def test_of(self, network: ImageNetwork) -> ImageData:
         """The test pictures in the classes of ``network``. Raises ``BadInput`` where there are none that it takes."""
@@ -141,7 +149,11 @@ def open_table(
     if len({player.network.task == "detect" for player in players}) > 1:
         raise BadInput("expected networks that all classify or all detect, got both; start badnets play once for each")
     planted = None if record is None else planted_in(record, network.class_names).backdoor
-    told = None if finding is None else read_as(finding, Finding)
+    told = None
+    if finding is not None:
+        file = network_file(first)
+        check_same([str(finding)], file_digest(file) if file.is_file() else None)
+        told = read_finding(finding)
     return Table(
         players=tuple(players[:MOST]),
         test=test,

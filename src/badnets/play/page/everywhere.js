@@ -10,7 +10,8 @@ export function begin(facts, question, tell, link) {
   if (named) target.append(new Option("what the run planted", ""));
   else if (facts.target === null) target.append(new Option("choose a class", ""));
   target.append(...facts.class_names.map((name, k) => new Option(name, k)));
-  if (!named && facts.target !== null) target.value = facts.target;
+  const found = facts.stickers.some((one) => one.name === "found"); // an audit's class, whatever was planted
+  if ((!named || found) && facts.target !== null) target.value = facts.target;
   at("measure").disabled = !facts.test;
   at("heat").disabled = facts.task === "detect";
   const wait = (id, act) => {
