@@ -130,7 +130,6 @@ class Answers:
             "number": ask.number,
             **self._shown(canvas, marked),
             "box": put.box,
-            "center": None if put.box is None else _center(put.box, canvas),
             "clean": clean,
             "said": said,
         }
@@ -199,8 +198,8 @@ class Answers:
                 for x in lefts
             ]
         )
-        maps = [self._map(player, marked, canvas, ask.target, (len(tops), len(lefts))) for player in
-                self.table.players]  # fmt: skip
+        shape = len(tops), len(lefts)
+        maps = [self._map(player, marked, canvas, ask.target, shape) for player in self.table.players]
         rows, columns = canvas.pixels.shape[:2]
         return {
             "x": [(x + width / 2) / columns for x in lefts],
@@ -276,12 +275,6 @@ class Answers:
             planted = dict(whole.get("backdoor") or {})
         backdoor = {**planted, "trigger": TRIGGERS.to_json(trigger), "rule": rule}
         return tomli_w.dumps(_without_nothing({**whole, "backdoor": backdoor}))
-
-
-def _center(box: stickers.Box, canvas: Canvas) -> list[float]:
-    left, top, width, height = box
-    rows, columns = canvas.pixels.shape[:2]
-    return [(left + width / 2) / columns, (top + height / 2) / rows]
 
 
 def _without_nothing(value: Any) -> Any:
