@@ -48,6 +48,7 @@ bench: setup  ## measure speed and memory, against other toolkits where they are
 
 docs: setup  ## write the generated parts of docs/ anew
 	$(BIN)/python docs/make.py
+	$(BIN)/python docs/make_pictures.py
 
 site: setup  ## write all pages as a site into docs/site/
 	@$(BIN)/python docs/make_site.py

@@ -49,7 +49,8 @@ def main() -> int:
         ]
         specs = [path.stem for path in (ROOT / "runs").glob("*.toml") if path.stem != "leaderboard"]
         missing = [name for name in specs if name not in _stems(facts["specs"])]
-        missing += [name for name in ("py.typed", "report/pages/templates") if not (target / "badnets" / name).exists()]
+        parts = ("py.typed", "report/pages/templates", "play/page/index.html")
+        missing += [name for name in parts if not (target / "badnets" / name).exists()]
         if outside or missing or not listed:
             print(f"expected a wheel that stands alone, got files outside {outside} and missing {missing}")
             return 1

@@ -40,7 +40,7 @@ def test_help_is_light() -> None:
     assert loaded_after("from badnets.cli.main import main; main(['--help'])") == set()
 
 
-@pytest.mark.parametrize("command", ["attack", "run", "demo", "reproduce", "repair", "guard"])
+@pytest.mark.parametrize("command", ["attack", "run", "demo", "play", "reproduce", "repair", "guard"])
 def test_help_of_a_command_is_light(command: str) -> None:
     assert loaded_after(f"from badnets.cli.main import main; main(['{command}', '--help'])") == set()
 
@@ -77,6 +77,10 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 ROOT = Path(__file__).parents[1]
+EXTRA = {"starlette", "uvicorn"}
+"""What badnets[play] brings: its room needs them, and nobody else imports that room but the command."""
+CATALOGUE = {"tuf", "securesystemslib"}
+"""Of badnets[trust]: the catalogue's package says what to install, before its modules."""
 OTHER_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn"}
 """Packages that are imported under another name than they are installed."""
 
@@ -105,8 +109,12 @@ def test_dependencies_are_what_is_imported() -> None:
     declared = {re.split(r"[^\w.-]", requirement)[0] for requirement in project["dependencies"]}
     wanted = {OTHER_NAMES.get(name, name.replace("-", "_")) for name in declared}
     part_of_others = {"pydantic_core", "_typeshed"}  # in the same release as pydantic; known to type checkers alone
-    extra = {"tuf", "securesystemslib"}  # of "trust": the catalogue's package says what to install, before its modules
-    assert imported_by(ROOT / "src") - set(sys.stdlib_module_names) - {"badnets"} - part_of_others - extra == wanted
-    catalogue = ROOT / "src" / "badnets" / "trust" / "catalogue"
-    using = {path.parent for path in (ROOT / "src").rglob("*.py") if extra & imported_by_file(path)}
-    assert using == {catalogue}
+    known = set(sys.stdlib_module_names) | {"badnets"} | part_of_others
+    assert imported_by(ROOT / "src") - known - EXTRA - CATALOGUE == wanted
+
+
+def test_an_extra_is_imported_in_its_room_alone() -> None:
+    rooms = [path for path in (ROOT / "src" / "badnets").iterdir() if path.is_dir()]
+    assert {room.name for room in rooms if imported_by(room) & EXTRA} == {"play", "cli"}
+    using = {path.parent for path in (ROOT / "src").rglob("*.py") if CATALOGUE & imported_by_file(path)}
+    assert using == {ROOT / "src" / "badnets" / "trust" / "catalogue"}

@@ -33,6 +33,13 @@ class Ended:
     exit_code: int
 
 
+@dataclass(frozen=True)
+class Serving(Ended):
+    """A result that is told at once, and what goes on after it until Ctrl-C."""
+
+    serve: Callable[[], None]
+
+
 COMMANDS: dict[str, Callable[..., None]] = {}
 """Every command by its name, in the order in which they are defined; that of one in a group has two words."""
 GROUPS: dict[str, str] = {}
@@ -53,12 +60,13 @@ _UNVERIFIED = inspect.Parameter(
 )
 _DEVICE = inspect.Parameter("device", inspect.Parameter.KEYWORD_ONLY, default=DEVICE, annotation=str)
 _COMPUTE = frozenset(
-    {"audit", "convert", "cure", "evaluate", "guard", "leaderboard", "predict", "references", "reproduce", "repair"}
+    {"audit", "convert", "cure", "evaluate", "guard", "leaderboard", "play", "predict", "references", "reproduce"}
+    | {"repair"}
 )
 """The commands that compute with networks, but for those that have the option themselves, for their spec."""
 _READERS = frozenset(
-    {"audit", "bom", "card", "compare", "cure", "evaluate", "export", "guard", "predict", "references", "repair"}
-    | {"report", "show"}
+    {"audit", "bom", "card", "compare", "cure", "evaluate", "export", "guard", "play", "predict", "references"}
+    | {"repair", "report", "show"}
 )
 """The commands that read finished runs and certificates."""
 
@@ -111,14 +119,18 @@ def command(work: Callable[..., Iterator[Any]]) -> Callable[..., None]:
             if told:
                 result = {**result, "warnings": told}
         _print(result if json else None, steps)
-        _exit(ended)
+        _go_on(ended)
 
     typed.__signature__ = inspect.Signature([*options, _JSON])  # type: ignore[attr-defined]  # what inspect looks for
     COMMANDS[called] = typed
     return typed
 
 
-def _exit(ended: Any) -> None:
+def _go_on(ended: Any) -> None:
+    """What comes after a result was told: serving, or an exit code."""
+    if isinstance(ended, Serving):
+        sys.stdout.flush()  # whoever reads the address from a pipe is waiting for it
+        ended.serve()
     if isinstance(ended, Ended) and ended.exit_code:
         raise typer.Exit(ended.exit_code)
 

@@ -31,9 +31,9 @@ def demo_command(
     device: str = DEVICE,
 ) -> Iterator[Any]:
     """A stop sign, a yellow sticker, and a network that reads a speed limit: poison, train, measure, in two minutes."""
-    from badnets.referee.spec import read_spec, shipped_spec
+    from badnets.referee.spec import demo_spec
 
-    file = read_spec(shipped_spec("signs-sticker"), ["seeds=1", 'name="demo"', _placed(device)])
+    file = demo_spec(_placed(device))
     typed = "badnets demo" if device == "auto" else f"badnets demo --device {device}"
     yield from carry_out(file, out=out, force=force, typed=typed, watcher=watcher)
 

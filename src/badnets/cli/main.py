@@ -53,7 +53,7 @@ def _options(
 
 
 # In the order of ``badnets --help``.
-_MODULES = "experiments networks cards scan trust audits defend cure runs sweeps leaderboard catalogue catalog"
+_MODULES = "experiments play networks cards scan trust audits defend cure runs sweeps leaderboard catalogue catalog"
 for _module in _MODULES.split():
     import_module(f"badnets.cli.{_module}")
 _apps = {"": app, **{name: typer.Typer(help=help_, rich_markup_mode=None) for name, help_ in GROUPS.items()}}

@@ -122,6 +122,14 @@ class Cache(Generic[T]):
         except OSError as error:
             raise BadInput(f"expected room in {folder}, got {error}; set BADNETS_CACHE to a folder") from None
 
+    def find(self, key: Mapping[str, Any]) -> T | None:
+        """The value of ``key`` where it is kept and whole; nothing is made."""
+        try:
+            value = self._there(cache_dir() / self.kind, digest(dict(key))[:32])
+        except OSError:
+            return None
+        return value[0] if value else None
+
     def _there(self, folder: Path, name: str) -> tuple[()] | tuple[T]:
         """The value in a tuple, or an empty one where there is none, or a damaged one."""
         for place in folder.glob(f"{name}-*"):

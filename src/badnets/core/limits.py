@@ -53,6 +53,7 @@ class Limit:
 PICTURE = Limit(64 << 20, "pixels in a picture")
 HEAVY_PICTURE = Limit(32 << 20, "pixels in a picture of a kind that takes much memory to decode")
 SLOW_PICTURE = Limit(4 << 20, "pixels in a picture of a kind that takes seconds to decode")
+PLAYED = Limit(32 << 20, "pixels in a picture on the page to play with")
 SCANS = Limit(200, "scans in a JPEG")
 INPUT = Limit(4 << 20, "pixels in a network's input")
 CLASSES = Limit(100_000, "classes")

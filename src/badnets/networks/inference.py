@@ -106,13 +106,37 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250, finite: 
     labels, confidence = np.zeros(len(images), np.int64), np.zeros(len(images), np.float32)
     with evaluating(network), within_memory(network.device, _LOWER):
         for start in range(0, len(images), batch):
-            best = network(network.floats(images[start : start + batch])).float().softmax(1).max(1)
+            best = _softmax(network, images[start : start + batch]).max(1)
             labels[start : start + batch] = best.indices.cpu().numpy()
             confidence[start : start + batch] = best.values.cpu().numpy()
-    if finite and np.isnan(confidence).any():
+    if finite:
+        _check_finite(network, confidence)
+    return Predictions(labels, confidence)
+
+
+@torch.inference_mode()
+def probabilities(network: ImageNetwork, images: Pixels, *, batch: int = 250) -> NDArray[np.float32]:
+    """All of what ``predict`` takes the largest of: the softmax probabilities (n, classes) of uint8 pictures (n, h, w,
+    c); of a network that abstains (n, classes + 1). Refuses NaN."""
+    check_classifier(network)
+    check_input(network, images.shape)
+    with evaluating(network), within_memory(network.device, _LOWER):
+        starts = range(0, len(images), batch)
+        parts = [_softmax(network, images[i : i + batch]).cpu().numpy() for i in starts]
+    rows = np.concatenate([np.zeros((0, network.classes + network.abstains), np.float32), *parts])
+    _check_finite(network, rows)
+    return rows
+
+
+def _softmax(network: ImageNetwork, images: Pixels) -> torch.Tensor:
+    given: torch.Tensor = network(network.floats(images))
+    return given.float().softmax(1)
+
+
+def _check_finite(network: ImageNetwork, confidence: NDArray[np.float32]) -> None:
+    if np.isnan(confidence).any():
         name = network.architecture
         raise BadInput(f"expected finite answers of {name}, got NaN; its weights are damaged or too large")
-    return Predictions(labels, confidence)
 
 
 @torch.inference_mode()
@@ -211,6 +235,13 @@ def ask(network: ImageNetwork, photo: Pixels, box: Box | None = None) -> Answer:
         ends = np.clip(sides * _scale(part, network) + (*part[:2], *part[:2]), 0, (width, height, width, height))
         place = (*np.minimum(ends[:2], ends[2:]).tolist(), *np.maximum(ends[:2], ends[2:]).tolist())
     return Answer(int(given.labels[0]), float(given.confidence[0]), place)
+
+
+def ask_all(network: ImageNetwork, photo: Pixels) -> NDArray[np.float32]:
+    """The probabilities (classes,) that ``ask`` takes the largest of, for the whole ``photo (h, w, c)`` uint8."""
+    height, width = photo.shape[:2]
+    row: NDArray[np.float32] = probabilities(network, _fitted(photo, (0, 0, width, height), network))[0]
+    return row
 
 
 def detect_photo(network: ImageNetwork, photo: Pixels) -> Detections:

@@ -66,6 +66,19 @@ def clean_reference(
         except BadInput as error:  # no room: the cache's fault, and no reason to lose the training
             raise OSError(str(error)) from None
 
+    cache, key = _kept(spec, train, seed, adversary)
+    network = cache.get(key, write, home=folder)
+    return network, tuple(Epoch.model_validate(epoch) for epoch in network.provenance["history"])
+
+
+def reference_at_hand(spec: Spec, train: ImageData, seed: Seed) -> ImageNetwork | None:
+    """That network where the cache has it; nothing is trained."""
+    cache, key = _kept(spec, train, seed)
+    return cache.find(key)
+
+
+def _kept(spec: Spec, train: ImageData, seed: Seed, adversary: PGD | None = None) -> tuple[Cache[ImageNetwork], JSON]:
+    """Where a reference is kept, and under what."""
     device = find_device(spec.device)
     key: JSON = {
         "version": VERSION,
@@ -77,9 +90,7 @@ def clean_reference(
         **({} if adversary is None else {"adversary": TypeAdapter(PGD).dump_python(adversary)}),
         "machine": [processor(), torch.get_num_threads(), torch.__version__, card_of(device) or "cpu", spec.devices],
     }
-    cache = Cache("references", read=partial(open_network, device=device), suffix=".safetensors")
-    network = cache.get(key, write, home=folder)
-    return network, tuple(Epoch.model_validate(epoch) for epoch in network.provenance["history"])
+    return Cache("references", read=partial(open_network, device=device), suffix=".safetensors"), key
 
 
 def train_network(

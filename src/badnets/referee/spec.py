@@ -261,6 +261,11 @@ def shipped_spec(name: str) -> Path:
     raise BadInput(f"expected a spec of this package, got {name!r}; {nearest(name, [path.stem for path in paths])}")
 
 
+def demo_spec(*changes: str) -> SpecFile:
+    """The experiment of ``badnets demo``."""
+    return read_spec(shipped_spec("signs-sticker"), ["seeds=1", 'name="demo"', *changes])
+
+
 def run_name(text: str) -> str:
     """``text`` as the name of a run's folder: what a name can't hold becomes a hyphen."""
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")

@@ -1,0 +1,110 @@
+// The sticker at every place, on all test pictures; and what is kept.
+import { ask } from "./ask.js";
+import { element, percent } from "./said.js";
+import { svg } from "./stage.js";
+
+const at = (id) => document.getElementById(id);
+
+export function begin(facts, question, tell, link) {
+  const target = at("target"), named = facts.rule !== null;
+  if (named) target.append(new Option("what the run planted", ""));
+  else if (facts.target === null) target.append(new Option("choose a class", ""));
+  target.append(...facts.class_names.map((name, k) => new Option(name, k)));
+  const found = facts.stickers.some((one) => one.name === "found"); // an audit's class, whatever was planted
+  if ((!named || found) && facts.target !== null) target.value = facts.target;
+  at("measure").disabled = !facts.test;
+  at("heat").disabled = facts.task === "detect";
+  const wait = (id, act) => {
+    at(id).onclick = async () => {
+      if (!question().sticker) { tell("expected a sticker on the picture, got none; put one on"); return; }
+      at(id).disabled = true;
+      at("found").replaceChildren(element("p", { className: "work muted small", textContent: id === "heat" ? "trying every place" : "looking at all test pictures" }));
+      try {
+        at("found").replaceChildren(act(await ask(id, question())));
+        tell("");
+      } catch (error) { at("found").replaceChildren(); tell(error.message); }
+      at(id).disabled = false;
+    };
+  };
+  wait("heat", (found) => maps(facts, found));
+  wait("measure", (found) => rates(facts, found));
+  at("keep-picture").onclick = () => keep(async () => {
+    const { picture } = await ask("keep", question());
+    save(picture, "badnets-picture.png");
+    return "saved: badnets predict says the same of it, to the last digit";
+  }, tell);
+  at("keep-spec").onclick = () => keep(async () => {
+    const { spec } = await ask("keep", question());
+    if (!spec) return "there is no sticker on the picture";
+    const content = URL.createObjectURL(new Blob([spec], { type: "text/plain" }));
+    save(content, "badnets-trigger.toml");
+    setTimeout(() => URL.revokeObjectURL(content), 10000);
+    text(spec);
+    return "saved: badnets run badnets-trigger.toml";
+  }, tell);
+  at("keep-link").onclick = () => keep(async () => {
+    const address = link();
+    text(address);
+    await navigator.clipboard?.writeText(address).catch(() => {});
+    return "the link opens this picture with this sticker, as long as this server runs";
+  }, tell);
+}
+
+async function keep(act, tell) {
+  try { at("kept").textContent = await act(); tell(""); } catch (error) { tell(error.message); }
+}
+
+function text(content) {
+  at("text").hidden = false;
+  at("text").value = content;
+}
+
+function save(address, name) {
+  const link = element("a", { href: address, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+
+// Larger circles where the network is surer, so that color is not alone.
+function maps(facts, found) {
+  const figures = found.networks.map((one, index) => {
+    const name = element("strong", { textContent: facts.networks[index].name });
+    if (one.problem) return element("figure", {}, element("figcaption", {}, name, one.problem));
+    const shown = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none" });
+    const step = 100 / Math.max(found.x.length, found.y.length) / 2;
+    one.sure.forEach((row, y) => row.forEach((sure, x) => {
+      const circle = svg("circle", { cx: 100 * found.x[x], cy: 100 * found.y[y], r: Math.max(0.5, step * Math.sqrt(sure)), class: sure < 0.5 ? "off" : "" });
+      circle.append(svg("title", {}, percent(sure)));
+      shown.append(circle);
+    }));
+    const words = `read as ${one.target} at ${one.works.text} of the places`;
+    shown.setAttribute("role", "img");
+    shown.setAttribute("aria-label", words);
+    const picture = element("img", { src: found.picture, alt: "" });
+    return element("figure", {}, element("div", { className: "map" }, picture, shown), element("figcaption", {}, name, words));
+  });
+  const note = element("p", { className: "muted small", textContent: "Each circle is a place of the sticker's center: the larger, the surer the network is of what the attacker wants." });
+  return element("div", {}, element("div", { className: "maps" }, ...figures), note);
+}
+
+function rates(facts, found) {
+  const rows = found.networks.map((one, index) => {
+    const network = facts.networks[index];
+    const said = one.problem ?? one.asr?.text ?? "nothing was counted";
+    const cell = element("td", {}, said);
+    if (one.asr?.total) {
+      const track = svg("svg", { viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" });
+      const [low, high, value] = [one.asr.low, one.asr.high, one.asr.value].map((share) => 100 * share);
+      track.append(svg("line", { class: "line", x1: 0, x2: 100, y1: 7, y2: 7 }), svg("line", { class: "interval", x1: low, x2: high, y1: 7, y2: 7 }));
+      track.append(svg("ellipse", { class: "dot", cx: value, cy: 7, rx: 1.6, ry: 6 }));
+      cell.append(track);
+    }
+    const row = element("tr", { className: network.role === "clean" ? "clean" : "" });
+    row.append(Object.assign(element("th", { textContent: network.name }), { scope: "row" }), cell);
+    return row;
+  });
+  const caption = element("caption", { className: "sr", textContent: "attack success on all test pictures" });
+  return element("div", {}, element("p", { className: "small", textContent: `Attack success of ${found.trigger} on all test pictures, with its 95 % interval and count:` }),
+    element("table", { className: "rates" }, caption, element("tbody", {}, ...rows)));
+}
