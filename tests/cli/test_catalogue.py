@@ -61,8 +61,13 @@ def test_attestations_are_told(badnets: Badnets, published: Path, tiny_run: Path
     said = badnets.done("catalogue show c mine")
     assert "provenance: g1-cnn trained by badnets on digits" in said.out
     badnets.done("get mine --from c --root c/metadata/1.root.json")
-    said = badnets.done("verify mine --key new.pub --require provenance")
-    assert "verified  mine" in said.out
+    assert "verified  mine" in badnets.done("verify mine --key new.pub").out
+    said = badnets("verify mine --key new.pub --require provenance")
+    assert said.code == 1
+    assert "the policy accepts none in which a backdoor was planted" in said.out
+    planted = '[keys.new]\npublic_key = "new.pub"\n[provenance]\nplanted = true\n'
+    (tmp_path / "policy.toml").write_text(planted)
+    badnets.done(f"verify mine --policy {tmp_path / 'policy.toml'} --require provenance")
 
 
 def test_list(badnets: Badnets, published: Path) -> None:
