@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -58,6 +59,23 @@ def _on_the_cpu(request: pytest.FixtureRequest) -> Iterator[None]:
     """Where there is a card, only the tests that are marked with ``cuda`` compute on it."""
     with working_on("auto" if request.node.get_closest_marker("cuda") else "cpu"):
         yield
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium with a camera that is none, or a skip that says what is missing. One for all tests: a second
+    one in the same process is refused."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine (looked for chromium, chromium-browser, google-chrome)")
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(
+            executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu", *camera]
+        )
+        yield running
+        running.close()
 
 
 @pytest.fixture

@@ -271,6 +271,11 @@ def _start(words: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def _without_waiting(err: str) -> list[str]:
+    """The lines, but for those that a busy machine adds where it takes long."""
+    return [line for line in err.strip().splitlines() if not line.startswith("still ")]
+
+
 @pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_training(badnets: Call, tiny: str, tmp_path: Path) -> None:
     line = f"attack {tiny} --epochs 60 --json --out run"
@@ -285,9 +290,8 @@ def test_ctrl_c_in_the_middle_of_training(badnets: Call, tiny: str, tmp_path: Pa
         finally:
             process.kill()
     assert (process.returncode, out) == (130, "")
-    assert err.strip().splitlines() == [
-        "badnets: interrupted; what was finished is kept, and the same command goes on from there"
-    ]
+    (line_said,) = _without_waiting(err)
+    assert line_said == "badnets: interrupted; what was finished is kept, and the same command goes on from there"
     assert not (tmp_path / "run").exists()
     resumed = badnets(line)
     assert resumed.code == 0
@@ -310,6 +314,6 @@ def test_a_cache_that_cannot_be_written(badnets: Call, tiny: str, tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("{")
-    (line,) = done.stderr.splitlines()
+    (line,) = _without_waiting(done.stderr)
     assert line.startswith("badnets: warning: ")
     assert "cache" in line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 import warnings
@@ -98,19 +97,3 @@ def served() -> Callable[..., Any]:
             thread.join(10)
 
     return start
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """Headless Chromium with a camera that is none, or a skip that says what is missing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine (looked for chromium, chromium-browser, google-chrome)")
-    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(
-            executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu", *camera]
-        )
-        yield running
-        running.close()

@@ -33,12 +33,12 @@ def place(served: Any, table: Table) -> Iterator[Place]:
 
 
 @pytest.fixture
-def opened(chromium: Any) -> Iterator[Opener]:
+def opened(browser: Any) -> Iterator[Opener]:
     """``opened(address, width, look)``: a page that has its first answer; ``page.seen`` has errors and requests."""
     contexts = []
 
     def start(address: str, width: int = 1280, look: str = "light", *, answered: bool = True) -> Any:
-        context = chromium.new_context(
+        context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=look, accept_downloads=True
         )
         contexts.append(context)
