@@ -7,9 +7,12 @@ import re
 import sys
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from badnets.core.errors import BadInput, first_line
+from badnets.core.files import read_bytes
+from badnets.core.limits import TEXT
 from badnets.core.text import VALUE, brief
 
 if sys.version_info >= (3, 11):
@@ -17,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["DEEPEST", "check_depth", "parse_toml", "shipped_table", "tomllib"]
+__all__ = ["DEEPEST", "check_depth", "parse_toml", "read_toml", "shipped_table", "tomllib"]
 DEEPEST = 32
 """How many tables and lists may stand in each other."""
 _NAME = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
@@ -36,6 +39,19 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         raise BadInput(f"expected TOML in {where}, got an error: {brief(first_line(error), VALUE)}") from None
     check_depth(table, where)
     return table
+
+
+def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """The table of the TOML file at ``path``: ``what`` it should be ("a spec") and, where nothing lies there, a
+    ``hint`` stand in errors, all of them BadInput. A byte order mark and the line ends of Windows are nothing."""
+    wanted = f"{what} (TOML file)"
+    if not path.exists() or path.is_dir():
+        raise BadInput(f"expected {wanted} at {path}, got none; {hint}")
+    try:
+        text = read_bytes(path, TEXT, wanted).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput(f"expected {wanted} at {path}, got bytes that are not UTF-8") from None
+    return parse_toml(text.replace("\r\n", "\n"), str(path))
 
 
 def check_depth(value: Any, where: str) -> None:

@@ -20,10 +20,9 @@ from badnets.backdoors.triggers.jitter import Jitter
 from badnets.backdoors.triggers.place import Place
 from badnets.backdoors.triggers.warp import Warp, WarpNoise
 from badnets.core.errors import BadInput, nearest
-from badnets.core.files import read_bytes
-from badnets.core.limits import PICTURE, TEXT
+from badnets.core.limits import PICTURE
 from badnets.core.text import VALUE, brief
-from badnets.core.toml import DEEPEST, check_depth, parse_toml, tomllib
+from badnets.core.toml import DEEPEST, check_depth, read_toml, tomllib
 from badnets.core.validation import explain
 from badnets.networks.device import DeviceName
 from badnets.records.model import JSON
@@ -204,13 +203,7 @@ class SpecFile(_Strict):
 
 def read_spec(path: Path, changes: Sequence[str] | None = None) -> SpecFile:
     """Read a TOML spec and apply ``--set key=value`` changes; all errors are ``BadInput``."""
-    if not path.exists() or path.is_dir():
-        raise BadInput(f"expected a spec (TOML file) at {path}, got none; see runs/ for examples")
-    try:
-        text = read_bytes(path, TEXT, "a spec (TOML file)").decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadInput(f"expected a spec (TOML file) at {path}, got bytes that are not UTF-8") from None
-    table = parse_toml(text.replace("\r\n", "\n"), str(path))
+    table = read_toml(path, "a spec", "see runs/ for examples")
     return spec_file({"name": run_name(path.stem), **table}, changes, where=str(path))
 
 

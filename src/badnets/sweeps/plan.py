@@ -12,10 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from badnets.core.errors import BadInput
-from badnets.core.files import digest, read_bytes
-from badnets.core.limits import TEXT
+from badnets.core.files import digest
 from badnets.core.text import VALUE, brief
-from badnets.core.toml import parse_toml
+from badnets.core.toml import read_toml
 from badnets.core.validation import explain
 from badnets.records.model import JSON
 from badnets.referee.spec import make_spec, read_spec, run_name, shipped_spec
@@ -71,13 +70,7 @@ class Plan:
 
 def read_sweep(path: Path) -> Plan:
     """The plan in a TOML file; all errors are ``BadInput``."""
-    if not path.is_file():
-        raise BadInput(f"expected a sweep (TOML file) at {path}, got none; docs/sweeps.md shows one")
-    try:
-        text = read_bytes(path, TEXT, "a sweep (TOML file)").decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadInput(f"expected a sweep (TOML file) at {path}, got bytes that are not UTF-8") from None
-    return make_plan(parse_toml(text.replace("\r\n", "\n"), str(path)), where=path)
+    return make_plan(read_toml(path, "a sweep", "docs/sweeps.md shows one"), where=path)
 
 
 def make_plan(table: JSON, *, where: Path) -> Plan:

@@ -11,9 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from badnets.core.errors import BadInput
-from badnets.core.files import read_bytes
-from badnets.core.limits import TEXT
-from badnets.core.toml import parse_toml
+from badnets.core.toml import read_toml
 from badnets.core.validation import explain
 from badnets.records.finding import Verdict
 from badnets.records.model import Model
@@ -72,12 +70,7 @@ class Policy:
 
 def read_policy(path: Path) -> Policy:
     """The policy in a TOML file, with its keys opened. Raises ``BadInput`` for what is none."""
-    try:
-        table = parse_toml(read_bytes(path, TEXT, "a policy").decode("utf-8"), str(path))
-    except FileNotFoundError:
-        raise BadInput(f"expected a policy (TOML) at {path}, got nothing; check the path") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"expected a policy (TOML) in {path}, got something else") from None
+    table = read_toml(path, "a policy", "docs/trust.md shows one")
     try:
         file = PolicyFile.model_validate(table)
     except ValidationError as error:

@@ -11,10 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from badnets.core.errors import BadInput, nearest
-from badnets.core.files import digest, read_bytes
-from badnets.core.limits import TEXT
+from badnets.core.files import digest
 from badnets.core.text import VALUE, brief
-from badnets.core.toml import parse_toml
+from badnets.core.toml import read_toml
 from badnets.core.validation import explain
 from badnets.defenses.repair import Repair
 from badnets.defenses.repairs import REPAIRS, make_repair
@@ -70,13 +69,7 @@ class Board:
 
 def read_board(path: Path, *, small: bool = False) -> Board:
     """The leaderboard in a TOML file, or its small form; all errors are ``BadInput``."""
-    if not path.is_file():
-        raise BadInput(f"expected a leaderboard (TOML file) at {path}, got none; runs/leaderboard.toml is one")
-    try:
-        text = read_bytes(path, TEXT, "a leaderboard (TOML file)").decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadInput(f"expected a leaderboard (TOML file) at {path}, got bytes that are not UTF-8") from None
-    return make_board(parse_toml(text.replace("\r\n", "\n"), str(path)), where=path, small=small)
+    return make_board(read_toml(path, "a leaderboard", "runs/leaderboard.toml is one"), where=path, small=small)
 
 
 def make_board(table: JSON, *, where: Path, small: bool = False) -> Board:
