@@ -25,8 +25,11 @@ from badnets.data.formats.decode import read_picture
 from badnets.data.images import ArrayStore, Boxes, ImageData
 from badnets.networks.files.foreign import open_any
 from badnets.networks.files.own import save_network
+from badnets.networks.guards.guard import as_network
+from badnets.networks.guards.refuse_class import RefuseClass
 from badnets.networks.inference import ask as predicted
 from badnets.networks.inference import detect_photo
+from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
 from badnets.play.answers import Answers, Dropped
 from badnets.play.opening import MOST, Player, Table, latest_run, open_table
@@ -261,6 +264,40 @@ def test_a_network_that_answers_nan_says_so(table: Table, asker: Asker) -> None:
     assert "got NaN" in asked("measure", picture={"row": 0}, sticker={"name": "run"})["networks"][1]["problem"]
 
 
+def test_a_guarded_network_refuses_in_words(table: Table, tmp_path: Path) -> None:
+    label = Asker(table)("answer", picture={"row": 0})["said"][0]["likeliest"][0]["label"]
+    guarded = as_network(RefuseClass(table.network, label), table.network)
+    save_network(guarded, tmp_path / "guarded.safetensors")
+    asked = Asker(open_table([tmp_path / "guarded.safetensors"], data="digits", settings=["size=16"]))
+    (said,) = asked("answer", picture={"row": 0})["said"]
+    assert said["likeliest"][0]["class_name"] == "refuses to answer"
+    (row,) = asked("measure", picture={"row": 0}, sticker={"name": "square"}, target=(label + 1) % 10)["networks"]
+    assert row["asr"]["total"] > 0
+
+
+def test_a_link_leads_to_a_photo_that_was_brought_long_ago(asker: Asker) -> None:
+    noise = Image.effect_noise((900, 700), 90).convert("RGB")
+    key = asker("bring", what="picture", data=file_of(noise, "JPEG"))["key"]
+    was = asker("answer", picture={"key": key})
+    assert asker("link", picture={"key": key}) == {"key": key}
+    assert asker("link", picture={"row": 3}) == {"row": 3}
+    frame = file_of(Image.new("L", (16, 16), 7))
+    assert asker("link", picture={"data": frame})["key"] != key
+    for level in range(30):  # more than are remembered
+        last = asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), level)))["key"]
+    assert asker("answer", picture={"key": key}) == was
+    assert "was dropped" in asker.refused("answer", picture={"key": _first_of(asker, last)})
+
+
+def _first_of(asker: Asker, last: str) -> str:
+    """The key of a picture that nobody keeps any more."""
+    assert asker("answer", picture={"key": last})
+    key = asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), 200)))["key"]
+    for level in range(24):
+        asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), 100 + level)))
+    return str(key)
+
+
 def test_two_networks_with_other_classes_are_shown_by_name(table: Table) -> None:
     letters = build_network("g1-cnn", class_names=["a", "<b>x</b>", "\x1b[31mc\u202e"], input_size=(3, 28, 28), seed=1)
     both = dataclasses.replace(table, players=(table.players[0], Player("letters", "asked", letters.eval())))
@@ -304,9 +341,8 @@ def test_a_finding_has_its_trigger_at_hand(tiny_run: Path, found: Callable[..., 
     assert [one["name"] for one in begun["stickers"]] == ["run", "found"]
     said = asked("answer", picture={"row": 0}, sticker={"name": "found"})
     assert said["box"] == [13, 13, 3, 3]
-    assert (
-        asked("heat", picture={"row": 0}, sticker={"name": "found"}, target=5, cells=2)["networks"][0]["target"] == "5"
-    )
+    (first, *_) = asked("heat", picture={"row": 0}, sticker={"name": "found"}, target=5, cells=2)["networks"]
+    assert first["effect"] == "read as 5"
     with pytest.raises(BadInput, match="expected a finding of this network"):
         open_table([tiny_run], finding=found(network, 5, name="other", network_sha256="0" * 64))
     with pytest.raises(BadInput, match="expected a finding with a trigger"):
@@ -345,9 +381,87 @@ def test_a_detector_draws_what_predict_draws(detecting: Asker, tmp_path: Path) -
     network = detecting.table.network
     seen = sightings(detect_photo(network, photo), 0, network.class_names)
     assert said["said"][0]["objects"] == [one.to_json() for one in seen]
-    assert "would take minutes" in detecting.refused("heat", picture={"data": data}, sticker={"name": "square"})
+    assert "expected a sticker that has a place" in detecting.refused(
+        "heat", picture={"data": data}, sticker={"name": "warp"}
+    )
     rows = detecting("measure", picture={"data": data}, sticker={"name": "square"}, target=1)["networks"]
     assert "expected test pictures" in rows[0]["problem"]
+
+
+@pytest.mark.parametrize(
+    ("photo", "canvas"),
+    [((300, 200), (96, 64)), ((200, 200), (96, 96)), ((100, 400), (96, 384)), ((40, 30), (40, 30))],
+    ids=str,
+)
+def test_a_photo_keeps_all_that_a_detector_could_see(detecting: Asker, photo: Any, canvas: Any) -> None:
+    """Its input is 96 x 64: no side of a photo becomes smaller than that of the input."""
+    said = detecting("answer", picture={"data": file_of(Image.new("RGB", photo, "red"))})
+    assert tuple(said["size"]) == canvas
+
+
+class Watcher(torch.nn.Module):
+    """Stands for a detector of 96 x 64 pixels: it sees the first class wherever a red pixel is, as sure as it is far to
+    the right, and the second in the lower right corner unless red lies there."""
+
+    task = "detect"
+
+    def forward(self, images: Any, *_: Any) -> Any:
+        return [self.objects(image) for image in images]
+
+    def objects(self, image: Any) -> Any:
+        red = (image[0] > 0.9) & (image[1] < 0.1)
+        rows, columns = torch.nonzero(red, as_tuple=True)
+        boxes, labels, scores = [], [], []
+        if not red[40:, 72:].any():
+            boxes, labels, scores = [[72.0, 40.0, 96.0, 64.0]], [2], [0.9]
+        if len(rows):
+            boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            labels.append(1)
+            scores.append(float(columns.min()) / 96)
+        made = {"boxes": torch.tensor(boxes).reshape(-1, 4), "labels": torch.tensor(labels, dtype=torch.int64)}
+        return {**made, "scores": torch.tensor(scores)}
+
+
+@pytest.fixture(scope="module")
+def watching() -> Table:
+    body: Any = Watcher()
+    how: Any = {"architecture": "watcher", "arguments": {}, "class_names": ["stop", "yield"], "input_size": (3, 64, 96)}
+    return Table(players=(Player("watcher", "asked", ImageNetwork(body, **how).eval()),))
+
+
+RED = {"name": "square", "settings": {"color": "#ff0000"}, "at": [0.5, 0.5], "scale": 2}
+
+
+def test_a_map_of_places_of_a_detector(watching: Table) -> None:
+    asked = Asker(watching)
+    photo = file_of(Image.new("RGB", (96, 64), "black"))
+    found = asked("heat", picture={"data": photo}, sticker=RED, target=0, cells=5)
+    (one,) = found["networks"]
+    assert one["effect"] == "stop is seen where it was not"
+    assert found["size"] == [96, 64]
+    left = [np.floor(x * 96 - found["x"][0] * 96 + 0.5) for x in found["x"]]
+    np.testing.assert_allclose(one["sure"], [[x / 96 for x in left]] * 5, atol=1e-4)
+    assert (one["works"]["hits"], one["works"]["total"]) == (10, 25)
+    assert len(asked("heat", picture={"data": photo}, sticker=RED, target=0)["x"]) == 7
+    # What it saw before is no success: the yield sign is there anyway.
+    (yields,) = asked("heat", picture={"data": photo}, sticker=RED, target=1, cells=2)["networks"]
+    assert yields["works"]["hits"] == 0
+    (nobody,) = asked("heat", picture={"data": photo}, sticker=RED, cells=2)["networks"]
+    assert "choose one" in nobody["problem"]
+
+
+def test_a_map_of_places_where_an_object_vanishes(watching: Table) -> None:
+    rule = RULES.from_json({"kind": "vanish", "source": 1})
+    asked = Asker(dataclasses.replace(watching, backdoor=Backdoor(TRIGGERS.make("square"), rule)))
+    photo = file_of(Image.new("RGB", (96, 64), "black"))
+    (one,) = asked("heat", picture={"data": photo}, sticker=RED, cells=2)["networks"]
+    assert one["effect"] == "an object is no longer seen"
+    assert one["sure"] == [[0.1, 0.1], [0.1, 1.0]]  # it was seen with 0.9
+    assert (one["works"]["hits"], one["works"]["total"]) == (1, 4)
+    gone = Image.new("RGB", (96, 64), "black")
+    gone.putpixel((90, 60), (255, 0, 0))
+    (none,) = asked("heat", picture={"data": file_of(gone)}, sticker=RED, cells=2)["networks"]
+    assert "expected an object of the class yield that could vanish" in none["problem"]
 
 
 def test_scenes_with_boxes_are_looked_at_and_measured(detecting: Asker) -> None:
