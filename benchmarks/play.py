@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from badnets.data.load import load
 from badnets.networks.files.own import save_network
@@ -141,6 +142,7 @@ def main() -> None:
                 for seed in range(many)
             ]
             for network, file in zip(networks, files, strict=True):
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as training leaves it
                 save_network(network, file)
             floor = alone(networks, size)
             row = {**measured(chromium, files, size, options.moves), "networks_alone_ms": round(floor, 1)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import io
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.play.conftest import Asker
+from tests.play.conftest import Asker, file_of, saved
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.rules import RULES
@@ -22,21 +21,16 @@ from badnets.backdoors.trigger import TRIGGERS
 from badnets.core.errors import BadInput
 from badnets.core.toml import parse_toml
 from badnets.data.formats.decode import read_picture
-from badnets.data.images import ArrayStore, Boxes, ImageData
 from badnets.networks.files.foreign import open_any
 from badnets.networks.files.own import save_network
 from badnets.networks.guards.guard import as_network
 from badnets.networks.guards.refuse_class import RefuseClass
 from badnets.networks.inference import ask as predicted
-from badnets.networks.inference import detect_photo
-from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import build_network
 from badnets.play.answers import Answers, Dropped
 from badnets.play.opening import MOST, Player, Table, latest_run, open_table
 from badnets.play.state import Ask, Nothing, chosen
 from badnets.referee.evaluate import evaluate
-from badnets.referee.examples import sightings
-from badnets.referee.measure import measure
 from badnets.referee.spec import read_spec
 
 MOVED = {"name": "run", "at": [0.3, 0.6], "scale": 1.5}
@@ -44,17 +38,6 @@ TURNED = {**MOVED, "turn": 30}
 DRAWN = [
     {"name": kind} for kind in ("square", "pattern", "checkerboard", "pixel", "picture", "blend", "sinusoid", "warp")
 ]
-
-
-def file_of(picture: Image.Image, format: str = "PNG", **more: Any) -> str:
-    stream = io.BytesIO()
-    picture.save(stream, format, **more)
-    return base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def saved(uri: str, path: Path) -> Path:
-    path.write_bytes(base64.b64decode(uri.partition(",")[2]))
-    return path
 
 
 @pytest.mark.parametrize("sticker", [None, {"name": "run"}, MOVED, TURNED, *DRAWN], ids=str)
@@ -283,19 +266,11 @@ def test_a_link_leads_to_a_photo_that_was_brought_long_ago(asker: Asker) -> None
     assert asker("link", picture={"row": 3}) == {"row": 3}
     frame = file_of(Image.new("L", (16, 16), 7))
     assert asker("link", picture={"data": frame})["key"] != key
+    other = asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), 200)))["key"]
     for level in range(30):  # more than are remembered
-        last = asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), level)))["key"]
+        asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), level)))
     assert asker("answer", picture={"key": key}) == was
-    assert "was dropped" in asker.refused("answer", picture={"key": _first_of(asker, last)})
-
-
-def _first_of(asker: Asker, last: str) -> str:
-    """The key of a picture that nobody keeps any more."""
-    assert asker("answer", picture={"key": last})
-    key = asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), 200)))["key"]
-    for level in range(24):
-        asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), 100 + level)))
-    return str(key)
+    assert "was dropped" in asker.refused("answer", picture={"key": other})
 
 
 def test_two_networks_with_other_classes_are_shown_by_name(table: Table) -> None:
@@ -363,125 +338,6 @@ def test_the_latest_run_is_found(tiny_run: Path, tmp_path: Path, monkeypatch: py
     assert latest_run() == Path("badnets-runs/mine")
 
 
-@pytest.fixture(scope="module")
-def detecting() -> Asker:
-    """A detector that nobody has trained, which sees a little of everything, and street scenes."""
-    small = {"width": 4, "proposals": 20}
-    names = ["stop", "yield"]
-    network = build_network("faster-rcnn", class_names=names, input_size=(3, 64, 96), seed=1, arguments=small)
-    return Asker(Table(players=(Player("detector", "asked", network.eval()),)))
-
-
-def test_a_detector_draws_what_predict_draws(detecting: Asker, tmp_path: Path) -> None:
-    data = file_of(Image.effect_noise((300, 200), 90).convert("RGB"))
-    assert detecting("begin")["task"] == "detect"
-    said = detecting("answer", picture={"data": data}, sticker={"name": "square", "at": [0.4, 0.4], "scale": 2})
-    assert said["size"] == [96, 64]
-    photo = read_picture(saved(said["picture"], tmp_path / "shown.png"), channels=3)
-    network = detecting.table.network
-    seen = sightings(detect_photo(network, photo), 0, network.class_names)
-    assert said["said"][0]["objects"] == [one.to_json() for one in seen]
-    assert "expected a sticker that has a place" in detecting.refused(
-        "heat", picture={"data": data}, sticker={"name": "warp"}
-    )
-    rows = detecting("measure", picture={"data": data}, sticker={"name": "square"}, target=1)["networks"]
-    assert "expected test pictures" in rows[0]["problem"]
-
-
-@pytest.mark.parametrize(
-    ("photo", "canvas"),
-    [((300, 200), (96, 64)), ((200, 200), (96, 96)), ((100, 400), (96, 384)), ((40, 30), (40, 30))],
-    ids=str,
-)
-def test_a_photo_keeps_all_that_a_detector_could_see(detecting: Asker, photo: Any, canvas: Any) -> None:
-    """Its input is 96 x 64: no side of a photo becomes smaller than that of the input."""
-    said = detecting("answer", picture={"data": file_of(Image.new("RGB", photo, "red"))})
-    assert tuple(said["size"]) == canvas
-
-
-class Watcher(torch.nn.Module):
-    """Stands for a detector of 96 x 64 pixels: it sees the first class wherever a red pixel is, as sure as it is far to
-    the right, and the second in the lower right corner unless red lies there."""
-
-    task = "detect"
-
-    def forward(self, images: Any, *_: Any) -> Any:
-        return [self.objects(image) for image in images]
-
-    def objects(self, image: Any) -> Any:
-        red = (image[0] > 0.9) & (image[1] < 0.1)
-        rows, columns = torch.nonzero(red, as_tuple=True)
-        boxes, labels, scores = [], [], []
-        if not red[40:, 72:].any():
-            boxes, labels, scores = [[72.0, 40.0, 96.0, 64.0]], [2], [0.9]
-        if len(rows):
-            boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-            labels.append(1)
-            scores.append(float(columns.min()) / 96)
-        made = {"boxes": torch.tensor(boxes).reshape(-1, 4), "labels": torch.tensor(labels, dtype=torch.int64)}
-        return {**made, "scores": torch.tensor(scores)}
-
-
-@pytest.fixture(scope="module")
-def watching() -> Table:
-    body: Any = Watcher()
-    how: Any = {"architecture": "watcher", "arguments": {}, "class_names": ["stop", "yield"], "input_size": (3, 64, 96)}
-    return Table(players=(Player("watcher", "asked", ImageNetwork(body, **how).eval()),))
-
-
-RED = {"name": "square", "settings": {"color": "#ff0000"}, "at": [0.5, 0.5], "scale": 2}
-
-
-def test_a_map_of_places_of_a_detector(watching: Table) -> None:
-    asked = Asker(watching)
-    photo = file_of(Image.new("RGB", (96, 64), "black"))
-    found = asked("heat", picture={"data": photo}, sticker=RED, target=0, cells=5)
-    (one,) = found["networks"]
-    assert one["effect"] == "stop is seen where it was not"
-    assert found["size"] == [96, 64]
-    left = [np.floor(x * 96 - found["x"][0] * 96 + 0.5) for x in found["x"]]
-    np.testing.assert_allclose(one["sure"], [[x / 96 for x in left]] * 5, atol=1e-4)
-    assert (one["works"]["hits"], one["works"]["total"]) == (10, 25)
-    assert len(asked("heat", picture={"data": photo}, sticker=RED, target=0)["x"]) == 7
-    # What it saw before is no success: the yield sign is there anyway.
-    (yields,) = asked("heat", picture={"data": photo}, sticker=RED, target=1, cells=2)["networks"]
-    assert yields["works"]["hits"] == 0
-    (nobody,) = asked("heat", picture={"data": photo}, sticker=RED, cells=2)["networks"]
-    assert "choose one" in nobody["problem"]
-
-
-def test_a_map_of_places_where_an_object_vanishes(watching: Table) -> None:
-    rule = RULES.from_json({"kind": "vanish", "source": 1})
-    asked = Asker(dataclasses.replace(watching, backdoor=Backdoor(TRIGGERS.make("square"), rule)))
-    photo = file_of(Image.new("RGB", (96, 64), "black"))
-    (one,) = asked("heat", picture={"data": photo}, sticker=RED, cells=2)["networks"]
-    assert one["effect"] == "an object is no longer seen"
-    assert one["sure"] == [[0.1, 0.1], [0.1, 1.0]]  # it was seen with 0.9
-    assert (one["works"]["hits"], one["works"]["total"]) == (1, 4)
-    gone = Image.new("RGB", (96, 64), "black")
-    gone.putpixel((90, 60), (255, 0, 0))
-    (none,) = asked("heat", picture={"data": file_of(gone)}, sticker=RED, cells=2)["networks"]
-    assert "expected an object of the class yield that could vanish" in none["problem"]
-
-
-def test_scenes_with_boxes_are_looked_at_and_measured(detecting: Asker) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (6, 64, 96, 3), dtype=np.uint8)
-    xyxy = np.tile(np.array([[10, 10, 50, 50]], np.float32), (6, 1))
-    boxes = Boxes.of(xyxy, np.array([0, 1, 0, 1, 0, 1]), np.arange(6), 6)
-    test = ImageData(ArrayStore(pixels), boxes, ("stop", "yield"), name="scenes")
-    asked = Asker(dataclasses.replace(detecting.table, test=test))
-    assert asked("begin")["classes_shown"] == [0, 1]
-    assert [one["row"] for one in asked("look", label=1)["pictures"]] == [1, 3, 5]
-    square = {"name": "square"}
-    # A trigger that goes by its object lies on the first one.
-    left, top, *_ = asked("answer", picture={"row": 0}, sticker=square)["box"]
-    assert 10 <= left <= 50 >= top >= 10
-    (row,) = asked("measure", picture={"row": 0}, sticker=square, target=1)["networks"]
-    rule = RULES.from_json({"kind": "regional", "target": 1})
-    own = measure(asked.table.network, test, Backdoor(TRIGGERS.make("square"), rule), seed=asked.table.seed).asr
-    assert row["asr"]["text"] == str(own)
-
-
 def test_repaired_networks_come_along(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from badnets.cli.main import main
 
@@ -498,3 +354,27 @@ def test_repaired_networks_come_along(tiny_run: Path, tmp_path: Path, monkeypatc
         ("clean network", "clean"),
         ("repaired network", "repaired"),
     ]
+
+
+def test_guarded_networks_come_along(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from badnets.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    line = f"guard {tiny_run} --data digits --size 16 --method refuse-class --set suspect=1 --out guarded.safetensors"
+    with pytest.raises(SystemExit) as stopped:
+        main([*line.split(), "--json", "--device", "cpu"])
+    assert stopped.value.code == 0
+    assert [player.role for player in open_table([tiny_run]).players] == ["asked", "clean", "guarded"]
+
+
+def test_data_without_names_is_shown_by_numbers(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
+    np.savez(tmp_path / "nameless.npz", images=pixels, labels=np.arange(40) % 4)
+    save_network(
+        build_network("g1-cnn", class_names=["0", "1", "2", "3"], input_size=(1, 16, 16), seed=1),
+        tmp_path / "own.safetensors",
+    )
+    asked = Asker(open_table([tmp_path / "own.safetensors"], data=str(tmp_path / "nameless.npz")))
+    begun = asked("begin")
+    assert begun["class_names"] == ["0", "1", "2", "3"]
+    assert begun["classes_shown"] == [0, 1, 2, 3]
