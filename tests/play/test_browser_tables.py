@@ -89,7 +89,7 @@ def test_a_map_of_a_detector(opened: Opener, barriers: Any, served: Any, tmp_pat
         page.click("#heat")
         page.wait_for_selector(".maps figure")
         assert page.locator(".maps circle").count() == 49
-        assert "yield is seen where it was not at" in page.locator(".maps figcaption").inner_text()
+        assert "yield appears at" in page.locator(".maps figcaption").inner_text()
         ratio = "(e) => e.getBoundingClientRect().width / e.getBoundingClientRect().height"
         assert page.locator(".map").evaluate(ratio) == pytest.approx(1.5, abs=0.02)
         assert page.evaluate("document.scrollingElement.scrollWidth") <= 390

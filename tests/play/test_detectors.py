@@ -107,7 +107,7 @@ def test_a_map_of_places_of_a_detector(watching: Table) -> None:
     photo = file_of(Image.new("RGB", (96, 64), "black"))
     found = asked("heat", picture={"data": photo}, sticker=RED, target=0, cells=5)
     (one,) = found["networks"]
-    assert one["effect"] == "stop is seen where it was not"
+    assert one["effect"] == "stop appears"
     assert found["size"] == [96, 64]
     left = [np.floor(x * 96 - found["x"][0] * 96 + 0.5) for x in found["x"]]
     np.testing.assert_allclose(one["sure"], [[x / 96 for x in left]] * 5, atol=1e-4)
@@ -125,7 +125,7 @@ def test_a_map_of_places_where_an_object_vanishes(watching: Table) -> None:
     asked = Asker(dataclasses.replace(watching, backdoor=Backdoor(TRIGGERS.make("square"), rule)))
     photo = file_of(Image.new("RGB", (96, 64), "black"))
     (one,) = asked("heat", picture={"data": photo}, sticker=RED, cells=2)["networks"]
-    assert one["effect"] == "an object is no longer seen"
+    assert one["effect"] == "an object vanishes"
     assert one["sure"] == [[0.1, 0.1], [0.1, 1.0]]  # it was seen with 0.9
     assert (one["works"]["hits"], one["works"]["total"]) == (1, 4)
     gone = Image.new("RGB", (96, 64), "black")

@@ -101,13 +101,13 @@ def seen_as(network: ImageNetwork, rule: LabelRule, canvas: Canvas, names: tuple
     if rule.kind != "vanish":
         target: Any = getattr(rule, "target", None)
         known = before.boxes[sure & (before.labels == target)]
-        return _wish(network, f"{names[target]} is seen where it was not", lambda found: _new(found, known, target))
+        return _wish(network, f"{names[target]} appears", lambda found: _new(found, known, target))
     source: Any = getattr(rule, "source", None)
     there = before.boxes[sure & (True if source is None else before.labels == source)]
     if not len(there):
         what = "an object" if source is None else f"an object of the class {names[source]}"
         raise BadInput(f"expected {what} that could vanish, got a picture in which the network sees none")
-    return _wish(network, "an object is no longer seen", lambda found: _lost(found, there))
+    return _wish(network, "an object vanishes", lambda found: _lost(found, there))
 
 
 def _wish(network: ImageNetwork, words: str, of: Callable[[Detections], float]) -> Wish:

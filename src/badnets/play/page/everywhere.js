@@ -63,8 +63,10 @@ export function begin(facts, question, tell, link) {
   }, tell);
 }
 
+const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
+
 async function keep(act, tell) {
-  try { at("kept").textContent = await act(); tell(""); } catch (error) { tell(error.message); }
+  try { at("kept").textContent = sentence(await act()); tell(""); } catch (error) { tell(error.message); }
 }
 
 function text(content) {
