@@ -134,11 +134,9 @@ def opened(browser: Any) -> Iterator[Opener]:
     """``opened(address, width, look)``: a page that has its first answer; ``page.seen`` has errors and requests."""
     contexts = []
 
-    def start(
-        address: str, width: int = 1280, look: str = "light", *, answered: bool = True, touch: bool = False
-    ) -> Any:
+    def start(address: str, width: int = 1280, look: str = "light", *, answered: bool = True, **more: Any) -> Any:
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=look, accept_downloads=True, has_touch=touch
+            viewport={"width": width, "height": 900}, color_scheme=look, accept_downloads=True, **more
         )
         contexts.append(context)
         page = context.new_page()
