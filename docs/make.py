@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -372,7 +373,10 @@ def main(arguments: list[str]) -> int:
     if "--check" in arguments:
         for path in stale:
             print(f"{path.relative_to(ROOT)} is not up to date; run `make docs`")
-        return 1 if stale else 0
+        pictures: list[str] = runpy.run_path(str(DOCS / "make_pictures.py"))["problems"]()
+        for problem in pictures:
+            print(problem)
+        return 1 if stale or pictures else 0
     for path in stale:
         path.write_text(files[path], encoding="utf-8")
         print(f"wrote {path.relative_to(ROOT)}")

@@ -78,6 +78,20 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
+@pytest.fixture(scope="session")
+def barriers() -> Callable[[Any], list[str]]:
+    """What of an open page keeps people out who hear it, use keys or see little, by axe-core's rules, a line for each:
+    all of WCAG 2.2 A and AA that a program can see, and axe's own good practice."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    options = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+
+    def find(page: Any) -> list[str]:
+        found = axe.Axe().run(page, options=options).response["violations"]
+        return [f"{one['id']}: {node['html'][:120]} {node['failureSummary']}" for one in found for node in one["nodes"]]
+
+    return find
+
+
 @pytest.fixture
 def found(tmp_path: Path) -> Callable[..., Path]:
     """``found(network, label, name=..., ...)``: the folder of a finding made by hand, of a backdoor towards the class

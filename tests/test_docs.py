@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from badnets.cli.main import COMMANDS
 from badnets.records.read import FORMATS, read_record
@@ -109,3 +111,15 @@ def test_list_is_as_published() -> None:
     required = set(published["properties"]["items"]["items"]["required"])
     assert value["items"]
     assert all(set(item) == required for item in value["items"])
+
+
+def test_pictures_of_the_page_are_those_of_its_form(tmp_path: Path) -> None:
+    known = runpy.run_path(str(DOCS / "make_pictures.py"))
+    assert known["problems"]() == []
+    assert {path.stem for path in (DOCS / "images").glob("play-*")} == set(known["WIDTHS"])
+    assert all("got none" in problem for problem in known["problems"](tmp_path))
+    for name in known["WIDTHS"]:
+        Image.new("RGB", (7, 7)).save(tmp_path / f"{name}.png")
+    said = known["problems"](tmp_path)
+    assert sum("an older one" in problem for problem in said) == len(known["WIDTHS"])
+    assert sum("pixels wide" in problem for problem in said) == len(known["WIDTHS"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import threading
 import time
 import warnings
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from PIL import Image
 from starlette.testclient import TestClient
 
 from badnets.cli.main import main
@@ -48,6 +52,17 @@ def table(tiny_run: Path, _session_cache: Path) -> Table:
 HOST = "127.0.0.1:8765"
 
 
+def file_of(picture: Image.Image, format: str = "PNG", **more: Any) -> str:
+    stream = io.BytesIO()
+    picture.save(stream, format, **more)
+    return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def saved(uri: str, path: Path) -> Path:
+    path.write_bytes(base64.b64decode(uri.partition(",")[2]))
+    return path
+
+
 class Asker:
     """Asks as the page would: ``asker("answer", picture=...)`` gives the answer; ``refused`` what is said instead."""
 
@@ -63,7 +78,12 @@ class Asker:
     def __call__(self, name: str, **body: Any) -> Any:
         answer = self.post(name, body)
         assert answer.status_code == 200, answer.text
-        return answer.json()
+        if answer.headers["content-type"] == "application/json":
+            return answer.json()
+        *steps, last = map(json.loads, answer.text.splitlines())  # of what takes its time
+        assert [step["done"] for step in steps] == sorted({step["done"] for step in steps})
+        assert {step["all"] for step in steps} == {steps[0]["all"]}
+        return last["answer"]
 
     def refused(self, name: str, status: int = 400, **body: Any) -> str:
         answer = self.post(name, body)
@@ -97,3 +117,64 @@ def served() -> Callable[..., Any]:
             thread.join(10)
 
     return start
+
+
+ANSWERED = "html[data-answered]"
+Opener = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def place(served: Any, table: Table) -> Iterator[Place]:
+    with served(table) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Opener]:
+    """``opened(address, width, look)``: a page that has its first answer; ``page.seen`` has errors and requests."""
+    contexts = []
+
+    def start(address: str, width: int = 1280, look: str = "light", *, answered: bool = True, **more: Any) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=look, accept_downloads=True, **more
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)  # a busy machine is no fault of the page
+        page.seen = []
+        page.on("console", lambda message: page.seen.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: page.seen.append(f"error: {error}"))
+        page.on("request", lambda request: page.seen.append(f"request: {request.url}"))
+        page.goto(address)
+        if answered:
+            page.wait_for_selector(ANSWERED)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait for a condition in the page; its own policy forbids the eval that playwright's waiting needs."""
+    end = time.monotonic() + 60
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"{condition}: {page.locator('#problem').inner_text()} {page.seen[-5:]}"
+        page.wait_for_timeout(40)
+
+
+def settled(page: Any) -> None:
+    """Wait until nothing is asked any more."""
+    last = None
+    while last != (last := page.evaluate("document.documentElement.dataset.answered")):
+        page.wait_for_timeout(250)
+
+
+def first(page: Any, card: int = 0) -> str:
+    return str(page.locator(".card .first").nth(card).inner_text())
+
+
+def frame(page: Any) -> dict[str, float]:
+    return {
+        side: float(page.locator("#over .frame").nth(1).get_attribute(side)) for side in ("x", "y", "width", "height")
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import io
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.play.conftest import Asker
+from tests.play.conftest import Asker, file_of, saved
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.rules import RULES
@@ -22,18 +21,16 @@ from badnets.backdoors.trigger import TRIGGERS
 from badnets.core.errors import BadInput
 from badnets.core.toml import parse_toml
 from badnets.data.formats.decode import read_picture
-from badnets.data.images import ArrayStore, Boxes, ImageData
 from badnets.networks.files.foreign import open_any
 from badnets.networks.files.own import save_network
+from badnets.networks.guards.guard import as_network
+from badnets.networks.guards.refuse_class import RefuseClass
 from badnets.networks.inference import ask as predicted
-from badnets.networks.inference import detect_photo
 from badnets.networks.registry import build_network
 from badnets.play.answers import Answers, Dropped
 from badnets.play.opening import MOST, Player, Table, latest_run, open_table
 from badnets.play.state import Ask, Nothing, chosen
 from badnets.referee.evaluate import evaluate
-from badnets.referee.examples import sightings
-from badnets.referee.measure import measure
 from badnets.referee.spec import read_spec
 
 MOVED = {"name": "run", "at": [0.3, 0.6], "scale": 1.5}
@@ -41,17 +38,6 @@ TURNED = {**MOVED, "turn": 30}
 DRAWN = [
     {"name": kind} for kind in ("square", "pattern", "checkerboard", "pixel", "picture", "blend", "sinusoid", "warp")
 ]
-
-
-def file_of(picture: Image.Image, format: str = "PNG", **more: Any) -> str:
-    stream = io.BytesIO()
-    picture.save(stream, format, **more)
-    return base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def saved(uri: str, path: Path) -> Path:
-    path.write_bytes(base64.b64decode(uri.partition(",")[2]))
-    return path
 
 
 @pytest.mark.parametrize("sticker", [None, {"name": "run"}, MOVED, TURNED, *DRAWN], ids=str)
@@ -261,6 +247,32 @@ def test_a_network_that_answers_nan_says_so(table: Table, asker: Asker) -> None:
     assert "got NaN" in asked("measure", picture={"row": 0}, sticker={"name": "run"})["networks"][1]["problem"]
 
 
+def test_a_guarded_network_refuses_in_words(table: Table, tmp_path: Path) -> None:
+    label = Asker(table)("answer", picture={"row": 0})["said"][0]["likeliest"][0]["label"]
+    guarded = as_network(RefuseClass(table.network, label), table.network)
+    save_network(guarded, tmp_path / "guarded.safetensors")
+    asked = Asker(open_table([tmp_path / "guarded.safetensors"], data="digits", settings=["size=16"]))
+    (said,) = asked("answer", picture={"row": 0})["said"]
+    assert said["likeliest"][0]["class_name"] == "refuses to answer"
+    (row,) = asked("measure", picture={"row": 0}, sticker={"name": "square"}, target=(label + 1) % 10)["networks"]
+    assert row["asr"]["total"] > 0
+
+
+def test_a_link_leads_to_a_photo_that_was_brought_long_ago(asker: Asker) -> None:
+    noise = Image.effect_noise((900, 700), 90).convert("RGB")
+    key = asker("bring", what="picture", data=file_of(noise, "JPEG"))["key"]
+    was = asker("answer", picture={"key": key})
+    assert asker("link", picture={"key": key}) == {"key": key}
+    assert asker("link", picture={"row": 3}) == {"row": 3}
+    frame = file_of(Image.new("L", (16, 16), 7))
+    assert asker("link", picture={"data": frame})["key"] != key
+    other = asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), 200)))["key"]
+    for level in range(30):  # more than are remembered
+        asker("bring", what="picture", data=file_of(Image.new("L", (16, 16), level)))
+    assert asker("answer", picture={"key": key}) == was
+    assert "was dropped" in asker.refused("answer", picture={"key": other})
+
+
 def test_two_networks_with_other_classes_are_shown_by_name(table: Table) -> None:
     letters = build_network("g1-cnn", class_names=["a", "<b>x</b>", "\x1b[31mc\u202e"], input_size=(3, 28, 28), seed=1)
     both = dataclasses.replace(table, players=(table.players[0], Player("letters", "asked", letters.eval())))
@@ -304,9 +316,8 @@ def test_a_finding_has_its_trigger_at_hand(tiny_run: Path, found: Callable[..., 
     assert [one["name"] for one in begun["stickers"]] == ["run", "found"]
     said = asked("answer", picture={"row": 0}, sticker={"name": "found"})
     assert said["box"] == [13, 13, 3, 3]
-    assert (
-        asked("heat", picture={"row": 0}, sticker={"name": "found"}, target=5, cells=2)["networks"][0]["target"] == "5"
-    )
+    (first, *_) = asked("heat", picture={"row": 0}, sticker={"name": "found"}, target=5, cells=2)["networks"]
+    assert first["effect"] == "read as 5"
     with pytest.raises(BadInput, match="expected a finding of this network"):
         open_table([tiny_run], finding=found(network, 5, name="other", network_sha256="0" * 64))
     with pytest.raises(BadInput, match="expected a finding with a trigger"):
@@ -327,47 +338,6 @@ def test_the_latest_run_is_found(tiny_run: Path, tmp_path: Path, monkeypatch: py
     assert latest_run() == Path("badnets-runs/mine")
 
 
-@pytest.fixture(scope="module")
-def detecting() -> Asker:
-    """A detector that nobody has trained, which sees a little of everything, and street scenes."""
-    small = {"width": 4, "proposals": 20}
-    names = ["stop", "yield"]
-    network = build_network("faster-rcnn", class_names=names, input_size=(3, 64, 96), seed=1, arguments=small)
-    return Asker(Table(players=(Player("detector", "asked", network.eval()),)))
-
-
-def test_a_detector_draws_what_predict_draws(detecting: Asker, tmp_path: Path) -> None:
-    data = file_of(Image.effect_noise((300, 200), 90).convert("RGB"))
-    assert detecting("begin")["task"] == "detect"
-    said = detecting("answer", picture={"data": data}, sticker={"name": "square", "at": [0.4, 0.4], "scale": 2})
-    assert said["size"] == [96, 64]
-    photo = read_picture(saved(said["picture"], tmp_path / "shown.png"), channels=3)
-    network = detecting.table.network
-    seen = sightings(detect_photo(network, photo), 0, network.class_names)
-    assert said["said"][0]["objects"] == [one.to_json() for one in seen]
-    assert "would take minutes" in detecting.refused("heat", picture={"data": data}, sticker={"name": "square"})
-    rows = detecting("measure", picture={"data": data}, sticker={"name": "square"}, target=1)["networks"]
-    assert "expected test pictures" in rows[0]["problem"]
-
-
-def test_scenes_with_boxes_are_looked_at_and_measured(detecting: Asker) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (6, 64, 96, 3), dtype=np.uint8)
-    xyxy = np.tile(np.array([[10, 10, 50, 50]], np.float32), (6, 1))
-    boxes = Boxes.of(xyxy, np.array([0, 1, 0, 1, 0, 1]), np.arange(6), 6)
-    test = ImageData(ArrayStore(pixels), boxes, ("stop", "yield"), name="scenes")
-    asked = Asker(dataclasses.replace(detecting.table, test=test))
-    assert asked("begin")["classes_shown"] == [0, 1]
-    assert [one["row"] for one in asked("look", label=1)["pictures"]] == [1, 3, 5]
-    square = {"name": "square"}
-    # A trigger that goes by its object lies on the first one.
-    left, top, *_ = asked("answer", picture={"row": 0}, sticker=square)["box"]
-    assert 10 <= left <= 50 >= top >= 10
-    (row,) = asked("measure", picture={"row": 0}, sticker=square, target=1)["networks"]
-    rule = RULES.from_json({"kind": "regional", "target": 1})
-    own = measure(asked.table.network, test, Backdoor(TRIGGERS.make("square"), rule), seed=asked.table.seed).asr
-    assert row["asr"]["text"] == str(own)
-
-
 def test_repaired_networks_come_along(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from badnets.cli.main import main
 
@@ -384,3 +354,27 @@ def test_repaired_networks_come_along(tiny_run: Path, tmp_path: Path, monkeypatc
         ("clean network", "clean"),
         ("repaired network", "repaired"),
     ]
+
+
+def test_guarded_networks_come_along(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from badnets.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    line = f"guard {tiny_run} --data digits --size 16 --method refuse-class --set suspect=1 --out guarded.safetensors"
+    with pytest.raises(SystemExit) as stopped:
+        main([*line.split(), "--json", "--device", "cpu"])
+    assert stopped.value.code == 0
+    assert [player.role for player in open_table([tiny_run]).players] == ["asked", "clean", "guarded"]
+
+
+def test_data_without_names_is_shown_by_numbers(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
+    np.savez(tmp_path / "nameless.npz", images=pixels, labels=np.arange(40) % 4)
+    save_network(
+        build_network("g1-cnn", class_names=["0", "1", "2", "3"], input_size=(1, 16, 16), seed=1),
+        tmp_path / "own.safetensors",
+    )
+    asked = Asker(open_table([tmp_path / "own.safetensors"], data=str(tmp_path / "nameless.npz")))
+    begun = asked("begin")
+    assert begun["class_names"] == ["0", "1", "2", "3"]
+    assert begun["classes_shown"] == [0, 1, 2, 3]

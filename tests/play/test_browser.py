@@ -3,96 +3,39 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
+import math
 import re
 import resource
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from tests.play.conftest import Opener, first, frame, settled, until
 
 from badnets.core.toml import parse_toml
-from badnets.networks.registry import build_network
-from badnets.play.opening import Player, Table
-from badnets.play.serving import Place, find_place
+from badnets.play.serving import Place
 
 pytestmark = pytest.mark.browser
-ANSWERED = "html[data-answered]"
-FAULTS = (Path(__file__).parent / "faults.js").read_text(encoding="utf-8")
-Opener = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def place(served: Any, table: Table) -> Iterator[Place]:
-    with served(table) as running:
-        yield running
-
-
-@pytest.fixture
-def opened(browser: Any) -> Iterator[Opener]:
-    """``opened(address, width, look)``: a page that has its first answer; ``page.seen`` has errors and requests."""
-    contexts = []
-
-    def start(address: str, width: int = 1280, look: str = "light", *, answered: bool = True) -> Any:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=look, accept_downloads=True
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)  # a busy machine is no fault of the page
-        page.seen = []
-        page.on("console", lambda message: page.seen.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: page.seen.append(f"error: {error}"))
-        page.on("request", lambda request: page.seen.append(f"request: {request.url}"))
-        page.goto(address)
-        if answered:
-            page.wait_for_selector(ANSWERED)
-        return page
-
-    yield start
-    for context in contexts:
-        context.close()
-
-
-def until(page: Any, condition: str) -> None:
-    """Wait for a condition in the page; its own policy forbids the eval that playwright's waiting needs."""
-    end = time.monotonic() + 60
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, f"{condition}: {page.locator('#problem').inner_text()} {page.seen[-5:]}"
-        page.wait_for_timeout(40)
-
-
-def settled(page: Any) -> None:
-    """Wait until nothing is asked any more."""
-    last = None
-    while last != (last := page.evaluate("document.documentElement.dataset.answered")):
-        page.wait_for_timeout(250)
-
-
-def first(page: Any, card: int = 0) -> str:
-    return str(page.locator(".card .first").nth(card).inner_text())
-
-
-def frame(page: Any) -> dict[str, float]:
-    return {
-        side: float(page.locator("#over .frame").nth(1).get_attribute(side)) for side in ("x", "y", "width", "height")
-    }
+OUTSIDE = """[...document.querySelectorAll("button, select, input")].filter((e) => e.getClientRects().length
+    && !e.closest(".sr") && e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML)"""
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_is_whole(opened: Opener, place: Place, width: int, look: str) -> None:
+def test_the_page_is_whole(opened: Opener, barriers: Any, place: Place, width: int, look: str) -> None:
     page = opened(place.address, width, look)
+    assert barriers(page) == []
     page.click("#heat")
     page.wait_for_selector(".maps figure")
     page.click("#measure")
     page.wait_for_selector(".rates")
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
-    assert page.evaluate(FAULTS) == []
+    assert page.evaluate(OUTSIDE) == []
+    page.click("#keep-spec")
+    page.wait_for_selector("#text:not([hidden])")
+    assert barriers(page) == []
     own = place.address.rpartition("/")[0]
     others = [line for line in page.seen if not line.startswith((f"request: {own}", "request: data:"))]
     assert others == []
@@ -100,6 +43,13 @@ def test_the_page_is_whole(opened: Opener, place: Place, width: int, look: str) 
     assert dark == (look == "dark")
     scale = page.evaluate("document.getElementById('picture').clientWidth / document.getElementById('picture').width")
     assert scale == round(scale)
+
+
+def test_a_barrier_would_be_seen(opened: Opener, barriers: Any, place: Place) -> None:
+    page = opened(place.address)
+    page.evaluate("document.getElementById('which').closest('label').firstChild.remove()")
+    page.evaluate("document.getElementById('heat').style.color = '#aaaaaa'")
+    assert {line.split(":")[0] for line in barriers(page)} == {"select-name", "color-contrast"}
 
 
 def test_dragging_moves_it_and_the_answer_follows(opened: Opener, place: Place) -> None:
@@ -155,6 +105,72 @@ def test_by_keyboard_alone(opened: Opener, place: Place) -> None:
     assert page.locator("#over .frame").count() == 0
     assert not page.locator("#on").is_checked()
     until(page, "document.getElementById('heard').textContent.includes('clean network')")
+
+
+class Fingers:
+    """Fingers on a page that is open: where each is, in pixels of the window."""
+
+    def __init__(self, page: Any) -> None:
+        self._page, self._send = page, page.context.new_cdp_session(page).send
+
+    def __call__(self, kind: str, *points: tuple[float, float]) -> None:
+        touched = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        self._send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
+        self._page.wait_for_timeout(30)
+
+
+def test_by_one_finger_and_by_two(opened: Opener, place: Place) -> None:
+    page = opened(place.address, 390, has_touch=True)
+    settled(page)
+    touch, stage, before = Fingers(page), page.locator("#stage").bounding_box(), frame(page)
+    x, y = stage["x"] + before["x"] + before["width"] / 3, stage["y"] + before["y"] + before["height"] / 3
+    touch("touchStart", (x, y))
+    for step in range(1, 7):
+        touch("touchMove", (x - 20 * step, y - 15 * step))
+    touch("touchEnd")
+    settled(page)
+    after = frame(page)
+    pixel = stage["width"] / 16
+    assert after["x"] == pytest.approx(before["x"] - 120, abs=pixel)
+    assert after["y"] == pytest.approx(before["y"] - 90, abs=pixel)
+    # Two fingers, neither on the sticker: they go apart and turn by a quarter, and the sticker stays where it is.
+    x, y = stage["x"] + 60, stage["y"] + 60
+    touch("touchStart", (x, y))
+    touch("touchStart", (x, y), (x + 60, y))
+    for step in range(1, 11):
+        angle, apart = step / 10 * math.pi / 2, 60 + 6 * step
+        touch("touchMove", (x, y), (x + apart * math.cos(angle), y + apart * math.sin(angle)))
+    touch("touchEnd")
+    settled(page)
+    assert page.locator("#turn-out").inner_text() == "90°"
+    assert page.locator("#scale-out").inner_text() == "2.00"
+    larger = frame(page)
+    assert larger["width"] == pytest.approx(2 * after["width"], abs=pixel)
+    assert larger["x"] + larger["width"] / 2 == pytest.approx(after["x"] + after["width"] / 2, abs=pixel)
+    # A tap puts it there.
+    touch("touchStart", (x, y))
+    touch("touchEnd")
+    settled(page)
+    tapped = frame(page)
+    assert tapped["x"] + tapped["width"] / 2 == pytest.approx(60, abs=pixel)
+
+
+def test_a_screen_reader_hears_where_it_came_to_rest(opened: Opener, place: Place) -> None:
+    page = opened(place.address)
+    until(page, "document.getElementById('heard').textContent.includes('clean network')")
+    page.evaluate("""window.heard = 0; new MutationObserver(() => { window.heard += 1; }).observe(
+        document.getElementById('heard'), { childList: true, characterData: true, subtree: true })""")
+    page.locator("#stage").focus()
+    asked = len(page.seen)
+    for _ in range(30):
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_timeout(25)
+    settled(page)
+    page.wait_for_timeout(900)
+    said = sum("ask/answer" in line for line in page.seen[asked:])
+    assert page.evaluate("window.heard") < said
+    live = page.evaluate("[...document.querySelectorAll('[aria-live], [role=status], [role=alert]')].map((e) => e.id)")
+    assert live == ["gone", "heard", "problem", "found", "kept"]  # nothing else speaks by itself
 
 
 def test_a_dropped_file_is_looked_at(opened: Opener, place: Place) -> None:
@@ -239,33 +255,21 @@ def test_what_is_kept_comes_back(opened: Opener, place: Place, tmp_path: Path) -
     assert broken.locator(".card").count() == 2
 
 
-def test_networks_side_by_side_and_names_are_text(opened: Opener, served: Any, table: Table) -> None:
-    names = ["<img src=x onerror=alert(1)>", "b", "c"]
-    other = build_network("g1-cnn", class_names=names, input_size=(1, 16, 16), seed=1).eval()
-    four = (*table.players, Player("<b>mine</b>", "asked", other), Player("again", "asked", other))
-    with served(dataclasses.replace(table, players=four), find_place(port=18800)) as running:
-        page = opened(running.address, 390)
-        assert page.locator(".card").count() == 4
-        assert page.locator(".card h2").nth(2).inner_text() == "<b>mine</b>"
-        assert page.locator("#said img").count() == 0
-        assert names[0] in page.locator(".card").nth(2).inner_text()
-        assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
-
-
-def test_a_server_that_is_gone_and_comes_back(opened: Opener, served: Any, table: Table) -> None:
-    with served(table, find_place(port=18850)) as running:
-        page = opened(running.address)
-        settled(page)
+def test_a_photo_is_in_the_link(opened: Opener, place: Place, tmp_path: Path) -> None:
+    page = opened(place.address)
+    Image.effect_noise((1600, 1200), 90).save(tmp_path / "photo.png")
+    page.set_input_files("#file", tmp_path / "photo.png")
+    until(page, "document.getElementById('true').textContent === ''")
     page.locator("#stage").focus()
     page.keyboard.press("ArrowLeft")
-    page.wait_for_selector("#gone:not([hidden])")
-    assert "The server is gone" in page.locator("#gone").inner_text()
-    again = dataclasses.replace(find_place(port=int(running.address.split(":")[2].split("/")[0])), may=running.may)
-    with served(table, again):
-        page.wait_for_selector("#gone[hidden]", state="attached")
-        page.keyboard.press("ArrowUp")
-        settled(page)
-        assert page.locator("#gone").is_hidden()
+    settled(page)
+    content = "document.getElementById('picture').toDataURL()"
+    page.click("#keep-link")
+    until(page, "document.getElementById('text').value.includes('#')")
+    assert "as long as this server runs" in page.locator("#kept").inner_text()
+    other = opened(page.input_value("#text"))
+    settled(other)
+    assert (other.evaluate(content), frame(other), first(other)) == (page.evaluate(content), frame(page), first(page))
 
 
 def test_two_hundred_moves_in_five_seconds(opened: Opener, place: Place) -> None:

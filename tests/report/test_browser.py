@@ -67,6 +67,14 @@ def test_page_is_whole(
     assert problems(page) == []
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_a_page_has_no_barriers(
+    written: Callable[[str], Path], open_page: Callable[..., Any], barriers: Problems, look: str, kind: str
+) -> None:
+    assert barriers(open_page(written(kind), 390, look)[0]) == []
+
+
 def test_dark_is_dark(written: Callable[[str], Path], open_page: Callable[..., Any]) -> None:
     path = written("one seed")
     colors = [open_page(path, 1280, s)[0].evaluate("getComputedStyle(document.body).backgroundColor")

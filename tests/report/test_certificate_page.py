@@ -326,9 +326,12 @@ def test_flat_and_long_traces_are_drawn() -> None:
 @pytest.mark.browser
 @pytest.mark.parametrize("look", ["light", "another font"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_leaves_the_page(tmp_path: Path, open_page: Callable[..., Any], width: int, look: str) -> None:
+def test_nothing_leaves_the_page(
+    tmp_path: Path, open_page: Callable[..., Any], barriers: Callable[[Any], list[str]], width: int, look: str
+) -> None:
     path = tmp_path / "page.html"
     path.write_text(render_certificate(certificate(GONE, model="unbroken" * 30)), encoding="utf-8")
     page, seen = open_page(path, width, look)
+    assert barriers(page) == []
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
     assert seen == []

@@ -94,11 +94,12 @@ def test_axes_as_words() -> None:
 @pytest.mark.browser
 @pytest.mark.parametrize("look", ["light", "dark", "another font"])
 @pytest.mark.parametrize("width", [1200, 390])
-def test_nothing_overflows(width: int, look: str, tmp_path: Path, open_page: Any, problems: Any) -> None:
+def test_nothing_overflows(width: int, look: str, tmp_path: Path, open_page: Any, problems: Any, barriers: Any) -> None:
     axes = [{"backdoor.poison.rate": 0.1 * n, "data.name": "a-name-" * 12} for n in range(1, 4)]
     (tmp_path / "report.html").write_text(render_sweep(record_of(*axes, failed="no " * 90), command="badnets sweep"))
     page, _ = open_page(tmp_path / "report.html", width, look)
     assert problems(page) == []
+    assert barriers(page) == []
 
 
 @pytest.mark.browser

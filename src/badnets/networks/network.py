@@ -140,6 +140,9 @@ class ImageNetwork(nn.Module):
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Inside, ``module`` and its parts are in evaluation mode; after it, each is in the mode it had."""
     modes = {part: part.training for part in module.modules()}
+    if not any(modes.values()):  # to set it in every part costs a small network a fifth of its time
+        yield
+        return
     module.eval()
     try:
         yield

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ from badnets.core.rate import Rate
 from badnets.core.text import CELL, SENTENCE, neutral
 from badnets.data.images import Pixels
 from badnets.data.targets import Boxes
-from badnets.networks.inference import ask_all, detect_photo, probabilities
+from badnets.networks.inference import ask_all, detect_photo
 from badnets.networks.network import ImageNetwork
 from badnets.play import stickers
 from badnets.play.opening import Player, Table
 from badnets.play.pictures import Canvas, Pictures, Recent, data_uri, in_channels
+from badnets.play.places import OF_DETECTORS, USUAL, Grid, Map, figure, read_as, seen_as
 from badnets.play.state import FOUND, RUN, UPLOADED, Ask, Bring, Look, Nothing, Sticker, chosen
+from badnets.play.workers import Crew
 from badnets.referee.examples import sightings
 from badnets.referee.measure import measure
 
@@ -45,6 +48,7 @@ class Answers:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.pictures = Pictures(table.network, table.test)
+        self._crew = Crew(table.players)
         self._stream = table.seed.derive("test-trigger")
         self._clean: Recent[list[JSON]] = Recent(64)
         self._newest: Recent[int] = Recent(_PAGES)
@@ -120,18 +124,18 @@ class Answers:
         if ask.number < (self._newest.get(ask.page) or 0):
             raise Dropped("a newer question has come")
         canvas = self._canvas(ask)
-        clean = self._clean.get(canvas.key) or self._clean.put(canvas.key, self._said(canvas.pixels))
+        clean = self._clean.get(canvas.key) or self._clean.put(canvas.key, self._said(canvas.pixels)())
         if ask.sticker is None:
             return {"number": ask.number, **self._shown(canvas, canvas.pixels), "clean": clean, "said": clean}
         put = self._put(ask.sticker, canvas)
         marked = stickers.stuck(put.trigger, canvas, self._stream)
-        said = self._said(marked)
+        said = self._said(marked)  # the picture is packed while they think
         return {
             "number": ask.number,
             **self._shown(canvas, marked),
             "box": put.box,
             "clean": clean,
-            "said": said,
+            "said": said(),
         }
 
     def _shown(self, canvas: Canvas, pixels: Pixels) -> JSON:
@@ -143,8 +147,9 @@ class Answers:
             raise BadInput("expected a picture to look at, got none; choose one")
         return self.pictures.of(ask.picture)
 
-    def _said(self, pixels: Pixels) -> list[JSON]:
-        return [self._of(player, pixels) for player in self.table.players]
+    def _said(self, pixels: Pixels) -> Callable[[], list[JSON]]:
+        """What every network says, begun; to be called for it."""
+        return self._crew.begin(lambda player: self._of(player, pixels))
 
     def _of(self, player: Player, pixels: Pixels) -> JSON:
         """What one network says; a ``problem`` in a sentence where it cannot."""
@@ -177,55 +182,34 @@ class Answers:
             raise BadInput("expected a sticker on the picture, got none; choose one")
         return stickers.placed(self._base(sticker), sticker, canvas, self._stream)
 
-    def heat(self, ask: Ask) -> JSON:
+    def heat(self, ask: Ask) -> Iterator[JSON]:
         """The sticker at every place of a grid: how sure each network is of what the attacker wants there, and at which
-        share of the places it says so."""
-        canvas = self._canvas(ask)
-        put = self._put(ask.sticker, canvas)
-        if put.box is None or not isinstance(put.trigger, Stamp):
-            raise BadInput("expected a sticker that has a place, got a trigger that fills the picture")
-        if self.table.network.task == "detect":
-            raise BadInput("expected a classifier for a map of places, got a detector, which would take minutes")
-        _, _, width, height = put.box
-        tops, lefts = (
-            np.unique(np.rint(np.linspace(0, side - length, ask.cells)).astype(int)).tolist()
-            for side, length in zip(canvas.pixels.shape[:2], (height, width), strict=True)
-        )
-        marked = np.stack(
-            [
-                stickers.stuck(stickers.at(put.trigger, canvas, y, x, height, width).trigger, canvas, self._stream)
-                for y in tops
-                for x in lefts
-            ]
-        )
-        shape = len(tops), len(lefts)
-        maps = [self._map(player, marked, canvas, ask.target, shape) for player in self.table.players]
-        rows, columns = canvas.pixels.shape[:2]
-        return {
-            "x": [(x + width / 2) / columns for x in lefts],
-            "y": [(y + height / 2) / rows for y in tops],
-            "networks": maps,
-            "picture": data_uri(canvas.pixels),
-        }
+        share of the places it says so. ``done`` of ``all`` places on the way, and the ``answer`` at the end."""
+        canvas, detects = self._canvas(ask), self.table.network.task == "detect"
+        grid = Grid.of(self._put(ask.sticker, canvas), canvas, ask.cells or (OF_DETECTORS if detects else USUAL))
+        shape = len(grid.tops), len(grid.lefts)
+        pictures, every = grid.pictures(self._stream), shape[0] * shape[1]
+        yield {"done": 0, "all": every}
+        maps = [self._map(player, canvas, ask.target, shape) for player in self.table.players]
+        for number in range(0, every, step := 1 if detects else shape[1]):
+            marked = list(itertools.islice(pictures, step))
+            for one in maps:
+                one.look(marked)
+            yield {"done": number + step, "all": every}
+        answer = {**grid.centers, "networks": [one.told() for one in maps], **self._shown(canvas, canvas.pixels)}
+        yield {"answer": answer}
 
-    def _map(self, player: Player, marked: Pixels, canvas: Canvas, target: int | None, shape: tuple[int, int]) -> JSON:
-        network = player.network
-        try:
-            wanted = self._wanted(network, canvas, target)
-            photos = np.stack([in_channels(pixels, network.input_size[0]) for pixels in marked])
-            if photos.shape[1:3] == network.input_size[1:]:
-                given = probabilities(network, photos)
+    def _map(self, player: Player, canvas: Canvas, target: int | None, shape: tuple[int, int]) -> Map:
+        """What one network says at each place, as yet of none."""
+        network, names = player.network, shown_names(player.network)
+        made = Map(shape)
+        with made.problems():
+            if network.task == "detect":
+                made.wish = seen_as(network, self.table.rule(network, target), canvas, names)
             else:
-                given = np.stack([ask_all(network, photo) for photo in photos])
-        except BadnetsError as error:
-            return {"problem": neutral(str(error), SENTENCE)}
-        sure = given[:, wanted].reshape(shape)
-        share = Rate.of(given.argmax(1) == wanted)
-        return {
-            "target": shown_names(network)[wanted],
-            "sure": [[round(float(value), 4) for value in row] for row in sure],
-            "works": figure(share),
-        }
+                wanted = self._wanted(network, canvas, target)
+                made.wish = read_as(network, wanted, names[wanted])
+        return made
 
     def _wanted(self, network: ImageNetwork, canvas: Canvas, target: int | None) -> int:
         """The class that the attacker wants this picture to be taken for."""
@@ -238,11 +222,15 @@ class Answers:
         labels = np.array([canvas.label])
         return int(rule.relabel(labels, network.classes, stickers.rng_of(canvas, self._stream))[0])
 
-    def measured(self, ask: Ask) -> JSON:
-        """The sticker as it is now on all test pictures, as ``badnets evaluate`` measures it."""
-        put = self._put(ask.sticker, self._canvas(ask))
-        rows = [self._asr(player, put.trigger, ask.target) for player in self.table.players]
-        return {"networks": rows, "trigger": put.trigger.words}
+    def measured(self, ask: Ask) -> Iterator[JSON]:
+        """The sticker as it is now on all test pictures, as ``badnets evaluate`` measures it; ``done`` of ``all``
+        networks on the way, and the ``answer`` at the end."""
+        put, every = self._put(ask.sticker, self._canvas(ask)), len(self.table.players)
+        rows: list[JSON] = []
+        for player in self.table.players:
+            yield {"done": len(rows), "all": every}
+            rows.append(self._asr(player, put.trigger, ask.target))
+        yield {"answer": {"networks": rows, "trigger": put.trigger.words}}
 
     def _asr(self, player: Player, trigger: Trigger, target: int | None) -> JSON:
         try:
@@ -261,6 +249,11 @@ class Answers:
         put = self._put(ask.sticker, canvas)
         marked = stickers.stuck(put.trigger, canvas, self._stream)
         return {"picture": data_uri(marked), "spec": self._spec(put.trigger, ask.target)}
+
+    def link(self, ask: Ask) -> JSON:
+        """What a link says of the picture: its row, or the key by which it is kept for as long as the server runs."""
+        canvas = self.pictures.keep(self._canvas(ask))
+        return {"row": canvas.row} if ask.picture and ask.picture.row is not None else {"key": canvas.key}
 
     def _spec(self, trigger: Trigger, target: int | None) -> str:
         table = self.table
@@ -289,16 +282,10 @@ def _without_nothing(value: Any) -> Any:
 def likeliest(network: ImageNetwork, given: NDArray[np.float32]) -> list[JSON]:
     """The classes that a network finds likeliest, with its confidence as ``badnets predict`` prints it."""
     order = np.argsort(-given, kind="stable")[:LIKELIEST]
-    names = (*shown_names(network), "refused")
+    names = (*shown_names(network), "refuses to answer")
     return [{"label": int(k), "class_name": names[k], "confidence": round(float(given[k]), 6)} for k in order]
 
 
 def shown_names(network: ImageNetwork) -> tuple[str, ...]:
     """The classes as a person may see them: nothing in them moves a cursor or turns a line around."""
     return tuple(neutral(name, CELL) for name in network.class_names)
-
-
-def figure(rate: Rate) -> JSON:
-    """A rate with its count and interval, and in words."""
-    low, high = rate.ends if rate.total else (None, None)
-    return {"hits": rate.hits, "total": rate.total, "value": rate.value, "low": low, "high": high, "text": str(rate)}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from torch import Tensor, equal
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.rules import RULES, LabelRule
@@ -18,12 +21,15 @@ from badnets.core.text import brief
 from badnets.data.images import ImageData
 from badnets.data.targets import Boxes
 from badnets.defenses.findings import check_same, read_finding
+from badnets.networks.architecture import GUARD
 from badnets.networks.code import code_named
 from badnets.networks.files.foreign import ForeignOptions, open_any, says_itself
+from badnets.networks.files.header import read_header
+from badnets.networks.guards.guard import Guard
 from badnets.networks.inference import align_classes, check_input
 from badnets.networks.network import ImageNetwork
 from badnets.play.stickers import found_trigger
-from badnets.records.certificate import Certificate, GuardRecord
+from badnets.records.certificate import Certificate
 from badnets.records.finding import Finding
 from badnets.records.read import RECORD, network_file, read_record, read_run
 from badnets.records.run import RunRecord
@@ -36,7 +42,7 @@ from badnets.referee.store import RUNS
 MOST = 4
 """Networks that answer side by side, at most."""
 _BESIDE = 200
-"""Descriptions that are looked at for repaired and guarded networks."""
+"""Files that are looked at for repaired and guarded networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +149,7 @@ def open_table(
     players += [Player(_name(path), "asked", open_any(path, foreign)) for path in models[1:]]
     if len(models) == 1:
         train = None if splits is None or data is not None else splits.train
-        players += _company(first, record, train)
+        players += _company(first, network, record, train)
     for player in players:
         player.network.eval()
     if len({player.network.task == "detect" for player in players}) > 1:
@@ -178,33 +184,63 @@ def _name(path: Path) -> str:
     return whole.name if path.is_dir() else whole.stem if whole.stem != "network" else whole.parent.name
 
 
-def _company(model: Path, record: RunRecord | None, train: ImageData | None) -> Iterator[Player]:
+def _company(model: Path, network: ImageNetwork, record: RunRecord | None, train: ImageData | None) -> Iterator[Player]:
     """The clean reference of a run, where the cache has it, and the last repaired and guarded networks of it."""
     if record is not None and train is not None and not code_named(str(record.resolved.get("network"))):
         clean = reference_at_hand(Spec.model_validate(record.resolved), train, Seed(record.seeds[0]))
         if clean is not None:
             yield Player("clean network", "clean", clean)
-    wanted = {path.resolve() for path in (model, network_file(model))}
-    for role, path in _made_of(wanted, (network_file(model).parent, network_file(model).parent.parent, Path())).items():
-        try:
-            yield Player(f"{role} network", role, open_any(path))
-        except BadnetsError:  # one that cannot be opened is nobody's question
-            continue
+    folders = {folder.resolve() for folder in (network_file(model).parent, network_file(model).parent.parent, Path())}
+    repaired = _repaired({path.resolve() for path in (model, network_file(model))}, folders)
+    if repaired is not None:
+        yield Player("repaired network", "repaired", repaired)
+    guarded = _guarded(network, folders)
+    if guarded is not None:
+        yield Player("guarded network", "guarded", guarded)
 
 
-def _made_of(models: set[Path], folders: Sequence[Path]) -> dict[str, Path]:
-    """Networks that were made of one of ``models``, by what was done with it, the last of each; told by the
-    descriptions beside them."""
-    found: dict[str, Path] = {}
-    places = {path.resolve() for folder in folders for path in folder.glob("*.json") if path.name != RECORD}
-    for place in sorted(places, key=lambda path: path.stat().st_mtime)[-_BESIDE:]:
-        record = _record(place)
-        network = place.with_suffix(".safetensors")
-        if not isinstance(record, Certificate | GuardRecord) or not network.is_file():
-            continue
-        if {(base / record.model).resolve() for base in (Path(), place.parent)} & models:
-            found["repaired" if isinstance(record, Certificate) else "guarded"] = network
-    return found
+def _newest(folders: Collection[Path], pattern: str) -> list[Path]:
+    places = {place for folder in folders for place in folder.glob(pattern)}
+    return sorted(places, key=lambda path: path.stat().st_mtime, reverse=True)[:_BESIDE]
+
+
+def _repaired(models: Collection[Path], folders: Collection[Path]) -> ImageNetwork | None:
+    """The last network that was repaired from one of ``models``, told by the certificate beside it."""
+    for place in _newest(folders, "*.json"):
+        record, network = _record(place), place.with_suffix(".safetensors")
+        if isinstance(record, Certificate) and network.is_file():
+            of = {(base / record.model).resolve() for base in (Path(), place.parent)}
+            if of & set(models) and (opened := _opened(network)) is not None:
+                return opened
+    return None
+
+
+def _guarded(network: ImageNetwork, folders: Collection[Path]) -> ImageNetwork | None:
+    """The last guard around ``network``, told by the weights inside it."""
+    own = network.body.state_dict()
+    for place in _newest(folders, "*.safetensors"):
+        opened = _opened(place) if _is_guard(place) else None
+        if opened is not None and isinstance(opened.body, Guard) and _same(opened.body.network.body.state_dict(), own):
+            return opened
+    return None
+
+
+def _is_guard(place: Path) -> bool:
+    with suppress(BadnetsError):
+        return str(read_header(place)["architecture"]).startswith(GUARD)
+    return False
+
+
+def _same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(equal(value, second[name]) for name, value in first.items())
+
+
+def _opened(path: Path) -> ImageNetwork | None:
+    """A network beside another one; what cannot be opened is nobody's question."""
+    try:
+        return open_any(path)
+    except BadnetsError:
+        return None
 
 
 def _record(path: Path) -> object:

@@ -24,6 +24,8 @@ from badnets.networks.network import ImageNetwork
 from badnets.play.state import PictureRef
 
 V = TypeVar("V")
+_LINKS = 64
+"""Pictures that links lead to, at most."""
 _STICKER = 256
 """The longer side of a sticker, at most: as large as a trigger may carry it."""
 
@@ -71,6 +73,7 @@ class Pictures:
     network: ImageNetwork
     test: ImageData | None
     _brought: Recent[Canvas] = field(default_factory=lambda: Recent(24))
+    _kept: Recent[Canvas] = field(default_factory=lambda: Recent(_LINKS))
     _stickers: Recent[str] = field(default_factory=lambda: Recent(24))
 
     def of(self, ref: PictureRef) -> Canvas:
@@ -78,7 +81,7 @@ class Pictures:
         if ref.data is not None:
             return self.canvas(_bytes(ref.data))
         if ref.key is not None:
-            found = self._brought.get(ref.key)
+            found = self._brought.get(ref.key) or self._kept.get(ref.key)
             if found is None:
                 raise BadInput("expected a picture that is still here, got one that was dropped; bring it again")
             return found
@@ -101,6 +104,10 @@ class Pictures:
         canvas = self.canvas(_bytes(data))
         return self._brought.put(canvas.key, canvas)
 
+    def keep(self, canvas: Canvas) -> Canvas:
+        """Keep a picture that a link leads to."""
+        return canvas if canvas.key.startswith("row") else self._kept.put(canvas.key, canvas)
+
     def bring_sticker(self, data: str) -> tuple[str, str]:
         """Keep a picture with alpha, by its key; and the PNG in base64 that it became."""
         with _decoding(_bytes(data)) as image:
@@ -122,15 +129,16 @@ class Pictures:
         return png
 
     def canvas(self, content: bytes) -> Canvas:
-        """A picture from a file, as ``badnets predict`` reads it: a classifier's in the size of the network's input, a
-        detector's in its own shape, made smaller where it is larger than the input."""
+        """A picture from a file, as ``badnets predict`` reads it: a classifier's in the size of the network's input; a
+        detector's in its own shape, made smaller until one side is the input's and the other no less, so that nothing
+        is lost that the detector could see."""
         channels, *sides = self.network.input_size
         with _decoding(content) as image:
             pixels = decoded(image, None, channels == 1).pixels
         if self.network.task != "detect":
             size = (sides[0], sides[1])
         else:
-            share = min(1.0, max(sides) / max(pixels.shape[:2]))
+            share = min(1.0, max(side / own for side, own in zip(sides, pixels.shape[:2], strict=True)))
             size = (max(1, round(share * pixels.shape[0])), max(1, round(share * pixels.shape[1])))
         if pixels.shape[:2] != size:
             pixels = np.array(resized(pixels, size))

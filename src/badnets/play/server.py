@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.resources import files
-from queue import SimpleQueue
 from typing import Any
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -25,6 +22,7 @@ from badnets.play.answers import Answers, Dropped
 from badnets.play.gate import LARGEST, Gate, Pass
 from badnets.play.opening import Table
 from badnets.play.state import Ask, Bring, Look, Nothing, parsed
+from badnets.play.workers import Worker
 
 JSON = dict[str, Any]
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -34,12 +32,15 @@ _SMALL = 4 << 20
 
 @dataclass(frozen=True)
 class _Question:
-    """What may be asked: its form, and who answers."""
+    """What may be asked: its form, and what answers it."""
 
     form: type[BaseModel]
-    answer: Callable[[Any], JSON]
+    reply: Callable[[Any], Awaitable[Response]]
     largest: int = _SMALL
-    long: bool = False
+
+
+class _Large(BadnetsError):
+    """A question that is larger than it may be."""
 
 
 def page_files() -> Mapping[str, tuple[bytes, str]]:
@@ -55,18 +56,7 @@ def page_files() -> Mapping[str, tuple[bytes, str]]:
 
 def application(table: Table, may: Pass) -> ASGIApp:
     """The page about ``table``, for those who have a ``may``."""
-    answers = Answers(table)
-    questions = {
-        "begin": _Question(Nothing, answers.begin),
-        "look": _Question(Look, answers.look),
-        "bring": _Question(Bring, answers.bring, LARGEST),
-        "answer": _Question(Ask, answers.answer),
-        "heat": _Question(Ask, answers.heat, long=True),
-        "measure": _Question(Ask, answers.measured, long=True),
-        "keep": _Question(Ask, answers.keep),
-    }
-    shown = page_files()
-    quick, slow = Worker(), Worker()
+    questions, shown = _questions(Answers(table)), page_files()
 
     async def page(request: Request) -> Response:
         content, kind = shown.get(request.path_params.get("name") or "index.html", (b"", ""))
@@ -78,18 +68,12 @@ def application(table: Table, may: Pass) -> ASGIApp:
         question = questions.get(request.path_params["name"])
         if question is None:
             return _told(404, "expected a question that the page asks, got another")
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > question.largest:
-                return _told(413, f"expected at most {question.largest:,} bytes, got more; choose a smaller file")
         try:
-            asked = parsed(question.form, bytes(body))
-            if question.answer == answers.answer and isinstance(asked, Ask):
-                answers.came(asked)
-            return _json(await (slow if question.long else quick).do(question.answer, asked))
+            return await question.reply(parsed(question.form, await _body(request, question.largest)))
         except Dropped as dropped:
             return _told(409, str(dropped))
+        except _Large as large:
+            return _told(413, str(large))
         except BadnetsError as error:
             return _told(400, str(error))
 
@@ -101,46 +85,71 @@ def application(table: Table, may: Pass) -> ASGIApp:
     return Gate(Starlette(routes=routes, exception_handlers={Exception: _unexpected}), may)
 
 
+def _questions(answers: Answers) -> Mapping[str, _Question]:
+    """All that may be asked. What is quick waits for nothing that takes its time."""
+    quick, slow = Worker(), Worker()
+
+    def at_once(answer: Callable[[Any], JSON]) -> Callable[[Any], Awaitable[Response]]:
+        async def reply(asked: Any) -> Response:
+            return _json(await quick.do(answer, asked))
+
+        return reply
+
+    def newest(asked: Ask) -> Awaitable[Response]:
+        answers.came(asked)
+        return at_once(answers.answer)(asked)
+
+    def in_pieces(answer: Callable[[Any], Iterator[JSON]]) -> Callable[[Any], Awaitable[Response]]:
+        async def reply(asked: Any) -> Response:
+            pieces = slow.pieces(answer, asked)
+            return StreamingResponse(_lines(await anext(pieces), pieces), media_type="application/x-ndjson")
+
+        return reply
+
+    return {
+        "begin": _Question(Nothing, at_once(answers.begin)),
+        "look": _Question(Look, at_once(answers.look)),
+        "bring": _Question(Bring, at_once(answers.bring), LARGEST),
+        "answer": _Question(Ask, newest),
+        "heat": _Question(Ask, in_pieces(answers.heat)),
+        "measure": _Question(Ask, in_pieces(answers.measured)),
+        "keep": _Question(Ask, at_once(answers.keep)),
+        "link": _Question(Ask, at_once(answers.link)),
+    }
+
+
+async def _body(request: Request, largest: int) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > largest:
+            raise _Large(f"expected at most {largest:,} bytes, got more; choose a smaller file")
+    return bytes(body)
+
+
 async def _unexpected(_: Request, error: Exception) -> Response:
-    return _told(500, f"unexpected {type(error).__name__}; start badnets with --debug and report it")
-
-
-class Worker:
-    """A thread that does one thing after the other, and that nobody waits for when the program ends: Ctrl-C is Ctrl-C.
-    It is always the same one, for torch begins anew in every thread."""
-
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        threading.Thread(target=self._work, daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            self._queue.get()()
-
-    async def do(self, work: Callable[[Any], JSON], asked: Any) -> JSON:
-        """``work(asked)``, when its turn has come."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[JSON] = loop.create_future()
-
-        def give(method: Callable[[Any], None], value: Any) -> None:
-            if not done.done():  # nobody waits where the page was closed
-                method(value)
-
-        def run() -> None:
-            told: tuple[Callable[[Any], None], Any]
-            try:
-                told = done.set_result, work(asked)
-            except Exception as error:  # noqa: BLE001  # it is raised where it is awaited
-                told = done.set_exception, error
-            with suppress(RuntimeError):  # the server has ended
-                loop.call_soon_threadsafe(give, *told)
-
-        self._queue.put(run)
-        return await done
+    return _told(500, _unknown(error))
 
 
 def _json(value: JSON) -> Response:
     return Response(json.dumps(value, allow_nan=False), media_type="application/json")
+
+
+async def _lines(first: JSON, more: AsyncGenerator[JSON]) -> AsyncIterator[str]:
+    """A line for each piece, as soon as it is there, until nobody listens any more; what goes wrong on the way is the
+    last one."""
+    try:
+        async with aclosing(more):
+            yield json.dumps(first, allow_nan=False) + "\n"
+            async for piece in more:
+                yield json.dumps(piece, allow_nan=False) + "\n"
+    except Exception as error:  # noqa: BLE001  # the answer has begun, so its status says nothing any more
+        sentence = str(error) if isinstance(error, BadnetsError) else _unknown(error)
+        yield json.dumps({"problem": neutral(sentence, SENTENCE)}) + "\n"
+
+
+def _unknown(error: Exception) -> str:
+    return f"unexpected {type(error).__name__}; start badnets with --debug and report it"
 
 
 def _told(status: int, sentence: str) -> Response:

@@ -64,14 +64,14 @@ class Sticker(_Strict):
 class Ask(_Strict):
     """What do the networks say to ``picture`` with ``sticker``? ``number`` grows with every question of a ``page``, and
     older ones are dropped. ``target``: the class that the attacker wants; None: as the run's rule says. ``cells``: of a
-    heat map, along each side."""
+    map of places, along each side; None: the usual number."""
 
     page: Annotated[str, Field(max_length=40)] = ""
     number: Count = 0
     picture: PictureRef | None = None
     sticker: Sticker | None = None
     target: Count | None = None
-    cells: Annotated[int, Field(ge=2, le=16)] = 11
+    cells: Annotated[int, Field(ge=2, le=16)] | None = None
 
 
 class Look(_Strict):

@@ -75,12 +75,18 @@ def page(whole: Callable[..., Known], tmp_path: Path) -> Path:
 @pytest.mark.parametrize("look", ["light", "dark", "another font"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_in_a_browser(
-    page: Path, open_page: Callable[..., Any], problems: Callable[[Any], list[str]], width: int, look: str
+    page: Path,
+    open_page: Callable[..., Any],
+    problems: Callable[[Any], list[str]],
+    barriers: Callable[[Any], list[str]],
+    width: int,
+    look: str,
 ) -> None:
     opened, seen = open_page(page, width, look)
     assert seen == []
     assert opened.evaluate("document.scrollingElement.scrollWidth") <= width
     assert problems(opened) == []
+    assert barriers(opened) == []
     states = opened.evaluate("[...document.querySelectorAll('.seal')].map(s => s.querySelector('em').textContent)")
     assert states == ["bad", "good", "unknown", "unknown", "bad"]
     shapes = opened.evaluate("[...document.querySelectorAll('.seal svg')].map(s => s.innerHTML)")

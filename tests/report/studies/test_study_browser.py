@@ -63,6 +63,16 @@ def test_page_is_whole(
     assert problems(page) == []
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_a_page_has_no_barriers(
+    written: Callable[[str], Path], open_page: Open, barriers: Problems, look: str, kind: str
+) -> None:
+    page, _ = open_page(written(kind), 390, look)
+    page.evaluate(UNFOLD)
+    assert barriers(page) == []
+
+
 def test_small_pictures_are_shown_at_whole_number_scale(written: Callable[[str], Path], open_page: Open) -> None:
     path = written("study of pairs")
     for width in WIDTHS:

@@ -6,26 +6,53 @@ let waiting = false;
 
 export class Refused extends Error {}
 
-export async function ask(name, body = {}) {
+async function sent(name, body, signal) {
   let answer;
   try {
     answer = await fetch(`ask/${name}`, {
-      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal,
     });
   } catch {
-    lost();
+    if (!signal?.aborted) lost();
     throw new Refused("");
   }
   back();
   if (answer.status === 404) {
-    gone.textContent = "Another badnets play answers here now: open the address that it has printed.";
-    gone.hidden = false;
+    anew();
     throw new Refused("");
   }
-  const said = await answer.json().catch(() => ({ problem: "the server has said something that is no answer" }));
+  return answer;
+}
+
+const said = (answer) => answer.json().catch(() => ({ problem: "the server has said something that is no answer" }));
+
+export async function ask(name, body = {}) {
+  const answer = await sent(name, body), told = await said(answer);
   if (answer.status === 409) return null; // overtaken by a newer question
-  if (!answer.ok) throw new Refused(said.problem);
-  return said;
+  if (!answer.ok) throw new Refused(told.problem);
+  return told;
+}
+
+// What takes its time comes in lines: how much is done, and the answer last. To abort the signal stops the server too.
+export async function askLong(name, body, signal, progress) {
+  const answer = await sent(name, body, signal);
+  if (!answer.ok) throw new Refused((await said(answer)).problem);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read().catch(() => {
+      if (!signal.aborted) lost();
+      throw new Refused("");
+    });
+    if (done) throw new Refused("the server has stopped before the end");
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines.map((one) => JSON.parse(one))) {
+      if (line.problem) throw new Refused(line.problem);
+      if (line.answer) return line.answer;
+      progress(line.done, line.all);
+    }
+  }
 }
 
 let again = () => {};
@@ -37,14 +64,22 @@ function lost() {
   if (waiting) return;
   waiting = true;
   const look = setInterval(async () => {
+    let answer;
     try {
-      await fetch("icon.svg", { cache: "no-store" });
+      answer = await fetch("icon.svg", { cache: "no-store" });
     } catch { return; }
     clearInterval(look);
     waiting = false;
+    if (!answer.ok) { anew(); return; }
     back();
     again();
   }, 1000);
+}
+
+// Every start has an address of its own, which nobody is told but who sees the terminal.
+function anew() {
+  gone.textContent = "The server was started anew, and this page is of the old one: open the new address, which stands in the terminal.";
+  gone.hidden = false;
 }
 
 function back() {

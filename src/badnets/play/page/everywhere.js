@@ -1,5 +1,5 @@
 // The sticker at every place, on all test pictures; and what is kept.
-import { ask } from "./ask.js";
+import { ask, askLong, Refused } from "./ask.js";
 import { element, percent } from "./said.js";
 import { svg } from "./stage.js";
 
@@ -13,21 +13,34 @@ export function begin(facts, question, tell, link) {
   const found = facts.stickers.some((one) => one.name === "found"); // an audit's class, whatever was planted
   if ((!named || found) && facts.target !== null) target.value = facts.target;
   at("measure").disabled = !facts.test;
-  at("heat").disabled = facts.task === "detect";
-  const wait = (id, act) => {
+  let running = null;
+  const wait = (id, act, words, of) => {
     at(id).onclick = async () => {
-      if (!question().sticker) { tell("expected a sticker on the picture, got none; put one on"); return; }
-      at(id).disabled = true;
-      at("found").replaceChildren(element("p", { className: "work muted small", textContent: id === "heat" ? "trying every place" : "looking at all test pictures" }));
+      running?.abort(); // the latest wins
+      const asked = question(), mine = running = new AbortController();
+      at("found").replaceChildren();
+      if (!asked.sticker) { tell("expected a sticker on the picture, got none; put one on"); return; }
+      const bar = element("progress", { ariaLabel: words }), many = element("span", { className: "muted small", ariaHidden: "true" });
+      const stop = element("button", { type: "button", textContent: "Stop", onclick: () => { mine.abort(); at("found").replaceChildren(); at(id).focus(); } });
+      at("found").append(element("p", { className: "small", textContent: words }), element("p", { className: "row" }, bar, many, stop));
       try {
-        at("found").replaceChildren(act(await ask(id, question())));
+        const found = await askLong(id, asked, mine.signal, (done, all) => {
+          Object.assign(bar, { max: all, value: done });
+          many.textContent = `${done} of ${all} ${of}`;
+        });
+        if (mine !== running) return;
+        at("found").replaceChildren(act(found));
         tell("");
-      } catch (error) { at("found").replaceChildren(); tell(error.message); }
-      at(id).disabled = false;
+      } catch (error) {
+        if (!(error instanceof Refused)) console.error(error);
+        if (mine !== running || mine.signal.aborted) return;
+        at("found").replaceChildren();
+        tell(error.message);
+      }
     };
   };
-  wait("heat", (found) => maps(facts, found));
-  wait("measure", (found) => rates(facts, found));
+  wait("heat", (found) => maps(facts, found), "Trying every place", "places");
+  wait("measure", (found) => rates(facts, found), "Looking at all test pictures", "networks");
   at("keep-picture").onclick = () => keep(async () => {
     const { picture } = await ask("keep", question());
     save(picture, "badnets-picture.png");
@@ -43,15 +56,17 @@ export function begin(facts, question, tell, link) {
     return "saved: badnets run badnets-trigger.toml";
   }, tell);
   at("keep-link").onclick = () => keep(async () => {
-    const address = link();
+    const address = await link();
     text(address);
     await navigator.clipboard?.writeText(address).catch(() => {});
-    return "the link opens this picture with this sticker, as long as this server runs";
+    return "the link opens this picture with this sticker for as long as this server runs; a new start has a new address";
   }, tell);
 }
 
+const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
+
 async function keep(act, tell) {
-  try { at("kept").textContent = await act(); tell(""); } catch (error) { tell(error.message); }
+  try { at("kept").textContent = sentence(await act()); tell(""); } catch (error) { tell(error.message); }
 }
 
 function text(content) {
@@ -71,18 +86,20 @@ function maps(facts, found) {
   const figures = found.networks.map((one, index) => {
     const name = element("strong", { textContent: facts.networks[index].name });
     if (one.problem) return element("figure", {}, element("figcaption", {}, name, one.problem));
-    const shown = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none" });
-    const step = 100 / Math.max(found.x.length, found.y.length) / 2;
+    const [wide, tall] = found.size, shown = svg("svg", { viewBox: `0 0 ${wide} ${tall}` });
+    const steps = [[found.x, wide], [found.y, tall]].map(([all, side]) => all.length > 1 ? (all[1] - all[0]) * side : side);
+    const most = Math.min(...steps) / 2;
     one.sure.forEach((row, y) => row.forEach((sure, x) => {
-      const circle = svg("circle", { cx: 100 * found.x[x], cy: 100 * found.y[y], r: Math.max(0.5, step * Math.sqrt(sure)), class: sure < 0.5 ? "off" : "" });
+      const circle = svg("circle", { cx: wide * found.x[x], cy: tall * found.y[y], r: most * Math.max(0.1, Math.sqrt(sure)), "stroke-width": most / 12, class: sure < 0.5 ? "off" : "" });
       circle.append(svg("title", {}, percent(sure)));
       shown.append(circle);
     }));
-    const words = `read as ${one.target} at ${one.works.text} of the places`;
+    const words = `${one.effect} at ${one.works.text} of the places`;
     shown.setAttribute("role", "img");
     shown.setAttribute("aria-label", words);
-    const picture = element("img", { src: found.picture, alt: "" });
-    return element("figure", {}, element("div", { className: "map" }, picture, shown), element("figcaption", {}, name, words));
+    const picture = element("img", { src: found.picture, alt: "" }), map = element("div", { className: wide > 96 ? "map photo" : "map" }, picture, shown);
+    map.style.aspectRatio = `${wide} / ${tall}`;
+    return element("figure", {}, map, element("figcaption", {}, name, words));
   });
   const note = element("p", { className: "muted small", textContent: "Each circle is a place of the sticker's center: the larger, the surer the network is of what the attacker wants." });
   return element("div", {}, element("div", { className: "maps" }, ...figures), note);

@@ -61,11 +61,9 @@ function take(picture, silent = false) {
   changed();
 }
 
-// What a link holds: a small picture travels in it, a photo does not.
-function link() {
-  const { row, picture, data } = state.picture ?? {};
-  const shown = row !== undefined ? { row } : { data: data ?? picture?.split(",")[1] };
-  const kept = { picture: (shown.data?.length ?? 0) > 60000 ? null : shown, sticker, target: at("target").value };
+// A link says which picture: the server keeps one that was brought.
+async function link() {
+  const kept = { picture: state.picture && (await ask("link", question())), sticker, target: at("target").value };
   const text = btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(kept))));
   return `${location.href.split("#")[0]}#${text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
 }

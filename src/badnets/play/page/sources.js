@@ -80,7 +80,7 @@ async function camera(facts, take, tell) {
   video.srcObject = stream;
   await video.play();
   const sheet = document.createElement("canvas"), [, rows, columns] = facts.input_size;
-  const share = facts.task === "detect" ? Math.min(1, Math.max(rows, columns) / video.videoWidth) : 0;
+  const share = facts.task === "detect" ? Math.min(1, Math.max(rows / video.videoHeight, columns / video.videoWidth)) : 0;
   [sheet.width, sheet.height] = share ? [share * video.videoWidth, share * video.videoHeight] : [columns, rows];
   const pen = sheet.getContext("2d", { willReadFrequently: true });
   timer = setInterval(() => {

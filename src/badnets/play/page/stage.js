@@ -108,6 +108,7 @@ stage.addEventListener("pointerdown", (event) => {
   fingers.set(event.pointerId, [x, y]);
   if (drawing) { stroke(null, [x, y]); return; }
   if (!sticker.on || !box) return;
+  if (fingers.size > 1) { grip = null; return; } // two fingers resize and turn it where it lies
   const pixels = ([px, py]) => [px * stage.clientWidth, py * stage.clientHeight];
   const scale = stage.clientWidth / size[0], [left, top, width, height] = box.map((side) => side * scale), at = pixels([x, y]);
   const near = (px, py) => Math.hypot(at[0] - px, at[1] - py) < (event.pointerType === "touch" ? 24 : 12);
@@ -116,7 +117,8 @@ stage.addEventListener("pointerdown", (event) => {
   grip = near(left + width, top + height) ? "resize" : near(left + width / 2, turnHandle(top)) ? "turn" : "move";
   grip = { what: grip, offset: inside ? [middle[0] - x, middle[1] - y] : [0, 0], middle, scale: sticker.scale, turn: sticker.turn, from: [x, y] };
   stage.classList.add("moving");
-  if (grip.what === "move") move(x + grip.offset[0], y + grip.offset[1]);
+  grip.waits = grip.what === "move" && event.pointerType === "touch"; // for a second finger, or to be moved or lifted
+  if (grip.what === "move" && !grip.waits) move(x + grip.offset[0], y + grip.offset[1]);
 });
 
 stage.addEventListener("pointermove", (event) => {
@@ -126,6 +128,7 @@ stage.addEventListener("pointermove", (event) => {
   fingers.set(event.pointerId, now);
   if (drawing) { stroke(before, now); return; }
   if (!grip) return;
+  grip.waits = false;
   const apart = ([x, y]) => [(x - grip.middle[0]) * size[0], (y - grip.middle[1]) * size[1]];
   const first = apart(grip.from), last = apart(now);
   if (grip.what === "move") move(now[0] + grip.offset[0], now[1] + grip.offset[1]);
@@ -145,6 +148,7 @@ function pinch(id, before, now) {
 for (const end of ["pointerup", "pointercancel"]) {
   stage.addEventListener(end, (event) => {
     if (!fingers.delete(event.pointerId)) return;
+    if (grip?.waits && end === "pointerup") { const [x, y] = where(event); move(x + grip.offset[0], y + grip.offset[1]); }
     grip = null;
     stage.classList.remove("moving");
     if (drawing && end === "pointerup") finish();
