@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Literal, get_args
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import read_bytes, whole_file
 from badnets.core.limits import TEXT
+from badnets.core.secrets import secret
 from badnets.trust.extra import needed
 
 PASSWORD = "BADNETS_KEY_PASSWORD"  # noqa: S105 (the name of a setting of the environment)
@@ -74,7 +74,7 @@ def open_private(path: Path, ask: Ask | None = None) -> PrivateKey:
     """
     serialization = needed("cryptography.hazmat.primitives.serialization")
     content = _content(path, "a private key (PEM)")
-    given = os.environ.get(PASSWORD)
+    given = secret(PASSWORD)
     password = given.encode() if given is not None and b"ENCRYPTED" in content else None
     if password is None and b"ENCRYPTED" in content:
         if ask is None:
