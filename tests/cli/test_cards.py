@@ -65,7 +65,7 @@ def test_what_the_file_does_not_say(badnets: Badnets, theirs: Path, tmp_path: Pa
     badnets.silent(f"card theirs.pt --out c.md {said}")
     card = (tmp_path / "c.md").read_text("utf-8")
     assert "file:Net: tells apart 3 classes in pictures of 8 x 8 pixels, 1 channel." in card
-    assert "said by whoever asked: architecture, input size, names of classes" in card
+    assert "By the word of whoever asked, not of the file: architecture, input size, names of classes." in card
     assert "less mean" not in card  # nobody has said the range of its pictures
     made = badnets.silent(f"bom theirs.pt --json --input-range 0-255 {said}").json["bom"]
     assert "file:Net" in json.dumps(made)

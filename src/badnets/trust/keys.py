@@ -85,9 +85,11 @@ def open_private(path: Path, ask: Ask | None = None) -> PrivateKey:
     except (ValueError, TypeError) as error:
         if password is not None and "password" in str(error).lower():
             raise BadInput(f"expected the password of {path}, got a wrong one") from None
-        raise BadInput(f"expected a private key (PEM) in {path}, got something else ({first_line(error)})") from None
+        raise BadInput(f"expected a private key (PEM) in {path}, got something else ({_plain(error)})") from None
     except Exception as error:  # noqa: BLE001 (UnsupportedAlgorithm and the like, whose module is private)
-        raise BadInput(f"expected a private key (PEM) in {path}, got one that cannot be read ({error})") from None
+        raise BadInput(
+            f"expected a private key (PEM) in {path}, got one that cannot be read ({_plain(error)})"
+        ) from None
     _check_curve(key, path)
     return PrivateKey(path, fingerprint(key.public_key()), key, password)
 
@@ -100,7 +102,7 @@ def open_public(path: Path, name: str | None = None) -> PublicKey:
     try:
         key = needed("cryptography.hazmat.primitives.serialization").load_pem_public_key(content)
     except Exception as error:  # noqa: BLE001 (UnsupportedAlgorithm and the like, whose module is private)
-        raise BadInput(f"expected a public key (PEM) in {path}, got something else ({first_line(error)})") from None
+        raise BadInput(f"expected a public key (PEM) in {path}, got something else ({_plain(error)})") from None
     _check_curve(key, path)
     return PublicKey(path, fingerprint(key), name)
 
@@ -119,6 +121,11 @@ def _pem(public: Any) -> bytes:
     serialization = needed("cryptography.hazmat.primitives.serialization")
     pem: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return pem
+
+
+def _plain(error: Exception) -> str:
+    """A library's word for it, without what to read about it."""
+    return first_line(error).partition(". See ")[0].rstrip(".")
 
 
 def _check_curve(key: Any, path: Path) -> None:

@@ -97,7 +97,7 @@ def _described_as(file: Path, network: ImageNetwork, said: ForeignOptions) -> De
         input_size=network.input_size,
         mean=tuple(network.mean.flatten().tolist()) if ranged else (),
         std=tuple(network.std.flatten().tolist()) if ranged else (),
-        says=(*known.says, f"not in the file, but said by whoever asked: {named}"),
+        says=(*known.says, f"By the word of whoever asked, not of the file: {named}."),
     )
 
 

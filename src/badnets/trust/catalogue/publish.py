@@ -262,9 +262,7 @@ def drop(folder: Path, role: str | None = None) -> CatalogueChange:
         begun = not (folder / METADATA / "1.root.json").exists()
         if begun:
             raise BadInput(f"expected a catalogue that was published in {folder}, got a new one; delete the folder")
-        keep_staged(
-            folder, set() if role is None else {path.stem for path in (folder / STAGED).glob("*.json")} - {role}
-        )
+        keep_staged(folder, there - set(names))
         return read(folder).told(f"dropped what waited of {', '.join(names)}")
 
 
