@@ -39,6 +39,40 @@ def test_of_another_programs_file(badnets: Badnets, tmp_path: Path) -> None:
     assert badnets.silent("card theirs.pt").out == "card  theirs.pt.card.html\n"
 
 
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """Weights alone, and the code that they are for."""
+    torch.save({"fc.weight": torch.zeros(3, 64), "fc.bias": torch.zeros(3)}, tmp_path / "theirs.pt")
+    lines = ["import torch", "class Net(torch.nn.Module):", "    def __init__(self):", "        super().__init__()"]
+    lines += [
+        "        self.fc = torch.nn.Linear(64, 3)",
+        "    def forward(self, x):",
+        "        return self.fc(x.flatten(1))",
+    ]
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    return tmp_path / "theirs.pt"
+
+
+def test_what_the_file_does_not_say(badnets: Badnets, theirs: Path, tmp_path: Path) -> None:
+    said = "--arch mine.py:Net --input-size 8x8x1 --class-names a,b,c"
+    shown = badnets.silent(f"show theirs.pt --json {said}").json
+    assert (shown["format"], shown["architecture"], shown["class_names"]) == (
+        "badnets/network-facts/1", "file:Net", ["a", "b", "c"]
+    )  # fmt: skip
+    assert shown["seals"][0] == {
+        "kind": "opened", "state": "unknown", "words": "with code that somebody named, and that was run"
+    }  # fmt: skip
+    badnets.silent(f"card theirs.pt --out c.md {said}")
+    card = (tmp_path / "c.md").read_text("utf-8")
+    assert "file:Net: tells apart 3 classes in pictures of 8 x 8 pixels, 1 channel." in card
+    assert "By the word of whoever asked, not of the file: architecture, input size, names of classes." in card
+    assert "less mean" not in card  # nobody has said the range of its pictures
+    made = badnets.silent(f"bom theirs.pt --json --input-range 0-255 {said}").json["bom"]
+    assert "file:Net" in json.dumps(made)
+    badnets.silent(f"card theirs.pt --input-range 0-255 --out d.md {said}")
+    assert "less mean" in (tmp_path / "d.md").read_text("utf-8")
+
+
 def test_a_run_and_its_audit(badnets: Badnets, tiny_run: Path, found: Callable[..., Path], tmp_path: Path) -> None:
     run = shutil.copytree(tiny_run, tmp_path / "run")
     file = run / "network.safetensors"
@@ -68,6 +102,10 @@ def test_a_run_and_its_audit(badnets: Badnets, tiny_run: Path, found: Callable[.
     [
         ("card run --out card.pdf", "expected --out as a .html or .md file, got card.pdf"),
         ("card nix", "nix"),
+        ("card run --arch lenet", "as the file says itself"),
+        ("bom run --arch-set a=1", "expected --arch-set with the architecture"),
+        ("show run --input-size 3", "expected --input-size as HEIGHTxWIDTHxCHANNELS"),
+        ("card run --arch nonesuch", "expected"),
         ("bom run --finding nix", "nix"),
         ("bom run --finding run", "expected badnets/finding/1 as --finding, got badnets/run/1"),
         ("bom run --certificate run", "expected badnets/certificate/1 as --certificate, got badnets/run/1"),

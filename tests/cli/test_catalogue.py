@@ -27,7 +27,7 @@ def published(badnets: Badnets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "network").write_bytes(b"weights" * 1000)
     (tmp_path / "card.md").write_text("# Signs")
     said = badnets.done(f"catalogue add c {NAME} network --key online --card card.md --days 30")
-    assert said.out.startswith(f"added {NAME}  (root 1, targets 2")
+    assert said.out.startswith(f"added {NAME}  (published: root 1, targets 2")
     assert "horse" not in said.out + said.err
     return tmp_path / "c"
 
@@ -91,7 +91,8 @@ def test_its_life(badnets: Badnets, published: Path, tmp_path: Path) -> None:
     badnets.done("keygen alice")
     badnets.done("catalogue delegate c alice alice/* --role-key alice.pub --key new")
     said = badnets.done("catalogue add c alice/1 network --key alice")
-    assert "waiting  alice: badnets catalogue refresh" in said.out
+    assert "waiting  alice 1 for what belongs to it, or the timestamp's key, signed by key " in said.out
+    assert "badnets catalogue refresh publishes it, with the timestamp's key" in said.out
     badnets.done("catalogue refresh c --key new --days 3")
     badnets.done("get alice/1 --from c --root c/metadata/1.root.json")
     said = badnets.done("catalogue revoke c alice.pub --key new")
@@ -99,6 +100,27 @@ def test_its_life(badnets: Badnets, published: Path, tmp_path: Path) -> None:
     badnets.refused("expected an entry of", "get alice/1 --from c --out x")
     badnets.done(f"catalogue remove c {NAME} --key new")
     badnets.refused("it has none", f"get {NAME} --from c --out x")
+
+
+def test_several_who_sign(badnets: Badnets, published: Path, tmp_path: Path) -> None:
+    said = badnets.done("catalogue rotate c root1.pub new.pub --key root1")
+    assert "waiting  root 2 for 1 of key " in said.out
+    assert "; and 2 of key " in said.out
+    assert "by its own keys to sign (badnets catalogue sign), signed by key " in said.out
+    assert "gives root the key " in said.out
+    badnets.done(f"get {NAME} --from c --root c/metadata/1.root.json")
+    value = badnets.done("catalogue sign c --json").json
+    assert (value["did"], value["versions"]["root"]) == ("nothing done", 1)
+    (waits,) = value["waiting"]
+    assert set(waits) == {"role", "version", "says", "signed", "lacks"}
+    assert [one["count"] for one in waits["lacks"]] == [1, 2]
+    badnets.done("catalogue sign c --key root2")
+    said = badnets.done("catalogue sign c --key new")
+    assert "badnets catalogue refresh publishes it" in said.out
+    assert badnets.done("catalogue refresh c --key online --json").json["versions"]["root"] == 2
+    badnets.done(f"get {NAME} --from c --out y.safetensors")
+    badnets.done("catalogue rotate c root2.pub root1 --key root2")
+    assert "dropped what waited of root" in badnets.done("catalogue drop c").out
 
 
 @pytest.mark.parametrize(
@@ -119,7 +141,11 @@ def test_its_life(badnets: Badnets, published: Path, tmp_path: Path) -> None:
         ("catalogue add c x network", "missing option '--key'"),
         ("catalogue remove c x --key online", "expected an entry of the catalogue"),
         ("catalogue init c --root-key root1 --key online", "expected a new or an empty folder"),
-        ("catalogue rotate c online.pub new --key root1", "expected 2 private keys of the role root, got 1"),
+        ("catalogue rotate c online.pub new.pub --key nobody", "got nothing"),
+        ("catalogue sign c --key online", "expected something that waits for signatures in c, got nothing"),
+        ("catalogue sign c --role x", "expected something of x that waits"),
+        ("catalogue sign nowhere", "got no root"),
+        ("catalogue drop c", "expected something that waits for signatures in c, got nothing"),
         ("catalogue revoke c online.pub --key root1 --key root2", "badnets catalogue rotate puts another"),
         ("catalogue frob c", "expected a command, got 'catalogue frob'"),
         ("catalogue ad c", "did you mean 'catalogue add'?"),

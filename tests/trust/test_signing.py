@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -190,6 +192,34 @@ def test_links_pipes_and_empty_folders_are_not_signed(pair: tuple[PrivateKey, Pu
         sign(folder.parent / "nowhere", KeySigner(pair[0]))
 
 
+def test_what_cannot_be_read_is_neither_signed_nor_judged(
+    pair: tuple[PrivateKey, PublicKey], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in it that cannot be read may hold anything: it is not passed over (played: root can read all)."""
+    sign(folder, KeySigner(pair[0]))
+    usual = os.scandir
+
+    def refusing(place: str | Path = ".") -> object:
+        if Path(place).name == "set":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        return usual(place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refusing)
+        for act in (lambda: sign(folder, KeySigner(pair[0])), lambda: verify(folder, KeyVerifier(pair[1]))):
+            with pytest.raises(PermissionError, match="set"):
+                act()
+
+    def closed(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "network.safetensors")
+
+    from model_signing import verifying
+
+    monkeypatch.setattr(verifying.Config, "verify", closed)
+    with pytest.raises(PermissionError, match="network"):
+        verify(folder, KeyVerifier(pair[1]))
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -368,5 +398,34 @@ def test_sigstore_is_asked_by_the_library(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(verifying.Config, "use_sigstore_verifier", nobody)
     make_keys(folder.parent / "key")
     sign(folder, KeySigner(open_private(folder.parent / "key")))
-    with pytest.raises(BadInput, match="expected Sigstore to answer, got no route"):
+    with pytest.raises(BadInput, match="expected Sigstore's servers to answer, got no route"):
         verify(folder, SigstoreVerifier("alice@example.org", "https://accounts.example.org"))
+
+
+@pytest.mark.parametrize(
+    "line", ["sign network.pt --sigstore", "verify network.pt --identity a@b.c --issuer https://b.c"]
+)
+@pytest.mark.parametrize("silent", [False, True])
+def test_sigstore_without_a_network(line: str, silent: bool, tmp_path: Path) -> None:
+    """One sentence, soon, whether the way is closed or nothing ever comes back."""
+    make_keys(tmp_path / "key")
+    (tmp_path / "network.pt").write_bytes(b"weights")
+    sign(tmp_path / "network.pt", KeySigner(open_private(tmp_path / "key")))
+    if line.startswith("sign"):
+        (tmp_path / "network.pt.sig").unlink()
+    hurry = "from badnets.trust import parties; parties.PATIENCE = 1.0; " if silent else ""
+    code = f"import sys; {hurry}from badnets.cli.main import main; main(sys.argv[1:])"
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        if silent:
+            nobody.listen()
+        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        env = {**os.environ, "HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": "", "HOME": str(tmp_path)}
+        env |= {"XDG_DATA_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+        command = [sys.executable, "-c", code, *line.split()]
+        said = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=110)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith("badnets: expected Sigstore's servers to answer, got ")
+    assert said.stderr.count("\n") == 1
+    if line.startswith("sign"):
+        assert not (tmp_path / "network.pt.sig").exists()

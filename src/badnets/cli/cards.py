@@ -11,10 +11,12 @@ from typer import Argument, Option
 
 from badnets.cli.catalog import folded
 from badnets.cli.console import command, in_options
+from badnets.cli.options import Foreign
 from badnets.core.errors import BadInput
 
 if TYPE_CHECKING:
     from badnets.networks.files.description import Description
+    from badnets.networks.files.foreign import ForeignOptions
     from badnets.report.cards.known import Known
     from badnets.report.cards.seals import Seal
     from badnets.trust.policy import Policy
@@ -51,12 +53,17 @@ class Told:
 
 
 @command
-def show_command(model: Path = _ANY, *, told: Told) -> Iterator[Any]:
-    """Print what a network file says: its seals, header and layers; of others' files what network it may be."""
+def show_command(model: Path = _ANY, *, told: Told, foreign: Foreign) -> Iterator[Any]:
+    """Print what a network file says: its seals, header and layers; of others' files what network it may be, or with
+    --arch and its like the layers of the network that they are said to be."""
     from badnets.networks.files.foreign import says_itself
 
+    said = foreign.options
     with in_options(show_command):
-        yield from _own_facts(model, told) if says_itself(model) else _foreign_facts(model, told)
+        if says_itself(model) or said is not None:
+            yield from _own_facts(model, told, said)
+        else:
+            yield from _foreign_facts(model, told)
 
 
 @command
@@ -66,6 +73,7 @@ def card_command(
     force: bool = _FORCE,
     *,
     told: Told,
+    foreign: Foreign,
 ) -> Iterator[Any]:
     """Write a readable card of a network: what it is, how good, where it comes from, who signed it, what an audit
     said."""
@@ -78,7 +86,7 @@ def card_command(
     if place.suffix not in kinds:
         raise BadInput(f"expected --out as a .html or .md file, got {place}; name it {place.stem}.html")
     with in_options(card_command):
-        known = told.known(model, described(model))
+        known = told.known(model, described(model, foreign.options))
     write_text(place, kinds[place.suffix](known))
     yield {"format": "badnets/card/1", "card": str(place), "seals": _json(_seals(known))}
     yield f"card  {place}"
@@ -91,6 +99,7 @@ def bom_command(
     force: bool = _FORCE,
     *,
     told: Told,
+    foreign: Foreign,
 ) -> Iterator[Any]:
     """Write a bill of materials of a network (CycloneDX 1.6, JSON) with its model card, for programs."""
     from badnets.core.files import write_json
@@ -99,7 +108,7 @@ def bom_command(
 
     place = _place(model, out, ".cdx.json", force=force)
     with in_options(bom_command):
-        made = bill(told.known(model, described(model)))
+        made = bill(told.known(model, described(model, foreign.options)))
     write_json(place, made)
     yield {"format": "badnets/bom/1", "file": str(place), "bom": made}
     yield f"bill of materials  {place}"
@@ -133,17 +142,17 @@ def _lines(found: Sequence[Seal]) -> Iterator[str]:
     yield ""
 
 
-def _own_facts(model: Path, told: Told) -> Iterator[Any]:
-    """What a network says that says itself what it is."""
+def _own_facts(model: Path, told: Told, said: ForeignOptions | None) -> Iterator[Any]:
+    """What a network says that says itself what it is, or of which somebody ``said`` it."""
     from rich import box
     from rich.table import Column, Table
 
-    from badnets.networks.files.describe import described_network
+    from badnets.networks.files.describe import described_network, opened_as
     from badnets.networks.files.foreign import open_any
     from badnets.networks.network import layer_table
 
-    network = open_any(model)
-    found = _seals(told.known(model, described_network(model, network)))
+    network = open_any(model) if said is None else opened_as(model, said)
+    found = _seals(told.known(model, described_network(model, network, said)))
     layers = layer_table(network)
     c, h, w = network.input_size
     yield {

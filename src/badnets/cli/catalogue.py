@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 
 if TYPE_CHECKING:
-    from badnets.records.catalogue import CatalogueChange, Entry, Listing
+    from badnets.records.catalogue import CatalogueChange, Entry, Listing, Waiting
     from badnets.trust.catalogue.getting import Trusted
 
 FROM = "BADNETS_CATALOGUE"
@@ -24,7 +24,9 @@ GROUPS["catalogue"] = "Publish networks so that whoever downloads them sees what
 FOLDER = Argument(help="The catalogue's folder.")
 SOURCE = Argument(help="The catalogue: a folder, or a URL.")
 NAME = Argument(help="The entry's name, such as signs/v1.safetensors.")
-KEYS = Option(..., "--key", help="A private key to sign with; as many of each role as its threshold says.")
+KEYS = Option(
+    ..., "--key", help="A private key to sign with; where more have to sign than are at hand, it waits for them."
+)
 ROOT = Option(None, "--root", help="At the first use: a root that its publisher gave you (root.json).")
 FINGERPRINT = Option(None, help="Or the SHA-256 of one.")
 
@@ -32,7 +34,7 @@ FINGERPRINT = Option(None, help="Or the SHA-256 of one.")
 @command
 def catalogue_init_command(
     folder: Path = Argument(help="A new or an empty folder."),
-    root_key: list[Path] = Option(..., help="A key that stays offline; private ones sign, others are named (.pub)."),
+    root_key: list[Path] = Option(..., help="A key that stays offline; private ones sign, of others (.pub) it waits."),
     root_threshold: int = Option(1, min=1, help="How many of them have to sign."),
     key: list[Path] = Option(..., help="A key for snapshot and timestamp, which are signed often."),
     targets_key: list[Path] = Option([], help="A key that answers for entries [those of --key]."),
@@ -50,7 +52,8 @@ def catalogue_init_command(
     targets = [party(one, ask) for one in targets_key] or online
     change = init(folder, Keys(root, root_threshold), Keys(targets, targets_threshold), Keys(online), days=days)
     yield from _changed(change)
-    yield f"give others  {folder}/metadata/1.root.json, or its SHA-256 {change.root_sha256}"
+    if change.root_sha256:
+        yield f"give others  {folder}/metadata/1.root.json, or its SHA-256 {change.root_sha256}"
 
 
 @command
@@ -140,6 +143,33 @@ def catalogue_refresh_command(
 
 
 @command
+def catalogue_sign_command(
+    folder: Path = FOLDER,
+    key: list[Path] = Option([], help="A private key to sign with [none: only show what waits, and for whom]."),
+    role: str | None = Option(None, help="Of this role alone [all that wait]."),
+    copy: Path | None = Option(
+        None, "--from", metavar="DIR", help="Take the signatures in a copy of the catalogue that others have signed."
+    ),
+) -> Iterator[Any]:
+    """Add your signature to what waits for more of them; what enough have signed is published with the timestamp's
+    key."""
+    from badnets.trust.catalogue.publish import sign_staged
+    from badnets.trust.catalogue.signers import pool_of
+
+    yield from _changed(sign_staged(folder, pool_of(key, asking()), role=role, copy=copy))
+
+
+@command
+def catalogue_drop_command(
+    folder: Path = FOLDER, role: str | None = Option(None, help="Of this role alone [all that wait].")
+) -> Iterator[Any]:
+    """Take back what waits for signatures; what is published stays."""
+    from badnets.trust.catalogue.publish import drop
+
+    yield from _changed(drop(folder, role))
+
+
+@command
 def catalogue_list_command(
     source: str = SOURCE, root: Path | None = ROOT, fingerprint: str | None = FINGERPRINT
 ) -> Iterator[Any]:
@@ -215,11 +245,32 @@ def _listing(source: str, root: Path | None, fingerprint: str | None) -> Listing
 
 def _changed(change: CatalogueChange) -> Iterator[Any]:
     yield change.to_json()
-    yield f"{change.did}  ({', '.join(f'{role} {version}' for role, version in change.versions.items())})"
-    if change.waiting:
-        yield f"waiting  {', '.join(change.waiting)}: badnets catalogue refresh publishes it, with the timestamp's key"
-    first = min(change.expires, key=lambda role: change.expires[role])
-    yield f"refresh it before {change.expires[first]:%Y-%m-%d %H:%M} UTC, when the {first} expires"
+    versions = ", ".join(f"{role} {version}" for role, version in change.versions.items())
+    yield f"{change.did}  ({f'published: {versions}' if versions else 'nothing is published yet'})"
+    for one in change.waiting:
+        yield f"waiting  {one.role} {one.version} {_for_whom(one)}"
+        yield from (f"           {said}" for said in one.says)
+    if all(not one.lacks for one in change.waiting) and change.waiting:
+        yield "         badnets catalogue refresh publishes it, with the timestamp's key"
+    if change.expires:
+        first = min(change.expires, key=lambda role: change.expires[role])
+        yield f"refresh it before {change.expires[first]:%Y-%m-%d %H:%M} UTC, when the {first} expires"
+
+
+def _for_whom(one: Waiting) -> str:
+    """Who still has to sign."""
+    by = f", signed by {', '.join(_keys(one.signed))}" if one.signed else ""
+    if not one.lacks:
+        return f"for what belongs to it, or the timestamp's key{by}"
+    lacks = [
+        f"{lack.count} of {', '.join(_keys(lack.of))}{which}"
+        for lack, which in zip(one.lacks, ("", ", by its own keys"), strict=False)
+    ]
+    return f"for {'; and '.join(lacks)} to sign (badnets catalogue sign){by}"
+
+
+def _keys(fingerprints: Sequence[str]) -> list[str]:
+    return [f"key {one[:16]}" for one in fingerprints]
 
 
 def _table(found: Listing) -> Any:

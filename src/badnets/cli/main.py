@@ -16,6 +16,7 @@ from badnets.cli import streams
 from badnets.cli.console import COMMANDS, GROUPS
 from badnets.core import VERSION
 from badnets.core.errors import BadnetsError, first_line, nearest
+from badnets.core.secrets import secrets_apart
 from badnets.core.text import SENTENCE, VALUE, brief, neutral
 
 __all__ = ["COMMANDS", "GROUPS", "app", "main"]
@@ -77,7 +78,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _guarded(words: list[str], debug: bool) -> int:
     try:
         asked = [*words, "--help"] if not words or (words[0] in GROUPS and not words[1:]) else words
-        result = typer.main.get_command(app).main(args=asked, prog_name="badnets", standalone_mode=False)
+        with secrets_apart():
+            result = typer.main.get_command(app).main(args=asked, prog_name="badnets", standalone_mode=False)
         sys.stdout.flush()  # a full disk is told here, not when python closes down
     # The entrance: here every error, foreseen or not, becomes a sentence and an exit code.
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typer import Argument, Option
 
 from badnets.cli.console import Ended, command, in_options
 from badnets.core.errors import BadInput
+from badnets.core.secrets import secret
 
 if TYPE_CHECKING:
     from badnets.records.verification import Verification
@@ -37,7 +37,7 @@ def keygen_command(
 
     password: str | None = None
     if not no_password:
-        password = os.environ.get(PASSWORD) or _ask(f"new password of {path}", twice=True)
+        password = secret(PASSWORD) or _ask(f"new password of {path}", twice=True)
         if not password:
             raise BadInput(f"expected a password in {PASSWORD} or typed, got an empty one; --no-password leaves it out")
     with in_options(keygen_command):
@@ -130,7 +130,7 @@ def _signer(
     if token is not None:
         return TokenSigner(token, tuple(modules), certificate, tuple(chain))
     if key is None:
-        return SigstoreSigner(os.environ.get(_SIGSTORE_TOKEN))
+        return SigstoreSigner(secret(_SIGSTORE_TOKEN))
     opened = open_private(key, None if certificate else asking())
     return CertificateSigner(key, certificate, tuple(chain)) if certificate else KeySigner(opened)
 

@@ -52,16 +52,33 @@ class Listing(Model):
     entries: tuple[Entry, ...]
 
 
+class Lacking(Model):
+    """Signatures that are still needed."""
+
+    count: int
+    of: tuple[str, ...] = Field(description="fingerprints of the keys that may make them")
+
+
+class Waiting(Model):
+    """New metadata of a role that is not published yet."""
+
+    role: str
+    version: int
+    says: tuple[str, ...] = Field(description="what is new in it")
+    signed: tuple[str, ...] = Field(description="fingerprints of the keys that have signed it")
+    lacks: tuple[Lacking, ...] = Field(description="of a root up to two: by the root before, and by itself")
+
+
 class CatalogueChange(Model):
-    """What an action of a publisher did. ``waiting``: what is signed, but not in the snapshot yet."""
+    """What an action of a publisher did. ``versions`` and ``expires`` are those of what is published."""
 
     format: Literal["badnets/catalogue-change/1"] = "badnets/catalogue-change/1"
     catalogue: str
     did: str
-    root_sha256: str
+    root_sha256: str | None = Field(description="of the newest published root; null where none is")
     versions: dict[str, int]
     expires: dict[str, datetime]
-    waiting: tuple[str, ...]
+    waiting: tuple[Waiting, ...] = Field(description="what has to be signed by more, or with the timestamp's key")
 
 
 class Got(Model):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Literal, get_args
 from badnets.core.errors import BadInput, first_line
 from badnets.core.files import read_bytes, whole_file
 from badnets.core.limits import TEXT
+from badnets.core.secrets import secret
 from badnets.trust.extra import needed
 
 PASSWORD = "BADNETS_KEY_PASSWORD"  # noqa: S105 (the name of a setting of the environment)
@@ -74,7 +74,7 @@ def open_private(path: Path, ask: Ask | None = None) -> PrivateKey:
     """
     serialization = needed("cryptography.hazmat.primitives.serialization")
     content = _content(path, "a private key (PEM)")
-    given = os.environ.get(PASSWORD)
+    given = secret(PASSWORD)
     password = given.encode() if given is not None and b"ENCRYPTED" in content else None
     if password is None and b"ENCRYPTED" in content:
         if ask is None:
@@ -85,9 +85,11 @@ def open_private(path: Path, ask: Ask | None = None) -> PrivateKey:
     except (ValueError, TypeError) as error:
         if password is not None and "password" in str(error).lower():
             raise BadInput(f"expected the password of {path}, got a wrong one") from None
-        raise BadInput(f"expected a private key (PEM) in {path}, got something else ({first_line(error)})") from None
+        raise BadInput(f"expected a private key (PEM) in {path}, got something else ({_plain(error)})") from None
     except Exception as error:  # noqa: BLE001 (UnsupportedAlgorithm and the like, whose module is private)
-        raise BadInput(f"expected a private key (PEM) in {path}, got one that cannot be read ({error})") from None
+        raise BadInput(
+            f"expected a private key (PEM) in {path}, got one that cannot be read ({_plain(error)})"
+        ) from None
     _check_curve(key, path)
     return PrivateKey(path, fingerprint(key.public_key()), key, password)
 
@@ -100,7 +102,7 @@ def open_public(path: Path, name: str | None = None) -> PublicKey:
     try:
         key = needed("cryptography.hazmat.primitives.serialization").load_pem_public_key(content)
     except Exception as error:  # noqa: BLE001 (UnsupportedAlgorithm and the like, whose module is private)
-        raise BadInput(f"expected a public key (PEM) in {path}, got something else ({first_line(error)})") from None
+        raise BadInput(f"expected a public key (PEM) in {path}, got something else ({_plain(error)})") from None
     _check_curve(key, path)
     return PublicKey(path, fingerprint(key), name)
 
@@ -119,6 +121,11 @@ def _pem(public: Any) -> bytes:
     serialization = needed("cryptography.hazmat.primitives.serialization")
     pem: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return pem
+
+
+def _plain(error: Exception) -> str:
+    """A library's word for it, without what to read about it."""
+    return first_line(error).partition(". See ")[0].rstrip(".")
 
 
 def _check_curve(key: Any, path: Path) -> None:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol
 
 from badnets.core.errors import BadInput, first_line
 from badnets.core.text import brief
 from badnets.trust.keys import PrivateKey, PublicKey
 
+PATIENCE = 30.0
+"""Seconds in which Sigstore's servers have to answer; its library would try for minutes."""
 
-@contextmanager
-def _reaching() -> Iterator[None]:
-    """Around what asks Sigstore's servers."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 (of its library, and of what that asks over the network by)
-        raise BadInput(f"expected Sigstore to answer, got {brief(first_line(error))}") from None
+
+def _reached(ask: Callable[[], Any]) -> Any:
+    """What ``ask``, which asks Sigstore's servers, gives. Raises ``BadInput`` where they do not answer."""
+    answers: list[Any] = []
+    errors: list[Exception] = []
+
+    def asking() -> None:
+        try:
+            answers.append(ask())
+        except Exception as error:  # noqa: BLE001 (of its library, and of what that asks over the network by)
+            errors.append(error)
+
+    thread = Thread(target=asking, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if answers:
+        return answers[0]
+    got = brief(first_line(errors[0])) if errors else f"nothing in {PATIENCE:.0f} seconds"
+    raise BadInput(f"expected Sigstore's servers to answer, got {got}; that way needs the network")
 
 
 class Signer(Protocol):
@@ -127,8 +141,8 @@ class SigstoreSigner:
 
     def ready(self, config: Any) -> Any:
         """See ``Signer``."""
-        with _reaching():
-            return config.use_sigstore_signer(identity_token=self.token, use_ambient_credentials=self.token is None)
+        ambient = self.token is None
+        return _reached(lambda: config.use_sigstore_signer(identity_token=self.token, use_ambient_credentials=ambient))
 
     def __str__(self) -> str:
         return "a name that Sigstore vouches for"
@@ -171,8 +185,7 @@ class SigstoreVerifier:
 
     def ready(self, config: Any) -> Any:
         """See ``Verifier``."""
-        with _reaching():
-            return config.use_sigstore_verifier(identity=self.identity, oidc_issuer=self.issuer)
+        return _reached(lambda: config.use_sigstore_verifier(identity=self.identity, oidc_issuer=self.issuer))
 
     def __str__(self) -> str:
         return f"{brief(self.identity)} (by {brief(self.issuer)}, in Sigstore)"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,6 +99,8 @@ def verify(model: Path, verifier: Verifier, signature: Path | None = None) -> Ch
         if not str(error).startswith("Signature mismatch"):
             return _refused(signed, names, f"not signed by {verifier}: {_plain(error)}")
         missed = tuple(_compared(model, signed, place))
+    except OSError:  # what cannot be read is not judged
+        raise
     except Exception as error:  # noqa: BLE001 (the libraries' own kinds: a signature that does not fit its key)
         return _refused(signed, names, f"not signed by {verifier}: {_plain(error)}")
     if not missed:
@@ -179,7 +182,17 @@ def _left_out(model: Path, place: Path) -> tuple[Path, ...]:
 
 
 def _files(model: Path) -> list[Path]:
-    return [model] if model.is_file() else sorted(path for path in model.rglob("*") if not path.is_dir())
+    return [model] if model.is_file() else sorted(path for path in _below(model) if not path.is_dir())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All that is in a folder. Raises ``OSError`` for a folder in it that cannot be read: it may hold anything."""
+
+    def unreadable(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=unreadable) if folder.is_dir() else ():
+        yield from (Path(place, name) for name in (*folders, *names))
 
 
 def _states(model: Path) -> dict[Path, tuple[int, ...]]:
@@ -187,7 +200,7 @@ def _states(model: Path) -> dict[Path, tuple[int, ...]]:
     if not model.exists():
         raise BadInput(f"expected a file or a folder at {model}, got nothing; check the path")
     states = {}
-    for path in [model, *(model.rglob("*") if model.is_dir() else ())]:
+    for path in [model, *_below(model)]:
         try:
             found = path.lstat()
         except OSError as error:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from badnets.core.errors import BadInput
 from badnets.core.text import LINE, brief
+from badnets.networks.architecture import LOGITS_OF
 from badnets.networks.files.description import Description, Opened, described_file, described_header, numbers
 from badnets.networks.files.facts import ForeignFacts, foreign_facts
-from badnets.networks.files.foreign import is_ours, open_any, says_itself
+from badnets.networks.files.foreign import ForeignOptions, is_ours, open_any, says_itself
 from badnets.networks.files.header import FORMAT, parse
 from badnets.networks.network import ImageNetwork
 from badnets.networks.registry import recorded_architecture
@@ -18,10 +19,11 @@ from badnets.networks.scan.scan import scan
 from badnets.records.read import network_file
 
 
-def described(model: Path) -> Description:
+def described(model: Path, said: ForeignOptions | None = None) -> Description:
     """Of a file, a run's folder or one of the Hugging Face hub, scanned too: what others would run when they open it
-    counts. Raises ``BadInput`` for what is not opened."""
-    known = _described(model)
+    counts. ``said``: what somebody says about a file that does not say it. Raises ``BadInput`` for what is not opened.
+    """
+    known = _described(model) if said is None else described_network(model, opened_as(model, said), said)
     found = scan(known.file)
     if found.verdict == "safe":
         return known
@@ -43,17 +45,24 @@ def _described(model: Path) -> Description:
     return described_network(model, open_any(model))
 
 
-def described_network(model: Path, network: ImageNetwork) -> Description:
-    """Of the ``network`` that was opened from ``model``."""
+def opened_as(model: Path, said: ForeignOptions) -> ImageNetwork:
+    """The network in ``model`` as somebody says that it is. It is shown no pictures, so it opens without a range."""
+    anyhow = said.input_range is not None or says_itself(model)
+    return open_any(model, said if anyhow else replace(said, input_range="0-1"))
+
+
+def described_network(model: Path, network: ImageNetwork, said: ForeignOptions | None = None) -> Description:
+    """Of the ``network`` that was opened from ``model``, with what somebody ``said`` about it."""
+    if said is not None and not says_itself(model):
+        return _described_as(model, network, said)
     made = network.provenance
     hub = made.get("file_format") == "hugging-face"
     folder = model if model.is_dir() else model.parent
     file = folder / str(made["file"]) if hub else network_file(model)
-    words = "as a whole; nothing in it was run"
     return described_file(
         file,
         format="hugging-face" if hub else FORMAT,
-        opened=Opened(True, words),
+        opened=_by_code(network) or Opened(True, "as a whole; nothing in it was run"),
         architecture=network.architecture,
         arguments=network.arguments,
         task=network.task,
@@ -64,6 +73,38 @@ def described_network(model: Path, network: ImageNetwork) -> Description:
         numbers=numbers({name: tuple(value.shape) for name, value in network.body.state_dict().items()}),
         provenance=made,
     )
+
+
+def _described_as(file: Path, network: ImageNetwork, said: ForeignOptions) -> Description:
+    """Of a file of another program: what somebody said is told as that, and what nobody said is not known."""
+    facts = foreign_facts(file)
+    known = described_facts(file, facts)
+    told: dict[str, object] = {
+        "architecture": said.arch,
+        "input size": said.input_size,
+        "input range": said.input_range,
+    }
+    told |= {"classes": said.classes, "names of classes": said.class_names, "order of channels": said.channel_order}
+    named = ", ".join(what for what, value in told.items() if value is not None)
+    ranged = said.input_range is not None
+    return replace(
+        known,
+        opened=_by_code(network) or known.opened,
+        architecture=network.architecture,
+        arguments=network.arguments,
+        task=network.task,
+        class_names=network.class_names,
+        input_size=network.input_size,
+        mean=tuple(network.mean.flatten().tolist()) if ranged else (),
+        std=tuple(network.std.flatten().tolist()) if ranged else (),
+        says=(*known.says, f"By the word of whoever asked, not of the file: {named}."),
+    )
+
+
+def _by_code(network: ImageNetwork) -> Opened | None:
+    """Where the network is of somebody's own Python code, which was run for it."""
+    own = network.architecture.removeprefix(LOGITS_OF).startswith("file:")
+    return Opened(None, "with code that somebody named, and that was run") if own else None
 
 
 def described_facts(file: Path, networks: Sequence[ForeignFacts]) -> Description:

@@ -1,11 +1,12 @@
-"""What whoever publishes a catalogue does: begin one, add and remove networks, delegate, and change keys."""
+"""What whoever publishes a catalogue does: begin one, add and remove networks, delegate, change keys, and sign what
+others have staged."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,8 +32,16 @@ from badnets.trust.catalogue.names import (
     now,
     patterns_of,
 )
-from badnets.trust.catalogue.shelf import DAYS, Shelf, change_root, empty, opened, settled
-from badnets.trust.catalogue.signers import Party, Pool, can_sign
+from badnets.trust.catalogue.shelf import DAYS, Shelf, change_root, empty, held, opened, read, settled
+from badnets.trust.catalogue.signers import Party, Pool
+from badnets.trust.catalogue.staging import (
+    STAGED,
+    add_signatures,
+    delegators,
+    keep_staged,
+    take_signatures,
+    write_staged,
+)
 
 _HASHED = re.compile(r"[0-9a-f]{64}\.")
 _SAYS = 20
@@ -58,7 +67,8 @@ def init(folder: Path, root: Keys, targets: Keys, online: Keys, *, days: float |
     """A new catalogue without entries, in a new or an empty folder: ``root`` are the keys that stay offline,
     ``targets`` those that answer for entries, ``online`` those of snapshot and timestamp.
 
-    Raises ``BadInput`` where something is there, where too few keys can sign, and where a root's key has another role.
+    Where too few of the keys are private ones, it is staged, for others to sign. Raises ``BadInput`` where something is
+    there, and where a root's key has another role.
     """
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise BadInput(f"expected a new or an empty folder for a catalogue at {folder}, got something else")
@@ -195,17 +205,73 @@ def rotate(folder: Path, old: Party, new: Party, pool: Pool) -> CatalogueChange:
 
 
 def refresh(folder: Path, pool: Pool, *, days: float | None = None) -> CatalogueChange:
-    """A new snapshot and timestamp, before the old ones expire; entries that wait are published. Other roles are signed
-    anew where their keys are at hand and half of their time is over. Bytes that no entry has any more are deleted."""
+    """A new snapshot and timestamp, before the old ones expire; what enough have signed and waits is published. Other
+    roles are signed anew where a key of theirs is at hand and half of their time is over. Bytes that no entry has any
+    more are deleted."""
     with opened(folder) as shelf:
         every: dict[str, Metadata[Any]] = {"root": shelf.roots[-1], **shelf.targets}
         for name, made in every.items():
             half = timedelta(days=DAYS.get(name, DAYS["targets"]) / 2)
-            if can_sign(shelf.role(name), pool) and made.signed.expires - now() < half:
+            at_hand = any(one in pool for one in shelf.role(name).keyids)
+            if at_hand and name not in shelf.staged and made.signed.expires - now() < half:
                 if name == Root.type:
                     change_root(shelf)
                 shelf.changed.add(name)
-        return _swept(shelf, shelf.save(pool, "refreshed", days))
+        change = shelf.save(pool, "refreshed", days)
+        if not shelf.changed & set(shelf.staged) or not shelf.can_publish(pool):
+            return _swept(shelf, change)
+        rest = read(folder)  # that waits for others, and the timestamp must not
+        return _swept(rest, rest.save(pool, "refreshed", days))
+
+
+def sign_staged(folder: Path, pool: Pool, *, role: str | None = None, copy: Path | None = None) -> CatalogueChange:
+    """Add signatures to what is staged (of all roles, or of one ``role``): those of the keys, and those that hold in a
+    ``copy`` of the catalogue. What enough have signed is published, if the timestamp's key is at hand; without keys and
+    copy nothing is done, and told what waits.
+
+    Raises ``BadInput`` where nothing waits, and where none of the keys may sign it or all have.
+    """
+    with held(folder):
+        shelf = read(folder)
+        names = _staged(folder, shelf.staged, role)
+        signed: dict[str, list[str]] = {}
+        for name in names:
+            by = delegators(name, shelf.staged, shelf.published)
+            signed[name] = [] if copy is None else take_signatures(name, shelf.staged[name], by, copy)
+            signed[name] += add_signatures(name, shelf.staged[name], by, pool)
+        did = [f"{name} by {', '.join(f'key {one[:16]}' for one in by)}" for name, by in signed.items() if by]
+        publishes = bool(shelf.ready) and shelf.can_publish(pool)
+        if not did and not publishes and (pool or copy):
+            raise BadInput(
+                f"expected a signature that {', '.join(names)} in {folder} still lacks, got "
+                f"{', '.join(map(str, pool.values())) or 'none'}; badnets catalogue sign without a key shows whose"
+            )
+        write_staged(folder, {name: shelf.staged[name] for name, by in signed.items() if by})
+        shelf = read(folder)
+        told = f"signed {'; '.join(did)}" if did else "published" if publishes else "nothing done"
+        if shelf.ready and shelf.can_publish(pool):
+            return _swept(shelf, shelf.save(pool, told))
+        return shelf.told(told)
+
+
+def drop(folder: Path, role: str | None = None) -> CatalogueChange:
+    """Take back what is staged, of all roles or of one ``role``; what is published stays as it is."""
+    with held(folder):
+        there = {path.stem for path in (folder / STAGED).glob("*.json")}
+        names = _staged(folder, there, role)
+        begun = not (folder / METADATA / "1.root.json").exists()
+        if begun:
+            raise BadInput(f"expected a catalogue that was published in {folder}, got a new one; delete the folder")
+        keep_staged(folder, there - set(names))
+        return read(folder).told(f"dropped what waited of {', '.join(names)}")
+
+
+def _staged(folder: Path, there: Collection[str], role: str | None) -> list[str]:
+    names = sorted(name for name in there if role in (None, name))
+    if not names:
+        of = f" of {brief(role)}" if role else ""
+        raise BadInput(f"expected something{of} that waits for signatures in {folder}, got nothing")
+    return names
 
 
 def _swept(shelf: Shelf, change: CatalogueChange) -> CatalogueChange:

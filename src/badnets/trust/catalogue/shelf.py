@@ -1,7 +1,7 @@
 """A catalogue where it is published from: a folder with the newest metadata of every role, read, changed and signed.
 
 Nothing in it is secret, and it has no keys. Metadata is signed in memory and then written, the timestamp last: until
-then nobody sees anything of it.
+then nobody sees anything of it. What too few keys have signed is staged, and published when enough have.
 """
 
 from __future__ import annotations
@@ -10,34 +10,45 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Role, Root, Snapshot, Targets, Timestamp
 
 from badnets.core.cache import lock
 from badnets.core.errors import BadInput
-from badnets.core.files import read_bytes, settle, whole_file
-from badnets.core.limits import TEXT
+from badnets.core.files import settle, whole_file
 from badnets.core.text import brief
 from badnets.records.catalogue import CatalogueChange, Listing
 from badnets.trust.catalogue.entries import delegated, listing
-from badnets.trust.catalogue.names import FOR, LIMITS, MADE, METADATA, MOST, TARGETS, now
+from badnets.trust.catalogue.names import FOR, LIMITS, MADE, METADATA, MOST, TARGETS, TOP, now
 from badnets.trust.catalogue.signers import Pool, can_sign, sign
+from badnets.trust.catalogue.staging import (
+    STAGED,
+    add_signatures,
+    check_roles,
+    delegators,
+    keep_staged,
+    read_staged,
+    ready,
+    waiting,
+    write_staged,
+)
+from badnets.trust.catalogue.stored import T, holds, read_metadata, sha256
 
 DAYS = {"root": 365, "targets": 180, "snapshot": 30, "timestamp": 7}
 """How long metadata holds; that of delegations as long as ``targets``."""
 _ROLE_FILE = re.compile(r"(\d{1,9})\.(.+)\.json")
-T = TypeVar("T", Root, Targets, Snapshot, Timestamp)
 
 
 @dataclass
 class Shelf:
-    """The newest metadata. ``targets`` has that of all roles that offer entries, by their names; ``changed`` names
-    those to be signed anew."""
+    """The newest metadata: what is ``published``, and what is staged and signed by enough. ``targets`` has that of all
+    roles that offer entries, by their names; ``changed`` names those to be signed anew, ``staged`` has all that is
+    staged, of which ``ready`` is signed by enough."""
 
     folder: Path
     roots: list[Metadata[Root]]
@@ -45,6 +56,9 @@ class Shelf:
     snapshot: Metadata[Snapshot]
     timestamp: Metadata[Timestamp]
     changed: set[str] = field(default_factory=set)
+    published: dict[str, Metadata[Any]] = field(default_factory=dict)
+    staged: dict[str, Metadata[Any]] = field(default_factory=dict)
+    ready: set[str] = field(default_factory=set)
 
     @property
     def root(self) -> Root:
@@ -64,117 +78,210 @@ class Shelf:
         return known[name]
 
     def listed(self) -> Listing:
-        """What is in it, by its own root."""
-        signed: dict[str, Targets | Snapshot | Timestamp] = {name: one.signed for name, one in self.targets.items()}
+        """What is published in it, by its own root. Raises ``BadInput`` where nothing is."""
+        if not self.published:
+            raise _unsigned(self.folder)
+        signed: dict[str, Any] = {name: one.signed for name, one in self.published.items() if name != Root.type}
         signed |= {"snapshot": self.snapshot.signed, "timestamp": self.timestamp.signed}
-        return listing(str(self.folder), self.root, _sha256(self.roots[-1]), signed, pinned=False)
+        root = self.published[Root.type]
+        return listing(str(self.folder), root.signed, sha256(root), signed, pinned=False)
 
-    def _renew(self, name: str, days: float) -> None:
-        """The next version of a role, which holds for so many days."""
-        made = self.roots[-1] if name == Root.type else self.targets[name]
-        made.signed.version += 1
-        made.signed.expires = now() + timedelta(days=days)
+    def newest(self, name: str) -> int:
+        """The newest version of a role that was published; 0 where none was. One that ended is counted, too."""
+        known = self.snapshot.signed.meta.get(f"{name}.json")
+        return max(known.version if known else 0, self.published[name].signed.version if name in self.published else 0)
 
     def save(
         self, pool: Pool, did: str, days: float | None = None, place: Callable[[], None] | None = None
     ) -> CatalogueChange:
         """Sign what has ``changed``, the snapshot and the timestamp, and write it; ``place`` puts entries where they
-        belong, before. Where the pool has no keys for the snapshot, only entries may have changed, and they wait for
-        ``refresh``. Raises ``BadInput`` where a threshold is not met; then nothing is written."""
-        before = self.roots[-2].signed if Root.type in self.changed and len(self.roots) > 1 else None
-        if Root.type in self.changed:
-            self._renew(Root.type, DAYS["root"])
-            sign(self.roots[-1], "root", [one.roles["root"] for one in (before, self.root) if one], pool)
-        for name in sorted(self.changed - {Root.type}):
-            self._renew(name, DAYS["targets"])
-            sign(self.targets[name], name, [self.role(name)], pool)
-        online = [self.root.roles[one] for one in ("snapshot", "timestamp")]
-        waits = Root.type not in self.changed and self.changed and not any(can_sign(one, pool) for one in online)
-        if not waits:
+        belong, before. What the pool has too few keys for is staged, for others to sign; what is signed by enough, but
+        not by the timestamp's key, waits there for ``refresh``.
+
+        Raises ``BadInput`` where the pool has no key at all for a change, and where something else waits in its place;
+        then nothing is written.
+        """
+        self._check_free(pool)
+        new = {name: self._made(name) for name in sorted(self.changed)}
+        for name, one in new.items():
+            one.signed.version = self.newest(name) + 1
+            one.signed.expires = now() + timedelta(days=DAYS.get(name, DAYS["targets"]))
+            one.signatures.clear()
+        every = {**{name: self.staged[name] for name in self.ready}, **new}
+        signed = [
+            name
+            for name, one in new.items()
+            if add_signatures(name, one, delegators(name, every, self.published), pool)
+        ]
+        if new and not signed:
+            name = min(new, key=lambda one: (one != Targets.type, one))
+            raise _too_few(name, self.role(name), pool)
+        if not new or (self.can_publish(pool) and not set(new) - ready(self.published, every)):
             self._sign_snapshot(pool, days)
-        self._write(place, snapshot=not waits)
-        return self._told(did)
+            self._write(place)
+        else:
+            self._stage(new, place)
+        return self.told(did)
+
+    def can_publish(self, pool: Pool) -> bool:
+        """Whether the keys of snapshot and timestamp are at hand."""
+        return all(can_sign(self.root.roles[one], pool) for one in ("snapshot", "timestamp"))
+
+    def _made(self, name: str) -> Metadata[Any]:
+        return self.roots[-1] if name == Root.type else self.targets[name]
+
+    def _check_free(self, pool: Pool) -> None:
+        """Nobody signs by the way what somebody else has staged; what enough have signed is only changed by as many."""
+        for name in sorted(self.changed & set(self.staged)):
+            if name not in self.ready:
+                raise BadInput(
+                    f"expected nothing of {brief(name)} that waits for signatures in {self.folder}, got version "
+                    f"{self.staged[name].signed.version}; badnets catalogue sign shows it and signs, drop takes it back"
+                )
+            if name == Root.type:
+                raise BadInput(
+                    f"expected the root before in {self.folder} to be published, got one that waits; badnets catalogue "
+                    "refresh publishes it"
+                )
+            if not can_sign(self.role(name), pool):
+                raise _too_few(name, self.role(name), pool)
+
+    def _stage(self, new: dict[str, Metadata[Any]], place: Callable[[], None] | None) -> None:
+        for name, one in new.items():
+            _check_size(name, one.to_bytes())
+        if place is not None:
+            place()
+        write_staged(self.folder, new)
+        self.staged.update(new)
+        self.ready = ready(self.published, self.staged)
 
     def _sign_snapshot(self, pool: Pool, days: float | None) -> None:
         snapshot, timestamp = self.snapshot.signed, self.timestamp.signed
         days = days or float(timestamp.unrecognized_fields.get(FOR, DAYS["timestamp"]))
         for name, one in self.targets.items():
-            snapshot.meta[f"{name}.json"] = _meta(one)
+            snapshot.meta[f"{name}.json"] = MetaFile(one.signed.version, hashes={"sha256": sha256(one)})
         snapshot.version += 1
         snapshot.expires = now() + timedelta(days=max(days, DAYS["snapshot"]))
-        sign(self.snapshot, "snapshot", [self.root.roles["snapshot"]], pool)
-        timestamp.snapshot_meta = _meta(self.snapshot)
+        sign(self.snapshot, "snapshot", self.root.roles["snapshot"], pool)
+        # Without lengths: so an older file, longer by a byte, is told from one that never ends.
+        timestamp.snapshot_meta = MetaFile(snapshot.version, hashes={"sha256": sha256(self.snapshot)})
         timestamp.version += 1
         timestamp.expires = now() + timedelta(days=days)
         timestamp.unrecognized_fields.update({MADE: now().isoformat(), FOR: f"{days:g}"})
-        sign(self.timestamp, "timestamp", [self.root.roles["timestamp"]], pool)
+        sign(self.timestamp, "timestamp", self.root.roles["timestamp"], pool)
 
-    def _write(self, place: Callable[[], None] | None, *, snapshot: bool) -> None:
+    def _write(self, place: Callable[[], None] | None) -> None:
         """Delegations, targets, snapshot, root, timestamp: where it ends before the last, the old state still holds."""
-        names = sorted(self.changed - {Root.type, Targets.type})
+        new = self.changed | self.ready
+        names = [*sorted(new - {Root.type, Targets.type}), *(one for one in (Targets.type,) if one in new)]
         made: list[tuple[str, Any]] = [(name, self.targets[name]) for name in names]
-        made += [(Targets.type, self.targets[Targets.type])] if Targets.type in self.changed else []
-        made += [("snapshot", self.snapshot)] if snapshot else []
-        made += [(Root.type, self.roots[-1])] if Root.type in self.changed else []
+        made += [("snapshot", self.snapshot)]
+        made += [(Root.type, self.roots[-1])] if Root.type in new else []
         files = {f"{one.signed.version}.{name}.json": (name, one.to_bytes()) for name, one in made}
-        if snapshot:
-            files["timestamp.json"] = ("timestamp", self.timestamp.to_bytes())
+        files["timestamp.json"] = ("timestamp", self.timestamp.to_bytes())
         for name, content in files.values():
-            most = MOST.get(name, LIMITS.targets_max_length)
-            if len(content) > most:
-                raise BadInput(f"expected at most {most:,} bytes of {name}, got {len(content):,}; delegate some names")
+            _check_size(name, content)
         if place is not None:
             place()
         for file, (_, content) in files.items():
             with whole_file(self.folder / METADATA / file) as partial:
                 partial.write_bytes(content)
+        self.published = {Root.type: self.roots[-1], **self.targets}
+        given = delegated(self.top.delegations)
+        left = [name for name in self.staged if name not in new and (name in TOP or name in given)]
+        keep_staged(self.folder, left)
+        self.staged = {name: self.staged[name] for name in left}
+        self.ready = set()
 
-    def _told(self, did: str) -> CatalogueChange:
-        every: dict[str, Metadata[Any]] = {
-            "root": self.roots[-1],
-            **self.targets,
-            "snapshot": self.snapshot,
-            "timestamp": self.timestamp,
-        }
-        waiting = [
-            name
-            for name, one in self.targets.items()
-            if (meta := self.snapshot.signed.meta.get(f"{name}.json")) is None or meta.version < one.signed.version
-        ]
+    def told(self, did: str) -> CatalogueChange:
+        """What was done, what is published now, and what waits."""
+        every = dict(self.published)
+        if every:
+            every |= {"snapshot": self.snapshot, "timestamp": self.timestamp}
         return CatalogueChange(
             catalogue=str(self.folder),
             did=did,
-            root_sha256=_sha256(self.roots[-1]),
+            root_sha256=sha256(every[Root.type]) if every else None,
             versions={name: one.signed.version for name, one in every.items()},
             expires={name: one.signed.expires for name, one in every.items()},
-            waiting=tuple(waiting),
+            waiting=tuple(waiting(name, self.staged, self.published) for name in self.staged),
         )
 
 
 def empty(folder: Path, root: Root) -> Shelf:
     """A catalogue without entries, which nobody has signed yet."""
-    targets, snapshot, timestamp = Targets(), Snapshot(), Timestamp()
-    for one in (root, targets, snapshot, timestamp):
-        one.version = 0  # the first that is signed is 1
-    changed = {Root.type, Targets.type}
     return Shelf(
-        folder, [Metadata(root)], {Targets.type: Metadata(targets)}, Metadata(snapshot), Metadata(timestamp), changed
+        folder, [Metadata(root)], {Targets.type: Metadata(Targets())}, *_nothing(), changed={Root.type, Targets.type}
     )
 
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Shelf]:
-    """The catalogue in ``folder``, for one process at a time. Raises ``BadInput`` where there is none, and where its
-    files are not what its own root has signed."""
+    """The catalogue in ``folder``, for one process at a time. Raises ``BadInput`` where there is none, where its files
+    are not what its own root has signed, and where its first root still waits for signatures."""
+    with held(folder):
+        shelf = read(folder)
+        if not shelf.roots:
+            raise _unsigned(folder)
+        yield shelf
+
+
+def _unsigned(folder: Path) -> BadInput:
+    return BadInput(
+        f"expected a catalogue in {folder}, got one whose first root waits for signatures; badnets catalogue sign "
+        "shows whose"
+    )
+
+
+def _too_few(name: str, role: Role, pool: Pool) -> BadInput:
+    got = sum(one in pool for one in role.keyids)
+    return BadInput(
+        f"expected {role.threshold} private key{'s' * (role.threshold != 1)} of the role {brief(name)}, got {got}; "
+        "nothing was written"
+    )
+
+
+def _check_size(name: str, content: bytes) -> None:
+    most = MOST.get(name, LIMITS.targets_max_length)
+    if len(content) > most:
+        raise BadInput(f"expected at most {most:,} bytes of {name}, got {len(content):,}; delegate some names")
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Inside, no other process changes the catalogue in ``folder``."""
     with lock(f"catalogue-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]}"):
-        yield read(folder)
+        yield
 
 
 def read(folder: Path) -> Shelf:
-    """The same, to be read only."""
+    """The same, to be read only; where its first root waits for signatures it may have none."""
     for one in (folder / METADATA, folder / TARGETS):
         if one.is_symlink():
             raise BadInput(f"expected a folder at {one}, got a symbolic link; what it leads to can change")
+    begun = (folder / STAGED / "root.json").exists() and not (folder / METADATA / "1.root.json").exists()
+    shelf = Shelf(folder, [], {}, *_nothing()) if begun else _published(folder)
+    shelf.staged = read_staged(folder, shelf.newest)
+    check_roles(folder, shelf.staged, shelf.published)
+    shelf.ready = ready(shelf.published, shelf.staged)
+    if Root.type in shelf.ready:
+        shelf.roots.append(shelf.staged[Root.type])
+    shelf.targets |= {name: deepcopy(shelf.staged[name]) for name in shelf.ready - {Root.type}}
+    if shelf.roots:
+        given = delegated(shelf.top.delegations)
+        shelf.targets = {name: one for name, one in shelf.targets.items() if name == Targets.type or name in given}
+    return shelf
+
+
+def _nothing() -> tuple[Metadata[Snapshot], Metadata[Timestamp]]:
+    snapshot, timestamp = Snapshot(), Timestamp()
+    snapshot.version = timestamp.version = 0  # the first that is signed is 1
+    snapshot.meta.clear()
+    return Metadata(snapshot), Metadata(timestamp)
+
+
+def _published(folder: Path) -> Shelf:
+    """What those who download see."""
     roots = _roots(folder)
     root = roots[-1].signed
     kept: dict[str, Metadata[Targets]] = {}
@@ -192,16 +299,16 @@ def read(folder: Path) -> Shelf:
                 f"{made.signed.version}; the folder is not whole"
             )
     # Where a change of the root was interrupted, the timestamp is still that of the root before.
-    timestamp = _read(folder / METADATA / "timestamp.json", Timestamp)
-    if not any(_holds(one.signed, "timestamp", timestamp) for one in roots[-2:]):
+    timestamp = read_metadata(folder / METADATA / "timestamp.json", Timestamp)
+    if not any(holds(one.signed, "timestamp", timestamp) for one in roots[-2:]):
         raise BadInput(f"expected a timestamp in {folder} that its root's keys have signed, got another")
-    return Shelf(folder, roots, kept, snapshot, timestamp)
+    return Shelf(folder, roots, deepcopy(kept), snapshot, timestamp, published={Root.type: roots[-1], **kept})
 
 
 def change_root(shelf: Shelf) -> Root:
     """The root, to be changed: the one before stays as it is."""
     if Root.type not in shelf.changed:
-        shelf.roots.append(Metadata[Root].from_bytes(shelf.roots[-1].to_bytes()))
+        shelf.roots.append(deepcopy(shelf.roots[-1]))
         shelf.changed.add(Root.type)
     return shelf.root
 
@@ -209,9 +316,9 @@ def change_root(shelf: Shelf) -> Root:
 def _roots(folder: Path) -> list[Metadata[Root]]:
     found: list[Metadata[Root]] = []
     while (path := folder / METADATA / f"{len(found) + 1}.root.json").exists():
-        made = _read(path, Root)
+        made = read_metadata(path, Root)
         signers = [one.signed for one in (*found[-1:], made)]
-        if made.signed.version != len(found) + 1 or not all(_holds(one, Root.type, made) for one in signers):
+        if made.signed.version != len(found) + 1 or not all(holds(one, Root.type, made) for one in signers):
             raise BadInput(
                 f"expected root {len(found) + 1} in {path}, signed by the one before and by itself, got another"
             )
@@ -231,48 +338,12 @@ def _newest(folder: Path, name: str, kind: type[T], by: Root | Targets, *, may_l
         if (match := _ROLE_FILE.fullmatch(path.name)) and match[2] == name
     ]
     for number in sorted(numbers, reverse=True):
-        made = _read(folder / METADATA / f"{number}.{name}.json", kind)
-        if made.signed.version == number and _holds(by, name, made):
+        made = read_metadata(folder / METADATA / f"{number}.{name}.json", kind)
+        if made.signed.version == number and holds(by, name, made):
             return made
     if may_lack:
         return None
     raise BadInput(f"expected {name} in {folder} that the keys of its root have signed, got none")
-
-
-def _holds(by: Root | Targets, name: str, made: Metadata[Any]) -> bool:
-    try:
-        by.verify_delegate(name, made.signed_bytes, made.signatures)
-    except (RepositoryError, ValueError):
-        return False
-    return True
-
-
-def _read(path: Path, kind: type[T]) -> Metadata[T]:
-    if path.is_symlink():
-        raise BadInput(f"expected metadata at {path}, got a symbolic link; what it leads to can change")
-    try:
-        content = read_bytes(path, TEXT, "metadata")
-        made: Metadata[T] = Metadata.from_bytes(content)
-    except FileNotFoundError:
-        raise BadInput(f"expected metadata at {path}, got nothing; the folder is not whole") from None
-    except OSError as error:
-        raise BadInput(f"expected metadata at {path}, got an error ({error.strerror})") from None
-    except RepositoryError:
-        raise BadInput(f"expected metadata of TUF in {path}, got something else") from None
-    if not isinstance(made.signed, kind):
-        raise BadInput(f"expected metadata of the role {kind.type} in {path}, got that of {made.signed.type}")
-    if made.to_bytes() != content:  # its digest goes into the snapshot
-        raise BadInput(f"expected metadata in {path} as badnets writes it, got another layout")
-    return made
-
-
-def _meta(made: Metadata[Any]) -> MetaFile:
-    # Without its length: so an older file, longer by a byte, is told from one that never ends.
-    return MetaFile(made.signed.version, hashes={"sha256": _sha256(made)})
-
-
-def _sha256(made: Metadata[Any]) -> str:
-    return hashlib.sha256(made.to_bytes()).hexdigest()
 
 
 def settled(files: Sequence[tuple[Path, Path]]) -> Callable[[], None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.metadata import Metadata, Role
@@ -62,21 +63,19 @@ def pool_of(paths: Iterable[Path], ask: Ask | None = None) -> Pool:
     return {one.id: one for one in found}
 
 
-def sign(made: Metadata, name: str, roles: Sequence[Role], pool: Pool) -> None:  # type: ignore[type-arg]
-    """Sign ``made`` with the keys of the ``pool`` that each of ``roles`` (of a root: the old one and the new one) has.
-    Raises ``BadInput`` where a threshold is not met."""
+def sign(made: Metadata[Any], name: str, role: Role, pool: Pool) -> None:
+    """Sign ``made`` anew with the keys of the ``pool`` that ``role`` has. Raises ``BadInput`` where they are fewer than
+    its threshold."""
     made.signatures.clear()
-    for role in roles:
-        at_hand = [one for one in role.keyids if one in pool]
-        if len(at_hand) < role.threshold:
-            raise BadInput(
-                f"expected {role.threshold} private key{'s' * (role.threshold != 1)} of the role {name}, got "
-                f"{len(at_hand)}; nothing was written"
-            )
-        for one in at_hand:
-            signer = pool[one].signer
-            if signer is not None and one not in made.signatures:
-                made.sign(signer, append=True)
+    at_hand = [pool[one] for one in role.keyids if one in pool]
+    if len(at_hand) < role.threshold:
+        raise BadInput(
+            f"expected {role.threshold} private key{'s' * (role.threshold != 1)} of the role {name}, got "
+            f"{len(at_hand)}; nothing was written"
+        )
+    for one in at_hand:
+        if one.signer is not None:
+            made.sign(one.signer, append=True)
 
 
 def can_sign(role: Role, pool: Pool) -> bool:
