@@ -33,6 +33,7 @@ COMMANDS = {
     "bom": "bom network.pt --out made.json",
     "scan": "scan network.pt --sarif made.sarif",
 }
+OFTEN = ("sign", "add")
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +71,13 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("size", [0, 700, 3000])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *(pytest.param(name, 700, marks=() if name in OFTEN else pytest.mark.slow) for name in COMMANDS),
+        *(pytest.param(name, size, marks=pytest.mark.slow) for name in OFTEN for size in (0, 3000)),
+    ],
+)
 def test_a_full_disk(name: str, size: int, published: Any) -> None:
     """No file may become larger than ``size``: what was there stays, byte for byte, or all is done."""
     words = COMMANDS[name].split()

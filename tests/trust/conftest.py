@@ -1,4 +1,4 @@
-"""A catalogue for each test: that of its publisher, and a server of its files."""
+"""What is signed in a test, a catalogue of its own with a server of its files."""
 
 from __future__ import annotations
 
@@ -38,3 +38,14 @@ def server(publisher: Publisher) -> Iterator[Between]:
 
     with serving(publisher.folder) as between:
         yield between
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as a run leaves it, with one folder in it."""
+    made = tmp_path / "run"
+    (made / "set").mkdir(parents=True)
+    (made / "record.json").write_text('{"a": 1}\n')
+    (made / "network.safetensors").write_bytes(bytes(range(256)))
+    (made / "set" / "0.png").write_bytes(b"picture")
+    return made
