@@ -4,7 +4,8 @@ Same network (study G1's), same poisoned set (four-pixel pattern, all to 0, 10 %
 ``PyTorchClassifier.fit``, batch 128, Adam 1e-3, 5 epochs. Ours: ``RECIPE`` below, which must end at least as accurate
 and as successful as ART in the same pair, or the pair counts as failed. Loading, poisoning and evaluation are excluded;
 the two take turns, so that a machine that slows down slows both. Prints a table and, last, one JSON object; also what
-share of the machine's measured matrix-product rate (bf16 and fp32) each training reaches.
+share of the machine's measured matrix-product rate each training reaches: in fp32, and in bf16 where the processor has
+that natively.
 
     python benchmarks/train_mnist.py [--data PATH] [--pairs 5]
 """
@@ -33,6 +34,9 @@ RECIPE = Recipe(epochs=2, batch=128, learning_rate=4e-3)
 ART_EPOCHS, ART_BATCH, ART_RATE = 5, 128, 1e-3
 FLOPS_PER_PICTURE = 2 * 3 * (16 * 25 * 24 * 24 + 32 * 16 * 25 * 8 * 8 + 512 * 512 + 512 * 10)
 """Multiply-adds of the forward pass, twice for flops, three times for forward and both backward products."""
+
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 class Peer(nn.Module):
@@ -116,7 +120,7 @@ def main() -> None:
     poisoned = backdoor.poison(data.train, rate=0.1, seed=1).data
     images = data.test.images()
     test = (images, backdoor.trigger.apply(images), data.test.labels)
-    peak = {"bf16": matrix_rate(torch.bfloat16), "fp32": matrix_rate(torch.float32)}
+    peak = {name: matrix_rate(dtype) for name, dtype in DTYPES.items() if name != "bf16" or native_bf16()}
     warm = data.train.take(np.arange(2560))  # neither side pays for its imports and first calls
     fit(bn.build_network("g1-cnn", class_names=warm.class_names, input_size=(1, 28, 28), seed=0),
         Job(data=warm, recipe=Recipe(epochs=1), seed=Seed(0)))  # fmt: skip
@@ -143,7 +147,7 @@ def report(pairs: list[dict[str, Any]], peak: dict[str, float]) -> None:
     for who in ("art", "ours"):
         flops = statistics.median(pair[who]["pictures"] * FLOPS_PER_PICTURE / pair[who]["seconds"] for pair in pairs)
         used[who] = {name: flops / rate for name, rate in peak.items()}
-    wanted = 4.0 if native_bf16() else 2.0
+    wanted = 6.0 if native_bf16() else 5.0
     reached = sum(pair["reached"] for pair in pairs)
     print(f"median {median:.2f}x (from {min(ratios):.2f} to {max(ratios):.2f}); asked: {wanted:g}x")
     print(f"ours ended at least as accurate and successful as ART in {reached} of {len(pairs)} pairs")
