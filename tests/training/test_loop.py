@@ -120,11 +120,11 @@ class _Stop:
             raise KeyboardInterrupt
 
 
-class _Asked(TorchDispatchMode):
+class _Asked(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """Counts how often a number was asked of a tensor, for which a card would have to be waited for."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.times = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -9,9 +9,9 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
 
 
 def keep_freed_memory() -> None:
-    """From now on this process keeps what it frees, up to ``KEPT`` bytes, for its own next use. Each batch makes tensors
-    of the same sizes; glibc gives large ones back to the system, which clears every page of them when they are asked
-    for again. Other C libraries are left as they are, and so is one of which the environment says what to do."""
+    """From now on this process keeps what it frees, up to ``KEPT`` bytes, for its own next use. Each batch makes
+    tensors of the same sizes; glibc gives large ones back to the system, which clears every page of them when they are
+    asked for again. Other C libraries are left as they are, and so is one of which the environment says what to do."""
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ) or not _glibc():
         return
     import ctypes
