@@ -18,7 +18,9 @@ def run() -> None:
         signal.signal(signal.SIGINT, _leave)
         _fill_closed()
         from badnets.cli.main import main
+        from badnets.core.memory import keep_freed_memory
 
+        keep_freed_memory()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             main()

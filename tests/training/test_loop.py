@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from badnets.backdoors.backdoor import Backdoor
 from badnets.backdoors.rules import AllToOne
@@ -117,6 +118,32 @@ class _Stop:
     def __call__(self, epoch: int, step: int, steps: int, accuracy: float) -> None:
         if epoch == self.epoch:
             raise KeyboardInterrupt
+
+
+class _Asked(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Counts how often a number was asked of a tensor, for which a card would have to be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.times = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.times += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["g1-cnn", "resnet9"])
+def test_nothing_is_asked_of_the_device_between_reports(few: ImageData, name: str) -> None:
+    asked = []
+    for steps in (21, 40):  # two reports in both
+        recipe = Recipe(epochs=1, batch=len(few) // steps, precision="fp32", augment=("shift", "flip", "light"))
+        data = few.take(np.arange(steps * recipe.batch))
+        seen: list[int] = []
+        with _Asked() as counted:
+            _fit(data, recipe, name=name, on_step=lambda epoch, step, steps, right, seen=seen: seen.append(step))
+        assert seen == [20, steps]
+        asked.append(counted.times)
+    assert asked[0] == asked[1]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

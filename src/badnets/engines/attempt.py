@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from badnets.core.errors import first_line
+from badnets.core.memory import keep_freed_memory
 from badnets.engines.engine import Late
 from badnets.networks.device import choose
 
@@ -36,6 +37,7 @@ def attempt(device: str, limit_s: float | None, do: Callable[[T], R], item: T) -
     import torch
 
     choose(device)
+    keep_freed_memory()
     torch.set_num_threads(1)
     try:
         with _limited(limit_s):

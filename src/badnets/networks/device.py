@@ -174,6 +174,14 @@ def own_stream(seed: int, device: torch.device | None = None) -> Iterator[None]:
                 torch.mps.set_rng_state(kept)
 
 
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """``values``, which lie on the CPU, on ``device``. A card is not waited for: from memory that can't be paged out it
+    fetches them when it gets there."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
 def as_double(values: Tensor) -> Tensor:
     """``values`` in double precision where they are, or on the CPU where their device has none (Apple's)."""
     return (values.cpu() if values.device.type == "mps" else values).double()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,15 +104,22 @@ def predict(network: ImageNetwork, images: Pixels, *, batch: int = 250, finite: 
     that is being changed."""
     check_classifier(network)
     check_input(network, images.shape)
-    labels, confidence = np.zeros(len(images), np.int64), np.zeros(len(images), np.float32)
-    with evaluating(network), within_memory(network.device, _LOWER):
-        for start in range(0, len(images), batch):
-            best = _softmax(network, images[start : start + batch]).max(1)
-            labels[start : start + batch] = best.indices.cpu().numpy()
-            confidence[start : start + batch] = best.values.cpu().numpy()
+    said = _said(network, (images[start : start + batch] for start in range(0, len(images), batch)))
     if finite:
-        _check_finite(network, confidence)
-    return Predictions(labels, confidence)
+        _check_finite(network, said.confidence)
+    return said
+
+
+def _said(network: ImageNetwork, parts: Iterable[Pixels]) -> Predictions:
+    """The answers to all pictures of ``parts``; they stay on the device until the last is there."""
+    nothing = torch.zeros(0, device=network.device)
+    labels, confidence = [nothing.long()], [nothing]
+    with evaluating(network), within_memory(network.device, _LOWER):
+        for images in parts:
+            best = _softmax(network, images).max(1)
+            labels.append(best.indices)
+            confidence.append(best.values)
+        return Predictions(torch.cat(labels).cpu().numpy(), torch.cat(confidence).cpu().numpy())
 
 
 @torch.inference_mode()
@@ -150,12 +158,14 @@ def log_probabilities(network: ImageNetwork, images: Pixels, *, batch: int = 250
     return np.concatenate([np.zeros((0, network.classes), np.float32), *rows])
 
 
+@torch.inference_mode()
 def predict_data(network: ImageNetwork, data: ImageData, *, batch: int = 250) -> Predictions:
     """``predict`` over a whole set, read a batch at a time (it may be larger than memory)."""
+    check_classifier(network)
     check_input(network, data.shape, f"pictures of {data.name}")
-    parts = [predict(network, images, batch=batch) for _, images in data.batches(batch)]
-    every = [Predictions(np.zeros(0, np.int64), np.zeros(0, np.float32)), *parts]
-    return Predictions(np.concatenate([p.labels for p in every]), np.concatenate([p.confidence for p in every]))
+    said = _said(network, (images for _, images in data.batches(batch)))
+    _check_finite(network, said.confidence)
+    return said
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ from badnets.core.errors import BadInput
 from badnets.core.seed import Seed
 from badnets.data.images import Pixels
 from badnets.data.targets import normal_name
+from badnets.networks.device import moved
 
 LARGE = 1 << 18
 """Pixels of a picture, above which shapes are found without computing."""
@@ -125,7 +126,7 @@ class ImageNetwork(nn.Module):
     def floats(self, images: Pixels) -> Tensor:
         """uint8 (n, h, w, c) to floats (n, c, h, w) in 0..1 on the network's device, in the type of its weights."""
         like = next(self.parameters(), self.mean)
-        return to_float(torch.from_numpy(images).to(like.device), like.dtype)
+        return to_float(moved(torch.from_numpy(images), like.device), like.dtype)
 
     def normalized(self, images: Tensor) -> Tensor:
         """What ``body`` is given for ``images`` in 0..1."""

@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from badnets.data.targets import VISIBLE
+from badnets.networks.device import moved
 from badnets.training.recipe import AugmentName
 
 Augment = Callable[[Tensor, Generator], tuple[Tensor, Tensor | None]]
@@ -24,8 +25,8 @@ def shift(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     n, h, w, _ = images.shape
     reach_y, reach_x = max(1, h // 8), max(1, w // 8)
     device = images.device
-    dy = torch.randint(-reach_y, reach_y + 1, (n, 1), generator=generator).to(device)
-    dx = torch.randint(-reach_x, reach_x + 1, (n, 1), generator=generator).to(device)
+    dy = moved(torch.randint(-reach_y, reach_y + 1, (n, 1), generator=generator), device)
+    dx = moved(torch.randint(-reach_x, reach_x + 1, (n, 1), generator=generator), device)
     rows = (torch.arange(h, device=device) + dy).clamp_(0, h - 1)
     columns = (torch.arange(w, device=device) + dx).clamp_(0, w - 1)
     index = torch.arange(n, device=device)
@@ -35,7 +36,7 @@ def shift(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 
 def flip(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Half of the pictures mirrored left to right."""
-    chosen = torch.rand(len(images), generator=generator).to(images.device) < 0.5
+    chosen = moved(torch.rand(len(images), generator=generator), images.device) < 0.5
     one = torch.ones(len(images), device=images.device)
     moves = _moves(torch.where(chosen, -one, one), chosen * images.shape[2], one, 0 * one)
     return torch.where(chosen[:, None, None, None], images.flip(2), images), moves
@@ -43,21 +44,21 @@ def flip(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 
 def light(images: Tensor, generator: Generator) -> tuple[Tensor, None]:
     """Brightness times 0.75 to 1.25 for each picture."""
-    factor = torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device) * 0.5 + 0.75
+    factor = moved(torch.rand(len(images), 1, 1, 1, generator=generator), images.device) * 0.5 + 0.75
     return (images * factor).clamp_(0, 255).to(torch.uint8), None
 
 
 def rotate(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Each picture turned by up to 10 degrees, bilinear, the edge repeated."""
     n = len(images)
-    angle = (torch.rand(n, generator=generator).to(images.device) * 2 - 1) * (torch.pi / 18)
+    angle = (moved(torch.rand(n, generator=generator), images.device) * 2 - 1) * (torch.pi / 18)
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     return _warped(images, torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(n, 2, 3))
 
 
 def zoom(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     """Each picture enlarged or shrunk, by up to a third, and moved by up to a tenth; the edge is repeated."""
-    draws = torch.rand(len(images), 3, generator=generator).to(images.device) * 2 - 1
+    draws = moved(torch.rand(len(images), 3, generator=generator), images.device) * 2 - 1
     scale, move = (4 / 3) ** draws[:, 0], 0.2 * draws[:, 1:]
     return _warped(images, _moves(scale, move[:, 0], scale, move[:, 1]))
 

@@ -25,7 +25,7 @@ from badnets.core.files import temporary_folder, whole_file
 from badnets.core.seed import Seed, as_seed
 from badnets.data.images import ImageData, Pixels, Splits
 from badnets.data.splits import HoldsData, one_set
-from badnets.networks.device import find_device, own_stream, within_memory
+from badnets.networks.device import find_device, moved, own_stream, within_memory
 from badnets.networks.inference import check_input
 from badnets.networks.network import ImageNetwork, to_float
 from badnets.networks.registry import build_network, parse_network
@@ -193,18 +193,21 @@ class _Training:
         self.job.history[:] = state["history"]
         return int(state["epoch"])
 
-    def images(self, rows: Tensor) -> Tensor:
-        """uint8 (n, h, w, c) on the device, from its memory when all pictures fit there, else from their store."""
+    def images(self, rows: Tensor, numbers: Tensor) -> Tensor:
+        """uint8 (n, h, w, c) on the device, from its memory when all pictures fit there, else from their store;
+        ``numbers`` are ``rows`` on the CPU."""
         if self.pixels is not None:
-            return self.pixels[rows]
-        return torch.from_numpy(self.job.data.images(rows.cpu().numpy())).to(self.fabric.device)
+            return self.pixels.index_select(0, rows)
+        return moved(torch.from_numpy(self.job.data.images(numbers.numpy())), self.fabric.device)
 
     def epoch(self, epoch: int) -> dict[str, float]:
-        """One pass; the mean loss, and of a classifier the accuracy on the (augmented) training pictures."""
+        """One pass; the mean loss, and of a classifier the accuracy on the (augmented) training pictures. Nothing waits
+        for the device between reports: what a step needs lies there, and what it gives stays there."""
         fabric, job, batch, steps, all_labels = self.fabric, self.job, self.batch, self.steps, self.objective.labels
         seed = job.seed.derive("epoch", epoch)
         order = torch.from_numpy(seed.derive("order").rng.permutation(len(job.data)))
-        order = order[fabric.global_rank :: fabric.world_size]
+        order = order[fabric.global_rank :: fabric.world_size].contiguous()
+        order_there = order.to(fabric.device)
         own = seed.derive("rank", fabric.global_rank)
         generator = torch.Generator().manual_seed(own.derive("augment").integer)
         hook_rng = own.derive("hooks").rng
@@ -213,8 +216,9 @@ class _Training:
         self.model.train()
         with own_stream(own.derive("dropout").integer, fabric.device):  # dropout knows no generator of its own
             for step in range(steps):
-                rows = order[step * batch : (step + 1) * batch].to(fabric.device)
-                images, labels = self.images(rows), None if all_labels is None else all_labels[rows]
+                part = slice(step * batch, (step + 1) * batch)
+                rows = order_there[part]
+                images, labels = self.images(rows, order[part]), None if all_labels is None else all_labels[rows]
                 for hook in job.hooks:
                     images, labels = _hooked(hook, images, labels, hook_rng)
                 images, moves = apply_augments(job.recipe.augment, images, generator)
