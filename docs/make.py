@@ -85,7 +85,7 @@ def methods(family: str) -> Callable[[], str]:
     def made() -> str:
         from pydantic import TypeAdapter
 
-        from badnets.cli.catalog import family as table
+        from badnets.cli.listing import family as table
 
         own: JSON = dict(table(family).own)
         sections = (_value_section(kind, TypeAdapter(value).json_schema()) for kind, value in own.items())

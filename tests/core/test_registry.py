@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from badnets.cli.catalog import FAMILIES, family
+from badnets.cli.listing import FAMILIES, family
 from badnets.core.errors import BadInput
 from badnets.core.registry import Kinds, Registry
 

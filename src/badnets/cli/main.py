@@ -54,7 +54,10 @@ def _options(
 
 
 # In the order of ``badnets --help``.
-_MODULES = "experiments play networks cards scan trust audits defend cure runs sweeps leaderboard catalogue catalog"
+_MODULES = """
+    experiments play networks trust.cards trust.scan trust.signing audits defend cure runs sweeps leaderboard
+    trust.catalogue listing
+"""
 for _module in _MODULES.split():
     import_module(f"badnets.cli.{_module}")
 _apps = {"": app, **{name: typer.Typer(help=help_, rich_markup_mode=None) for name, help_ in GROUPS.items()}}

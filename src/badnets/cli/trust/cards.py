@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from badnets.cli.catalog import folded
 from badnets.cli.console import command, in_options
+from badnets.cli.listing import folded
 from badnets.cli.options import Foreign
 from badnets.core.errors import BadInput
 
@@ -41,7 +41,7 @@ class Told:
         """Whom to believe; None where nobody is named."""
         if self.key is None and self.policy is None:
             return None
-        from badnets.cli.trust import trusting
+        from badnets.cli.trust.signing import trusting
 
         return trusting(self.key, self.policy)[0]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from badnets.cli.console import GROUPS, command
-from badnets.cli.trust import asking
+from badnets.cli.trust.signing import asking
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 
