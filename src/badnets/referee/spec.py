@@ -254,7 +254,7 @@ def shipped_spec(name: str) -> Path:
     raise BadInput(f"expected a spec of this package, got {name!r}; {nearest(name, [path.stem for path in paths])}")
 
 
-DEMO = ("seeds=1", 'name="demo"', "recipe.epochs=2", "recipe.batch=64")
+DEMO = ("seeds=1", 'name="demo"', "recipe.epochs=3")
 """What ``badnets demo`` changes of the spec: it is to end in two minutes, on a processor without bfloat16 too."""
 
 
