@@ -19,12 +19,13 @@ from typing import Any
 
 import torch
 
+from badnets.backdoors.backdoor import poison
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.splits import split
 from badnets.referee.measure import measure
 from badnets.referee.reference import train_network
-from badnets.referee.run import load_data, poison_data
+from badnets.referee.run import load_data
 from badnets.referee.spec import demo_spec
 
 RECIPES = (("recipe.epochs=2", "recipe.batch=64"), ("recipe.epochs=3",), ("recipe.epochs=5",))
@@ -34,7 +35,7 @@ def chosen_among(changes: tuple[str, ...]) -> dict[str, Any]:
     """One recipe, judged on the select set."""
     spec = demo_spec(*changes).spec
     train, select = split(load_data(spec.data).train, 1 / 6, 17)
-    poisoned = poison_data(spec, train, Seed(1), None, None)
+    poisoned = poison(train, [one.part for one in spec.backdoors], mode=spec.mode, seed=Seed(1))
     began, used = time.perf_counter(), time.process_time()
     network = train_network(spec, poisoned.data, Seed(1), None, Watcher(), "").network
     took = {"seconds": round(time.perf_counter() - began, 1), "cpu_seconds": round(time.process_time() - used, 1)}
@@ -64,7 +65,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     rows.append(demo())
     print(rows[-1], flush=True)
-    machine = {"threads": torch.get_num_threads(), "load": [round(one, 1) for one in os.getloadavg()]}
+    machine: dict[str, Any] = {"threads": torch.get_num_threads(), "load": [round(one, 1) for one in os.getloadavg()]}
     print(json.dumps({"format": "badnets/benchmark/1", "name": "demo", **machine, "rows": rows}))
 
 
