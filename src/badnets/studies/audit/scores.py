@@ -27,7 +27,7 @@ from typing import ClassVar
 import numpy as np
 import tomli_w
 
-from badnets.audits.audit import STUDENT_STEPS, Audit
+from badnets.audits.audit import STUDENT_STEPS, UNLIKE, Audit
 from badnets.audits.detector import Detector, Suspect
 from badnets.audits.grounds import Judged, alike, matched, numbers_of, taught, within
 from badnets.audits.pictures import Pictures
@@ -201,10 +201,10 @@ class Outcome:
 
     @classmethod
     def of(cls, entry: PoolEntry, judged: Judged, *, pictures: bool = True) -> Outcome:
-        """The audit's."""
+        """The audit's. One that is unlike its references everywhere is judged without them, and not found here."""
         stands = judged.named
         named = stands.form == "all-to-all" if entry.target is None else stands.target == entry.target
-        return cls(entry, judged.ground, pictures, found=judged.p <= ALPHA, named=named)
+        return cls(entry, judged.ground, pictures, found=judged.p <= ALPHA and judged.spread <= UNLIKE, named=named)
 
 
 def outcomes(scores: Sequence[Scores]) -> list[Outcome]:
