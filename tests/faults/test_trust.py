@@ -141,7 +141,7 @@ def test_ctrl_c_while_it_signs(tmp_path: Path) -> None:
         pytest.skip("needs the process list of Linux")
     with (tmp_path / "network.pt").open("wb") as file:
         file.truncate(3 << 30)
-    command = [sys.executable, "-m", "badnets.cli.main"]
+    command = [sys.executable, "-m", "badnets"]
     subprocess.run([*command, "keygen", "key", "--no-password"], cwd=tmp_path, check=True, capture_output=True)
     words = [*command, "sign", "network.pt", "--key", "key"]
     with subprocess.Popen(words, cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
