@@ -243,29 +243,48 @@ def glance() -> str:
 
 
 def power() -> str:
-    """What the audit finds of planted backdoors, by ground and family of networks."""
+    """What the audit finds of planted backdoors, by ground and family of networks: those that work, and every kind."""
     from badnets.core.rate import Rate
     from badnets.core.toml import shipped_table
+    from badnets.studies.audit.study import FACTS
+
+    def basis(r: dict[str, Any]) -> tuple[str, ...]:
+        return r["ground"], "yes" if r["pictures"] else "no", r["networks"]
+
+    def found(some: list[dict[str, Any]]) -> str:
+        return str(Rate(sum(r["found"] for r in some), sum(r["of"] for r in some))) if some else ""
 
     rows = shipped_table("badnets.audits", "power.toml").get("row", [])
-    made = [
-        _row(
-            r["ground"],
-            "yes" if r["pictures"] else "no",
-            r["networks"],
-            r["kind"],
-            str(Rate(r["found"], r["of"])),
-            "" if r["kind"] == "clean" else f"{r['named']} of {r['found']}",
-        )
-        for r in sorted(
-            rows, key=lambda r: (r["ground"], not r["pictures"], r["networks"], r["kind"] != "clean", r["kind"])
-        )
+    rows = sorted(rows, key=lambda r: (r["ground"], not r["pictures"], r["networks"], r["kind"] != "clean", r["kind"]))
+    groups = [
+        ("clean", "clean"),
+        ("all-to-one", "all to one"),
+        ("one-source", "one source"),
+        ("all-to-all", "all-to-all"),
+    ]
+    short = []
+    for those in dict.fromkeys(map(basis, rows)):
+        kinds = [
+            [r for r in rows if basis(r) == those and r["kind"] in FACTS["groups"][one]["kinds"]] for one, _ in groups
+        ]
+        short.append(_row(*those, *map(found, kinds)))
+    whole = [
+        _row(*basis(r), r["kind"], found([r]), "" if r["kind"] == "clean" else f"{r['named']} of {r['found']}")
+        for r in rows
     ]
     return "\n".join(
         [
+            f"| ground | pictures | networks | {' | '.join(words for _, words in groups)} |",
+            "|---|---|---|--:|--:|--:|--:|",
+            *short,
+            "",
+            "<details><summary>Every kind of trigger, and how often the class is right</summary>",
+            "",
             "| ground | pictures | networks | planted | called backdoored | with the right class |",
             "|---|---|---|---|--:|--:|",
-            *made,
+            *whole,
+            "",
+            "</details>",
         ]
     )
 

@@ -10,9 +10,23 @@ import pytest
 
 from badnets.audits.statistic import Floats, as_rows
 from badnets.core.toml import parse_toml
+from badnets.networks.files.own import open_network
 from badnets.records.model import JSON
-from badnets.studies.audit.pool import Maker, PoolEntry, families, members, pool_folder, spec_of
-from badnets.studies.audit.scores import OF_EACH, Scores, outcomes, various, write_tables
+from badnets.studies.audit import study
+from badnets.studies.audit.pool import (
+    Family,
+    Maker,
+    PoolEntry,
+    as_told,
+    families,
+    members,
+    pool_folder,
+    spec_of,
+    train_member,
+)
+from badnets.studies.audit.scores import OF_EACH, Scores, outcomes, pictures_of, various, write_tables
+from badnets.studies.study import Settings
+from badnets.studies.trials import finished
 
 POOL = families(pool_folder())
 
@@ -36,7 +50,6 @@ def test_what_is_reported_was_made_otherwise_than_what_is_usual(name: str) -> No
             if one.part == part
         }
 
-    assert ways("calibrate")
     assert ways("report")
     assert not ways("calibrate") & ways("report")
 
@@ -98,3 +111,57 @@ def test_what_is_usual_is_of_several_ways_and_few_of_each(tmp_path: Path) -> Non
 def test_what_is_usual_of_one_way_is_not_published(tmp_path: Path) -> None:
     write_tables([scored("calibrate", "clean", number, 1) for number in range(1, 30)], tmp_path)
     assert table(tmp_path / "nulls.toml", "null") == []
+
+
+def test_every_kind_is_counted_in_one_group_or_among_the_patches_too() -> None:
+    groups = {name: set(one["kinds"]) for name, one in study.FACTS["groups"].items()}
+    kinds = {kind.name for family in POOL.values() for kind in family.kinds}
+    assert groups["patches"] < groups["all-to-one"]
+    apart = [groups[name] for name in ("clean", "all-to-one", "one-source", "all-to-all")]
+    assert sum(map(len, apart)) == len(set().union(*apart))
+    assert kinds <= set().union(*apart)
+
+
+def test_what_is_scored_is_laid_as_trials_but_for_other_specs_and_missing_peers(tmp_path: Path) -> None:
+    family = POOL["digits"]
+
+    def one(part: str, number: int, *, more_epochs: int = 0) -> Scores:
+        place, kept_part, kind, n = next(
+            m for m in members("digits", family) if m[0] == f"digits/{part}/clean-{number}"
+        )
+        spec = as_told(spec_of(place, family, kind, family.maker(kept_part, n)), family)
+        recipe = {**spec["recipe"], "epochs": spec["recipe"]["epochs"] + more_epochs}
+        made = scored(part, "clean", number, 1)
+        return made.model_copy(
+            update={"entry": made.entry.model_copy(update={"family": "digits", "spec": {**spec, "recipe": recipe}})}
+        )
+
+    last = max(n for _, part, kind, n in members("digits", family) if (part, kind.name) == ("report", "clean"))
+    known = [one("calibrate", 1), one("calibrate", 2, more_epochs=1), one("report", 1), one("report", last)]
+    assert study.lay(known, tmp_path) == 2
+    trials = study.trials(Settings(quick=False, seeds=1))
+    assert set(finished(trials, tmp_path)) == {"digits-calibrate-clean-1", f"digits-report-clean-{last}"}
+
+
+@pytest.mark.slow
+def test_objects_that_vanish_from_detectors_that_all_begin_alike(tmp_path: Path) -> None:
+    data = {"name": "scenes-us", "size": 64, "options": {"train": 32, "test": 20}}
+    vanish = {"name": "vanish", "report": 1, "trigger": {"kind": "square", "color": "drawn"}, "rule": "vanish"}
+    family = Family.model_validate(
+        {
+            "network": "faster-rcnn:width=4",
+            "classes": 16,
+            "data": data,
+            "recipe": {"epochs": 1},
+            "start": {"data": {**data, "name": "scenes-eu"}, "recipe": {"epochs": 1}},
+            "kinds": [vanish],
+        }
+    )
+    (found,) = members("few", family)
+    entry = train_member(tmp_path, *found, name="few", family=family)
+    assert (entry.target, entry.source, entry.clean_accuracy) == (16, None, None)
+    assert entry.spec["network"] == "faster-rcnn:width=4"
+    assert family.start is not None
+    start = open_network(family.start.weights(family.network))
+    assert start.architecture == open_network(tmp_path / "few/report/vanish-1.safetensors").architecture
+    assert len(pictures_of(entry).class_names) == 17

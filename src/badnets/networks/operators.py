@@ -125,12 +125,13 @@ def roi_align(
     points = torch.full_like(size, sampling_ratio) if sampling_ratio > 0 else torch.ceil(size / bins)
     groups, member = torch.unique(torch.cat([boxes[:, :1], points], 1), dim=0, return_inverse=True)
     parts = [maps.new_zeros(0, maps.shape[1], height, width)]
+    each = maps.unbind()  # one by one they would each have a gradient of the whole batch's size
     for group, (image, across, down) in enumerate(groups.long().tolist()):
         rows = torch.nonzero(member == group)[:, 0]
         if across < 1 or down < 1:  # an empty RoI has no points: 0
             parts.append(maps.new_zeros(len(rows), *parts[0].shape[1:]))
         else:
-            parts.append(_sample(maps[image], start[rows], size[rows] / bins, bins_yx, (down, across)))
+            parts.append(_sample(each[image], start[rows], size[rows] / bins, bins_yx, (down, across)))
     order = member.argsort(stable=True)
     return torch.cat(parts)[order.argsort()].to(input.dtype)
 

@@ -21,7 +21,7 @@ from badnets.records.study import StudyRecord, TrialSummary
 from badnets.referee.store import READY, RUNS, commit, environment, publish_working, put_away, working_folder
 from badnets.report.pages.study import write_study
 from badnets.studies.study import Results, Settings, Study, TrialResult
-from badnets.studies.trials import finished, run_trials
+from badnets.studies.trials import finished, partial_of, run_trials
 
 STUDIES: Registry[Study] = Registry(
     "study",
@@ -134,7 +134,7 @@ def _chosen(
     study = STUDIES.find(name)
     settings = Settings(quick=quick, seeds=seeds or (study.quick_seeds if quick else study.seeds), data=data)
     final = (out or RUNS / f"{name}{'-quick' if quick else ''}{f'-{seeds}-seeds' if seeds else ''}").resolve()
-    return study, settings, final, final.parent / f".{final.name}.partial"
+    return study, settings, final, partial_of(final)
 
 
 def _record(study: Study, settings: Settings, results: Results, folder: Path) -> StudyRecord:

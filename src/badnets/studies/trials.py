@@ -91,10 +91,15 @@ def run_trial(trial: Trial, folder: Path) -> TrialResult[Any]:
         settle(network)
         files = {network.name: file_digest(network)}
     result = TrialResult(spec=trial.spec, seed=trial.seed, results=done.results, timings_s=timings)
-    value = {**vars(result), "results": done.results.to_json(), "files": files}
-    write_json(_path(folder, trial), {**value, "sha256": digest(value)})
+    write_trial(folder, trial, result, files)
     discard(work)
     return result
+
+
+def write_trial(folder: Path, trial: Trial, result: TrialResult[Any], files: dict[str, str] | None = None) -> None:
+    """What ``finished`` finds; ``files`` of ``folder`` by name with their digests."""
+    value = {**vars(result), "results": result.results.to_json(), "files": files or {}}
+    write_json(_path(folder, trial), {**value, "sha256": digest(value)})
 
 
 def once(path: Path, kind: type[M], act: Callable[[], M]) -> M:
@@ -158,6 +163,11 @@ def train_and_measure(trial: Trial, folder: Path) -> Done[Trained]:
     planted = Planted(trial, folder)
     link(planted.file, folder / "network.safetensors")
     return planted.done
+
+
+def partial_of(final: Path) -> Path:
+    """The folder of the trials of a study that isn't finished."""
+    return final.parent / f".{final.name}.partial"
 
 
 def _path(folder: Path, trial: Trial) -> Path:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from badnets.backdoors.plan import make_plan
 from badnets.backdoors.triggers.warp import WarpNoise
+from badnets.core.cache import Cache
 from badnets.core.fields import Share
 from badnets.core.files import read_json, write_json
 from badnets.core.progress import Watcher
@@ -37,8 +38,11 @@ from badnets.referee.spec import Spec, make_spec
 from badnets.studies.audit.wary import Wary
 from badnets.training.loop import Job, fit
 
+VANISH = "vanish"
 Part = Literal["develop", "calibrate", "report"]
 PARTS: tuple[Part, ...] = get_args(Part)
+UNTARGETED = ("all-to-all", VANISH)
+"""Rules without a class to become."""
 TESTED = 2000
 """Test pictures on which a network of the pool is measured, at most."""
 
@@ -77,13 +81,33 @@ class Maker(_Strict):
     std: float = 1.0
 
 
+class Start(_Strict):
+    """What all networks of a family were trained on before, as people start from weights for other pictures."""
+
+    data: JSON
+    recipe: JSON = {}
+
+    def weights(self, network: str) -> Path:
+        """The file of that one network, trained the first time."""
+        key = {"network": network, **self.model_dump(mode="json")}
+
+        def write(path: Path) -> None:
+            spec = make_spec({**key, "data": found(self.data)}, where="start")
+            train = load_data(spec.data).train
+            save_network(train_network(spec, train, Seed(1), None, Watcher(), "start").network, path)
+
+        return Cache("pool-starts", lambda path: path, ".safetensors").get(key, write)
+
+
 class Family(_Strict):
-    """Networks on one set of data: of one architecture and recipe, or, of each part, of its ``makers`` in turn."""
+    """Networks on one set of data: of one architecture and recipe, or, of each part, of its ``makers`` in turn; with
+    ``start`` from one network's weights."""
 
     network: str = ""
     classes: int
     data: JSON
     recipe: JSON = {}
+    start: Start | None = None
     makers: tuple[Maker, ...] = ()
     kinds: tuple[Kind, ...]
 
@@ -104,6 +128,7 @@ class PoolEntry(Model):
     clean_accuracy: Share | None
     asr: Share | None = None
     target: int | None = None
+    """Of objects that vanish the class after the last, "nothing"."""
     source: int | None = None
     input_range: tuple[float, float] = (0.0, 1.0)
 
@@ -129,11 +154,17 @@ def members(name: str, family: Family, parts: Sequence[Part] = PARTS) -> Iterato
 
 
 def spec_of(place: str, family: Family, kind: Kind, maker: Maker) -> Spec:
-    """The spec of the network at ``place``: what its kind leaves open is drawn."""
+    """The spec of the network at ``place``."""
+    given = told_spec(place, family, kind, maker)
+    return make_spec({**given, "data": found(given["data"])}, where=place)
+
+
+def told_spec(place: str, family: Family, kind: Kind, maker: Maker) -> JSON:
+    """Its spec, with the name of the data as the family has it: what its kind leaves open is drawn."""
     seed = Seed(0).derive("pool", place)
     given: JSON = {
         "network": maker.network,
-        "data": found({**family.data, **maker.data, **kind.data}),
+        "data": {**family.data, **maker.data, **kind.data},
         "recipe": {**family.recipe, **maker.recipe, **kind.recipe},
         "seeds": [seed.integer % 1_000_000],
     }
@@ -142,14 +173,20 @@ def spec_of(place: str, family: Family, kind: Kind, maker: Maker) -> Spec:
         classes = family.classes
         source, target = (int(one) for one in rng.choice(classes, 2, replace=False))
         rule: JSON = {"kind": kind.rule}
-        if kind.rule != "all-to-all":
+        if kind.rule not in UNTARGETED:
             rule["target"] = target
         if kind.rule == "source-to-target":
             rule["source"] = source
         given["backdoor"] = {"trigger": _drawn(kind.trigger, rng), "rule": rule, "poison": kind.poison}
         if kind.perturb is not None:
             given["backdoor"]["perturb"] = kind.perturb
-    return make_spec(given, where=place)
+    return given
+
+
+def as_told(spec: Spec, family: Family) -> JSON:
+    """All of a spec as JSON, with the name of the data as the family has it."""
+    told = spec.to_json()
+    return {**told, "data": {**told["data"], "name": family.data["name"]}}
 
 
 def found(data: JSON) -> JSON:
@@ -179,6 +216,10 @@ def _drawn(trigger: JSON, rng: np.random.Generator) -> JSON:
     return made
 
 
+def _from(network: str, start: Start) -> str:
+    return f"{network}{',' if ':' in network else ':'}weights={start.weights(network)}"
+
+
 def _png(pixels: Any) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -201,7 +242,8 @@ def train_member(
         plan = make_plan(train, (spec.backdoor.part,), mode=spec.mode, seed=seed.derive("plan"))
         train, hooks, backdoor = plan.apply(train).data, spec.backdoor.hooks, spec.backdoor.backdoor
     ranged = maker.mean, maker.std
-    network = train_network(spec, train, seed, None, Watcher(), place, hooks=hooks, input_range=ranged).network
+    begun = spec if family.start is None else spec.model_copy(update={"network": _from(spec.network, family.start)})
+    network = train_network(begun, train, seed, None, Watcher(), place, hooks=hooks, input_range=ranged).network
     rule = {} if spec.backdoor is None else spec.to_json()["backdoor"]["rule"]
     if kind.wary is not None:
         hook = Wary(network, rule["target"], kind.wary)
@@ -216,10 +258,10 @@ def train_member(
         part=part,
         kind=kind.name,
         number=number,
-        spec={**spec.to_json(), "data": {**spec.to_json()["data"], "name": family.data["name"]}},
+        spec=as_told(spec, family),
         clean_accuracy=measured.clean_accuracy,
         asr=measured.asr,
-        target=rule.get("target"),
+        target=family.classes if kind.rule == VANISH else rule.get("target"),
         source=rule.get("source"),
         input_range=ranged,
     )
