@@ -23,9 +23,9 @@ from badnets.backdoors.backdoor import poison
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.splits import split
+from badnets.referee.data import load_data
 from badnets.referee.measure import measure
 from badnets.referee.reference import train_network
-from badnets.referee.run import load_data
 from badnets.referee.spec import demo_spec
 
 RECIPES = (("recipe.epochs=2", "recipe.batch=64"), ("recipe.epochs=3",), ("recipe.epochs=5",))

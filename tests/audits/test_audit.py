@@ -308,6 +308,8 @@ def test_power_is_that_of_networks_of_the_same_kind() -> None:
     assert {one.kind for one in alarms} == {"clean"}
     for architecture, classes in (("resnet50", 10), ("g1-cnn", 43)):
         assert power_of("matched", architecture, 1, classes, pictures=True) == ((), ())
+    signs = power_of("matched", "resnet9:width=8", 3, 16, pictures=True)
+    assert power_of("matched", "objects of resnet9", 3, 16, pictures=True) == signs != ((), ())
     assert power_of("within", "any", 1, 10, pictures=True) != power_of("within", "any", 1, 10, pictures=False)
 
 

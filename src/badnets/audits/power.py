@@ -6,6 +6,7 @@ from __future__ import annotations
 from badnets.audits.grounds import alike
 from badnets.core.rate import Rate
 from badnets.core.toml import shipped_table
+from badnets.networks.surgery.objects import OBJECTS_OF
 from badnets.records.finding import Ground, Power
 
 
@@ -15,6 +16,7 @@ def power_of(
     """(power by kind of backdoor, false alarms), of networks with as many channels and about as many classes, and on
     the ground *matched* of the same architecture, searched with clean ``pictures`` or without; both empty where none
     were measured."""
+    name = architecture.removeprefix(OBJECTS_OF).split(":", maxsplit=1)[0]
     made = [
         Power(
             networks=row["networks"],
@@ -24,7 +26,7 @@ def power_of(
         )
         for row in shipped_table(__package__ or "", "power.toml").get("row", [])
         if (row["ground"], row["pictures"]) == (ground, pictures)
-        and (ground != "matched" or row["architecture"].split(":")[0] == architecture.split(":", maxsplit=1)[0])
+        and (ground != "matched" or row["architecture"] == name)
         and alike((row["channels"], row["classes"]), (channels, classes))
     ]
     return tuple(one for one in made if one.kind != "clean"), tuple(one for one in made if one.kind == "clean")

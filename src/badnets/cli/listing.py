@@ -117,7 +117,7 @@ def convert_command(
     """Write a network of another program as a file of badnets, which says itself what it is."""
     from badnets.networks.files.foreign import is_ours, open_any
     from badnets.networks.files.own import save_network
-    from badnets.referee.run import load_data
+    from badnets.referee.data import load_data
     from badnets.referee.spec import make_data
 
     if out.exists() and not force:
@@ -167,7 +167,7 @@ def preview_command(
     from badnets.backdoors.trigger import TRIGGERS
     from badnets.core.files import whole_file
     from badnets.data.formats.decode import read_picture
-    from badnets.referee.run import load_data
+    from badnets.referee.data import load_data
     from badnets.referee.spec import make_data, make_trigger
 
     of_data = [change.removeprefix("data.") for change in set_ if change.startswith("data.")]

@@ -33,8 +33,9 @@ from badnets.records.model import Backdoor as BackdoorRecord
 from badnets.records.read import network_file
 from badnets.records.run import RunRecord
 from badnets.referee.bench import Bench, defender_and_spare
+from badnets.referee.data import load_data
 from badnets.referee.reference import clean_reference
-from badnets.referee.run import load_data, planted_in, run_with_backdoor, training_data
+from badnets.referee.run import planted_in, run_with_backdoor, training_data
 from badnets.referee.spec import DataSpec, Spec, make_data
 from badnets.referee.store import commit, environment
 from badnets.referee.truth import Answers, KnownTrigger, NothingKnown, TriggeredPictures, Truth, known_trigger, whole

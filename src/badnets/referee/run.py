@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +28,12 @@ from badnets.core.files import (
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.images import ImageData, Splits
-from badnets.data.load import load
-from badnets.data.splits import draw
 from badnets.networks.files.own import through_file
 from badnets.records.model import JSON, Environment, Epoch, Planted, Training
 from badnets.records.read import RECORD, read_run, write_record
 from badnets.records.results import pooled
 from badnets.records.run import Example, RunRecord, SceneExample, SeedResult
+from badnets.referee.data import load_data
 from badnets.referee.examples import choose_examples
 from badnets.referee.measure import disturbances, measure
 from badnets.referee.reference import check_data, check_training, clean_reference, network_files, train_network
@@ -61,20 +60,6 @@ class Finished:
     folder: Path
     record: RunRecord
     found: bool
-
-
-def load_data(spec: DataSpec, watcher: Watcher | None = None) -> Splits:
-    """The data of a spec."""
-    report = (watcher or Watcher()).progress
-    splits = load(
-        spec.name,
-        **spec.model_dump(exclude={"name", "train_count"}),
-        progress=lambda what, done, total: report(what, done, total, None),
-    )
-    if spec.train_count is None:
-        return splits
-    rows = draw(splits.train, spec.train_count, Seed(spec.seed).derive("train-count"))
-    return replace(splits, train=splits.train.take(rows))
 
 
 def run(

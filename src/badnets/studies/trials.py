@@ -21,8 +21,9 @@ from badnets.engines.work import each
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 from badnets.records.model import Model
+from badnets.referee.data import load_data
 from badnets.referee.reference import clean_reference
-from badnets.referee.run import load_data, run_seed
+from badnets.referee.run import run_seed
 from badnets.referee.spec import Spec, make_spec
 from badnets.referee.store import as_begun
 from badnets.studies.study import Done, Refused, Trained, Trial, TrialResult

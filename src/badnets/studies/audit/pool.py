@@ -31,9 +31,9 @@ from badnets.core.toml import parse_toml
 from badnets.data.splits import draw
 from badnets.networks.files.own import save_network
 from badnets.records.model import JSON, Model
+from badnets.referee.data import load_data
 from badnets.referee.measure import measure
 from badnets.referee.reference import train_network
-from badnets.referee.run import load_data
 from badnets.referee.spec import Spec, make_spec
 from badnets.studies.audit.wary import Wary
 from badnets.training.loop import Job, fit

@@ -46,7 +46,7 @@ from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.objects import as_classifier, as_labelled
 from badnets.records.finding import Ground
 from badnets.records.model import Model
-from badnets.referee.run import load_data
+from badnets.referee.data import load_data
 from badnets.referee.spec import DataSpec
 from badnets.studies.audit.pool import (
     PARTS,

@@ -46,8 +46,6 @@ from badnets.studies.study import Outcome as Page
 from badnets.studies.trials import partial_of, write_trial
 
 FACTS = facts(__package__)
-PEERS: dict[str, int] = FACTS["peers"]
-"""By family on how many networks of each kind of its report part the peers are run: they take minutes for one."""
 QUICK, QUICK_CLEAN, QUICK_REPORT = "digits", 19, 1
 """The one family of the quick form, and how many clean networks and networks of each kind."""
 
@@ -66,17 +64,24 @@ def trials(settings: Settings) -> list[Trial]:
             "start": family.start and family.start.model_dump(mode="json"),
             "wary": kind.wary,
             "range": [maker.mean, maker.std],
-            "peers": not settings.quick and part == "report" and number <= PEERS.get(name, 0),
+            "peers": not settings.quick and part == "report" and _has_peers(name, kind, number),
         }
         made.append(Trial(name=place.replace("/", "-"), spec=spec, seed=number, work=_one, result=Scores))
     return made
 
 
+def _has_peers(family: str, kind: Kind, number: int) -> bool:
+    about = FACTS["peers"]
+    return family == about["family"] and number <= about["planted" if kind.trigger else "clean"]
+
+
 def _networks() -> Iterator[tuple[str, str, Family, Part, Kind, int]]:
-    """(family's name, place, family, part, kind, number) of all that the study looks at."""
+    """(family's name, place, family, part, kind, number) of all that the study looks at: not at those that were seen
+    while the rule was made."""
     for name, family in families(pool_folder()).items():
         for place, part, kind, number in members(name, family, ("calibrate", "report")):
-            yield name, place, family, part, kind, number
+            if not family.maker(part, number).seen:
+                yield name, place, family, part, kind, number
 
 
 def _one(trial: Trial, folder: Path) -> Done[Scores]:

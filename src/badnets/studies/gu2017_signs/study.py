@@ -34,8 +34,8 @@ from badnets.networks.network import ImageNetwork
 from badnets.records.blocks import Bars, Line
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
+from badnets.referee.data import load_data
 from badnets.referee.reference import clean_reference
-from badnets.referee.run import load_data
 from badnets.studies.figures import claim_rows, figure_table, row, seed_mean, success_bars
 from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trained, Trial, Trials, by_prefix, facts
 from badnets.studies.trials import Planted, spec_of

@@ -38,7 +38,7 @@ from badnets.networks.surgery.graph import site, until
 from badnets.records.blocks import Bar, Bars, Block, Role
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
-from badnets.referee.run import load_data
+from badnets.referee.data import load_data
 from badnets.referee.spec import make_spec
 from badnets.studies.figures import Bound, figure_curve, rates, row, seed_mean
 from badnets.studies.study import Done, Outcome, Results, Settings, Study, Trained, Trial, Trials, by_prefix, facts

@@ -35,8 +35,9 @@ from badnets.records.certificate import Standing
 from badnets.records.model import JSON, Model
 from badnets.records.study import StudyRow, Variant
 from badnets.referee.bench import Bench
+from badnets.referee.data import load_data
 from badnets.referee.reference import clean_reference, train_network
-from badnets.referee.run import load_data, poison_data
+from badnets.referee.run import poison_data
 from badnets.referee.spec import Spec
 from badnets.referee.truth import known_trigger
 from badnets.studies.figures import claim_rows, figure_table, parts_at, row, seed_mean, table_line, value_at

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from badnets.core.errors import BadInput, CannotTell, first_line
 from badnets.core.files import dumps, temporary_folder
-from badnets.data.images import Splits
 from badnets.records.certificate import Defender
 from badnets.records.leaderboard import RepairedCell
 from badnets.records.model import JSON
@@ -102,10 +101,11 @@ def _met(folder: Path, data: str, share: float) -> _Met:
     from badnets.core.seed import Seed
     from badnets.networks.files.own import open_network
     from badnets.referee.bench import Bench, defender_and_spare
-    from badnets.referee.spec import Spec
+    from badnets.referee.data import load_data
+    from badnets.referee.spec import DataSpec, Spec
     from badnets.referee.truth import known_trigger
 
-    run, splits = read_run(folder), _loaded(data)
+    run, splits = read_run(folder), load_data(DataSpec.model_validate(json.loads(data)))
     if splits.train.digest != run.data_digest:
         raise BadInput(f"expected the data that {folder} was made with, got other pictures in {splits.train.name!r}")
     seed = Seed(run.seeds[0])
@@ -125,12 +125,3 @@ def placed(data: JSON) -> JSON:
         return data
     there = Path(home).expanduser() / path
     return {**data, "path": str(there)} if there.exists() else data
-
-
-@lru_cache(maxsize=1)
-def _loaded(data: str) -> Splits:
-    """The data of a spec, as JSON: one process repairs many networks on the same pictures."""
-    from badnets.referee.run import load_data
-    from badnets.referee.spec import DataSpec
-
-    return load_data(DataSpec.model_validate(json.loads(data)))

@@ -1,0 +1,55 @@
+"""The data of a spec, in the process of somebody who asks and in those of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from badnets.referee import data
+from badnets.referee.spec import DataSpec
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three pictures of each of two classes."""
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(tmp_path / "set" / name / f"{number}.png")
+    return tmp_path / "set"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    data._kept.cache_clear()
+    yield
+    data._kept.cache_clear()
+
+
+def pictures(folder: Path, **more: int) -> int:
+    """How many there are to train on and to test."""
+    splits = data.load_data(DataSpec.model_validate({"name": str(folder), "test_share": 0.34, **more}))
+    return len(splits.train) + len(splits.test)
+
+
+def add_one(folder: Path) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "a" / "more.png")
+
+
+def test_what_is_there_now_is_read(folder: Path) -> None:
+    assert pictures(folder) == 6
+    add_one(folder)
+    assert pictures(folder) == 7
+
+
+def test_a_process_of_an_engine_reads_the_same_data_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "parent_process", object)
+    assert pictures(folder) == 6
+    add_one(folder)
+    assert pictures(folder) == 6
+    assert pictures(folder, train_count=2) < 6
+    assert pictures(folder) == 7
