@@ -159,6 +159,13 @@ def test_a_picture_inside_the_spec_is_cut(record: RunRecord) -> None:
     assert "A" * 100 not in render_page(record, {})
 
 
+def test_a_select_set_is_named(record: RunRecord) -> None:
+    words = "measured on a select set, not on the test set"
+    data = {**record.resolved["data"], "select": 0.2}
+    assert words in render_page(record.model_copy(update={"resolved": {**record.resolved, "data": data}}), {})
+    assert words not in render_page(record, {})
+
+
 def test_report_leaves_torch_out() -> None:
     code = "import sys, badnets.report; print([m for m in ('torch', 'matplotlib', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import lru_cache
 from multiprocessing import parent_process
 
+import numpy as np
+
 from badnets.core.progress import Watcher
 from badnets.core.seed import Seed
 from badnets.data.images import Splits
@@ -31,6 +33,8 @@ def _loaded(spec: DataSpec, watcher: Watcher) -> Splits:
         **spec.model_dump(exclude={"name", "train_count"}),
         progress=lambda what, done, total: watcher.progress(what, done, total, None),
     )
+    if spec.select is not None:
+        splits = replace(splits, test=splits.select, select=splits.test.take(np.zeros(0, np.int64)))
     if spec.train_count is None:
         return splits
     rows = draw(splits.train, spec.train_count, Seed(spec.seed).derive("train-count"))

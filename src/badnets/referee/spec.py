@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from badnets.attacks.pgd import CleanLabelAttack
 from badnets.backdoors.backdoor import Backdoor
@@ -50,8 +60,20 @@ class DataSpec(_Strict):
     grey: bool | None = Field(None, description="convert to one channel")
     test_share: float = Field(0.2, gt=0, lt=1, description="share of the test set where the data has no split")
     seed: int = Field(0, description="of the split, of drawn pictures, and of a draw by train_count")
+    select: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="measure on this share of the training pictures, which training does not see",
+    )
     train_count: int | None = Field(None, ge=1, description="train on so many pictures only, each class in its share")
     options: JSON = Field(default_factory=dict, description="options of the source, such as style")
+
+    @model_serializer(mode="wrap")
+    def _as_before_select(self, handler: SerializerFunctionWrapHandler) -> JSON:
+        """Without a select set as it was before there was one, so that what is finished is found again."""
+        told: JSON = handler(self)
+        return {name: value for name, value in told.items() if name != "select" or value is not None}
 
     @field_validator("size")
     @classmethod

@@ -134,6 +134,8 @@ def summary(record: RunRecord) -> str:
     parts.append("1 seed" if len(record.seeds) == 1 else f"{len(record.seeds)} seeds")
     if (plan := record.poisoned) is not None:
         parts.append(f"{plan.rows:,} of {plan.of:,} training {plan.unit} poisoned")
+    if record.resolved["data"].get("select") is not None:
+        parts.append("measured on a select set, not on the test set")
     return " · ".join(parts)
 
 

@@ -72,7 +72,8 @@ def trials(settings: Settings) -> list[Trial]:
 
 def _has_peers(family: str, kind: Kind, number: int) -> bool:
     about = FACTS["peers"]
-    return family == about["family"] and number <= about["planted" if kind.trigger else "clean"]
+    first: int = about["planted" if kind.trigger else "clean"]
+    return bool(family == about["family"] and number <= first)
 
 
 def _networks() -> Iterator[tuple[str, str, Family, Part, Kind, int]]:
