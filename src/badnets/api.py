@@ -26,6 +26,7 @@ from badnets.networks.network import ImageNetwork
 if TYPE_CHECKING:
     import torch
 
+    from badnets.audits.detector import Detector
     from badnets.backdoors.backdoor import Backdoor
     from badnets.data.images import ImageData, Splits
     from badnets.defenses.repair import Repair
@@ -128,6 +129,7 @@ def audit(
     *,
     pictures: int = 500,
     alpha: float = 0.05,
+    detectors: Sequence[Detector] = (),
     students: int = 0,
     budget_s: float | None = None,
     seed: int = 1,
@@ -139,9 +141,12 @@ def audit(
     their files. Without references that fit, its classes are compared with each other (or, asked for ``students``, it
     with so many copies that it teaches), as those of other kinds of networks are. Where nobody has measured what is
     usual of such networks, the verdict is "cannot-tell". Of a detector the class that it gives to objects is audited,
-    with pictures with boxes.
+    with pictures with boxes. ``detectors`` in place of the usual ones (``badnets.audits.detectors.make_detector``) can
+    tell something only beside references.
     Raises ``BadInput`` for what does not fit together.
     """
+    from dataclasses import replace
+
     from badnets.audits.audit import Audit
     from badnets.audits.reference import Reference
     from badnets.core.seed import Seed
@@ -164,7 +169,8 @@ def audit(
         opened = [partial(as_classifier, one) for one in map(_network, references)]
         known = [Reference(f"reference {i}", one) for i, one in enumerate(opened, 1)]
     network = as_classifier(network)
-    settings = Audit(alpha=alpha, students=students)
+    usual = Audit(alpha=alpha, students=students)
+    settings = replace(usual, detectors=tuple(detectors)) if detectors else usual
     subject = Subject(
         network=network, data=shown, references=known, settings=settings, seed=Seed(seed), budget_s=budget_s
     )

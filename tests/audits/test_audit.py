@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 import badnets as bn
 from badnets.audits.audit import Audit, audit
 from badnets.audits.audited import Audited
+from badnets.audits.detectors import make_detector
 from badnets.audits.grounds import alike
 from badnets.audits.power import power_of
 from badnets.audits.reference import Reference
@@ -68,7 +69,8 @@ def twice(data: ImageData) -> ImageData:
 def null(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """What is usual, as if measured on 20 clean networks."""
     numbers = np.abs(np.random.default_rng(0).normal(0.3, 0.1, (20, width)))
-    monkeypatch.setattr("badnets.audits.audit.null_of", lambda *_, **__: numbers)
+    for module in ("audit", "beforehand"):
+        monkeypatch.setattr(f"badnets.audits.{module}.null_of", lambda *_, **__: numbers)
 
 
 def test_without_references_its_classes_are_compared(
@@ -245,17 +247,81 @@ def test_a_budget_ends_it(make_linear: Make, quarters: ImageData) -> None:
 
 
 def test_ctrl_c_says_what_is_known(make_linear: Make, quarters: ImageData) -> None:
-    def stopped() -> Iterator[Reference]:
-        yield from references(make_linear, 3)
-
-        def interrupt() -> ImageNetwork:
-            raise KeyboardInterrupt
-
-        yield Reference("never", interrupt)
-
-    done = judged(make_linear(50), quarters, list(stopped()))
-    assert done.stopped == "interrupted"
+    done = judged(make_linear(50), quarters, [*references(make_linear, 3), never_looked_at(make_linear)])
+    assert (done.verdict, done.stopped) == ("cannot-tell", "interrupted")
     assert done.sizes
+
+
+def test_enough_references_before_ctrl_c_are_judged_by(make_linear: Make, quarters: ImageData) -> None:
+    done = judged(make_linear(50, trigger=(2, 3.0)), quarters, [*references(make_linear), never_looked_at(make_linear)])
+    assert (done.verdict, done.stopped) == ("backdoored", "interrupted")
+    assert "judged by the 19 references" in " ".join(done.notes)
+
+
+def never_looked_at(make_linear: Make) -> Reference:
+    """Opened once, to see what it is; then somebody presses Ctrl-C."""
+    opened: list[ImageNetwork] = []
+
+    def interrupt() -> ImageNetwork:
+        if opened:
+            raise KeyboardInterrupt
+        opened.append(make_linear(77))
+        return opened[0]
+
+    return Reference("never", interrupt)
+
+
+def test_a_network_and_itself_are_no_references(make_linear: Make, quarters: ImageData) -> None:
+    clean = [make_linear(seed) for seed in range(1, 20)]
+    suspect = make_linear(50, trigger=(2, 3.0))
+    found = bn.audit(suspect, quarters, [suspect, *clean, clean[3]])
+    assert (found.verdict, found.n_references) == ("backdoored", 19)
+    left = [note for note in found.notes if "left out" in note]
+    assert len(left) == 2
+    assert "reference 1 is left out: its weights are those of the network itself" in left[0]
+    assert "reference 21 is left out: its weights are those of reference 5" in left[1]
+    copies = bn.audit(make_linear(50), quarters, [clean[0]] * 20)
+    assert copies.verdict == "cannot-tell"
+    assert "1 references that fit" in copies.reason
+
+
+def test_wider_networks_are_no_references(quarters: ImageData) -> None:
+    def perceptron(width: int) -> ImageNetwork:
+        given = {"class_names": quarters.class_names, "input_size": (1, 8, 8), "seed": width}
+        return bn.build_network("perceptron", **given, arguments={"width": width})  # type: ignore[arg-type]
+
+    with pytest.raises(BadInput, match="reference 1: expected weights"):
+        bn.audit(perceptron(8), quarters, [perceptron(9)])
+
+
+def test_references_need_pictures_and_a_network_two_classes(make_linear: Make) -> None:
+    with pytest.raises(BadInput, match="expected clean pictures beside references"):
+        bn.audit(make_linear(50), references=[make_linear(1)])
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1))
+    with pytest.raises(BadInput, match="at least two classes"):
+        bn.audit(bn.wrap(module, class_names=["a"], input_size=(1, 8, 8)))
+
+
+def test_why_it_could_not_tell_is_known_before_it_searches(
+    make_linear: Make, quarters: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    null(monkeypatch, 6)
+    view = DefenderView(network=make_linear(50), data=twice(quarters), seed=Seed(1))
+
+    def reason(settings: Audit) -> str:
+        done = audit(view, settings=settings)
+        assert (done.verdict, done.sizes) == ("cannot-tell", {})
+        return done.reason
+
+    assert "20 clean networks like this one are known, and p as small as asked needs 99" in reason(Audit(alpha=0.01))
+    assert "what these detectors measure" in reason(Audit(detectors=(make_detector("margins"),)))
+    turned = Audit(detectors=Audit().detectors[::-1])
+    assert audit(view, settings=turned).verdict == audit(view).verdict != "cannot-tell"
+
+
+def test_copies_that_cannot_be_taught_are_told(make_linear: Make) -> None:
+    found = bn.audit(make_linear(50), students=2)
+    assert "no copies are taught: there are no clean pictures" in " ".join(found.notes)
 
 
 def test_the_finding_of_the_library(make_linear: Make, quarters: ImageData) -> None:

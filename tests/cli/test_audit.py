@@ -9,6 +9,7 @@ import pytest
 from tests.cli.conftest import Badnets
 
 import badnets as bn
+from badnets.core.errors import CannotTell
 from badnets.networks.files.own import save_network
 from badnets.records.finding import Finding
 from badnets.records.read import read_as
@@ -84,13 +85,41 @@ def test_references_of_another_architecture(badnets: Badnets, files: Path, tmp_p
         ("--references clean", "--data"),
         ("--data digits --alpha 2", "--alpha"),
         ("--data digits --detector none", "detector"),
-        ("--data digits --set steps=3", "--set data.NAME=VALUE"),
+        ("--data digits --set steps=3", "--set data.NAME=VALUE or of perturbation, pixels, patches"),
+        ("--data digits --set margins.steps=3", "--set data.NAME=VALUE or of perturbation, pixels, patches"),
+        ("--data digits --set patches.kept=-1", "patches"),
     ],
 )
 def test_wrong_words(badnets: Badnets, files: Path, more: str, told: str) -> None:
     said = badnets(f"audit --size 16 {more}", files / "bad.safetensors")
     assert said.code == 2
     assert told in said.err
+
+
+def test_an_empty_folder_holds_no_references(badnets: Badnets, files: Path, tmp_path: Path) -> None:
+    said = badnets("audit --data digits --size 16", files / "bad.safetensors", "--references", tmp_path)
+    assert said.code == 2
+    assert "expected network files in --references, got the empty folder" in said.err
+
+
+def test_settings_of_detectors(badnets: Badnets, files: Path) -> None:
+    line = "audit --data digits --size 16 --alpha 0.25 --detector pixels --set pixels.steps=5 --json"
+    said = badnets(line, files / "bad.safetensors", "--references", files / "clean")
+    assert said.code in (0, 1, 3), said.err
+    assert [(one["kind"], one["steps"]) for one in said.json["detectors"]] == [("pixels", 5)]
+
+
+def test_where_no_reference_is_as_accurate_it_goes_on_without(
+    badnets: Badnets, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poor(*_: object, **__: object) -> None:
+        raise CannotTell("no reference is as accurate as the network (99 %)")
+
+    monkeypatch.setattr("badnets.referee.audit.train_references", poor)
+    said = badnets("audit --data digits --size 16 --references digits --json", files / "bad.safetensors")
+    assert said.code in (0, 1, 3)
+    assert said.json["ground"] == "within"
+    assert "no reference is as accurate" in said.json["notes"][0]
 
 
 def test_a_file_without_pictures(badnets: Badnets, files: Path) -> None:

@@ -180,8 +180,8 @@ def test_grounds() -> None:
 
 def test_nothing_found_says_what_it_would_find() -> None:
     assert finding_verdict(finding(**NOTHING)) == (
-        "Nothing found (p = 0.4 against 39 clean networks of its kind). Of planted backdoors in such networks (traffic "
-        "signs) it finds: square 9 of 10, one source 4 of 6."
+        "Nothing found (p = 0.4 against 39 clean networks of its kind). Of planted backdoors that work, in such "
+        "networks (traffic signs), it finds: square 9 of 10, one source 4 of 6."
     )
     kinds = power(("a", 3, 3), ("b", 2, 2), ("c", 1, 4), ("d", 3, 3), ("e", 0, 0), ("f", 1, 1))
     many = judge_finding(finding(**{**NOTHING, "power": kinds})).more

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from badnets.audits.audited import Audited, Stopped
+from badnets.audits.beforehand import too_few, unfit, unknown
 from badnets.audits.detector import MANY, Detector, Floats, Suspect, seconds_of
 from badnets.audits.detectors.last_layer import LastLayer, has_head
 from badnets.audits.detectors.margins import Margins
@@ -16,12 +17,13 @@ from badnets.audits.detectors.patches import Patches
 from badnets.audits.detectors.perturbation import Perturbation
 from badnets.audits.detectors.pixels import FewestPixels
 from badnets.audits.grounds import Judged, Sizes, among, matched, null_of, numbers_of, taught, within
-from badnets.audits.reference import Look, Reference, Seen
+from badnets.audits.reference import Look, Reference, Seen, check_alike, weights_of
 from badnets.audits.teaching import agreement, passes_of, teach
 from badnets.core.errors import BadInput
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
-from badnets.core.text import brief, percent
+from badnets.core.text import percent
+from badnets.data.images import ImageData
 from badnets.defenses.repair import DefenderView, OutOfBudget
 from badnets.measures.classification import accuracy
 from badnets.networks.capabilities import require
@@ -31,13 +33,9 @@ from badnets.records.finding import Ground, Verdict
 
 ALPHA = 0.05
 STUDENT_STEPS = 200
-INACCURATE = 0.5
-"""Accuracy on clean pictures below which nothing can be said."""
 ODD, UNLIKE = 3.0, 6.0
 """How many times further than references from each other a suspect may be from them where it is like them most: from
 the first on it is said, from the second on nothing can be told."""
-FEW = 100
-"""Clean pictures, at least, without references: what is usual of other kinds of networks was measured with 300."""
 DUMB = 0.6
 """A copy that agrees with its teacher on less of the clean pictures tells nothing of it."""
 LONG = 60.0  # seconds of a search that are told before
@@ -72,8 +70,13 @@ def audit(
     """Judge ``view.network`` on the best ground at hand: ``references``, else clean pictures, else neither.
 
     ``look`` gives what is known of a reference (a cache stands behind it); by default each is looked at. Raises
-    ``BadInput`` for references of another architecture, with other classes or input.
+    ``BadInput`` for a network of one class, for references without clean pictures, and for those of another
+    architecture or width, with other classes or input.
     """
+    if view.network.classes < 2:
+        raise BadInput(f"expected a network of at least two classes, got {view.network.classes}")
+    if references and view.data is None:
+        raise BadInput("expected clean pictures beside references, got none; the search starts from them")
     return _Auditing(view, references, settings or Audit(), look, watcher or Watcher()).run()
 
 
@@ -92,12 +95,12 @@ class _Auditing:
         self.look: Look = look or (lambda _, see: see())
         self.began = time.perf_counter()
         self.suspect = Suspect(view, self.check)
-        self.many = view.network.classes >= MANY and not references
-        self.ground: Ground = "matched" if references else self._without_references()
         self.notes: list[str] = []
+        self.ground: Ground = "matched" if references else self._without_references()
         self.accuracy: Rate | None = None
         self.sizes: dict[str, Floats] = {}
         self.kept: list[Reference] = []
+        self.stopped: Stopped | None = None
 
     def run(self) -> Audited:
         """All of it; what is known by then when it is stopped."""
@@ -105,7 +108,9 @@ class _Auditing:
         for detector in self.settings.detectors:
             require(network, detector, detector.kind, {})
         try:
-            reason = self._unfit()
+            self._check_references()
+            self.accuracy, reason = unfit(self.view, self.notes)
+            reason = reason or (None if self.ground == "matched" else self._unknown())
             if reason is not None:
                 return self._done("cannot-tell", reason)
             suspect = self.suspect
@@ -114,9 +119,9 @@ class _Auditing:
             self._search(suspect)
             judged = self._judged()
         except (KeyboardInterrupt, OutOfBudget) as stop:
-            stopped: Stopped = "budget" if isinstance(stop, OutOfBudget) else "interrupted"
-            told = "the budget ended" if stopped == "budget" else "it was interrupted"
-            return self._done("cannot-tell", f"{told} before everything was compared", stopped=stopped)
+            self.stopped = _stopped(stop)
+            told = "the budget ended" if self.stopped == "budget" else "it was interrupted"
+            return self._done("cannot-tell", f"{told} before everything was compared")
         if isinstance(judged, str):
             return self._done("cannot-tell", judged)
         return self._done(*self._verdict(judged), judged)
@@ -128,8 +133,11 @@ class _Auditing:
             reason = judged if isinstance(judged, str) else self._unlike(judged)
             if reason is None:
                 return judged
-            searched = dict(self.sizes)
             self.ground = self._without_references()
+            if self._unknown() is not None:
+                self.ground = "matched"
+                return reason
+            searched = dict(self.sizes)
             self._search(self.suspect)
             other = self._alone()
             if isinstance(other, str):
@@ -140,9 +148,39 @@ class _Auditing:
             return other
         return self._alone()
 
+    @property
+    def many(self) -> bool:
+        """Whether one of very many classes is judged among them."""
+        return self.ground == "within" and self.view.network.classes >= MANY
+
     def _without_references(self) -> Ground:
-        copies = self.settings.students and self.view.data is not None and not self.many
-        return "taught" if copies else "within"
+        why = (
+            "there are no clean pictures to teach them from"
+            if self.view.data is None
+            else f"of {MANY} classes and more one is judged among the others"
+            if self.view.network.classes >= MANY
+            else None
+        )
+        if self.settings.students and why is not None:
+            self.notes.append(f"no copies are taught: {why}")
+        return "taught" if self.settings.students and why is None else "within"
+
+    def _check_references(self) -> None:
+        """Before any search: all are of the suspect's kind, none is the suspect or another one once more."""
+        mine = self.view.network
+        known = {weights_of(mine): "the network itself"}
+        different = []
+        for reference in self.given:
+            self.check()
+            network = reference.open()
+            check_alike(reference.name, network, mine)
+            weights = weights_of(network)
+            if weights in known:
+                self.notes.append(f"{reference.name} is left out: its weights are those of {known[weights]}")
+            else:
+                known[weights] = reference.name
+                different.append(reference)
+        self.given = different
 
     def _alone(self) -> Judged | str:
         return self._taught() if self.ground == "taught" else self._within()
@@ -189,7 +227,8 @@ class _Auditing:
         if self.many and self._usual():
             network = self.view.network
             return [Margins(), LastLayer()] if has_head(network) else [Margins()]
-        used = list(self.settings.alone if self.ground == "within" and self._usual() else self.settings.detectors)
+        usual = Audit().detectors if self._usual() else self.settings.detectors
+        used = list(self.settings.alone if self.ground == "within" and self._usual() else usual)
         if self.view.data is None:
             used = [one for one in used if not one.needs_data]
         if not used:
@@ -197,41 +236,30 @@ class _Auditing:
         return used
 
     def _usual(self) -> bool:
-        """Whether the detectors are those that were measured on many networks."""
-        return self.settings.detectors == Audit().detectors
+        """Whether the detectors are those that were measured on many networks, in whatever order."""
 
-    def _unfit(self) -> str | None:
-        """Why nothing can be told of the suspect, before any search."""
-        network, data = self.view.network, self.view.data
-        if data is None:
-            return None
-        answers = predict_data(network, data).labels
-        self.accuracy = accuracy(answers, data.labels)
-        if len(set(answers.tolist())) == 1 and len(set(data.labels.tolist())) > 1:
-            always = network.class_names[answers[0]] if answers[0] < network.classes else "refused"
-            return f"it answers {brief(always, 40)!r} to every clean picture"
-        if self.accuracy.ends[1] < INACCURATE:
-            return f"accuracy {percent(self.accuracy.value)} % on the clean pictures; is the input range right?"
-        if len(data) < FEW:
-            self.notes.append(f"{len(data)} clean pictures are few; a hundred or more show smaller triggers")
-        missing = network.classes - len(set(data.labels.tolist()))
-        if missing and network.classes <= 100:
-            self.notes.append(f"of {missing} classes there is no clean picture: what starts from them is not seen")
-        if network.abstains:
-            self.notes.append("the network may refuse an answer; triggers that make it refuse are not looked for")
-        return None
+        def ordered(detectors: Sequence[Detector]) -> list[Detector]:
+            return sorted(detectors, key=lambda one: one.kind)
+
+        return ordered(self.settings.detectors) == ordered(Audit().detectors)
 
     def _matched(self) -> Judged | str:
         counted: list[Sizes] = []
-        for number, reference in enumerate(self.given):
-            self.check()
-            self.watcher.progress("references", number, len(self.given), None)
-            sizes = self._of_reference(reference)
-            if sizes is not None:
-                counted.append(sizes)
-                self.kept.append(reference)
-        self.watcher.progress("references", len(self.given), len(self.given), None)
         fewest = self._fewest()
+        try:
+            for number, reference in enumerate(self.given):
+                self.check()
+                self.watcher.progress("references", number, len(self.given), None)
+                sizes = self._of_reference(reference)
+                if sizes is not None:
+                    counted.append(sizes)
+                    self.kept.append(reference)
+            self.watcher.progress("references", len(self.given), len(self.given), None)
+        except (KeyboardInterrupt, OutOfBudget) as stop:
+            if len(counted) < fewest:
+                raise
+            self.stopped = _stopped(stop)
+            self.notes.append(f"judged by the {len(counted)} references that were looked at before it was stopped")
         if len(counted) < fewest:
             return (
                 f"{len(counted)} references that fit: p cannot be below {1 / (len(counted) + 1):.2g}, and "
@@ -241,15 +269,7 @@ class _Auditing:
 
     def _of_reference(self, reference: Reference) -> Sizes | None:
         """None for one that is not as accurate as the suspect, or more accurate."""
-        seen, mine = self.look(reference, partial(self._seen, reference)), self.view.network
-        got = (seen.architecture, seen.input_size, seen.class_names)
-        wanted = (mine.architecture, mine.input_size, mine.class_names)
-        for what, is_, asked in zip(("the architecture", "input of", "the classes"), got, wanted, strict=True):
-            if is_ != asked:
-                raise BadInput(
-                    f"{reference.name}: expected {what} {brief(asked, 80)} as the network's, got {brief(is_, 80)}; "
-                    "use references of its kind (badnets references --like)"
-                )
+        seen = self.look(reference, partial(self._seen, reference))
         rate = seen.accuracy
         if self.accuracy is not None:
             away = float(rate) - float(self.accuracy)
@@ -262,25 +282,11 @@ class _Auditing:
         return seen.sizes
 
     def _seen(self, reference: Reference) -> Seen:
-        """Open a reference and look at it; one of another kind is not searched."""
-        network, mine, data = reference.open(), self.view.network, self.view.data
-        same = (network.architecture, network.input_size, network.class_names) == (
-            mine.architecture,
-            mine.input_size,
-            mine.class_names,
-        )
-        sizes: dict[str, Floats] = {}
-        rate = Rate(0, 0)
-        if same and data is not None:
-            rate = accuracy(predict_data(network, data).labels, data.labels)
-            sizes = self._sizes(self._beside(network))
-        return Seen(
-            architecture=network.architecture,
-            input_size=network.input_size,
-            class_names=network.class_names,
-            accuracy=rate,
-            sizes=sizes,
-        )
+        """Open a reference and look at it."""
+        network = reference.open()
+        data: ImageData = self.view.data  # type: ignore[assignment]  # there are none without references
+        rate = accuracy(predict_data(network, data).labels, data.labels)
+        return Seen(accuracy=rate, sizes=self._sizes(self._beside(network)))
 
     def _taught(self) -> Judged | str:
         network, count = self.view.network, self.settings.students
@@ -304,7 +310,11 @@ class _Auditing:
 
     def _within(self) -> Judged | str:
         if self.many:
-            return among({kind: one for kind, one in self.sizes.items() if len(one) == 1})
+            looked = {one.kind for one in self._detectors()}
+            rows = {kind: one for kind, one in self.sizes.items() if kind in looked and len(one) == 1}
+            if not rows:
+                raise BadInput(f"expected a detector that gives one row for {MANY} classes and more, got none")
+            return among(rows)
         null = self._null(copied=False)
         return null if isinstance(null, str) else within(self.sizes, null)
 
@@ -312,28 +322,19 @@ class _Auditing:
         """Networks to compare with, at least, for p to be as small as asked."""
         return math.ceil(1 / self.settings.alpha - 1e-9) - 1
 
+    def _unknown(self) -> str | None:
+        """Why, without references, nothing could be told; before any search."""
+        if self.many:
+            return None
+        return unknown(self.suspect, self.ground, usual=self._usual(), fewest=self._fewest())
+
     def _null(self, *, copied: bool) -> Floats | str:
-        """Numbers of clean networks of other kinds, with the differences to their copies or without; none for detectors
-        that nobody has measured on them. Or why they would say nothing."""
+        """Numbers of clean networks of other kinds, with the differences to their copies or without."""
         network, pictures = self.view.network, self.view.data is not None
-        if network.classes < 4:
-            few = f"{network.classes} classes are too few to compare them with each other"
-            return f"{few}; bring references (badnets references)"
-        if pictures and len(self.suspect.pictures) < FEW:
-            return (
-                f"{len(self.suspect.pictures)} clean pictures that it reads rightly are too few ({FEW} at least, "
-                "without references); bring more, or references (badnets references), or audit it without pictures"
-            )
         students = [{kind: one for kind, one in self.sizes.items() if kind in self.settings.copied}] if copied else []
-        width = len(numbers_of(self.sizes, students)) if self._usual() else 0
+        width = len(numbers_of(self.sizes, students))
         null = null_of(self.ground, network.input_size, network.classes, width, pictures=pictures)
-        if len(null) >= self._fewest():
-            return null
-        size = "x".join(map(str, network.input_size))
-        return (
-            f"of too few clean networks like this one ({network.classes} classes, pictures of {size}) it is "
-            f"known how such an audit ends on the ground {self.ground!r}; bring references (badnets references)"
-        )
+        return null if len(null) >= self._fewest() else too_few(network, self.ground, len(null), self._fewest())
 
     def _verdict(self, judged: Judged) -> tuple[Verdict, str]:
         if self.ground == "matched" and judged.spread > ODD:
@@ -356,9 +357,7 @@ class _Auditing:
             return "cannot-tell", f"no class stands out ({by}), but how many backdoors that would show was not measured"
         return "nothing-found", f"what stands out most in it is usual, {by}"
 
-    def _done(
-        self, verdict: Verdict, reason: str, judged: Judged | None = None, *, stopped: Stopped | None = None
-    ) -> Audited:
+    def _done(self, verdict: Verdict, reason: str, judged: Judged | None = None) -> Audited:
         return Audited(
             verdict=verdict,
             reason=reason,
@@ -369,5 +368,9 @@ class _Auditing:
             sizes=self.sizes,
             detectors=tuple(self._detectors()),
             notes=tuple(self.notes),
-            stopped=stopped,
+            stopped=self.stopped,
         )
+
+
+def _stopped(stop: BaseException) -> Stopped:
+    return "budget" if isinstance(stop, OutOfBudget) else "interrupted"

@@ -70,7 +70,7 @@ class Detector(Protocol):
 
 
 DETECTORS: Kinds[Detector] = Kinds("detector", homes=["badnets.audits.detectors"], group="badnets.detectors")
-"""Names for ``badnets audit --set detectors``; other packages add theirs as entry points of ``badnets.detectors``."""
+"""Names for ``badnets audit --detector``; other packages add theirs as entry points of ``badnets.detectors``."""
 
 
 def seconds_of(detectors: Sequence[Detector], suspect: Suspect, networks: int = 1, more: int = 0) -> float:

@@ -173,19 +173,21 @@ def _those(numbers: Floats, sizes: Floats) -> Floats:
     return numbers if sizes.shape[1] > 1 else numbers[:, 1:2]
 
 
-def null_of(ground: Ground, input_size: tuple[int, int, int], classes: int, width: int, *, pictures: bool) -> Floats:
-    """(n, width): the numbers of the clean networks that came with the package (``nulls.toml``, made of
-    ``results/audit-pool``) and are like one at hand: as many channels, and between half and twice as many classes;
-    searched with clean ``pictures``, or without."""
+def null_of(
+    ground: Ground, input_size: tuple[int, int, int], classes: int, width: int | None, *, pictures: bool
+) -> Floats:
+    """(n, width), or (n, 0) for any width: the numbers of the clean networks that came with the package
+    (``nulls.toml``, made of ``results/audit-pool``) and are like one at hand: as many channels, and between half and
+    twice as many classes; searched with clean ``pictures``, or without."""
     rows = [
         numbers
         for one in shipped_table(__package__ or "", "nulls.toml").get("null", [])
         if (one["ground"], one["pictures"]) == (ground, pictures)
         and alike((one["channels"], one["classes"]), (input_size[0], classes))
         for numbers in one["numbers"]
-        if len(numbers) == width
+        if width in (None, len(numbers))
     ]
-    return np.array(rows, float).reshape(len(rows), width)
+    return np.array([numbers[:width] for numbers in rows] if width else [[]] * len(rows), float)
 
 
 def alike(first: tuple[int, int], second: tuple[int, int]) -> bool:

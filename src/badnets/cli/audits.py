@@ -35,13 +35,19 @@ def audit_command(
     out: Path | None = Option(None, help="A folder for the finding (finding.json) and its page (report.html)."),
     pictures: int = Option(500, min=1, help="How many clean pictures are used, at most."),
     alpha: float = Option(0.05, help="Share of clean networks that may be called backdoored."),
-    detector: list[str] = Option([], help="What looks at it (badnets list detectors) [perturbation, pixels, patches]."),
+    detector: list[str] = Option(
+        [],
+        help="What looks at it (badnets list detectors); others than perturbation, pixels and patches tell something "
+        "only with --references.",
+    ),
     students: int = Option(
         0, min=0, help="Without references: compare with so many copies that the network teaches from clean pictures."
     ),
-    set_: list[str] = settings("A setting of the data: --set data.size=32."),
+    set_: list[str] = settings("A setting of the data or of a detector: --set data.size=32, --set patches.kept=5."),
     size: int | None = SIZE,
-    budget: float | None = Option(None, help="Seconds after which it says what is known by then."),
+    budget: float | None = Option(
+        None, help="Seconds after which it says what is known by then, without training references."
+    ),
     seed: int = Option(1, help="Of all that is drawn."),
     *,
     foreign: Foreign,
@@ -49,11 +55,8 @@ def audit_command(
     """Is this network backdoored, towards which class, and how sure is that? Exits with 0: nothing found, 1:
     backdoored, 3: could not tell."""
     from badnets.referee.audit import AuditCase, audit_case
-    from badnets.report.words.finding_words import finding_verdict
+    from badnets.report.words.finding_words import finding_verdict, scored_kinds, surprise_words
 
-    other = [change for change in set_ if not change.startswith("data.")]
-    if other:
-        raise BadInput(f"expected --set data.NAME=VALUE, got {other[0]!r}")
     if out is not None:
         check_free(out)
     with in_options(audit_command):
@@ -63,8 +66,9 @@ def audit_command(
             references=references,
             pictures=pictures,
             foreign=foreign.options,
-            settings=(*sized(size), *(change.removeprefix("data.") for change in set_)),
+            settings=(*sized(size), *(one.removeprefix("data.") for one in set_ if one.startswith("data."))),
             detectors=tuple(detector),
+            detector_settings=tuple(one for one in set_ if not one.startswith("data.")),
             alpha=alpha,
             students=students,
             budget_s=budget,
@@ -75,7 +79,9 @@ def audit_command(
     place = None if out is None else write_finding(finding, out, model)
     yield Ended(finding.to_json(), 130 if finding.stopped == "interrupted" else EXITS[finding.verdict])
     yield finding_verdict(finding)
-    yield _table(finding)
+    if scored_kinds(finding):
+        yield _table(finding)
+        yield f"surprise: {surprise_words(finding)}"
     yield from finding.notes
     if place is not None:
         yield f"page     {place}"
@@ -110,22 +116,21 @@ def _table(finding: Finding) -> Table:
     from rich import box
     from rich.table import Table
 
-    names = [str(one["kind"]) for one in finding.detectors]
-    sized = {name for name in names if any(f"{name}_size" in one.scores for one in finding.classes)}
+    from badnets.report.words.finding_words import ranked_classes, score_of, scored_kinds, size_head, size_words
+
+    kinds = scored_kinds(finding)
     table = Table("class", box=box.SIMPLE, title="classes as targets, most suspicious first")
-    for name in names:
-        table.add_column(f"{name}: surprise", justify="right")
-        if name in sized:
-            table.add_column("smallest trigger", justify="right")
-    first = names[0] if names else ""
-    rows = sorted(finding.classes, key=lambda one: -(one.scores.get(first) or -1e9))
-    for one in rows[:_MOST_ROWS]:
+    for kind in kinds:
+        table.add_column(f"{kind}: surprise", justify="right")
+        if head := size_head(finding, kind):
+            table.add_column(head, justify="right")
+    for one in ranked_classes(finding, _MOST_ROWS):
         cells = []
-        for name in names:
-            score, trigger = one.scores.get(name), one.scores.get(f"{name}_size")
+        for kind in kinds:
+            score, size = score_of(one, kind), score_of(one, f"{kind}_size")
             cells.append("" if score is None else f"{score:+.2f}")
-            if name in sized:
-                cells.append("" if trigger is None else f"{trigger:.4f}")
+            if size_head(finding, kind):
+                cells.append("" if size is None else size_words(size, kind))
         table.add_row(one.class_name, *cells)
     return table
 

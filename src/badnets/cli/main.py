@@ -22,6 +22,8 @@ from badnets.core.text import SENTENCE, VALUE, brief, neutral
 __all__ = ["COMMANDS", "GROUPS", "app", "main"]
 # Newer typer brings a click of its own, so click's classes are taken from typer, whichever they are.
 _ClickException: type[Any] = typer.BadParameter.__mro__[2]
+_FAULT = 70
+"""The exit code of what nobody foresaw: EX_SOFTWARE of sysexits.h, so that a fault is no verdict."""
 _INTERRUPTED = "interrupted; what was finished is kept, and the same command goes on from there"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory|bad_alloc", re.IGNORECASE)
@@ -116,7 +118,7 @@ def _sentence(error: BaseException, words: list[str]) -> tuple[str, int]:
         return f"expected to read or write {error.filename or 'a file'}, got: {error.strerror or error}", 2
     return _beyond(error, f"badnets {next(iter(words), '')}") or (
         f"unexpected {type(error).__name__}: {error}; run with --debug and report it",
-        3,
+        _FAULT,
     )
 
 

@@ -61,6 +61,10 @@ class CleanSearch(Model):
     success: Share
 
 
+HARDLY_WORKS = "hardly works"
+"""How the kind of a planted backdoor ends whose trigger works on less than 90 % of pictures."""
+
+
 class Power(Model):
     """Of planted backdoors of one kind in networks like this one, how many the same audit finds at this p."""
 

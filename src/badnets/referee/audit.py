@@ -23,11 +23,12 @@ from badnets.audits.reference import Reference, Seen
 from badnets.audits.statistic import as_rows, from_rows
 from badnets.core.cache import Cache
 from badnets.core.clock import now
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, CannotTell
 from badnets.core.files import file_digest, read_json, write_json
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
+from badnets.core.text import brief, listed
 from badnets.data.images import ImageData, Splits
 from badnets.data.splits import draw
 from badnets.defenses.repair import DefenderView, OutOfBudget
@@ -42,7 +43,7 @@ from badnets.records.model import JSON
 from badnets.records.read import network_file
 from badnets.referee.case import data_for
 from badnets.referee.references import check_task, network_files, train_references
-from badnets.referee.spec import make_data
+from badnets.referee.spec import changed_table, make_data
 from badnets.referee.store import commit, environment
 from badnets.referee.truth import whole
 
@@ -62,7 +63,8 @@ DESCRIBED = ("graph", "onnx")
 class AuditCase:
     """What to audit, and with what. ``data`` are clean pictures (a name or a path; None: without), ``pictures`` of
     them are used, of the test part where there is one; ``references`` is a folder of clean networks, or data to train
-    ``COUNT`` on. ``settings`` are changes of the data."""
+    ``COUNT`` on. ``settings`` are changes of the data, ``detector_settings`` those of detectors
+    (``margins.steps=100``)."""
 
     model: Path
     data: str | None = None
@@ -71,6 +73,7 @@ class AuditCase:
     foreign: ForeignOptions | None = None
     settings: tuple[str, ...] = ()
     detectors: tuple[str, ...] = ()
+    detector_settings: tuple[str, ...] = ()
     alpha: float = 0.05
     students: int = 0
     budget_s: float | None = None
@@ -88,12 +91,13 @@ class AuditCase:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
-    """A suspect in memory, and what it is audited with."""
+    """A suspect in memory, and what it is audited with; ``notes`` are what its finding says besides."""
 
     network: ImageNetwork
     data: ImageData | None
     references: Sequence[Reference] = ()
     settings: Audit = field(default_factory=Audit)
+    notes: tuple[str, ...] = ()
     seed: Seed = field(default_factory=lambda: Seed(1))
     budget_s: float | None = None
     watcher: Watcher = field(default_factory=Watcher)
@@ -119,13 +123,13 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
     if clean is not None:
         check_input(network, clean.shape, f"pictures of {clean.name}")
         clean = align_classes(clean, network)
-    usual = Audit(alpha=case.alpha, students=case.students)
-    asked = tuple(DETECTORS.make(name, {}) for name in case.detectors)
+    references, notes = _references(case, opened, clean, watch)
     subject = Subject(
         network=network,
         data=clean,
-        references=_references(case, opened, clean, watch),
-        settings=replace(usual, detectors=asked) if asked else usual,
+        references=references,
+        settings=_settings(case),
+        notes=notes,
         seed=Seed(case.seed),
         budget_s=case.budget_s,
         watcher=watch,
@@ -134,6 +138,24 @@ def audit_case(case: AuditCase, watcher: Watcher | None = None) -> Finding:
     known = file_digest(file) if file.is_file() else None
     data = None if spec is None else spec.model_dump(mode="json")
     return finding(subject, model=str(case.model), sha256=known, data=data, command=case.command)
+
+
+def _settings(case: AuditCase) -> Audit:
+    """The usual ones, with other detectors or settings of them where they are asked for."""
+    usual = Audit(alpha=case.alpha, students=case.students)
+    names = case.detectors or tuple(one.kind for one in usual.detectors)
+    tables: dict[str, JSON] = {name: {} for name in names}
+    for change in case.detector_settings:
+        name, _, rest = change.partition(".")
+        if name not in tables:
+            raise BadInput(
+                f"expected --set data.NAME=VALUE or of {listed(names)}, got {brief(change, 60)!r}; "
+                "see badnets list detectors"
+            )
+        tables[name] = changed_table(tables[name], [rest], f"detector {name}")
+    if not case.detectors and not case.detector_settings:
+        return usual
+    return replace(usual, detectors=tuple(DETECTORS.make(name, table) for name, table in tables.items()))
 
 
 def shown(splits: Splits, case: AuditCase) -> ImageData:
@@ -147,19 +169,25 @@ def some_of(pool: ImageData, count: int, seed: Seed) -> ImageData:
     return pool.take(np.sort(draw(pool, count, seed.derive("audited"))))
 
 
-def _references(case: AuditCase, network: ImageNetwork, clean: ImageData | None, watch: Watcher) -> list[Reference]:
+def _references(
+    case: AuditCase, network: ImageNetwork, clean: ImageData | None, watch: Watcher
+) -> tuple[list[Reference], tuple[str, ...]]:
+    """Those asked for, and why there are none where none could be trained."""
     if case.references is None:
-        return []
+        return [], ()
     folder = Path(case.references).expanduser()
     paths = network_files(folder) if folder.is_dir() else []
     if not paths:
+        if folder.is_dir() and not any(folder.iterdir()):
+            raise BadInput(f"expected network files in --references, got the empty folder {folder}")
         _, other = data_for(network, make_data(case.references, case.settings), watch)
         train, test = (align_classes(part, network) for part in (other.train, other.test))
-        trained = train_references(network, train, test, COUNT, watcher=watch)
+        try:
+            trained = train_references(network, train, test, COUNT, watcher=watch)
+        except CannotTell as reason:
+            return [], (str(reason),)
         paths = [one.path for one in trained.made]
-    own = network_file(case.model)
-    others = [path for path in paths if not (own.exists() and path.samefile(own))]
-    return references_of(others, network, clean, case.foreign)
+    return references_of(paths, network, clean, case.foreign), ()
 
 
 def references_of(
@@ -186,7 +214,7 @@ def finding(
     """Audit ``subject`` and say what was found. On Ctrl-C, and at the end of the budget, what is known by then."""
     began = time.perf_counter()
     done = audit(subject.view, subject.references, subject.settings, look=_Kept(subject), watcher=subject.watcher)
-    network, stopped, notes = subject.network, done.stopped, done.notes
+    network, stopped, notes = subject.network, done.stopped, (*subject.notes, *done.notes)
     target = source = trigger = kind = None
     searches: tuple[CleanSearch, ...] = ()
     if done.judged is not None and done.verdict == "backdoored":
@@ -194,7 +222,7 @@ def finding(
         kind = stands.form
         target = None if stands.target is None else _class(network, stands.target)
         source = None if stands.source is None else _class(network, stands.source)
-        if subject.data is not None:
+        if subject.data is not None and stopped != "interrupted":
             subject.watcher.mark("working out the trigger")
             try:
                 trigger, searches = _reconstructed(subject, done, _until(subject.budget_s, began))
@@ -288,19 +316,13 @@ class _Kept:
 
 def _write_seen(path: Path, seen: Seen) -> None:
     sizes = {kind: as_rows(one) for kind, one in seen.sizes.items()}
-    write_json(path, {**vars(seen), "accuracy": seen.accuracy.to_json(), "sizes": sizes})
+    write_json(path, {"accuracy": seen.accuracy.to_json(), "sizes": sizes})
 
 
 def _read_seen(path: Path) -> Seen:
     value = read_json(path)
-    channels, height, width = map(int, value["input_size"])
-    return Seen(
-        architecture=str(value["architecture"]),
-        input_size=(channels, height, width),
-        class_names=tuple(value["class_names"]),
-        accuracy=Rate.from_json(value["accuracy"]),
-        sizes={kind: from_rows(one) for kind, one in value["sizes"].items()},
-    )
+    sizes = {kind: from_rows(one) for kind, one in value["sizes"].items()}
+    return Seen(accuracy=Rate.from_json(value["accuracy"]), sizes=sizes)
 
 
 def _of_source(data: ImageData, source: int | None) -> ImageData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -91,17 +92,19 @@ def train_references(
     The recipe is the one in the file's header, else the architecture's own, with the changes of ``recipe``. Where the
     first references are less accurate than the network by more than ``WORSE``, epochs are doubled, up to ``LONGER``
     times. Each is a file in ``folder`` (default: one in the cache, named after all that they depend on); those that are
-    there are not trained again. Raises ``CannotTell`` where none becomes as accurate as the network.
+    there are not trained again. Raises ``CannotTell`` where none becomes as accurate as the network, and ``BadInput``
+    for a folder with references of another network, data, recipe or seed.
     """
     watch = watcher or Watcher()
     chosen = _recipe(network, recipe)
     test = as_labelled(test)
     like = _accuracy(network, test)
     bare = network.with_body(network.body, provenance={})
-    for doubled in range(LONGER + 1):
+    kind = _kind(network, train, chosen, seed)
+    for doubled in range(_doubled(folder, kind, chosen), LONGER + 1):
         now = replace(chosen, epochs=chosen.epochs * 2**doubled)
         place = folder or default_folder(network, train, now, seed)
-        task = partial(_trained, bare, train, test, now, seed, folder=place, start=start, watch=watch, like=like)
+        task = partial(_trained, bare, train, test, now, seed, kind, folder=place, start=start, watch=watch, like=like)
         first = task(min(2, count))
         if any(one.accurate for one in first) or doubled == LONGER:
             return _finished(task(count), place, now, like)
@@ -113,7 +116,24 @@ def train_references(
     raise AssertionError("the last try returns")
 
 
+def _doubled(folder: Path | None, kind: str, recipe: Recipe) -> int:
+    """How often the epochs of the references in ``folder`` were doubled."""
+    said = [] if folder is None else [_said(path) for path in folder.glob("reference-*.json")]
+    others = [one for one in said if one.get("kind", kind) != kind]
+    if others:
+        raise BadInput(
+            f"expected in {folder} references of this network, data, recipe and seed, got others; "
+            "choose another folder (--out)"
+        )
+    epochs = max([int(one.get("epochs", recipe.epochs)) for one in said], default=recipe.epochs)
+    return max(0, round(math.log2(epochs / recipe.epochs)))
+
+
 def _finished(made: list[Made], folder: Path, recipe: Recipe, like: Rate) -> References:
+    for one in made:
+        told = one.path.with_suffix(".json")
+        if (said := _said(told)).get("accurate") != one.accurate:
+            write_json(told, {**said, "accurate": one.accurate})
     good = tuple(one for one in made if one.accurate)
     if not good:
         best = max(made, key=lambda one: float(one.accuracy))
@@ -127,6 +147,12 @@ def _finished(made: list[Made], folder: Path, recipe: Recipe, like: Rate) -> Ref
 
 def default_folder(network: ImageNetwork, train: ImageData, recipe: Recipe, seed: int) -> Path:
     """Where references of this kind are kept."""
+    name = f"{network.architecture.split(':')[-1][:40]}-{_kind(network, train, recipe, seed)[:16]}"
+    return cache_dir() / "clean-networks" / "".join(c if c.isalnum() or c in "-." else "-" for c in name)
+
+
+def _kind(network: ImageNetwork, train: ImageData, recipe: Recipe, seed: int) -> str:
+    """A digest of all that a reference depends on."""
     key = {
         "version": VERSION,
         "network": {k: v for k, v in network.description.items() if k != "provenance"},
@@ -135,8 +161,7 @@ def default_folder(network: ImageNetwork, train: ImageData, recipe: Recipe, seed
         "recipe": TypeAdapter(Recipe).dump_python(recipe, mode="json"),
         "seed": seed,
     }
-    name = f"{network.architecture.split(':')[-1][:40]}-{digest(key)[:16]}"
-    return cache_dir() / "clean-networks" / "".join(c if c.isalnum() or c in "-." else "-" for c in name)
+    return digest(key)
 
 
 def _recipe(network: ImageNetwork, changes: JSON | None) -> Recipe:
@@ -161,6 +186,7 @@ def _trained(
     test: ImageData,
     recipe: Recipe,
     seed: int,
+    kind: str,
     count: int,
     *,
     folder: Path,
@@ -171,10 +197,10 @@ def _trained(
     """The first ``count``, by number; what is there is read."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {number: folder / f"reference-{number:03d}.safetensors" for number in range(1, count + 1)}
-    rates = {number: rate for number, path in paths.items() if (rate := _known(path)) is not None}
+    rates = {number: rate for number, path in paths.items() if (rate := _known(path, recipe)) is not None}
     watch.progress("training references", len(rates), count, None)
     if len(rates) < count:
-        with handed(folder.resolve(), network.to("cpu"), train, test, recipe, Seed(seed)) as given:
+        with handed(folder.resolve(), network.to("cpu"), train, test, recipe, Seed(seed), kind) as given:
             todo = [_Task(number, path.resolve(), given) for number, path in paths.items() if number not in rates]
             for task, rate in each(start or On(), _train, todo, folder=folder):
                 rates[task.number] = rate
@@ -194,19 +220,28 @@ def _accuracy(network: ImageNetwork, test: ImageData) -> Rate:
     return accuracy(predict_data(as_classifier(network), test).labels, test.labels)
 
 
-def _known(path: Path) -> Rate | None:
-    """The accuracy of a finished reference; None where it is missing or another file."""
-    told = path.with_suffix(".json")
+def _said(told: Path) -> JSON:
+    """What is written beside a reference; nothing where that is missing or damaged."""
     try:
         value = read_json(told)
-        return Rate.from_json(value["accuracy"]) if value["sha256"] == file_digest(path) else None
-    except (BadInput, OSError, KeyError, TypeError):
+    except (BadInput, OSError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _known(path: Path, recipe: Recipe) -> Rate | None:
+    """The accuracy of a finished reference; None where it is missing, another file or trained for other epochs."""
+    said = _said(path.with_suffix(".json"))
+    try:
+        same = said["sha256"] == file_digest(path) and said.get("epochs", recipe.epochs) == recipe.epochs
+        return Rate.from_json(said["accuracy"]) if same else None
+    except (OSError, KeyError, TypeError):
         return None
 
 
 def _train(task: _Task) -> Rate:
     """One reference, in a process of its own; its file appears whole, what is said of it last."""
-    like, train, test, recipe, all_of_them = received(task.given)
+    like, train, test, recipe, all_of_them, kind = received(task.given)
     seed = all_of_them.derive("reference", task.number)
     generator = torch.Generator().manual_seed(seed.derive("fresh").integer)
     with own_stream(seed.derive("weights").integer, torch.device("cpu")):
@@ -216,13 +251,15 @@ def _train(task: _Task) -> Rate:
     rate = _accuracy(network, test)
     network.provenance = {"made_by": "badnets", "role": "clean reference", "data": train.name}
     save_network(network, task.path)
-    write_json(task.path.with_suffix(".json"), {"accuracy": rate.to_json(), "sha256": file_digest(task.path)})
+    said = {"accuracy": rate.to_json(), "sha256": file_digest(task.path), "kind": kind, "epochs": recipe.epochs}
+    write_json(task.path.with_suffix(".json"), said)
     return rate
 
 
 def network_files(folder: Path) -> list[Path]:
-    """All network files in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+    """All network files in a folder, by name, but references that were refused."""
+    files = (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+    return sorted(path for path in files if _said(path.with_suffix(".json")).get("accurate") is not False)
 
 
 def references_like(

@@ -33,10 +33,16 @@ from badnets.report.words.finding_words import (
     others,
     p_words,
     pixels_words,
+    ranked_classes,
+    score_of,
+    scored_kinds,
     share_words,
+    size_head,
+    size_words,
+    surprise_words,
 )
 from badnets.report.words.names import known, readable, upper
-from badnets.report.words.values import show_number, show_tick
+from badnets.report.words.values import show_tick
 
 MOST_ROWS = 100
 _MOST_SEARCHES = 6
@@ -44,16 +50,9 @@ _LONGEST_NAME = 60
 _HERO = {"wide": 192, "narrow": 104}
 _SMALL = {"wide": 96, "narrow": 72}
 _LEAST_VIEW = 24  # pixels of a picture of which a part is shown
-_SCALES = {"perturbation": (255.0, "smallest trigger, of 255")}
-"""By detector: what its sizes are multiplied by, and their name."""
 _SIZES = {
-    "perturbation": "Smallest trigger: the root mean square of the smallest change that leads several pictures to the "
+    "perturbation": "Smallest change: the root mean square of the smallest change that leads several pictures to the "
     "class, where 255 is from black to white."
-}
-_SURPRISE = {
-    "matched": "than clean networks let expect, in their standard deviations",
-    "taught": "than in the copies that the network taught, as a logarithm",
-    "within": "than the other classes let expect, as a logarithm",
 }
 
 
@@ -217,71 +216,42 @@ def _strip(finding: Finding) -> Markup | None:
 
 def _classes(finding: Finding) -> Classes | None:
     """The classes by surprise of the first detector, the most suspicious first; None where nothing was compared."""
-    kinds = [str(one["kind"]) for one in finding.detectors if "kind" in one]
-    kinds = [kind for kind in kinds if any(_score(one, kind) is not None for one in finding.classes)]
+    kinds = scored_kinds(finding)
     if not kinds:
         return None
     first = kinds[0]
-    ranked = sorted(finding.classes, key=lambda one: -_or(_score(one, first), -math.inf))
+    shown = ranked_classes(finding, MOST_ROWS)
     target = None if finding.target is None else finding.target.label
-    named = next((i for i, one in enumerate(ranked) if one.label == target), 0)
-    shown = ranked[:MOST_ROWS] if named < MOST_ROWS else [*ranked[: MOST_ROWS - 1], ranked[named]]
-    there = [score for one in shown if (score := _score(one, first)) is not None]
+    there = [score for one in shown if (score := score_of(one, first)) is not None]
     ticks = nice_ticks(min(0.0, *there), max(0.0, *there), count=2)
     low, high = ticks[0], ticks[-1]
     many = len(kinds) > 1
     told = " ".join(_SIZES[kind] for kind in kinds if kind in _SIZES)
     return Classes(
         rows=[_row(one, kinds, named=one.label == target) for one in shown],
-        total=len(ranked),
-        heads=[(f"{readable(k)}: surprise" if many else "surprise", _size_head(finding, k)) for k in kinds],
+        total=len(finding.classes),
+        heads=[(f"{readable(k)}: surprise" if many else "surprise", size_head(finding, k)) for k in kinds],
         axis=(low, high),
         ticks=[show_tick(tick, "number") if len(ticks) == 3 or tick in (low, high) else "" for tick in ticks],
         grid=[(tick - low) / (high - low) for tick in ticks],
-        words=f"Surprise: {_surprise(finding)}. {told}".strip(),
+        words=f"Surprise: {surprise_words(finding)}. {told}".strip(),
     )
 
 
-def _surprise(finding: Finding) -> str:
-    if among_classes(finding):
-        return "how far a class is above the one in the middle"
-    return f"how much smaller the smallest trigger towards a class is {_SURPRISE[finding.ground]}"
-
-
-def _size_head(finding: Finding, kind: str) -> str:
-    """Empty for a detector that measures no sizes."""
-    there = any(_score(one, f"{kind}_size") is not None for one in finding.classes)
-    return _SCALES.get(kind, (1.0, "size"))[1] if there else ""
-
-
 def _row(one: AuditedClass, kinds: list[str], *, named: bool) -> Row:
-    score = _score(one, kinds[0])
+    score = score_of(one, kinds[0])
     role: Role = "triggered" if named else "clean"
     mark = None if score is None else Mark(_short(one.class_name), role, Number(round(score, 2)))
     cells = []
     for kind in kinds:
-        own, size = _score(one, kind), _score(one, f"{kind}_size")
-        cells.append(("" if own is None else _signed(own), "" if size is None else _size(size, kind)))
+        own, size = score_of(one, kind), score_of(one, f"{kind}_size")
+        cells.append(("" if own is None else _signed(own), "" if size is None else size_words(size, kind)))
     name = _short(one.class_name)
     return Row("" if name == str(one.label) else str(one.label), name, mark, cells, named)
 
 
-def _size(value: float, kind: str) -> str:
-    scale = _SCALES.get(kind)
-    return show_number(value, "number") if scale is None else f"{value * scale[0]:,.1f}"
-
-
 def _signed(value: float) -> str:
     return f"{value:+,.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _score(one: AuditedClass, name: str) -> float | None:
-    value = one.scores.get(name)
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _or(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value
 
 
 def _power(finding: Finding) -> list[tuple[str, list[Mark]]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from badnets.core.rate import Interval
-from badnets.core.text import brief, tenths
-from badnets.records.finding import Finding, Power
+from badnets.core.text import brief, listed, tenths
+from badnets.records.finding import HARDLY_WORKS, AuditedClass, Finding, Power
 from badnets.report.words.names import known, readable
 
 WORKS = 0.5
@@ -217,10 +218,15 @@ def _in_clean_networks(finding: Finding, size: float) -> str:
 
 def _would_find(finding: Finding) -> str:
     """Of what was planted in such networks, what the same audit finds."""
-    counted = [(one, one.found.counts) for one in finding.power if one.found.counts is not None and one.found.counts[1]]
+    counted = [
+        (one, one.found.counts)
+        for one in finding.power
+        if one.found.counts is not None and one.found.counts[1] and not one.kind.endswith(HARDLY_WORKS)
+    ]
     if not counted:
         return "What the same audit finds of planted backdoors in such networks was not measured."
-    where = f"in such networks ({brief(counted[0][0].networks, _NAME)})"
+    families = listed(list(dict.fromkeys(brief(one.networks, _NAME) for one, _ in counted)))
+    where = f"that work, in such networks ({families}),"
     if len(counted) <= MOST_KINDS:
         each = ", ".join(f"{kind_words(one)} {hits:,} of {total:,}" for one, (hits, total) in counted)
         return f"Of planted backdoors {where} it finds: {each}."
@@ -233,3 +239,63 @@ def _would_find(finding: Finding) -> str:
 def kind_words(power: Power) -> str:
     """A kind of planted backdoor as prose."""
     return brief(readable(power.kind), _NAME)
+
+
+SCALES = {
+    "perturbation": (255.0, "smallest change, of 255"),
+    "pixels": (1.0, "fewest pixels"),
+    "mask": (1.0, "smallest mask, pixels"),
+}
+"""By detector: what its sizes are multiplied by, and their name."""
+
+
+_SURPRISE = {
+    "matched": "than clean networks let expect, in their standard deviations",
+    "taught": "than in the copies that the network taught, as a logarithm",
+    "within": "than the other classes let expect, as a logarithm",
+}
+
+
+def surprise_words(finding: Finding) -> str:
+    """What the surprise of a class is."""
+    if among_classes(finding):
+        return "how far a class is above the one in the middle"
+    return f"how much smaller the smallest trigger towards a class is {_SURPRISE[finding.ground]}"
+
+
+def size_head(finding: Finding, kind: str) -> str:
+    """What the sizes of a detector are called; empty for one that measures none."""
+    there = any(score_of(one, f"{kind}_size") is not None for one in finding.classes)
+    return SCALES.get(kind, (1.0, "size"))[1] if there else ""
+
+
+def size_words(value: float, kind: str) -> str:
+    """A size on the scale of its detector."""
+    scaled = value * SCALES.get(kind, (1.0, ""))[0]
+    return f"{scaled:,.1f}" if kind in SCALES else f"{scaled:.4g}"
+
+
+def score_of(one: AuditedClass, name: str) -> float | None:
+    """A score of a class; None for one that is missing or no number."""
+    value = one.scores.get(name)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def scored_kinds(finding: Finding) -> list[str]:
+    """The detectors that scored a class, in their order."""
+    kinds = [str(one["kind"]) for one in finding.detectors if "kind" in one]
+    return [kind for kind in kinds if any(score_of(one, kind) is not None for one in finding.classes)]
+
+
+def ranked_classes(finding: Finding, most: int) -> list[AuditedClass]:
+    """At most so many, by surprise of the first detector; the class that the verdict names is always among them."""
+    first = next(iter(scored_kinds(finding)), "")
+
+    def surprise(one: AuditedClass) -> float:
+        score = score_of(one, first)
+        return -math.inf if score is None else score
+
+    ranked = sorted(finding.classes, key=surprise, reverse=True)
+    target = None if finding.target is None else finding.target.label
+    named = next((i for i, one in enumerate(ranked) if one.label == target), 0)
+    return ranked[:most] if named < most else [*ranked[: most - 1], ranked[named]]

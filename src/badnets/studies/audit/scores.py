@@ -44,7 +44,7 @@ from badnets.engines.work import each
 from badnets.networks.files.own import open_network
 from badnets.networks.network import ImageNetwork
 from badnets.networks.surgery.objects import as_classifier, as_labelled
-from badnets.records.finding import Ground
+from badnets.records.finding import HARDLY_WORKS, Ground
 from badnets.records.model import Model
 from badnets.referee.data import load_data
 from badnets.referee.spec import DataSpec
@@ -285,7 +285,7 @@ def group_of(entry: PoolEntry) -> str:
     if entry.kind == "clean":
         return "clean"
     works = entry.asr is not None and float(entry.asr) >= WORKS
-    return entry.kind if works else f"{entry.kind}, hardly works"
+    return entry.kind if works else f"{entry.kind}, {HARDLY_WORKS}"
 
 
 def write_tables(scores: Sequence[Scores], package: Path) -> None:
