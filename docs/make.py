@@ -227,7 +227,7 @@ def ledger() -> str:
 
 
 def glance() -> str:
-    """README's line for each recorded study: what became of its published figures, or of the bounds of our own."""
+    """README's line for each recorded study: what became of its published figures, and of the bounds of our own."""
     from badnets.records.study import State
     from badnets.studies.ledger import study_records
     from badnets.studies.registry import STUDIES
@@ -236,10 +236,11 @@ def glance() -> str:
     rows = []
     for record in study_records(ROOT / "results"):
         published = [row.state for row in record.rows if row.published is not None]
-        counted = published or [row.state for row in record.rows if row.verified is not None]
-        title = STUDIES[record.study].title + ("" if published else ", our own bounds")
-        rows.append(_row(title, f"`{record.study}`", *(str(counted.count(state)) for state in states)))
-    return "\n".join([f"| study | | {' | '.join(states)} |", "|---|---|--:|--:|--:|--:|", *rows])
+        counted = [str(published.count(state)) if published else "" for state in states]
+        own = [row.verified for row in record.rows if row.published is None and row.verified is not None]
+        met = f"{own.count(True)} of {len(own)}" if own else ""
+        rows.append(_row(STUDIES[record.study].title, f"`{record.study}`", *counted, met))
+    return "\n".join([f"| study | | {' | '.join(states)} | own bounds met |", "|---|---|--:|--:|--:|--:|--:|", *rows])
 
 
 def power() -> str:

@@ -33,7 +33,7 @@ def audit_command(
         help="A folder of clean networks of the same kind (badnets references), or data to train 39 on.",
     ),
     out: Path | None = Option(None, help="A folder for the finding (finding.json) and its page (report.html)."),
-    pictures: int = Option(500, min=1, help="How many clean pictures are used, at most."),
+    pictures: int = Option(500, min=1, help="How many clean pictures are used, at most (searched with: 1,000)."),
     alpha: float = Option(0.05, help="Share of clean networks that may be called backdoored."),
     detector: list[str] = Option(
         [],
@@ -112,14 +112,16 @@ def write_finding(finding: Finding, out: Path, model: Path) -> Path:
 
 
 def _table(finding: Finding) -> Table:
-    """The classes, the most suspicious first."""
+    """The classes, as on the page."""
     from rich import box
     from rich.table import Table
 
     from badnets.report.words.finding_words import ranked_classes, score_of, scored_kinds, size_head, size_words
 
     kinds = scored_kinds(finding)
-    table = Table("class", box=box.SIMPLE, title="classes as targets, most suspicious first")
+    table = Table(
+        "class", box=box.SIMPLE, title="classes as targets: the one that is named, then by surprise"
+    )
     for kind in kinds:
         table.add_column(f"{kind}: surprise", justify="right")
         if head := size_head(finding, kind):

@@ -215,7 +215,7 @@ def _strip(finding: Finding) -> Markup | None:
 
 
 def _classes(finding: Finding) -> Classes | None:
-    """The classes by surprise of the first detector, the most suspicious first; None where nothing was compared."""
+    """The class that is named, then the others by surprise of the first detector; None where nothing was compared."""
     kinds = scored_kinds(finding)
     if not kinds:
         return None

@@ -288,14 +288,13 @@ def scored_kinds(finding: Finding) -> list[str]:
 
 
 def ranked_classes(finding: Finding, most: int) -> list[AuditedClass]:
-    """At most so many, by surprise of the first detector; the class that the verdict names is always among them."""
+    """At most so many: the class that the verdict names, then by surprise of the first detector."""
     first = next(iter(scored_kinds(finding)), "")
 
-    def surprise(one: AuditedClass) -> float:
-        score = score_of(one, first)
-        return -math.inf if score is None else score
-
-    ranked = sorted(finding.classes, key=surprise, reverse=True)
     target = None if finding.target is None else finding.target.label
-    named = next((i for i, one in enumerate(ranked) if one.label == target), 0)
-    return ranked[:most] if named < most else [*ranked[: most - 1], ranked[named]]
+
+    def place(one: AuditedClass) -> tuple[bool, float]:
+        score = score_of(one, first)
+        return one.label != target, math.inf if score is None else -score
+
+    return sorted(finding.classes, key=place)[:most]

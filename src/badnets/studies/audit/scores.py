@@ -304,7 +304,8 @@ def write_tables(scores: Sequence[Scores], package: Path) -> None:
             nulls.append({"ground": basis.ground, "pictures": basis.pictures, **about, "numbers": numbers})
     (package / "nulls.toml").write_text(
         "# Numbers of clean networks on the grounds that compare with other kinds, one network a row (made by\n"
-        "# badnets.studies.audit.scores of results/audit-pool): the pair, target and source that stand out most.\n"
+        "# badnets.studies.audit.scores of results/audit-pool): of a detector that tells sources apart how far the\n"
+        "# pair and the target stand out most, and all classes at once; of another one the target's alone.\n"
         + tomli_w.dumps({"null": [one for one in nulls if one["numbers"]]}),
         encoding="utf-8",
     )
