@@ -309,8 +309,11 @@ def test_why_it_could_not_tell_is_known_before_it_searches(
     view = DefenderView(network=make_linear(50), data=twice(quarters), seed=Seed(1))
 
     def reason(settings: Audit) -> str:
-        done = audit(view, settings=settings)
-        assert (done.verdict, done.sizes) == ("cannot-tell", {})
+        said: list[str] = []
+        done = audit(view, settings=settings, watcher=Watcher(say=said.append))
+        assert done.verdict == "cannot-tell"
+        assert done.sizes
+        assert f"there will be no verdict: {done.reason}" in said[0]
         return done.reason
 
     assert "20 clean networks like this one are known, and p as small as asked needs 99" in reason(Audit(alpha=0.01))

@@ -110,14 +110,16 @@ class _Auditing:
         try:
             self._check_references()
             self.accuracy, reason = unfit(self.view, self.notes)
-            reason = reason or (None if self.ground == "matched" else self._unknown())
             if reason is not None:
                 return self._done("cannot-tell", reason)
+            beforehand = None if self.ground == "matched" else self._unknown()
+            if beforehand is not None:  # what is found is told all the same, and what somebody may repair
+                self.watcher.say(f"there will be no verdict: {beforehand}; looking for the smallest triggers")
             suspect = self.suspect
             self.watcher.mark(f"searching in {network.architecture}, {network.classes} classes")
             self._tell_time(suspect)
             self._search(suspect)
-            judged = self._judged()
+            judged = beforehand or self._judged()
         except (KeyboardInterrupt, OutOfBudget) as stop:
             self.stopped = _stopped(stop)
             told = "the budget ended" if self.stopped == "budget" else "it was interrupted"

@@ -1,4 +1,4 @@
-"""Why an audit could tell nothing, as far as that is known before it searches."""
+"""Why an audit can tell nothing, as far as that is known before it searches."""
 
 from __future__ import annotations
 
