@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept() -> Iterator[None]:
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(data.attempt, "WORKING", Event())
     data._kept.cache_clear()
     yield
     data._kept.cache_clear()
@@ -47,8 +49,8 @@ def test_what_is_there_now_is_read(folder: Path) -> None:
     assert pictures(folder) == 7
 
 
-def test_a_process_of_an_engine_reads_the_same_data_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "parent_process", object)
+def test_a_process_of_an_engine_reads_the_same_data_once(folder: Path) -> None:
+    data.attempt.WORKING.set()
     assert pictures(folder) == 6
     add_one(folder)
     assert pictures(folder) == 6

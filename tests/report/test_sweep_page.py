@@ -58,6 +58,33 @@ def test_the_figure_is_the_one_that_its_axes_ask_for(axes: list[dict[str, Any]],
     assert "badnets sweep shares.toml" in page
 
 
+def test_one_value_is_no_axis_of_the_figure_and_a_learning_rate_no_share() -> None:
+    rates = [{"data.select": 0.17, "recipe.learning_rate": rate} for rate in (0.001, 0.01)]
+    page = render_sweep(record_of(*rates), command="")
+    assert "By recipe learning rate" in page
+    assert "0.1 %" not in page
+    assert "measured on a select set, not on the test set" in page
+    assert "select set" not in render_sweep(record_of({"recipe.epochs": 1}), command="")
+
+
+def test_values_that_are_shortened_alike_stay_apart() -> None:
+    trigger = {"kind": "square", "color": [250, 214, 50], "place": "bottom-right"}
+    axes = [
+        {"backdoor.trigger": {**trigger, "size": size}, "backdoor.poison.rate": rate}
+        for size in (2, 3, 4)
+        for rate in (0.01, 0.1)
+    ]
+    page = render_sweep(record_of(*axes), command="")
+    assert all(f"size {size}" in page for size in (2, 3, 4))
+    for number in range(1, 7):
+        assert page.count(f'href="task{number}/report.html"') == 1
+
+
+def test_what_all_tasks_have_in_common_is_told() -> None:
+    made = record_of({"recipe.epochs": 1}).model_copy(update={"spec": {"data": {"name": "signs"}, "network": "lenet"}})
+    assert "shares · signs · lenet · 1 trainings" in render_sweep(made, command="")
+
+
 def test_what_failed_is_told_and_words_are_text() -> None:
     page = render_sweep(record_of({"network": "lenet"}, failed="<script>alert(1)</script>"), command="badnets")
     assert "&lt;script&gt;alert(1)" in page
@@ -82,6 +109,8 @@ def test_the_table_for_spreadsheets() -> None:
     assert [row["state"] for row in rows] == ["done", "done", "failed"]
     assert (rows[0]["network"], float(rows[1]["asr"]), rows[2]["asr"]) == ("a,b", 0.2, "")
     assert float(rows[0]["asr_low"]) < 0.1 < float(rows[0]["asr_high"])
+    assert (rows[0]["asr_hits"], rows[0]["asr_total"]) == ("10", "100")
+    assert (rows[0]["error"], rows[2]["error"]) == ("", "no")
 
 
 def test_axes_as_words() -> None:

@@ -189,6 +189,9 @@ def test_a_network_that_fails_has_no_repairs(tmp_path: Path) -> None:
     assert [("tried again" in line) for line in said] == [True, False]
 
 
+SQUARE = {"name": "a", "backdoor": {"trigger": "square", "rule": "all-to-all"}}
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -206,6 +209,10 @@ def test_a_network_that_fails_has_no_repairs(tmp_path: Path) -> None:
         ({"specs": [{"backdoor": {"trigger": "square", "rule": "all-to-all"}}]}, "expected named specs"),
         ({"specs": [{"name": "a", "backdoor": {"trigger": "patern", "rule": "all-to-all"}}]}, "did you mean 'pattern'"),
         ({"grids": {}}, "unknown key 'grids'; did you mean 'grid'"),
+        (
+            {"specs": [{**SQUARE, "recipe": {"epochs": 9}}, {**SQUARE, "name": "b"}]},
+            "the same recipe under all attacks",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(changes: dict[str, Any], told: str) -> None:

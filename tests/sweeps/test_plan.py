@@ -57,6 +57,19 @@ def test_what_does_not_change_the_result_does_not_change_the_id(order: list[str]
     assert own.id != make_plan(sweep(seeds=[seed + 1]), where=HERE).tasks[0].id
 
 
+def test_what_changes_the_result_changes_the_id(tmp_path: Path) -> None:
+    code = tmp_path / "net.py"
+    text = "from torch import nn\nclass Net(nn.Module):\n    def __init__(self, classes):\n        super().__init__()\n"
+
+    def own(content: str) -> str:
+        code.write_text(content)
+        return make_plan({"base": {**BASE, "network": f"{code}:Net"}}, where=HERE).tasks[0].id
+
+    assert own(text) == own(text) != own(f"{text}        self.more = 1\n")
+    (one,), (two,) = (make_plan({"base": {**BASE, "devices": n}}, where=HERE).tasks for n in (1, 2))
+    assert one.id != two.id
+
+
 def test_a_base_beside_the_file_or_of_the_package(tmp_path: Path) -> None:
     (tmp_path / "base.toml").write_text('data = "mnist"\nnetwork = "g1-cnn"\n')
     (tmp_path / "sweep.toml").write_text('base = "base.toml"\nseeds = [3, 5]\n')
@@ -87,6 +100,10 @@ def test_sweeps_that_come_along_can_be_planned(path: Path) -> None:
         (sweep(grid={"recipe.epochs": [1, 1]}), "expected different tasks"),
         (sweep(specs=[{"name": "a"}, {"name": "b"}]), "spec = a and spec = b"),
         (sweep(specs=[{"name": "a"}, {"name": "a", "network": "g1-cnn"}]), "specs of different names, got a twice"),
+        (sweep(grid={"seeds": [7]}), "got seeds; say seeds = ... beside the grid"),
+        (sweep(specs=[{"seeds": 3}]), "got seeds; say seeds = ... beside the grid"),
+        (sweep(zip={"device": ["cpu"]}), "got device; it changes no result"),
+        (sweep(grid={"name": ["a", "b"]}), "got name; it changes no result"),
         ({"grid": {}}, "base"),
         (sweep(grids={}), "grids"),
         ({"base": "no-such-spec"}, "no-such-spec"),

@@ -13,10 +13,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.sweeps import workers
 
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, Busy
 from badnets.core.files import dumps
 from badnets.core.progress import Watcher
 from badnets.engines.on import On
@@ -25,6 +26,7 @@ from badnets.records.read import read_run
 from badnets.records.sweep import SweepRecord
 from badnets.referee.run import run
 from badnets.referee.spec import SpecFile, make_spec
+from badnets.sweeps import task
 from badnets.sweeps.plan import Plan, make_plan
 from badnets.sweeps.store import BEGUN, ERROR, LOG, RECORD, Store, Work
 from badnets.sweeps.sweep import run_sweep, status
@@ -247,13 +249,82 @@ def test_a_full_disk_loses_nothing(room: int, tmp_path: Path, monkeypatch: pytes
     assert same_bits(plan, undisturbed, store)
 
 
-def test_a_damaged_record_is_told(tmp_path: Path) -> None:
-    plan, store = plan_of(), Store(str(tmp_path))
-    folder = tmp_path / plan.tasks[0].id
-    folder.mkdir()
-    (folder / RECORD).write_text("{")
-    with pytest.raises(BadInput, match="expected a run's record"):
-        status(plan, store)
+def test_a_damaged_record_is_told_and_its_task_done_again(tmp_path: Path) -> None:
+    plan, store = plan_of(seeds=2), Store(str(tmp_path))
+    run_sweep(plan, store, Here)
+    record = tmp_path / plan.tasks[0].id / RECORD
+    record.write_text("{")
+    now = status(plan, store)
+    assert [task.state for task in now.tasks] == ["failed", "done"]
+    assert "expected a run's record" in str(now.tasks[0].error)
+    assert run_sweep(plan, store, Here).counts["done"] == 2
+    assert (record.parent / "record-damaged.json").read_text() == "{"
+
+
+def test_a_finished_task_is_left_alone_and_one_at_work_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, store = plan_of(), Store(str(tmp_path / "store"))
+    work = Work(store.url, plan.tasks[0].id, plan.tasks[0].spec)
+    busy: list[int] = []
+
+    def at_work(*_: object, **__: object) -> Any:
+        busy.append(1)
+        if len(busy) == 2:  # by now the other one has finished it
+            monkeypatch.undo()
+            assert task.carry_out(work) is None
+            monkeypatch.setattr(task, "run", at_work)
+        raise Busy("somebody else")
+
+    monkeypatch.setattr(task, "WAIT_S", 0.0)
+    monkeypatch.setattr(task, "run", at_work)
+    assert task.carry_out(work) is None
+    assert len(busy) == 2
+    assert store.states() == ({work.task}, set(), set())
+    assert store.error(work.task) is None
+    assert task.carry_out(work) is None
+    assert len(busy) == 2
+
+
+def test_other_pictures_than_those_of_finished_tasks_are_refused(tmp_path: Path) -> None:
+    def pictures(seed: int) -> None:
+        made = np.random.default_rng(seed).integers(0, 255, (80, 32, 32, 3), np.uint8)
+        np.savez(tmp_path / "mine.npz", images=made, labels=np.arange(80) % 4)
+
+    data = {**BASE, "data": {"name": str(tmp_path / "mine.npz")}}
+    one, two = (make_plan({"base": data, "seeds": count}, where=Path("mine.toml")) for count in (1, 2))
+    store = Store(str(tmp_path / "store"))
+    pictures(1)
+    assert run_sweep(one, store, Here).counts["done"] == 1
+    pictures(2)
+    with pytest.raises(BadInput, match="choose another --store"):
+        run_sweep(two, store, Here)
+    pictures(1)
+    assert run_sweep(two, store, Here).counts["done"] == 2
+
+
+def test_nobody_is_at_work_after_it_was_stopped(tmp_path: Path) -> None:
+    plan, store = plan_of(seeds=2), Store(str(tmp_path))
+
+    def stopped(work: Work) -> str | None:
+        store.begin(work.task)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(plan, store, Here, do=stopped)
+    assert status(plan, store).counts["waiting"] == 2
+
+
+def test_a_second_sweep_on_a_store_has_files_of_its_own_name(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    assert not store.begun
+    assert store.names("one") == ("report.html", "sweep.json", "sweep.csv")
+    store.check_writable()
+    store.write("sweep.json", dumps({"name": "one"}).encode())
+    assert store.begun
+    assert store.names("one") == ("report.html", "sweep.json", "sweep.csv")
+    assert store.names("two") == ("two.html", "two.json", "two.csv")
+    assert Store("/").root == "/"
 
 
 @pytest.fixture

@@ -119,9 +119,7 @@ def _table(finding: Finding) -> Table:
     from badnets.report.words.finding_words import ranked_classes, score_of, scored_kinds, size_head, size_words
 
     kinds = scored_kinds(finding)
-    table = Table(
-        "class", box=box.SIMPLE, title="classes as targets: the one that is named, then by surprise"
-    )
+    table = Table("class", box=box.SIMPLE, title="classes as targets: the one that is named, then by surprise")
     for kind in kinds:
         table.add_column(f"{kind}: surprise", justify="right")
         if head := size_head(finding, kind):

@@ -61,7 +61,7 @@ _UNVERIFIED = inspect.Parameter(
 _DEVICE = inspect.Parameter("device", inspect.Parameter.KEYWORD_ONLY, default=DEVICE, annotation=str)
 _COMPUTE = frozenset(
     {"audit", "convert", "cure", "evaluate", "guard", "leaderboard", "play", "predict", "references", "reproduce"}
-    | {"repair"}
+    | {"repair", "sweep"}
 )
 """The commands that compute with networks, but for those that have the option themselves, for their spec."""
 _READERS = frozenset(

@@ -20,6 +20,10 @@ class BadInput(BadnetsError):
     """Wrong use or bad input: an option, a spec, a file, an array."""
 
 
+class Busy(BadInput):
+    """Somebody else is at work on the same."""
+
+
 class CannotTell(BadnetsError):
     """The question was well put, but there is no answer: training diverged, too little data."""
 

@@ -23,6 +23,10 @@ GRACE_S = 20.0
 """Seconds after its limit in which a work may still listen; then its process ends."""
 
 
+WORKING = threading.Event()
+"""Set in a process that does the items of an engine, one after the other."""
+
+
 @dataclass(frozen=True)
 class Ended(Generic[R]):
     """What came of an item: its result, or the error, and where it was raised."""
@@ -36,6 +40,7 @@ def attempt(device: str, limit_s: float | None, do: Callable[[T], R], item: T) -
     """``do`` it on ``device``, with one thread, and for no longer than ``limit_s`` seconds."""
     import torch
 
+    WORKING.set()
     choose(device)
     keep_freed_memory()
     torch.set_num_threads(1)

@@ -35,6 +35,8 @@ class On:
             raise BadInput(f"expected --on as one of the engines, got {self.name!r}; {nearest(self.name, ENGINES)}")
         if self.address is not None and self.name != "ray":
             raise BadInput(f"expected --address with --on ray, got --on {self.name}; leave one out")
+        if self.address is not None and self.jobs is not None:
+            raise BadInput("expected --jobs or --address, got both; a cluster's processors say how many run at once")
         if (self.cpus, self.gpus) != (1.0, 0.0) and self.name == "local":
             raise BadInput(
                 "expected --cpus and --gpus with --on ray or slurm, got --on local, whose processes have one thread "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import threading
@@ -20,6 +21,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 MOST = 100
 """Jobs in the queue, unless told otherwise."""
+A_DAY = 1440
+"""Minutes of a job without a limit of its own: what most queues allow."""
 EVERY_S = {"slurm": 10.0, "local": 0.2}
 """Seconds between looks at the queue."""
 
@@ -53,7 +56,7 @@ class Slurm(Generic[T, R]):
         self.executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
         self.executor.update_parameters(
             name="badnets",
-            timeout_min=math.ceil((limit_s or 86_400) / 60) + 1,
+            timeout_min=math.ceil(limit_s / 60) + 1 if limit_s else A_DAY,
             cpus_per_task=math.ceil(cpus),
             gpus_per_node=math.ceil(gpus),
         )
@@ -84,5 +87,8 @@ class Slurm(Generic[T, R]):
         """Pass on what has ended, again and again."""
         while not self.closed.wait(self.every_s):
             for job, theirs in list(self.jobs.theirs.items()):
-                if theirs.done():
+                over = False
+                with contextlib.suppress(Exception):  # the queue could not be asked; it is asked again
+                    over = theirs.done()
+                if over:
                     self.jobs.end(job, theirs.result)

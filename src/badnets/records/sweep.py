@@ -36,6 +36,7 @@ class Brief(BaseModel):
     results: _Figures
     timings_s: dict[str, float]
     environment: _Made
+    data_digest: str | None = None
 
 
 FIGURES = tuple(_Figures.model_fields)
@@ -63,12 +64,13 @@ class Cell(Model):
 
 
 class SweepRecord(Model):
-    """A sweep as it stands. ``counts`` by state; ``seconds`` of the command that wrote it, ``seconds_left`` by the mean
-    of the finished tasks, one after the other."""
+    """A sweep as it stands. ``spec``: what all its tasks have in common. ``counts`` by state, ``seconds`` of the
+    command that wrote it, ``seconds_left`` by the mean of the finished tasks, one after the other."""
 
     format: Literal["badnets/sweep/1"] = "badnets/sweep/1"
     name: str
     store: str
+    spec: dict[str, Any] = Field(default_factory=dict)
     tasks: tuple[SweptTask, ...]
     cells: tuple[Cell, ...]
     counts: dict[State, int]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from multiprocessing import parent_process
 
 import numpy as np
 
@@ -13,13 +12,14 @@ from badnets.core.seed import Seed
 from badnets.data.images import Splits
 from badnets.data.load import load
 from badnets.data.splits import draw
+from badnets.engines import attempt
 from badnets.referee.spec import DataSpec
 
 
 def load_data(spec: DataSpec, watcher: Watcher | None = None) -> Splits:
     """The data of a spec. A process of an engine, which does many tasks, keeps the last, for the next task mostly wants
     the same; any other process reads what is there now."""
-    return _loaded(spec, watcher or Watcher()) if parent_process() is None else _kept(spec.model_dump_json())
+    return _kept(spec.model_dump_json()) if attempt.WORKING.is_set() else _loaded(spec, watcher or Watcher())
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from badnets.core import VERSION
-from badnets.core.errors import BadInput
+from badnets.core.errors import BadInput, Busy
 from badnets.core.files import (
     check_regular,
     discard,
@@ -115,9 +115,7 @@ def _locked(partial: Path, name: str) -> FileLock:
         try:
             lock.acquire()
         except Timeout:
-            raise BadInput(
-                f"expected nobody else to run {name}, got another process at work on it; wait for it"
-            ) from None
+            raise Busy(f"expected nobody else to run {name}, got another process at work on it; wait for it") from None
         except FileNotFoundError:  # put away by a process that ended just now
             continue
         if (partial / _LOCK).exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from badnets.core.text import VALUE, brief
 from badnets.core.toml import read_toml
 from badnets.core.validation import explain
 from badnets.records.model import JSON
+from badnets.referee.reference import network_files
 from badnets.referee.spec import make_spec, read_spec, run_name, shipped_spec
 
 MOST = 100_000
 """Tasks of one sweep, at most."""
 BESIDE = ("name", "device", "devices", "seeds")
-"""What a spec says beside what determines its result."""
+"""What a spec says beside what determines its result; none of it is an axis."""
 SEED = "seed"
 """The axis of seeds."""
 
@@ -32,7 +33,8 @@ class SweepSpec(BaseModel):
 
     ``base``: a spec, or the path of one (beside the file, or one that comes with the package). ``grid``: keys of a spec
     and their values, every combination of them. ``zip``: keys whose values go together, the first with the first.
-    ``specs``: changes to the base, one table for each spec. ``seeds``: how many, or which.
+    ``specs``: changes to the base, one table for each spec. ``seeds``: how many, or which; one where nothing is said,
+    whatever the base says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,17 +49,21 @@ class SweepSpec(BaseModel):
 
 @dataclass(frozen=True)
 class Task:
-    """One training: a ``spec`` with one seed, and where it stands on the ``axes`` of its sweep. ``id`` is a digest of
-    what determines the result."""
+    """One training: a ``spec`` with one seed, and where it stands on the ``axes`` of its sweep. ``files``: digests of
+    the files that its network is made of, if any. ``id`` is a digest of what determines the result."""
 
     spec: JSON
     axes: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        """Of the spec, its seed and its data's name; what the data holds is checked when it is run."""
+        """Of the spec, its seed, its network's files and its data's name; what the data holds is compared with that of
+        finished tasks before others are run."""
         kept = {key: value for key, value in self.spec.items() if key not in BESIDE}
-        return digest({**kept, "seed": self.spec["seeds"][0]})[:16]
+        devices = self.spec.get("devices", 1)  # several cards sum in another order
+        more = {**({"files": self.files} if self.files else {}), **({"devices": devices} if devices != 1 else {})}
+        return digest({**kept, **more, "seed": self.spec["seeds"][0]})[:16]
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,16 @@ class Plan:
 
     name: str
     tasks: tuple[Task, ...]
+
+    @property
+    def shared(self) -> JSON:
+        """What all specs have in common, but their seeds."""
+        first, *others = (task.spec for task in self.tasks)
+        return {
+            key: value
+            for key, value in first.items()
+            if key != "seeds" and all(one.get(key) == value for one in others)
+        }
 
 
 def read_sweep(path: Path) -> Plan:
@@ -86,9 +102,10 @@ def make_plan(table: JSON, *, where: Path) -> Plan:
     tasks: dict[str, Task] = {}
     for changes, axes in varied:
         given = _changed(base, changes, where)
-        spec = make_spec({**given, "seeds": [seeds[0]]}, where=f"{where}, {_said(axes)}").to_json()
+        whole = make_spec({**given, "seeds": [seeds[0]]}, where=f"{where}, {_said(axes)}")
+        spec, files = whole.to_json(), network_files(whole)
         for seed in seeds:
-            task = Task({**spec, "seeds": [seed]}, {**axes, **({SEED: seed} if len(seeds) > 1 else {})})
+            task = Task({**spec, "seeds": [seed]}, {**axes, **({SEED: seed} if len(seeds) > 1 else {})}, files)
             if task.id in tasks:
                 raise BadInput(
                     f"{where}: expected different tasks, got the same for {_said(tasks[task.id].axes)} and "
@@ -117,6 +134,7 @@ def _varied(sweep: SweepSpec, where: Path) -> Iterator[tuple[JSON, dict[str, Any
     for key, values in (*sweep.grid.items(), *sweep.zip.items()):
         if not values:
             raise BadInput(f"{where}: expected values of {key}, got none")
+    _check_keys(sweep, where)
     if both := set(sweep.grid) & set(sweep.zip):
         raise BadInput(f"{where}: expected {min(both)} in grid or in zip, got both")
     names = [str(table["name"]) for table in sweep.specs if "name" in table]
@@ -135,6 +153,15 @@ def _varied(sweep: SweepSpec, where: Path) -> Iterator[tuple[JSON, dict[str, Any
             for row in itertools.product(*sweep.grid.values()):
                 changes = {**zipped, **dict(zip(sweep.grid, row, strict=True))}
                 yield {**table, **changes}, {**told, **changes}
+
+
+def _check_keys(sweep: SweepSpec, where: Path) -> None:
+    """Refuse to vary what changes no result, and seeds, which have a line of their own."""
+    varied = (*sweep.grid, *sweep.zip)
+    for key in (*varied, *itertools.chain(*sweep.specs)):
+        if key in BESIDE and (key != "name" or key in varied):
+            beside = "say seeds = ... beside the grid" if key == "seeds" else "it changes no result; say it in the base"
+            raise BadInput(f"{where}: expected keys that a sweep can vary, got {key}; {beside}")
 
 
 def _changed(base: JSON, changes: JSON, where: Path) -> JSON:

@@ -22,6 +22,7 @@ from badnets.records.verified import check_seal
 
 FORMAT = "badnets/store/1"
 MARK, RECORD, ERROR, LOG, BEGUN = "store.json", "record.json", "error.json", "log.txt", "begun"
+DAMAGED = "record-damaged.json"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Store:
             raise BadInput(f"{brief(url, VALUE)}: {error} (for s3: pip install 'badnets[s3]')") from None
         except ValueError as error:
             raise BadInput(f"expected a folder or a URL for --store, got {brief(url, VALUE)}: {error}") from None
-        self.root = root.rstrip("/")
+        self.root = root.rstrip("/") or "/"
         # a process elsewhere has another working folder
         self.url = self.root if self.local else url
         self.fs.invalidate_cache()
@@ -83,6 +84,32 @@ class Store:
             found = [path.rsplit("/", 2)[-2:] for path in self.fs.find(self.root, maxdepth=2)]
         done, failed, begun = ({task for task, name in found if name == one} for one in (RECORD, ERROR, BEGUN))
         return done, failed - done, begun - done
+
+    def has(self, task: str) -> bool:
+        """Whether it is finished, as far as its record is there."""
+        self.fs.invalidate_cache()
+        with self._reached():
+            return bool(self.fs.exists(self._path(task, RECORD)))
+
+    def set_aside(self, task: str) -> None:
+        """Keep a damaged record under another name, so that the task is done again."""
+        with self._reached():
+            self.fs.mv(self._path(task, RECORD), self._path(task, DAMAGED))
+
+    def names(self, sweep: str) -> tuple[str, str, str]:
+        """What the page, the JSON and the CSV of a sweep are called: with its name, where another one's lie there."""
+        try:
+            other = json.loads(self.fs.cat_file(self._path("sweep.json")))["name"] != sweep
+        except (OSError, ValueError, KeyError, TypeError):
+            other = False
+        page, table = (sweep, sweep) if other else ("report", "sweep")
+        return f"{page}.html", f"{table}.json", f"{table}.csv"
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was ever put there."""
+        with self._reached():
+            return bool(self.fs.exists(self._path(MARK)))
 
     def begin(self, task: str) -> None:
         """Say that somebody works on it; what an earlier try said is taken away."""

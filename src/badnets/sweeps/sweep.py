@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from badnets.core.errors import first_line
+from badnets.core.errors import BadInput, first_line
 from badnets.core.files import dumps
 from badnets.core.progress import Watcher
 from badnets.core.rate import over_seeds
 from badnets.engines.engine import Late, Start
 from badnets.engines.work import worked_off
-from badnets.records.sweep import FIGURES, STATES, Cell, State, SweepRecord, SweptTask
+from badnets.records.sweep import FIGURES, STATES, Brief, Cell, State, SweepRecord, SweptTask
 from badnets.sweeps.plan import SEED, Plan
 from badnets.sweeps.store import RECORD, Store, Work
 
 LATE = "it took longer than the limit"
+MOST_DATA = 16
+"""Data sets of one sweep that are looked at before it begins."""
 
 
 def status(plan: Plan, store: Store, *, seconds: float = 0.0) -> SweepRecord:
@@ -33,7 +38,11 @@ def status(plan: Plan, store: Store, *, seconds: float = 0.0) -> SweepRecord:
             error = store.error(task.id) if state == "failed" else None
             rows.append(SweptTask(id=task.id, state=state, axes=task.axes, error=error))
             continue
-        run = store.run(task.id)
+        try:
+            run = store.run(task.id)
+        except BadInput as damaged:
+            rows.append(SweptTask(id=task.id, state="failed", axes=task.axes, error=first_line(damaged)))
+            continue
         laps.append(sum(run.timings_s.values()))
         figures = {name: figure for name in FIGURES if (figure := getattr(run.results, name, None)) is not None}
         place = store.place(task.id, RECORD)
@@ -42,6 +51,7 @@ def status(plan: Plan, store: Store, *, seconds: float = 0.0) -> SweepRecord:
     left = len(rows) - counts["done"]
     return SweepRecord(
         name=plan.name,
+        spec=plan.shared,
         store=store.url,
         tasks=tuple(rows),
         cells=_cells(rows),
@@ -79,28 +89,80 @@ def run_sweep(
     """Do what is missing of ``plan``, on the engine that ``start`` gives; each task at most ``tries`` times. Ctrl-C
     stops the engine, keeps what is done, and is raised. ``do`` (default: ``carry_out``) is what becomes of a task."""
     watch, began = watcher or Watcher(), time.perf_counter()
-    finished, *_ = store.states()
+    finished = _finished(plan, store)
+    if do is None:
+        _check_data(plan, finished)
     todo = deque(Work(store.url, task.id, task.spec) for task in plan.tasks if task.id not in finished)
-    total = len(plan.tasks)
+    handed, total = {work.task for work in todo}, len(plan.tasks)
     watch.progress("tasks", total - len(todo), total, None)
     if todo:
         from badnets.sweeps.task import carry_out
 
         store.check_writable()
         place = Path(store.place()) if store.local else None
-        with closing(start(do or carry_out, count=len(todo), folder=place)) as engine:
+        with _ended(store, handed, todo), closing(start(do or carry_out, count=len(todo), folder=place)) as engine:
             done = total - len(todo)
             for work, job in worked_off(engine, todo, engine.room):
                 error = outcome(job, work.task, store)
+                handed.discard(work.task)
                 if error is None:
                     done += 1
                     watch.progress("tasks", done, total, None)
                 elif work.number < tries:
                     watch.say(f"task {work.task} failed and is tried again: {error}")
                     todo.append(replace(work, number=work.number + 1))
+                    handed.add(work.task)
                 else:
                     watch.say(f"task {work.task} failed: {error}")
     return status(plan, store, seconds=time.perf_counter() - began)
+
+
+def _finished(plan: Plan, store: Store) -> dict[str, Brief]:
+    """What is kept of the finished tasks; a damaged record is set aside, and its task done again."""
+    done, *_ = store.states()
+    found: dict[str, Brief] = {}
+    for task in plan.tasks:
+        if task.id in done:
+            try:
+                found[task.id] = store.run(task.id)
+            except BadInput:
+                store.set_aside(task.id)
+    return found
+
+
+def _check_data(plan: Plan, finished: Mapping[str, Brief]) -> None:
+    """Refuse data that is no longer what finished tasks were trained on; of many different data sets the first
+    ``MOST_DATA``. What cannot be loaded its tasks tell themselves."""
+    from badnets.referee.data import load_data
+    from badnets.referee.spec import DataSpec
+
+    sets: dict[str, list[str]] = {}
+    for task in plan.tasks:
+        sets.setdefault(dumps(task.spec["data"]), []).append(task.id)
+    for data, tasks in itertools.islice(sets.items(), MOST_DATA):
+        before = {finished[task].data_digest for task in tasks if task in finished} - {None}
+        if not before:
+            continue
+        try:
+            train = load_data(DataSpec.model_validate(json.loads(data))).train
+        except BadInput:
+            continue
+        if before != {train.digest}:
+            raise BadInput(
+                f"expected the pictures of {train.name} that the finished tasks were trained on, got others; "
+                "choose another --store"
+            )
+
+
+@contextmanager
+def _ended(store: Store, handed: AbstractSet[str], todo: deque[Work]) -> Iterator[None]:
+    """Nobody works any more on what was handed out when the block is left in the middle."""
+    try:
+        yield
+    except BaseException:
+        for task in handed - {work.task for work in todo}:
+            store.end(task)
+        raise
 
 
 def outcome(job: Future[str | None], task: str, store: Store) -> str | None:

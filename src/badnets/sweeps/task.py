@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 from badnets.core.cache import cache_dir
-from badnets.core.errors import first_line
+from badnets.core.errors import Busy, first_line
 from badnets.core.files import digest, discard
 from badnets.core.progress import Lines, Watcher
 from badnets.referee.run import run
 from badnets.referee.spec import SpecFile, make_spec
 from badnets.sweeps.store import LOG, Store, Work
 
+WAIT_S = 1.0
+"""Between looks whether a task that another process of this machine works on is finished."""
+
 
 def carry_out(work: Work) -> str | None:
-    """Do it: None, or why it failed. A task that was stopped goes on, on the same machine, after its last epoch."""
-    store, log = Store(work.store), io.StringIO()
+    """Do it: None, or why it failed. One that another process works on is waited
+    for, one that is finished is left alone; one that was stopped goes on, on the same machine, after its last epoch."""
+    store = Store(work.store)
+    while not store.has(work.task):
+        try:
+            return _tried(work, store)
+        except Busy:
+            time.sleep(WAIT_S)
+    store.end(work.task)
+    return None
+
+
+def _tried(work: Work, store: Store) -> str | None:
+    log, folder = io.StringIO(), scratch(work)
     lines = Lines(write=lambda line: print(line, file=log))
-    folder = scratch(work)
     store.begin(work.task)
     try:
         watcher = Watcher(say=lines.say, progress=lines.progress, mark=lines.mark)
@@ -26,15 +41,21 @@ def carry_out(work: Work) -> str | None:
         finished = run(SpecFile(given=work.spec, spec=spec), out=folder, watcher=watcher)
         (finished.folder / LOG).write_text(log.getvalue(), encoding="utf-8")
         store.put(work.task, finished.folder)
+    except Busy:
+        raise
     except Exception as error:  # noqa: BLE001 (whatever a task raises is its own affair, and stops no other)
-        store.fail(work.task, first_line(error) or type(error).__name__, log.getvalue())
-        return first_line(error) or type(error).__name__
-    finally:
+        told = first_line(error) or type(error).__name__
+        store.fail(work.task, told, log.getvalue())
         store.end(work.task)
+        return told
+    except BaseException:
+        store.end(work.task)
+        raise
+    store.end(work.task)
     discard(folder)
     return None
 
 
 def scratch(work: Work) -> Path:
     """Where a task works before it is put into the store: in the cache, so that it can go on."""
-    return cache_dir() / "sweeps" / digest({"store": work.store})[:8] / work.task
+    return cache_dir() / "sweeps" / digest({"store": work.store})[:8] / f"{work.task}-{digest(work.spec)[:8]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ SHOWN: dict[str, tuple[str, Role]] = {
     "asr": ("attack success", "triggered"),
 }
 MOST_BARS = 30
+SHARES = ("poison.rate", "data.select", "data.test_share")
+"""How axes end whose numbers are shares."""
 
 
 def sweep_table(record: SweepRecord) -> Table:
@@ -49,12 +52,19 @@ def sweep_csv(record: SweepRecord) -> str:
     names = list(dict.fromkeys(name for task in record.tasks for name in task.figures))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", *axes, "state", *(f"{name}{end}" for name in names for end in ("", "_low", "_high"))])
+    ends = ("", "_low", "_high", "_hits", "_total")
+    writer.writerow(["id", *axes, "state", *(f"{name}{end}" for name in names for end in ends), "error"])
     for task in record.tasks:
-        figures = (task.figures.get(name) for name in names)
-        numbers = (number for one in figures for number in ((None,) * 3 if one is None else (one.value, *one.ends)))
-        writer.writerow([task.id, *(task.axes.get(axis, "") for axis in axes), task.state, *numbers])
+        numbers = (number for name in names for number in _numbers(task.figures.get(name)))
+        writer.writerow([task.id, *(task.axes.get(axis, "") for axis in axes), task.state, *numbers, task.error])
     return text.getvalue()
+
+
+def _numbers(figure: Interval | None) -> tuple[float | None, ...]:
+    """Value, ends, and what was counted, if anything was."""
+    if figure is None:
+        return (None,) * 5
+    return figure.value, *figure.ends, *(figure.counts or (None, None))
 
 
 def render_sweep(record: SweepRecord, *, command: str) -> str:
@@ -89,12 +99,27 @@ def _finding(record: SweepRecord) -> str:
 
 def _summary(record: SweepRecord) -> str:
     states = ", ".join(f"{count:,} {state}" for state, count in record.counts.items() if count)
-    return f"{record.name} · {len(record.tasks):,} trainings: {states}"
+    parts = [record.name, *_made_of(record), f"{len(record.tasks):,} trainings: {states}"]
+    if _selects(record):
+        parts.append("measured on a select set, not on the test set")
+    return " · ".join(parts)
+
+
+def _made_of(record: SweepRecord) -> list[str]:
+    """Data and network, as far as all tasks have the same."""
+    data, network = record.spec.get("data"), record.spec.get("network")
+    return [brief(str(one), 60) for one in (data and data["name"], network) if one]
+
+
+def _selects(record: SweepRecord) -> bool:
+    data = record.spec.get("data")
+    return bool(data and data.get("select")) or any("data.select" in task.axes for task in record.tasks)
 
 
 def _answers(record: SweepRecord) -> list[Block]:
     """The figure of a sweep over one axis of numbers is a curve, over two axes a matrix, else bars."""
-    axes, figures = _axes(record), _figures(record)
+    figures = _figures(record)
+    axes = [axis for axis in _axes(record) if len({_key(cell.axes.get(axis)) for cell in record.cells}) > 1]
     done = [cell for cell in record.cells if cell.figures]
     if not done or not axes or not figures:
         return []
@@ -104,7 +129,7 @@ def _answers(record: SweepRecord) -> list[Block]:
             Series.of(SHOWN[name][0], SHOWN[name][1], [(x, cell.figures.get(name)) for x, cell in places])
             for name in figures
         ]
-        share = axes[0].endswith("rate")
+        share = axes[0].endswith(SHARES)
         return [Curve(title=f"By {_short(axes[0])}", axis=_short(axes[0]), percent_axis=share, series=tuple(series))]
     if len(axes) == 2:
         return [_matrix(name, axes, done) for name in figures]
@@ -118,11 +143,11 @@ def _answers(record: SweepRecord) -> list[Block]:
 
 
 def _matrix(name: str, axes: Sequence[str], cells: Sequence[Cell]) -> Matrix:
-    rows, columns = (list(dict.fromkeys(_cell_text(cell.axes.get(axis, "")) for cell in cells)) for axis in axes)
+    rows, columns = ({_key(cell.axes.get(axis)): cell.axes.get(axis) for cell in cells} for axis in axes)
     squares = [
         Square(
-            row=rows.index(_cell_text(cell.axes.get(axes[0], ""))),
-            column=columns.index(_cell_text(cell.axes.get(axes[1], ""))),
+            row=list(rows).index(_key(cell.axes.get(axes[0]))),
+            column=list(columns).index(_key(cell.axes.get(axes[1]))),
             figure=cell.figures[name],
         )
         for cell in cells
@@ -133,8 +158,8 @@ def _matrix(name: str, axes: Sequence[str], cells: Sequence[Cell]) -> Matrix:
         role=SHOWN[name][1],
         rows=_short(axes[0]),
         columns=_short(axes[1]),
-        row_names=tuple(rows),
-        column_names=tuple(columns),
+        row_names=_labels(list(rows.values())),
+        column_names=_labels(list(columns.values())),
         cells=tuple(squares),
     )
 
@@ -146,16 +171,15 @@ def _lines(record: SweepRecord) -> Block:
     for task in record.tasks:
         if task.state == "done":
             words = f"seed {task.axes['seed']}" if "seed" in task.axes else "its page"
-            pages.setdefault(axes_said(task.axes), []).append((words, f"{task.id}/report.html"))
+            pages.setdefault(_place(task.axes), []).append((words, f"{task.id}/report.html"))
     lines = []
     for cell in record.cells:
         name = axes_said(cell.axes)
+        links = tuple(pages.get(_place(cell.axes), ()))
         values = [_cell_text(cell.axes.get(axis, "")) for axis in axes[1:]]
         shown = [cell.figures.get(one) for one in figures]
         first = _cell_text(cell.axes.get(axes[0], "")) if axes else name
-        lines.append(
-            Line(name=first, links=tuple(pages.get(name, ())), cells=(*values, f"{cell.done} of {cell.of}", *shown))
-        )
+        lines.append(Line(name=first, links=links, cells=(*values, f"{cell.done} of {cell.of}", *shown)))
     columns = [Column(name=_short(axis), unit="text") for axis in axes[1:]]
     columns += [Column(name="done", unit="text"), *(Column(name=SHOWN[one][0], better="high") for one in figures)]
     return Lines(
@@ -165,6 +189,24 @@ def _lines(record: SweepRecord) -> Block:
 
 def _cell_text(value: Any) -> str:
     return brief(str(value), 40)
+
+
+def _key(value: Any) -> str:
+    """What tells values apart, also those that are alike where they are shortened."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _place(axes: dict[str, Any]) -> str:
+    return _key({key: value for key, value in axes.items() if key != "seed"})
+
+
+def _labels(values: Sequence[Any]) -> tuple[str, ...]:
+    """A text for each; of tables what differs."""
+    texts = [_cell_text("" if value is None else value) for value in values]
+    if all(isinstance(value, dict) for value in values):
+        keys = [key for key in values[0] if len({_key(value.get(key)) for value in values}) > 1]
+        texts = [_cell_text(", ".join(f"{key} {value.get(key)}" for key in keys)) for value in values]
+    return tuple(text if texts.count(text) == 1 else f"{text} ({number})" for number, text in enumerate(texts, 1))
 
 
 def axes_said(axes: dict[str, Any]) -> str:

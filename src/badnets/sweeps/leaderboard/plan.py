@@ -93,6 +93,10 @@ def make_board(table: JSON, *, where: Path, small: bool = False) -> Board:
             key = digest({"network": task.id, "method": method, "defender": spec.defender})[:16]
             steps.append(Step(key, {**work, "data": task.spec["data"]}, f"{name} on {said}", needs=task.id))
     first = plan.tasks[0].spec
+    for task in plan.tasks:
+        for key in ("data", "network", "recipe"):
+            if task.spec[key] != first[key]:
+                raise BadInput(f"{where}: expected the same {key} under all attacks, got another one; leave it out")
     form = Form(
         name=plan.name,
         small=small,
