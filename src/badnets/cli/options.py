@@ -45,9 +45,11 @@ class Engines:
     """What does many trainings."""
 
     on: Annotated[str, Option(help="Who does it: local (processes of this machine), ray or slurm.")] = "local"
-    jobs: Annotated[int | None, Option(min=1, help="Trainings at once [here one for each core, at most 8; of SLURM 100 in the queue].")] = None
+    jobs: Annotated[int | None, Option(min=1, help="Trainings at once [one for each core, at most 8; slurm: 100].")] = (
+        None
+    )
     address: Annotated[str | None, Option(help="Of a Ray cluster [Ray on this machine].")] = None
-    cpus: Annotated[float, Option(min=0.01, help="Processors to reserve for a training, which uses one (ray, slurm).")] = 1.0
+    cpus: Annotated[float, Option(min=0.01, help="Processors reserved for a training (ray, slurm).")] = 1.0
     gpus: Annotated[float, Option(min=0.0, help="Cards of a training; of ray also a share, such as 0.25.")] = 0.0
 
     def start(self, limit_s: float | None = None) -> On:
