@@ -59,11 +59,11 @@ def test_preview_puts_the_trigger_on_the_first_object(
     """Two boxes in the second picture, none in the first: the stamp fills the first box, or the picture."""
     from badnets.data.images import ArrayStore, ImageData, Splits
     from badnets.data.targets import Boxes
-    from badnets.referee import run
+    from badnets.referee import data as referee_data
 
     boxes = Boxes.of(np.array([[8, 16, 16, 24], [0, 0, 4, 4]]), np.array([0, 0]), np.array([1, 1]), 2)
     data = ImageData(ArrayStore(np.zeros((2, 32, 32, 3), np.uint8)), boxes, ("sign",))
-    monkeypatch.setattr(run, "load_data", lambda *_: Splits(data, data, data))
+    monkeypatch.setattr(referee_data, "load_data", lambda *_: Splits(data, data, data))
     settings = "--set size=1.0 --set place=region:center --set color=[255,0,0]"
     spots = []
     for row in (0, 1):

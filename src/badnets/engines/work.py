@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -61,6 +62,7 @@ def handed(folder: Path, *values: Any) -> Iterator[Path]:
     with temporary_folder(folder / "handed") as own:
         path = own / "handed.pickle"
         with path.open("wb") as file:
+            pickle.dump("torchvision" in sys.modules, file)
             pickle.dump(values, file)
         yield path
 
@@ -68,5 +70,10 @@ def handed(folder: Path, *values: Any) -> Iterator[Path]:
 @functools.lru_cache(maxsize=1)
 def received(path: Path) -> tuple[Any, ...]:
     """What ``handed`` was given; each process reads it once."""
-    values: tuple[Any, ...] = pickle.loads(path.read_bytes())  # noqa: S301 (written by who began this process)
+    from badnets.networks.operators import import_torchvision
+
+    with path.open("rb") as file:
+        if pickle.load(file):  # noqa: S301 (written by who began this process)
+            import_torchvision()  # a detector's classes are in there, and may need our kernels
+        values: tuple[Any, ...] = pickle.load(file)  # noqa: S301
     return values
