@@ -19,12 +19,10 @@ from badnets.audits.audit import Audit, audit
 from badnets.audits.audited import Audited
 from badnets.audits.detector import DETECTORS
 from badnets.audits.power import power_of
-from badnets.audits.reference import Reference, Seen
-from badnets.audits.statistic import as_rows, from_rows
-from badnets.core.cache import Cache
+from badnets.audits.reference import Reference
 from badnets.core.clock import now
 from badnets.core.errors import BadInput, CannotTell
-from badnets.core.files import file_digest, read_json, write_json
+from badnets.core.files import file_digest
 from badnets.core.progress import Watcher
 from badnets.core.rate import Rate
 from badnets.core.seed import Seed
@@ -42,13 +40,12 @@ from badnets.records.finding import PNG, AuditedClass, ClassOf, CleanSearch, Fin
 from badnets.records.model import JSON
 from badnets.records.read import network_file
 from badnets.referee.case import data_for
+from badnets.referee.kept import Kept
 from badnets.referee.references import check_task, network_files, train_references
 from badnets.referee.spec import changed_table, make_data
 from badnets.referee.store import commit, environment
 from badnets.referee.truth import whole
 
-VERSION = 1
-"""Raise it when sizes are computed otherwise, so that kept ones no longer fit."""
 PICTURES = 500
 COUNT = 39
 """References that are trained where a data set is named in place of a folder."""
@@ -213,7 +210,13 @@ def finding(
 ) -> Finding:
     """Audit ``subject`` and say what was found. On Ctrl-C, and at the end of the budget, what is known by then."""
     began = time.perf_counter()
-    done = audit(subject.view, subject.references, subject.settings, look=_Kept(subject), watcher=subject.watcher)
+    done = audit(
+        subject.view,
+        subject.references,
+        subject.settings,
+        look=Kept(subject.network, subject.data, subject.settings, subject.seed),
+        watcher=subject.watcher,
+    )
     network, stopped, notes = subject.network, done.stopped, (*subject.notes, *done.notes)
     target = source = trigger = kind = None
     searches: tuple[CleanSearch, ...] = ()
@@ -291,38 +294,6 @@ def _until(budget: float | None, began: float) -> Callable[[], None]:
 
 def _class(network: ImageNetwork, label: int) -> ClassOf:
     return ClassOf(label=label, class_name=network.class_names[label])
-
-
-class _Kept:
-    """What is known of references, from the cache: by the digests of their file and of the pictures."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.key: JSON = {
-            "version": VERSION,
-            "pictures": None if subject.data is None else subject.data.digest,
-            "detectors": [DETECTORS.to_json(one) for one in subject.settings.detectors],
-            "seed": [subject.seed.root, *subject.seed.path],
-            "torch": torch.__version__,
-            "like": {name: value for name, value in subject.network.description.items() if name != "provenance"},
-        }
-        self.cache: Cache[Seen] = Cache("references-seen", read=_read_seen, suffix=".json")
-
-    def __call__(self, reference: Reference, see: Callable[[], Seen]) -> Seen:
-        """From the cache, where ``see`` has been there before."""
-        if reference.digest is None:
-            return see()
-        return self.cache.get({**self.key, "network": reference.digest}, lambda path: _write_seen(path, see()))
-
-
-def _write_seen(path: Path, seen: Seen) -> None:
-    sizes = {kind: as_rows(one) for kind, one in seen.sizes.items()}
-    write_json(path, {"accuracy": seen.accuracy.to_json(), "sizes": sizes})
-
-
-def _read_seen(path: Path) -> Seen:
-    value = read_json(path)
-    sizes = {kind: from_rows(one) for kind, one in value["sizes"].items()}
-    return Seen(accuracy=Rate.from_json(value["accuracy"]), sizes=sizes)
 
 
 def _of_source(data: ImageData, source: int | None) -> ImageData:
