@@ -184,4 +184,7 @@ def references_command(
     yield f"{len(trained.made)} references in {trained.folder}"
     yield f"accuracy {rates[0]} to {rates[-1]}; the network's is {trained.like}"
     if trained.refused:
-        yield f"{trained.refused} were refused, for they are not as accurate"
+        yield (
+            f"{trained.refused} were refused, for they are not as accurate; ask for more (--count), or train longer "
+            "(--set recipe.epochs=...)"
+        )
