@@ -187,7 +187,7 @@ def null_of(
         for numbers in one["numbers"]
         if width in (None, len(numbers))
     ]
-    return np.array([numbers[:width] for numbers in rows] if width else [[]] * len(rows), float)
+    return np.empty((len(rows), 0)) if width is None else np.array(rows, float).reshape(len(rows), width)
 
 
 def alike(first: tuple[int, int], second: tuple[int, int]) -> bool:

@@ -132,7 +132,7 @@ def _doubled(folder: Path | None, kind: str, recipe: Recipe) -> int:
 def _finished(made: list[Made], folder: Path, recipe: Recipe, like: Rate) -> References:
     for one in made:
         told = one.path.with_suffix(".json")
-        if (said := _said(told)).get("accurate") != one.accurate:
+        if (said := _said(told)).get("accurate", True) != one.accurate:
             write_json(told, {**said, "accurate": one.accurate})
     good = tuple(one for one in made if one.accurate)
     if not good:

@@ -19,8 +19,8 @@ WAIT_S = 1.0
 
 
 def carry_out(work: Work) -> str | None:
-    """Do it: None, or why it failed. One that another process works on is waited
-    for, one that is finished is left alone; one that was stopped goes on, on the same machine, after its last epoch."""
+    """Do it: None, or why it failed. One that another process works on is waited for, one that is finished is left
+    alone; one that was stopped goes on, on the same machine, after its last epoch."""
     store = Store(work.store)
     while not store.has(work.task):
         try:
@@ -32,7 +32,7 @@ def carry_out(work: Work) -> str | None:
 
 
 def _tried(work: Work, store: Store) -> str | None:
-    log, folder = io.StringIO(), scratch(work)
+    log, folder, mine = io.StringIO(), scratch(work), True
     lines = Lines(write=lambda line: print(line, file=log))
     store.begin(work.task)
     try:
@@ -42,16 +42,15 @@ def _tried(work: Work, store: Store) -> str | None:
         (finished.folder / LOG).write_text(log.getvalue(), encoding="utf-8")
         store.put(work.task, finished.folder)
     except Busy:
+        mine = False
         raise
     except Exception as error:  # noqa: BLE001 (whatever a task raises is its own affair, and stops no other)
         told = first_line(error) or type(error).__name__
         store.fail(work.task, told, log.getvalue())
-        store.end(work.task)
         return told
-    except BaseException:
-        store.end(work.task)
-        raise
-    store.end(work.task)
+    finally:
+        if mine:  # also where the store is full, or somebody pressed Ctrl-C
+            store.end(work.task)
     discard(folder)
     return None
 
